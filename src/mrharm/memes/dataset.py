@@ -1,0 +1,168 @@
+"""The dataset folder: ``dataset.json``, ``memes.jsonl``, ``images/``, and what each later stage adds.
+
+Anyone can read it without mrharm; every reader in mrharm goes through `Dataset`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mrharm.errors import DataError, InputError
+from mrharm.records import Evidence, Failure, Meme, Rationale, Record, read_records
+
+INFO, MEMES, EVIDENCE, RATIONALES = "dataset.json", "memes.jsonl", "evidence.jsonl", "rationales.jsonl"
+
+
+class DatasetInfo(Record):
+    """``dataset.json``: where the memes come from and what their labels mean.
+
+    ``splits`` counts memes by split name; a meme in two splits (``extra["also_in"]``) counts in both. ``roles`` maps
+    train, validation or test to the split that plays it where the source calls it otherwise (``dev_seen``).
+    ``files`` and ``sources`` hold the SHA-256 of each record file as imported and of each annotation file read.
+    """
+
+    name: str
+    kind: str
+    source: str
+    licence: str
+    label_scheme: str
+    splits: dict[str, int]
+    roles: dict[str, str] = {}
+    options: dict[str, Any] = {}
+    notes: list[str] = []
+    files: dict[str, str] = {}
+    sources: dict[str, str] = {}
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What a person may say to `mrharm import`; an importer reads the fields that concern it."""
+
+    images: str = "copy"  # copy | link
+    seed: int = 0
+    validation_share: float = 0.1
+    allow_v0: bool = False
+    columns: dict[str, str] = field(default_factory=dict)
+    memes: int = 2000
+    workers: int = 2
+
+
+@dataclass(frozen=True)
+class ImporterInfo:
+    """What `mrharm import --list` says of an importer; stands beside it as ``ABOUT``."""
+
+    title: str
+    licence: str
+    obtain: str
+    layout: str
+    needs_source: bool = True
+
+
+@dataclass
+class Imported:
+    """What an importer hands over; `mrharm.memes.importing` turns it into a dataset folder.
+
+    ``pictures`` maps a meme's id to the picture file it was found in; importers that draw their own pictures put them
+    under the dataset folder's ``images/`` themselves and leave it empty. ``sources`` maps the name of each annotation
+    file read to its path; ``options`` are facts found on the way that belong in ``dataset.json``.
+    """
+
+    name: str
+    licence: str
+    label_scheme: str
+    memes: list[Meme]
+    evidence: list[Evidence] = field(default_factory=list)
+    rationales: list[Rationale] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    pictures: dict[str, Path] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    roles: dict[str, str] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    sources: dict[str, Path] = field(default_factory=dict)
+
+
+def in_split(meme: Meme, name: str) -> bool:
+    """Whether a meme belongs to the split ``name``: by ``split``, or by ``extra["also_in"]`` (a list)."""
+    also = meme.extra.get("also_in")
+    return meme.split == name or (isinstance(also, list) and name in also)
+
+
+class Dataset:
+    """A dataset folder, read on demand.
+
+    Raises:
+        InputError: the folder or its ``dataset.json`` is not there.
+        DataError: a file in it does not hold what it should (file, line and key named).
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        path = root / INFO
+        if not path.is_file():
+            raise InputError(
+                f"{root}: not a dataset (no {INFO}); make one with `mrharm import KIND SOURCE {root}`"
+            )
+        try:
+            self.info = DatasetInfo.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise DataError(f"{path}: {error}") from None
+
+    @cached_property
+    def memes(self) -> list[Meme]:
+        """Every meme, in file order; ids are unique."""
+        memes = list(read_records(self.root / MEMES, Meme))
+        twice = [meme_id for meme_id, count in Counter(meme.id for meme in memes).items() if count > 1]
+        if twice:
+            raise DataError(f"{self.root / MEMES}: ids must be unique; these are not: {', '.join(twice[:5])}")
+        return memes
+
+    @cached_property
+    def evidence(self) -> dict[str, Evidence]:
+        """Meme id -> evidence, for the memes that have some."""
+        return {row.meme_id: row for row in self._optional(EVIDENCE, Evidence)}
+
+    @cached_property
+    def rationales(self) -> dict[str, Rationale]:
+        """Meme id -> rationale, for the memes that have one; a later line wins."""
+        return {row.meme_id: row for row in self._optional(RATIONALES, Rationale)}
+
+    def split(self, name: str) -> list[Meme]:
+        """The memes of one split, by its own name or by its role (``validation`` finds ``dev_seen``).
+
+        Raises:
+            InputError: no meme is in a split of that name; the message lists the splits there are.
+        """
+        own_name = self.split_name(name)
+        memes = [meme for meme in self.memes if in_split(meme, own_name)]
+        if not memes:
+            there = ", ".join(sorted({meme.split or "(none)" for meme in self.memes}))
+            raise InputError(f"{self.root}: no split called {name!r}; there are: {there}")
+        return memes
+
+    def split_name(self, role: str) -> str:
+        """The split that plays a role: what ``dataset.json`` maps it to, else the role's own name."""
+        return self.info.roles.get(role, role)
+
+    def image_path(self, meme: Meme) -> Path | None:
+        """Where a meme's picture lies, or None for a meme without one."""
+        return self.root / meme.image if meme.image else None
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the folder's record files: the hash a run is saved with."""
+        digest = hashlib.sha256()
+        for name in (MEMES, EVIDENCE, RATIONALES):
+            path = self.root / name
+            digest.update(name.encode())
+            if path.exists():
+                digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+    def _optional(self, name: str, kind: type[Any]) -> list[Any]:
+        path = self.root / name
+        return list(read_records(path, kind)) if path.exists() else []

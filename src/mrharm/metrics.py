@@ -1,0 +1,78 @@
+"""Pure functions of labels and scores, with intervals. Shapes are (memes,) throughout; True is harmful."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import f1_score, roc_auc_score
+
+Booleans = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Metric = Callable[[Booleans, Any], float]
+
+
+def accuracy(gold: Booleans, said: NDArray[Any]) -> float:
+    """Share of decisions that are right; a decision that is None (no label answered) is wrong."""
+    return float(np.mean([one is not None and bool(one) == bool(truth) for one, truth in zip(said, gold, strict=True)]))
+
+
+def macro_f1(gold: Booleans, said: NDArray[Any]) -> float:
+    """F1 averaged over harmful and harmless; a decision that is None counts as the wrong one of the two."""
+    decided = [(not truth) if one is None else bool(one) for one, truth in zip(said, gold, strict=True)]
+    return float(f1_score(gold, decided, average="macro", zero_division=0))
+
+
+def auroc(gold: Booleans, scores: Floats) -> float:
+    """Area under the ROC curve; not a number where only one class is there."""
+    if len(set(np.asarray(gold).tolist())) < 2:
+        return float("nan")
+    return float(roc_auc_score(gold, scores))
+
+
+def bootstrap_interval(
+    metric: Metric, gold: Booleans, values: NDArray[Any], *, draws: int = 1000, seed: int = 0, share: float = 0.95
+) -> tuple[float, float]:
+    """Percentile bootstrap over memes (Efron 1979): the interval that holds ``share`` of the resampled metrics."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(draws):
+        rows = rng.integers(0, len(gold), len(gold))
+        value = metric(gold[rows], values[rows])
+        if not np.isnan(value):
+            found.append(value)
+    if not found:
+        return float("nan"), float("nan")
+    low, high = np.quantile(found, [(1 - share) / 2, (1 + share) / 2])
+    return float(low), float(high)
+
+
+def wilson_interval(right: int, of: int, z: float = 1.96) -> tuple[float, float]:
+    """The Wilson score interval of a share (Wilson 1927): sound also near 0 and 1, where the bootstrap collapses."""
+    if of == 0:
+        return 0.0, 1.0
+    share = right / of
+    middle = (share + z * z / (2 * of)) / (1 + z * z / of)
+    half = z / (1 + z * z / of) * float(np.sqrt(share * (1 - share) / of + z * z / (4 * of * of)))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def score_summary(gold: Sequence[bool], said: Sequence[bool | None], scores: Sequence[float] | None) -> dict[str, Any]:
+    """The figures every table prints: accuracy with its 95 % Wilson interval, macro-F1, AUROC, and how many memes.
+
+    ``auroc`` is None where there are no scores, or only one class.
+    """
+    truth = np.asarray(gold, dtype=bool)
+    decisions = np.asarray(said, dtype=object)
+    right = accuracy(truth, decisions)
+    low, high = wilson_interval(round(right * len(truth)), len(truth))
+    area = auroc(truth, np.asarray(scores, dtype=np.float64)) if scores is not None else float("nan")
+    return {
+        "accuracy": right,
+        "accuracy_ci": [low, high],
+        "macro_f1": macro_f1(truth, decisions),
+        "auroc": None if np.isnan(area) else area,
+        "n": len(truth),
+    }

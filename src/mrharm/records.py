@@ -1,0 +1,203 @@
+"""The central types, and their JSONL form: one JSON object a line, UTF-8, unknown keys refused.
+
+These records are all that the rooms hand to one another and all that lies on disk between two commands.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mrharm.errors import DataError
+
+Severity = Literal["none", "somewhat", "very"]
+TextSource = Literal["given", "ocr"]
+Decision = Literal["allow", "review", "flag"]
+RationaleStatus = Literal[
+    "unchecked", "ok", "deleaked", "leaks_label", "refused", "empty", "truncated", "off_schema", "injected"
+]
+
+
+class Record(BaseModel):
+    """A frozen, validated row; an unknown key is an error, never ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Label(Record):
+    """What people said of a meme. Only ``harmful`` is always there; the rest where the source has it."""
+
+    harmful: bool
+    severity: Severity | None = None
+    targets: tuple[str, ...] = ()
+    protected_categories: tuple[str, ...] = ()
+    attack_types: tuple[str, ...] = ()
+
+
+class Meme(Record):
+    """What was posted: a picture, a text, or both. ``image`` is a path relative to the dataset's folder."""
+
+    id: str = Field(min_length=1)
+    image: str | None = None
+    text: str | None = None
+    label: Label | None = None
+    split: str | None = None
+    source: str | None = None
+    extra: dict[str, Any] = Field(default_factory=dict)
+
+
+class TextBox(Record):
+    """A piece of text found in a picture; ``polygon`` holds four (x, y) points in pixels, clockwise."""
+
+    polygon: tuple[tuple[float, float], tuple[float, float], tuple[float, float], tuple[float, float]]
+    text: str
+    confidence: float = Field(ge=0, le=1)
+
+
+class Evidence(Record):
+    """What can be seen in a meme. ``made_by`` names the engine and version behind each part."""
+
+    meme_id: str = Field(min_length=1)
+    image_sha256: str | None = None
+    text: str | None = None
+    text_source: TextSource | None = None
+    boxes: tuple[TextBox, ...] = ()
+    clean_image: str | None = None
+    caption: str | None = None
+    entities: str | None = None
+    demographics: str | None = None
+    made_by: dict[str, str] = Field(default_factory=dict)
+
+
+class Rationale(Record):
+    """Why a meme has its label, says a teacher. ``prompt`` is ``name.vN``; ``key`` is the content key of the call."""
+
+    meme_id: str = Field(min_length=1)
+    label_given: Label | None = None
+    text: str
+    status: RationaleStatus = "unchecked"
+    teacher: str
+    prompt: str | None = None
+    messages: tuple[dict[str, Any], ...] | None = None
+    raw: str | None = None
+    usage: dict[str, Any] | None = None
+    key: str | None = None
+
+
+class Saliency(Record):
+    """Where the student looked. ``words``: (word, weight); ``patches``: rows x columns of weights, each summing to 1."""
+
+    words: tuple[tuple[str, float], ...] = ()
+    patches: tuple[tuple[float, ...], ...] = ()
+
+
+class Verdict(Record):
+    """What we say of a meme.
+
+    ``score`` is the calibrated P(harmful), whatever the label mode. ``harmful`` is None where the model answered no
+    label (greedy mode only): counted as wrong, shown as such. ``missing`` names inputs the recipe wants and the meme
+    does not have.
+    """
+
+    meme_id: str
+    harmful: bool | None
+    score: float = Field(ge=0, le=1)
+    threshold: float = Field(ge=0, le=1)
+    decision: Decision
+    rationale: str | None = None
+    saliency: Saliency | None = None
+    evidence: Evidence | None = None
+    missing: tuple[str, ...] = ()
+    detector: str
+    recipe: str
+    created_at: str
+
+
+class Failure(Record):
+    """An item that failed: what, where and why; kept in failures.jsonl and never dropped silently."""
+
+    item: str
+    stage: str
+    reason: str
+    file: str | None = None
+    line: int | None = None
+
+
+R = TypeVar("R", bound=Record)
+
+
+def parse_json(text: str) -> Any:
+    """JSON text -> its value.
+
+    Raises:
+        ValueError: not JSON, nested too deep, a number of thousands of digits, or half of a surrogate pair, which
+            could be read but never be written as UTF-8 again.
+    """
+    try:
+        value = json.loads(text)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    except UnicodeEncodeError:
+        raise ValueError("half of a surrogate pair (\\ud800 to \\udfff) stands alone") from None
+    return value
+
+
+def parse_record(line: str, kind: type[R], *, file: str | Path = "<text>", number: int = 0) -> R:
+    """One JSONL line -> record.
+
+    Raises:
+        DataError: names file, line and key, what was expected and what came.
+    """
+    try:
+        row = parse_json(line)
+    except ValueError as error:
+        raise DataError(f"{file}, line {number}: not JSON ({error})") from None
+    return make_record(row, kind, file=file, number=number)
+
+
+def make_record(row: object, kind: type[R], *, file: str | Path = "<row>", number: int = 0) -> R:
+    """A parsed row -> record; raises DataError as `parse_record` does."""
+    try:
+        return kind.model_validate(row)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "(row)"
+        what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
+        raise DataError(
+            f"{file}, line {number}: {kind.__name__}.{key}: {what}; got {str(first['input'])[:80]!r}"
+        ) from None
+
+
+def read_records(path: Path, kind: type[R]) -> Iterator[R]:
+    """Every record of a JSONL file, in order; blank lines are skipped.
+
+    Raises:
+        DataError: the file is missing, is not UTF-8, or a line does not hold a ``kind``.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield parse_record(line, kind, file=path, number=number)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; expected one {kind.__name__} a line") from None
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
+        ) from None
+
+
+def to_line(record: Record) -> str:
+    """A record -> its JSONL line, without the line feed; keys in declared order, empty ones left out."""
+    return json.dumps(record.model_dump(mode="json", exclude_defaults=True), ensure_ascii=False)
+
+
+def to_lines(records: Iterable[Record]) -> str:
+    """Records -> the text of a JSONL file."""
+    return "".join(to_line(record) + "\n" for record in records)

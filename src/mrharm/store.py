@@ -1,0 +1,142 @@
+"""Files written so that a kill at any moment loses at most the item in hand.
+
+Whole files are written aside and renamed; long work appends one line an item to a `JsonlStore`, which skips what is
+done when the same command runs again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from mrharm.records import Failure, Record, parse_record, to_line, to_lines
+
+R = TypeVar("R", bound=Record)
+
+FAILURES = "failures.jsonl"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole text file, UTF-8, aside and then renamed: readers see the old file or the new one."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a whole file aside, flush it to disk, and rename it into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(aside).chmod(0o644)
+        Path(aside).replace(path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            Path(aside).unlink()
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON a person can read, aside and then renamed."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    """Write a whole JSONL file of records, aside and then renamed."""
+    write_text(path, to_lines(records))
+
+
+@contextlib.contextmanager
+def folder_aside(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``path``; on success it is renamed to ``path``, replacing what was there.
+
+    An error removes the folder and leaves ``path`` as it was. A kill leaves ``.<name>.aside``, which the next call for
+    the same path removes; a kill between the two renames leaves ``.<name>.old``, which the next call puts back.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.parent / f".{path.name}.aside"
+    old = path.parent / f".{path.name}.old"
+    if old.exists() and not path.exists():
+        old.rename(path)
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    try:
+        yield aside
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        path.rename(old)
+    aside.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def content_key(*parts: object) -> str:
+    """A short stable key (16 hex digits of SHA-256) of JSON-able parts: same content, same key."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+
+
+def sha256_file(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class JsonlStore(Generic[R]):
+    """Append-only JSONL output of a stage, keyed by one field; opening it again tells what is done.
+
+    A line cut short by a kill is dropped on opening, so that its item is done again.
+    """
+
+    def __init__(self, path: Path, kind: type[R], key: str) -> None:
+        self.path = path
+        self._kind = kind
+        self._key = key
+        self.done: set[str] = set()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            self._drop_cut_line()
+            with path.open(encoding="utf-8") as file:
+                for number, line in enumerate(file, 1):
+                    if line.strip():
+                        self.done.add(str(getattr(parse_record(line, kind, file=path, number=number), key)))
+
+    def append(self, record: R) -> None:
+        """Write one record, flushed, so that it survives a kill of this process."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(to_line(record) + "\n")
+        self.done.add(str(getattr(record, self._key)))
+
+    def _drop_cut_line(self) -> None:
+        with self.path.open("rb+") as file:
+            data = file.read()
+            if data and not data.endswith(b"\n"):
+                file.truncate(data.rfind(b"\n") + 1)
+
+
+def write_failures(folder: Path, failures: Iterable[Failure], *, stage: str) -> None:
+    """Replace this stage's rows of ``folder/failures.jsonl``, keeping the rows of other stages."""
+    path = folder / FAILURES
+    kept: list[Failure] = []
+    if path.exists():
+        with path.open(encoding="utf-8") as file:
+            rows = [
+                parse_record(line, Failure, file=path, number=n)
+                for n, line in enumerate(file, 1)
+                if line.strip()
+            ]
+        kept = [row for row in rows if row.stage != stage]
+    rows_now = [*kept, *failures]
+    if rows_now or path.exists():
+        write_records(path, rows_now)

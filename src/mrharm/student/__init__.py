@@ -1,0 +1,1 @@
+"""The small model that learns to explain, then to judge."""

@@ -1,0 +1,235 @@
+"""Text and vision towers, a row each, and how a recipe's pair becomes a student.
+
+A row with a hub name loads pretrained weights (from the hub, its cache, or a local folder named in the recipe); the
+``tiny`` rows start from scratch, with a tokenizer trained on the dataset, and need no hub. Every row's configuration
+stands here too, so that a student of any size can be built with random weights, offline.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+
+from mrharm.errors import InputError, ModelUnavailableError
+from mrharm.recipe import PictureRecipe, StudentRecipe
+from mrharm.student.config import MrHarmConfig
+from mrharm.student.model import MrHarmForConditionalGeneration
+from mrharm.student.processor import MrHarmProcessor, PictureSettings
+
+T = TypeVar("T")
+
+# Radford et al. 2021, the statistics CLIP was trained with.
+_CLIP_MEAN, _CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+_HALF = (0.5, 0.5, 0.5)
+
+
+@dataclass(frozen=True)
+class TextTower:
+    """A T5: its hub name (None: from scratch) and its configuration."""
+
+    config: dict[str, Any]
+    hub: str | None = None
+
+
+@dataclass(frozen=True)
+class VisionTower:
+    """A vision model: its configuration (with ``model_type``), picture side and statistics, hub name."""
+
+    config: dict[str, Any]
+    side: int
+    hub: str | None = None
+    mean: tuple[float, float, float] = _HALF
+    std: tuple[float, float, float] = _HALF
+
+
+def _flan(d_model: int, d_ff: int, layers: int, heads: int) -> dict[str, Any]:
+    sizes = {"d_model": d_model, "d_ff": d_ff, "num_layers": layers, "num_heads": heads, "d_kv": 64}
+    return {"vocab_size": 32128, "feed_forward_proj": "gated-gelu", **sizes}
+
+
+def _clip(hub: str, patch: int, width: int = 768, layers: int = 12, heads: int = 12) -> VisionTower:
+    config = {
+        "model_type": "clip_vision_model",
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "patch_size": patch,
+        "image_size": 224,
+    }
+    return VisionTower(config, 224, hub, _CLIP_MEAN, _CLIP_STD)
+
+
+TEXT_TOWERS: dict[str, TextTower] = {
+    "tiny": TextTower(
+        {
+            "d_model": 128,
+            "d_ff": 256,
+            "d_kv": 32,
+            "num_layers": 2,
+            "num_heads": 4,
+            "feed_forward_proj": "gated-gelu",
+        }
+    ),
+    "flan-t5-small": TextTower(_flan(512, 1024, 8, 6), "google/flan-t5-small"),
+    "flan-t5-base": TextTower(_flan(768, 2048, 12, 12), "google/flan-t5-base"),
+    "flan-t5-large": TextTower(_flan(1024, 2816, 24, 16), "google/flan-t5-large"),
+}
+VISION_TOWERS: dict[str, VisionTower] = {
+    # Convolutions: from scratch on a few thousand pictures, a plain vision transformer learns far more slowly.
+    "tiny": VisionTower(
+        {
+            "model_type": "resnet",
+            "embedding_size": 32,
+            "hidden_sizes": [32, 64, 128],
+            "depths": [1, 1, 1],
+            "layer_type": "basic",
+        },
+        64,
+    ),
+    "clip-vit-b32": _clip("openai/clip-vit-base-patch32", 32),
+    "clip-vit-b16": _clip("openai/clip-vit-base-patch16", 16),
+    "clip-vit-l14": _clip("openai/clip-vit-large-patch14", 14, 1024, 24, 16),
+}
+
+
+def build_student(
+    recipe: StudentRecipe, picture: PictureRecipe, texts: Iterable[str], *, random_weights: bool = False
+) -> tuple[MrHarmForConditionalGeneration, MrHarmProcessor]:
+    """A recipe's towers -> a student ready to train, in fp32, and its processor.
+
+    Args:
+        recipe: which towers, and how they are fused.
+        picture: how pictures become pixels.
+        texts: what a tokenizer is trained on, where the text tower brings none; inputs and targets alike.
+        random_weights: build pretrained towers with random weights and a tokenizer trained on ``texts`` (measuring).
+
+    Raises:
+        InputError: no such tower.
+        ModelUnavailableError: pretrained weights could not be had.
+    """
+    text_row = _row(TEXT_TOWERS, recipe.text_tower, "text tower")
+    vision_row = (
+        None if recipe.vision_tower == "none" else _row(VISION_TOWERS, recipe.vision_tower, "vision tower")
+    )
+    text_source = None if random_weights else recipe.text_weights or text_row.hub
+    vision_source = None if random_weights or vision_row is None else recipe.vision_weights or vision_row.hub
+    tokenizer = (
+        _reached(text_source, lambda: AutoTokenizer.from_pretrained(text_source))
+        if text_source
+        else train_tokenizer(texts, recipe.vocabulary)
+    )
+    config = MrHarmConfig(
+        **_text_config(text_row, text_source, len(tokenizer)),
+        vision_config=_vision_config(vision_row, vision_source),
+        fusion=recipe.fusion,
+        train_vision=recipe.train_vision,
+    )
+    config.dropout_rate = recipe.dropout
+    if text_source:
+        model = _reached(
+            text_source,
+            lambda: MrHarmForConditionalGeneration.from_pretrained(
+                text_source, config=config, dtype=torch.float32
+            ),
+        )
+    else:
+        model = MrHarmForConditionalGeneration(config)
+    if vision_source:
+        kind = AutoModel._model_mapping[type(config.vision_config)]
+        tower = _reached(
+            vision_source,
+            lambda: kind.from_pretrained(vision_source, config=config.vision_config, dtype=torch.float32),
+        )
+        model.encoder.vision.load_state_dict(tower.state_dict())
+    settings = _picture_settings(vision_row, vision_source, config, picture) if vision_row else None
+    return model, MrHarmProcessor(tokenizer, settings)
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerBase:
+    """A byte-level BPE tokenizer trained on ``texts`` (the processor lower-cases inputs; targets keep their case).
+
+    Ids 0, 1, 2 are padding, end, unknown, as T5 has them; no text is ever unknown, down to its bytes.
+    """
+    core = Tokenizer(models.BPE())
+    core.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(r"\s+"), " ")])
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    core.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=["<pad>", "</s>", "<unk>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    core.train_from_iterator(texts, trainer)
+    core.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def _row(table: dict[str, T], name: str, what: str) -> T:
+    if name not in table:
+        raise InputError(f"no {what} called {name!r}; there are: {', '.join(table)}")
+    return table[name]
+
+
+def _text_config(row: TextTower, source: str | None, vocabulary: int) -> dict[str, Any]:
+    if source is None:
+        return {**row.config, "vocab_size": max(vocabulary, row.config.get("vocab_size", 0))}
+    values = _reached(source, lambda: AutoConfig.from_pretrained(source)).to_dict()
+    tied = values.get("scale_decoder_outputs", values.get("tie_word_embeddings", True))
+    unwanted = ("model_type", "architectures", "transformers_version", "tie_word_embeddings", "dtype")
+    return {key: value for key, value in values.items() if key not in unwanted} | {"tied_head": bool(tied)}
+
+
+def _vision_config(row: VisionTower | None, source: str | None) -> dict[str, Any] | None:
+    if row is None or source is None:
+        return row.config if row else None
+    config = _reached(source, lambda: AutoConfig.from_pretrained(source))
+    values: dict[str, Any] = getattr(config, "vision_config", config).to_dict()
+    return values
+
+
+def _picture_settings(
+    row: VisionTower, source: str | None, config: MrHarmConfig, picture: PictureRecipe
+) -> PictureSettings:
+    side = getattr(config.vision_config, "image_size", row.side)
+    mean, std = row.mean, row.std
+    beside = Path(source or "") / "preprocessor_config.json"
+    if source and beside.is_file():
+        values = json.loads(beside.read_text(encoding="utf-8"))
+        mean, std = tuple(values.get("image_mean", mean)), tuple(values.get("image_std", std))
+    if picture.statistics == "half":
+        mean = std = _HALF
+    return PictureSettings(
+        side=side if isinstance(side, int) else row.side, mean=mean, std=std, fit=picture.fit
+    )
+
+
+def _reached(source: str, load: Callable[[], T]) -> T:
+    try:
+        return load()
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelUnavailableError(
+            f"{source}: weights not found here and no hub in reach ({first[:120]}); either name a local folder "
+            "(--set student.text_weights=DIR or student.vision_weights=DIR) or point HF_HOME at a cache that holds it"
+        ) from None

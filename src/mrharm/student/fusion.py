@@ -1,0 +1,104 @@
+"""The fusion: text positions look at image patches and add what they see.
+
+Mr.Harm (Lin et al., Findings of EMNLP 2023), equations 3-4:
+``H <- H + W_o softmax(Q K^T / sqrt(d_h)) V`` with one head, ``d_h = d_text / 2``, biases on all four
+projections, no norm and no gate.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.models.t5.modeling_t5 import T5Block
+
+from mrharm.student.config import MrHarmConfig
+
+
+class FusionLayer(nn.Module):
+    """One cross-attention from text positions to image patches, added to the text."""
+
+    def __init__(self, d_text: int, d_image: int) -> None:
+        super().__init__()
+        d_head = d_text // 2
+        self.query = nn.Linear(d_text, d_head)
+        self.key = nn.Linear(d_image, d_head)
+        self.value = nn.Linear(d_image, d_head)
+        self.output = nn.Linear(d_head, d_text)
+
+    def weights(self, hidden: Tensor, image_features: Tensor) -> Tensor:
+        """Where each text position looks.
+
+        Args:
+            hidden: text states. *Shape:* (batch, text, d_text)
+            image_features: patch states. *Shape:* (batch, patches, d_image)
+
+        Returns:
+            Attention, each row summing to 1. *Shape:* (batch, text, patches)
+        """
+        query, key = self.query(hidden), self.key(image_features)
+        scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
+        return scores.float().softmax(-1).to(hidden.dtype)
+
+    def forward(self, hidden: Tensor, image_features: Tensor, image_mask: Tensor | None = None) -> Tensor:
+        """Text states plus what they see; a meme without a picture (mask False) passes unchanged.
+
+        Args:
+            hidden: *Shape:* (batch, text, d_text)
+            image_features: *Shape:* (batch, patches, d_image)
+            image_mask: True where there is a picture; None means everywhere. *Shape:* (batch,)
+
+        Returns:
+            *Shape:* (batch, text, d_text)
+        """
+        image_features = image_features.to(self.key.weight.dtype)
+        seen = self.output(self.weights(hidden, image_features) @ self.value(image_features))
+        if image_mask is not None:
+            seen = seen.masked_fill(~image_mask.bool()[:, None, None], 0.0)
+        return hidden + seen
+
+
+class FusionBlock(T5Block):
+    """A T5 encoder block followed by a fusion; the stack hands it the picture as keyword arguments."""
+
+    def __init__(self, config: MrHarmConfig, has_relative_attention_bias: bool, layer_idx: int) -> None:
+        super().__init__(config, has_relative_attention_bias=has_relative_attention_bias, layer_idx=layer_idx)
+        assert config.vision_width is not None  # MrHarmConfig.validate_fusion
+        self.fusion = FusionLayer(config.d_model, config.vision_width)
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        *args: Any,
+        image_features: Tensor | None = None,
+        image_mask: Tensor | None = None,
+        **kwargs: Any,
+    ) -> tuple[Any, ...]:
+        """As `T5Block.forward`, then the fusion where there is a picture.
+
+        *Shapes:* hidden_states (batch, text, d_text); image_features (batch, patches, d_image); image_mask (batch,)
+        """
+        hidden_states, *rest = super().forward(hidden_states, *args, **kwargs)
+        if image_features is not None:
+            hidden_states = self.fusion(hidden_states, image_features, image_mask)
+        return (hidden_states, *rest)
+
+
+def patch_grid(image_features: int, has_cls: bool) -> tuple[int, int]:
+    """Rows and columns of the patch grid behind a number of image features.
+
+    Raises:
+        ValueError: the patches do not form a square.
+    """
+    patches = image_features - 1 if has_cls else image_features
+    side = math.isqrt(patches)
+    if side * side != patches:
+        raise ValueError(f"{patches} patches do not form a square")
+    return side, side
+
+
+def mean_attention(layers: list[Tensor]) -> Tensor:
+    """Attention averaged over fusion layers. *Shape:* list of (batch, text, patches) -> (batch, text, patches)"""
+    return torch.stack(layers).float().mean(0)

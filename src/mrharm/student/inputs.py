@@ -1,0 +1,50 @@
+"""What a student is shown: one composed text and at most one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrharm.records import Evidence, Meme
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class StudentInput:
+    """One meme as a student reads it.
+
+    ``pixels``: the fitted picture, *Shape:* (side, side, 3); ``features``: precomputed image features in its place,
+    *Shape:* (patches, d_image); neither for a meme without a picture. ``missing`` names parts that were wanted and
+    could not be had.
+    """
+
+    text: str
+    pixels: Pixels | None = None
+    features: NDArray[Any] | None = None
+    missing: tuple[str, ...] = ()
+
+
+def compose_text(reads: Sequence[str], meme: Meme, evidence: Evidence | None) -> tuple[str, tuple[str, ...]]:
+    """The text a student reads, and the parts that were wanted and are not there.
+
+    The meme's own words come bare and first; other parts follow, each after its name, so that one student can tell
+    a caption from a word drawn on the picture.
+    """
+    values = {
+        "text": meme.text if meme.text is not None else (evidence.text if evidence else None),
+        "caption": evidence.caption if evidence else None,
+        "entities": evidence.entities if evidence else None,
+        "demographics": evidence.demographics if evidence else None,
+    }
+    pieces = []
+    for part in reads:
+        value = " ".join((values[part] or "").split())
+        if value:
+            pieces.append(value if part == "text" else f"{part}: {value}")
+    missing = tuple(part for part in reads if values[part] is None)
+    return " | ".join(pieces), missing

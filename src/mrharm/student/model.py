@@ -1,0 +1,255 @@
+"""The student: a T5 whose encoder sees the picture."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel, T5ForConditionalGeneration
+from transformers import initialization as init
+from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
+from transformers.models.t5.modeling_t5 import T5Stack
+
+from mrharm.student.config import MrHarmConfig
+from mrharm.student.fusion import FusionBlock, FusionLayer, mean_attention
+
+
+class _Ours:
+    """transformers skips the initialisation of parameterless modules (T5's attention) in classes that are not its own,
+    for fear that they ignore its flags; ours go through `transformers.initialization` and need no such care.
+    """
+
+    @classmethod
+    def is_custom_code(cls) -> bool:
+        """See the class."""
+        return False
+
+
+class FusionEncoder(_Ours, T5Stack):
+    """A T5 encoder with a vision tower, fused after every block, after the last, or not at all."""
+
+    def __init__(self, config: MrHarmConfig) -> None:
+        super().__init__(config)
+        if config.fusion == "every_block":
+            self.block = nn.ModuleList(FusionBlock(config, i == 0, i) for i in range(config.num_layers))
+        self.last_fusion = None
+        if config.fusion != "none":
+            assert config.vision_width is not None  # MrHarmConfig.validate_fusion
+            self.last_fusion = FusionLayer(config.d_model, config.vision_width)
+        self.vision = (
+            AutoModel.from_config(config.vision_config) if config.vision_config is not None else None
+        )
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """As T5's; the fusion's projections as nn.Linear's own, its values starting as a copy of its keys."""
+        super()._init_weights(module)
+        if isinstance(module, FusionLayer):
+            for linear in (module.query, module.key, module.output):
+                bound = 1 / math.sqrt(linear.in_features)
+                init.uniform_(linear.weight, -bound, bound)
+                init.uniform_(linear.bias, -bound, bound)
+            init.copy_(module.value.weight, module.key.weight)
+            init.copy_(module.value.bias, module.key.bias)
+
+    def see(self, pixel_values: Tensor) -> Tensor:
+        """Pictures -> image features, through the vision tower (class token included where it has one).
+
+        *Shape:* (batch, 3, height, width) -> (batch, patches, d_image)
+
+        Raises:
+            ValueError: this student has no vision tower.
+        """
+        if self.vision is None:
+            raise ValueError("this student has no vision tower: give image_features, or neither")
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.train_vision):
+            weight = next(self.vision.parameters())
+            features: Tensor = self.vision(pixel_values.to(weight.dtype)).last_hidden_state
+        # A convolutional tower answers (batch, d_image, rows, columns).
+        return features.flatten(2).transpose(1, 2) if features.ndim == 4 else features
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        image_features: Tensor | None = None,
+        image_mask: Tensor | None = None,
+        **kwargs: Any,
+    ) -> BaseModelOutput:
+        """Text and picture -> fused text states.
+
+        Args:
+            input_ids: *Shape:* (batch, text)
+            attention_mask: 1 for tokens, 0 for padding. *Shape:* (batch, text)
+            inputs_embeds: instead of ``input_ids``. *Shape:* (batch, text, d_text)
+            pixel_values: normalised pictures. *Shape:* (batch, 3, height, width)
+            image_features: precomputed, instead of ``pixel_values``. *Shape:* (batch, patches, d_image)
+            image_mask: True where a meme has a picture; None means every one has. *Shape:* (batch,)
+
+        Returns:
+            ``last_hidden_state`` *Shape:* (batch, text, d_text)
+        """
+        if self.last_fusion is None:
+            image_features = None
+        elif image_features is None and pixel_values is not None:
+            image_features = self.see(pixel_values)
+        fused = self.config.fusion == "every_block" and image_features is not None
+        picture = {"image_features": image_features, "image_mask": image_mask} if fused else {}
+        outputs = super().forward(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            inputs_embeds=inputs_embeds,
+            **picture,
+            **kwargs,
+        )
+        if image_features is None:
+            return outputs
+        assert self.last_fusion is not None
+        return BaseModelOutput(
+            last_hidden_state=self.last_fusion(outputs.last_hidden_state, image_features, image_mask),
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+    def train(self, mode: bool = True) -> FusionEncoder:
+        """Set the mode; a frozen vision tower stays in evaluation mode."""
+        super().train(mode)
+        if self.vision is not None and not self.config.train_vision:
+            self.vision.eval()
+        return self
+
+
+class MrHarmForConditionalGeneration(_Ours, T5ForConditionalGeneration):
+    """Text and picture in, a rationale or a label out; ``generate`` takes the same picture arguments as ``forward``."""
+
+    config_class = MrHarmConfig
+    # T5's own table also ties the head, which Flan-T5 has untied: its head would overwrite the embeddings on load.
+    _tied_weights_keys = {
+        "encoder.embed_tokens.weight": "shared.weight",
+        "decoder.embed_tokens.weight": "shared.weight",
+    }
+    _no_split_modules = ["T5Block", "FusionBlock"]
+
+    def __init__(self, config: MrHarmConfig) -> None:
+        if config.tied_head:
+            self._tied_weights_keys = {**self._tied_weights_keys, "lm_head.weight": "shared.weight"}
+        super().__init__(config)
+        encoder_config = copy.deepcopy(config)
+        encoder_config.is_decoder = encoder_config.use_cache = False
+        self.encoder = FusionEncoder(encoder_config)
+        if self.encoder.vision is not None and not config.train_vision:
+            self.encoder.vision.requires_grad_(False)
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """As T5's; a head of its own starts small enough that first logits have unit spread."""
+        super()._init_weights(module)
+        if module is self and not self.config.tied_head:
+            init.normal_(self.lm_head.weight, std=self.config.initializer_factor * self.config.d_model**-0.5)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        image_features: Tensor | None = None,
+        image_mask: Tensor | None = None,
+        decoder_input_ids: Tensor | None = None,
+        decoder_attention_mask: Tensor | None = None,
+        encoder_outputs: Any = None,
+        labels: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Seq2SeqLMOutput:
+        """As `FusionEncoder.forward` and T5's decoder.
+
+        Args:
+            input_ids, attention_mask: *Shape:* (batch, text)
+            pixel_values: *Shape:* (batch, 3, height, width)
+            image_features: instead of ``pixel_values``. *Shape:* (batch, patches, d_image)
+            image_mask: True where a meme has a picture. *Shape:* (batch,)
+            decoder_input_ids, decoder_attention_mask: *Shape:* (batch, target)
+            labels: target tokens, -100 where there is no loss. *Shape:* (batch, target)
+
+        Returns:
+            ``loss`` (token cross-entropy, scalar) where labels are given; ``logits``
+            *Shape:* (batch, target, vocabulary)
+        """
+        if encoder_outputs is None:
+            encoder_outputs = self.encoder(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                pixel_values=pixel_values,
+                image_features=image_features,
+                image_mask=image_mask,
+            )
+        return super().forward(
+            attention_mask=attention_mask,
+            decoder_input_ids=decoder_input_ids,
+            decoder_attention_mask=decoder_attention_mask,
+            encoder_outputs=encoder_outputs,
+            labels=labels,
+            **kwargs,
+        )
+
+    def fusion_layers(self) -> list[FusionLayer]:
+        """Every fusion module, first block first: 13 at paper size."""
+        return [module for module in self.encoder.modules() if isinstance(module, FusionLayer)]
+
+    @torch.no_grad()
+    def fusion_attention(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        image_features: Tensor,
+        image_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Where the text looked, averaged over the fusion modules.
+
+        *Shapes:* input_ids, attention_mask (batch, text); image_features (batch, patches, d_image); image_mask (batch,)
+
+        Returns:
+            *Shape:* (batch, text, patches); each row sums to 1
+
+        Raises:
+            ValueError: this student has no fusion.
+        """
+        layers = self.fusion_layers()
+        if not layers:
+            raise ValueError("this student has no fusion, so there is no attention over the picture to show")
+        seen: list[Tensor] = []
+
+        def remember(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            assert isinstance(layer, FusionLayer)
+            seen.append(layer.weights(inputs[0], inputs[1].to(layer.key.weight.dtype)))
+
+        hooks = [layer.register_forward_hook(remember) for layer in layers]
+        try:
+            self.encoder(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                image_features=image_features,
+                image_mask=image_mask,
+            )
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return mean_attention(seen)
+
+
+def unique_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """A model's state with tied tensors once, contiguous, on the CPU: what safetensors can hold."""
+    seen: set[int] = set()
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        if tensor.data_ptr() in seen and tensor.numel():
+            continue
+        seen.add(tensor.data_ptr())
+        tensors[name] = tensor.detach().cpu().contiguous()
+    return tensors

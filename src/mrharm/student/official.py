@@ -1,0 +1,101 @@
+"""Reads checkpoints in the layout of the paper's official code into our model.
+
+Two forms: ``NAME.safetensors`` with the text tower's configuration in ``NAME.json`` under ``config``, and a Lightning
+``.ckpt``, read with PyTorch's weights-only unpickler, which builds tensors and plain containers and runs no code.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from mrharm.errors import DataError, InputError
+from mrharm.student.config import MrHarmConfig
+from mrharm.student.model import MrHarmForConditionalGeneration
+
+_PROJECTIONS = {"q": "query", "k": "key", "v": "value", "o": "output"}
+_T5_FIELDS = (
+    *("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads"),
+    *("relative_attention_num_buckets", "relative_attention_max_distance", "dropout_rate"),
+    *("layer_norm_epsilon", "initializer_factor", "feed_forward_proj"),
+    *("pad_token_id", "eos_token_id", "decoder_start_token_id"),
+)
+
+
+def our_name(official: str) -> str:
+    """A tensor's name in the official layout -> its name in our model."""
+    name = re.sub(r"^encoder\.ca_block\.(\d+)\.", r"encoder.block.\1.fusion.", official)
+    name = re.sub(r"^ca\.", "encoder.last_fusion.", name)
+    return re.sub(r"(fusion)\.proj_([qkvo])\.", lambda match: f"{match[1]}.{_PROJECTIONS[match[2]]}.", name)
+
+
+def load_official(path: str | Path) -> MrHarmForConditionalGeneration:
+    """A checkpoint in the official layout -> our student, in evaluation mode.
+
+    It has no vision tower of its own (the official code ran CLIP beside it): give it ``image_features``, the tower's
+    ``last_hidden_state``.
+
+    Args:
+        path: ``NAME``, ``NAME.safetensors`` or a Lightning ``.ckpt``; ``{"config": ...}`` in ``NAME.json`` beside.
+
+    Raises:
+        InputError: no such file, or no configuration beside it.
+        DataError: tensors are missing, unexpected, or of the wrong shape; the message names them.
+    """
+    path = Path(path)
+    if path.suffix not in (".safetensors", ".ckpt"):
+        path = path.with_name(path.name + ".safetensors")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected NAME.safetensors or NAME.ckpt")
+    weights = {our_name(name): tensor for name, tensor in _read(path).items()}
+    fused = [re.match(r"encoder\.block\.(\d+)\.fusion\.key", name) for name in weights]
+    if "encoder.last_fusion.key.weight" not in weights:
+        raise DataError(
+            f"{path}: no fusion weights (ca.proj_k.weight); this is not an official Mr.Harm checkpoint"
+        )
+    config = MrHarmConfig(
+        **_read_config(path),
+        fusion="every_block" if any(fused) else "last",
+        vision_width=weights["encoder.last_fusion.key.weight"].shape[1],
+    )
+    model = MrHarmForConditionalGeneration(config)
+    try:
+        model.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
+        raise DataError(f"{path}: does not fit its configuration: {error}") from None
+    return model.eval()
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            tensors = load_file(path)
+            return {name: tensor for name, tensor in tensors.items() if not name.startswith("io.")}
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise DataError(f"{path}: cannot be read as weights ({str(error).splitlines()[0]})") from None
+    state: dict[str, Tensor] = content.get("state_dict", content)
+    # Lightning prefixes every name with the attribute that held the model; the vision tower was not saved by it.
+    return {re.sub(r"^(model|t5|net)\.", "", name): tensor for name, tensor in state.items()}
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    beside = path.with_suffix(".json")
+    if not beside.is_file():
+        raise InputError(
+            f'{beside}: no such file; the text tower\'s configuration must lie there under "config"'
+        )
+    try:
+        values = json.loads(beside.read_text(encoding="utf-8"))
+        config = values.get("config", values)
+        return {name: config[name] for name in _T5_FIELDS if name in config}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise DataError(f"{beside}: not a configuration ({error})") from None

@@ -1,0 +1,85 @@
+"""Both students of a detector in one folder: one configuration, one processor, shared tensors stored once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mrharm.errors import DataError
+from mrharm.student.config import MrHarmConfig
+from mrharm.student.model import MrHarmForConditionalGeneration, unique_tensors
+from mrharm.student.processor import MrHarmProcessor
+from mrharm.student.seat import FusedStudent
+
+SHARED = "shared.safetensors"
+
+
+def save_students(
+    folder: Path, models: dict[str, MrHarmForConditionalGeneration], processor: MrHarmProcessor
+) -> None:
+    """Write ``config.json``, the processor, ``NAME.safetensors`` a model and ``shared.safetensors``.
+
+    Args:
+        folder: where to; made if need be.
+        models: name -> model; all of one configuration.
+        processor: what both read through.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    first = next(iter(models.values()))
+    first.config.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    states = {name: unique_tensors(model) for name, model in models.items()}
+    shared = _shared(list(states.values()))
+    save_file({name: next(iter(states.values()))[name] for name in sorted(shared)}, folder / SHARED)
+    for name, state in states.items():
+        save_file(
+            {key: tensor for key, tensor in state.items() if key not in shared},
+            folder / f"{name}.safetensors",
+        )
+
+
+def load_students(
+    folder: Path, names: list[str], device: torch.device, dtype: torch.dtype
+) -> dict[str, FusedStudent]:
+    """Read what `save_students` wrote: name -> student in its seat.
+
+    Raises:
+        DataError: a file is missing or broken, or tensors do not fit the configuration.
+    """
+    try:
+        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        shared = load_file(folder / SHARED)
+        processor = MrHarmProcessor.from_pretrained(folder)
+        students = {}
+        for name in names:
+            model = MrHarmForConditionalGeneration(MrHarmConfig.from_dict(values))
+            missing, unexpected = model.load_state_dict(
+                {**shared, **load_file(folder / f"{name}.safetensors")}, strict=False
+            )
+            tied = set(model.state_dict()) - set(unique_tensors(model))
+            if unexpected or set(missing) - tied:
+                raise DataError(
+                    f"{folder}: {name}: tensors missing {sorted(set(missing) - tied)[:3]}, "
+                    f"unexpected {unexpected[:3]}"
+                )
+            students[name] = FusedStudent(model, processor, device, dtype)
+        return students
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise DataError(f"{folder}: not a whole detector ({error})") from None
+
+
+def _shared(states: list[dict[str, Tensor]]) -> set[str]:
+    """Names of tensors that are bit-equal in every state (of one state alone: none)."""
+    if len(states) < 2:
+        return set()
+    first, *others = states
+    return {
+        name
+        for name, tensor in first.items()
+        if all(name in other and torch.equal(tensor, other[name]) for other in others)
+    }

@@ -1,0 +1,163 @@
+"""Texts and pictures -> the tensors a student reads. Saved beside the weights; no part of it is code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers.utils import PushToHubMixin
+
+from mrharm.errors import DataError
+from mrharm.student.inputs import Pixels, StudentInput
+
+FILE = "processor.json"
+
+
+@dataclass(frozen=True)
+class PictureSettings:
+    """How a picture becomes pixels: a square of ``side`` pixels, then ``(x / 255 - mean) / std`` a channel."""
+
+    side: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    fit: str = "whole"
+
+
+class MrHarmProcessor(PushToHubMixin):
+    """The tokenizer, the picture's settings and the text limit of one student."""
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, picture: PictureSettings | None, max_text_tokens: int = 512
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.picture = picture
+        self.max_text_tokens = max_text_tokens
+
+    def fit(self, image: Image.Image) -> Pixels:
+        """An RGB picture -> uint8 pixels. *Shape:* (side, side, 3)
+
+        ``whole`` pads the shorter side, so that nothing is lost; ``crop`` keeps the middle square, as the official
+        code does.
+
+        Raises:
+            ValueError: this student takes no picture.
+        """
+        if self.picture is None:
+            raise ValueError("this student takes no picture")
+        side = (self.picture.side, self.picture.side)
+        if self.picture.fit == "crop":
+            square = ImageOps.fit(image, side, Image.Resampling.BICUBIC)
+        else:
+            paper = tuple(round(255 * mean) for mean in self.picture.mean)
+            square = ImageOps.pad(image, side, Image.Resampling.BICUBIC, color=paper)
+        return np.asarray(square, dtype=np.uint8)
+
+    def normalise(self, pixels: Sequence[Pixels | None]) -> Tensor:
+        """Fitted pictures -> what the tower reads; None becomes zeros. *Shape:* (batch, 3, side, side)"""
+        if self.picture is None:
+            raise ValueError("this student takes no picture")
+        side = self.picture.side
+        batch = np.zeros((len(pixels), side, side, 3), dtype=np.float32)
+        mean, std = (np.asarray(values, np.float32) for values in (self.picture.mean, self.picture.std))
+        for row, one in enumerate(pixels):
+            if one is not None:
+                batch[row] = (one.astype(np.float32) / 255 - mean) / std
+        return torch.from_numpy(batch).permute(0, 3, 1, 2).contiguous()
+
+    def tokenize(self, text: str, limit: int | None = None) -> list[int]:
+        """A text, lower-cased -> token ids with the end token, at most ``limit`` (default: the text limit)."""
+        ids: list[int] = self.tokenizer(
+            text.lower(), truncation=True, max_length=limit or self.max_text_tokens
+        ).input_ids
+        return ids
+
+    def tokenize_target(self, text: str, limit: int | None = None) -> list[int]:
+        """A target text -> token ids with the end token; cut to ``limit`` from the right, end token kept."""
+        ids: list[int] = self.tokenizer(text).input_ids
+        return ids if limit is None or len(ids) <= limit else [*ids[: limit - 1], ids[-1]]
+
+    def pad(self, rows: Sequence[Sequence[int]], value: int) -> Tensor:
+        """Rows of ids, padded on the right to the longest. *Shape:* (batch, longest)"""
+        width = max(len(row) for row in rows)
+        return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows])
+
+    def batch_text(self, rows: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+        """Token rows -> ``input_ids`` and ``attention_mask``. *Shapes:* (batch, longest)"""
+        input_ids = self.pad(rows, self.tokenizer.pad_token_id)
+        lengths = torch.tensor([len(row) for row in rows])
+        mask = (torch.arange(input_ids.shape[1])[None] < lengths[:, None]).long()
+        return {"input_ids": input_ids, "attention_mask": mask}
+
+    def batch_pictures(self, inputs: Sequence[StudentInput]) -> dict[str, Tensor]:
+        """The picture arguments of a batch; empty where the student takes none or no meme has one.
+
+        *Shapes:* pixel_values (batch, 3, side, side) or image_features (batch, patches, d_image); image_mask (batch,)
+        """
+        if self.picture is None:
+            return {}
+        if any(one.features is not None for one in inputs):
+            shape = next(one.features.shape for one in inputs if one.features is not None)
+            blank = np.zeros(shape, dtype=np.float32)
+            stacked = np.stack([blank if one.features is None else one.features for one in inputs])
+            mask = torch.tensor([one.features is not None for one in inputs])
+            return {"image_features": torch.from_numpy(stacked), "image_mask": mask}
+        if all(one.pixels is None for one in inputs):
+            return {}
+        mask = torch.tensor([one.pixels is not None for one in inputs])
+        return {"pixel_values": self.normalise([one.pixels for one in inputs]), "image_mask": mask}
+
+    def __call__(self, inputs: Sequence[StudentInput]) -> dict[str, Tensor]:
+        """A batch of inputs -> the arguments of the model's ``forward`` and ``generate``."""
+        return {**self.batch_text([self.tokenize(one.text) for one in inputs]), **self.batch_pictures(inputs)}
+
+    def decode(self, ids: Tensor) -> list[str]:
+        """Generated ids -> texts. *Shape:* (batch, target)"""
+        texts: list[str] = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
+        return [text.strip() for text in texts]
+
+    def save_pretrained(self, folder: str | Path, push_to_hub: bool = False, **kwargs: Any) -> None:
+        """Write the tokenizer's files and ``processor.json``; optionally upload them."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.tokenizer.save_pretrained(folder)
+        values = {
+            "picture": asdict(self.picture) if self.picture else None,
+            "max_text_tokens": self.max_text_tokens,
+        }
+        (folder / FILE).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        if push_to_hub:
+            self.push_to_hub(kwargs.pop("repo_id", folder.name), **kwargs)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> MrHarmProcessor:
+        """Read what `save_pretrained` wrote.
+
+        Raises:
+            DataError: ``processor.json`` is missing or broken.
+        """
+        path = Path(folder) / FILE
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            picture = values["picture"]
+            settings = (
+                PictureSettings(
+                    side=picture["side"],
+                    mean=tuple(picture["mean"]),
+                    std=tuple(picture["std"]),
+                    fit=picture["fit"],
+                )
+                if picture
+                else None
+            )
+            limit = int(values["max_text_tokens"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path}: not a processor ({error!r})") from None
+        return cls(AutoTokenizer.from_pretrained(folder), settings, limit)

@@ -1,0 +1,1 @@
+"""Two stages: reasoning distillation, then harmfulness inference."""

@@ -1,0 +1,331 @@
+"""A dataset and a recipe -> a run folder with a Detector in it; the same call goes on where it was stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import shutil
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+import torch
+from transformers import set_seed
+
+from mrharm import __version__
+from mrharm.errors import InputError
+from mrharm.memes.dataset import Dataset
+from mrharm.recipe import Recipe, StageName, dump_recipe
+from mrharm.records import Failure, Rationale
+from mrharm.store import write_failures, write_json, write_text
+from mrharm.student.backbones import build_student
+from mrharm.student.hardware import pick_device, pick_dtype
+from mrharm.student.inputs import StudentInput
+from mrharm.student.model import MrHarmForConditionalGeneration
+from mrharm.student.processor import MrHarmProcessor
+from mrharm.training.batches import ExampleSet, Pictures
+from mrharm.training.examples import (
+    TRAIN,
+    VALIDATION,
+    Coverage,
+    Example,
+    Limits,
+    input_texts,
+    make_examples,
+    measure_limits,
+    require_rationales,
+    target_text,
+)
+from mrharm.training.pictures import FeatureStore, PixelStore
+from mrharm.training.stages import FOLDERS, StageData, train_stage
+from mrharm.training.trainer import Progress
+from mrharm.verdicts.calibration import fit_temperature
+from mrharm.verdicts.detector import Detector, DetectorCard
+from mrharm.verdicts.scoring import score_answers
+
+WhichStages = Literal["both", "label"]
+RECIPE, RUN, DETECTOR = "recipe.yaml", "run.json", "detector"
+
+
+def train(
+    dataset: Dataset | Path | str,
+    recipe: Recipe,
+    out: Path | str,
+    *,
+    stages: WhichStages = "both",
+    device: str = "auto",
+    overwrite: bool = False,
+    report_to: str = "none",
+    say: Callable[[str], None] = lambda line: None,
+    progress: Progress | None = None,
+) -> Detector:
+    """Train a student on a dataset: reasoning distillation, then harmfulness inference; then calibrate a Detector.
+
+    The run folder holds ``recipe.yaml`` (resolved), ``run.json`` (dataset hash, versions, coverage), ``stage1/``,
+    ``stage2/`` and ``detector/``. Stopped at any moment, the same call goes on from the last whole checkpoint, to the
+    same weights on a CPU. Under ``torchrun`` every process calls this; the first one writes.
+
+    Args:
+        dataset: a dataset folder; it must have a train and a validation split.
+        recipe: everything that makes the student.
+        out: the run folder.
+        stages: ``both``, or ``label`` for a student that never saw a rationale.
+        device: ``auto``, ``cpu``, ``cuda``...
+        overwrite: throw away what is in ``out`` and begin anew.
+        report_to: ``none``, ``tensorboard``, ``wandb``, ``mlflow``: the Trainer's reporters.
+        say: called with each line worth telling a person.
+        progress: called with (what, done, of how many).
+
+    Raises:
+        InputError: ``out`` holds another run, or the dataset cannot feed the stages asked for.
+        ModelUnavailableError: pretrained weights could not be had.
+    """
+    dataset = dataset if isinstance(dataset, Dataset) else Dataset(Path(dataset))
+    out = Path(out)
+    first = _is_first_process()
+    say = say if first else lambda line: None
+    order: list[StageName] = ["rationale", "label"] if stages == "both" else ["label"]
+    rationales = require_rationales(dataset, recipe) if stages == "both" else {}
+    if first:
+        _claim(out, dataset, recipe, stages, overwrite)
+    where = pick_device(device)
+
+    set_seed(recipe.seed)
+    train_memes = dataset.split(TRAIN)
+    texts = input_texts(dataset, recipe, train_memes)
+    targets = {
+        stage: [
+            target
+            for meme in train_memes
+            if (target := target_text(recipe, stage, meme, rationales.get(meme.id))) is not None
+        ]
+        for stage in order
+    }
+    words = [recipe.templates.label.format(label=answer.word) for answer in recipe.answers]
+    model, processor = build_student(
+        recipe.student,
+        recipe.picture,
+        [text.lower() for text in texts] + [one for stage in order for one in targets[stage]] + words * 2,
+    )
+    model.to(where)
+    limits = measure_limits(recipe, processor, texts, targets.get("rationale", []))
+    processor.max_text_tokens = limits.text
+
+    shared = _Shared(dataset, recipe, model, processor, progress)
+    bf16 = pick_dtype(recipe.precision, where) == torch.bfloat16
+    results: dict[str, object] = {}
+    states: dict[str, dict[str, torch.Tensor]] = {}
+    validation: tuple[list[StudentInput], list[bool]] = ([], [])
+    for stage in order:
+        data, coverage = shared.stage_data(stage, limits, rationales, say)
+        results[stage] = train_stage(
+            stage,
+            data,
+            recipe,
+            model,
+            processor,
+            out / FOLDERS[stage],
+            device=where,
+            bf16=bf16,
+            say=say,
+            progress=progress,
+            report_to=report_to,
+        )
+        results[f"{stage}_coverage"] = {name: dataclasses.asdict(one) for name, one in coverage.items()}
+        states[stage] = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+        if stage == "label":
+            validation = list(data.shown), [example.harmful for example in data.validation.examples]
+    if first:
+        write_failures(out, shared.failures, stage="train")
+        _note(
+            out,
+            {
+                "results": results,
+                "limits": dataclasses.asdict(limits),
+                "failed_pictures": len(shared.failures),
+            },
+        )
+    return _make_detector(out, recipe, states, model, processor, limits, validation, where, first)
+
+
+class _Shared:
+    """What both stages share: pictures decoded or seen once, and the list of those that could not be."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        recipe: Recipe,
+        model: MrHarmForConditionalGeneration,
+        processor: MrHarmProcessor,
+        progress: Progress | None,
+    ) -> None:
+        self._dataset = dataset
+        self._recipe = recipe
+        self._processor = processor
+        self._progress = progress
+        self._broken: dict[Path, str] = {}
+        self._known: set[Path] = set()
+        # A tower that learns, or pictures that vary, must be seen anew each time.
+        frozen = processor.picture is not None and not recipe.student.train_vision
+        self._cached = frozen and recipe.picture.augment == "none"
+        self._pixels = PixelStore(processor)
+        self._features = FeatureStore(model, processor) if frozen else None
+        self.failures: list[Failure] = []
+
+    def stage_data(
+        self, stage: StageName, limits: Limits, rationales: dict[str, Rationale], say: Callable[[str], None]
+    ) -> tuple[StageData, dict[str, Coverage]]:
+        """One stage's examples of both splits; memes whose picture cannot be read are left out and counted."""
+        sets, coverages = {}, {}
+        for split in (TRAIN, VALIDATION):
+            examples, coverage = make_examples(
+                self._dataset,
+                self._recipe,
+                self._processor,
+                limits,
+                stage,
+                split,
+                rationales,
+            )
+            self._check([example.picture for example in examples if example.picture])
+            whole = [example for example in examples if example.picture not in self._broken]
+            coverage.used = len(whole)
+            _tell(stage, split, coverage, len(examples) - len(whole), say)
+            if not whole:
+                raise InputError(
+                    f"{self._dataset.root}: no {split} meme can be used in stage {stage}; a stage learns from train "
+                    "and is chosen on validation, never on test"
+                    + (f" (have the {split} split's rationales written, too)" if stage == "rationale" else "")
+                )
+            sets[split], coverages[split] = self._examples(whole, split), coverage
+        shown = [self._shown(sets[VALIDATION], index) for index in range(len(sets[VALIDATION]))]
+        return StageData(sets[TRAIN], sets[VALIDATION], shown), coverages
+
+    def _examples(self, examples: Sequence[Example], split: str) -> ExampleSet:
+        # Validation pictures never vary, so a frozen tower sees them once in any case.
+        features = self._cached or (self._features is not None and split == VALIDATION)
+        pictures: Pictures | None = None
+        if self._processor.picture is not None:
+            pictures = self._features if features else self._pixels
+        augmentation = self._recipe.picture.augment if split == TRAIN else "none"
+        return ExampleSet(
+            examples, pictures, features=features, augmentation=augmentation, seed=self._recipe.seed
+        )
+
+    def _shown(self, examples: ExampleSet, index: int) -> StudentInput:
+        example, picture = examples[index]
+        text = self._processor.tokenizer.decode(example.input_ids, skip_special_tokens=True)
+        return dataclasses.replace(picture, text=text)
+
+    def _check(self, paths: list[Path]) -> None:
+        new = [path for path in dict.fromkeys(paths) if path not in self._known]
+        self._known.update(new)
+        broken = (
+            self._features.prepare(new, progress=self._progress)
+            if self._features is not None
+            else self._pixels.check(new, self._progress)
+        )
+        self._broken.update(broken)
+        self.failures += [Failure(item=path.name, stage="train", reason=why) for path, why in broken.items()]
+
+
+def _make_detector(
+    out: Path,
+    recipe: Recipe,
+    states: dict[str, dict[str, torch.Tensor]],
+    model: MrHarmForConditionalGeneration,
+    processor: MrHarmProcessor,
+    limits: Limits,
+    validation: tuple[list[StudentInput], list[bool]],
+    device: torch.device,
+    first: bool,
+) -> Detector:
+    models = {}
+    for name, state in states.items():
+        twin = MrHarmForConditionalGeneration(model.config)
+        twin.load_state_dict(state)
+        models[name] = twin.eval()
+    card = DetectorCard(
+        recipe=recipe.name,
+        reads=recipe.reads,
+        picture_shown=recipe.picture.shown,
+        answers=recipe.answers,
+        label_template=recipe.templates.label,
+        rationale_template=recipe.templates.rationale,
+        rationale_tokens=limits.rationale if "rationale" in states else 0,
+        decoding=recipe.decoding,
+        students=tuple(states),
+        seed=recipe.seed,
+    )
+    detector = Detector.from_models(card, models, processor, device=device)
+    shown, gold = validation
+    scores = score_answers(detector.label_student, shown, card.label_texts())
+    detector = detector.with_temperature(fit_temperature(scores, recipe.answers, gold))
+    if first:
+        detector.save_pretrained(out / DETECTOR, models, processor)
+        shutil.copyfile(out / RECIPE, out / DETECTOR / RECIPE)
+    return detector
+
+
+def _claim(out: Path, dataset: Dataset, recipe: Recipe, stages: str, overwrite: bool) -> None:
+    """Make the run folder this run's, or find that it is already."""
+    identity = {
+        "dataset": dataset.info.name,
+        "dataset_sha256": dataset.fingerprint(),
+        "stages": stages,
+        "seed": recipe.seed,
+    }
+    if overwrite and (out / RUN).exists():
+        shutil.rmtree(out)
+    if (out / RUN).exists():
+        there = json.loads((out / RUN).read_text(encoding="utf-8"))
+        other = [name for name, value in identity.items() if there.get(name) != value]
+        if (out / RECIPE).exists() and (out / RECIPE).read_text(encoding="utf-8") != dump_recipe(recipe):
+            other.append("recipe")
+        if other:
+            raise InputError(
+                f"{out}: holds a run with another {', '.join(other)}; choose another --out, or say --overwrite"
+            )
+    elif out.exists() and any(out.iterdir()):
+        raise InputError(f"{out}: not empty and not a run; choose another --out")
+    write_text(out / RECIPE, dump_recipe(recipe))
+    _note(out, {**identity, "versions": _versions()})
+
+
+def _note(out: Path, values: dict[str, object]) -> None:
+    path = out / RUN
+    there = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    write_json(path, {**there, **values})
+
+
+def _versions() -> dict[str, str]:
+    found = {"mrharm": __version__, "python": platform.python_version()}
+    for name in ("torch", "transformers", "accelerate", "tokenizers", "safetensors", "numpy", "pillow"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _tell(stage: str, split: str, coverage: Coverage, unreadable: int, say: Callable[[str], None]) -> None:
+    parts = [f"stage {stage}, {split}: {coverage.used} of {coverage.memes} memes"]
+    for count, what in (
+        (coverage.without_rationale, "without a rationale"),
+        (coverage.held_back, "with a rationale held back by the gate"),
+        (coverage.unlabelled, "unlabelled"),
+        (unreadable, "with a picture that cannot be read (failures.jsonl)"),
+        (coverage.text_cut, "with their text cut at the token limit"),
+        (coverage.target_cut, "with their rationale cut at the token limit"),
+        *((count, f"without {part}") for part, count in coverage.missing.items()),
+    ):
+        if count:
+            parts.append(f"{count} {what}")
+    say("; ".join(parts))
+
+
+def _is_first_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"

@@ -1,0 +1,1 @@
+"""What we say of a meme: the only inference path."""

@@ -1,0 +1,304 @@
+"""The Detector: memes in, verdicts out. The only inference path; everything that judges a meme goes through it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypedDict, Unpack, overload
+
+import torch
+from transformers.utils import PushToHubMixin
+
+from mrharm import __version__
+from mrharm.errors import DataError, InputError, MissingInputError
+from mrharm.images import image_sha256, open_image
+from mrharm.recipe import Answer, Part
+from mrharm.records import Evidence, Meme, Saliency, Verdict
+from mrharm.store import content_key, folder_aside, sha256_file, write_json, write_text
+from mrharm.student.hardware import pick_device, pick_dtype
+from mrharm.student.inputs import StudentInput, compose_text
+from mrharm.student.model import MrHarmForConditionalGeneration
+from mrharm.student.pair import load_students, save_students
+from mrharm.student.processor import MrHarmProcessor
+from mrharm.student.seat import FusedStudent, Student
+from mrharm.verdicts.card import model_card
+from mrharm.verdicts.scoring import Floats, harm_probability, score_answers, write_texts
+
+CARD = "detector.json"
+FORMAT = 1
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class DetectorCard:
+    """Everything a Detector knows besides its weights; ``detector.json``."""
+
+    recipe: str
+    reads: tuple[Part, ...]
+    picture_shown: str
+    answers: tuple[Answer, ...]
+    label_template: str
+    rationale_template: str
+    rationale_tokens: int
+    decoding: str
+    students: tuple[str, ...]
+    seed: int
+    temperature: float = 1.0
+    threshold: float = 0.5
+    weights: tuple[tuple[str, str], ...] = ()
+
+    def label_texts(self) -> list[str]:
+        """The label strings a student is scored on, one an answer."""
+        return [self.label_template.format(label=answer.word) for answer in self.answers]
+
+    def key(self) -> str:
+        """A short hash of what this Detector is: same key, same verdicts."""
+        return content_key(self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able values, read back by `from_json`."""
+        values = dataclasses.asdict(dataclasses.replace(self, answers=()))
+        values["answers"] = [answer.model_dump() for answer in self.answers]
+        values["weights"] = dict(self.weights)
+        return {"format": FORMAT, "mrharm": __version__, **values}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> DetectorCard:
+        """Read what `to_json` made; raises ValueError, KeyError or TypeError on anything else."""
+        if values["format"] != FORMAT:
+            raise ValueError(f"format {values['format']}, this mrharm reads format {FORMAT}")
+        rest = {key: value for key, value in values.items() if key not in ("format", "mrharm")}
+        rest["answers"] = tuple(Answer.model_validate(answer) for answer in rest["answers"])
+        rest["weights"] = tuple(sorted(rest["weights"].items()))
+        rest["reads"], rest["students"] = tuple(rest["reads"]), tuple(rest["students"])
+        return cls(**rest)
+
+
+class JudgeOptions(TypedDict, total=False):
+    """How to judge.
+
+    Keys:
+        evidence: meme id -> what has been gathered already (captions, a clean picture).
+        root: the folder image paths start from; default: the current one.
+        batch_size: memes a batch; default 32.
+        rationales: write them, too, the slow part; default yes.
+        saliency: say where the student looked; default no.
+        greedy: let the student write its label, as the paper does; an answer that is no label gives ``harmful=None``.
+            Default: as the recipe says.
+        strict: refuse a meme that lacks an input the recipe wants, instead of naming it in the verdict; default no.
+        advance: called with the number of memes after each batch.
+    """
+
+    evidence: Mapping[str, Evidence] | None
+    root: Path | None
+    batch_size: int
+    rationales: bool
+    saliency: bool
+    greedy: bool | None
+    strict: bool
+    advance: Advance | None
+
+
+class Detector(PushToHubMixin):
+    """Judges memes: a calibrated P(harmful), a decision, and the rationale behind it.
+
+    ``Detector.from_pretrained("runs/first").judge(Meme(id="1", image="photo.jpg", text="you smell wonderful"))``
+    """
+
+    def __init__(self, card: DetectorCard, label_student: Student, rationale_student: Student | None) -> None:
+        self.card = card
+        self.label_student = label_student
+        self.rationale_student = rationale_student
+        self.key = card.key()
+
+    @classmethod
+    def from_models(
+        cls,
+        card: DetectorCard,
+        models: Mapping[str, MrHarmForConditionalGeneration],
+        processor: MrHarmProcessor,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> Detector:
+        """Students just trained -> a Detector that holds them."""
+        seats = {name: FusedStudent(model, processor, device, dtype) for name, model in models.items()}
+        return cls(card, seats["label"], seats.get("rationale"))
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: str | Path, *, device: str = "auto", precision: str = "fp32"
+    ) -> Detector:
+        """Read a Detector from a run folder or from its ``detector/``.
+
+        Args:
+            folder: the run, or the detector itself.
+            device: ``auto``, ``cpu``, ``cuda``...
+            precision: ``fp32``, ``bf16``, or ``auto`` for bfloat16 where the hardware multiplies it.
+
+        Raises:
+            InputError: no Detector there.
+            DataError: its files are broken.
+        """
+        folder = Path(folder)
+        inner = folder if (folder / CARD).is_file() else folder / "detector"
+        if not (inner / CARD).is_file():
+            raise InputError(
+                f"{folder}: no detector there (no {CARD}); `mrharm train DATASET --out {folder}` makes one"
+            )
+        try:
+            card = DetectorCard.from_json(json.loads((inner / CARD).read_text(encoding="utf-8")))
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{inner / CARD}: not a detector's card ({error})") from None
+        where = pick_device(device)
+        seats = load_students(inner, list(card.students), where, pick_dtype(precision, where))
+        return cls(card, seats["label"], seats.get("rationale"))
+
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        models: Mapping[str, MrHarmForConditionalGeneration],
+        processor: MrHarmProcessor,
+    ) -> None:
+        """Write the self-contained folder, whole or not at all: safetensors, JSON and a card, no code, no pickle."""
+        with folder_aside(Path(folder)) as aside:
+            save_students(aside, dict(models), processor)
+            hashes = {path.name: sha256_file(path) for path in sorted(aside.glob("*.safetensors"))}
+            self.card = dataclasses.replace(self.card, weights=tuple(sorted(hashes.items())))
+            self.key = self.card.key()
+            write_json(aside / CARD, self.card.to_json())
+            write_text(aside / "README.md", model_card(self.card.to_json()))
+
+    def with_temperature(self, temperature: float) -> Detector:
+        """The same Detector, calibrated anew."""
+        return Detector(
+            dataclasses.replace(self.card, temperature=temperature),
+            self.label_student,
+            self.rationale_student,
+        )
+
+    @overload
+    def judge(self, memes: Meme, **options: Unpack[JudgeOptions]) -> Verdict: ...
+
+    @overload
+    def judge(self, memes: Sequence[Meme], **options: Unpack[JudgeOptions]) -> list[Verdict]: ...
+
+    def judge(self, memes: Meme | Sequence[Meme], **options: Unpack[JudgeOptions]) -> Verdict | list[Verdict]:
+        """Verdicts for one meme or many; the options are those of `JudgeOptions`.
+
+        Returns:
+            One verdict for one meme; a list in the same order for many.
+
+        Raises:
+            ImageError: a picture is missing, too large, of an unknown kind, or broken.
+            MissingInputError: nothing to judge, or with ``strict`` an input that is wanted and not there.
+        """
+        if isinstance(memes, Meme):
+            return self._judge([memes], options)[0]
+        return self._judge(memes, options)
+
+    def _judge(self, memes: Sequence[Meme], options: JudgeOptions) -> list[Verdict]:
+        evidence, root = options.get("evidence") or {}, options.get("root")
+        batch_size = options.get("batch_size", 32)
+        inputs = [
+            self.prepare(meme, evidence.get(meme.id), root=root, strict=options.get("strict", False))
+            for meme in memes
+        ]
+        texts = self.card.label_texts()
+        scores = score_answers(self.label_student, inputs, texts, batch_size, options.get("advance"))
+        harmful = self._decide(inputs, scores, batch_size, options.get("greedy"))
+        rationales: list[str | None] = [None] * len(inputs)
+        if options.get("rationales", True) and self.rationale_student is not None:
+            written = write_texts(self.rationale_student, inputs, self.card.rationale_tokens, batch_size)
+            rationales = [self._without_template(text) for text in written]
+        seen: list[Saliency | None] = [None] * len(inputs)
+        if options.get("saliency", False):
+            for start in range(0, len(inputs), batch_size):
+                seen[start : start + batch_size] = self.label_student.attend(
+                    inputs[start : start + batch_size]
+                )
+        probabilities = harm_probability(scores, self.card.answers, self.card.temperature)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return [
+            Verdict(
+                meme_id=meme.id,
+                harmful=harmful[index],
+                score=float(probabilities[index]),
+                threshold=self.card.threshold,
+                decision="flag" if probabilities[index] >= self.card.threshold else "allow",
+                rationale=rationales[index],
+                saliency=seen[index],
+                evidence=self._evidence(meme, evidence.get(meme.id), root),
+                missing=inputs[index].missing,
+                detector=self.key,
+                recipe=self.card.recipe,
+                created_at=now,
+            )
+            for index, meme in enumerate(memes)
+        ]
+
+    def prepare(
+        self, meme: Meme, evidence: Evidence | None = None, *, root: Path | None = None, strict: bool = False
+    ) -> StudentInput:
+        """One meme -> what the students are shown; raises as `judge` does."""
+        text, missing = compose_text(self.card.reads, meme, evidence)
+        pixels = None
+        if self.label_student.takes_picture:
+            path = meme.image if self.card.picture_shown == "posted" else (evidence and evidence.clean_image)
+            if path:
+                pixels = self.label_student.fit(open_image((root or Path()) / path))
+            else:
+                missing = (*missing, "image" if self.card.picture_shown == "posted" else "clean_image")
+        if not text and pixels is None:
+            raise MissingInputError(
+                f"{meme.id}: nothing to judge: neither a text nor a picture this detector can use; "
+                f"it reads {', '.join(self.card.reads)}"
+                + (" and a picture" if self.label_student.takes_picture else "")
+            )
+        if strict and missing:
+            raise MissingInputError(
+                f"{meme.id}: the recipe wants {', '.join(missing)}; give it, or judge without --strict"
+            )
+        return StudentInput(text, pixels, missing=missing)
+
+    def scores(
+        self,
+        memes: Sequence[Meme],
+        *,
+        evidence: Mapping[str, Evidence] | None = None,
+        root: Path | None = None,
+    ) -> Floats:
+        """Uncalibrated summed log-probabilities of the label strings. *Shape:* (memes, answers)"""
+        inputs = [self.prepare(meme, (evidence or {}).get(meme.id), root=root) for meme in memes]
+        return score_answers(self.label_student, inputs, self.card.label_texts())
+
+    def _decide(
+        self, inputs: Sequence[StudentInput], scores: Floats, batch_size: int, greedy: bool | None
+    ) -> list[bool | None]:
+        if greedy if greedy is not None else self.card.decoding == "greedy":
+            says = {
+                text.casefold(): answer.harmful
+                for text, answer in zip(self.card.label_texts(), self.card.answers, strict=True)
+            }
+            longest = max(self.label_student.text_tokens(text) for text in says) + 4
+            written = write_texts(self.label_student, inputs, longest, batch_size)
+            return [says.get(text.strip().casefold()) for text in written]
+        probabilities = harm_probability(scores, self.card.answers, self.card.temperature)
+        return [bool(probability >= self.card.threshold) for probability in probabilities]
+
+    def _without_template(self, text: str) -> str:
+        before, _, after = self.card.rationale_template.partition("{rationale}")
+        return text.removeprefix(before.strip()).removesuffix(after.strip() or "\0").strip()
+
+    def _evidence(self, meme: Meme, evidence: Evidence | None, root: Path | None) -> Evidence:
+        if evidence is not None:
+            return evidence
+        return Evidence(
+            meme_id=meme.id,
+            image_sha256=image_sha256((root or Path()) / meme.image) if meme.image else None,
+            text=meme.text,
+            text_source="given" if meme.text is not None else None,
+        )
