@@ -89,7 +89,7 @@ class Rationale(Record):
 
 
 class Saliency(Record):
-    """Where the student looked. ``words``: (word, weight); ``patches``: rows x columns of weights, each summing to 1."""
+    """Where the student looked. ``words``: (word, weight); ``patches``: rows x columns of weights, each sums to 1."""
 
     words: tuple[tuple[str, float], ...] = ()
     patches: tuple[tuple[float, ...], ...] = ()

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from transformers import set_seed
@@ -149,6 +149,12 @@ def train(
             },
         )
     return _make_detector(out, recipe, states, model, processor, limits, validation, where, first)
+
+
+def read_run(out: Path | str) -> dict[str, Any]:
+    """What ``run.json`` says of a run: dataset, versions, coverage, the validation figures of the steps chosen."""
+    values: dict[str, Any] = json.loads((Path(out) / RUN).read_text(encoding="utf-8"))
+    return values
 
 
 class _Shared:

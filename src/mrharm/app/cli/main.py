@@ -1,0 +1,48 @@
+"""The command line: one verb a file, assembled here. PyTorch is imported only inside the verbs that need it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mrharm import __version__
+from mrharm.app.cli.demo import demo_command
+from mrharm.app.cli.import_ import import_command
+from mrharm.app.cli.predict import predict_command
+from mrharm.app.cli.terminal import out
+from mrharm.app.cli.train import train_command
+
+app = typer.Typer(
+    name="mrharm",
+    help="Detects harmful memes, picture and text together, and says why.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 some items failed (listed), 2 wrong usage or input, 3 stopped, 4 a gate found errors.",
+)
+app.command("demo")(demo_command)
+app.command("import")(import_command)
+app.command("train")(train_command)
+app.command("predict")(predict_command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        out.print(f"mrharm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """The ``mrharm`` command."""
+    app()

@@ -1,0 +1,108 @@
+"""What every verb says and how: plain words and results on stdout, progress and errors on stderr, JSON for machines."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from time import monotonic
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from mrharm.errors import exit_code
+
+# Ids, paths and texts may hold anything; none of it is markup, and no line is broken for a narrow terminal.
+out = Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
+err = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+QUIET_SECONDS = 10.0
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object on stdout; what a verb prints with ``--json``, once and alone."""
+    typer.echo(json.dumps(value))
+
+
+def fail(error: BaseException, *, as_json: bool = False) -> typer.Exit:
+    """Say what went wrong on stderr, and return the exit to raise: ``raise fail(error)``.
+
+    With ``as_json``, stdout gets its one object too: ``{"error", "kind", "exit_code"}``.
+    """
+    message = "stopped" if isinstance(error, KeyboardInterrupt) else str(error)
+    code = exit_code(error)
+    err.print(f"error: {message}")
+    if as_json:
+        print_json({"error": message, "kind": type(error).__name__, "exit_code": code})
+    return typer.Exit(code)
+
+
+@contextlib.contextmanager
+def progress(label: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show work on stderr: a bar on a terminal, elsewhere a line now and then.
+
+    Yields a function to call after each item; a ``total`` of 0 is work whose size is not known.
+    """
+    if err.is_terminal:
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn())
+        counts = (MofNCompleteColumn(), TimeRemainingColumn()) if total else ()
+        with Progress(*columns, *counts, console=err, transient=True) as bar:
+            task = bar.add_task(label, total=total or None)
+            yield lambda: bar.advance(task)
+        return
+    done, last = 0, monotonic()
+
+    def advance() -> None:
+        nonlocal done, last
+        done += 1
+        if monotonic() - last >= QUIET_SECONDS:
+            last = monotonic()
+            err.print(f"{label}: {done:,} of {total:,}" if total else f"{label}: {done:,}")
+
+    yield advance
+
+
+class Bars:
+    """Bars for work in several parts, each known by name: ``show(what, done, total)``; lines where there is no terminal."""
+
+    def __init__(self) -> None:
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=err,
+            transient=True,
+            disable=not err.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._last = monotonic()
+
+    def __enter__(self) -> Bars:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bars.stop()
+
+    def show(self, what: str, done: int, total: int) -> None:
+        """``done`` of ``total`` of ``what``."""
+        if not err.is_terminal:
+            if monotonic() - self._last >= QUIET_SECONDS:
+                self._last = monotonic()
+                err.print(f"{what}: {done:,} of {total:,}")
+            return
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, total=total)
+        self._bars.update(self._tasks[what], completed=done, total=total, visible=done < total)

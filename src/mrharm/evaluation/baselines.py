@@ -1,0 +1,55 @@
+"""What a student must beat: the majority, words alone, pixels alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from mrharm.images import open_image
+
+Floats = NDArray[np.float64]
+_SIDE = 32  # pixels: scenes are recognisable, and a linear model has 3,072 numbers to look at
+
+
+def majority(train: Sequence[bool], count: int) -> tuple[list[bool], list[float]]:
+    """The commoner label of the training split, for everything; harmless on a tie."""
+    share = float(np.mean(train))
+    return [share > 0.5] * count, [share] * count
+
+
+def text_only(train_texts: Sequence[str], train: Sequence[bool], texts: Sequence[str]) -> Floats:
+    """P(harmful) by scikit-learn's default TF-IDF and logistic regression. *Shape:* (texts,)"""
+    return _fit(make_pipeline(TfidfVectorizer(), LogisticRegression()), list(train_texts), train, list(texts))
+
+
+def image_only(
+    train_pictures: Sequence[Path], train: Sequence[bool], pictures: Sequence[Path], seed: int = 0
+) -> dict[str, Floats]:
+    """P(harmful) from 32 x 32 pixels alone, by a linear model and by a forest. *Shape of each:* (pictures,)
+
+    Two kinds of model, because a signal a linear one cannot see may still be there.
+    """
+    seen, unseen = _pixels(train_pictures), _pixels(pictures)
+    linear = make_pipeline(StandardScaler(), PCA(64, random_state=seed), LogisticRegression(max_iter=1000))
+    forest = RandomForestClassifier(200, random_state=seed, n_jobs=2)
+    return {"linear": _fit(linear, seen, train, unseen), "forest": _fit(forest, seen, train, unseen)}
+
+
+def _fit(model: Pipeline, seen: object, gold: Sequence[bool], unseen: object) -> Floats:
+    model.fit(seen, np.asarray(gold, dtype=bool))
+    probabilities: Floats = model.predict_proba(unseen)[:, 1]
+    return probabilities
+
+
+def _pixels(pictures: Sequence[Path]) -> NDArray[np.float32]:
+    rows = [np.asarray(open_image(path).resize((_SIDE, _SIDE)), dtype=np.float32).ravel() for path in pictures]
+    return np.stack(rows) / 255

@@ -1,0 +1,189 @@
+"""Finding the pictures that rows name, and taking them into the dataset folder: checked, linked or copied, hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+
+from mrharm.errors import DataError, ImageError, InputError
+from mrharm.images import SUFFIXES, decode, image_sha256, read_image_bytes, sniff
+from mrharm.records import Meme
+from mrharm.store import content_key
+
+IMAGES = "images"
+WAYS = ("copy", "link")
+
+Taken = tuple[str, str]  # (path relative to the dataset folder, SHA-256)
+
+_SUFFIX_OF = {"PNG": ".png", "JPEG": ".jpg", "GIF": ".gif", "WEBP": ".webp", "BMP": ".bmp"}
+
+
+def inside(name: str) -> PurePosixPath:
+    """A path from a row -> a relative path that stays inside the source folder.
+
+    Raises:
+        DataError: absolute, with ``..`` in it, or with a null byte: a row may not reach for other files.
+    """
+    path = PurePosixPath(name.replace("\\", "/"))
+    climbs = path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name) is not None
+    if climbs or "\0" in name or not path.parts:
+        raise DataError(f"picture path {name[:80]!r} leaves the source folder; expected one relative to it")
+    return path
+
+
+class PictureFinder:
+    """Finds pictures under ``root`` by the path a row gives, else by name with any extension and any case.
+
+    ``folders`` are the subfolders where the layout keeps its pictures.
+    """
+
+    def __init__(self, root: Path, folders: Iterable[str] = ()) -> None:
+        self._root = root
+        self._folders = [root, *(root / folder for folder in folders)]
+        self._seen: dict[Path, dict[str, list[str]]] = {}
+
+    def has_pictures(self, names: Iterable[str]) -> bool:
+        """Whether pictures came along: a folder for them exists, or pictures lie in ``root`` itself."""
+        parents = {PurePosixPath(name.replace("\\", "/")).parent for name in names}
+        named = [self._root / parent for parent in parents if parent.parts and ".." not in parent.parts]
+        if any(_is_folder(folder) for folder in [*self._folders[1:], *named]):
+            return True
+        return any(name.endswith(SUFFIXES) for name in self._names(self._root))
+
+    def find(self, name: str) -> Path:
+        """The picture file a row means by ``name``.
+
+        Raises:
+            DataError: the path leaves the source folder.
+            ImageError: no such picture, or several that differ in extension or case only.
+        """
+        path = inside(name)
+        for folder in self._folders:
+            for parent in dict.fromkeys((folder / path.parent, folder)):
+                names = self._names(parent)
+                folded = path.name.casefold()
+                spellings = names.get(folded) or names.get(_stem(folded) + ".*", [])
+                if path.name in spellings:
+                    return parent / path.name
+                if len(spellings) > 1:
+                    raise ImageError(
+                        f"{name[:80]!r} could be any of {', '.join(spellings[:5])}; name one exactly"
+                    )
+                if spellings:
+                    return parent / spellings[0]
+        where = ", ".join(f"{folder.name}/" for folder in self._folders)
+        raise ImageError(f"no picture called {name[:80]!r} in {where} (any extension, any case)")
+
+    def _names(self, folder: Path) -> dict[str, list[str]]:
+        """Folded file name -> its spellings; pictures also under ``<folded stem>.*``.
+
+        Names are looked up here and never handed to the file system, so that odd ones in a row do no harm.
+        """
+        if folder not in self._seen:
+            names: dict[str, list[str]] = defaultdict(list)
+            try:
+                spellings = sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
+            except (OSError, ValueError):
+                spellings = []
+            for spelling in spellings:
+                folded = spelling.casefold()
+                names[folded].append(spelling)
+                if folded.endswith(SUFFIXES):
+                    names[_stem(folded) + ".*"].append(spelling)
+            self._seen[folder] = dict(names)
+        return self._seen[folder]
+
+
+def _stem(name: str) -> str:
+    return name[: name.rfind(".")] if name.endswith(SUFFIXES) else name
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def take_pictures(
+    memes: Iterable[Meme],
+    pictures: dict[str, Path],
+    folder: Path,
+    *,
+    way: str,
+    workers: int,
+    advance: Callable[[], None],
+) -> dict[str, Taken | ImageError]:
+    """Bring every meme's picture under ``folder/images/``: meme id -> where it is now and its hash, or the error.
+
+    Each picture is decoded once, so that a broken one is known now and not in the middle of training. ``link`` makes
+    a hard link, which costs no space and stays whole when the source is deleted (a symbolic link would carry the path
+    of this machine into the dataset); across file systems, where none can be made, it copies. Pictures an importer
+    drew into ``folder/images/`` itself are hashed where they are.
+
+    Raises:
+        InputError: ``way`` is neither copy nor link.
+    """
+    if way not in WAYS:
+        raise InputError(f"images: expected {' or '.join(WAYS)}, got {way!r}")
+    names: dict[str, str] = {}
+    used: set[str] = set()
+    rows = [meme for meme in memes if meme.id in pictures or meme.image]
+    for meme in rows:
+        if meme.id in pictures:
+            names[meme.id] = _file_name(meme.id, used)
+    if names:
+        (folder / IMAGES).mkdir(exist_ok=True)
+
+    def take(meme: Meme) -> Taken | ImageError:
+        try:
+            if meme.id in pictures:
+                return _take(pictures[meme.id], folder, names[meme.id], way)
+            place = inside(meme.image or "").as_posix()
+            return place, image_sha256(folder / place)
+        except ImageError as error:
+            return error
+
+    taken: dict[str, Taken | ImageError] = {}
+    # `decode` sets warning filters, which threads share: ignoring them here as well keeps threads from restoring
+    # one another's.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pool = ThreadPoolExecutor(max(1, workers))
+        try:
+            for meme, result in zip(rows, pool.map(take, rows), strict=True):
+                taken[meme.id] = result
+                advance()
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return taken
+
+
+def _take(source: Path, folder: Path, name: str, way: str) -> Taken:
+    data = read_image_bytes(source)
+    decode(data, source.name)
+    place = f"{IMAGES}/{name}{_SUFFIX_OF[sniff(data) or '']}"
+    target = folder / place
+    if way == "link":
+        try:
+            os.link(source.resolve(), target)
+        except OSError:
+            target.write_bytes(data)
+    else:
+        target.write_bytes(data)
+    return place, hashlib.sha256(data).hexdigest()
+
+
+def _file_name(meme_id: str, used: set[str]) -> str:
+    """A file name that any file system takes, unlike every other even where case does not count."""
+    name = re.sub(r"[^\w.-]+", "_", meme_id).strip("._")[:80].encode("utf-8")[:160].decode("utf-8", "ignore")
+    if not name or name != meme_id or name.casefold() in used:
+        name = f"{name or 'meme'}-{content_key(meme_id)[:8]}"
+    used.add(name.casefold())
+    return name

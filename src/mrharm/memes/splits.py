@@ -1,0 +1,98 @@
+"""A validation split drawn from train: stratified by label, copies of a meme kept together, the same for a seed.
+
+Selecting on test inflates scores; a dataset that comes without a validation split therefore gets one, once, saved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+
+from mrharm.errors import InputError
+from mrharm.records import Meme
+
+TRAIN, VALIDATION = "train", "validation"
+
+Stratum = tuple[bool, str | None]
+
+
+def normalised_text(meme: Meme) -> str:
+    """A meme's text with case and white space folded: what makes two texts the same text."""
+    return " ".join((meme.text or "").split()).casefold()
+
+
+def add_validation(
+    memes: list[Meme],
+    share: float,
+    seed: int,
+    *,
+    hashes: Mapping[str, str] | None = None,
+    train: str = TRAIN,
+) -> list[Meme]:
+    """Move about ``share`` of the labelled train memes to ``validation``; every other meme stays as it is.
+
+    Each label (with its severity, where there is one) gives its own share, and at least one meme where it has two.
+    Copies, that is memes of the same normalised text or of the same picture (``hashes``: meme id -> SHA-256), move
+    together or not at all, so a share can be missed where copies are many. The choice depends on ids and seed, not
+    on the order of the rows.
+
+    Raises:
+        InputError: ``share`` is not between 0 and 0.5; 0 adds nothing.
+    """
+    if not 0 <= share <= 0.5:
+        raise InputError(f"validation share: expected 0 to 0.5, got {share}; 0.1 is usual, 0 adds none")
+    pool = [meme for meme in memes if meme.split == train]
+    sizes = Counter(stratum for meme in pool if (stratum := _stratum(meme)))
+    if share == 0 or not sizes:
+        return memes
+    wanted = {
+        stratum: max(share * size, 1.0) if size > 1 else share * size for stratum, size in sizes.items()
+    }
+    taken: Counter[Stratum] = Counter()
+    chosen: set[str] = set()
+    for group in _in_seeded_order(_copies(pool, hashes or {}), seed):
+        counts = Counter(stratum for meme in group if (stratum := _stratum(meme)))
+        # Take a group when that brings the strata it touches nearer to what is wanted of them.
+        before = sum((wanted[key] - taken[key]) ** 2 for key in counts)
+        after = sum((wanted[key] - taken[key] - count) ** 2 for key, count in counts.items())
+        if after < before:
+            taken += counts
+            chosen.update(meme.id for meme in group)
+    return [meme.model_copy(update={"split": VALIDATION}) if meme.id in chosen else meme for meme in memes]
+
+
+def _stratum(meme: Meme) -> Stratum | None:
+    return (meme.label.harmful, meme.label.severity) if meme.label else None
+
+
+def _copies(memes: Iterable[Meme], hashes: Mapping[str, str]) -> list[list[Meme]]:
+    """Memes grouped by shared text or picture, through any chain of copies (union-find)."""
+    parent: dict[str, str] = {}
+
+    def root(node: str) -> str:
+        parent.setdefault(node, node)
+        while parent[node] != node:
+            parent[node] = parent[parent[node]]
+            node = parent[node]
+        return node
+
+    by_id = {meme.id: meme for meme in memes}
+    for meme in by_id.values():
+        own = "id " + meme.id
+        if text := normalised_text(meme):
+            parent[root(own)] = root("text " + text)
+        if picture := hashes.get(meme.id):
+            parent[root(own)] = root("picture " + picture)
+    groups: dict[str, list[Meme]] = defaultdict(list)
+    for meme in by_id.values():
+        groups[root("id " + meme.id)].append(meme)
+    return list(groups.values())
+
+
+def _in_seeded_order(groups: list[list[Meme]], seed: int) -> list[list[Meme]]:
+    def key(group: list[Meme]) -> str:
+        first = min(meme.id for meme in group)
+        return hashlib.sha256(f"{seed} {first}".encode()).hexdigest()
+
+    return sorted(groups, key=key)

@@ -1,0 +1,255 @@
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from mrharm.errors import DataError, InputError
+from mrharm.memes.dataset import ImportOptions
+from mrharm.memes.importing import import_memes
+from mrharm.records import Failure, Label, read_records
+
+HARM_C = Path(__file__).parents[3] / "shared/data/harm-c"
+
+# Made-up rows in the exact layout, with every oddity the real files have.
+TRAIN = [
+    {"id": "c_1", "image": "c_1.png", "labels": ["not harmful"], "text": "You and the chess club\n"},
+    {"id": "c_2", "image": "c_2.png", "labels": ["somewhat harmful", "individual"], "text": "You lose"},
+    {"id": "c_3", "image": "c_3.png", "labels": ["very harmful", "organization", "society"], "text": "Bad club"},
+    {"id": "c_4", "image": "c_4.png", "labels": ["not harmful", "community"], "text": "Nice club"},
+    {"id": "c_5", "image": "c_5.png", "labels": ["very harmful"], "text": "Very bad club"},
+    {"id": "c_6", "image": "c_6.png", "labels": ["", "individual"], "text": "Hm"},
+    {"id": "c_7", "image": "c_7.png", "labels": ["quite harmful"], "text": "Hm"},
+    {"id": "c_8", "image": "c_8.png", "labels": [], "text": "Hm"},
+    {"image": "c_9.png", "labels": ["not harmful"], "text": "No id"},
+    {"id": "c_1", "image": "c_1.png", "labels": ["not harmful"], "text": "Twice"},
+]  # fmt: skip
+VAL = [{"id": "c_20", "image": "c_20.png", "labels": ["not harmful"], "text": "A val club"}]
+TEST = [
+    {
+        "id": "c_30",
+        "image": "c_30.png",
+        "labels": ["very harmful", "society"],
+        "text": "A test",
+    }
+]
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def draw(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (9, 9), "blue").save(path)
+
+
+@pytest.fixture
+def harm_c(tmp_path: Path) -> Path:
+    folder = tmp_path / "harm-c"
+    for name, rows in (("train", TRAIN), ("val", VAL), ("test", TEST)):
+        write_rows(folder / f"{name}.jsonl", rows)
+    return folder
+
+
+def failures(folder: Path) -> dict[str, Failure]:
+    path = folder / "failures.jsonl"
+    return {row.item: row for row in read_records(path, Failure)} if path.exists() else {}
+
+
+def test_severities_and_targets_are_kept_as_they_came(harm_c: Path, tmp_path: Path) -> None:
+    dataset = import_memes("harm-c", harm_c, tmp_path / "out")
+    labels = {meme.id: meme.label for meme in dataset.memes}
+    assert labels["c_1"] == Label(harmful=False, severity="none")
+    assert labels["c_2"] == Label(harmful=True, severity="somewhat", targets=("individual",))
+    assert labels["c_3"] == Label(harmful=True, severity="very", targets=("organization", "society"))
+    assert labels["c_4"] == Label(harmful=False, severity="none", targets=("community",))
+    assert labels["c_5"] == Label(harmful=True, severity="very")
+    assert dataset.info.splits == {"train": 6, "validation": 1, "test": 1}
+
+
+def test_an_empty_or_unknown_severity_and_a_repeated_id_fail_by_line(harm_c: Path, tmp_path: Path) -> None:
+    failed = failures(import_memes("harm-c", harm_c, tmp_path / "out").root)
+    assert {item: row.line for item, row in failed.items()} == {
+        "c_6": 6,
+        "c_7": 7,
+        "c_8": 8,
+        "c_1": 10,
+    }
+    assert {row.file for row in failed.values()} == {"train.jsonl"}
+    assert "got an empty severity" in failed["c_6"].reason
+    assert "got 'quite harmful'" in failed["c_7"].reason
+    assert failed["c_1"].reason == "id 'c_1' stands in train.jsonl, line 1, already"
+
+
+def test_a_missing_id_is_taken_from_the_picture(harm_c: Path, tmp_path: Path) -> None:
+    assert "c_9" in {meme.id for meme in import_memes("harm-c", harm_c, tmp_path / "out").memes}
+
+
+def test_without_pictures_all_memes_are_texts_and_that_is_said_once(harm_c: Path, tmp_path: Path) -> None:
+    dataset = import_memes("harm-c", harm_c, tmp_path / "out")
+    assert {meme.image for meme in dataset.memes} == {None}
+    assert len([note for note in dataset.info.notes if "no pictures came" in note]) == 1
+    assert not (dataset.root / "images").exists()
+
+
+@pytest.mark.parametrize("place", ["images", "."])
+def test_with_pictures_a_missing_one_leaves_its_meme_out(harm_c: Path, tmp_path: Path, place: str) -> None:
+    for row in [*TRAIN[:8], *VAL]:
+        draw(harm_c / place / str(row["image"]))
+    dataset = import_memes("harm-c", harm_c, tmp_path / "out")
+    assert all(meme.image for meme in dataset.memes)
+    failed = failures(dataset.root)
+    assert "no picture called 'c_30.png'" in failed["c_30"].reason
+    assert (failed["c_30"].file, failed["c_30"].line) == ("test.jsonl", 1)
+    assert dataset.info.splits == {"train": 5, "validation": 1}
+
+
+def test_a_row_that_reaches_out_of_the_source_is_a_failure(harm_c: Path, tmp_path: Path) -> None:
+    draw(tmp_path / "secret.png")
+    draw(harm_c / "images/c_1.png")
+    write_rows(
+        harm_c / "test.jsonl", [{"id": "t", "image": "../secret.png", "labels": ["not harmful"], "text": "x"}]
+    )
+    assert (
+        "leaves the source folder"
+        in failures(import_memes("harm-c", harm_c, tmp_path / "out").root)["t"].reason
+    )
+
+
+def test_annotations_may_lie_in_a_folder_of_their_own(tmp_path: Path) -> None:
+    write_rows(tmp_path / "in/Annotations/train.jsonl", TRAIN[:5])
+    write_rows(tmp_path / "in/Annotations/test.jsonl", TEST)
+    dataset = import_memes("harm-c", tmp_path / "in", tmp_path / "out")
+    assert dataset.info.splits["test"] == 1
+    assert "Annotations/train.jsonl" in dataset.info.sources
+    assert {meme.split for meme in dataset.memes} == {"train", "validation", "test"}
+
+
+def test_captions_and_rationales_are_taken_in_where_they_lie(harm_c: Path, tmp_path: Path) -> None:
+    captions = {"c_1": "a club.", "c_2": "", "stranger": "a cat", "c_3": 5}
+    (harm_c / "captions.json").write_text(json.dumps(captions))
+    (harm_c / "rationales.json").write_text(json.dumps({"c_2": " you are mocked ", "c_3": ""}))
+    dataset = import_memes("harm-c", harm_c, tmp_path / "out")
+    assert {key: row.caption for key, row in dataset.evidence.items()} == {"c_1": "a club."}
+    assert dataset.evidence["c_1"].made_by == {"caption": "ClipCap"}
+    rationale = dataset.rationales["c_2"]
+    assert (rationale.text, rationale.status, rationale.teacher) == (
+        "you are mocked",
+        "unchecked",
+        "recorded",
+    )
+    assert rationale.label_given == Label(harmful=True, severity="somewhat", targets=("individual",))
+    assert dataset.rationales["c_3"].status == "empty"
+    assert failures(dataset.root)["c_3"].reason == "expected a text, got 5"
+    assert any("captions.json: 1 entries are of no meme here" in note for note in dataset.info.notes)
+
+
+@pytest.mark.parametrize("text", [b"{", b"[1]", b'{"a": "\xe9"}'])
+def test_a_broken_captions_file_is_named(harm_c: Path, tmp_path: Path, text: bytes) -> None:
+    (harm_c / "captions.json").write_bytes(text)
+    with pytest.raises(DataError, match=r"captions\.json"):
+        import_memes("harm-c", harm_c, tmp_path / "out")
+
+
+def test_odd_lines_fail_by_number_and_the_rest_goes_on(harm_c: Path, tmp_path: Path) -> None:
+    lines = (harm_c / "test.jsonl").read_bytes()
+    odd = b'\xef\xbb\xbf\n["a"]\n{"id": "caf\xe9"}\n{"id": "s", "text": "\\ud800"}\n' + lines + b'{"id": "cut'
+    (harm_c / "test.jsonl").write_bytes(odd)
+    dataset = import_memes("harm-c", harm_c, tmp_path / "out")
+    failed = {row.line: row.reason for row in failures(dataset.root).values() if row.file == "test.jsonl"}
+    assert list(failed) == [2, 3, 4, 6]
+    assert failed[2] == "expected a JSON object, got list"
+    assert "not UTF-8 (byte 0xe9 at column 12)" in failed[3]
+    assert "surrogate" in failed[4]
+    assert "may be cut short" in failed[6]
+    assert len(dataset.split("test")) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "mend"),
+    [("{}".encode("utf-16"), "iconv -f UTF-16"), (b'[{"id": "a"}]', "one JSON object a line")],
+)
+def test_a_file_of_another_format_is_named_with_its_mend(
+    harm_c: Path, tmp_path: Path, data: bytes, mend: str
+) -> None:
+    (harm_c / "val.jsonl").write_bytes(data)
+    with pytest.raises(DataError, match=mend):
+        import_memes("harm-c", harm_c, tmp_path / "out")
+
+
+def test_a_source_that_is_no_such_folder_says_what_is_expected(harm_c: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for source in (None, harm_c / "train.jsonl", tmp_path / "none", tmp_path / "empty"):
+        with pytest.raises(InputError, match=r"train\.jsonl, val\.jsonl and test\.jsonl"):
+            import_memes("harm-c", source, tmp_path / "out")
+
+
+@pytest.fixture
+def harm_p_v0(tmp_path: Path) -> Path:
+    """Six train rows that hold four memes; one of two test rows is in train too."""
+    folder = tmp_path / "harm-p"
+
+    def row(number: int) -> dict[str, Any]:
+        severity = "somewhat harmful" if number % 2 else "not harmful"
+        return {
+            "id": f"memes_{number}",
+            "image": f"memes_{number}.png",
+            "labels": [severity],
+            "text": f"party {number}",
+        }
+
+    write_rows(folder / "train.jsonl", [row(number) for number in (1, 2, 3, 4, 1, 2)])
+    write_rows(folder / "val.jsonl", [row(5)])
+    write_rows(folder / "test.jsonl", [row(4), row(6)])
+    (folder / "captions.json").write_text(json.dumps({"memes_4": "a stage"}))
+    return folder
+
+
+def test_harm_p_v0_is_refused_with_what_was_found(harm_p_v0: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"V0.*6 train rows hold 4 memes, and 1 of 2 test rows are also in train.*--allow-v0"
+    ):
+        import_memes("harm-p", harm_p_v0, tmp_path / "out")
+
+
+def test_harm_p_v0_let_in_keeps_every_row_and_tells_copies_apart(harm_p_v0: Path, tmp_path: Path) -> None:
+    dataset = import_memes("harm-p", harm_p_v0, tmp_path / "out", ImportOptions(allow_v0=True))
+    train = [meme.id for meme in dataset.split("train")]
+    assert train == ["memes_1", "memes_2", "memes_3", "memes_4#2", "memes_1#2", "memes_2#2"]
+    assert [meme.id for meme in dataset.split("test")] == ["memes_4", "memes_6"]
+    assert {meme.extra.get("copy_of") for meme in dataset.split("train")} == {
+        None,
+        "memes_1",
+        "memes_2",
+        "memes_4",
+    }
+    assert {key: row.caption for key, row in dataset.evidence.items()} == {
+        "memes_4": "a stage",
+        "memes_4#2": "a stage",
+    }
+    assert any("V0 let in: 3 rows" in note for note in dataset.info.notes)
+
+
+def test_harm_p_v1_needs_no_permission(harm_p_v0: Path, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in (harm_p_v0 / "train.jsonl").read_text().splitlines()]
+    write_rows(harm_p_v0 / "train.jsonl", rows[:3])
+    assert import_memes("harm-p", harm_p_v0, tmp_path / "out").info.splits == {
+        "train": 3,
+        "validation": 1,
+        "test": 2,
+    }
+
+
+@pytest.mark.skipif(not HARM_C.is_dir(), reason="../shared/data/harm-c is not here")
+def test_the_real_harm_c_comes_in_whole(tmp_path: Path) -> None:
+    dataset = import_memes("harm-c", HARM_C, tmp_path / "out")
+    assert dataset.info.splits == {"train": 3013, "validation": 177, "test": 354}
+    assert len(dataset.evidence) == 3544
+    assert len(dataset.rationales) == 3190
+    assert failures(dataset.root) == {}
+    severities = Counter(meme.label.severity for meme in dataset.split("test") if meme.label)
+    assert severities == {"none": 230, "somewhat": 103, "very": 21}

@@ -1,0 +1,33 @@
+"""A tiny student with a picture, random but seeded; and where the reference student lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mrharm.recipe import PictureRecipe, StudentRecipe
+from mrharm.student.backbones import build_student
+from mrharm.student.model import MrHarmForConditionalGeneration
+from mrharm.student.processor import MrHarmProcessor
+
+TEXTS = ["you smell wonderful", "The answer is: harmful", "The answer is: harmless", "Output: a rose, sweet"] * 3
+REFERENCE = Path(__file__).parents[3] / "shared" / "data" / "reference-student" / "tiny"
+
+needs_reference = pytest.mark.skipif(
+    not REFERENCE.with_suffix(".safetensors").exists(),
+    reason="the reference student (../shared/data/reference-student) is not here",
+)
+
+
+def tiny_recipe(**changes: object) -> StudentRecipe:
+    return StudentRecipe.model_validate(
+        {"text_tower": "tiny", "vision_tower": "tiny", "train_vision": True, "vocabulary": 300, **changes}
+    )
+
+
+def tiny_student(**changes: object) -> tuple[MrHarmForConditionalGeneration, MrHarmProcessor]:
+    torch.manual_seed(0)
+    model, processor = build_student(tiny_recipe(**changes), PictureRecipe(), TEXTS)
+    return model.eval(), processor

@@ -1,0 +1,138 @@
+"""Hub weights cannot be had here: tiny random checkpoints in the hub's own layout go through the same code."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, T5Config, T5ForConditionalGeneration
+
+from mrharm.errors import InputError, ModelUnavailableError
+from mrharm.recipe import PictureRecipe
+from mrharm.student.backbones import TEXT_TOWERS, VISION_TOWERS, build_student, train_tokenizer
+from tests.student.conftest import TEXTS, tiny_recipe
+
+
+@pytest.fixture(scope="module")
+def flan(tmp_path_factory):
+    """A Flan-T5 in small: gated, and with a head that is not its embeddings."""
+    folder = tmp_path_factory.mktemp("flan")
+    tokenizer = train_tokenizer(TEXTS, 300)
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = T5Config(
+        vocab_size=len(tokenizer), d_model=32, d_ff=48, d_kv=8, num_layers=2, num_heads=4, feed_forward_proj="gated-gelu"
+    )
+    model = T5ForConditionalGeneration(config)
+    model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.lm_head.weight))
+    model.config.tie_word_embeddings = False
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.save_pretrained(folder, state_dict=state)
+    import json
+
+    values = json.loads((folder / "config.json").read_text())
+    values.pop("scale_decoder_outputs", None)  # what the hub's own files hold
+    (folder / "config.json").write_text(json.dumps({**values, "tie_word_embeddings": False}))
+    return folder, state
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clip")
+    torch.manual_seed(1)
+    sizes = {"hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = CLIPConfig(
+        text_config={**sizes, "vocab_size": 50}, vision_config={**sizes, "image_size": 32, "patch_size": 16}
+    )
+    model = CLIPModel(config)
+    model.save_pretrained(folder)
+    CLIPImageProcessor(image_mean=[0.1, 0.2, 0.3], image_std=[0.4, 0.5, 0.6]).save_pretrained(folder)
+    return folder, model
+
+
+def test_pretrained_towers_are_loaded_whole_and_the_untied_head_is_kept(flan, clip):
+    recipe = tiny_recipe(
+        text_tower="flan-t5-base",
+        text_weights=str(flan[0]),
+        vision_tower="clip-vit-b32",
+        vision_weights=str(clip[0]),
+        train_vision=False,
+    )
+    model, processor = build_student(recipe, PictureRecipe(), [])
+    ours = model.state_dict()
+    for name, tensor in flan[1].items():
+        assert torch.equal(ours[name], tensor), name
+    assert not torch.equal(ours["lm_head.weight"], ours["shared.weight"])
+    assert not model.config.scale_decoder_outputs
+    theirs = clip[1].vision_model.state_dict()
+    for name, tensor in theirs.items():
+        assert torch.equal(ours[f"encoder.vision.{name}"], tensor), name
+    assert processor.picture is not None
+    assert (processor.picture.side, processor.picture.mean) == (32, (0.1, 0.2, 0.3))
+    for layer in model.fusion_layers():
+        assert torch.equal(layer.value.weight, layer.key.weight)
+
+
+def test_clip_features_are_the_towers_last_hidden_state_class_token_included(flan, clip):
+    recipe = tiny_recipe(
+        text_tower="flan-t5-base", text_weights=str(flan[0]), vision_tower="clip-vit-b32", vision_weights=str(clip[0])
+    )
+    model, _ = build_student(recipe.model_copy(update={"train_vision": False}), PictureRecipe(), [])
+    pixels = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        expected = clip[1].eval().vision_model(pixels).last_hidden_state
+        torch.testing.assert_close(model.eval().encoder.see(pixels), expected)
+    assert expected.shape == (2, 5, 24)
+
+
+def test_half_statistics_are_the_official_codes(flan, clip):
+    recipe = tiny_recipe(
+        text_tower="flan-t5-base", text_weights=str(flan[0]), vision_tower="clip-vit-b32", vision_weights=str(clip[0])
+    )
+    _, processor = build_student(recipe, PictureRecipe(statistics="half", fit="crop"), [])
+    assert processor.picture is not None
+    assert (processor.picture.mean, processor.picture.fit) == ((0.5, 0.5, 0.5), "crop")
+
+
+def test_a_hub_out_of_reach_names_the_model_and_the_two_ways_out():
+    with pytest.raises(ModelUnavailableError) as error:
+        build_student(tiny_recipe(text_tower="flan-t5-small"), PictureRecipe(), [])
+    message = str(error.value)
+    assert "google/flan-t5-small" in message
+    assert "student.text_weights=DIR" in message
+    assert "HF_HOME" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("clip-vit-b32", 87.5e6), ("clip-vit-b16", 85.8e6), ("clip-vit-l14", 303.2e6)]
+)
+def test_vision_rows_have_the_published_sizes(name, parameters):
+    with torch.device("meta"):
+        recipe = tiny_recipe(vision_tower=name, train_vision=False)
+        model, _ = build_student(recipe, PictureRecipe(), TEXTS, random_weights=True)
+    assert sum(p.numel() for p in model.encoder.vision.parameters()) == pytest.approx(parameters, rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("flan-t5-small", 77.0e6), ("flan-t5-base", 247.6e6), ("flan-t5-large", 783.2e6)]
+)
+def test_text_rows_have_the_published_sizes(name, parameters):
+    with torch.device("meta"):
+        recipe = tiny_recipe(text_tower=name, vision_tower="none")
+        model, _ = build_student(recipe, PictureRecipe(), TEXTS, random_weights=True)
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(parameters, rel=2e-3)
+
+
+def test_an_unknown_tower_is_refused_with_the_rows_there_are():
+    with pytest.raises(InputError, match=", ".join(TEXT_TOWERS)):
+        build_student(tiny_recipe(text_tower="t6"), PictureRecipe(), [])
+    with pytest.raises(InputError, match=", ".join(VISION_TOWERS)):
+        build_student(tiny_recipe(vision_tower="eye"), PictureRecipe(), [])
+
+
+def test_a_tokenizer_trained_on_the_data_loses_no_text():
+    tokenizer = train_tokenizer(TEXTS, 300)
+    for text in ("you smell wonderful", "zebra, é — 你好 🙂", "The answer is: harmful"):
+        assert tokenizer.decode(tokenizer(text).input_ids, skip_special_tokens=True).strip() == text
+    assert tokenizer("x").input_ids[-1] == tokenizer.eos_token_id == 1
+    assert tokenizer.pad_token_id == 0

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from mrharm.errors import DataError, InputError
+from mrharm.student.model import MrHarmForConditionalGeneration
+from mrharm.student.official import load_official, our_name
+from tests.student.conftest import REFERENCE, needs_reference
+
+pytestmark = needs_reference
+
+
+@pytest.fixture(scope="module")
+def io() -> dict[str, torch.Tensor]:
+    tensors = load_file(REFERENCE.with_suffix(".safetensors"))
+    return {name.removeprefix("io."): tensor for name, tensor in tensors.items() if name.startswith("io.")}
+
+
+@pytest.fixture(scope="module")
+def student() -> MrHarmForConditionalGeneration:
+    return load_official(REFERENCE)
+
+
+@pytest.fixture(scope="module")
+def greedy() -> list[list[int]]:
+    return json.loads(REFERENCE.with_suffix(".json").read_text())["gen"]
+
+
+def test_the_reference_student_gives_the_same_encoder_output_logits_and_loss(student, io):
+    before_last = {}
+    hook = student.encoder.final_layer_norm.register_forward_hook(lambda _m, _i, out: before_last.update(x=out))
+    with torch.no_grad():
+        out = student(
+            input_ids=io["input_ids"],
+            attention_mask=io["attention_mask"],
+            image_features=io["image_features"],
+            labels=io["labels"],
+        )
+    hook.remove()
+    torch.testing.assert_close(before_last["x"], io["encoder_last"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(out.logits, io["logits"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(out.loss, io["loss"][0], atol=1e-5, rtol=0)
+
+
+def test_greedy_outputs_are_the_references_one_unpadded_row_at_a_time(student, io, greedy):
+    for row, expected in enumerate(greedy):
+        length = int(io["attention_mask"][row].sum())
+        ids = student.generate(
+            io["input_ids"][row : row + 1, :length],
+            image_features=io["image_features"][row : row + 1],
+            max_length=12,
+        )
+        assert ids[0].tolist() == expected
+
+
+def test_greedy_outputs_are_the_references_in_one_padded_batch(student, io, greedy):
+    ids = student.generate(
+        io["input_ids"], attention_mask=io["attention_mask"], image_features=io["image_features"], max_length=12
+    )
+    assert ids.tolist() == greedy
+
+
+def test_beams_see_the_picture_of_their_own_row(student, io):
+    def beams(rows: slice) -> torch.Tensor:
+        return student.generate(
+            io["input_ids"][rows],
+            attention_mask=io["attention_mask"][rows],
+            image_features=io["image_features"][rows],
+            max_length=6,
+            num_beams=3,
+        )
+
+    together = beams(slice(0, 3))
+    alone = [beams(slice(row, row + 1))[0].tolist() for row in range(3)]
+    width = together.shape[1]
+    assert together.tolist() == [row + [0] * (width - len(row)) for row in alone]
+
+
+def test_saved_and_loaded_again_it_is_bit_equal(student, io, tmp_path):
+    student.save_pretrained(tmp_path)
+    again = MrHarmForConditionalGeneration.from_pretrained(tmp_path).eval()
+    for name, tensor in student.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name]), name
+    unnamed = {"_name_or_path": ""}
+    assert again.config.to_dict() | unnamed == student.config.to_dict() | unnamed
+    with torch.no_grad():
+        arguments = {"input_ids": io["input_ids"], "image_features": io["image_features"], "labels": io["labels"]}
+        assert torch.equal(student(**arguments).logits, again(**arguments).logits)
+
+
+def test_a_lightning_checkpoint_gives_the_same_student(student, io, tmp_path):
+    weights = load_file(REFERENCE.with_suffix(".safetensors"))
+    state = {f"model.{name}": tensor for name, tensor in weights.items() if not name.startswith("io.")}
+    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "last.ckpt")
+    (tmp_path / "last.json").write_text(REFERENCE.with_suffix(".json").read_text())
+    again = load_official(tmp_path / "last.ckpt")
+    for name, tensor in student.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name]), name
+
+
+class Trap:
+    """A pickle that would write a file when it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.write_text, (self.path, "executed"))
+
+
+def test_a_checkpoint_with_code_in_it_is_refused_and_nothing_runs(tmp_path):
+    torch.save({"state_dict": Trap(tmp_path / "ran")}, tmp_path / "trap.ckpt")
+    (tmp_path / "trap.json").write_text(REFERENCE.with_suffix(".json").read_text())
+    with pytest.raises(DataError, match=r"trap\.ckpt"):
+        load_official(tmp_path / "trap.ckpt")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_missing_file_a_missing_configuration_and_a_missing_tensor_are_named(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        load_official(tmp_path / "nothing")
+    weights = load_file(REFERENCE.with_suffix(".safetensors"))
+    save_file(weights, tmp_path / "lone.safetensors")
+    with pytest.raises(InputError, match=r"lone\.json"):
+        load_official(tmp_path / "lone")
+    weights.pop("encoder.ca_block.1.proj_q.weight")
+    save_file(weights, tmp_path / "cut.safetensors")
+    (tmp_path / "cut.json").write_text(REFERENCE.with_suffix(".json").read_text())
+    with pytest.raises(DataError, match=r"block\.1\.fusion\.query\.weight"):
+        load_official(tmp_path / "cut")
+
+
+def test_official_names_map_onto_ours():
+    assert our_name("encoder.ca_block.7.proj_v.bias") == "encoder.block.7.fusion.value.bias"
+    assert our_name("ca.proj_o.weight") == "encoder.last_fusion.output.weight"
+    assert our_name("decoder.block.0.layer.0.SelfAttention.k.weight") == "decoder.block.0.layer.0.SelfAttention.k.weight"

@@ -1,0 +1,149 @@
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from mrharm.errors import ImageError
+from mrharm.images import MAX_BYTES, decode, image_sha256, open_image, read_image_bytes, sniff
+
+CONTAINERS = ["PNG", "JPEG", "GIF", "WEBP", "BMP"]
+# EXIF orientation -> how an upright picture was turned to be stored so (EXIF 2.3, tag 0x0112).
+STORED = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+def encoded(image: Image.Image, container: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, container, **options)
+    return buffer.getvalue()
+
+
+def four_corners() -> Image.Image:
+    """3 x 2 pixels, no two corners alike."""
+    image = Image.new("RGB", (3, 2), "white")
+    for place, colour in {(0, 0): "red", (2, 0): "lime", (0, 1): "blue", (2, 1): "black"}.items():
+        image.putpixel(place, Image.new("RGB", (1, 1), colour).getpixel((0, 0)))  # type: ignore[arg-type]
+    return image
+
+
+def header_only_png(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_each_container_is_sniffed_and_decoded_to_rgb(container: str) -> None:
+    data = encoded(Image.new("RGB", (20, 10), (200, 30, 30)), container)
+    assert sniff(data) == container
+    image = decode(data)
+    assert (image.mode, image.size) == ("RGB", (20, 10))
+    assert all(abs(a - b) < 12 for a, b in zip(image.getpixel((5, 5)), (200, 30, 30), strict=True))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("orientation", "turn"), STORED.items())
+def test_every_exif_orientation_comes_out_upright(orientation: int, turn: Image.Transpose | None) -> None:
+    upright = four_corners()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = decode(encoded(upright.transpose(turn) if turn is not None else upright, exif=exif))
+    assert image.size == upright.size
+    assert image.tobytes() == upright.tobytes()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_every_png_mode_becomes_rgb_white(mode: str) -> None:
+    white: dict[str, int | tuple[int, ...]] = {"LA": (255, 255), "RGBA": (255,) * 4, "RGB": (255,) * 3}
+    image = Image.new(mode, (4, 4), white.get(mode, 65535 if mode == "I;16" else 255))
+    if mode == "P":
+        image = Image.new("RGB", (4, 4), "white").convert("P")
+    decoded = decode(encoded(image))
+    assert (decoded.mode, decoded.getpixel((1, 1))) == ("RGB", (255, 255, 255))
+
+
+def test_16_bit_grey_is_scaled_not_clipped() -> None:
+    assert decode(encoded(Image.new("I;16", (2, 2), 32896))).getpixel((0, 0)) == (128, 128, 128)
+
+
+def test_a_cmyk_jpeg_becomes_rgb() -> None:
+    assert decode(encoded(Image.new("CMYK", (8, 8)), "JPEG")).mode == "RGB"
+
+
+def test_transparency_lies_over_white() -> None:
+    assert decode(encoded(Image.new("RGBA", (2, 2), (0, 0, 0, 0)))).getpixel((0, 0)) == (255, 255, 255)
+    clear_red = encoded(Image.new("P", (2, 2), 0), transparency=0)
+    assert decode(clear_red).getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_an_animation_gives_its_first_frame() -> None:
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert decode(data).getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_metadata_is_dropped() -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "where you live"
+    image = decode(encoded(four_corners(), "JPEG", exif=exif, comment=b"hello"))
+    assert not image.info
+    assert not image.getexif()
+
+
+@pytest.mark.parametrize("container", ["PNG", "JPEG", "GIF", "WEBP", "BMP"])
+def test_a_truncated_picture_is_an_image_error(container: str) -> None:
+    data = encoded(Image.effect_noise((64, 64), 80).convert("RGB"), container)
+    with pytest.raises(ImageError, match="broken"):
+        decode(data[: len(data) // 2], "half.png")
+
+
+def test_the_extension_is_not_trusted(tmp_path: Path) -> None:
+    path = tmp_path / "really-a-png.jpg"
+    path.write_bytes(encoded(four_corners()))
+    assert open_image(path).tobytes() == four_corners().tobytes()
+
+
+@pytest.mark.parametrize("data", [b"", b"<svg></svg>", b"%PDF-1.7", b"\x89PNG"])
+def test_what_is_no_picture_is_refused_by_its_first_bytes(data: bytes) -> None:
+    with pytest.raises(ImageError, match="not a PNG, JPEG, GIF, WebP or BMP"):
+        decode(data)
+
+
+@pytest.mark.parametrize("size", [(6_000, 6_000), (12_000, 9_000), (60_000, 60_000)])
+def test_too_many_pixels_are_refused_from_the_header(size: tuple[int, int]) -> None:
+    with pytest.raises(ImageError, match="at most 25,000,000 are decoded"):
+        decode(header_only_png(*size))
+
+
+def test_a_file_over_the_bound_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "big.png"
+    with path.open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(ImageError, match="at most 20,000,000 are read"):
+        read_image_bytes(path)
+
+
+def test_a_folder_a_pipe_and_a_missing_file_are_image_errors(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe", tmp_path / "none.png", tmp_path / "a\0b.png"):
+        with pytest.raises(ImageError):
+            read_image_bytes(path)
+
+
+def test_the_hash_is_of_the_files_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"abc")
+    assert image_sha256(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -1,0 +1,133 @@
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mrharm.errors import DataError
+from mrharm.records import Failure, Meme, read_records
+from mrharm.store import (
+    FAILURES,
+    JsonlStore,
+    content_key,
+    folder_aside,
+    sha256_file,
+    write_bytes,
+    write_failures,
+    write_text,
+)
+
+APPEND_FOR_EVER = """
+import sys
+from pathlib import Path
+from mrharm.records import Meme
+from mrharm.store import JsonlStore
+store = JsonlStore(Path(sys.argv[1]), Meme, "id")
+number = len(store.done)
+while True:
+    store.append(Meme(id=str(number), text="é" * (number * 37 % 30_000)))
+    number += 1
+"""
+
+
+def append_until_killed(path: Path, lines: int) -> None:
+    """Append in another process until there are more than ``lines`` lines, then SIGKILL it."""
+    worker = subprocess.Popen([sys.executable, "-c", APPEND_FOR_EVER, str(path)])
+    try:
+        deadline = time.monotonic() + 20
+        while not path.exists() or path.read_bytes().count(b"\n") <= lines:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+    finally:
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+
+
+def test_a_kill_while_appending_loses_nothing_but_the_cut_line(tmp_path: Path) -> None:
+    path = tmp_path / "evidence.jsonl"
+    for lines in (50, 300, 600):
+        append_until_killed(path, lines)
+        whole = path.read_bytes().count(b"\n")
+        store = JsonlStore(path, Meme, "id")
+        assert store.done == {str(number) for number in range(whole)}
+        assert [meme.id for meme in read_records(path, Meme)] == [str(number) for number in range(whole)]
+
+
+def test_a_cut_line_is_dropped_and_done_again(tmp_path: Path) -> None:
+    path = tmp_path / "memes.jsonl"
+    path.write_bytes('{"id": "a"}\n{"id": "b", "text": "é'.encode()[:-1])
+    store = JsonlStore(path, Meme, "id")
+    assert store.done == {"a"}
+    store.append(Meme(id="b", text="é"))
+    assert [meme.id for meme in read_records(path, Meme)] == ["a", "b"]
+
+
+def test_a_whole_line_that_is_no_record_is_an_error_not_a_cut(tmp_path: Path) -> None:
+    path = tmp_path / "memes.jsonl"
+    path.write_text('{"id": "a"}\n{"id":\n', encoding="utf-8")
+    with pytest.raises(DataError, match="line 2"):
+        JsonlStore(path, Meme, "id")
+
+
+def test_writing_aside_leaves_the_old_file_when_it_fails(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(TypeError):
+        write_bytes(path, "not bytes")  # type: ignore[arg-type]
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_folder_appears_whole_and_replaces_the_old(tmp_path: Path) -> None:
+    path = tmp_path / "dataset"
+    path.mkdir()
+    (path / "old").touch()
+    with folder_aside(path) as aside:
+        (aside / "new").touch()
+        assert (path / "old").exists()
+    assert [entry.name for entry in tmp_path.rglob("*")] == ["dataset", "new"]
+
+
+def test_an_error_leaves_the_old_folder_and_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "dataset"
+    path.mkdir()
+    with pytest.raises(RuntimeError), folder_aside(path) as aside:
+        (aside / "new").touch()
+        raise RuntimeError
+    assert list(tmp_path.rglob("*")) == [path]
+
+
+def test_what_a_kill_left_beside_a_folder_is_cleared_or_put_back(tmp_path: Path) -> None:
+    path = tmp_path / "dataset"
+    for left in (".dataset.aside", ".dataset.old"):
+        (tmp_path / left).mkdir()
+    (tmp_path / ".dataset.old" / "mine").touch()
+    with pytest.raises(RuntimeError), folder_aside(path) as aside:
+        assert not list(aside.iterdir())
+        raise RuntimeError
+    assert (path / "mine").exists()
+
+
+def test_failures_of_other_stages_are_kept(tmp_path: Path) -> None:
+    write_failures(tmp_path, [Failure(item="a", stage="import", reason="r")], stage="import")
+    write_failures(tmp_path, [Failure(item="b", stage="gather", reason="r")], stage="gather")
+    write_failures(tmp_path, [], stage="import")
+    assert [row.item for row in read_records(tmp_path / FAILURES, Failure)] == ["b"]
+
+
+def test_no_failures_make_no_file(tmp_path: Path) -> None:
+    write_failures(tmp_path, [], stage="import")
+    assert not (tmp_path / FAILURES).exists()
+
+
+def test_a_content_key_depends_on_content_not_on_key_order(tmp_path: Path) -> None:
+    assert content_key({"a": 1, "b": 2}) == content_key({"b": 2, "a": 1}) != content_key({"a": 1, "b": 3})
+    assert len(content_key("x")) == 16
+
+
+def test_the_hash_of_a_file_is_sha256(tmp_path: Path) -> None:
+    write_text(tmp_path / "a", "abc")
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert sha256_file(tmp_path / "a") == expected
