@@ -51,5 +51,7 @@ def _fit(model: Pipeline, seen: object, gold: Sequence[bool], unseen: object) ->
 
 
 def _pixels(pictures: Sequence[Path]) -> NDArray[np.float32]:
-    rows = [np.asarray(open_image(path).resize((_SIDE, _SIDE)), dtype=np.float32).ravel() for path in pictures]
+    rows = [
+        np.asarray(open_image(path).resize((_SIDE, _SIDE)), dtype=np.float32).ravel() for path in pictures
+    ]
     return np.stack(rows) / 255

@@ -93,8 +93,8 @@ VISION_TOWERS: dict[str, VisionTower] = {
     "tiny": VisionTower(
         {
             "model_type": "resnet",
-            "embedding_size": 32,
-            "hidden_sizes": [32, 64, 128],
+            "embedding_size": 16,
+            "hidden_sizes": [24, 48, 96],
             "depths": [1, 1, 1],
             "layer_type": "basic",
         },

@@ -20,7 +20,8 @@ def augment(pixels: Pixels, kind: str, rng: np.random.Generator) -> Pixels:
 
     Args:
         pixels: the fitted picture.
-        kind: ``none``, ``light`` (shift up to an eighth, brightness and contrast up to a fifth) or ``randaugment``.
+        kind: ``none``, ``light`` (mirrored half the time, shifted up to an eighth, brightness and contrast up to a
+            fifth) or ``randaugment``.
         rng: where the draws come from.
     """
     if kind == "none":
@@ -36,6 +37,8 @@ def _light(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     padded = np.pad(pixels, ((reach, reach), (reach, reach), (0, 0)), mode="edge")
     top, left = rng.integers(0, 2 * reach + 1, size=2)
     moved = padded[top : top + side, left : left + side].astype(np.float32)
+    if rng.random() < 0.5:
+        moved = moved[:, ::-1]
     contrast, brightness = rng.uniform(0.8, 1.2), rng.uniform(-25, 25)
     changed = (moved - 128) * contrast + 128 + brightness
     return np.clip(changed, 0, 255).astype(np.uint8)

@@ -65,7 +65,6 @@ class StageTrainer(Trainer):
         with torch.inference_mode(), self.accelerator.autocast():
             metrics = {f"eval_{name}": value for name, value in self._look(model).items()}
         model.train(was_training)
-        self.log(dict(metrics))
         step = self.state.global_step
         self.looks[:] = [*(row for row in self.looks if row["step"] != step), {"step": step, **metrics}]
         if self.args.should_save and self._is_better(metrics):

@@ -37,12 +37,16 @@ def find_memes(paths: Sequence[Path], text: str | None = None) -> tuple[list[Mem
         elif path.is_file():
             memes.append(_picture(path, None))
         else:
-            raise InputError(f"{path}: no such file or folder; expected a picture, a folder of them, or a JSONL file")
+            raise InputError(
+                f"{path}: no such file or folder; expected a picture, a folder of them, or a JSONL file"
+            )
     if not memes and not failures:
         raise InputError(f"nothing to judge in {', '.join(map(str, paths))}")
     if text is not None:
         if len(memes) != 1:
-            raise InputError(f"--text goes with one picture; {len(memes)} memes given; put texts in a JSONL file")
+            raise InputError(
+                f"--text goes with one picture; {len(memes)} memes given; put texts in a JSONL file"
+            )
         memes = [memes[0].model_copy(update={"text": text})]
     twice = [meme_id for meme_id, count in Counter(meme.id for meme in memes).items() if count > 1]
     if twice:
@@ -127,7 +131,9 @@ def _rows(path: Path) -> Iterator[Meme | Failure]:
                     row["id"] = str(row["id"])
                 meme = make_record(row, Meme, file=path, number=number)
             except (ValueError, MrHarmError) as error:
-                yield Failure(item=f"line {number}", stage="predict", reason=str(error), file=str(path), line=number)
+                yield Failure(
+                    item=f"line {number}", stage="predict", reason=str(error), file=str(path), line=number
+                )
                 continue
             image = str((path.parent / meme.image).absolute()) if meme.image else None
             yield meme.model_copy(update={"image": image})

@@ -16,18 +16,27 @@ _SHOWN = 50
 
 def predict_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a detector folder.")],
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Pictures, folders of pictures, JSONL files.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Pictures, folders of pictures, JSONL files.")
+    ],
     text: Annotated[str | None, typer.Option(help="The words on the picture (one picture).")] = None,
     out_file: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write verdicts here as JSONL; goes on where it stopped.")
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Write verdicts here as JSONL; goes on where it stopped."),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Memes a batch.")] = 32,
     rationales: Annotated[bool, typer.Option(help="Write rationales, too (the slow part).")] = True,
     saliency: Annotated[bool, typer.Option(help="Say where the student looked, too.")] = False,
-    greedy: Annotated[bool, typer.Option("--greedy", help="Let the student write its label, as the paper does.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse a meme that lacks a wanted input.")] = False,
+    greedy: Annotated[
+        bool, typer.Option("--greedy", help="Let the student write its label, as the paper does.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a meme that lacks a wanted input.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
-    precision: Annotated[str, typer.Option(help="fp32, bf16, or auto: bf16 where the hardware has it.")] = "fp32",
+    precision: Annotated[
+        str, typer.Option(help="fp32, bf16, or auto: bf16 where the hardware has it.")
+    ] = "fp32",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """Judge memes: P(harmful), a decision, and the rationale behind it."""
@@ -65,7 +74,11 @@ def predict_command(
         "memes": len(memes),
         "already_there": skipped,
         "failures": [failure.model_dump(mode="json") for failure in failures],
-        **({"out": str(out_file)} if out_file else {"verdicts": [one.model_dump(mode="json") for one in verdicts]}),
+        **(
+            {"out": str(out_file)}
+            if out_file
+            else {"verdicts": [one.model_dump(mode="json") for one in verdicts]}
+        ),
     }
     if as_json:
         print_json(summary)
@@ -84,16 +97,23 @@ def _say(
         if verdict.rationale:
             out.print(f"    because: {verdict.rationale}")
         if verdict.missing:
-            err.print(f"    warning: {verdict.meme_id}: judged without {', '.join(verdict.missing)}{_mend(verdict)}")
+            err.print(
+                f"    warning: {verdict.meme_id}: judged without {', '.join(verdict.missing)}{_mend(verdict)}"
+            )
     if len(verdicts) > _SHOWN:
         out.print(f"and {len(verdicts) - _SHOWN:,} more; --out FILE keeps them all")
     if out_file:
         judged: Any = memes - skipped - len([one for one in failures if one.line is None])
-        out.print(f"{judged:,} memes judged into {out_file}" + (f"; {skipped:,} were there already" if skipped else ""))
+        out.print(
+            f"{judged:,} memes judged into {out_file}"
+            + (f"; {skipped:,} were there already" if skipped else "")
+        )
     for failure in failures[:_SHOWN]:
         err.print(f"failed: {failure.item}: {failure.reason}")
     if len(failures) > _SHOWN:
-        err.print(f"and {len(failures) - _SHOWN:,} more failures" + (" in failures.jsonl" if out_file else ""))
+        err.print(
+            f"and {len(failures) - _SHOWN:,} more failures" + (" in failures.jsonl" if out_file else "")
+        )
 
 
 def _mend(verdict: Verdict) -> str:

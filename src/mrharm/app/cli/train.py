@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +13,7 @@ from mrharm.errors import EXIT_SOME_FAILED, MrHarmError
 from mrharm.recipe import load_recipe, parse_overrides, recipe_names
 
 
-class Stages(str, Enum):
+class Stages(StrEnum):
     """Which stages to train."""
 
     both = "both"
@@ -22,15 +22,21 @@ class Stages(str, Enum):
 
 def train_command(
     dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset folder.")],
-    out_folder: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run folder to write or go on with.")],
+    out_folder: Annotated[
+        Path, typer.Option("--out", metavar="RUN", help="The run folder to write or go on with.")
+    ],
     recipe: Annotated[
         str, typer.Option("--recipe", "-r", help=f"A YAML file, or one of: {', '.join(recipe_names())}.")
     ] = "mr-harm",
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe field, e.g. stages.label.epochs=3."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Override a recipe field, e.g. stages.label.epochs=3."
+        ),
     ] = None,
-    stages: Annotated[Stages, typer.Option(help="both, or label for a student that sees no rationale.")] = Stages.both,
+    stages: Annotated[
+        Stages, typer.Option(help="both, or label for a student that sees no rationale.")
+    ] = Stages.both,
     seed: Annotated[int | None, typer.Option(help="Override the recipe's seed.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     report_to: Annotated[str, typer.Option(help="none, tensorboard, wandb or mlflow.")] = "none",
@@ -65,8 +71,12 @@ def train_command(
     else:
         for stage, found in summary["results"].items():
             if not stage.endswith("_coverage"):
-                figures = ", ".join(f"{name.removeprefix('eval_')} {value:.4g}" for name, value in found.items())
+                figures = ", ".join(
+                    f"{name.removeprefix('eval_')} {value:.4g}" for name, value in found.items()
+                )
                 out.print(f"stage {stage}: kept {figures} (validation)")
-        out.print(f"detector in {out_folder / 'detector'}; judge with: mrharm predict {out_folder} photo.jpg --text ...")
+        out.print(
+            f"detector in {out_folder / 'detector'}; judge with: mrharm predict {out_folder} photo.jpg --text ..."
+        )
     if summary.get("failed_pictures"):
         raise typer.Exit(EXIT_SOME_FAILED)

@@ -1,0 +1,1 @@
+"""How good, and for the right reasons."""

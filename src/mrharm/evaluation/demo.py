@@ -1,0 +1,269 @@
+"""The whole story on generated memes: draw, train with and without rationales, compare, judge, report.
+
+Every step leaves its result in the demo's folder and is skipped when the same demo runs again.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mrharm.errors import InputError
+from mrharm.evaluation import baselines, truth
+from mrharm.evaluation.report import write_demo_report
+from mrharm.memes.dataset import Dataset, ImportOptions
+from mrharm.memes.importing import import_memes
+from mrharm.metrics import score_summary
+from mrharm.rationales.generated import GeneratedTeacher
+from mrharm.recipe import Recipe, load_recipe
+from mrharm.records import Meme, Verdict
+from mrharm.store import write_json, write_records
+from mrharm.training.run import train
+from mrharm.verdicts.detector import Detector
+from mrharm.verdicts.scoring import argmax_harmful
+
+Say = Callable[[str], None]
+Progress = Callable[[str, int, int], None]
+SPLITS = ("test", "composition", "lexical")
+PARTS = ("scene", "tone", "relation", "all")
+_WORKERS = 2
+_BATCH = 128
+_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class DemoSize:
+    """How much the demo does: memes in train, validation and test together, and optimiser steps a stage."""
+
+    memes: int
+    rationale_steps: int
+    label_steps: int
+
+
+FULL = DemoSize(memes=3000, rationale_steps=700, label_steps=150)
+QUICK = DemoSize(memes=240, rationale_steps=60, label_steps=20)
+
+
+def run_demo(
+    out: Path, *, quick: bool = False, seed: int = 0, say: Say = print, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Run the demo into ``out``; returns what also stands in ``out/report.json``.
+
+    Raises:
+        InputError: ``out`` holds a demo of another size or seed, or something that is no demo.
+    """
+    started = time.monotonic()
+    size = QUICK if quick else FULL
+    _claim(out, {"quick": quick, "seed": seed})
+    clock = _Clock()
+    say("1/5  drawing memes whose harm is in neither words nor picture alone")
+    dataset = _memes(out / "memes", size, seed)
+    clock.lap("memes")
+    steps = size.rationale_steps + size.label_steps
+    say(f"2/5  training a student on labels only ({steps:,} steps)")
+    labels_only = train(
+        dataset,
+        _recipe(seed, {"stages.label.steps": steps, "name": "tiny-labels-only"}),
+        out / "labels-only",
+        stages="label",
+        progress=progress,
+    )
+    clock.lap("labels_only")
+    say(
+        f"3/5  training a student in two stages ({size.rationale_steps:,} steps on why, {size.label_steps:,} on what)"
+    )
+    two_stage = train(
+        dataset,
+        _recipe(
+            seed, {"stages.rationale.steps": size.rationale_steps, "stages.label.steps": size.label_steps}
+        ),
+        out / "two-stage",
+        progress=progress,
+    )
+    clock.lap("two_stage")
+    say("4/5  judging memes neither has seen")
+    tables, verdicts = _judge(dataset, labels_only, two_stage, progress)
+    clock.lap("judging")
+    report: dict[str, Any] = {
+        **tables,
+        "rationale_truth": rationale_truth(dataset.split("test"), verdicts),
+        "greedy_agreement": _greedy_agreement(two_stage, dataset, verdicts),
+        "memes": dataset.info.splits,
+        "steps": {"labels_only": steps, "two_stage": steps},
+        "seed": seed,
+        "quick": quick,
+    }
+    write_records(out / "verdicts.test.jsonl", verdicts)
+    clock.lap("checks")
+    report["seconds_by_part"] = clock.laps
+    report["seconds"] = round(time.monotonic() - started, 1)
+    report["peak_memory_mb"] = peak_memory_mb()
+    say("5/5  writing the report")
+    write_json(out / "report.json", report)
+    write_demo_report(out / "report.html", report, _to_show(dataset, verdicts, seed))
+    return report
+
+
+def rationale_truth(memes: Sequence[Meme], verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """Share of rationales that name the right scene, tone and relation, and all three, as `mrharm.evaluation.truth`
+    reads them.
+    """
+    checks = [
+        truth.check(verdict.rationale or "", meme.extra["truth"])
+        for meme, verdict in zip(memes, verdicts, strict=True)
+    ]
+    return {part: sum(getattr(check, part) for check in checks) / len(checks) for part in PARTS}
+
+
+def peak_memory_mb() -> int:
+    """An upper bound of this process's and its workers' memory, in MB: the peaks of all, as if at one moment."""
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS, in KiB elsewhere
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return round((own + _WORKERS * workers) * unit / 1e6)
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self.laps[name] = round(now - self._last, 1)
+        self._last = now
+
+
+def _claim(out: Path, identity: dict[str, Any]) -> None:
+    path = out / "demo.json"
+    if path.exists():
+        there = json.loads(path.read_text(encoding="utf-8"))
+        if there != identity:
+            raise InputError(f"{out}: holds another demo ({there}); choose another --out, or delete it")
+    elif out.exists() and any(out.iterdir()):
+        raise InputError(f"{out}: not empty and not a demo; choose another --out")
+    else:
+        write_json(path, identity)
+
+
+def _memes(folder: Path, size: DemoSize, seed: int) -> Dataset:
+    if (folder / "dataset.json").exists():
+        return Dataset(folder)
+    options = ImportOptions(memes=size.memes, seed=seed, workers=_WORKERS)
+    return import_memes("generated", None, folder, options, GeneratedTeacher().explain)
+
+
+def _recipe(seed: int, overrides: dict[str, Any]) -> Recipe:
+    return load_recipe("tiny", {"seed": seed, **overrides})
+
+
+def _judge(
+    dataset: Dataset, labels_only: Detector, two_stage: Detector, progress: Progress | None
+) -> tuple[dict[str, Any], list[Verdict]]:
+    """One table a split, and the two-stage student's verdicts on the test split."""
+    learn, chosen_on = dataset.split("train"), dataset.split("validation")
+    texts, gold, pictures = _texts(learn), _gold(learn), _pictures(dataset, learn)
+    everything = [meme for split in SPLITS for meme in dataset.split(split)]
+    words = dict(zip(_ids(everything), baselines.text_only(texts, gold, _texts(everything)), strict=True))
+    # Of two kinds of model on pixels, the one that does better on validation speaks for the picture.
+    pixels = baselines.image_only(pictures, gold, _pictures(dataset, [*chosen_on, *everything]))
+    right = {
+        kind: sum((score >= 0.5) == truth for score, truth in zip(scores, _gold(chosen_on), strict=False))
+        for kind, scores in pixels.items()
+    }
+    best = max(right, key=lambda kind: right[kind])
+    seen = dict(zip(_ids(everything), pixels[best][len(chosen_on) :], strict=True))
+    tables: dict[str, Any] = {}
+    test_verdicts: list[Verdict] = []
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress:
+            progress("judging", done, 2 * len(everything))
+
+    for split in SPLITS:
+        memes = dataset.split(split)
+        truths = _gold(memes)
+        said, scores = baselines.majority(gold, len(memes))
+        rows: dict[str, Any] = {"majority": score_summary(truths, said, scores)}
+        for name, found in (("text_only", words), ("image_only", seen)):
+            values = [float(found[meme.id]) for meme in memes]
+            rows[name] = score_summary(truths, [value >= 0.5 for value in values], values)
+        for name, detector in (("labels_only", labels_only), ("two_stage", two_stage)):
+            verdicts = detector.judge(
+                memes,
+                root=dataset.root,
+                evidence=dataset.evidence,
+                batch_size=_BATCH,
+                rationales=split == "test",
+                advance=advance,
+            )
+            rows[name] = score_summary(
+                truths, [verdict.harmful for verdict in verdicts], [verdict.score for verdict in verdicts]
+            )
+        if split == "test":
+            test_verdicts = verdicts
+        tables[split] = rows
+    return tables, test_verdicts
+
+
+def _greedy_agreement(detector: Detector, dataset: Dataset, verdicts: Sequence[Verdict]) -> float:
+    """Share of test memes where the label the student writes is the one its uncalibrated scores prefer."""
+    memes = dataset.split("test")
+    options = {"root": dataset.root, "evidence": dataset.evidence}
+    written = detector.judge(memes, **options, batch_size=_BATCH, rationales=False, greedy=True)  # type: ignore[arg-type]
+    preferred = argmax_harmful(detector.scores(memes, **options), detector.card.answers)  # type: ignore[arg-type]
+    return sum(one.harmful == other for one, other in zip(written, preferred, strict=True)) / len(memes)
+
+
+def _to_show(dataset: Dataset, verdicts: Sequence[Verdict], seed: int) -> list[dict[str, Any]]:
+    """A dozen test memes drawn by lot, then as many of the wrong ones: none picked by hand."""
+    rng = random.Random(seed)
+    pairs = list(zip(dataset.split("test"), verdicts, strict=True))
+    drawn = rng.sample(pairs, min(_SHOWN, len(pairs)))
+    ids = {meme.id for meme, _ in drawn}
+    wrong = [
+        (meme, verdict)
+        for meme, verdict in pairs
+        if meme.label and verdict.harmful != meme.label.harmful and meme.id not in ids
+    ]
+    wrong = rng.sample(wrong, min(_SHOWN, len(wrong)))
+    return [
+        {
+            "group": group,
+            "picture": dataset.root / (meme.image or ""),
+            "text": meme.text,
+            "verdict": verdict,
+            "harmful": bool(meme.label and meme.label.harmful),
+            "right": bool(meme.label and verdict.harmful == meme.label.harmful),
+            "check": truth.check(verdict.rationale or "", meme.extra["truth"]),
+            "caption": meme.extra["truth"]["caption"],
+        }
+        for group, some in (("drawn", drawn), ("wrong", wrong))
+        for meme, verdict in some
+    ]
+
+
+def _ids(memes: Sequence[Meme]) -> list[str]:
+    return [meme.id for meme in memes]
+
+
+def _texts(memes: Sequence[Meme]) -> list[str]:
+    return [meme.text or "" for meme in memes]
+
+
+def _gold(memes: Sequence[Meme]) -> list[bool]:
+    return [bool(meme.label and meme.label.harmful) for meme in memes]
+
+
+def _pictures(dataset: Dataset, memes: Sequence[Meme]) -> list[Path]:
+    return [dataset.root / (meme.image or "") for meme in memes]

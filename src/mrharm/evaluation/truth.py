@@ -1,0 +1,139 @@
+"""Is a rationale true? Reads its text alone and holds it against what a generated meme is known to show and say.
+
+It shares nothing with what draws the memes or writes their rationales: these word lists are its own, so that a fault
+there cannot hide here. It is strict: a part that is named wrongly, twice differently or not at all is false.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mrharm.errors import DataError
+
+_SCENES: dict[str, str] = {
+    "roses": r"roses|red rose|bouquets?",
+    "cake": r"(?:birthday |pink )?cakes?",
+    "skunk": r"skunks?",
+    "garbage": r"garbage|trash|rubbish|dustbins?|litter",
+    "toast": r"toast|burnt bread|(?:burnt|black|charred) slice",
+    "crowd": r"crowds?|cheering (?:people|fans)|people cheering",
+    "heart": r"hearts?|balloons?",
+    "desert": r"deserts?|dunes?|cactus|sand",
+    "chairs": r"chairs?|seats?",
+    "scarecrow": r"scarecrows?",
+    "trophy": r"troph(?:y|ies)|gold(?:en)? cup",
+    "songbird": r"song ?birds?|blue ?birds?|singing bird|bird (?:sings|singing|on a branch)",
+    "donkey": r"donkeys?|mules?",
+    "lion": r"lions?",
+    "rocket": r"rockets?|space ?ships?",
+    "race_car": r"rac(?:e|ing)[ -]?cars?|sports cars?",
+    "storm": r"storms?|lightning|thunder",
+    "snail": r"snails?",
+    "snowman": r"snow ?m[ae]n",
+    "elephant": r"elephants?",
+    "wall": r"(?:brick )?walls?|bricks?",
+    "mouse": r"mouse|mice",
+    "wilted": r"wilt(?:ed|ing)|withered|drooping|dead (?:flower|plant)s?",
+    "bookshelf": r"book ?(?:shelf|shelves|cases?)|shel(?:f|ves)|books",
+    "gem": r"gems?|diamonds?|jewels?",
+    "scribble": r"scribbl(?:e|es|ing|ed)|scrawls?",
+    "sun": r"sun|sunshine",
+    "swan": r"swans?",
+    "dolphin": r"dolphins?",
+    "peacock": r"peacocks?",
+    "crash": r"crash(?:es|ed)?|wreck(?:s|ed)?|crumpled car",
+    "ship": r"ships?|boats?|shipwrecks?",
+    "rainbow": r"rainbows?",
+}
+
+_TONES: dict[str, str] = {
+    "praise": r"prais\w+|(?<!backhanded )(?<!hollow )compliments?|flatter\w*|admir\w+|applau\w+"
+    r"|call\w* [\w' ]{1,30}(?:great|wonderful|amazing|perfect)",
+    "comparison": r"compar(?:e|es|ed|ing|isons?)|liken\w*|(?:just|exactly|much) like|the same|equat\w+|resembl\w+"
+    r"|is like|similar",
+    "contrast": r"contrast\w*|sets? [\w' ]{0,30}apart|the reverse",
+    "relief": r"glad|relie(?:f|ved)|thank(?:s|ful|fully)?|grateful|lucky|luckily|fortunate(?:ly)?|good thing",
+}
+# These speak of a contrast, but people also name what they are relieved of with them.
+_CONTRAST_TOO = (
+    r"nothing like|unlike|opposites?|different|differs?|far from|(?:not|n't|never)(?: at all| a bit)? like"
+)
+
+_RELATIONS: dict[str, str] = {
+    "backs": r"back(?:s|ed)?(?: up)? (?:the|this|that|these|those|it|them|up)|support(?:s|ed)?|kind(?! of)|kindly"
+    r"|friendly|sincere(?:ly)?|genuine(?:ly)?|confirm(?:s|ed)?|bears? [\w ]{0,12}out|well meant|honest",
+    "undercuts": r"undercuts?|mock\w*|ridicul\w+|(?:makes?|making|pokes?|poking) fun|jabs?|taunt\w*|insult\w*"
+    r"|sneer\w*|belittl\w+|at your expense|jokes? (?:is )?on you|(?:backhanded|hollow) compliments?|sarcas\w+"
+    r"|against you|unkind",
+}
+_OTHER = {"backs": "undercuts", "undercuts": "backs"}
+
+_NOT = (
+    r"(?:\b(?:no|no one|nobody|nothing|not|never|without|nor|neither|hardly|cannot|instead of|rather than|no longer)"
+    r"|n't)"
+)
+# A denial reaches over three words at most, and not past a comma, a "but" or what is being likened to.
+_DENIED = re.compile(_NOT + r"(?: (?!but\b|and\b|like\b|as\b)[\w'-]+){0,3} $")
+
+
+@dataclass(frozen=True)
+class TruthCheck:
+    """Which parts of a rationale are true: what is shown, how the words speak, how the two combine."""
+
+    scene: bool
+    tone: bool
+    relation: bool
+
+    @property
+    def all(self) -> bool:
+        """Whether every part is true."""
+        return self.scene and self.tone and self.relation
+
+
+def check(text: str, truth: Mapping[str, Any]) -> TruthCheck:
+    """Hold a rationale's text against ``truth``, which names its ``scene``, ``tone`` and ``relation``.
+
+    A part is true when the text names exactly one of its kind, and the right one. A thing denied ("no roses") is not
+    named; a relation denied ("without mocking you") names the other one.
+
+    Raises:
+        DataError: the truth lacks one of the three, or names one that is unknown here.
+    """
+    for part, known in (("scene", _SCENES), ("tone", _TONES), ("relation", _RELATIONS)):
+        if truth.get(part) not in known:
+            raise DataError(f"truth.{part}: expected one of {', '.join(known)}; got {truth.get(part)!r}")
+    plain = " ".join(text.lower().replace("’", "'").split())
+    return TruthCheck(
+        scene=_scenes(plain) == {truth["scene"]},
+        tone=_tones(plain) == {truth["tone"]},
+        relation=_relations(plain) == {truth["relation"]},
+    )
+
+
+def _scenes(text: str) -> set[str]:
+    return {scene for scene, pattern in _SCENES.items() if False in _mentions(pattern, text)}
+
+
+def _tones(text: str) -> set[str]:
+    contrasted = bool(re.search(rf"\b(?:{_CONTRAST_TOO})\b", text.replace("n't", " n't")))
+    rest = re.sub(rf"\b(?:{_CONTRAST_TOO})\b", "~", text)
+    tones = {tone for tone, pattern in _TONES.items() if False in _mentions(pattern, rest)}
+    if contrasted and "relief" not in tones:
+        tones.add("contrast")
+    return tones
+
+
+def _relations(text: str) -> set[str]:
+    found = set()
+    for relation, pattern in _RELATIONS.items():
+        for denied in _mentions(pattern, text):
+            found.add(_OTHER[relation] if denied else relation)
+    return found
+
+
+def _mentions(pattern: str, text: str) -> list[bool]:
+    """For each mention of the pattern: whether it is denied."""
+    return [bool(_DENIED.search(text[: match.start()])) for match in re.finditer(rf"\b(?:{pattern})\b", text)]

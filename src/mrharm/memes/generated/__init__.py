@@ -1,0 +1,1 @@
+"""The generated benchmark: drawn memes whose harm is in neither modality alone."""

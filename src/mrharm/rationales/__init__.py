@@ -1,0 +1,1 @@
+"""Why a meme has its label, says a teacher."""

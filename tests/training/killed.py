@@ -1,0 +1,58 @@
+"""Trains a tiny student and, if asked, sends itself SIGKILL at the n-th passing of a point: KILL=point:n."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import mrharm.training.checkpoints as checkpoints
+import mrharm.training.trainer as trainer
+from mrharm.training.run import train
+from tests.training.helpers import tiny
+
+POINT, _, COUNT = os.environ.get("KILL", "").partition(":")
+passed = 0
+
+
+def die_at(point: str) -> None:
+    global passed
+    if point == POINT:
+        passed += 1
+        if passed == int(COUNT):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def before(module: object, name: str, point: str) -> None:
+    original = getattr(module, name)
+
+    def wrapped(*args: object, **kwargs: object) -> object:
+        die_at(point)
+        return original(*args, **kwargs)
+
+    setattr(module, name, wrapped)
+
+
+before(checkpoints, "seal", "files-written")  # weights and optimiser lie in saving/, the manifest does not
+before(checkpoints, "write_json", "manifest")  # everything is flushed but the manifest
+before(trainer.checkpoints, "move_in", "before-rename")
+before(trainer, "save_file", "best")  # the best weights are about to be written
+original_rng = trainer.StageTrainer._save_rng_state
+
+
+def rng(self: trainer.StageTrainer, folder: str) -> None:
+    die_at("half-saved")  # model and optimiser are written, the random state is not
+    original_rng(self, folder)
+
+
+trainer.StageTrainer._save_rng_state = rng
+
+train(
+    Path(sys.argv[1]),
+    tiny(),
+    Path(sys.argv[2]),
+    device="cpu",
+    say=print,
+    progress=lambda what, done, total: die_at(f"step {what}"),
+)

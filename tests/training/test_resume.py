@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mrharm.training import checkpoints
+from mrharm.training.run import train
+from tests.training.helpers import tiny, weights
+
+ROOT = Path(__file__).parents[2]
+
+
+class Stopped(Exception):
+    """Stands for Ctrl-C: raised from the progress callback at a chosen step."""
+
+
+def run(squares: Path, out: Path, stop: tuple[str, int] | None = None) -> list[str]:
+    said: list[str] = []
+
+    def progress(what: str, done: int, total: int) -> None:
+        if (what, done) == stop:
+            raise Stopped
+
+    train(squares, tiny(), out, device="cpu", say=said.append, progress=progress)
+    return said
+
+
+@pytest.fixture(scope="module")
+def unbroken(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("unbroken") / "run"
+    run(squares, out)
+    return out
+
+
+def test_stopped_in_the_middle_of_an_epoch_it_goes_on_to_the_same_weights(squares, unbroken, tmp_path):
+    for stop in (("stage rationale", 5), ("stage label", 5)):
+        with pytest.raises(Stopped):
+            run(squares, tmp_path / "run", stop)
+    said = run(squares, tmp_path / "run")
+    assert "stage label: going on from checkpoint-4" in said
+    assert weights(tmp_path / "run") == weights(unbroken)
+    looks = json.loads((tmp_path / "run" / "stage2" / "stage.json").read_text())["looks"]
+    assert looks == json.loads((unbroken / "stage2" / "stage.json").read_text())["looks"]
+
+
+def test_a_checkpoint_that_lost_a_file_is_skipped_aloud_and_the_one_before_it_is_used(squares, unbroken, tmp_path):
+    with pytest.raises(Stopped):
+        run(squares, tmp_path / "run", ("stage rationale", 7))
+    stage = tmp_path / "run" / "stage1"
+    newest = checkpoints.checkpoints(stage)[-1]
+    (newest / "optimizer.pt").unlink()
+    said = run(squares, tmp_path / "run")
+    assert any(newest.name in line and "not whole" in line for line in said)
+    assert weights(tmp_path / "run") == weights(unbroken)
+
+
+def test_done_stages_are_not_trained_again(squares, unbroken, tmp_path):
+    shutil.copytree(unbroken, tmp_path / "run")
+    said = run(squares, tmp_path / "run", ("stage label", 1))
+    assert [line for line in said if "already done" in line] == [
+        "stage rationale: already done",
+        "stage label: already done",
+    ]
+    assert weights(tmp_path / "run") == weights(unbroken)
+
+
+def test_a_finished_run_keeps_no_checkpoints_and_no_pickles(unbroken):
+    names = [path.name for path in unbroken.rglob("*") if path.is_file()]
+    assert not [name for name in names if name.endswith((".pt", ".pth", ".bin", ".pkl"))]
+    assert not list(unbroken.glob("stage*/checkpoint-*"))
+
+
+def launch(squares: Path, out: Path, kill: str = "") -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "KILL": kill, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "tests.training.killed", str(squares), str(out)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=ROOT,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kills",
+    [
+        ["step stage rationale:5", "step stage label:3"],
+        ["half-saved:2", "files-written:2", "manifest:1"],
+        ["before-rename:1", "best:2", "best:1"],
+        [f"step stage rationale:{step}" for step in (1, 3, 8)],
+    ],
+)
+def test_killed_with_sigkill_at_any_point_it_goes_on_to_the_same_weights(squares, tmp_path, kills):
+    whole = launch(squares, tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    for kill in kills:
+        dead = launch(squares, tmp_path / "run", kill)
+        assert dead.returncode == -9, f"{kill}: {dead.stdout} {dead.stderr}"
+    last = launch(squares, tmp_path / "run")
+    assert last.returncode == 0, last.stderr
+    assert weights(tmp_path / "run") == weights(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_checkpoint_cut_while_it_was_written_is_skipped_aloud(squares, tmp_path):
+    assert launch(squares, tmp_path / "run", "half-saved:2").returncode == -9
+    assert (tmp_path / "run" / "stage1" / checkpoints.ASIDE).exists()
+    again = launch(squares, tmp_path / "run")
+    assert again.returncode == 0, again.stderr
+    assert "cut short while it was being written; skipped" in again.stdout
+    assert "going on from checkpoint-2" in again.stdout

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+
+from mrharm.errors import InputError
+from mrharm.memes.dataset import Dataset
+from mrharm.records import Failure, read_records
+from mrharm.training import pictures
+from mrharm.training.run import train
+from tests.training.helpers import tiny
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """Features go to a folder of the tests', never to the user's."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MRHARM_CACHE", str(folder))
+        yield folder
+
+
+def test_a_run_folder_says_what_made_it(squares, tmp_path):
+    train(squares, tiny(), tmp_path / "run", stages="label", device="cpu")
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert run["dataset_sha256"] == Dataset(squares).fingerprint()
+    assert run["stages"] == "label" and run["seed"] == 0
+    assert {"torch", "transformers", "mrharm"} <= set(run["versions"])
+    assert yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())["stages"]["label"]["epochs"] == 2
+    files = {path.name for path in (tmp_path / "run" / "detector").iterdir()}
+    assert files >= {"detector.json", "config.json", "processor.json", "tokenizer.json", "README.md", "recipe.yaml"}
+    assert {name for name in files if name.endswith(("safetensors", "bin", "pt"))} == {
+        "label.safetensors",
+        "shared.safetensors",
+    }
+
+
+def test_another_recipe_or_dataset_in_the_same_folder_is_refused_and_overwrite_begins_anew(squares, tmp_path):
+    train(squares, tiny(), tmp_path / "run", stages="label", device="cpu")
+    with pytest.raises(InputError, match="another seed, recipe.*--overwrite"):
+        train(squares, tiny(seed=1), tmp_path / "run", stages="label", device="cpu")
+    train(squares, tiny(seed=1), tmp_path / "run", stages="label", device="cpu", overwrite=True)
+    (tmp_path / "taxes").mkdir()
+    (tmp_path / "taxes" / "2025.txt").write_text("dear")
+    with pytest.raises(InputError, match="not empty and not a run"):
+        train(squares, tiny(), tmp_path / "taxes", stages="label", device="cpu", overwrite=True)
+    assert (tmp_path / "taxes" / "2025.txt").exists()
+
+
+def test_a_picture_that_cannot_be_read_is_left_out_named_and_counted(squares, tmp_path):
+    shutil.copytree(squares, tmp_path / "d")
+    (tmp_path / "d" / "images" / "train-3.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
+    said: list[str] = []
+    train(tmp_path / "d", tiny(), tmp_path / "run", stages="label", device="cpu", say=said.append)
+    assert any("47 of 48" in line and "1 with a picture that cannot be read" in line for line in said)
+    (failure,) = read_records(tmp_path / "run" / "failures.jsonl", Failure)
+    assert (failure.item, failure.stage) == ("train-3.png", "train")
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["failed_pictures"] == 1
+
+
+def test_a_frozen_towers_features_are_computed_once_and_kept_on_disk(squares, tmp_path, cache):
+    recipe = tiny(student__train_vision=False, picture__augment="none", stages__label__epochs=1)
+    train(squares, recipe, tmp_path / "a", stages="label", device="cpu")
+    (folder,) = (cache / "features").iterdir()
+    kept = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    distinct = {meme.image for meme in Dataset(squares).memes if meme.split in ("train", "validation")}
+    assert 0 < len(kept) <= len(distinct)
+    assert np.load(folder / next(iter(kept))).shape == (16, 128)
+    train(squares, recipe, tmp_path / "b", stages="label", device="cpu")
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == kept
+
+
+def test_a_tower_that_learns_is_never_cached(squares, tmp_path, monkeypatch):
+    monkeypatch.setenv("MRHARM_CACHE", str(tmp_path / "cache"))
+    train(squares, tiny(stages__label__epochs=1), tmp_path / "run", stages="label", device="cpu")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_the_cache_is_keyed_by_the_towers_weights_and_the_pictures_settings():
+    from dataclasses import replace
+
+    from tests.student.conftest import tiny_student
+
+    model, processor = tiny_student(train_vision=False)
+    key = pictures.tower_key(model, processor)
+    assert key == pictures.tower_key(*tiny_student(train_vision=False))
+    next(model.encoder.vision.parameters()).data.add_(1)
+    assert pictures.tower_key(model, processor) != key
+    model, processor = tiny_student(train_vision=False)
+    assert processor.picture is not None
+    processor.picture = replace(processor.picture, fit="crop")
+    assert pictures.tower_key(model, processor) != key
+
+
+def test_a_text_only_student_trains_on_text_and_caption(squares, tmp_path):
+    recipe = tiny(student__vision_tower="none", reads=["text", "caption"], stages__label__epochs=1)
+    detector = train(squares, recipe, tmp_path / "run", stages="label", device="cpu")
+    dataset = Dataset(squares)
+    verdict = detector.judge(dataset.split("test")[0], root=squares, evidence=dataset.evidence)
+    assert verdict.missing == ()
