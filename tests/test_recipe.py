@@ -21,7 +21,11 @@ def test_the_paper_recipe_keeps_the_official_limits():
     assert (paper.lengths.text, paper.lengths.rationale) == (40, 40)
     assert (paper.stages.rationale.epochs, paper.stages.label.epochs) == (10, 30)
     assert paper.stages.rationale.learning_rate == paper.stages.label.learning_rate == 5e-5
-    assert (paper.picture.fit, paper.picture.statistics, paper.picture.augment) == ("crop", "half", "randaugment")
+    assert (paper.picture.fit, paper.picture.statistics, paper.picture.augment) == (
+        "crop",
+        "half",
+        "randaugment",
+    )
     assert (paper.gate, paper.decoding, paper.precision) == ("off", "greedy", "fp32")
     assert paper.answers == ANSWERS["severity"]
 
@@ -43,7 +47,9 @@ def test_a_wrong_recipe_is_refused_with_the_key_named(values, key):
 
 
 def test_overrides_reach_into_the_recipe_and_a_misspelt_one_is_refused():
-    recipe = load_recipe("tiny", parse_overrides(["stages.label.epochs=3", "gate=off", "reads=[text, caption]"]))
+    recipe = load_recipe(
+        "tiny", parse_overrides(["stages.label.epochs=3", "gate=off", "reads=[text, caption]"])
+    )
     assert (recipe.stages.label.epochs, recipe.gate, recipe.reads) == (3, "off", ("text", "caption"))
     with pytest.raises(InputError, match=r"stages\.label\.epoch: unknown key"):
         load_recipe("tiny", {"stages.label.epoch": 3})

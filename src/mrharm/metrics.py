@@ -16,7 +16,9 @@ Metric = Callable[[Booleans, Any], float]
 
 def accuracy(gold: Booleans, said: NDArray[Any]) -> float:
     """Share of decisions that are right; a decision that is None (no label answered) is wrong."""
-    return float(np.mean([one is not None and bool(one) == bool(truth) for one, truth in zip(said, gold, strict=True)]))
+    return float(
+        np.mean([one is not None and bool(one) == bool(truth) for one, truth in zip(said, gold, strict=True)])
+    )
 
 
 def macro_f1(gold: Booleans, said: NDArray[Any]) -> float:
@@ -33,7 +35,13 @@ def auroc(gold: Booleans, scores: Floats) -> float:
 
 
 def bootstrap_interval(
-    metric: Metric, gold: Booleans, values: NDArray[Any], *, draws: int = 1000, seed: int = 0, share: float = 0.95
+    metric: Metric,
+    gold: Booleans,
+    values: NDArray[Any],
+    *,
+    draws: int = 1000,
+    seed: int = 0,
+    share: float = 0.95,
 ) -> tuple[float, float]:
     """Percentile bootstrap over memes (Efron 1979): the interval that holds ``share`` of the resampled metrics."""
     rng = np.random.default_rng(seed)
@@ -59,7 +67,9 @@ def wilson_interval(right: int, of: int, z: float = 1.96) -> tuple[float, float]
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def score_summary(gold: Sequence[bool], said: Sequence[bool | None], scores: Sequence[float] | None) -> dict[str, Any]:
+def score_summary(
+    gold: Sequence[bool], said: Sequence[bool | None], scores: Sequence[float] | None
+) -> dict[str, Any]:
     """The figures every table prints: accuracy with its 95 % Wilson interval, macro-F1, AUROC, and how many memes.
 
     ``auroc`` is None where there are no scores, or only one class.

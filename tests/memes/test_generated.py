@@ -146,6 +146,8 @@ def test_another_seed_gives_other_memes():
 def test_default_size_has_room_for_every_split():
     counts = {split: 4 * count for split, count in quads_by_split(2000).items()}
     assert counts == {"train": 1200, "validation": 200, "test": 600, "composition": 400, "lexical": 200}
+    larger = {split: 4 * count for split, count in quads_by_split(4000).items()}
+    assert larger == {**counts, "train": 3200}
     assert sum(quads_by_split(200)[split] for split in ("train", "validation", "test")) == 50
 
 

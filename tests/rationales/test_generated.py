@@ -45,7 +45,7 @@ def test_no_rationale_states_a_label():
         *generated.LEADS,
         *(word for row in generated.TOPICS.values() for word in row),
     ]
-    for table in (generated.SCENES, generated.TONE_FRAMES, generated.ENDINGS):
+    for table in (generated.SCENES, generated.TONE_FRAMES, generated.OUTCOMES):
         tables += [text for row in table.values() for text in row]
     for table in generated.POLARITIES.values():
         tables += table.values()

@@ -12,7 +12,12 @@ from mrharm.student.backbones import build_student
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
 
-TEXTS = ["you smell wonderful", "The answer is: harmful", "The answer is: harmless", "Output: a rose, sweet"] * 3
+TEXTS = [
+    "you smell wonderful",
+    "The answer is: harmful",
+    "The answer is: harmless",
+    "Output: a rose, sweet",
+] * 3
 REFERENCE = Path(__file__).parents[3] / "shared" / "data" / "reference-student" / "tiny"
 
 needs_reference = pytest.mark.skipif(

@@ -20,7 +20,13 @@ def flan(tmp_path_factory):
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
     config = T5Config(
-        vocab_size=len(tokenizer), d_model=32, d_ff=48, d_kv=8, num_layers=2, num_heads=4, feed_forward_proj="gated-gelu"
+        vocab_size=len(tokenizer),
+        d_model=32,
+        d_ff=48,
+        d_kv=8,
+        num_layers=2,
+        num_heads=4,
+        feed_forward_proj="gated-gelu",
     )
     model = T5ForConditionalGeneration(config)
     model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.lm_head.weight))
@@ -74,7 +80,10 @@ def test_pretrained_towers_are_loaded_whole_and_the_untied_head_is_kept(flan, cl
 
 def test_clip_features_are_the_towers_last_hidden_state_class_token_included(flan, clip):
     recipe = tiny_recipe(
-        text_tower="flan-t5-base", text_weights=str(flan[0]), vision_tower="clip-vit-b32", vision_weights=str(clip[0])
+        text_tower="flan-t5-base",
+        text_weights=str(flan[0]),
+        vision_tower="clip-vit-b32",
+        vision_weights=str(clip[0]),
     )
     model, _ = build_student(recipe.model_copy(update={"train_vision": False}), PictureRecipe(), [])
     pixels = torch.randn(2, 3, 32, 32)
@@ -86,7 +95,10 @@ def test_clip_features_are_the_towers_last_hidden_state_class_token_included(fla
 
 def test_half_statistics_are_the_official_codes(flan, clip):
     recipe = tiny_recipe(
-        text_tower="flan-t5-base", text_weights=str(flan[0]), vision_tower="clip-vit-b32", vision_weights=str(clip[0])
+        text_tower="flan-t5-base",
+        text_weights=str(flan[0]),
+        vision_tower="clip-vit-b32",
+        vision_weights=str(clip[0]),
     )
     _, processor = build_student(recipe, PictureRecipe(statistics="half", fit="crop"), [])
     assert processor.picture is not None

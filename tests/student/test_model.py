@@ -32,7 +32,9 @@ def test_at_paper_size_it_has_13_fusions_15_36_m_new_and_262_9_m_trainable_param
     assert len(fusions) == 13
     assert sum(p.numel() for layer in fusions for p in layer.parameters()) == 13 * 1_181_568
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 262_938_240
-    assert sum(p.numel() for p in model.parameters() if not p.requires_grad) == pytest.approx(87.5e6, rel=1e-3)
+    assert sum(p.numel() for p in model.parameters() if not p.requires_grad) == pytest.approx(
+        87.5e6, rel=1e-3
+    )
 
 
 def test_the_fusion_is_the_papers_formula():
@@ -62,7 +64,9 @@ def test_it_starts_as_t5_starts_so_that_the_first_loss_is_that_of_guessing():
     ours, theirs = dict(model.named_parameters()), dict(reference.named_parameters())
     for name, tensor in theirs.items():
         if name != "lm_head.weight" and tensor.numel() > 1000:
-            assert float(ours[name].detach().std()) == pytest.approx(float(tensor.detach().std()), rel=0.1), name
+            assert float(ours[name].detach().std()) == pytest.approx(float(tensor.detach().std()), rel=0.1), (
+                name
+            )
     arguments = batch(processor, [True] * 4)
     with torch.no_grad():
         loss = model(**arguments, labels=torch.randint(3, 300, (4, 9))).loss
@@ -125,7 +129,9 @@ def test_precomputed_features_stand_in_for_pixels_in_forward_and_generate():
     computed.pop("pixel_values")
     labels = torch.tensor([[5, 6, 1], [7, 8, 1]])
     with torch.no_grad():
-        torch.testing.assert_close(model(**computed, labels=labels).logits, model(**arguments, labels=labels).logits)
+        torch.testing.assert_close(
+            model(**computed, labels=labels).logits, model(**arguments, labels=labels).logits
+        )
     assert torch.equal(model.generate(**computed, max_length=6), model.generate(**arguments, max_length=6))
 
 

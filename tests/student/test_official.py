@@ -33,7 +33,9 @@ def greedy() -> list[list[int]]:
 
 def test_the_reference_student_gives_the_same_encoder_output_logits_and_loss(student, io):
     before_last = {}
-    hook = student.encoder.final_layer_norm.register_forward_hook(lambda _m, _i, out: before_last.update(x=out))
+    hook = student.encoder.final_layer_norm.register_forward_hook(
+        lambda _m, _i, out: before_last.update(x=out)
+    )
     with torch.no_grad():
         out = student(
             input_ids=io["input_ids"],
@@ -60,7 +62,10 @@ def test_greedy_outputs_are_the_references_one_unpadded_row_at_a_time(student, i
 
 def test_greedy_outputs_are_the_references_in_one_padded_batch(student, io, greedy):
     ids = student.generate(
-        io["input_ids"], attention_mask=io["attention_mask"], image_features=io["image_features"], max_length=12
+        io["input_ids"],
+        attention_mask=io["attention_mask"],
+        image_features=io["image_features"],
+        max_length=12,
     )
     assert ids.tolist() == greedy
 
@@ -89,7 +94,11 @@ def test_saved_and_loaded_again_it_is_bit_equal(student, io, tmp_path):
     unnamed = {"_name_or_path": ""}
     assert again.config.to_dict() | unnamed == student.config.to_dict() | unnamed
     with torch.no_grad():
-        arguments = {"input_ids": io["input_ids"], "image_features": io["image_features"], "labels": io["labels"]}
+        arguments = {
+            "input_ids": io["input_ids"],
+            "image_features": io["image_features"],
+            "labels": io["labels"],
+        }
         assert torch.equal(student(**arguments).logits, again(**arguments).logits)
 
 
@@ -138,4 +147,7 @@ def test_a_missing_file_a_missing_configuration_and_a_missing_tensor_are_named(t
 def test_official_names_map_onto_ours():
     assert our_name("encoder.ca_block.7.proj_v.bias") == "encoder.block.7.fusion.value.bias"
     assert our_name("ca.proj_o.weight") == "encoder.last_fusion.output.weight"
-    assert our_name("decoder.block.0.layer.0.SelfAttention.k.weight") == "decoder.block.0.layer.0.SelfAttention.k.weight"
+    assert (
+        our_name("decoder.block.0.layer.0.SelfAttention.k.weight")
+        == "decoder.block.0.layer.0.SelfAttention.k.weight"
+    )

@@ -20,7 +20,13 @@ TINY: dict[str, Any] = {
     "picture": {"augment": "light"},
     "stages": {
         "rationale": {"epochs": 3, "learning_rate": 1e-3, "batch_size": 16, "checkpoint_every": 2},
-        "label": {"epochs": 2, "learning_rate": 1e-3, "batch_size": 16, "keep": "highest_accuracy", "checkpoint_every": 2},
+        "label": {
+            "epochs": 2,
+            "learning_rate": 1e-3,
+            "batch_size": 16,
+            "keep": "highest_accuracy",
+            "checkpoint_every": 2,
+        },
     },
     "precision": "fp32",
 }

@@ -47,7 +47,10 @@ def test_a_batch_is_padded_to_itself_and_labels_ignore_padding():
 def test_a_batch_with_and_without_pictures_says_which_have_one():
     _, processor = tiny_student()
     shown = StudentInput("", pixels=np.full((64, 64, 3), 255, np.uint8))
-    items = [(Example(name, (5, 1), (7, 1), None, True), one) for name, one in (("a", shown), ("b", StudentInput("")))]
+    items = [
+        (Example(name, (5, 1), (7, 1), None, True), one)
+        for name, one in (("a", shown), ("b", StudentInput("")))
+    ]
     batch = Collator(processor)(items)
     assert batch["image_mask"].tolist() == [True, False]
     assert torch.equal(batch["pixel_values"][0], torch.ones(3, 64, 64))

@@ -24,7 +24,9 @@ def with_statuses(folder, statuses):
 
 
 def test_the_gate_lets_through_what_was_checked_and_off_takes_all_that_explains(tmp_path):
-    dataset = with_statuses(tmp_path / "d", ["ok", "deleaked", "unchecked", "leaks_label", "refused", "empty"])
+    dataset = with_statuses(
+        tmp_path / "d", ["ok", "deleaked", "unchecked", "leaks_label", "refused", "empty"]
+    )
     on, off = usable_rationales(dataset, tiny()), usable_rationales(dataset, tiny(gate="off"))
     assert {row.status for row in on.values()} == {"ok", "deleaked"}
     assert {row.status for row in off.values()} == {"ok", "deleaked", "unchecked", "leaks_label"}
@@ -57,7 +59,9 @@ def test_some_rationales_are_used_and_the_coverage_is_said(tmp_path):
 
 def test_targets_follow_the_templates_and_answers():
     _, processor = tiny_student()
-    assert processor.tokenizer.decode(processor.tokenize_target("The answer is: harmful"), skip_special_tokens=True)
+    assert processor.tokenizer.decode(
+        processor.tokenize_target("The answer is: harmful"), skip_special_tokens=True
+    )
 
 
 def test_automatic_limits_leave_texts_whole_and_fixed_ones_say_what_is_cut(squares):

@@ -49,7 +49,9 @@ def test_stopped_in_the_middle_of_an_epoch_it_goes_on_to_the_same_weights(square
     assert looks == json.loads((unbroken / "stage2" / "stage.json").read_text())["looks"]
 
 
-def test_a_checkpoint_that_lost_a_file_is_skipped_aloud_and_the_one_before_it_is_used(squares, unbroken, tmp_path):
+def test_a_checkpoint_that_lost_a_file_is_skipped_aloud_and_the_one_before_it_is_used(
+    squares, unbroken, tmp_path
+):
     with pytest.raises(Stopped):
         run(squares, tmp_path / "run", ("stage rationale", 7))
     stage = tmp_path / "run" / "stage1"

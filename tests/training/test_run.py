@@ -32,7 +32,14 @@ def test_a_run_folder_says_what_made_it(squares, tmp_path):
     assert {"torch", "transformers", "mrharm"} <= set(run["versions"])
     assert yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())["stages"]["label"]["epochs"] == 2
     files = {path.name for path in (tmp_path / "run" / "detector").iterdir()}
-    assert files >= {"detector.json", "config.json", "processor.json", "tokenizer.json", "README.md", "recipe.yaml"}
+    assert files >= {
+        "detector.json",
+        "config.json",
+        "processor.json",
+        "tokenizer.json",
+        "README.md",
+        "recipe.yaml",
+    }
     assert {name for name in files if name.endswith(("safetensors", "bin", "pt"))} == {
         "label.safetensors",
         "shared.safetensors",
@@ -41,7 +48,7 @@ def test_a_run_folder_says_what_made_it(squares, tmp_path):
 
 def test_another_recipe_or_dataset_in_the_same_folder_is_refused_and_overwrite_begins_anew(squares, tmp_path):
     train(squares, tiny(), tmp_path / "run", stages="label", device="cpu")
-    with pytest.raises(InputError, match="another seed, recipe.*--overwrite"):
+    with pytest.raises(InputError, match=r"another seed, recipe.*--overwrite"):
         train(squares, tiny(seed=1), tmp_path / "run", stages="label", device="cpu")
     train(squares, tiny(seed=1), tmp_path / "run", stages="label", device="cpu", overwrite=True)
     (tmp_path / "taxes").mkdir()

@@ -54,4 +54,4 @@ def _pixels(pictures: Sequence[Path]) -> NDArray[np.float32]:
     rows = [
         np.asarray(open_image(path).resize((_SIDE, _SIDE)), dtype=np.float32).ravel() for path in pictures
     ]
-    return np.stack(rows) / 255
+    return np.stack(rows) / np.float32(255)

@@ -94,7 +94,7 @@ def run_demo(
     report: dict[str, Any] = {
         **tables,
         "rationale_truth": rationale_truth(dataset.split("test"), verdicts),
-        "greedy_agreement": _greedy_agreement(two_stage, dataset, verdicts),
+        "greedy_agreement": _greedy_agreement(two_stage, dataset),
         "memes": dataset.info.splits,
         "steps": {"labels_only": steps, "two_stage": steps},
         "seed": seed,
@@ -216,12 +216,11 @@ def _judge(
     return tables, test_verdicts
 
 
-def _greedy_agreement(detector: Detector, dataset: Dataset, verdicts: Sequence[Verdict]) -> float:
+def _greedy_agreement(detector: Detector, dataset: Dataset) -> float:
     """Share of test memes where the label the student writes is the one its uncalibrated scores prefer."""
-    memes = dataset.split("test")
-    options = {"root": dataset.root, "evidence": dataset.evidence}
-    written = detector.judge(memes, **options, batch_size=_BATCH, rationales=False, greedy=True)  # type: ignore[arg-type]
-    preferred = argmax_harmful(detector.scores(memes, **options), detector.card.answers)  # type: ignore[arg-type]
+    memes, root = dataset.split("test"), dataset.root
+    written = detector.judge(memes, root=root, batch_size=_BATCH, rationales=False, greedy=True)
+    preferred = argmax_harmful(detector.scores(memes, root=root), detector.card.answers)
     return sum(one.harmful == other for one, other in zip(written, preferred, strict=True)) / len(memes)
 
 

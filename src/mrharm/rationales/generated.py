@@ -162,8 +162,8 @@ def write(truth: Mapping[str, Any], rng: random.Random) -> str:
         raise DataError(f"truth names {error.args[0]!r}, which the generated teacher does not know") from None
     first, second = (scene, tone) if rng.random() < 0.6 else (tone, scene)
     # Half reason towards the outcome, half from it. A student that only ever writes the outcome last learns to read it
-    # off its own words and cannot say it at once, as the label stage asks: with the outcome last alone, that stage stayed
-    # at chance (docs/log.md).
+    # off its own words and cannot say it at once, as the label stage asks: with the outcome last alone, that stage
+    # stayed at chance (docs/log.md).
     if rng.random() < 0.5:
         return f"{outcome}: {first} {second} {lead}."
     return f"{first} {second} {lead}, so {outcome}."

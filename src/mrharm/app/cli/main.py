@@ -20,7 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 some items failed (listed), 2 wrong usage or input, 3 stopped, 4 a gate found errors.",
+    epilog="Exit codes: 0 done, 1 some items failed (listed), 2 wrong usage or input, 3 stopped, 4 gate errors.",
 )
 app.command("demo")(demo_command)
 app.command("import")(import_command)

@@ -73,7 +73,7 @@ def progress(label: str, total: int) -> Iterator[Callable[[], None]]:
 
 
 class Bars:
-    """Bars for work in several parts, each known by name: ``show(what, done, total)``; lines where there is no terminal."""
+    """Bars for work in several parts, each known by name; lines now and then where there is no terminal."""
 
     def __init__(self) -> None:
         self._bars = Progress(

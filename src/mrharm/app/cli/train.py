@@ -44,10 +44,10 @@ def train_command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """Train a student; stopped at any moment, the same command goes on from the last whole checkpoint."""
-    overrides: dict[str, Any] = parse_overrides(settings or [])
-    if seed is not None:
-        overrides["seed"] = seed
     try:
+        overrides: dict[str, Any] = parse_overrides(settings or [])
+        if seed is not None:
+            overrides["seed"] = seed
         chosen = load_recipe(recipe, overrides)
         from mrharm.training.run import read_run, train
 

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from mrharm import __version__
+from mrharm.app.cli.main import app
+from mrharm.memes.dataset import Dataset
+from mrharm.recipe import dump_recipe
+from mrharm.records import Verdict, read_records
+from tests.training.helpers import tiny
+
+VERBS = ("demo", "import", "train", "predict")
+
+
+@pytest.fixture
+def cli():
+    runner = CliRunner()
+    return lambda *arguments: runner.invoke(app, [str(one) for one in arguments])
+
+
+@pytest.fixture(scope="module")
+def run(squares, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "recipe.yaml").write_text(dump_recipe(tiny()))
+    arguments = ["train", squares, "--recipe", folder / "recipe.yaml", "--out", folder / "run", "--json"]
+    result = CliRunner().invoke(app, [str(one) for one in arguments])
+    assert result.exit_code == 0, result.output
+    return folder / "run", json.loads(result.stdout)
+
+
+def test_help_names_every_verb_and_the_exit_codes(cli):
+    result = cli("--help")
+    assert result.exit_code == 0
+    for verb in VERBS:
+        assert verb in result.stdout
+        assert cli(verb, "--help").exit_code == 0
+    assert "Exit codes" in result.stdout
+
+
+def test_version(cli):
+    assert cli("--version").stdout.strip() == f"mrharm {__version__}"
+
+
+def test_help_and_import_load_no_torch():
+    code = (
+        "import sys; from typer.testing import CliRunner; from mrharm.app.cli.main import app; import mrharm;"
+        "assert CliRunner().invoke(app, ['train', '--help']).exit_code == 0;"
+        "mrharm.import_memes; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_train_prints_one_json_object_and_its_words_go_to_stderr(run):
+    _, summary = run
+    assert summary["results"]["label"]["eval_accuracy"] >= 0
+    assert summary["results"]["rationale_coverage"]["train"]["used"] == 48
+
+
+def test_train_without_rationales_exits_2_and_names_the_mend(cli, tmp_path):
+    from tests.conftest import make_squares
+
+    data = make_squares(tmp_path / "d", rationales=False)
+    result = cli("train", data, "--recipe", "tiny", "--out", tmp_path / "run", "--json")
+    assert result.exit_code == 2
+    assert json.loads(result.stdout)["exit_code"] == 2
+    assert "abduce" in result.stderr and "--stages label" in result.stderr
+
+
+def test_wrong_settings_and_recipes_exit_2(cli, squares, tmp_path):
+    assert cli("train", squares, "--recipe", "grand", "--out", tmp_path / "a").exit_code == 2
+    result = cli(
+        "train", squares, "--recipe", "tiny", "--set", "stages.label.epoch=1", "--out", tmp_path / "a"
+    )
+    assert result.exit_code == 2 and "stages.label.epoch: unknown key" in result.stderr
+    assert (
+        cli("train", squares, "--recipe", "tiny", "--set", "epochs", "--out", tmp_path / "a").exit_code == 2
+    )
+
+
+def test_predict_judges_one_picture_and_warns_of_what_it_lacks(cli, run, squares):
+    picture = squares / "images" / "test-0.png"
+    result = cli("predict", run[0], picture, "--text", "you are red")
+    assert result.exit_code == 0, result.output
+    assert "P(harmful)" in result.stdout and "because:" in result.stdout
+    silent = cli("predict", run[0], picture)
+    assert silent.exit_code == 0 and "judged without text" in silent.stderr
+    strict = cli("predict", run[0], picture, "--strict")
+    assert strict.exit_code == 1 and "wants text" in strict.stderr
+
+
+def test_predict_json_is_one_object_with_whole_verdicts(cli, run, squares):
+    result = cli("predict", run[0], squares / "images" / "test-0.png", "--text", "you are red", "--json")
+    (verdict,) = json.loads(result.stdout)["verdicts"]
+    assert Verdict.model_validate(verdict).evidence.image_sha256
+
+
+def test_predict_writes_a_file_goes_on_with_it_and_lists_failures(cli, run, squares, tmp_path):
+    broken = tmp_path / "in" / "broken.png"
+    broken.parent.mkdir()
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n")
+    out = tmp_path / "out" / "verdicts.jsonl"
+    result = cli("predict", run[0], squares / "images", tmp_path / "in", "--no-rationales", "--out", out)
+    assert result.exit_code == 1 and "broken.png" in result.stderr
+    expected = sum(meme.image is not None for meme in Dataset(squares).memes)
+    assert len(list(read_records(out, Verdict))) == expected
+    again = cli("predict", run[0], squares / "images", "--no-rationales", "--out", out, "--json")
+    assert again.exit_code == 0 and json.loads(again.stdout)["already_there"] == expected
+    assert len(list(read_records(out, Verdict))) == expected
+
+
+def test_predict_without_a_run_exits_2(cli, squares, tmp_path):
+    result = cli("predict", tmp_path, squares / "images")
+    assert result.exit_code == 2 and "mrharm train" in result.stderr

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mrharm import Detector
+from mrharm.errors import InputError
+from mrharm.memes.dataset import Dataset
+from mrharm.records import Failure, Meme, Verdict, read_records
+from mrharm.training.run import train
+from mrharm.verdicts.batches import find_memes, judge_to_file
+from tests.training.helpers import tiny
+
+
+@pytest.fixture(scope="module")
+def run(squares, tmp_path_factory):
+    out = tmp_path_factory.mktemp("batches") / "run"
+    train(squares, tiny(stages__label__epochs=1), out, stages="label", device="cpu")
+    return out
+
+
+def test_pictures_folders_and_jsonl_become_memes(squares, tmp_path):
+    rows = tmp_path / "memes.jsonl"
+    rows.write_text(
+        json.dumps({"id": 7, "image": "a.png", "text": "you"})
+        + "\n"
+        + "not json\n\n"
+        + json.dumps({"id": "8", "colour": "red"})
+        + "\n"
+    )
+    picture = squares / "images" / "test-0.png"
+    memes, failures = find_memes([picture, squares / "images", rows])
+    assert memes[0].image == str(picture.absolute())
+    assert len(memes) == 1 + len(list((squares / "images").iterdir())) + 1
+    assert memes[-1].id == "7" and memes[-1].image == str(tmp_path / "a.png")
+    assert [failure.line for failure in failures] == [2, 4]
+    assert "colour" in failures[1].reason
+
+
+def test_a_text_goes_with_one_picture_and_ids_differ(squares, tmp_path):
+    picture = squares / "images" / "test-0.png"
+    assert find_memes([picture], "you are red")[0][0].text == "you are red"
+    with pytest.raises(InputError, match="one picture"):
+        find_memes([squares / "images"], "you are red")
+    with pytest.raises(InputError, match="ids must differ"):
+        find_memes([picture, picture])
+    with pytest.raises(InputError, match="no such file"):
+        find_memes([tmp_path / "lost.png"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="nothing to judge"):
+        find_memes([tmp_path / "empty"])
+
+
+def test_a_bad_meme_fails_alone_and_the_rest_of_its_batch_is_judged(run, squares, tmp_path):
+    detector = Detector.from_pretrained(run, device="cpu")
+    memes = [
+        Meme(id="a", text="you are red"),
+        Meme(id="b", image="lost.png"),
+        Meme(id="c", text="you are blue"),
+    ]
+    failures: list[Failure] = []
+    judge_to_file(detector, memes, tmp_path / "out.jsonl", {}, failures)
+    assert [one.meme_id for one in read_records(tmp_path / "out.jsonl", Verdict)] == ["a", "c"]
+    (failure,) = read_records(tmp_path / "failures.jsonl", Failure)
+    assert failure.item == "b" and "lost.png" in failure.reason
+
+
+def test_verdicts_of_another_detector_are_not_mixed_in(run, squares, tmp_path):
+    detector = Detector.from_pretrained(run, device="cpu")
+    memes = [Meme(id="a", text="you are red")]
+    judge_to_file(detector, memes, tmp_path / "out.jsonl", {}, [])
+    assert judge_to_file(detector, memes, tmp_path / "out.jsonl", {}, []) == 1
+    with pytest.raises(InputError, match="another --out"):
+        judge_to_file(detector.with_temperature(3.0), memes, tmp_path / "out.jsonl", {}, [])
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from mrharm import Detector
+from mrharm.memes.dataset import Dataset
+from mrharm.verdicts.batches import judge_to_file
+data, run, out, after = sys.argv[1:]
+done = 0
+def advance(count):
+    global done
+    done += count
+    if done >= int(after):
+        with open(out, "a") as file:
+            file.write('{"meme_id": "cut sho')
+        os.kill(os.getpid(), signal.SIGKILL)
+root = Path(data)
+memes = [meme.model_copy(update={"image": str(root / meme.image)}) for meme in Dataset(root).memes]
+judge_to_file(Detector.from_pretrained(run, device="cpu"), memes, Path(out), {"batch_size": 8}, [], advance)
+"""
+
+
+@pytest.mark.slow
+def test_killed_with_sigkill_it_goes_on_and_judges_nothing_twice(run, squares, tmp_path):
+    out = tmp_path / "out.jsonl"
+    for after in (8, 24, 1000):
+        code = subprocess.run(
+            [sys.executable, "-c", KILLED, str(squares), str(run), str(out), str(after)],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            cwd=Path(__file__).parents[2],
+            check=False,
+        ).returncode
+        assert code == (-signal.SIGKILL if after < 1000 else 0)
+    ids = [verdict.meme_id for verdict in read_records(out, Verdict)]
+    assert ids == [meme.id for meme in Dataset(squares).memes]

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from mrharm import Detector, Meme
+from mrharm.errors import DataError, ImageError, InputError, MissingInputError
+from mrharm.memes.dataset import Dataset
+from mrharm.recipe import ANSWERS
+from mrharm.training.run import train
+from mrharm.verdicts.calibration import fit_temperature, negative_log_likelihood
+from mrharm.verdicts.scoring import argmax_harmful, harm_probability
+from tests.training.helpers import tiny
+
+
+@pytest.fixture(scope="module")
+def run(squares, tmp_path_factory):
+    out = tmp_path_factory.mktemp("detector") / "run"
+    train(squares, tiny(), out, device="cpu")
+    return out
+
+
+@pytest.fixture(scope="module")
+def detector(run):
+    return Detector.from_pretrained(run, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def memes(squares):
+    return Dataset(squares).split("test")
+
+
+def test_one_meme_gives_a_verdict_and_many_give_a_list_in_order(detector, squares, memes):
+    one = detector.judge(memes[0], root=squares)
+    many = detector.judge(memes, root=squares, batch_size=5)
+    assert [verdict.meme_id for verdict in many] == [meme.id for meme in memes]
+    assert many[0].score == pytest.approx(one.score, abs=1e-5)
+    assert many[0].rationale == one.rationale
+    for verdict in many:
+        assert 0 <= verdict.score <= 1
+        assert verdict.harmful == (verdict.score >= verdict.threshold)
+        assert verdict.decision == ("flag" if verdict.harmful else "allow")
+        assert verdict.rationale is not None and not verdict.rationale.startswith("Output")
+        assert verdict.detector == detector.key and verdict.recipe == "test"
+
+
+def test_the_folder_is_self_contained_and_moves(run, detector, squares, memes, tmp_path):
+    shutil.copytree(run / "detector", tmp_path / "elsewhere")
+    moved = Detector.from_pretrained(tmp_path / "elsewhere", device="cpu")
+    assert moved.key == detector.key
+    assert [one.score for one in moved.judge(memes, root=squares)] == [
+        one.score for one in detector.judge(memes, root=squares)
+    ]
+    assert not [
+        path for path in (run / "detector").iterdir() if path.suffix in (".bin", ".pt", ".pkl", ".py")
+    ]
+
+
+def test_the_verdicts_are_those_of_the_students_just_trained(squares, memes, tmp_path):
+    fresh = train(squares, tiny(), tmp_path / "run", device="cpu")
+    read = Detector.from_pretrained(tmp_path / "run", device="cpu")
+    assert fresh.key == read.key
+    assert [one.model_dump(exclude={"created_at"}) for one in fresh.judge(memes, root=squares)] == [
+        one.model_dump(exclude={"created_at"}) for one in read.judge(memes, root=squares)
+    ]
+
+
+def test_a_missing_text_is_named_in_the_verdict_and_refused_when_strict(detector, squares, memes):
+    wordless = memes[0].model_copy(update={"text": None})
+    assert detector.judge(wordless, root=squares).missing == ("text",)
+    with pytest.raises(MissingInputError, match="wants text"):
+        detector.judge(wordless, root=squares, strict=True)
+
+
+def test_a_meme_without_a_picture_is_judged_by_its_words_and_says_so(detector, memes):
+    assert detector.judge(memes[0].model_copy(update={"image": None})).missing == ("image",)
+
+
+def test_nothing_to_judge_and_an_unreadable_picture_are_errors(detector, squares, memes, tmp_path):
+    with pytest.raises(MissingInputError, match="nothing to judge"):
+        detector.judge(Meme(id="empty"))
+    with pytest.raises(ImageError, match=r"lost\.png"):
+        detector.judge(memes[0].model_copy(update={"image": "lost.png"}), root=squares)
+    (tmp_path / "text.png").write_text("not a picture")
+    with pytest.raises(ImageError, match="not a PNG"):
+        detector.judge(Meme(id="1", image=str(tmp_path / "text.png"), text="you"))
+
+
+def test_greedy_labels_that_are_no_label_are_none_never_a_guess(detector, squares, memes, monkeypatch):
+    answers = iter([["The answer is: harmful", "the answer is: HARMLESS ", "The answer is: perhaps", ""]])
+    monkeypatch.setattr(detector.label_student, "write", lambda inputs, tokens: next(answers))
+    verdicts = detector.judge(memes[:4], root=squares, greedy=True, rationales=False, batch_size=4)
+    by_length = sorted(range(4), key=lambda index: -detector.label_student.text_tokens(memes[index].text))
+    said = dict(zip(by_length, [True, False, None, None], strict=True))
+    assert [verdict.harmful for verdict in verdicts] == [said[index] for index in range(4)]
+    assert all(0 <= verdict.score <= 1 for verdict in verdicts)
+
+
+def test_a_labels_only_detector_gives_no_rationale(squares, memes, tmp_path):
+    detector = train(squares, tiny(), tmp_path / "run", stages="label", device="cpu")
+    assert detector.judge(memes[0], root=squares).rationale is None
+
+
+def test_saliency_comes_when_asked_for(detector, squares, memes):
+    assert detector.judge(memes[0], root=squares).saliency is None
+    saliency = detector.judge(memes[0], root=squares, saliency=True).saliency
+    assert saliency is not None
+    assert [word for word, _ in saliency.words] == memes[0].text.split()
+
+
+def test_no_detector_a_broken_card_and_missing_weights_are_named(run, tmp_path):
+    with pytest.raises(InputError, match="mrharm train"):
+        Detector.from_pretrained(tmp_path)
+    shutil.copytree(run / "detector", tmp_path / "a")
+    (tmp_path / "a" / "detector.json").write_text("{}")
+    with pytest.raises(DataError, match=r"detector\.json"):
+        Detector.from_pretrained(tmp_path / "a")
+    shutil.copytree(run / "detector", tmp_path / "b")
+    (tmp_path / "b" / "label.safetensors").write_bytes(b"cut")
+    with pytest.raises(DataError, match="not a whole detector"):
+        Detector.from_pretrained(tmp_path / "b")
+
+
+def test_the_card_says_what_the_detector_is(run):
+    card = json.loads((run / "detector" / "detector.json").read_text())
+    assert card["reads"] == ["text"] and card["threshold"] == 0.5
+    assert set(card["weights"]) == {"label.safetensors", "rationale.safetensors", "shared.safetensors"}
+    assert "recipe `test`" in (run / "detector" / "README.md").read_text()
+
+
+def test_p_harmful_sums_the_harmful_answers_by_hand():
+    scores = np.log(np.array([[0.2, 0.1, 0.1], [0.05, 0.3, 0.15]]))
+    np.testing.assert_allclose(harm_probability(scores, ANSWERS["severity"]), [0.5, 0.9])
+    np.testing.assert_allclose(
+        harm_probability(scores[:1, :2], ANSWERS["harmful"], temperature=2), [1 / (1 + 2**0.5)]
+    )
+    assert argmax_harmful(scores, ANSWERS["severity"]) == [False, True]
+
+
+def test_the_temperature_undoes_overconfidence_and_changes_no_decision():
+    rng = np.random.default_rng(0)
+    truth = rng.random(4000)
+    gold = rng.random(4000) < truth
+    log_odds = 4 * np.log(truth / (1 - truth))  # four times too sure
+    scores = np.stack([np.zeros(4000), log_odds], axis=1)
+    temperature = fit_temperature(scores, ANSWERS["harmful"], gold.tolist())
+    assert temperature == pytest.approx(4, rel=0.1)
+    before = harm_probability(scores, ANSWERS["harmful"])
+    after = harm_probability(scores, ANSWERS["harmful"], temperature)
+    assert ((before >= 0.5) == (after >= 0.5)).all()
+    assert negative_log_likelihood(after, gold) < negative_log_likelihood(before, gold)
+    assert fit_temperature(scores[:0], ANSWERS["harmful"], []) == 1.0
+
+
+def test_bf16_is_taken_on_request_and_stays_close(run, squares, memes, detector):
+    rough = Detector.from_pretrained(run, device="cpu", precision="bf16")
+    assert rough.label_student.model.dtype == torch.bfloat16
+    for one, other in zip(rough.judge(memes, root=squares), detector.judge(memes, root=squares), strict=True):
+        assert one.score == pytest.approx(other.score, abs=0.1)
