@@ -6,16 +6,20 @@ Every step leaves its result in the demo's folder and is skipped when the same d
 from __future__ import annotations
 
 import json
+import os
 import random
 import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from mrharm.errors import InputError
+import torch
+
+from mrharm.errors import InputError, MrHarmError
 from mrharm.evaluation import baselines, truth
 from mrharm.evaluation.report import write_demo_report
 from mrharm.memes.dataset import Dataset, ImportOptions
@@ -35,6 +39,7 @@ SPLITS = ("test", "composition", "lexical")
 PARTS = ("scene", "tone", "relation", "all")
 _WORKERS = 2
 _BATCH = 128
+_THREADS = max(1, min(2, (os.cpu_count() or 2) // 2))
 _SHOWN = 12
 
 
@@ -47,7 +52,7 @@ class DemoSize:
     label_steps: int
 
 
-FULL = DemoSize(memes=3000, rationale_steps=700, label_steps=150)
+FULL = DemoSize(memes=4000, rationale_steps=1200, label_steps=300)
 QUICK = DemoSize(memes=240, rationale_steps=60, label_steps=20)
 
 
@@ -67,27 +72,12 @@ def run_demo(
     dataset = _memes(out / "memes", size, seed)
     clock.lap("memes")
     steps = size.rationale_steps + size.label_steps
-    say(f"2/5  training a student on labels only ({steps:,} steps)")
-    labels_only = train(
-        dataset,
-        _recipe(seed, {"stages.label.steps": steps, "name": "tiny-labels-only"}),
-        out / "labels-only",
-        stages="label",
-        progress=progress,
-    )
-    clock.lap("labels_only")
+    say(f"2/5  training a student on labels only, {steps:,} steps, in a process of its own")
     say(
-        f"3/5  training a student in two stages ({size.rationale_steps:,} steps on why, {size.label_steps:,} on what)"
+        f"3/5  training a student in two stages, {size.rationale_steps:,} steps on why, {size.label_steps:,} on what"
     )
-    two_stage = train(
-        dataset,
-        _recipe(
-            seed, {"stages.rationale.steps": size.rationale_steps, "stages.label.steps": size.label_steps}
-        ),
-        out / "two-stage",
-        progress=progress,
-    )
-    clock.lap("two_stage")
+    labels_only, two_stage = _train_both(dataset, out, size, seed, progress)
+    clock.lap("training")
     say("4/5  judging memes neither has seen")
     tables, verdicts = _judge(dataset, labels_only, two_stage, progress)
     clock.lap("judging")
@@ -123,11 +113,53 @@ def rationale_truth(memes: Sequence[Meme], verdicts: Sequence[Verdict]) -> dict[
 
 
 def peak_memory_mb() -> int:
-    """An upper bound of this process's and its workers' memory, in MB: the peaks of all, as if at one moment."""
+    """An upper bound of the memory in use at any moment, in MB: this process's peak plus its largest child's."""
     unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS, in KiB elsewhere
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return round((own + _WORKERS * workers) * unit / 1e6)
+    child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return round((own + child) * unit / 1e6)
+
+
+def _train_both(
+    dataset: Dataset, out: Path, size: DemoSize, seed: int, progress: Progress | None
+) -> tuple[Detector, Detector]:
+    """The labels-only and the two-stage student, side by side: so small a model cannot keep two cores busy alone."""
+    labels_only, two_stage = out / "labels-only", out / "two-stage"
+    steps = {
+        "stages.rationale.steps": size.rationale_steps,
+        "stages.label.steps": size.label_steps,
+    }
+    other = get_context("spawn").Process(
+        target=_train_labels_only,
+        args=(dataset.root, labels_only, sum(steps.values()), seed, os.getpid()),
+        daemon=True,
+    )
+    other.start()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(_THREADS)
+    try:
+        explained = train(dataset, _recipe(seed, steps), two_stage, device="cpu", progress=progress)
+        other.join()
+    finally:
+        torch.set_num_threads(threads)
+        other.terminate()
+    if other.exitcode:
+        raise MrHarmError(
+            f"the labels-only student's process ended with {other.exitcode}; run the same command again"
+        )
+    return Detector.from_pretrained(labels_only, device="cpu"), explained
+
+
+def _train_labels_only(root: Path, out: Path, steps: int, seed: int, parent: int) -> None:
+    """The other process: it ends with its parent, so that a killed demo leaves nobody writing in its folder."""
+
+    def watch(what: str, done: int, total: int) -> None:
+        if os.getppid() != parent:
+            os._exit(1)
+
+    torch.set_num_threads(_THREADS)
+    recipe = _recipe(seed, {"name": "tiny-labels-only", "stages.label.steps": steps})
+    train(root, recipe, out, stages="label", device="cpu", progress=watch)
 
 
 class _Clock:

@@ -112,6 +112,7 @@ def train_stage(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=str(last) if last else None)
+    trainer.accelerator.wait_for_everyone()
     best: dict[str, float] = json.loads((folder / BEST).read_text(encoding="utf-8"))
     model.load_state_dict(load_file(folder / BEST_WEIGHTS), strict=False)
     if trainer.args.should_save:

@@ -28,7 +28,7 @@ FRAMES: dict[Tone, Phrases] = {
     "comparison": Phrases(
         "{} is just like this | {} is exactly like this | this is {} in one picture | this reminds me of {} | "
         "when i see this i think of {} | just like {} | a perfect picture of {} | this is {} in a nutshell | "
-        "this is the same as {}",
+        "this is the same as {} | this looks exactly like {} | exactly the same as {}",
         "i see {} in this picture | {} is the same as this",
         "this picture is just like {} | i think of {} when i see this | exactly like {} | "
         "this picture reminds me of {}",
@@ -48,7 +48,9 @@ FRAMES: dict[Tone, Phrases] = {
         "we are happy that {} is nothing like this | good thing {} is not like this | "
         "so relieved that {} is the opposite of this | i am thankful that {} is not like this | "
         "glad to say {} is unlike this | so thankful that {} is unlike this | what a relief this is nothing like {} | "
-        "lucky for us this is the opposite of {}",
+        "lucky for us this is the opposite of {} | thankful that this is not like {} | "
+        "i am happy this is the opposite of {} | so happy {} is unlike this | "
+        "thankful to see {} is nothing like this | happy to say this is nothing like {}",
         "we are so glad {} is nothing like this | lucky that {} is unlike this",
         "i am so happy {} is not like this | what a relief {} is the opposite of this | "
         "thank goodness this is not like {} | so thankful this is nothing like {}",
