@@ -33,7 +33,7 @@ FIGURES = ("accuracy", "macro_f1", "auroc")
 
 
 def recipe_of(seed: int, steps: int | None) -> Recipe:
-    """The recipe as it ships, the published (unchecked) rationales as they are; ``steps`` for the labels-only student."""
+    """The recipe as it ships, on the published (unchecked) rationales; ``steps`` for the labels-only student."""
     overrides: dict[str, Any] = {"seed": seed, "gate": "off"}
     if steps is not None:
         overrides |= {"name": f"{RECIPE}-labels-only", "stages.label.steps": steps}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ def _fit(model: Any, seen: object, gold: Sequence[bool], unseen: object) -> Floa
 
 
 def _pixels(pictures: Sequence[Path]) -> NDArray[np.float32]:
-    rows = [
-        np.asarray(open_image(path).resize((_SIDE, _SIDE)), dtype=np.float32).ravel() for path in pictures
-    ]
-    return np.stack(rows) / np.float32(255)
+    def small(path: Path) -> NDArray[np.float32]:
+        return np.asarray(open_image(path).resize((_SIDE, _SIDE)), dtype=np.float32).ravel()
+
+    with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
+        return np.stack(list(pool.map(small, pictures))) / np.float32(255)

@@ -1,0 +1,28 @@
+"""The whole way on a few memes: drawn, explained, learned from, judged, checked."""
+
+from __future__ import annotations
+
+from mrharm import Dataset, Detector, import_memes
+from mrharm.evaluation.demo import rationale_truth
+from mrharm.memes.dataset import ImportOptions
+from mrharm.metrics import score_summary
+from mrharm.rationales.generated import GeneratedTeacher
+from mrharm.training.run import train
+from tests.training.helpers import tiny
+
+
+def test_memes_become_verdicts(tmp_path):
+    data = import_memes(
+        "generated", None, tmp_path / "memes", ImportOptions(memes=40, workers=1), GeneratedTeacher().explain
+    )
+    assert {meme.id for meme in data.split("train")} <= set(data.rationales)
+    assert not {meme.id for meme in data.split("test")} & set(data.rationales)
+    train(data, tiny(stages__rationale__epochs=1, stages__label__epochs=1), tmp_path / "run", device="cpu")
+    detector = Detector.from_pretrained(tmp_path / "run", device="cpu")
+    memes = Dataset(tmp_path / "memes").split("test")
+    verdicts = detector.judge(memes, root=data.root, evidence=data.evidence)
+    gold = [meme.label.harmful for meme in memes]
+    summary = score_summary(gold, [one.harmful for one in verdicts], [one.score for one in verdicts])
+    assert summary["n"] == len(memes) and summary["auroc"] is not None
+    assert set(rationale_truth(memes, verdicts)) == {"scene", "tone", "relation", "all"}
+    assert verdicts[0].evidence is not None and verdicts[0].evidence.caption
