@@ -1,7 +1,7 @@
 """Memes a second at paper size: the official way, one at a time in fp32 by greedy generation, against ours.
 
-Fair by construction: random weights, the same memes, the vision tower in both and picture decoding in neither, and
-output lengths forced equal (8 tokens for a verdict, 64 for a rationale).
+Fair by construction: random weights, memes of the same draw (ours judges more of them), the vision tower in both and
+picture decoding in neither, and output lengths forced equal (8 tokens for a verdict, 64 for a rationale).
 
     python -m benchmarks.verdicts [--device cuda] [--json]
 """

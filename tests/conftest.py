@@ -13,7 +13,7 @@ from mrharm.memes.dataset import DatasetInfo
 from mrharm.records import Evidence, Label, Meme, Rationale
 from mrharm.store import write_json, write_records
 
-# Two processes share two cores under xdist; more threads only get in each other's way.
+# Tiny tensors gain nothing from threads; under xdist they get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mrharm.metrics import accuracy, auroc, bootstrap_interval, macro_f1, score_summary, wilson_interval
+from mrharm.metrics import accuracy, auroc, macro_f1, score_summary, wilson_interval
 
 GOLD = np.array([True, True, False, False])
 
@@ -33,14 +33,6 @@ def test_wilson_interval_by_hand():
     low, high = wilson_interval(90, 100)
     assert (low, high) == pytest.approx((0.8256, 0.9448), abs=1e-4)
     assert wilson_interval(0, 0) == (0.0, 1.0)
-
-
-def test_the_bootstrap_interval_is_seeded_and_holds_the_estimate():
-    gold = np.array([True, False] * 100)
-    said = np.where(np.arange(200) % 10 == 0, ~gold, gold)
-    low, high = bootstrap_interval(accuracy, gold, said, draws=200)
-    assert low < 0.9 < high
-    assert (low, high) == bootstrap_interval(accuracy, gold, said, draws=200)
 
 
 def test_the_summary_says_none_where_there_is_no_area():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,6 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 Booleans = NDArray[np.bool_]
 Floats = NDArray[np.float64]
-Metric = Callable[[Booleans, Any], float]
 
 
 def accuracy(gold: Booleans, said: NDArray[Any]) -> float:
@@ -34,31 +33,8 @@ def auroc(gold: Booleans, scores: Floats) -> float:
     return float(roc_auc_score(gold, scores))
 
 
-def bootstrap_interval(
-    metric: Metric,
-    gold: Booleans,
-    values: NDArray[Any],
-    *,
-    draws: int = 1000,
-    seed: int = 0,
-    share: float = 0.95,
-) -> tuple[float, float]:
-    """Percentile bootstrap over memes (Efron 1979): the interval that holds ``share`` of the resampled metrics."""
-    rng = np.random.default_rng(seed)
-    found = []
-    for _ in range(draws):
-        rows = rng.integers(0, len(gold), len(gold))
-        value = metric(gold[rows], values[rows])
-        if not np.isnan(value):
-            found.append(value)
-    if not found:
-        return float("nan"), float("nan")
-    low, high = np.quantile(found, [(1 - share) / 2, (1 + share) / 2])
-    return float(low), float(high)
-
-
 def wilson_interval(right: int, of: int, z: float = 1.96) -> tuple[float, float]:
-    """The Wilson score interval of a share (Wilson 1927): sound also near 0 and 1, where the bootstrap collapses."""
+    """The Wilson score interval of a share (Wilson 1927): sound also near 0 and 1."""
     if of == 0:
         return 0.0, 1.0
     share = right / of

@@ -6,19 +6,28 @@ given here, and an unknown key is an error.
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from mrharm.errors import InputError
 from mrharm.records import Label, Severity
 
 Part = Literal["text", "caption", "entities", "demographics"]
 StageName = Literal["rationale", "label"]
-Length = int | Literal["auto"]
+Length = Annotated[int, Field(ge=2)] | Literal["auto"]
 
 
 class _Part(BaseModel):
@@ -60,12 +69,13 @@ class StudentRecipe(_Part):
     )
     dropout: float = Field(0.1, ge=0, lt=1)
 
-    @model_validator(mode="after")
-    def _picture_or_none(self) -> StudentRecipe:
-        if self.vision_tower == "none" and self.fusion != "none":
-            # Said once, in one place: without a tower there is nothing to fuse.
-            return self.model_copy(update={"fusion": "none", "train_vision": False})
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _picture_or_none(cls, values: object) -> object:
+        # Said once: without a tower there is nothing to fuse, and unfused a tower is never looked through.
+        if isinstance(values, dict) and "none" in (values.get("vision_tower"), values.get("fusion")):
+            return {**values, "vision_tower": "none", "fusion": "none", "train_vision": False}
+        return values
 
 
 class PictureRecipe(_Part):
@@ -92,18 +102,12 @@ class Templates(_Part):
     rationale: str = "Output: {rationale}"
     label: str = "The answer is: {label}"
 
-    @field_validator("rationale")
+    @field_validator("rationale", "label")
     @classmethod
-    def _names_rationale(cls, value: str) -> str:
-        if "{rationale}" not in value:
-            raise ValueError("must contain {rationale}")
-        return value
-
-    @field_validator("label")
-    @classmethod
-    def _names_label(cls, value: str) -> str:
-        if "{label}" not in value:
-            raise ValueError("must contain {label}")
+    def _names_its_part(cls, value: str, info: ValidationInfo) -> str:
+        part = f"{{{info.field_name}}}"
+        if re.sub(r"\{\{|\}\}", "", value).count("{") != 1 or part not in value:
+            raise ValueError(f"must contain {part}, once, and no other braces")
         return value
 
 
@@ -150,10 +154,10 @@ class Recipe(_Part):
         "on", description="on: only checked rationales teach; off: all that have text"
     )
     weight_decay: float = Field(0.01, ge=0)
-    warmup: float = Field(0.1, ge=0, le=1, description="share of the steps")
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     decoding: Literal["score", "greedy"] = Field("score", description="how a verdict is read off the student")
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**32)
 
     @field_validator("answers", mode="before")
     @classmethod
@@ -206,7 +210,10 @@ def load_recipe(name_or_path: str, overrides: dict[str, Any] | None = None) -> R
     if name_or_path in recipe_names():
         text = (resources.files("mrharm") / "recipes" / f"{name_or_path}.yaml").read_text(encoding="utf-8")
     elif path.is_file():
-        text = path.read_text(encoding="utf-8")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from None
     else:
         raise InputError(f"no recipe {name_or_path!r}: neither a file nor one of {', '.join(recipe_names())}")
     try:
@@ -256,7 +263,12 @@ def parse_overrides(settings: list[str]) -> dict[str, Any]:
         key, equals, value = setting.partition("=")
         if not equals or not key:
             raise InputError(f"--set {setting}: expected KEY=VALUE, for example stages.label.epochs=3")
-        overrides[key.strip()] = yaml.safe_load(value)
+        try:
+            overrides[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise InputError(
+                f"--set {setting}: {value!r} is not YAML; quote it if it is meant as text"
+            ) from None
     return overrides
 
 

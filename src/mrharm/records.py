@@ -100,7 +100,7 @@ class Verdict(Record):
 
     ``score`` is the calibrated P(harmful), whatever the label mode. ``harmful`` is None where the model answered no
     label (greedy mode only): counted as wrong, shown as such. ``missing`` names inputs the recipe wants and the meme
-    does not have.
+    does not have. ``key`` says what was judged and how: judging again with the same key gives the same verdict.
     """
 
     meme_id: str
@@ -112,6 +112,7 @@ class Verdict(Record):
     saliency: Saliency | None = None
     evidence: Evidence | None = None
     missing: tuple[str, ...] = ()
+    key: str | None = None
     detector: str
     recipe: str
     created_at: str
@@ -194,8 +195,17 @@ def read_records(path: Path, kind: type[R]) -> Iterator[R]:
 
 
 def to_line(record: Record) -> str:
-    """A record -> its JSONL line, without the line feed; keys in declared order, empty ones left out."""
-    return json.dumps(record.model_dump(mode="json", exclude_defaults=True), ensure_ascii=False)
+    """A record -> its JSONL line, without the line feed; keys in declared order, empty ones (null, [], {}) left out."""
+    return json.dumps(_without_empty(record.model_dump(mode="json")), ensure_ascii=False)
+
+
+def _without_empty(values: dict[str, Any]) -> dict[str, Any]:
+    kept = {}
+    for name, value in values.items():
+        inner = _without_empty(value) if isinstance(value, dict) and name != "extra" else value
+        if inner not in (None, [], {}):
+            kept[name] = inner
+    return kept
 
 
 def to_lines(records: Iterable[Record]) -> str:

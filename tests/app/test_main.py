@@ -88,7 +88,7 @@ def test_predict_judges_one_picture_and_warns_of_what_it_lacks(cli, run, squares
     assert result.exit_code == 0, result.output
     assert "P(harmful)" in result.stdout and "because:" in result.stdout
     silent = cli("predict", run[0], picture)
-    assert silent.exit_code == 0 and "judged without text" in silent.stderr
+    assert silent.exit_code == 0 and "1 of 1 judged without text" in silent.stderr
     strict = cli("predict", run[0], picture, "--strict")
     assert strict.exit_code == 1 and "wants text" in strict.stderr
 
@@ -109,10 +109,32 @@ def test_predict_writes_a_file_goes_on_with_it_and_lists_failures(cli, run, squa
     expected = sum(meme.image is not None for meme in Dataset(squares).memes)
     assert len(list(read_records(out, Verdict))) == expected
     again = cli("predict", run[0], squares / "images", "--no-rationales", "--out", out, "--json")
-    assert again.exit_code == 0 and json.loads(again.stdout)["already_there"] == expected
+    summary = json.loads(again.stdout)
+    assert again.exit_code == 0
+    assert (summary["already_there"], summary["judged"]) == (expected, 0)
     assert len(list(read_records(out, Verdict))) == expected
 
 
 def test_predict_without_a_run_exits_2(cli, squares, tmp_path):
     result = cli("predict", tmp_path, squares / "images")
     assert result.exit_code == 2 and "mrharm train" in result.stderr
+
+
+def test_predict_takes_a_dataset_with_its_captions(cli, run, squares):
+    result = cli("predict", run[0], squares, "--no-rationales", "--json")
+    verdicts = json.loads(result.stdout)["verdicts"]
+    assert len(verdicts) == len(Dataset(squares).memes)
+    assert verdicts[0]["evidence"]["caption"]
+
+
+def test_what_was_not_foreseen_exits_70_with_its_traceback_and_one_json_object(tmp_path):
+    code = (
+        "import sys; import mrharm.app.cli.train as verb; from mrharm.app.cli import main;"
+        "verb.load_recipe = lambda *_: 1 / 0; sys.argv = ['mrharm', 'train', 'd', '--out', 'r', '--json']; main.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 70
+    assert "Traceback" in done.stderr
+    assert json.loads(done.stdout)["kind"] == "ZeroDivisionError"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, T5Config, T5ForConditionalGeneration
 
-from mrharm.errors import InputError, ModelUnavailableError
+from mrharm.errors import DataError, InputError, ModelUnavailableError
 from mrharm.recipe import PictureRecipe
 from mrharm.student.backbones import TEXT_TOWERS, VISION_TOWERS, build_student, train_tokenizer
 from tests.student.conftest import TEXTS, tiny_recipe
@@ -33,8 +37,6 @@ def flan(tmp_path_factory):
     model.config.tie_word_embeddings = False
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.save_pretrained(folder, state_dict=state)
-    import json
-
     values = json.loads((folder / "config.json").read_text())
     values.pop("scale_decoder_outputs", None)  # what the hub's own files hold
     (folder / "config.json").write_text(json.dumps({**values, "tie_word_embeddings": False}))
@@ -148,3 +150,13 @@ def test_a_tokenizer_trained_on_the_data_loses_no_text():
         assert tokenizer.decode(tokenizer(text).input_ids, skip_special_tokens=True).strip() == text
     assert tokenizer("x").input_ids[-1] == tokenizer.eos_token_id == 1
     assert tokenizer.pad_token_id == 0
+
+
+def test_pretrained_weights_that_are_not_whole_are_refused(flan, tmp_path):
+    shutil.copytree(flan[0], tmp_path / "cut")
+    weights = load_file(tmp_path / "cut" / "model.safetensors")
+    whole = {name: tensor for name, tensor in weights.items() if not name.startswith("decoder.block.1.")}
+    save_file(whole, tmp_path / "cut" / "model.safetensors", metadata={"format": "pt"})
+    recipe = tiny_recipe(text_tower="flan-t5-base", text_weights=str(tmp_path / "cut"), vision_tower="none")
+    with pytest.raises(DataError, match=r"tensors are not there \(decoder\.block\.1\."):
+        build_student(recipe, PictureRecipe(), [])

@@ -73,8 +73,8 @@ def test_it_starts_as_t5_starts_so_that_the_first_loss_is_that_of_guessing():
     assert float(loss) == pytest.approx(np.log(model.config.vocab_size), rel=0.15)
 
 
-@pytest.mark.parametrize(("fusion", "modules"), [("every_block", 3), ("last", 1), ("none", 0)])
-def test_fusion_after_every_block_after_the_last_or_not_at_all(fusion, modules, tmp_path):
+@pytest.mark.parametrize(("fusion", "modules"), [("every_block", 3), ("last", 1)])
+def test_fusion_after_every_block_or_after_the_last(fusion, modules, tmp_path):
     model, processor = tiny_student(fusion=fusion)
     assert len(model.fusion_layers()) == modules
     arguments = batch(processor, [True, True])
@@ -83,11 +83,19 @@ def test_fusion_after_every_block_after_the_last_or_not_at_all(fusion, modules, 
         seen = model(**arguments, labels=labels).logits
         arguments["pixel_values"] = arguments["pixel_values"].flip(0)
         other = model(**arguments, labels=labels).logits
-    assert torch.equal(seen, other) == (fusion == "none")
+    assert not torch.equal(seen, other)
     model.save_pretrained(tmp_path)
     again = MrHarmForConditionalGeneration.from_pretrained(tmp_path).eval()
     with torch.no_grad():
         assert torch.equal(again(**arguments, labels=labels).logits, other)
+
+
+@pytest.mark.parametrize("changes", [{"fusion": "none"}, {"vision_tower": "none"}])
+def test_without_a_fusion_or_a_tower_there_is_neither_and_no_picture_is_asked_for(changes):
+    model, processor = tiny_student(**changes)
+    assert model.fusion_layers() == [] and model.encoder.vision is None and processor.picture is None
+    shown = StudentInput(TEXTS[0], np.zeros((64, 64, 3), dtype=np.uint8))
+    assert set(processor([shown])) == {"input_ids", "attention_mask"}
 
 
 def test_a_meme_without_a_picture_is_read_as_text_alone_also_beside_memes_with_one():
@@ -149,3 +157,19 @@ def test_a_wrong_fusion_and_a_fusion_with_nothing_to_fuse_are_refused():
         MrHarmConfig(fusion="sometimes", vision_width=4)
     with pytest.raises(Exception, match="fusion='none'"):
         MrHarmConfig(fusion="last")
+
+
+def test_blanks_of_memes_without_a_picture_do_not_reach_a_tower_that_learns():
+    model, processor = tiny_student()
+    model.train()
+    labels = torch.tensor([[5, 1]] * 4)
+    pictured = batch(processor, [True, True])
+    mixed = batch(processor, [True, True, False, False])
+    statistics = {}
+    for name, arguments in (("pictured", pictured), ("mixed", mixed)):
+        twin, _ = tiny_student()
+        twin.train()(**arguments, labels=labels[: len(arguments["input_ids"])])
+        statistics[name] = {key: value for key, value in twin.state_dict().items() if "running" in key}
+    assert statistics["pictured"]
+    for key, value in statistics["pictured"].items():
+        assert torch.equal(value, statistics["mixed"][key]), key

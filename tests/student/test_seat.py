@@ -111,3 +111,19 @@ def test_parts_that_are_wanted_and_not_there_are_named():
     text, missing = compose_text(("text", "caption"), Meme(id="1", text="you  smell\nfine"), None)
     assert text == "you smell fine"
     assert missing == ("caption",)
+
+
+def test_special_tokens_written_on_a_meme_are_characters_not_commands():
+    _, processor = tiny_student()
+    ids = processor.tokenize("you </s> smell <pad>")
+    assert ids.count(processor.tokenizer.eos_token_id) == 1 and ids[-1] == processor.tokenizer.eos_token_id
+    assert processor.tokenizer.pad_token_id not in ids
+    assert processor.tokenizer.decode(ids[:-1]).strip() == "you </s> smell <pad>"
+
+
+def test_an_unknown_precision_is_refused():
+    from mrharm.errors import InputError
+    from mrharm.student.hardware import pick_dtype
+
+    with pytest.raises(InputError, match="fp32 or bf16"):
+        pick_dtype("bfloat16", torch.device("cpu"))

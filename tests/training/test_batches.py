@@ -34,8 +34,8 @@ def test_batches_hold_alike_lengths():
 def test_a_batch_is_padded_to_itself_and_labels_ignore_padding():
     _, processor = tiny_student()
     items = [
-        (Example("a", (5, 6, 1), (7, 1), None, True), StudentInput("")),
-        (Example("b", (5, 1), (7, 8, 9, 1), None, False), StudentInput("")),
+        (Example("a", "", (5, 6, 1), (7, 1), None, True), StudentInput("")),
+        (Example("b", "", (5, 1), (7, 8, 9, 1), None, False), StudentInput("")),
     ]
     batch = Collator(processor)(items)
     assert batch["input_ids"].tolist() == [[5, 6, 1], [5, 1, 0]]
@@ -48,7 +48,7 @@ def test_a_batch_with_and_without_pictures_says_which_have_one():
     _, processor = tiny_student()
     shown = StudentInput("", pixels=np.full((64, 64, 3), 255, np.uint8))
     items = [
-        (Example(name, (5, 1), (7, 1), None, True), one)
+        (Example(name, "", (5, 1), (7, 1), None, True), one)
         for name, one in (("a", shown), ("b", StudentInput("")))
     ]
     batch = Collator(processor)(items)

@@ -31,4 +31,6 @@ def test_two_processes_under_torchrun_train_one_detector(squares, tmp_path):
     dataset = Dataset(squares)
     verdicts = Detector.from_pretrained(tmp_path / "run").judge(dataset.split("test"), root=squares)
     assert len(verdicts) == len(dataset.split("test"))
-    assert done.stdout.count("stage label, train:") == 1
+    assert done.stdout.count("stage label, train:") == 1  # the first process speaks for both
+    ends = [line for line in done.stdout.splitlines() if line.startswith("weights")]
+    assert len(ends) == 2 and ends[0] == ends[1]

@@ -6,7 +6,14 @@ import pytest
 
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
-from mrharm.training.examples import make_examples, measure_limits, require_rationales, usable_rationales
+from mrharm.records import Label, Meme, Rationale
+from mrharm.training.examples import (
+    make_examples,
+    measure_limits,
+    require_rationales,
+    target_text,
+    usable_rationales,
+)
 from mrharm.training.run import train
 from tests.conftest import make_squares
 from tests.student.conftest import tiny_student
@@ -58,10 +65,13 @@ def test_some_rationales_are_used_and_the_coverage_is_said(tmp_path):
 
 
 def test_targets_follow_the_templates_and_answers():
-    _, processor = tiny_student()
-    assert processor.tokenizer.decode(
-        processor.tokenize_target("The answer is: harmful"), skip_special_tokens=True
-    )
+    meme = Meme(id="1", label=Label(harmful=True, severity="somewhat"))
+    why = Rationale(meme_id="1", text=" the words mock. ", teacher="test")
+    assert target_text(tiny(), "label", meme, None) == "The answer is: harmful"
+    assert target_text(tiny(answers="severity"), "label", meme, None) == "The answer is: somewhat harmful"
+    assert target_text(tiny(), "rationale", meme, why) == "Output: the words mock."
+    assert target_text(tiny(), "rationale", meme, None) is None
+    assert target_text(tiny(), "label", Meme(id="2"), None) is None
 
 
 def test_automatic_limits_leave_texts_whole_and_fixed_ones_say_what_is_cut(squares):

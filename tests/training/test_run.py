@@ -109,3 +109,27 @@ def test_a_text_only_student_trains_on_text_and_caption(squares, tmp_path):
     dataset = Dataset(squares)
     verdict = detector.judge(dataset.split("test")[0], root=squares, evidence=dataset.evidence)
     assert verdict.missing == ()
+
+
+def test_a_kill_before_the_run_file_or_after_it_leaves_a_folder_the_same_command_goes_on_with(
+    squares, tmp_path
+):
+    recipe = tiny(stages__label__epochs=1)
+    (tmp_path / "before").mkdir()
+    (tmp_path / "before" / ".run.json.x1").write_text("cut")
+    train(squares, recipe, tmp_path / "before", stages="label", device="cpu")
+    train(squares, recipe, tmp_path / "after", stages="label", device="cpu")
+    (tmp_path / "after" / "recipe.yaml").unlink()
+    said: list[str] = []
+    train(squares, recipe, tmp_path / "after", stages="label", device="cpu", say=said.append)
+    assert said == [f"{tmp_path / 'after'}: already trained"]
+
+
+def test_severity_answers_without_severities_are_counted(squares, tmp_path):
+    shutil.copytree(squares, tmp_path / "d")
+    memes = (tmp_path / "d" / "memes.jsonl").read_text().replace('"severity": "very"', '"severity": null')
+    (tmp_path / "d" / "memes.jsonl").write_text(memes)
+    said: list[str] = []
+    recipe = tiny(answers="severity", stages__label__epochs=1)
+    train(tmp_path / "d", recipe, tmp_path / "run", stages="label", device="cpu", say=said.append)
+    assert any("without a severity" in line for line in said)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -25,31 +24,47 @@ def run(squares, tmp_path_factory):
     return out
 
 
-def test_pictures_folders_and_jsonl_become_memes(squares, tmp_path):
+def test_pictures_folders_datasets_and_jsonl_become_memes(squares, tmp_path):
     rows = tmp_path / "memes.jsonl"
-    rows.write_text(
-        json.dumps({"id": 7, "image": "a.png", "text": "you"})
-        + "\n"
-        + "not json\n\n"
-        + json.dumps({"id": "8", "colour": "red"})
-        + "\n"
+    rows.write_bytes(
+        b'{"id": 7, "image": "a.png", "text": "you", "caption": "a square"}\n'
+        b"not json\n\n"
+        b'{"id": "8", "colour": "red"}\n'
+        b'{"id": "9", "text": "\\ud800 half a pair"}\n'
+        b'{"id": "10", "text": "caf\xe9"}\n' + b"[" * 100_000 + b"\n"
+        b'{"id": "7", "text": "again"}\n'
     )
     picture = squares / "images" / "test-0.png"
-    memes, failures = find_memes([picture, squares / "images", rows])
-    assert memes[0].image == str(picture.absolute())
-    assert len(memes) == 1 + len(list((squares / "images").iterdir())) + 1
-    assert memes[-1].id == "7" and memes[-1].image == str(tmp_path / "a.png")
-    assert [failure.line for failure in failures] == [2, 4]
-    assert "colour" in failures[1].reason
+    found = find_memes([picture, squares, rows])
+    assert found.memes[0] == Meme(id=str(picture), image=str(picture.absolute()))
+    assert len(found.memes) == 1 + len(Dataset(squares).memes) + 1
+    assert found.evidence["test-0"].caption == Dataset(squares).evidence["test-0"].caption
+    assert found.memes[-1].id == "7" and found.memes[-1].image == str(tmp_path / "a.png")
+    assert found.evidence["7"].caption == "a square"
+    assert sorted(failure.line or 0 for failure in found.failures) == [0, 2, 4, 5, 6, 7]
+    reasons = " ".join(failure.reason for failure in found.failures)
+    assert (
+        "colour" in reasons
+        and "surrogate" in reasons
+        and "not UTF-8" in reasons
+        and "stands twice" in reasons
+    )
+    assert {failure.stage for failure in found.failures} == {"predict"}
 
 
-def test_a_text_goes_with_one_picture_and_ids_differ(squares, tmp_path):
+def test_equal_names_in_two_folders_are_two_memes(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_bytes(b"")
+    found = find_memes([tmp_path / "a", tmp_path / "b"])
+    assert len({meme.id for meme in found.memes}) == 2 and not found.failures
+
+
+def test_a_text_goes_with_one_picture(squares, tmp_path):
     picture = squares / "images" / "test-0.png"
-    assert find_memes([picture], "you are red")[0][0].text == "you are red"
+    assert find_memes([picture], "you are red").memes[0].text == "you are red"
     with pytest.raises(InputError, match="one picture"):
         find_memes([squares / "images"], "you are red")
-    with pytest.raises(InputError, match="ids must differ"):
-        find_memes([picture, picture])
     with pytest.raises(InputError, match="no such file"):
         find_memes([tmp_path / "lost.png"])
     (tmp_path / "empty").mkdir()
@@ -57,7 +72,7 @@ def test_a_text_goes_with_one_picture_and_ids_differ(squares, tmp_path):
         find_memes([tmp_path / "empty"])
 
 
-def test_a_bad_meme_fails_alone_and_the_rest_of_its_batch_is_judged(run, squares, tmp_path):
+def test_a_bad_meme_fails_alone_and_the_rest_of_its_batch_is_judged(run, tmp_path):
     detector = Detector.from_pretrained(run, device="cpu")
     memes = [
         Meme(id="a", text="you are red"),
@@ -65,17 +80,29 @@ def test_a_bad_meme_fails_alone_and_the_rest_of_its_batch_is_judged(run, squares
         Meme(id="c", text="you are blue"),
     ]
     failures: list[Failure] = []
-    judge_to_file(detector, memes, tmp_path / "out.jsonl", {}, failures)
+    tally = judge_to_file(detector, memes, tmp_path / "out.jsonl", {}, failures)
     assert [one.meme_id for one in read_records(tmp_path / "out.jsonl", Verdict)] == ["a", "c"]
-    (failure,) = read_records(tmp_path / "failures.jsonl", Failure)
+    assert (tally.judged, tally.missing) == (2, {"image": 2})
+    (failure,) = read_records(tmp_path / "out.failures.jsonl", Failure)
     assert failure.item == "b" and "lost.png" in failure.reason
 
 
-def test_verdicts_of_another_detector_are_not_mixed_in(run, squares, tmp_path):
+def test_what_is_there_is_skipped_and_what_changed_is_judged_again(run, tmp_path):
+    detector = Detector.from_pretrained(run, device="cpu")
+    out = tmp_path / "out.jsonl"
+    memes = [Meme(id="a", text="you are red"), Meme(id="b", text="you are blue")]
+    assert judge_to_file(detector, memes, out, {}, []).judged == 2
+    assert judge_to_file(detector, memes, out, {}, []).already_there == 2
+    memes[1] = Meme(id="b", text="you are red today")
+    tally = judge_to_file(detector, memes, out, {}, [])
+    assert (tally.judged, tally.already_there) == (1, 1)
+    assert judge_to_file(detector, memes, out, {"greedy": True}, []).judged == 2
+
+
+def test_verdicts_of_another_detector_are_not_mixed_in(run, tmp_path):
     detector = Detector.from_pretrained(run, device="cpu")
     memes = [Meme(id="a", text="you are red")]
     judge_to_file(detector, memes, tmp_path / "out.jsonl", {}, [])
-    assert judge_to_file(detector, memes, tmp_path / "out.jsonl", {}, []) == 1
     with pytest.raises(InputError, match="another --out"):
         judge_to_file(detector.with_temperature(3.0), memes, tmp_path / "out.jsonl", {}, [])
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -128,7 +129,9 @@ def test_no_detector_a_broken_card_and_missing_weights_are_named(run, tmp_path):
 def test_the_card_says_what_the_detector_is(run):
     card = json.loads((run / "detector" / "detector.json").read_text())
     assert card["reads"] == ["text"] and card["threshold"] == 0.5
-    assert set(card["weights"]) == {"label.safetensors", "rationale.safetensors", "shared.safetensors"}
+    assert {"label.safetensors", "rationale.safetensors", "shared.safetensors", "tokenizer.json"} <= set(
+        card["files"]
+    )
     assert "recipe `test`" in (run / "detector" / "README.md").read_text()
 
 
@@ -161,3 +164,35 @@ def test_bf16_is_taken_on_request_and_stays_close(run, squares, memes, detector)
     assert rough.label_student.model.dtype == torch.bfloat16
     for one, other in zip(rough.judge(memes, root=squares), detector.judge(memes, root=squares), strict=True):
         assert one.score == pytest.approx(other.score, abs=0.1)
+
+
+def test_a_loaded_detector_can_be_saved_again_as_a_push_to_the_hub_does(
+    run, detector, squares, memes, tmp_path
+):
+    detector.save_pretrained(tmp_path / "again", max_shard_size="5GB")
+    again = Detector.from_pretrained(tmp_path / "again", device="cpu")
+    assert [one.score for one in again.judge(memes, root=squares)] == [
+        one.score for one in detector.judge(memes, root=squares)
+    ]
+
+
+def test_a_misspelt_option_is_refused(detector, memes):
+    with pytest.raises(InputError, match="no option stict"):
+        detector.judge(memes[0], stict=True)
+
+
+def test_a_text_only_detector_does_not_look_at_pictures(squares, memes, tmp_path):
+    recipe = tiny(student__vision_tower="none", stages__label__epochs=1)
+    detector = train(squares, recipe, tmp_path / "run", stages="label", device="cpu")
+    verdict = detector.judge(memes[0].model_copy(update={"image": "lost.png"}))
+    assert verdict.missing == ()
+
+
+def test_the_key_follows_the_files_and_not_the_installed_version(run, monkeypatch):
+    before = Detector.from_pretrained(run, device="cpu").key
+    monkeypatch.setattr("mrharm.verdicts.card.__version__", "99")
+    after = Detector.from_pretrained(run, device="cpu")
+    assert after.key == before
+    files = dict(after.card.files)
+    changed = replace(after.card, files=tuple(sorted({**files, "processor.json": "0" * 64}.items())))
+    assert changed.key() != before

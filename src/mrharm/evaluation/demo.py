@@ -1,6 +1,6 @@
 """The whole story on generated memes: draw, train with and without rationales, compare, judge, report.
 
-Every step leaves its result in the demo's folder and is skipped when the same demo runs again.
+Memes and trained students stay in the demo's folder and are not made again when a stopped demo goes on.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,9 @@ from mrharm.memes.dataset import Dataset, ImportOptions
 from mrharm.memes.importing import import_memes
 from mrharm.metrics import score_summary
 from mrharm.rationales.generated import GeneratedTeacher
-from mrharm.recipe import Recipe, load_recipe
+from mrharm.recipe import Recipe, dump_recipe, load_recipe
 from mrharm.records import Meme, Verdict
-from mrharm.store import write_json, write_records
+from mrharm.store import content_key, write_json, write_records
 from mrharm.training.run import train
 from mrharm.verdicts.detector import Detector
 from mrharm.verdicts.scoring import argmax_harmful
@@ -64,10 +64,14 @@ def run_demo(
     Raises:
         InputError: ``out`` holds a demo of another size or seed, or something that is no demo.
     """
-    started = time.monotonic()
     size = QUICK if quick else FULL
-    _claim(out, {"quick": quick, "seed": seed})
-    clock = _Clock()
+    recipe = content_key(dump_recipe(_recipe(seed, {})))
+    _claim(out, {"quick": quick, "seed": seed, "size": asdict(size), "recipe": recipe})
+    if (out / "report.json").exists() and (out / "report.html").exists():
+        say(f"{out}: already done; delete it, or choose another --out, to run the demo again")
+        done: dict[str, Any] = json.loads((out / "report.json").read_text(encoding="utf-8"))
+        return done
+    clock = _Clock(out / "seconds.json")
     say("1/5  drawing memes whose harm is in neither words nor picture alone")
     dataset = _memes(out / "memes", size, seed)
     clock.lap("memes")
@@ -93,7 +97,7 @@ def run_demo(
     write_records(out / "verdicts.test.jsonl", verdicts)
     clock.lap("checks")
     report["seconds_by_part"] = clock.laps
-    report["seconds"] = round(time.monotonic() - started, 1)
+    report["seconds"] = round(sum(clock.laps.values()), 1)
     report["peak_memory_mb"] = peak_memory_mb()
     say("5/5  writing the report")
     write_json(out / "report.json", report)
@@ -163,14 +167,18 @@ def _train_labels_only(root: Path, out: Path, steps: int, seed: int, parent: int
 
 
 class _Clock:
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
+    """Seconds by part, added up over the calls that a stopped and resumed demo took (kills lose the lap in hand)."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.laps: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         self._last = time.monotonic()
 
     def lap(self, name: str) -> None:
         now = time.monotonic()
-        self.laps[name] = round(now - self._last, 1)
+        self.laps[name] = round(self.laps.get(name, 0.0) + now - self._last, 1)
         self._last = now
+        write_json(self._path, self.laps)
 
 
 def _claim(out: Path, identity: dict[str, Any]) -> None:
@@ -179,7 +187,7 @@ def _claim(out: Path, identity: dict[str, Any]) -> None:
         there = json.loads(path.read_text(encoding="utf-8"))
         if there != identity:
             raise InputError(f"{out}: holds another demo ({there}); choose another --out, or delete it")
-    elif out.exists() and any(out.iterdir()):
+    elif out.exists() and any(path for path in out.iterdir() if not path.name.startswith(".")):
         raise InputError(f"{out}: not empty and not a demo; choose another --out")
     else:
         write_json(path, identity)

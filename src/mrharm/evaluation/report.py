@@ -13,10 +13,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from mrharm.images import open_image
 from mrharm.store import write_text
 
-NAMES = {
+ROW_NAMES = {
     "majority": "majority",
-    "text_only": "text only (TF-IDF + logistic regression)",
-    "image_only": "image only (32 x 32 pixels)",
+    "text_only": "text only (TF-IDF + LR)",
+    "image_only": "image only (pixels)",
     "labels_only": "labels-only student",
     "two_stage": "two-stage student",
 }
@@ -30,7 +30,7 @@ def write_demo_report(path: Path, report: dict[str, Any], shown: Sequence[dict[s
     )
     cards = [{**one, "picture": inline_picture(one["picture"])} for one in shown]
     template = environment.get_template("demo.html")
-    write_text(path, template.render(report=report, names=NAMES, cards=cards))
+    write_text(path, template.render(report=report, names=ROW_NAMES, cards=cards))
 
 
 def inline_picture(path: Path) -> str:

@@ -46,15 +46,6 @@ IMPORTERS = plugins.Table(
     },
 )
 
-# Of the importer that reads nothing; the others say it beside their code.
-_GENERATED = ImporterInfo(
-    "Generated memes whose harm is in neither text nor picture alone",
-    "Apache-2.0, as mrharm itself",
-    "drawn on this machine, offline, the same for the same --seed and --memes",
-    "no source",
-    needs_source=False,
-)
-
 # What draws a progress bar: (what is being done, how many) -> a context that yields "one more is done".
 Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 
@@ -160,8 +151,6 @@ def about(kind: str) -> ImporterInfo | None:
     module = sys.modules[IMPORTERS.load(kind).__module__]
     own = "ABOUT_" + kind.upper().replace("-", "_")
     info = getattr(module, own, None) or getattr(module, "ABOUT", None)
-    if info is None and kind == "generated":
-        return _GENERATED
     return info if isinstance(info, ImporterInfo) else None
 
 

@@ -23,7 +23,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from mrharm.errors import InputError, ModelUnavailableError
+from mrharm.errors import DataError, InputError, ModelUnavailableError
 from mrharm.recipe import PictureRecipe, StudentRecipe
 from mrharm.student.config import MrHarmConfig
 from mrharm.student.model import MrHarmForConditionalGeneration
@@ -120,6 +120,7 @@ def build_student(
     Raises:
         InputError: no such tower.
         ModelUnavailableError: pretrained weights could not be had.
+        DataError: pretrained weights are not whole.
     """
     text_row = _row(TEXT_TOWERS, recipe.text_tower, "text tower")
     vision_row = (
@@ -140,23 +141,31 @@ def build_student(
     )
     config.dropout_rate = recipe.dropout
     if text_source:
-        model = _reached(
-            text_source,
-            lambda: MrHarmForConditionalGeneration.from_pretrained(
-                text_source, config=config, dtype=torch.float32
-            ),
-        )
+        model = _load(MrHarmForConditionalGeneration, text_source, config, ours=("fusion", "encoder.vision."))
     else:
         model = MrHarmForConditionalGeneration(config)
     if vision_source:
         kind = AutoModel._model_mapping[type(config.vision_config)]
-        tower = _reached(
-            vision_source,
-            lambda: kind.from_pretrained(vision_source, config=config.vision_config, dtype=torch.float32),
-        )
-        model.encoder.vision.load_state_dict(tower.state_dict())
+        model.encoder.vision.load_state_dict(_load(kind, vision_source, config.vision_config).state_dict())
     settings = _picture_settings(vision_row, vision_source, config, picture) if vision_row else None
     return model, MrHarmProcessor(tokenizer, settings)
+
+
+def _load(kind: Any, source: str, config: Any, ours: tuple[str, ...] = ()) -> Any:
+    """Pretrained weights of ``kind`` in fp32, whole: only tensors named in ``ours`` may start at random."""
+    model, info = _reached(
+        source,
+        lambda: kind.from_pretrained(
+            source, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+        ),
+    )
+    missing = [name for name in info["missing_keys"] if not any(part in name for part in ours)]
+    if missing:
+        raise DataError(
+            f"{source}: {len(missing)} tensors are not there ({', '.join(sorted(missing)[:3])} ...); expected the "
+            f"weights of a {kind.__name__} with the configuration beside them"
+        )
+    return model
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerBase:

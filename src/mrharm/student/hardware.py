@@ -36,7 +36,13 @@ def bf16_pays(device: torch.device) -> bool:
 
 
 def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """A recipe's ``precision`` -> the dtype to compute in on ``device``; ``auto`` takes bfloat16 where it pays."""
+    """A recipe's ``precision`` -> the dtype to compute in on ``device``; ``auto`` takes bfloat16 where it pays.
+
+    Raises:
+        InputError: not one of auto, fp32, bf16.
+    """
+    if precision not in ("auto", "fp32", "bf16"):
+        raise InputError(f"precision {precision!r}: expected auto, fp32 or bf16")
     if precision == "bf16" or (precision == "auto" and bf16_pays(device)):
         return torch.bfloat16
     return torch.float32

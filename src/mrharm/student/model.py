@@ -72,6 +72,15 @@ class FusionEncoder(_Ours, T5Stack):
         # A convolutional tower answers (batch, d_image, rows, columns).
         return features.flatten(2).transpose(1, 2) if features.ndim == 4 else features
 
+    def _see_those_there(self, pixel_values: Tensor, image_mask: Tensor | None) -> Tensor:
+        """As `see`, with zeros for memes without a picture: blanks must not shift a tower's batch statistics."""
+        if image_mask is None or bool(image_mask.all()):
+            return self.see(pixel_values)
+        seen = self.see(pixel_values[image_mask])
+        return seen.new_zeros(len(pixel_values), *seen.shape[1:]).index_copy(
+            0, image_mask.nonzero()[:, 0], seen
+        )
+
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -98,7 +107,7 @@ class FusionEncoder(_Ours, T5Stack):
         if self.last_fusion is None:
             image_features = None
         elif image_features is None and pixel_values is not None:
-            image_features = self.see(pixel_values)
+            image_features = self._see_those_there(pixel_values, image_mask)
         fused = self.config.fusion == "every_block" and image_features is not None
         picture = {"image_features": image_features, "image_mask": image_mask} if fused else {}
         outputs = super().forward(

@@ -57,20 +57,24 @@ def load_students(
         processor = MrHarmProcessor.from_pretrained(folder)
         students = {}
         for name in names:
-            model = MrHarmForConditionalGeneration(MrHarmConfig.from_dict(values))
-            missing, unexpected = model.load_state_dict(
-                {**shared, **load_file(folder / f"{name}.safetensors")}, strict=False
-            )
-            tied = set(model.state_dict()) - set(unique_tensors(model))
-            if unexpected or set(missing) - tied:
-                raise DataError(
-                    f"{folder}: {name}: tensors missing {sorted(set(missing) - tied)[:3]}, "
-                    f"unexpected {unexpected[:3]}"
-                )
+            model = MrHarmForConditionalGeneration(MrHarmConfig.from_dict(dict(values)))
+            load_unique(model, {**shared, **load_file(folder / f"{name}.safetensors")})
             students[name] = FusedStudent(model, processor, device, dtype)
         return students
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise DataError(f"{folder}: not a whole detector ({error})") from None
+
+
+def load_unique(model: MrHarmForConditionalGeneration, state: dict[str, Tensor]) -> None:
+    """Load what `unique_tensors` gave: everything must be there but the second names of tied tensors.
+
+    Raises:
+        DataError: tensors are missing or unexpected; the message names some.
+    """
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    tied = set(model.state_dict()) - set(unique_tensors(model))
+    if unexpected or set(missing) - tied:
+        raise DataError(f"tensors missing: {sorted(set(missing) - tied)[:3]}, unexpected: {unexpected[:3]}")
 
 
 def _shared(states: list[dict[str, Tensor]]) -> set[str]:

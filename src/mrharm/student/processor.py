@@ -74,14 +74,15 @@ class MrHarmProcessor(PushToHubMixin):
 
     def tokenize(self, text: str, limit: int | None = None) -> list[int]:
         """A text, lower-cased -> token ids with the end token, at most ``limit`` (default: the text limit)."""
+        # Whoever writes "</s>" on a meme has written four characters, not ended the text.
         ids: list[int] = self.tokenizer(
-            text.lower(), truncation=True, max_length=limit or self.max_text_tokens
+            text.lower(), truncation=True, max_length=limit or self.max_text_tokens, split_special_tokens=True
         ).input_ids
         return ids
 
     def tokenize_target(self, text: str, limit: int | None = None) -> list[int]:
         """A target text -> token ids with the end token; cut to ``limit`` from the right, end token kept."""
-        ids: list[int] = self.tokenizer(text).input_ids
+        ids: list[int] = self.tokenizer(text, split_special_tokens=True).input_ids
         return ids if limit is None or len(ids) <= limit else [*ids[: limit - 1], ids[-1]]
 
     def pad(self, rows: Sequence[Sequence[int]], value: int) -> Tensor:

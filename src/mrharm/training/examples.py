@@ -12,12 +12,12 @@ from pathlib import Path
 
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
+from mrharm.memes.splits import TRAIN
 from mrharm.recipe import Recipe, StageName
 from mrharm.records import Meme, Rationale
 from mrharm.student.inputs import compose_text
 from mrharm.student.processor import MrHarmProcessor
 
-TRAIN, VALIDATION = "train", "validation"
 _LONGEST = 512  # tokens; T5 was pretrained on 512
 _WHOLE_SHARE = 0.995  # of the texts stay whole under an automatic limit
 _GATED = ("ok", "deleaked")
@@ -26,9 +26,10 @@ _NEVER = ("refused", "empty")
 
 @dataclass(frozen=True)
 class Example:
-    """One training example: token ids in, token ids out, and where its picture lies."""
+    """One training example: a text and its token ids in, token ids out, and where its picture lies."""
 
     meme_id: str
+    text: str
     input_ids: tuple[int, ...]
     target_ids: tuple[int, ...]
     picture: Path | None
@@ -44,6 +45,7 @@ class Coverage:
     without_rationale: int = 0
     held_back: int = 0
     unlabelled: int = 0
+    severity_unknown: int = 0
     text_cut: int = 0
     target_cut: int = 0
     missing: dict[str, int] = field(default_factory=dict)
@@ -145,6 +147,10 @@ def make_examples(
             coverage.held_back += held_back
             coverage.without_rationale += not held_back
             continue
+        coverage.severity_unknown += stage == "label" and recipe.answer_for(meme.label).severity not in (
+            None,
+            meme.label.severity,
+        )
         text, missing = compose_text(recipe.reads, meme, dataset.evidence.get(meme.id))
         picture = _picture(dataset, recipe, meme)
         if processor.picture is not None and picture is None:
@@ -162,7 +168,9 @@ def make_examples(
         coverage.target_cut += limit is not None and len(processor.tokenize_target(target)) > limit
         coverage.used += 1
         wanted = picture if processor.picture is not None else None
-        examples.append(Example(meme.id, tuple(input_ids), tuple(target_ids), wanted, meme.label.harmful))
+        examples.append(
+            Example(meme.id, text, tuple(input_ids), tuple(target_ids), wanted, meme.label.harmful)
+        )
     return examples, coverage
 
 

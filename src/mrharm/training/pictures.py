@@ -90,13 +90,12 @@ class FeatureStore:
         """Compute what is not on disk yet; path -> reason for pictures that cannot be read."""
         broken: dict[Path, str] = {}
         waiting: list[tuple[Path, Pixels]] = []
-        pixels = PixelStore(self._processor)
         for number, path in enumerate(paths):
             try:
                 kept = self.folder / f"{image_sha256(path)}.npy"
                 self._paths[path] = kept
                 if not kept.exists():
-                    waiting.append((path, pixels.get(path)))
+                    waiting.append((path, self._processor.fit(open_image(path))))
             except ImageError as error:
                 broken[path] = str(error)
             if len(waiting) == batch_size or (waiting and number + 1 == len(paths)):

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from accelerate import PartialState
 from transformers import set_seed
 
 from mrharm import __version__
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
+from mrharm.memes.splits import TRAIN, VALIDATION
 from mrharm.recipe import Recipe, StageName, dump_recipe
 from mrharm.records import Failure, Rationale
 from mrharm.store import write_failures, write_json, write_text
@@ -28,8 +30,6 @@ from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
 from mrharm.training.batches import ExampleSet, Pictures
 from mrharm.training.examples import (
-    TRAIN,
-    VALIDATION,
     Coverage,
     Example,
     Limits,
@@ -43,7 +43,8 @@ from mrharm.training.pictures import FeatureStore, PixelStore
 from mrharm.training.stages import FOLDERS, StageData, train_stage
 from mrharm.training.trainer import Progress
 from mrharm.verdicts.calibration import fit_temperature
-from mrharm.verdicts.detector import Detector, DetectorCard
+from mrharm.verdicts.card import DetectorCard
+from mrharm.verdicts.detector import CARD, Detector
 from mrharm.verdicts.scoring import score_answers
 
 WhichStages = Literal["both", "label"]
@@ -89,9 +90,14 @@ def train(
     say = say if first else lambda line: None
     order: list[StageName] = ["rationale", "label"] if stages == "both" else ["label"]
     rationales = require_rationales(dataset, recipe) if stages == "both" else {}
+    where = _training_device(device)
+    wait = _everyone(where)
     if first:
         _claim(out, dataset, recipe, stages, overwrite)
-    where = pick_device(device)
+    wait()  # nobody goes on before the first process has claimed the folder
+    if read_run(out).get("done") and (out / DETECTOR / CARD).exists():
+        say(f"{out}: already trained")
+        return Detector.from_pretrained(out, device=str(where))
 
     set_seed(recipe.seed)
     train_memes = dataset.split(TRAIN)
@@ -148,7 +154,11 @@ def train(
                 "failed_pictures": len(shared.failures),
             },
         )
-    return _make_detector(out, recipe, states, model, processor, limits, validation, where, first)
+    detector = _make_detector(out, recipe, states, model, processor, limits, validation, where, first)
+    if first:
+        _note(out, {"done": True})
+    wait()
+    return detector
 
 
 def read_run(out: Path | str) -> dict[str, Any]:
@@ -196,7 +206,7 @@ class _Shared:
                 split,
                 rationales,
             )
-            self._check([example.picture for example in examples if example.picture])
+            self._check([example.picture for example in examples if example.picture], split)
             whole = [example for example in examples if example.picture not in self._broken]
             coverage.used = len(whole)
             _tell(stage, split, coverage, len(examples) - len(whole), say)
@@ -211,8 +221,7 @@ class _Shared:
         return StageData(sets[TRAIN], sets[VALIDATION], shown), coverages
 
     def _examples(self, examples: Sequence[Example], split: str) -> ExampleSet:
-        # Validation pictures never vary, so a frozen tower sees them once in any case.
-        features = self._cached or (self._features is not None and split == VALIDATION)
+        features = self._by_features(split)
         pictures: Pictures | None = None
         if self._processor.picture is not None:
             pictures = self._features if features else self._pixels
@@ -223,17 +232,20 @@ class _Shared:
 
     def _shown(self, examples: ExampleSet, index: int) -> StudentInput:
         example, picture = examples[index]
-        text = self._processor.tokenizer.decode(example.input_ids, skip_special_tokens=True)
-        return dataclasses.replace(picture, text=text)
+        return dataclasses.replace(picture, text=example.text)
 
-    def _check(self, paths: list[Path]) -> None:
+    def _by_features(self, split: str) -> bool:
+        """Whether this split is read as features; validation pictures never vary, so a frozen tower sees them once."""
+        return self._cached or (self._features is not None and split == VALIDATION)
+
+    def _check(self, paths: list[Path], split: str) -> None:
         new = [path for path in dict.fromkeys(paths) if path not in self._known]
         self._known.update(new)
-        broken = (
-            self._features.prepare(new, progress=self._progress)
-            if self._features is not None
-            else self._pixels.check(new, self._progress)
-        )
+        if self._by_features(split):
+            assert self._features is not None
+            broken = self._features.prepare(new, progress=self._progress)
+        else:
+            broken = self._pixels.check(new, self._progress)
         self._broken.update(broken)
         self.failures += [Failure(item=path.name, stage="train", reason=why) for path, why in broken.items()]
 
@@ -271,8 +283,7 @@ def _make_detector(
     scores = score_answers(detector.label_student, shown, card.label_texts())
     detector = detector.with_temperature(fit_temperature(scores, recipe.answers, gold))
     if first:
-        detector.save_pretrained(out / DETECTOR, models, processor)
-        shutil.copyfile(out / RECIPE, out / DETECTOR / RECIPE)
+        detector.save_pretrained(out / DETECTOR, recipe=dump_recipe(recipe))
     return detector
 
 
@@ -295,10 +306,33 @@ def _claim(out: Path, dataset: Dataset, recipe: Recipe, stages: str, overwrite: 
             raise InputError(
                 f"{out}: holds a run with another {', '.join(other)}; choose another --out, or say --overwrite"
             )
-    elif out.exists() and any(out.iterdir()):
+        if there.get("versions") != _versions():
+            _note(out, {"resumed_with": _versions()})
+    elif out.exists() and any(path for path in out.iterdir() if not path.name.startswith(".")):
         raise InputError(f"{out}: not empty and not a run; choose another --out")
+    else:
+        # This file makes the folder ours, so it comes first: a kill before it leaves nothing, after it a run.
+        _note(out, {**identity, "versions": _versions()})
     write_text(out / RECIPE, dump_recipe(recipe))
-    _note(out, {**identity, "versions": _versions()})
+
+
+def _training_device(name: str) -> torch.device:
+    device = pick_device(name)
+    mine = int(os.environ.get("LOCAL_RANK", "0"))
+    if device.type == "cuda" and device.index not in (None, mine):
+        raise InputError(
+            f"--device {name}: training takes the first GPU it sees; choose it with CUDA_VISIBLE_DEVICES={device.index}"
+        )
+    return device
+
+
+def _everyone(device: torch.device) -> Callable[[], None]:
+    """Waits for the other processes of a torchrun, whose process group it sets up; alone, it does nothing."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return lambda: None
+    state = PartialState(cpu=True, backend="gloo") if device.type == "cpu" else PartialState()
+    wait: Callable[[], None] = state.wait_for_everyone
+    return wait
 
 
 def _note(out: Path, values: dict[str, object]) -> None:
@@ -324,6 +358,7 @@ def _tell(stage: str, split: str, coverage: Coverage, unreadable: int, say: Call
         (coverage.held_back, "with a rationale held back by the gate"),
         (coverage.unlabelled, "unlabelled"),
         (unreadable, "with a picture that cannot be read (failures.jsonl)"),
+        (coverage.severity_unknown, "without a severity, taught the first answer on their side"),
         (coverage.text_cut, "with their text cut at the token limit"),
         (coverage.target_cut, "with their rationale cut at the token limit"),
         *((count, f"without {part}") for part, count in coverage.missing.items()),

@@ -19,6 +19,7 @@ from mrharm.recipe import Recipe, StageName
 from mrharm.store import write_json
 from mrharm.student.inputs import StudentInput
 from mrharm.student.model import MrHarmForConditionalGeneration
+from mrharm.student.pair import load_unique
 from mrharm.student.processor import MrHarmProcessor
 from mrharm.student.seat import FusedStudent
 from mrharm.training import checkpoints
@@ -66,7 +67,7 @@ def train_stage(
     settings = getattr(recipe.stages, stage)
     if result.exists():
         say(f"stage {stage}: already done")
-        model.load_state_dict(load_file(folder / BEST_WEIGHTS), strict=False)
+        load_unique(model, load_file(folder / BEST_WEIGHTS))
         chosen: dict[str, float] = json.loads(result.read_text(encoding="utf-8"))["chosen"]
         return chosen
     folder.mkdir(parents=True, exist_ok=True)
@@ -114,7 +115,7 @@ def train_stage(
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     trainer.accelerator.wait_for_everyone()
     best: dict[str, float] = json.loads((folder / BEST).read_text(encoding="utf-8"))
-    model.load_state_dict(load_file(folder / BEST_WEIGHTS), strict=False)
+    load_unique(model, load_file(folder / BEST_WEIGHTS))
     if trainer.args.should_save:
         write_json(result, {"chosen": best, "looks": trainer.looks, "log": trainer.state.log_history})
         for path in checkpoints.checkpoints(folder):

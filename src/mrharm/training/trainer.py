@@ -57,7 +57,7 @@ class StageTrainer(Trainer):
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Look at the validation split; keep the weights when they are the best yet.
 
-        Every process looks at the whole split: it is small, and all must come to the same choice.
+        Every process looks at the whole split, which is small; the first one keeps the weights.
         """
         model = self.accelerator.unwrap_model(self.model)
         was_training = model.training
@@ -155,7 +155,7 @@ def training_arguments(
     world = int(os.environ.get("WORLD_SIZE", "1"))
     steps_an_epoch = max(math.ceil(math.ceil(examples / (stage.batch_size * world)) / stage.accumulate), 1)
     looks = steps_an_epoch * stage.evaluate_every
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=stage.epochs,
         max_steps=stage.steps or -1,
@@ -188,3 +188,7 @@ def training_arguments(
         ddp_find_unused_parameters=some_without_picture,
         ddp_backend="gloo" if on_cpu and world > 1 else None,
     )
+    # Several GPUs without torchrun would become a DataParallel with another batch size, unasked.
+    assert arguments.device is not None
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments

@@ -3,70 +3,100 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mrharm.errors import ImageError, InputError, MissingInputError, MrHarmError
 from mrharm.images import SUFFIXES
-from mrharm.records import Failure, Meme, Verdict, make_record
-from mrharm.store import JsonlStore, write_failures
+from mrharm.memes.dataset import INFO, Dataset
+from mrharm.memes.importing import json_rows
+from mrharm.records import Evidence, Failure, Meme, Verdict, make_record
+from mrharm.store import JsonlStore, write_records
 from mrharm.verdicts.detector import Detector, JudgeOptions
 
+STAGE = "predict"
+_EVIDENCE_KEYS = ("caption", "entities", "demographics", "clean_image")
 
-def find_memes(paths: Sequence[Path], text: str | None = None) -> tuple[list[Meme], list[Failure]]:
-    """Pictures, folders of pictures and JSONL files -> memes with absolute picture paths, and what could not be read.
 
-    A JSONL row is a `Meme`, or any object with an ``id``, an ``image`` (a path from the file's folder) or a ``text``.
+@dataclass
+class Found:
+    """What there is to judge: memes with absolute picture paths, what is known of them, and what could not be read."""
+
+    memes: list[Meme] = field(default_factory=list)
+    evidence: dict[str, Evidence] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+    def add(self, meme: Meme, evidence: Evidence | None = None) -> None:
+        """Take in one meme; a second one of the same id is a failure."""
+        if meme.id in self._ids:
+            reason = (
+                f"the id {meme.id!r} stands twice; the first one is judged, give the other an id of its own"
+            )
+            self.failures.append(Failure(item=meme.id, stage=STAGE, reason=reason))
+            return
+        self._ids.add(meme.id)
+        self.memes.append(meme)
+        if evidence:
+            self.evidence[meme.id] = evidence
+
+    _ids: set[str] = field(default_factory=set, repr=False)
+
+
+def find_memes(paths: Sequence[Path], text: str | None = None) -> Found:
+    """Pictures, folders of pictures, dataset folders and JSONL files -> memes to judge, in order.
+
+    A JSONL row holds an ``id`` and an ``image`` (a path from the file's folder), a ``text``, or both, and may hold
+    what else a recipe reads: ``caption``, ``entities``, ``demographics``, ``clean_image``. A dataset folder brings its
+    evidence along. A picture's id is its path as given.
 
     Args:
-        paths: what to judge; order is kept.
+        paths: what to judge.
         text: the words on the picture, where one picture is given.
 
     Raises:
         InputError: a path does not exist or holds nothing to judge, or ``text`` with more than one meme.
+        DataError: a JSONL file cannot be read at all.
     """
-    memes: list[Meme] = []
-    failures: list[Failure] = []
+    found = Found()
     for path in paths:
-        if path.is_dir():
-            memes += [_picture(one, path) for one in _pictures(path)]
+        if (path / INFO).is_file():
+            _add_dataset(found, Dataset(path))
+        elif path.is_dir():
+            for one in sorted(path.rglob("*")):
+                if one.is_file() and one.suffix.lower() in SUFFIXES:
+                    found.add(Meme(id=str(one), image=str(one.absolute())))
         elif path.suffix.lower() == ".jsonl":
-            for row in _rows(path):
-                (memes if isinstance(row, Meme) else failures).append(row)  # type: ignore[arg-type]
+            _add_rows(found, path)
         elif path.is_file():
-            memes.append(_picture(path, None))
+            found.add(Meme(id=str(path), image=str(path.absolute())))
         else:
             raise InputError(
-                f"{path}: no such file or folder; expected a picture, a folder of them, or a JSONL file"
+                f"{path}: no such file or folder; expected a picture, a folder of them, a dataset or a JSONL file"
             )
-    if not memes and not failures:
+    if not found.memes and not found.failures:
         raise InputError(f"nothing to judge in {', '.join(map(str, paths))}")
     if text is not None:
-        if len(memes) != 1:
+        if len(found.memes) != 1:
             raise InputError(
-                f"--text goes with one picture; {len(memes)} memes given; put texts in a JSONL file"
+                f"--text goes with one picture; {len(found.memes)} memes given; put texts in a JSONL file"
             )
-        memes = [memes[0].model_copy(update={"text": text})]
-    twice = [meme_id for meme_id, count in Counter(meme.id for meme in memes).items() if count > 1]
-    if twice:
-        raise InputError(f"ids must differ; these do not: {', '.join(twice[:5])}")
-    return memes, failures
+        found.memes[0] = found.memes[0].model_copy(update={"text": text})
+    return found
 
 
 def judge_all(
     detector: Detector,
     memes: Sequence[Meme],
     options: JudgeOptions,
-    done: set[str] | frozenset[str] = frozenset(),
-    failures: list[Failure] | None = None,
+    failures: list[Failure],
     advance: Callable[[int], None] | None = None,
 ) -> Iterator[Verdict]:
     """Verdicts in order, a batch at a time; memes that cannot be judged go to ``failures`` and the rest go on."""
     size = options.get("batch_size", 32)
-    waiting = [meme for meme in memes if meme.id not in done]
-    for start in range(0, len(waiting), size):
-        batch = waiting[start : start + size]
+    for start in range(0, len(memes), size):
+        batch = memes[start : start + size]
         try:
             yield from detector.judge(batch, **options)
         except (ImageError, MissingInputError):
@@ -75,10 +105,24 @@ def judge_all(
                 try:
                     yield detector.judge(meme, **options)
                 except MrHarmError as error:
-                    if failures is not None:
-                        failures.append(Failure(item=meme.id, stage="predict", reason=str(error)))
+                    failures.append(Failure(item=meme.id, stage=STAGE, reason=str(error)))
         if advance:
             advance(len(batch))
+
+
+@dataclass
+class Tally:
+    """What `judge_to_file` did: memes judged, memes whose verdict was there already, and inputs that were missing."""
+
+    judged: int = 0
+    already_there: int = 0
+    missing: dict[str, int] = field(default_factory=dict)
+
+    def count(self, verdict: Verdict) -> None:
+        """Take one verdict into account."""
+        self.judged += 1
+        for part in verdict.missing:
+            self.missing[part] = self.missing.get(part, 0) + 1
 
 
 def judge_to_file(
@@ -88,15 +132,16 @@ def judge_to_file(
     options: JudgeOptions,
     failures: list[Failure],
     advance: Callable[[int], None] | None = None,
-) -> int:
-    """Append verdicts to a JSONL file, skipping memes it already holds; returns how many it skipped.
+) -> Tally:
+    """Append verdicts to a JSONL file, skipping memes whose verdict it holds; failures go to ``NAME.failures.jsonl``.
 
-    Failures go to ``failures.jsonl`` beside it.
+    A verdict is skipped where detector, meme, picture, evidence and options are those it was made with; what changed is
+    judged again and appended, and a reader takes the later line.
 
     Raises:
         InputError: the file holds verdicts of another detector.
     """
-    store = JsonlStore(out, Verdict, "meme_id")
+    store = JsonlStore(out, Verdict, "key")
     if store.done:
         with out.open(encoding="utf-8") as file:
             there = json.loads(next(line for line in file if line.strip()))["detector"]
@@ -104,36 +149,68 @@ def judge_to_file(
             raise InputError(
                 f"{out}: holds verdicts of detector {there}, this is {detector.key}; choose another --out"
             )
-    skipped = sum(meme.id in store.done for meme in memes)
-    for verdict in judge_all(detector, memes, options, store.done, failures, advance):
+    waiting = [meme for meme in memes if not _is_there(detector, meme, options, store.done)]
+    tally = Tally(already_there=len(memes) - len(waiting))
+    for verdict in judge_all(detector, waiting, options, failures, advance):
         store.append(verdict)
-    write_failures(out.parent, failures, stage="predict")
-    return skipped
+        tally.count(verdict)
+    failed = out.with_suffix(".failures.jsonl")
+    if failures or failed.exists():
+        write_records(failed, failures)
+    return tally
 
 
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix.lower() in SUFFIXES)
+def _is_there(detector: Detector, meme: Meme, options: JudgeOptions, done: set[str]) -> bool:
+    if not done:
+        return False
+    try:
+        evidence = (options.get("evidence") or {}).get(meme.id)
+        ready = detector.prepare(meme, evidence, root=options.get("root"))
+    except MrHarmError:
+        return False  # judging it will say why
+    return detector.judgement_key(ready.evidence, options) in done
 
 
-def _picture(path: Path, folder: Path | None) -> Meme:
-    name = path.relative_to(folder) if folder else path
-    return Meme(id=str(name), image=str(path.absolute()))
+def _add_dataset(found: Found, dataset: Dataset) -> None:
+    for meme in dataset.memes:
+        evidence = dataset.evidence.get(meme.id)
+        if evidence and evidence.clean_image:
+            clean = str((dataset.root / evidence.clean_image).absolute())
+            evidence = evidence.model_copy(update={"clean_image": clean})
+        image = dataset.image_path(meme)
+        found.add(meme.model_copy(update={"image": str(image.absolute()) if image else None}), evidence)
 
 
-def _rows(path: Path) -> Iterator[Meme | Failure]:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-                if isinstance(row, dict) and "id" in row:
-                    row["id"] = str(row["id"])
-                meme = make_record(row, Meme, file=path, number=number)
-            except (ValueError, MrHarmError) as error:
-                yield Failure(
-                    item=f"line {number}", stage="predict", reason=str(error), file=str(path), line=number
+def _add_rows(found: Found, path: Path) -> None:
+    unread: list[Failure] = []
+    rows = json_rows(path, str(path), unread)
+    found.failures += [failure.model_copy(update={"stage": STAGE}) for failure in unread]
+    for row in rows:
+        values: dict[str, Any] = dict(row.values)
+        known = {key: values.pop(key) for key in _EVIDENCE_KEYS if key in values}
+        if isinstance(values.get("id"), int):
+            values["id"] = str(values["id"])
+        try:
+            meme = make_record(values, Meme, file=path, number=row.line)
+            for key in ("image", "clean_image"):
+                where = meme.image if key == "image" else known.get(key)
+                if where:
+                    known[key] = str((path.parent / where).absolute())
+            image = known.pop("image", None)
+            evidence = None
+            if known:
+                evidence = make_record(
+                    {"meme_id": meme.id, "text": meme.text, **known}, Evidence, file=path, number=row.line
                 )
-                continue
-            image = str((path.parent / meme.image).absolute()) if meme.image else None
-            yield meme.model_copy(update={"image": image})
+        except MrHarmError as error:
+            found.failures.append(
+                Failure(
+                    item=str(values.get("id", f"line {row.line}")),
+                    stage=STAGE,
+                    reason=str(error),
+                    file=str(path),
+                    line=row.line,
+                )
+            )
+            continue
+        found.add(meme.model_copy(update={"image": image}), evidence)

@@ -2,7 +2,63 @@
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass
 from typing import Any
+
+from mrharm import __version__
+from mrharm.recipe import Answer, Part
+from mrharm.store import content_key
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class DetectorCard:
+    """Everything a Detector knows besides its weights: ``detector.json``.
+
+    ``files`` holds the SHA-256 of every other file but the README.
+    """
+
+    recipe: str
+    reads: tuple[Part, ...]
+    picture_shown: str
+    answers: tuple[Answer, ...]
+    label_template: str
+    rationale_template: str
+    rationale_tokens: int
+    decoding: str
+    students: tuple[str, ...]
+    seed: int
+    temperature: float = 1.0
+    threshold: float = 0.5
+    files: tuple[tuple[str, str], ...] = ()
+
+    def label_texts(self) -> list[str]:
+        """The label strings a student is scored on, one an answer."""
+        return [self.label_template.format(label=answer.word) for answer in self.answers]
+
+    def key(self) -> str:
+        """A short hash of what this Detector is, all its files included: same key, same verdicts."""
+        return content_key({name: value for name, value in self.to_json().items() if name != "mrharm"})
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able values, read back by `from_json`."""
+        values = dataclasses.asdict(dataclasses.replace(self, answers=()))
+        values["answers"] = [answer.model_dump() for answer in self.answers]
+        values["files"] = dict(self.files)
+        return {"format": FORMAT, "mrharm": __version__, **values}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> DetectorCard:
+        """Read what `to_json` made; raises ValueError, KeyError or TypeError on anything else."""
+        if values["format"] != FORMAT:
+            raise ValueError(f"format {values['format']}, this mrharm reads format {FORMAT}")
+        rest = {key: value for key, value in values.items() if key not in ("format", "mrharm")}
+        rest["answers"] = tuple(Answer.model_validate(answer) for answer in rest["answers"])
+        rest["files"] = tuple(sorted(rest["files"].items()))
+        rest["reads"], rest["students"] = tuple(rest["reads"]), tuple(rest["students"])
+        return cls(**rest)
 
 
 def model_card(values: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +14,8 @@ from typing import Any, TypedDict, Unpack, overload
 import torch
 from transformers.utils import PushToHubMixin
 
-from mrharm import __version__
 from mrharm.errors import DataError, InputError, MissingInputError
-from mrharm.images import image_sha256, open_image
-from mrharm.recipe import Answer, Part
+from mrharm.images import decode, read_image_bytes
 from mrharm.records import Evidence, Meme, Saliency, Verdict
 from mrharm.store import content_key, folder_aside, sha256_file, write_json, write_text
 from mrharm.student.hardware import pick_device, pick_dtype
@@ -25,57 +24,11 @@ from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.pair import load_students, save_students
 from mrharm.student.processor import MrHarmProcessor
 from mrharm.student.seat import FusedStudent, Student
-from mrharm.verdicts.card import model_card
+from mrharm.verdicts.card import DetectorCard, model_card
 from mrharm.verdicts.scoring import Floats, harm_probability, score_answers, write_texts
 
 CARD = "detector.json"
-FORMAT = 1
 Advance = Callable[[int], None]
-
-
-@dataclass(frozen=True)
-class DetectorCard:
-    """Everything a Detector knows besides its weights; ``detector.json``."""
-
-    recipe: str
-    reads: tuple[Part, ...]
-    picture_shown: str
-    answers: tuple[Answer, ...]
-    label_template: str
-    rationale_template: str
-    rationale_tokens: int
-    decoding: str
-    students: tuple[str, ...]
-    seed: int
-    temperature: float = 1.0
-    threshold: float = 0.5
-    weights: tuple[tuple[str, str], ...] = ()
-
-    def label_texts(self) -> list[str]:
-        """The label strings a student is scored on, one an answer."""
-        return [self.label_template.format(label=answer.word) for answer in self.answers]
-
-    def key(self) -> str:
-        """A short hash of what this Detector is: same key, same verdicts."""
-        return content_key(self.to_json())
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-able values, read back by `from_json`."""
-        values = dataclasses.asdict(dataclasses.replace(self, answers=()))
-        values["answers"] = [answer.model_dump() for answer in self.answers]
-        values["weights"] = dict(self.weights)
-        return {"format": FORMAT, "mrharm": __version__, **values}
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> DetectorCard:
-        """Read what `to_json` made; raises ValueError, KeyError or TypeError on anything else."""
-        if values["format"] != FORMAT:
-            raise ValueError(f"format {values['format']}, this mrharm reads format {FORMAT}")
-        rest = {key: value for key, value in values.items() if key not in ("format", "mrharm")}
-        rest["answers"] = tuple(Answer.model_validate(answer) for answer in rest["answers"])
-        rest["weights"] = tuple(sorted(rest["weights"].items()))
-        rest["reads"], rest["students"] = tuple(rest["reads"]), tuple(rest["students"])
-        return cls(**rest)
 
 
 class JudgeOptions(TypedDict, total=False):
@@ -101,6 +54,14 @@ class JudgeOptions(TypedDict, total=False):
     greedy: bool | None
     strict: bool
     advance: Advance | None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One meme ready to be judged: what the students are shown, and the evidence that goes into the verdict."""
+
+    shown: StudentInput
+    evidence: Evidence
 
 
 class Detector(PushToHubMixin):
@@ -157,17 +118,28 @@ class Detector(PushToHubMixin):
         seats = load_students(inner, list(card.students), where, pick_dtype(precision, where))
         return cls(card, seats["label"], seats.get("rationale"))
 
-    def save_pretrained(
-        self,
-        folder: str | Path,
-        models: Mapping[str, MrHarmForConditionalGeneration],
-        processor: MrHarmProcessor,
-    ) -> None:
-        """Write the self-contained folder, whole or not at all: safetensors, JSON and a card, no code, no pickle."""
+    def save_pretrained(self, folder: str | Path, recipe: str | None = None, **_: Any) -> None:
+        """Write the self-contained folder, whole or not at all: safetensors, JSON and a card, no code, no pickle.
+
+        Args:
+            folder: where to; what is there is replaced.
+            recipe: the resolved recipe's YAML, to lie beside the weights.
+            _: what `push_to_hub` passes to every class (shard sizes); a detector is not sharded.
+
+        Raises:
+            InputError: a student of another kind, which has files of its own.
+        """
+        seats = {"label": self.label_student, "rationale": self.rationale_student}
+        students = {name: seat for name, seat in seats.items() if isinstance(seat, FusedStudent)}
+        if "label" not in students:
+            raise InputError(f"{type(self.label_student).__name__}: only fused students are saved here")
         with folder_aside(Path(folder)) as aside:
-            save_students(aside, dict(models), processor)
-            hashes = {path.name: sha256_file(path) for path in sorted(aside.glob("*.safetensors"))}
-            self.card = dataclasses.replace(self.card, weights=tuple(sorted(hashes.items())))
+            models = {name: student.model for name, student in students.items()}
+            save_students(aside, models, students["label"].processor)
+            if recipe is not None:
+                write_text(aside / "recipe.yaml", recipe)
+            hashes = {path.name: sha256_file(path) for path in aside.iterdir()}
+            self.card = dataclasses.replace(self.card, files=tuple(sorted(hashes.items())))
             self.key = self.card.key()
             write_json(aside / CARD, self.card.to_json())
             write_text(aside / "README.md", model_card(self.card.to_json()))
@@ -201,12 +173,18 @@ class Detector(PushToHubMixin):
         return self._judge(memes, options)
 
     def _judge(self, memes: Sequence[Meme], options: JudgeOptions) -> list[Verdict]:
+        if unknown := options.keys() - JudgeOptions.__annotations__.keys():
+            raise InputError(
+                f"judge() has no option {', '.join(sorted(unknown))}; "
+                f"there are: {', '.join(JudgeOptions.__annotations__)}"
+            )
         evidence, root = options.get("evidence") or {}, options.get("root")
         batch_size = options.get("batch_size", 32)
-        inputs = [
+        ready = [
             self.prepare(meme, evidence.get(meme.id), root=root, strict=options.get("strict", False))
             for meme in memes
         ]
+        inputs = [one.shown for one in ready]
         texts = self.card.label_texts()
         scores = score_answers(self.label_student, inputs, texts, batch_size, options.get("advance"))
         harmful = self._decide(inputs, scores, batch_size, options.get("greedy"))
@@ -217,9 +195,8 @@ class Detector(PushToHubMixin):
         seen: list[Saliency | None] = [None] * len(inputs)
         if options.get("saliency", False):
             for start in range(0, len(inputs), batch_size):
-                seen[start : start + batch_size] = self.label_student.attend(
-                    inputs[start : start + batch_size]
-                )
+                some = slice(start, start + batch_size)
+                seen[some] = self.label_student.attend(inputs[some])
         probabilities = harm_probability(scores, self.card.answers, self.card.temperature)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return [
@@ -231,8 +208,9 @@ class Detector(PushToHubMixin):
                 decision="flag" if probabilities[index] >= self.card.threshold else "allow",
                 rationale=rationales[index],
                 saliency=seen[index],
-                evidence=self._evidence(meme, evidence.get(meme.id), root),
+                evidence=ready[index].evidence,
                 missing=inputs[index].missing,
+                key=self.judgement_key(ready[index].evidence, options),
                 detector=self.key,
                 recipe=self.card.recipe,
                 created_at=now,
@@ -242,14 +220,16 @@ class Detector(PushToHubMixin):
 
     def prepare(
         self, meme: Meme, evidence: Evidence | None = None, *, root: Path | None = None, strict: bool = False
-    ) -> StudentInput:
-        """One meme -> what the students are shown; raises as `judge` does."""
+    ) -> Prepared:
+        """One meme -> what the students are shown, and the evidence for it; raises as `judge` does."""
         text, missing = compose_text(self.card.reads, meme, evidence)
-        pixels = None
+        pixels, sha256 = None, None
         if self.label_student.takes_picture:
             path = meme.image if self.card.picture_shown == "posted" else (evidence and evidence.clean_image)
             if path:
-                pixels = self.label_student.fit(open_image((root or Path()) / path))
+                data = read_image_bytes((root or Path()) / path)
+                pixels = self.label_student.fit(decode(data, path))
+                sha256 = hashlib.sha256(data).hexdigest()
             else:
                 missing = (*missing, "image" if self.card.picture_shown == "posted" else "clean_image")
         if not text and pixels is None:
@@ -262,7 +242,17 @@ class Detector(PushToHubMixin):
             raise MissingInputError(
                 f"{meme.id}: the recipe wants {', '.join(missing)}; give it, or judge without --strict"
             )
-        return StudentInput(text, pixels, missing=missing)
+        evidence = evidence or Evidence(
+            meme_id=meme.id, text=meme.text, text_source="given" if meme.text is not None else None
+        )
+        if sha256 and self.card.picture_shown == "posted":
+            evidence = evidence.model_copy(update={"image_sha256": sha256})
+        return Prepared(StudentInput(text, pixels, missing=missing), evidence)
+
+    def judgement_key(self, evidence: Evidence, options: JudgeOptions) -> str:
+        """A short key of what was judged and how: the same key would give the same verdict again."""
+        how = {name: options.get(name) for name in ("rationales", "saliency", "greedy")}
+        return content_key(self.key, evidence.model_dump(mode="json", exclude={"made_by"}), how)
 
     def scores(
         self,
@@ -272,7 +262,7 @@ class Detector(PushToHubMixin):
         root: Path | None = None,
     ) -> Floats:
         """Uncalibrated summed log-probabilities of the label strings. *Shape:* (memes, answers)"""
-        inputs = [self.prepare(meme, (evidence or {}).get(meme.id), root=root) for meme in memes]
+        inputs = [self.prepare(meme, (evidence or {}).get(meme.id), root=root).shown for meme in memes]
         return score_answers(self.label_student, inputs, self.card.label_texts())
 
     def _decide(
@@ -292,13 +282,3 @@ class Detector(PushToHubMixin):
     def _without_template(self, text: str) -> str:
         before, _, after = self.card.rationale_template.partition("{rationale}")
         return text.removeprefix(before.strip()).removesuffix(after.strip() or "\0").strip()
-
-    def _evidence(self, meme: Meme, evidence: Evidence | None, root: Path | None) -> Evidence:
-        if evidence is not None:
-            return evidence
-        return Evidence(
-            meme_id=meme.id,
-            image_sha256=image_sha256((root or Path()) / meme.image) if meme.image else None,
-            text=meme.text,
-            text_source="given" if meme.text is not None else None,
-        )

@@ -11,14 +11,6 @@ from rich.table import Table
 from mrharm.app.cli.terminal import Bars, err, fail, out, print_json
 from mrharm.errors import MrHarmError
 
-_ROWS = {
-    "majority": "majority",
-    "text_only": "text only (TF-IDF + LR)",
-    "image_only": "image only (pixels)",
-    "labels_only": "labels-only student",
-    "two_stage": "two-stage student",
-}
-
 
 def demo_command(
     out_folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to write.")] = Path("demo"),
@@ -43,6 +35,8 @@ def demo_command(
 
 
 def _say(report: dict[str, Any], folder: Path) -> None:
+    from mrharm.evaluation.report import ROW_NAMES
+
     for split, what in (
         ("test", "new phrasings, new renderings"),
         ("composition", "new concept-scene pairs"),
@@ -52,7 +46,7 @@ def _say(report: dict[str, Any], folder: Path) -> None:
         table.add_column("", no_wrap=True)
         for column in ("accuracy", "95 % interval", "macro-F1", "AUROC"):
             table.add_column(column, justify="right", no_wrap=True)
-        for key, name in _ROWS.items():
+        for key, name in ROW_NAMES.items():
             row = rows[key]
             low, high = row["accuracy_ci"]
             area = "-" if row["auroc"] is None else f"{row['auroc']:.3f}"

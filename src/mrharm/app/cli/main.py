@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -10,7 +12,7 @@ from mrharm import __version__
 from mrharm.app.cli.demo import demo_command
 from mrharm.app.cli.import_ import import_command
 from mrharm.app.cli.predict import predict_command
-from mrharm.app.cli.terminal import out
+from mrharm.app.cli.terminal import fail, out
 from mrharm.app.cli.train import train_command
 
 app = typer.Typer(
@@ -44,5 +46,10 @@ def _options(
 
 
 def main() -> None:
-    """The ``mrharm`` command."""
-    app()
+    """The ``mrharm`` command; what mrharm did not foresee ends with its traceback and exit code 70."""
+    try:
+        app()
+    except Exception as error:
+        traceback.print_exc()
+        failure = fail(error, as_json="--json" in sys.argv)
+        sys.exit(failure.exit_code)

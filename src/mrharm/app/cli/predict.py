@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,13 +11,19 @@ from mrharm.app.cli.terminal import Bars, err, fail, out, print_json
 from mrharm.errors import EXIT_SOME_FAILED, MrHarmError
 from mrharm.records import Failure, Verdict
 
+if TYPE_CHECKING:
+    from mrharm.verdicts.batches import Tally
+
 _SHOWN = 50
 
 
 def predict_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a detector folder.")],
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Pictures, folders of pictures, JSONL files.")
+        list[Path],
+        typer.Argument(
+            metavar="PATH...", help="Pictures, folders of pictures, dataset folders, JSONL files."
+        ),
     ],
     text: Annotated[str | None, typer.Option(help="The words on the picture (one picture).")] = None,
     out_file: Annotated[
@@ -41,12 +47,14 @@ def predict_command(
 ) -> None:
     """Judge memes: P(harmful), a decision, and the rationale behind it."""
     try:
-        from mrharm.verdicts.batches import find_memes, judge_all, judge_to_file
+        from mrharm.verdicts.batches import Tally, find_memes, judge_all, judge_to_file
         from mrharm.verdicts.detector import Detector, JudgeOptions
 
-        memes, failures = find_memes(paths, text)
+        found = find_memes(paths, text)
+        memes, failures = found.memes, found.failures
         detector = Detector.from_pretrained(run, device=device, precision=precision)
         options: JudgeOptions = {
+            "evidence": found.evidence,
             "batch_size": batch_size,
             "rationales": rationales,
             "saliency": saliency,
@@ -55,7 +63,8 @@ def predict_command(
         if greedy:
             options["greedy"] = True
         verdicts: list[Verdict] = []
-        done = skipped = 0
+        tally = Tally()
+        done = 0
         with Bars() as bars:
 
             def advance(count: int) -> None:
@@ -64,57 +73,55 @@ def predict_command(
                 bars.show("memes", done, len(memes))
 
             if out_file:
-                skipped = judge_to_file(detector, memes, out_file, options, failures, advance)
+                tally = judge_to_file(detector, memes, out_file, options, failures, advance)
             else:
-                verdicts = list(judge_all(detector, memes, options, failures=failures, advance=advance))
+                for verdict in judge_all(detector, memes, options, failures, advance):
+                    verdicts.append(verdict)
+                    tally.count(verdict)
     except (MrHarmError, KeyboardInterrupt) as error:
         raise fail(error, as_json=as_json) from None
-    summary = {
-        "detector": detector.key,
-        "memes": len(memes),
-        "already_there": skipped,
-        "failures": [failure.model_dump(mode="json") for failure in failures],
-        **(
-            {"out": str(out_file)}
-            if out_file
-            else {"verdicts": [one.model_dump(mode="json") for one in verdicts]}
-        ),
-    }
     if as_json:
-        print_json(summary)
+        print_json(
+            {
+                "detector": detector.key,
+                "memes": len(memes),
+                "judged": tally.judged,
+                "already_there": tally.already_there,
+                "missing": tally.missing,
+                "failures": [failure.model_dump(mode="json") for failure in failures],
+                **(
+                    {"out": str(out_file)}
+                    if out_file
+                    else {"verdicts": [one.model_dump(mode="json") for one in verdicts]}
+                ),
+            }
+        )
     else:
-        _say(verdicts, failures, out_file, len(memes), skipped)
+        _say(verdicts, failures, out_file, tally)
     if failures:
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _say(
-    verdicts: list[Verdict], failures: list[Failure], out_file: Path | None, memes: int, skipped: int
-) -> None:
+def _say(verdicts: list[Verdict], failures: list[Failure], out_file: Path | None, tally: Tally) -> None:
     for verdict in verdicts[:_SHOWN]:
         says = {True: "harmful", False: "harmless", None: "no label"}[verdict.harmful]
         out.print(f"{verdict.meme_id}: {says} ({verdict.decision}), P(harmful) {verdict.score:.3f}")
         if verdict.rationale:
             out.print(f"    because: {verdict.rationale}")
-        if verdict.missing:
-            err.print(
-                f"    warning: {verdict.meme_id}: judged without {', '.join(verdict.missing)}{_mend(verdict)}"
-            )
     if len(verdicts) > _SHOWN:
         out.print(f"and {len(verdicts) - _SHOWN:,} more; --out FILE keeps them all")
     if out_file:
-        judged: Any = memes - skipped - len([one for one in failures if one.line is None])
-        out.print(
-            f"{judged:,} memes judged into {out_file}"
-            + (f"; {skipped:,} were there already" if skipped else "")
+        there = f"; {tally.already_there:,} were there already" if tally.already_there else ""
+        out.print(f"{tally.judged:,} memes judged into {out_file}{there}")
+    for part, count in tally.missing.items():
+        mend = " (say what is written on it with --text, or in a JSONL file)" if part == "text" else ""
+        err.print(
+            f"warning: {count:,} of {tally.judged:,} judged without {part}, which this detector wants{mend}"
         )
     for failure in failures[:_SHOWN]:
         err.print(f"failed: {failure.item}: {failure.reason}")
     if len(failures) > _SHOWN:
         err.print(
-            f"and {len(failures) - _SHOWN:,} more failures" + (" in failures.jsonl" if out_file else "")
+            f"and {len(failures) - _SHOWN:,} more failures"
+            + ("" if out_file else "; --out FILE lists them all")
         )
-
-
-def _mend(verdict: Verdict) -> str:
-    return " (say what is written on it with --text)" if "text" in verdict.missing else ""

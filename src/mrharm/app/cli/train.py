@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,7 +39,7 @@ def train_command(
         Stages, typer.Option(help="both, or label for a student that sees no rationale.")
     ] = Stages.both,
     seed: Annotated[int | None, typer.Option(help="Override the recipe's seed.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     report_to: Annotated[str, typer.Option(help="none, tensorboard, wandb or mlflow.")] = "none",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw away what is in RUN.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
@@ -66,6 +67,8 @@ def train_command(
         summary = read_run(out_folder)
     except (MrHarmError, KeyboardInterrupt) as error:
         raise fail(error, as_json=as_json) from None
+    if os.environ.get("RANK", "0") != "0":
+        return  # under torchrun the first process speaks for all
     if as_json:
         print_json({"run": str(out_folder), **summary})
     else:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mrharm.errors import DataError
-from mrharm.memes.dataset import Imported, ImportOptions
+from mrharm.memes.dataset import Imported, ImporterInfo, ImportOptions
 from mrharm.memes.generated.balance import assert_balanced
 from mrharm.memes.generated.concepts import CONCEPTS
 from mrharm.memes.generated.frames import SENSES
@@ -19,6 +19,14 @@ from mrharm.memes.generated.render import CLEAN, IMAGES, Drawn, Job, render
 from mrharm.memes.generated.scenes import caption
 from mrharm.memes.generated.words import assert_phrases, assert_vocabulary, words
 from mrharm.records import Evidence, Label, Meme, Severity, TextBox
+
+ABOUT = ImporterInfo(
+    "Generated memes whose harm is in neither text nor picture alone",
+    "Apache-2.0, as mrharm itself",
+    "drawn on this machine, offline, the same for the same --seed and --memes",
+    "no source",
+    needs_source=False,
+)
 
 VERSION = "generated@1"
 SOURCE = "generated"
