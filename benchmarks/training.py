@@ -17,7 +17,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.common import alone, draw_inputs, draw_text, machine, paper_student, peak_memory_mb, show
+from benchmarks.common import (
+    alone,
+    draw_inputs,
+    draw_text,
+    machine,
+    paper_student,
+    peak_memory_mb,
+    reset_peak_memory,
+    show,
+)
 from mrharm.student.hardware import bf16_pays
 from mrharm.student.inputs import StudentInput
 
@@ -80,6 +89,7 @@ def step_time(way: str, stage: str, size: int, steps: int, device: str) -> dict[
             if device.startswith("cuda"):
                 torch.cuda.synchronize()
 
+        reset_peak_memory(device)
         step()
         seconds = []
         for _ in range(steps):

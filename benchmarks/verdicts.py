@@ -15,7 +15,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.common import LABELS, alone, draw_inputs, machine, paper_student, peak_memory_mb, show
+from benchmarks.common import (
+    LABELS,
+    alone,
+    draw_inputs,
+    machine,
+    paper_student,
+    peak_memory_mb,
+    reset_peak_memory,
+    show,
+)
 from mrharm.recipe import ANSWERS
 from mrharm.student.hardware import bf16_pays
 from mrharm.student.seat import FusedStudent
@@ -34,6 +43,7 @@ def official(kind: str, count: int, device: str) -> dict[str, Any]:
         arguments = {name: tensor.to(device) for name, tensor in processor([inputs[index]]).items()}
         model.generate(**arguments, min_new_tokens=tokens, max_new_tokens=tokens, do_sample=False)
 
+    reset_peak_memory(device)
     with torch.inference_mode():
         one(0)
         seconds = timed(lambda: [one(index) for index in range(1, count + 1)], device)
@@ -58,6 +68,7 @@ def ours(kind: str, count: int, device: str, dtype: str, batch_size: int) -> dic
             student.write([inputs[index] for index in batch], RATIONALE_TOKENS)
 
     assert {len(processor.tokenize_target(label)) for label in LABELS} == {VERDICT_TOKENS}
+    reset_peak_memory(device)
     student.score(inputs[:2], LABELS)
     seconds = timed(judge if kind == "verdicts" else explain, device)
     found = harm_probability(scores, ANSWERS["harmful"])
