@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from transformers import T5Config, T5ForConditionalGeneration
+from transformers import AutoModelForSeq2SeqLM, T5Config, T5ForConditionalGeneration
 
 from mrharm.recipe import PictureRecipe, StudentRecipe
 from mrharm.student.backbones import build_student
@@ -11,6 +11,7 @@ from mrharm.student.config import MrHarmConfig
 from mrharm.student.fusion import FusionLayer
 from mrharm.student.inputs import StudentInput
 from mrharm.student.model import MrHarmForConditionalGeneration
+from mrharm.student.processor import MrHarmProcessor
 from tests.student.conftest import TEXTS, tiny_student
 
 
@@ -173,3 +174,13 @@ def test_blanks_of_memes_without_a_picture_do_not_reach_a_tower_that_learns():
     assert statistics["pictured"]
     for key, value in statistics["pictured"].items():
         assert torch.equal(value, statistics["mixed"][key]), key
+
+
+def test_transformers_auto_classes_know_it_and_loading_says_nothing(tmp_path, capfd):
+    model, processor = tiny_student()
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    capfd.readouterr()
+    assert isinstance(AutoModelForSeq2SeqLM.from_pretrained(tmp_path), MrHarmForConditionalGeneration)
+    MrHarmProcessor.from_pretrained(tmp_path)
+    assert "model of type" not in capfd.readouterr().err

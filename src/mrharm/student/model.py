@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel, T5ForConditionalGeneration
+from transformers import AutoConfig, AutoModel, AutoModelForSeq2SeqLM, T5ForConditionalGeneration
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 from transformers.models.t5.modeling_t5 import T5Stack
@@ -262,3 +262,8 @@ def unique_tensors(model: nn.Module) -> dict[str, Tensor]:
         seen.add(tensor.data_ptr())
         tensors[name] = tensor.detach().cpu().contiguous()
     return tensors
+
+
+# Known to transformers' Auto classes, as its conventions ask of a model with a type of its own.
+AutoConfig.register(MrHarmConfig.model_type, MrHarmConfig)
+AutoModelForSeq2SeqLM.register(MrHarmConfig, MrHarmForConditionalGeneration)
