@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +134,13 @@ def test_a_file_that_is_not_utf8_says_so(tmp_path: Path) -> None:
 def test_a_score_outside_0_to_1_is_refused() -> None:
     with pytest.raises(ValidationError):
         TextBox(polygon=((0, 0), (1, 0), (1, 1), (0, 1)), text="you", confidence=1.5)
+
+
+def test_a_rationale_never_leaves_its_status_out():
+    line = to_line(Rationale(meme_id="1", text="because", teacher="recorded"))
+    assert json.loads(line) == {
+        "meme_id": "1",
+        "text": "because",
+        "status": "unchecked",
+        "teacher": "recorded",
+    }

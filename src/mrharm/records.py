@@ -195,17 +195,16 @@ def read_records(path: Path, kind: type[R]) -> Iterator[R]:
 
 
 def to_line(record: Record) -> str:
-    """A record -> its JSONL line, without the line feed; keys in declared order, empty ones (null, [], {}) left out."""
-    return json.dumps(_without_empty(record.model_dump(mode="json")), ensure_ascii=False)
+    """A record -> its JSONL line, without the line feed; keys in declared order.
 
-
-def _without_empty(values: dict[str, Any]) -> dict[str, Any]:
-    kept = {}
-    for name, value in values.items():
-        inner = _without_empty(value) if isinstance(value, dict) and name != "extra" else value
-        if inner not in (None, [], {}):
-            kept[name] = inner
-    return kept
+    Keys at an empty default are left out; a default that says something (a status) is written, for readers that do not
+    know it.
+    """
+    values = record.model_dump(mode="json", exclude_defaults=True)
+    whole = record.model_dump(mode="json")
+    said = {name for name, field in type(record).model_fields.items() if isinstance(field.default, str)}
+    line = {name: whole[name] for name in whole if name in values or name in said}
+    return json.dumps({**line, **values}, ensure_ascii=False)
 
 
 def to_lines(records: Iterable[Record]) -> str:

@@ -36,7 +36,8 @@ def test_pixels_alone_learn_what_pixels_alone_tell(tmp_path):
     paths = []
     for number in range(80):
         paths.append(tmp_path / f"{number}.png")
-        Image.effect_noise((20, 20), 20 + number % 2 * 200).convert("RGB").save(paths[-1])
+        noise = Image.effect_noise((20, 20), 60)
+        noise.point(lambda value, shade=60 * (number % 2): value + shade).convert("RGB").save(paths[-1])
     scores = baselines.image_only(paths[:60], [bool(number % 2) for number in range(60)], paths[60:])
     right = [
         (score > 0.5) == bool(number % 2)

@@ -62,8 +62,14 @@ def test_a_checkpoint_that_lost_a_file_is_skipped_aloud_and_the_one_before_it_is
     assert weights(tmp_path / "run") == weights(unbroken)
 
 
-def test_done_stages_are_not_trained_again(squares, unbroken, tmp_path):
+def test_what_is_done_is_not_done_again(squares, unbroken, tmp_path):
     shutil.copytree(unbroken, tmp_path / "run")
+    assert run(squares, tmp_path / "run", ("stage label", 1)) == [f"{tmp_path / 'run'}: already trained"]
+    # Killed between the last stage and the detector: both stages are read back, and the detector is made.
+    values = json.loads((tmp_path / "run" / "run.json").read_text())
+    del values["done"]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(values))
+    shutil.rmtree(tmp_path / "run" / "detector")
     said = run(squares, tmp_path / "run", ("stage label", 1))
     assert [line for line in said if "already done" in line] == [
         "stage rationale: already done",
