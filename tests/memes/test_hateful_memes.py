@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from mrharm.errors import InputError
+from mrharm.memes.hateful_memes import SCHEME
 from mrharm.memes.importing import import_memes
 from mrharm.records import Failure, read_records
 
@@ -54,7 +55,7 @@ def test_phase_1_keeps_its_names_and_validates_on_dev(phase_1: Path, tmp_path: P
     dataset = import_memes("hateful-memes", phase_1, tmp_path / "out")
     assert dataset.info.splits == {"train": 4, "dev": 2, "test": 2}
     assert dataset.info.roles == {"validation": "dev"}
-    assert dataset.info.options["phases"] == [1]
+    assert dataset.info.options["label_version"] == "phase 1"
     assert dataset.split("validation") == dataset.split("dev")
 
 
@@ -74,7 +75,7 @@ def test_phase_2_keeps_every_split_whole_under_its_own_name(phase_2: Path, tmp_p
         "test_unseen": 3,
     }
     assert dataset.info.roles == {"validation": "dev_seen", "test": "test_seen"}
-    assert dataset.info.options["phases"] == [2]
+    assert dataset.info.options["label_version"] == "phase 2"
     assert [meme.id for meme in dataset.split("test")] == ["00006", "00007"]
 
 
@@ -90,7 +91,20 @@ def test_a_label_given_in_one_file_serves_the_meme_in_both(phase_2: Path, tmp_pa
     write(phase_2, "test", [row(6, None), row(7, None)])
     dataset = import_memes("hateful-memes", phase_2, tmp_path / "out")
     assert [meme.label and meme.label.harmful for meme in dataset.split("test_seen")] == [False, True]
-    assert dataset.info.options["phases"] == [1, 2]
+    assert dataset.info.options["label_version"] == "phase 1 and phase 2 files together"
+
+
+def test_a_meme_of_two_files_keeps_what_both_say_and_its_label_as_the_labelled_one_wrote_it(
+    phase_2: Path, tmp_path: Path
+) -> None:
+    write(phase_2, "test_seen", [row(6, None, a=1), row(7, "1", a=1)])  # type: ignore[arg-type]
+    write(phase_2, "test", [row(6, "0", a=2, b=2), row(7, "1", b=2)])  # type: ignore[arg-type]
+    six, seven = import_memes("hateful-memes", phase_2, tmp_path / "out").split("test_seen")
+    assert six.extra == {"a": 1, "b": 2, "also_in": ["test"], "label_as_given": {"label": "0"}}
+    assert seven.extra == {"a": 1, "b": 2, "also_in": ["test"], "label_as_given": {"label": "1"}}
+    write(phase_2, "test_seen", [row(6, 0)])
+    six = import_memes("hateful-memes", phase_2, tmp_path / "again").split("test_seen")[0]
+    assert SCHEME.give(six) == {"label": 0}
 
 
 def test_an_unlabelled_test_seen_leaves_the_role_to_a_labelled_split(phase_2: Path, tmp_path: Path) -> None:
@@ -124,7 +138,7 @@ def test_a_meme_that_repeats_or_crosses_from_train_to_test_is_a_failure(
         (row(20) | {"id": None}, "id: expected a number"),
         (row(20) | {"id": True}, "id: expected a number"),
         (row(20, 2), "label: expected 0 or 1, got '2'"),
-        (row(20, None), "label: expected 0 or 1 in train, got none"),
+        (row(20, None), "label: expected a label in train, got none"),
         (row(20) | {"text": ["you"]}, "text: expected a string"),
         (row(20) | {"text": " "}, "neither a text nor a picture"),
     ],
@@ -155,6 +169,7 @@ def test_train_alone_gets_a_validation_split(tmp_path: Path) -> None:
     dataset = import_memes("hateful-memes", tmp_path / "fhm", tmp_path / "out")
     assert dataset.info.splits == {"train": 36, "validation": 4}
     assert dataset.info.roles == {}
+    assert dataset.info.options["label_version"] == "unknown"
 
 
 def test_a_folder_without_any_of_the_files_lists_them(tmp_path: Path) -> None:

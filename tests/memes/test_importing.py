@@ -149,7 +149,7 @@ def test_a_source_without_one_valid_meme_is_an_error_that_shows_reasons(tmp_path
 
 
 def test_an_unknown_kind_lists_the_kinds(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="there are: harm-c, harm-p, hateful-memes, folder, generated"):
+    with pytest.raises(InputError, match="there are: harm-c, harm-p, hateful-memes, .*folder, generated"):
         import_memes("harm-q", tmp_path, tmp_path / "out")
 
 

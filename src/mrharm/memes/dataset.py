@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -91,6 +92,15 @@ def in_split(meme: Meme, name: str) -> bool:
     """Whether a meme belongs to the split ``name``: by ``split``, or by ``extra["also_in"]`` (a list)."""
     also = meme.extra.get("also_in")
     return meme.split == name or (isinstance(also, list) and name in also)
+
+
+def count_splits(memes: Iterable[Meme]) -> dict[str, int]:
+    """Split name -> memes in it, as `DatasetInfo.splits` has it; a meme in two splits counts in both."""
+    names: Counter[str] = Counter()
+    for meme in memes:
+        also = meme.extra.get("also_in")
+        names.update([meme.split or "(none)", *(also if isinstance(also, list) else [])])
+    return dict(names)
 
 
 class Dataset:

@@ -10,12 +10,12 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from mrharm import plugins
 from mrharm.errors import DataError, ImageError, InputError
+from mrharm.memes.archives import named, unpacked
 from mrharm.memes.dataset import (
     EVIDENCE,
     INFO,
@@ -26,14 +26,14 @@ from mrharm.memes.dataset import (
     Imported,
     ImporterInfo,
     ImportOptions,
+    count_splits,
     in_split,
 )
 from mrharm.memes.pictures import take_pictures
+from mrharm.memes.rows import STAGE
 from mrharm.memes.splits import TRAIN, VALIDATION, add_validation
-from mrharm.records import Evidence, Failure, Meme, Rationale, parse_json
+from mrharm.records import Evidence, Failure, Meme, Rationale
 from mrharm.store import FAILURES, folder_aside, sha256_file, write_json, write_records
-
-STAGE = "import"
 
 IMPORTERS = plugins.Table(
     "memes",
@@ -41,6 +41,14 @@ IMPORTERS = plugins.Table(
         "harm-c": "mrharm.memes.harmeme:import_harm_c",
         "harm-p": "mrharm.memes.harmeme:import_harm_p",
         "hateful-memes": "mrharm.memes.hateful_memes:import_hateful_memes",
+        "fhm-fine-grained": "mrharm.memes.fine_grained:import_fine_grained",
+        "hatred": "mrharm.memes.hatred:import_hatred",
+        "mami": "mrharm.memes.mami:import_mami",
+        "pridemm": "mrharm.memes.pridemm:import_pridemm",
+        "multioff": "mrharm.memes.multioff:import_multioff",
+        "memotion": "mrharm.memes.memotion:import_memotion",
+        "prompthate": "mrharm.memes.prompthate:import_prompthate",
+        "huggingface": "mrharm.memes.huggingface:import_huggingface",
         "folder": "mrharm.memes.folder:import_folder",
         "generated": "mrharm.memes.generated.importer:import_generated",
     },
@@ -54,92 +62,6 @@ Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
 def no_progress(label: str, total: int) -> Iterator[Callable[[], None]]:
     """A `Progress` that shows nothing."""
     yield lambda: None
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of a source file and where it stands."""
-
-    file: str
-    line: int
-    values: dict[str, Any]
-
-    def failure(self, reason: str, item: str | None = None) -> Failure:
-        """This row as a failure of the import."""
-        return Failure(
-            item=item or f"{self.file}:{self.line}",
-            stage=STAGE,
-            reason=reason,
-            file=self.file,
-            line=self.line,
-        )
-
-
-def read_bytes(path: Path) -> bytes:
-    """A source file's bytes; raises DataError where it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-def json_rows(path: Path, name: str, failures: list[Failure]) -> list[Row]:
-    """The rows of a JSONL file; a line that is not a JSON object in UTF-8 becomes a failure and the rest goes on.
-
-    Raises:
-        DataError: the file cannot be read, is UTF-16, or is one JSON array.
-    """
-    data = read_bytes(path).removeprefix(b"\xef\xbb\xbf")
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataError(
-            f"{path}: UTF-16; expected UTF-8; mend it with `iconv -f UTF-16 -t UTF-8 {path.name}`"
-        )
-    if data.lstrip().startswith(b"[") and _is_json(data):
-        raise DataError(f"{path}: one JSON array; expected one JSON object a line (JSON lines)")
-    rows = []
-    for number, line in enumerate(data.split(b"\n"), 1):
-        if not line.strip():
-            continue
-        row = Row(name, number, {})
-        try:
-            values = parse_json(line.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            wrong = f"byte 0x{line[error.start]:02x} at column {error.start + 1}"
-            failures.append(row.failure(f"not UTF-8 ({wrong}); save the file as UTF-8"))
-        except ValueError as error:
-            failures.append(row.failure(f"not JSON ({error}); the line may be cut short"))
-        else:
-            if isinstance(values, dict):
-                rows.append(replace(row, values=values))
-            else:
-                failures.append(row.failure(f"expected a JSON object, got {type(values).__name__}"))
-    return rows
-
-
-def _is_json(data: bytes) -> bool:
-    try:
-        parse_json(data.decode("utf-8"))
-    except ValueError:
-        return False
-    return True
-
-
-def text_of(row: Row, key: str) -> str | None:
-    """A row's text under ``key``; blank or null is None. Raises DataError where it is not a string."""
-    value = row.values.get(key)
-    if value is not None and not isinstance(value, str):
-        raise DataError(f"{key}: expected a string, got {str(value)[:60]!r}")
-    return value if value and value.strip() else None
-
-
-def need_folder(source: Path | None, what: str) -> Path:
-    """``source`` as a folder; raises InputError naming ``what`` was expected."""
-    if source is None:
-        raise InputError(f"no source given; expected {what}")
-    if not source.is_dir():
-        came = "a file" if source.is_file() else "nothing there"
-        raise InputError(f"{source}: {came}; expected {what}")
-    return source
 
 
 def about(kind: str) -> ImporterInfo | None:
@@ -177,7 +99,7 @@ def import_memes(
 
     Args:
         kind: a row of `IMPORTERS`.
-        source: what the importer reads; None for one that draws its own memes.
+        source: what the importer reads, or a .zip or .tar of it; None for one that draws its own memes.
         folder: the dataset folder to make.
         options: what the person said; an importer reads what concerns it.
         rationales: explains each labelled train and validation meme that came without a rationale.
@@ -186,19 +108,21 @@ def import_memes(
 
     Raises:
         InputError: no such kind, a source that is not what the kind expects, or a folder that may not be written.
-        DataError: a file is not what its format promises, or not one meme is valid.
+        DataError: a file is not what its format promises, an archive may not be unpacked, or not one meme is valid.
     """
     importer = IMPORTERS.load(kind)
     target = Path(folder).resolve()
     origin = None if source is None else Path(source)
-    _check_target(target, origin, overwrite)
-    with folder_aside(target) as aside:
+    check_target(target, origin, overwrite)
+    with _opened(origin, target, progress) as root, folder_aside(target) as aside:
         with progress(f"{'reading' if origin else 'drawing'} {kind}", 0):
-            imported: Imported = importer(origin, aside, options)
+            imported: Imported = importer(root, aside, options)
         twice = [name for name, count in Counter(meme.id for meme in imported.memes).items() if count > 1]
         if twice:
             raise DataError(f"importer {kind}: ids must be unique; these are not: {', '.join(twice[:5])}")
-        _take_in_pictures(imported, aside, options, progress)
+        _take_in_pictures(imported, aside, _picture_options(options, origin, root), progress)
+        if origin and root and root != origin:
+            _name_archive(imported, root, origin)
         _make_validation(imported, options)
         if not imported.memes:
             reasons = "; ".join(_where(failure) for failure in imported.failures[:3]) or "the source is empty"
@@ -211,7 +135,28 @@ def import_memes(
     return Dataset(Path(folder))
 
 
-def _check_target(target: Path, source: Path | None, overwrite: bool) -> None:
+def _opened(origin: Path | None, target: Path, progress: Progress) -> AbstractContextManager[Path | None]:
+    """The source, unpacked beside the target where it is an archive."""
+    return unpacked(origin, target, progress) if origin else contextlib.nullcontext(None)
+
+
+def _picture_options(options: ImportOptions, origin: Path | None, root: Path | None) -> ImportOptions:
+    """As told; but pictures unpacked for this import alone are linked, not written a second time."""
+    return replace(options, images="link") if root != origin and options.images == "copy" else options
+
+
+def _name_archive(imported: Imported, root: Path, origin: Path) -> None:
+    """Put the archive in the place of the folder that it was unpacked to."""
+    imported.sources[origin.name] = origin
+    imported.notes = [named(note, root, origin) for note in imported.notes]
+    imported.failures = [
+        failure.model_copy(update={"reason": named(failure.reason, root, origin)})
+        for failure in imported.failures
+    ]
+
+
+def check_target(target: Path, source: Path | None, overwrite: bool) -> None:
+    """Raise InputError where ``target`` may not become a dataset folder: taken, not empty, or around its source."""
     if source is not None and source.resolve().is_relative_to(target):
         raise InputError(f"{target}: the source lies in it; choose another folder for the dataset")
     if target.exists() and not target.is_dir():
@@ -304,14 +249,13 @@ def _write(imported: Imported, aside: Path, kind: str, source: Path | None, opti
     ):
         if records or name == MEMES:
             write_records(aside / name, records)
-    splits = Counter(name for meme in imported.memes for name in _splits_of(meme))
     info = DatasetInfo(
         name=imported.name,
         kind=kind,
         source=str(source) if source else "generated",
         licence=imported.licence,
         label_scheme=imported.label_scheme,
-        splits=dict(splits),
+        splits=count_splits(imported.memes),
         roles=imported.roles,
         options=asdict(options) | imported.options,
         notes=imported.notes,
@@ -319,11 +263,6 @@ def _write(imported: Imported, aside: Path, kind: str, source: Path | None, opti
         sources={name: sha256_file(path) for name, path in imported.sources.items()},
     )
     write_json(aside / INFO, info.model_dump(mode="json"))
-
-
-def _splits_of(meme: Meme) -> list[str]:
-    also = meme.extra.get("also_in")
-    return [meme.split or "(none)", *(also if isinstance(also, list) else [])]
 
 
 def _where(failure: Failure) -> str:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from mrharm.errors import DataError, ImageError, InputError
-from mrharm.images import SUFFIXES, decode, image_sha256, read_image_bytes, sniff
+from mrharm.images import MAX_BYTES, SUFFIXES, decode, image_sha256, read_image_bytes, sniff
 from mrharm.records import Meme
 from mrharm.store import content_key
 
@@ -151,33 +150,53 @@ def take_pictures(
             return error
 
     taken: dict[str, Taken | ImageError] = {}
-    # `decode` sets warning filters, which threads share: ignoring them here as well keeps threads from restoring
-    # one another's.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        pool = ThreadPoolExecutor(max(1, workers))
-        try:
-            for meme, result in zip(rows, pool.map(take, rows), strict=True):
-                taken[meme.id] = result
-                advance()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    pool = ThreadPoolExecutor(max(1, workers))
+    try:
+        for meme, result in zip(rows, pool.map(take, rows), strict=True):
+            taken[meme.id] = result
+            advance()
+    finally:
+        pool.shutdown(cancel_futures=True)
     return taken
 
 
 def _take(source: Path, folder: Path, name: str, way: str) -> Taken:
     data = read_image_bytes(source)
-    decode(data, source.name)
-    place = f"{IMAGES}/{name}{_SUFFIX_OF[sniff(data) or '']}"
+    place = _place(data, source.name, name)
     target = folder / place
-    if way == "link":
-        try:
-            os.link(source.resolve(), target)
-        except OSError:
-            target.write_bytes(data)
-    else:
+    if way == "copy" or not link(source, target):
         target.write_bytes(data)
     return place, hashlib.sha256(data).hexdigest()
+
+
+def put_picture(data: bytes, folder: Path, meme_id: str, used: set[str]) -> str:
+    """Write a picture that came as bytes under ``folder/images/``, checked as a file is; where it lies now.
+
+    ``used`` holds the names given so far in this folder, and takes this one.
+
+    Raises:
+        ImageError: over the bound of bytes, or no picture that `mrharm.images.decode` reads; nothing is written.
+    """
+    if len(data) > MAX_BYTES:
+        raise ImageError(f"{len(data):,} bytes; at most {MAX_BYTES:,} are read; save the picture smaller")
+    place = _place(data, "the picture", _file_name(meme_id, used))
+    (folder / IMAGES).mkdir(exist_ok=True)
+    (folder / place).write_bytes(data)
+    return place
+
+
+def _place(data: bytes, called: str, name: str) -> str:
+    decode(data, called)
+    return f"{IMAGES}/{name}{_SUFFIX_OF[sniff(data) or '']}"
+
+
+def link(source: Path, target: Path) -> bool:
+    """Make ``target`` a hard link to a picture; False where the file systems do not allow one."""
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        return False
+    return True
 
 
 def _file_name(meme_id: str, used: set[str]) -> str:

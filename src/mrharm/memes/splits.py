@@ -67,26 +67,20 @@ def _stratum(meme: Meme) -> Stratum | None:
 
 
 def _copies(memes: Iterable[Meme], hashes: Mapping[str, str]) -> list[list[Meme]]:
-    """Memes grouped by shared text or picture, through any chain of copies (union-find)."""
-    parent: dict[str, str] = {}
-
-    def root(node: str) -> str:
-        parent.setdefault(node, node)
-        while parent[node] != node:
-            parent[node] = parent[parent[node]]
-            node = parent[node]
-        return node
+    """Memes grouped by shared text or picture, through any chain of copies."""
+    from scipy.cluster.hierarchy import DisjointSet  # slow to import, and needed here alone
 
     by_id = {meme.id: meme for meme in memes}
+    joined: DisjointSet[tuple[str, str]] = DisjointSet(("id", meme_id) for meme_id in by_id)
     for meme in by_id.values():
-        own = "id " + meme.id
-        if text := normalised_text(meme):
-            parent[root(own)] = root("text " + text)
-        if picture := hashes.get(meme.id):
-            parent[root(own)] = root("picture " + picture)
-    groups: dict[str, list[Meme]] = defaultdict(list)
+        picture = hashes.get(meme.id)
+        for key in (("text", normalised_text(meme)), ("picture", picture or "")):
+            if key[1]:
+                joined.add(key)
+                joined.merge(("id", meme.id), key)
+    groups: dict[tuple[str, str], list[Meme]] = defaultdict(list)
     for meme in by_id.values():
-        groups[root("id " + meme.id)].append(meme)
+        groups[joined["id", meme.id]].append(meme)
     return list(groups.values())
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from mrharm.errors import ImageError, InputError, MissingInputError, MrHarmError
 from mrharm.images import SUFFIXES
 from mrharm.memes.dataset import INFO, Dataset
-from mrharm.memes.importing import json_rows
+from mrharm.memes.rows import json_rows
 from mrharm.records import Evidence, Failure, Meme, Verdict, make_record
 from mrharm.store import JsonlStore, write_records
 from mrharm.verdicts.detector import Detector, JudgeOptions

@@ -1,0 +1,275 @@
+"""The rows of a source's annotation files, each knowing the file and line it stands in.
+
+A row that cannot be read becomes a `Failure` with its place and reason, and the rest goes on; a file that is something
+else altogether is a `DataError` that says how to mend it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mrharm.errors import DataError, InputError
+from mrharm.records import Failure, parse_json
+
+STAGE = "import"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a source file, where it stands, and the split its file is (None: the row itself says)."""
+
+    file: str
+    line: int
+    values: dict[str, Any]
+    split: str | None = None
+
+    def failure(self, reason: str, item: str | None = None) -> Failure:
+        """This row as a failure of the import."""
+        return Failure(
+            item=item or f"{self.file}:{self.line}",
+            stage=STAGE,
+            reason=reason,
+            file=self.file,
+            line=self.line,
+        )
+
+
+def read_bytes(path: Path) -> bytes:
+    """A source file's bytes; raises DataError where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def json_rows(path: Path, name: str, failures: list[Failure]) -> list[Row]:
+    """The rows of a JSONL file; a line that is not a JSON object in UTF-8 becomes a failure and the rest goes on.
+
+    Raises:
+        DataError: the file cannot be read, is UTF-16, or is one JSON array.
+    """
+    data = read_bytes(path).removeprefix(b"\xef\xbb\xbf")
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(
+            f"{path}: UTF-16; expected UTF-8; mend it with `iconv -f UTF-16 -t UTF-8 {path.name}`"
+        )
+    if data.lstrip().startswith(b"[") and _is_json(data):
+        raise DataError(f"{path}: one JSON array; expected one JSON object a line (JSON lines)")
+    rows = []
+    for number, line in enumerate(data.split(b"\n"), 1):
+        if not line.strip():
+            continue
+        row = Row(name, number, {})
+        try:
+            values = parse_json(line.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            wrong = f"byte 0x{line[error.start]:02x} at column {error.start + 1}"
+            failures.append(row.failure(f"not UTF-8 ({wrong}); save the file as UTF-8"))
+        except ValueError as error:
+            failures.append(row.failure(f"not JSON ({error}); the line may be cut short"))
+        else:
+            if isinstance(values, dict):
+                rows.append(replace(row, values=values))
+            else:
+                failures.append(row.failure(f"expected a JSON object, got {type(values).__name__}"))
+    return rows
+
+
+def json_array_rows(path: Path, name: str, failures: list[Failure]) -> list[Row]:
+    """The rows of a file that is one JSON array; a row's line is its place in the array, from 1.
+
+    An element that is not a JSON object becomes a failure and the rest goes on.
+
+    Raises:
+        DataError: the file cannot be read, is not UTF-8, or is not one whole JSON array.
+    """
+    text = read_utf8(path)
+    try:
+        array = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        wrong = "nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise DataError(f"{path}: not one JSON array ({wrong}); {_likely(text, path.name)}") from None
+    if not isinstance(array, list):
+        raise DataError(f"{path}: expected one JSON array, got {type(array).__name__}")
+    rows = []
+    for place, element in enumerate(array, 1):
+        row = Row(name, place, {})
+        if not isinstance(element, dict):
+            failures.append(row.failure(f"expected a JSON object, got {type(element).__name__}"))
+            continue
+        try:
+            # Half of a surrogate pair spoils its own element, not the file.
+            rows.append(replace(row, values=parse_json(json.dumps(element)) if "\\u" in text else element))
+        except (ValueError, RecursionError) as error:
+            failures.append(row.failure(f"not JSON ({error})"))
+    return rows
+
+
+def _likely(text: str, name: str) -> str:
+    """What happened to a file that should be a JSON array, and the mend."""
+    whole = text.strip()
+    if whole.startswith("{"):
+        return f"it looks like JSON lines; mend it with `jq -s . {name} > array.json`"
+    if whole.startswith("[") and not whole.endswith("]"):
+        return (
+            f"it looks cut short: {len(text):,} characters came, the last are {whole[-30:]!r}; fetch it again"
+        )
+    return f"it starts with {whole[:30]!r}"
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        parse_json(data.decode("utf-8"))
+    except ValueError:
+        return False
+    return True
+
+
+def text_of(row: Row, key: str) -> str | None:
+    """A row's text under ``key``; blank or null is None. Raises DataError where it is not a string."""
+    value = row.values.get(key)
+    if value is not None and not isinstance(value, str):
+        raise DataError(f"{key}: expected a string, got {str(value)[:60]!r}")
+    return value if value and value.strip() else None
+
+
+def csv_rows(path: Path, name: str, failures: list[Failure], *, columns: Sequence[str] = ()) -> list[Row]:
+    """The rows of a CSV file, split at comma, tab or semicolon as its header is; a broken row becomes a failure.
+
+    Raises:
+        DataError: the file cannot be read, is not UTF-8, names a column twice, or lacks one of ``columns``.
+    """
+    text = read_utf8(path)
+    return _rows(_csv_records(text), path, name, failures, columns, header=None)
+
+
+def tab_rows(
+    path: Path,
+    name: str,
+    failures: list[Failure],
+    *,
+    columns: Sequence[str] = (),
+    header: Sequence[str] | None = None,
+) -> list[Row]:
+    """The rows of a tab-separated file in which people left quotes open; ``header`` names the columns where none does.
+
+    A quoted cell may run over several lines, but never over one with as many tabs as a row has: there the quote was
+    left open, is a character like any other, and its line is a row by itself.
+
+    Raises:
+        DataError: as `csv_rows` does.
+    """
+    lines = io.StringIO(read_utf8(path), newline="").readlines()
+    tabs = len(header) - 1 if header else "".join(lines[:1]).count("\t")
+    return _rows(_tab_records(lines, tabs), path, name, failures, columns, header)
+
+
+def _rows(
+    records: Iterator[tuple[int, list[str] | str]],
+    path: Path,
+    name: str,
+    failures: list[Failure],
+    columns: Sequence[str],
+    header: Sequence[str] | None,
+) -> list[Row]:
+    rows: list[Row] = []
+    for line, cells in records:
+        row = Row(name, line, {})
+        if isinstance(cells, str):
+            failures.append(row.failure(cells))
+        elif not any(cell.strip() for cell in cells):
+            continue
+        elif header is None:
+            header = _header(path, cells, columns)
+        elif len(cells) != len(header):
+            failures.append(row.failure(f"{len(cells)} cells, but the header has {len(header)}"))
+        else:
+            rows.append(replace(row, values=dict(zip(header, cells, strict=True))))
+    return rows
+
+
+def _header(path: Path, cells: list[str], columns: Sequence[str]) -> list[str]:
+    header = [cell.strip() for cell in cells]
+    twice = [name for name, count in Counter(header).items() if count > 1 and name]
+    if twice:
+        raise DataError(f"{path}: header names {twice[0]!r} twice; rename one")
+    missing = [column for column in columns if column not in header]
+    if missing:
+        raise DataError(
+            f"{path}: no column {', '.join(map(repr, missing))}; expected {', '.join(map(repr, columns))}; "
+            f"the header has {', '.join(map(repr, header[:20]))}"
+        )
+    return header
+
+
+def _csv_records(text: str) -> Iterator[tuple[int, list[str] | str]]:
+    """(line, cells) of each record; for a broken one (line, what is wrong)."""
+    lines = io.StringIO(text, newline="")
+    delimiter = _delimiter(lines.readline())
+    lines.seek(0)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            yield line, next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield line, f"broken CSV up to line {reader.line_num} ({error}); is a quote unclosed?"
+
+
+def _tab_records(lines: list[str], tabs: int) -> Iterator[tuple[int, list[str] | str]]:
+    whole = [number for number, line in enumerate(lines) if line.count("\t") >= tabs]
+    start = 0
+    while start < len(lines):
+        after = bisect_right(whole, start)
+        stop = whole[after] if after < len(whole) else len(lines)
+        if '"' not in lines[start]:
+            stop = start + 1
+        reader = csv.reader(lines[start:stop], delimiter="\t", strict=True)
+        try:
+            cells, used = next(reader), reader.line_num
+        except csv.Error:
+            cells, used = lines[start].rstrip("\r\n").split("\t"), 1
+        yield start + 1, cells
+        start += used
+
+
+def read_utf8(path: Path) -> str:
+    """A source file's text; raises DataError where it cannot be read or is not UTF-8, with the mend."""
+    data = read_bytes(path)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+        likely = "UTF-16" if utf16 else "WINDOWS-1252"
+        raise DataError(
+            f"{path}: not UTF-8 (line {line}, byte 0x{data[error.start]:02x}); it looks like {likely}; mend it with "
+            f"`iconv -f {likely} -t UTF-8 {path.name} > utf8-{path.name}`"
+        ) from None
+
+
+def _delimiter(header: str) -> str:
+    def columns(delimiter: str) -> int:
+        return len(next(csv.reader([header], delimiter=delimiter), []))
+
+    return max((",", "\t", ";"), key=columns)
+
+
+def need_folder(source: Path | None, what: str) -> Path:
+    """``source`` as a folder; raises InputError naming ``what`` was expected."""
+    if source is None:
+        raise InputError(f"no source given; expected {what}")
+    if not source.is_dir():
+        came = "a file" if source.is_file() else "nothing there"
+        raise InputError(f"{source}: {came}; expected {what}")
+    return source

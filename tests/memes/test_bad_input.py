@@ -1,0 +1,213 @@
+"""Bad input ends as a failure or an error that names it; the disk, and a dataset that was there, stay as they were."""
+
+import io
+import json
+import pickle
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from mrharm.errors import DataError
+from mrharm.memes.dataset import ImportOptions
+from mrharm.memes.importing import import_memes
+from mrharm.records import Failure, read_records
+
+KINDS = ("folder", "huggingface", "harm-c")
+Snapshot = dict[str, bytes | None]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Three memes that every kind of `KINDS` takes, with a picture each; a picture outside that must stay there."""
+    folder = tmp_path / "work/source"
+    (folder / "images").mkdir(parents=True)
+    for number in range(3):
+        Image.new("RGB", (9, 9), (number * 90, 9, 9)).save(folder / f"images/m{number}.png")
+    Image.new("RGB", (9, 9)).save(tmp_path / "work/secret.png")
+    lines(folder, "m0.png", "m1.png", "m2.png")
+    return folder
+
+
+def lines(folder: Path, *images: str) -> None:
+    rows = [
+        {"id": f"m{n}", "image": image, "text": f"you {n}", "labels": ["not harmful"], "label": n % 2}
+        for n, image in enumerate(images)
+    ]
+    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, source: Path) -> Path:
+    """A dataset that lies at the target already, with what later stages added."""
+    root = import_memes("folder", source, tmp_path / "work/dataset").root
+    (root / "notes.txt").write_text("added since")
+    return root
+
+
+def everything(folder: Path) -> Snapshot:
+    """Every file and folder below, hidden ones too -> what it holds."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+def take(kind: str, source: Path, target: Path) -> list[Failure]:
+    options = ImportOptions(validation_share=0, columns={"label": "label"} if kind != "harm-c" else {})
+    path = import_memes(kind, source, target, options, overwrite=True).root / "failures.jsonl"
+    return list(read_records(path, Failure)) if path.exists() else []
+
+
+def refused(kind: str, source: Path, target: Path, why: str) -> None:
+    """Importing must fail by name, over the dataset that is there and into a folder that is not there yet."""
+    top = target.parent.parent
+    before = everything(top)
+    for place in (target, target.parent / "new"):
+        with pytest.raises(DataError, match=why):
+            take(kind, source, place)
+        assert everything(top) == before
+
+
+def pack(source: Path, suffix: str, extra: dict[str, bytes] | None = None) -> Path:
+    """The source as an archive beside it, and members of any name."""
+    archive = source.parent / f"source{suffix}"
+    files = {path.relative_to(source).as_posix(): path.read_bytes() for path in source.rglob("*.*")}
+    members = files | (extra or {})
+    if suffix == ".zip":
+        with zipfile.ZipFile(archive, "w") as zipped:
+            for name, data in members.items():
+                zipped.writestr(name, data)
+        return archive
+    with tarfile.open(archive, "w" if suffix == ".tar" else "w:gz") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return archive
+
+
+def written(top: Path, before: Snapshot) -> set[str]:
+    """The top-most files and folders that were not there before."""
+    return {"/".join(Path(name).parts[:2]) for name in everything(top).keys() - before.keys()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_cut_row_of_a_truncated_file_fails_and_the_others_stay(
+    source: Path, tmp_path: Path, kind: str
+) -> None:
+    data = (source / "train.jsonl").read_bytes()
+    (source / "train.jsonl").write_bytes(data[:-20])
+    before = everything(tmp_path)
+    failures = take(kind, source, tmp_path / "work/new")
+    assert [(row.file, row.line) for row in failures] == [("train.jsonl", 3)]
+    assert "the line may be cut short" in failures[0].reason
+    assert len((tmp_path / "work/new/memes.jsonl").read_text().splitlines()) == 2
+    assert written(tmp_path, before) == {"work/new"}
+
+
+@pytest.mark.parametrize("kind", ["folder", "huggingface"])
+def test_a_table_in_latin_1_is_named_with_its_mend(source: Path, dataset: Path, kind: str) -> None:
+    (source / "train.jsonl").unlink()
+    (source / "train.csv").write_bytes("id,text,label\nm0,you at the café,1\n".encode("latin-1"))
+    refused(
+        kind, source, dataset, r"train\.csv: not UTF-8 \(line 2, .*iconv -f WINDOWS-1252 -t UTF-8 train\.csv"
+    )
+
+
+class Touch:
+    """Unpickled the usual way, it makes a file."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Path, str]]:
+        return Path.write_text, (self.marker, "executed")
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("name", ["captions.pkl", "harmc_rationale.pickle"])
+def test_a_pickle_with_code_is_named_and_nothing_is_run_or_imported(
+    source: Path, dataset: Path, tmp_path: Path, name: str, protocol: int
+) -> None:
+    marker = tmp_path / "executed"
+    data = pickle.dumps({"m0": "a chess board", "m1": Touch(marker)}, protocol)
+    (source / name).write_bytes(data)
+    refused(
+        "harm-c",
+        source,
+        dataset,
+        rf"{name}: a pickle that wants to load '.*'; nothing was run; .*move it away",
+    )
+    pickle.loads(data)  # it is a live one
+    assert marker.exists()
+
+
+CLIMBING = [
+    "../secret.png",
+    "images/../../secret.png",
+    "..\\secret.png",
+    "{outside}",
+    "C:\\secret.png",
+    "m1.png\0..",
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", CLIMBING)
+def test_a_row_whose_picture_lies_outside_fails_and_the_others_stay(
+    source: Path, tmp_path: Path, kind: str, name: str
+) -> None:
+    lines(source, "m0.png", name.format(outside=source.parent / "secret.png"), "m2.png")
+    before = everything(tmp_path)
+    failures = take(kind, source, tmp_path / "work/new")
+    assert [(row.item, row.line) for row in failures] == [("m1", 2)]
+    assert "leaves the source folder" in failures[0].reason
+    assert written(tmp_path, before) == {"work/new"}
+    pictures = sorted(path.name for path in (tmp_path / "work/new/images").iterdir())
+    assert pictures == ["m0.png", "m2.png"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "name", ["../climbed.txt", "images/../../climbed.txt", "/tmp/climbed.txt", "..\\climbed.txt"]
+)
+@pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz"])
+def test_an_archive_that_climbs_out_is_named_and_nothing_is_unpacked(
+    source: Path, dataset: Path, tmp_path: Path, kind: str, name: str, suffix: str
+) -> None:
+    archive = pack(source, suffix, {name: b"climbed"})
+    refused(
+        kind,
+        archive,
+        dataset,
+        r"source\.\w.*: member '.*climbed\.txt' leaves the archive's folder; nothing was unpacked",
+    )
+    assert not Path("/tmp/climbed.txt").exists()
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_row_in_an_archive_that_reaches_out_fails_as_in_a_folder(
+    source: Path, tmp_path: Path, kind: str, suffix: str
+) -> None:
+    lines(source, "m0.png", "../secret.png", "../../secret.png")
+    archive = pack(source, suffix)
+    before = everything(tmp_path)
+    failures = take(kind, archive, tmp_path / "work/new")
+    assert [(row.item, row.line) for row in failures] == [("m1", 2), ("m2", 3)]
+    assert all("leaves the source folder" in row.reason for row in failures)
+    assert written(tmp_path, before) == {"work/new"}
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz"])
+def test_an_archive_with_code_in_a_pickle_leaves_nothing_unpacked(
+    source: Path, dataset: Path, tmp_path: Path, suffix: str
+) -> None:
+    (source / "captions.pkl").write_bytes(pickle.dumps({"m0": Touch(tmp_path / "executed")}))
+    archive = pack(source, suffix)
+    refused("harm-c", archive, dataset, r"source\.[\w.]+/captions\.pkl: a pickle that wants to load")

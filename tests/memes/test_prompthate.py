@@ -1,0 +1,130 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mrharm.errors import DataError, InputError
+from mrharm.memes.importing import import_memes
+from mrharm.records import Evidence, Label
+from tests.memes.helpers import by_id, draw, failures, write
+
+
+def row(name: str, label: Any = 0, **more: Any) -> dict[str, Any]:
+    known = {
+        "clean_sent": "your club sings",
+        "org_sent": "YOUR CLUB\nSINGS!",
+        "bert_tokens": [101, 11697, 102],
+        "label": label,
+        "img": name,
+        "race": "unk",
+        "entity": "Kettle Choir",
+        "ent_tokens": [101, 6319, 102],
+        "race_tokens": [101, 4895, 2243, 102],
+    }
+    return known | more
+
+
+TRAIN = [row("covid_memes_5425.png"), row("08795.png", 1, race="Owl Female Owl Male", attack=[0, 0, 1, 0, 0])]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    write(tmp_path / "in/train.json", json.dumps(TRAIN))
+    write(tmp_path / "in/test.json", json.dumps([row("27384.png", 1, entity="unk")]))
+    return tmp_path / "in"
+
+
+def test_entities_and_demographics_become_evidence(source: Path, tmp_path: Path) -> None:
+    evidence = import_memes("prompthate", source, tmp_path / "out").evidence
+    assert evidence["covid_memes_5425"] == Evidence(
+        meme_id="covid_memes_5425", entities="Kettle Choir", made_by={"entities": "PromptHate"}
+    )
+    assert evidence["08795"] == Evidence(
+        meme_id="08795",
+        entities="Kettle Choir",
+        demographics="Owl Female Owl Male",
+        made_by={"entities": "PromptHate", "demographics": "PromptHate"},
+    )
+    assert "27384" not in evidence
+
+
+def test_labels_texts_and_all_other_keys_are_kept(source: Path, tmp_path: Path) -> None:
+    dataset = import_memes("prompthate", source, tmp_path / "out")
+    memes = by_id(dataset)
+    assert [meme.label for meme in memes.values()] == [
+        Label(harmful=harmful) for harmful in (False, True, True)
+    ]
+    assert memes["08795"].text == "YOUR CLUB\nSINGS!"
+    assert memes["08795"].extra == {
+        "clean_sent": "your club sings",
+        "bert_tokens": [101, 11697, 102],
+        "ent_tokens": [101, 6319, 102],
+        "race_tokens": [101, 4895, 2243, 102],
+        "attack": [0, 0, 1, 0, 0],
+    }
+    assert memes["27384"].extra["entity"] == memes["27384"].extra["race"] == "unk"
+    assert dataset.info.splits["test"] == 1
+    assert failures(dataset) == []
+
+
+@pytest.mark.parametrize("validation", ["dev", "val"])
+@pytest.mark.parametrize("folder", [".", "Data", "domain_splits"])
+def test_files_named_after_their_dataset_are_found(tmp_path: Path, folder: str, validation: str) -> None:
+    for split, name in (("train", "1.png"), (validation, "2.png"), ("test", "3.png")):
+        write(tmp_path / "in" / folder / f"harm_{split}.json", json.dumps([row(name)]))
+    dataset = import_memes("prompthate", tmp_path / "in", tmp_path / "out")
+    assert dataset.info.splits == {"train": 1, "validation": 1, "test": 1}
+    assert {meme.id: meme.split for meme in dataset.memes}["2"] == "validation"
+
+
+def test_files_of_several_datasets_are_not_mixed(source: Path, tmp_path: Path) -> None:
+    write(source / "mem_test.json", "[]")
+    with pytest.raises(InputError, match=r"files of several datasets \(\(no name\), mem\); put those of one"):
+        import_memes("prompthate", source, tmp_path / "out")
+
+
+def test_bad_elements_fail_by_their_place_in_the_array(source: Path, tmp_path: Path) -> None:
+    bad = [
+        row("1.png", 2),
+        "you",
+        row("2.png", entity=5),
+        row("08795.png"),
+        {"label": 0},
+        row("3.png", org_sent=""),
+    ]
+    write(source / "test.json", json.dumps([row("27384.png"), *bad]))
+    found = {
+        line: (item, said)
+        for item, _, line, said in failures(import_memes("prompthate", source, tmp_path / "out"))
+    }
+    assert found == {
+        2: ("1", "label: expected 0 or 1, got '2'"),
+        3: ("test.json:3", "expected a JSON object, got str"),
+        4: ("2", "entity: expected a string, got '5'"),
+        5: ("08795", "id '08795' stands in train.json, line 2, already"),
+        6: ("test.json:6", "img: expected the name of a picture, got 'None'"),
+        7: ("3", "neither a text nor a picture"),
+    }  # fmt: skip
+
+
+def test_a_file_cut_short_is_named(source: Path, tmp_path: Path) -> None:
+    write(source / "test.json", json.dumps(TRAIN)[:-20])
+    with pytest.raises(DataError, match=r"test\.json: not one JSON array.*cut short.*fetch it again"):
+        import_memes("prompthate", source, tmp_path / "out")
+
+
+def test_pictures_come_from_img_with_their_evidence(source: Path, tmp_path: Path) -> None:
+    draw(source / "img", "covid_memes_5425.png", "08795.png")
+    dataset = import_memes("prompthate", source, tmp_path / "out")
+    assert by_id(dataset)["08795"].image == "images/08795.png"
+    assert dataset.evidence["08795"].entities == "Kettle Choir"
+    assert dataset.evidence["08795"].image_sha256
+    assert [item for item, *_ in failures(dataset)] == ["27384"]
+
+
+def test_a_folder_without_the_files_says_what_is_expected(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"none of train\.json, test\.json; expected a folder with train\.json"
+    ):
+        import_memes("prompthate", tmp_path, tmp_path / "out")
