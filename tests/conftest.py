@@ -12,6 +12,9 @@ from PIL import Image
 from mrharm.memes.dataset import DatasetInfo
 from mrharm.records import Evidence, Label, Meme, Rationale
 from mrharm.store import write_json, write_records
+from tests.stand_ins import stand_ins
+
+__all__ = ["make_squares", "stand_ins"]  # a fixture is found where it is named
 
 # Tiny tensors gain nothing from threads; under xdist they get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

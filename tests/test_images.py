@@ -1,6 +1,7 @@
 import io
 import os
 import struct
+import warnings
 import zlib
 from pathlib import Path
 
@@ -8,7 +9,17 @@ import pytest
 from PIL import Image
 
 from mrharm.errors import ImageError
-from mrharm.images import MAX_BYTES, decode, image_sha256, open_image, read_image_bytes, sniff
+from mrharm.images import (
+    MAX_BYTES,
+    MAX_PARTS,
+    MAX_SCANS,
+    decode,
+    encode_png,
+    image_sha256,
+    open_image,
+    read_image_bytes,
+    sniff,
+)
 
 CONTAINERS = ["PNG", "JPEG", "GIF", "WEBP", "BMP"]
 # EXIF orientation -> how an upright picture was turned to be stored so (EXIF 2.3, tag 0x0112).
@@ -124,7 +135,7 @@ def test_what_is_no_picture_is_refused_by_its_first_bytes(data: bytes) -> None:
 
 @pytest.mark.parametrize("size", [(6_000, 6_000), (12_000, 9_000), (60_000, 60_000)])
 def test_too_many_pixels_are_refused_from_the_header(size: tuple[int, int]) -> None:
-    with pytest.raises(ImageError, match="at most 25,000,000 are decoded"):
+    with pytest.raises(ImageError, match="at most 25,000,000 of a PNG are decoded"):
         decode(header_only_png(*size))
 
 
@@ -147,3 +158,85 @@ def test_the_hash_is_of_the_files_bytes(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(b"abc")
     assert image_sha256(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def chunk(kind: bytes, data: bytes = b"") -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def test_a_png_of_countless_chunks_is_refused_before_it_is_parsed() -> None:
+    whole = encoded(four_corners())
+    with pytest.raises(ImageError, match="a PNG of too many parts"):
+        decode(whole[:33] + chunk(b"prIv") * (MAX_PARTS + 1) + whole[33:])
+    assert decode(whole[:33] + chunk(b"prIv") * 5000 + whole[33:]).tobytes() == four_corners().tobytes()
+
+
+def test_a_png_whose_texts_unpack_without_end_is_an_image_error() -> None:
+    whole = encoded(four_corners())
+    text = chunk(b"zTXt", b"comment\0\0" + zlib.compress(b"a" * 900_000))
+    with pytest.raises(ImageError):
+        decode(whole[:33] + text * 200 + whole[33:])
+
+
+def test_a_jpeg_of_countless_passes_is_refused_and_twelve_are_read() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), "teal").save(buffer, "JPEG", progressive=True)
+    whole = buffer.getvalue()
+    last = whole.rfind(b"\xff\xda")
+    with pytest.raises(ImageError, match="a JPEG of too many parts"):
+        decode(whole[:-2] + whole[last:-2] * MAX_SCANS + whole[-2:])
+    assert decode(whole[:-2] + whole[last:-2] * 2 + whole[-2:]).size == (64, 64)
+
+
+def test_a_film_behind_a_jpeg_does_not_count_as_passes() -> None:
+    whole = encoded(four_corners(), "JPEG")
+    assert decode(whole + b"\xff\xda" * 100_000).size == four_corners().size
+
+
+def test_a_gif_of_countless_comments_is_refused() -> None:
+    whole = encoded(four_corners().quantize(4), "GIF")
+    at = whole.index(b",", 13)
+    with pytest.raises(ImageError, match="a GIF of too many parts"):
+        decode(whole[:at] + b"\x21\xfe\x01a\x00" * MAX_PARTS + whole[at:])
+
+
+def test_a_gif_of_5000_frames_gives_the_first() -> None:
+    frames = [Image.new("L", (8, 8), number % 251) for number in range(5000)]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    assert decode(buffer.getvalue()).getpixel((0, 0)) == (0, 0, 0)
+
+
+def test_a_webp_larger_than_its_decoder_can_hold_is_refused() -> None:
+    with pytest.raises(ImageError, match="at most 18,000,000 of a WEBP"):
+        decode(encoded(Image.new("RGB", (4300, 4300)), "WEBP"))
+
+
+def test_a_file_that_is_two_things_is_read_as_the_picture_or_refused() -> None:
+    script = b"<html><script>alert(1)</script></html>"
+    assert decode(encoded(four_corners()) + script).tobytes() == four_corners().tobytes()
+    with pytest.raises(ImageError, match="not a PNG"):
+        decode(script + encoded(four_corners()))
+    with pytest.raises(ImageError, match="broken GIF"):
+        decode(b"GIF89a" + encoded(four_corners()))
+
+
+def test_one_pixel_is_a_picture() -> None:
+    assert decode(encoded(Image.new("RGB", (1, 1), "red"))).getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_nothing_outside_the_call_is_changed() -> None:
+    before = (list(warnings.filters), Image.MAX_IMAGE_PIXELS)
+    decode(encoded(four_corners()))
+    assert (list(warnings.filters), Image.MAX_IMAGE_PIXELS) == before
+
+
+def test_an_encoded_picture_carries_no_metadata() -> None:
+    exif = Image.Exif()
+    exif[270] = "where it was taken"
+    buffer = io.BytesIO()
+    four_corners().save(buffer, "PNG", exif=exif)
+    again = Image.open(io.BytesIO(encode_png(decode(buffer.getvalue()))))
+    again.load()
+    assert again.info == {}
+    assert again.tobytes() == four_corners().tobytes()

@@ -19,6 +19,7 @@ _WHERE = {
     "MrHarmError": "mrharm.errors",
     "Rationale": "mrharm.records",
     "Verdict": "mrharm.records",
+    "audit": "mrharm.evaluation.audit.run",
     "import_memes": "mrharm.memes.importing",
     "read_memes": "mrharm.memes.importing",
     "train": "mrharm.training.run",
@@ -28,6 +29,7 @@ __all__ = [*sorted(_WHERE), "__version__"]
 
 if TYPE_CHECKING:
     from mrharm.errors import MrHarmError
+    from mrharm.evaluation.audit.run import audit
     from mrharm.memes.dataset import Dataset
     from mrharm.memes.importing import import_memes, read_memes
     from mrharm.records import Evidence, Label, Meme, Rationale, Verdict

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import warnings
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageOps
 
 from mrharm.errors import ImageError
 
+# Pillow warns of odd pictures. What matters of that is an ImageError here; the filter is set once and not around each
+# call, because filters are shared by all threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 MAX_BYTES = 20_000_000
 MAX_PIXELS = 25_000_000
+# Pillow's WebP decoder holds 16 bytes a pixel at its height, four times the others'.
+MAX_PIXELS_OF = {"WEBP": 18_000_000}
+# Chunks, blocks or segments of a file, and passes of a progressive JPEG: encoders write some 5,000 and 12 at most.
+MAX_PARTS, MAX_SCANS = 20_000, 60
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # not a stuffed byte, a restart, or filling
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp")
 
 
@@ -29,6 +40,53 @@ def sniff(data: bytes) -> str | None:
     if data.startswith(b"BM"):
         return "BMP"
     return None
+
+
+def check_structure(data: bytes, container: str, name: str) -> None:
+    """Refuse files that are small and take minutes: millions of empty parts, or a JPEG of thousands of passes.
+
+    Raises:
+        ImageError: more parts than any encoder writes.
+    """
+    count = {"JPEG": _count_segments, "PNG": _count_chunks, "GIF": _count_blocks}.get(container)
+    if count and count(data) > MAX_PARTS:
+        raise ImageError(f"{name}: a {container} of too many parts; expected a picture; save it anew")
+
+
+def _count_segments(data: bytes) -> int:
+    """Segments of a JPEG; a scan, which is a pass over the whole picture, weighs as much as hundreds of others."""
+    at, count = 2, 0
+    while at + 4 <= len(data) and count <= MAX_PARTS:
+        marker = _MARKER.search(data, at)
+        if marker is None or marker[0] == b"\xff\xd9":
+            break
+        scan = marker[0] == b"\xff\xda"
+        count += MAX_PARTS // MAX_SCANS if scan else 1
+        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+    return count
+
+
+def _count_chunks(data: bytes) -> int:
+    """Chunks of a PNG, counted up to the bound."""
+    at, count = 8, 0
+    while at + 8 <= len(data) and count <= MAX_PARTS:
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+        count += 1
+    return count
+
+
+def _count_blocks(data: bytes) -> int:
+    """Blocks before the first frame of a GIF, counted up to the bound."""
+    flags = data[10] if len(data) > 10 else 0
+    at, count = 13 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0), 0
+    while at < len(data) and data[at] == 0x21 and count <= MAX_PARTS:  # an extension
+        at += 2
+        while at < len(data) and data[at] and count <= MAX_PARTS:  # its sub-blocks
+            at += 1 + data[at]
+            count += 1
+        at += 1
+        count += 1
+    return count
 
 
 def read_image_bytes(path: Path) -> bytes:
@@ -49,33 +107,34 @@ def read_image_bytes(path: Path) -> bytes:
 
 
 def decode(data: bytes, name: str = "picture") -> Image.Image:
-    """Bytes -> an upright RGB picture (first frame; transparency over white; metadata dropped).
+    """Bytes -> an upright RGB picture (first frame; transparency over white; ICC profiles ignored; metadata dropped).
+
+    Safe on pictures from anywhere and in threads: size and structure are checked before anything is decoded, nothing
+    outside the call is changed. At most 300 MB and a second a file (`python -m benchmarks.images`).
 
     Raises:
-        ImageError: unknown container, more than ``MAX_PIXELS`` pixels, or broken; never a bare library error.
+        ImageError: unknown container, more than ``MAX_PIXELS`` pixels, built to be slow, or broken; never a bare
+            library error.
     """
     container = sniff(data)
     if container is None:
         raise ImageError(f"{name}: not a PNG, JPEG, GIF, WebP or BMP (starts with {data[:8]!r})")
+    check_structure(data, container, name)
+    most = MAX_PIXELS_OF.get(container, MAX_PIXELS)
+    too_many = f"at most {most:,} of a {container} are decoded; scale it down"
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of large pictures at a bound of its own; ours is checked below, before decoding.
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=[container]) as image:
-                width, height = image.size
-                if width * height > MAX_PIXELS:
-                    raise ImageError(
-                        f"{name}: {width}x{height} pixels; at most {MAX_PIXELS:,} are decoded; scale it down"
-                    )
-                image.load()
-                upright = ImageOps.exif_transpose(image)
-                return _to_rgb(upright)
+        with Image.open(io.BytesIO(data), formats=[container]) as image:
+            width, height = image.size
+            if width * height > most:
+                raise ImageError(f"{name}: {width}x{height} pixels; {too_many}")
+            image.load()
+            ImageOps.exif_transpose(image, in_place=True)
+            return _to_rgb(image)
     except ImageError:
         raise
-    except Image.DecompressionBombError:  # Pillow's own bound, met while the header is read
-        raise ImageError(
-            f"{name}: too many pixels; at most {MAX_PIXELS:,} are decoded; scale it down"
-        ) from None
+    # Pillow's own bounds, met while the header is read; the second where warnings are errors.
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise ImageError(f"{name}: too many pixels; {too_many}") from None
     except Exception as error:  # Pillow's decoders raise a dozen kinds on hostile input
         raise ImageError(f"{name}: broken {container} ({type(error).__name__}: {error})") from None
 
@@ -90,15 +149,28 @@ def image_sha256(path: Path) -> str:
     return hashlib.sha256(read_image_bytes(path)).hexdigest()
 
 
+def encode_png(image: Image.Image) -> bytes:
+    """A picture -> PNG bytes, with no metadata of where it came from."""
+    buffer = io.BytesIO()
+    _plain(image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16") or image.mode == "I":
+    """Any mode -> RGB over white. Each step holds at most two pictures at a time: a hostile one is 25 megapixels."""
+    if image.mode == "I" or image.mode.startswith("I;16"):
         # 16-bit greyscale: Pillow's own conversion clips at 255 instead of scaling.
-        image = image.convert("I").point(lambda value: value / 257).convert("L")
+        image = Image.fromarray((np.asarray(image).astype(np.uint16) // 257).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        paper = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(paper, image)
-    rgb = image.convert("RGB")
-    clean = Image.new("RGB", rgb.size)
-    clean.paste(rgb)
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
+        paper = Image.new("RGB", image.size, "white")
+        paper.paste(image, mask=image.getchannel("A"))
+        return paper
+    return _plain(image)
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """The pixels alone, as RGB: a file's picture carries its metadata along."""
+    clean = image.copy() if image.mode == "RGB" else image.convert("RGB")
+    clean.info = {}
     return clean

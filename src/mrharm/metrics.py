@@ -43,6 +43,48 @@ def wilson_interval(right: int, of: int, z: float = 1.96) -> tuple[float, float]
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
+def macro_f1_interval(
+    gold: Booleans, said: NDArray[Any], *, draws: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """The 95 % percentile bootstrap interval of macro-F1 over memes.
+
+    Macro-F1 depends on the four cells of the confusion table alone, so memes drawn with replacement are cells drawn
+    from a multinomial distribution: the same bootstrap, without drawing memes one by one.
+    """
+    decided = np.array(
+        [(not truth) if one is None else bool(one) for one, truth in zip(said, gold, strict=True)]
+    )
+    if not len(decided):
+        return 0.0, 1.0
+    truth = np.asarray(gold, dtype=bool)
+    cells = np.array(
+        [
+            np.sum(truth & decided),
+            np.sum(~truth & decided),
+            np.sum(truth & ~decided),
+            np.sum(~truth & ~decided),
+        ]
+    )
+    hit, false_alarm, miss, rest = (
+        np.random.default_rng(seed).multinomial(len(decided), cells / len(decided), draws).T
+    )
+    with np.errstate(invalid="ignore"):
+        harmful = np.nan_to_num(2 * hit / (2 * hit + false_alarm + miss))
+        harmless = np.nan_to_num(2 * rest / (2 * rest + false_alarm + miss))
+    low, high = np.percentile((harmful + harmless) / 2, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def auroc_interval(area: float, harmful: int, harmless: int, z: float = 1.96) -> tuple[float, float]:
+    """The interval of an AUROC by its standard error (Hanley and McNeil 1982, formula 1)."""
+    one, two = area / (2 - area), 2 * area * area / (1 + area)
+    variance = (
+        area * (1 - area) + (harmful - 1) * (one - area * area) + (harmless - 1) * (two - area * area)
+    ) / (harmful * harmless)
+    half = z * float(np.sqrt(max(variance, 0.0)))
+    return max(0.0, area - half), min(1.0, area + half)
+
+
 def score_summary(
     gold: Sequence[bool], said: Sequence[bool | None], scores: Sequence[float] | None
 ) -> dict[str, Any]:

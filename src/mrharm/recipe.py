@@ -145,6 +145,9 @@ class Recipe(_Part):
     name: str = Field(min_length=1)
     student: StudentRecipe = StudentRecipe()
     reads: tuple[Part, ...] = ("text",)
+    odd_text: Literal["plain", "posted"] = Field(
+        "plain", description="plain: lookalike, invisible and stacked letters are read as what they look like"
+    )
     answers: tuple[Answer, ...] = ANSWERS["harmful"]
     picture: PictureRecipe = PictureRecipe()
     templates: Templates = Templates()

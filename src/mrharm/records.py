@@ -50,12 +50,24 @@ class Meme(Record):
     extra: dict[str, Any] = Field(default_factory=dict)
 
 
-class TextBox(Record):
-    """A piece of text found in a picture; ``polygon`` holds four (x, y) points in pixels, clockwise."""
+Point = tuple[float, float]
+Polygon = tuple[Point, Point, Point, Point]
 
-    polygon: tuple[tuple[float, float], tuple[float, float], tuple[float, float], tuple[float, float]]
+
+class WordBox(Record):
+    """A word in a line of text; ``polygon`` as in `TextBox`."""
+
+    polygon: Polygon
+    text: str
+
+
+class TextBox(Record):
+    """A line of text in a picture; ``polygon`` holds four (x, y) points in pixels, clockwise from the top left."""
+
+    polygon: Polygon
     text: str
     confidence: float = Field(ge=0, le=1)
+    words: tuple[WordBox, ...] = ()
 
 
 class Evidence(Record):

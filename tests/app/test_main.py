@@ -14,7 +14,7 @@ from mrharm.recipe import dump_recipe
 from mrharm.records import Verdict, read_records
 from tests.training.helpers import tiny
 
-VERBS = ("demo", "import", "train", "predict")
+VERBS = ("demo", "import", "audit", "gather", "train", "predict")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -31,6 +31,27 @@ def majority(train: Sequence[bool], count: int) -> tuple[list[bool], list[float]
 def text_only(train_texts: Sequence[str], train: Sequence[bool], texts: Sequence[str]) -> Floats:
     """P(harmful) by scikit-learn's default TF-IDF and logistic regression. *Shape:* (texts,)"""
     return _fit(make_pipeline(TfidfVectorizer(), LogisticRegression()), list(train_texts), train, list(texts))
+
+
+def numbers_only(train_numbers: Floats, train: Sequence[bool], numbers: Floats, seed: int = 0) -> Floats:
+    """P(harmful) by gradient-boosted trees over a table of numbers (sizes, lengths, principal components).
+
+    *Shape of the tables:* (memes, columns); not-a-number is a missing value.
+    """
+    # The trees cannot bin a column without two different numbers; such a column says nothing anyway.
+    varied = [len(np.unique(column[np.isfinite(column)])) > 1 for column in train_numbers.T]
+    if not any(varied):
+        return np.full(len(numbers), float(np.mean(train)))
+    model = HistGradientBoostingClassifier(random_state=seed)
+    return _fit(model, train_numbers[:, varied], train, numbers[:, varied])
+
+
+def principal_components(pixels: NDArray[np.float32], count: int = 64, seed: int = 0) -> Floats:
+    """Flattened pictures -> their first principal components after standardising. *Shape:* (pictures, count)"""
+    found: Floats = make_pipeline(
+        StandardScaler(), PCA(min(count, *pixels.shape), random_state=seed)
+    ).fit_transform(pixels)
+    return found
 
 
 def image_only(

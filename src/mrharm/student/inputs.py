@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrharm.records import Evidence, Meme
+from mrharm.texts import plain
 
 Pixels = NDArray[np.uint8]
 
@@ -29,22 +30,31 @@ class StudentInput:
     missing: tuple[str, ...] = ()
 
 
-def compose_text(reads: Sequence[str], meme: Meme, evidence: Evidence | None) -> tuple[str, tuple[str, ...]]:
+def compose_text(
+    reads: Sequence[str], meme: Meme, evidence: Evidence | None, *, odd_text: str = "plain"
+) -> tuple[str, tuple[str, ...]]:
     """The text a student reads, and the parts that were wanted and are not there.
 
     The meme's own words come bare and first; other parts follow, each after its name, so that one student can tell
-    a caption from a word drawn on the picture.
+    a caption from a word drawn on the picture. Words read off the picture stand in for words that were given only where
+    `mrharm gather` was told so. With ``odd_text="plain"`` hidden and disguised letters are read as what they look like.
     """
     values = {
-        "text": meme.text if meme.text is not None else (evidence.text if evidence else None),
+        "text": _words(meme, evidence),
         "caption": evidence.caption if evidence else None,
         "entities": evidence.entities if evidence else None,
         "demographics": evidence.demographics if evidence else None,
     }
     pieces = []
     for part in reads:
-        value = " ".join((values[part] or "").split())
+        value = " ".join((plain(values[part] or "") if odd_text == "plain" else values[part] or "").split())
         if value:
             pieces.append(value if part == "text" else f"{part}: {value}")
     missing = tuple(part for part in reads if values[part] is None)
     return " | ".join(pieces), missing
+
+
+def _words(meme: Meme, evidence: Evidence | None) -> str | None:
+    if evidence and evidence.text is not None and (meme.text is None or evidence.text_source == "ocr"):
+        return evidence.text
+    return meme.text

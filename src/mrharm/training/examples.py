@@ -96,7 +96,10 @@ def require_rationales(dataset: Dataset, recipe: Recipe) -> dict[str, Rationale]
 
 def input_texts(dataset: Dataset, recipe: Recipe, memes: Sequence[Meme]) -> list[str]:
     """What the student reads of each meme, as composed from the recipe's parts."""
-    return [compose_text(recipe.reads, meme, dataset.evidence.get(meme.id))[0] for meme in memes]
+    return [
+        compose_text(recipe.reads, meme, dataset.evidence.get(meme.id), odd_text=recipe.odd_text)[0]
+        for meme in memes
+    ]
 
 
 def target_text(recipe: Recipe, stage: StageName, meme: Meme, rationale: Rationale | None) -> str | None:
@@ -151,7 +154,9 @@ def make_examples(
             None,
             meme.label.severity,
         )
-        text, missing = compose_text(recipe.reads, meme, dataset.evidence.get(meme.id))
+        text, missing = compose_text(
+            recipe.reads, meme, dataset.evidence.get(meme.id), odd_text=recipe.odd_text
+        )
         picture = _picture(dataset, recipe, meme)
         if processor.picture is not None and picture is None:
             missing = (*missing, "image")

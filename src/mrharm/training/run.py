@@ -270,6 +270,7 @@ def _make_detector(
         recipe=recipe.name,
         reads=recipe.reads,
         picture_shown=recipe.picture.shown,
+        odd_text=recipe.odd_text,
         answers=recipe.answers,
         label_template=recipe.templates.label,
         rationale_template=recipe.templates.rationale,

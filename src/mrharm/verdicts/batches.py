@@ -168,7 +168,7 @@ def _is_there(detector: Detector, meme: Meme, options: JudgeOptions, done: set[s
         ready = detector.prepare(meme, evidence, root=options.get("root"))
     except MrHarmError:
         return False  # judging it will say why
-    return detector.judgement_key(ready.evidence, options) in done
+    return detector.judgement_key(ready.given, options) in done
 
 
 def _add_dataset(found: Found, dataset: Dataset) -> None:

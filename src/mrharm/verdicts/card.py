@@ -30,6 +30,7 @@ class DetectorCard:
     decoding: str
     students: tuple[str, ...]
     seed: int
+    odd_text: str = "plain"
     temperature: float = 1.0
     threshold: float = 0.5
     files: tuple[tuple[str, str], ...] = ()

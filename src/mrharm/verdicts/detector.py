@@ -8,14 +8,17 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypedDict, Unpack, overload
 
 import torch
+from PIL import Image
 from transformers.utils import PushToHubMixin
 
 from mrharm.errors import DataError, InputError, MissingInputError
-from mrharm.images import decode, read_image_bytes
+from mrharm.evidence.look import Engines, Eye
+from mrharm.images import decode, open_image, read_image_bytes
 from mrharm.records import Evidence, Meme, Saliency, Verdict
 from mrharm.store import content_key, folder_aside, sha256_file, write_json, write_text
 from mrharm.student.hardware import pick_device, pick_dtype
@@ -43,6 +46,8 @@ class JudgeOptions(TypedDict, total=False):
         greedy: let the student write its label, as the paper does; an answer that is no label gives ``harmful=None``.
             Default: as the recipe says.
         strict: refuse a meme that lacks an input the recipe wants, instead of naming it in the verdict; default no.
+        gather: read the words off a picture whose words are not known, and take them off where the recipe shows the
+            clean picture; default yes.
         advance: called with the number of memes after each batch.
     """
 
@@ -53,15 +58,20 @@ class JudgeOptions(TypedDict, total=False):
     saliency: bool
     greedy: bool | None
     strict: bool
+    gather: bool
     advance: Advance | None
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """One meme ready to be judged: what the students are shown, and the evidence that goes into the verdict."""
+    """One meme ready to be judged: what the students are shown, and the evidence that goes into the verdict.
+
+    ``given`` is the evidence before anything was gathered here: what a verdict is known by.
+    """
 
     shown: StudentInput
     evidence: Evidence
+    given: Evidence
 
 
 class Detector(PushToHubMixin):
@@ -181,7 +191,13 @@ class Detector(PushToHubMixin):
         evidence, root = options.get("evidence") or {}, options.get("root")
         batch_size = options.get("batch_size", 32)
         ready = [
-            self.prepare(meme, evidence.get(meme.id), root=root, strict=options.get("strict", False))
+            self.prepare(
+                meme,
+                evidence.get(meme.id),
+                root=root,
+                strict=options.get("strict", False),
+                gather=options.get("gather", True),
+            )
             for meme in memes
         ]
         inputs = [one.shown for one in ready]
@@ -210,7 +226,7 @@ class Detector(PushToHubMixin):
                 saliency=seen[index],
                 evidence=ready[index].evidence,
                 missing=inputs[index].missing,
-                key=self.judgement_key(ready[index].evidence, options),
+                key=self.judgement_key(ready[index].given, options),
                 detector=self.key,
                 recipe=self.card.recipe,
                 created_at=now,
@@ -219,20 +235,40 @@ class Detector(PushToHubMixin):
         ]
 
     def prepare(
-        self, meme: Meme, evidence: Evidence | None = None, *, root: Path | None = None, strict: bool = False
+        self,
+        meme: Meme,
+        evidence: Evidence | None = None,
+        *,
+        root: Path | None = None,
+        strict: bool = False,
+        gather: bool = False,
     ) -> Prepared:
         """One meme -> what the students are shown, and the evidence for it; raises as `judge` does."""
-        text, missing = compose_text(self.card.reads, meme, evidence)
-        pixels, sha256 = None, None
-        if self.label_student.takes_picture:
-            path = meme.image if self.card.picture_shown == "posted" else (evidence and evidence.clean_image)
-            if path:
-                data = read_image_bytes((root or Path()) / path)
-                pixels = self.label_student.fit(decode(data, path))
-                sha256 = hashlib.sha256(data).hexdigest()
-            else:
-                missing = (*missing, "image" if self.card.picture_shown == "posted" else "clean_image")
-        if not text and pixels is None:
+        given = evidence or Evidence(
+            meme_id=meme.id, text=meme.text, text_source="given" if meme.text is not None else None
+        )
+        wants_words = "text" in self.card.reads and given.text is None and meme.text is None
+        shows_clean = self.label_student.takes_picture and self.card.picture_shown == "clean"
+        wants_clean = shows_clean and not given.clean_image
+        image: Image.Image | None = None
+        seen = given
+        if meme.image and (
+            wants_words or wants_clean or (self.label_student.takes_picture and not shows_clean)
+        ):
+            data = read_image_bytes((root or Path()) / meme.image)
+            given = given.model_copy(update={"image_sha256": hashlib.sha256(data).hexdigest()})
+            seen = given
+            if gather and (wants_words or wants_clean):
+                looked = self.eye.look(meme, data, meme.image, given, clean=wants_clean)
+                seen, image = looked.evidence, looked.clean
+            if self.label_student.takes_picture and not shows_clean:
+                image = decode(data, meme.image)
+        if shows_clean and given.clean_image:
+            image = open_image((root or Path()) / given.clean_image)
+        text, missing = compose_text(self.card.reads, meme, seen, odd_text=self.card.odd_text)
+        if self.label_student.takes_picture and image is None:
+            missing = (*missing, "clean_image" if shows_clean else "image")
+        if not text and image is None:
             raise MissingInputError(
                 f"{meme.id}: nothing to judge: neither a text nor a picture this detector can use; "
                 f"it reads {', '.join(self.card.reads)}"
@@ -242,16 +278,17 @@ class Detector(PushToHubMixin):
             raise MissingInputError(
                 f"{meme.id}: the recipe wants {', '.join(missing)}; give it, or judge without --strict"
             )
-        evidence = evidence or Evidence(
-            meme_id=meme.id, text=meme.text, text_source="given" if meme.text is not None else None
-        )
-        if sha256 and self.card.picture_shown == "posted":
-            evidence = evidence.model_copy(update={"image_sha256": sha256})
-        return Prepared(StudentInput(text, pixels, missing=missing), evidence)
+        pixels = self.label_student.fit(image) if image is not None else None
+        return Prepared(StudentInput(text, pixels, missing=missing), seen, given)
+
+    @cached_property
+    def eye(self) -> Eye:
+        """What looks at pictures nobody described; its engines are loaded when the first such picture comes."""
+        return Eye(Engines(inpainter="telea" if self.card.picture_shown == "clean" else "none"))
 
     def judgement_key(self, evidence: Evidence, options: JudgeOptions) -> str:
-        """A short key of what was judged and how: the same key would give the same verdict again."""
-        how = {name: options.get(name) for name in ("rationales", "saliency", "greedy")}
+        """A short key of what was judged (`Prepared.given`) and how: the same key would give the same verdict again."""
+        how = {name: options.get(name) for name in ("rationales", "saliency", "greedy", "gather")}
         return content_key(self.key, evidence.model_dump(mode="json", exclude={"made_by"}), how)
 
     def scores(

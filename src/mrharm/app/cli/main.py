@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from mrharm import __version__
+from mrharm.app.cli.audit import audit_command
 from mrharm.app.cli.demo import demo_command
+from mrharm.app.cli.gather import gather_command
 from mrharm.app.cli.import_ import import_command
 from mrharm.app.cli.predict import predict_command
 from mrharm.app.cli.terminal import fail, out
@@ -22,10 +24,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 some items failed (listed), 2 wrong usage or input, 3 stopped, 4 gate errors.",
+    epilog="Exit codes: 0 done, 1 some items failed (listed), 2 wrong usage or input, 3 stopped, 4 an audit or a gate "
+    "found errors.",
 )
 app.command("demo")(demo_command)
 app.command("import")(import_command)
+app.command("audit")(audit_command)
+app.command("gather")(gather_command)
 app.command("train")(train_command)
 app.command("predict")(predict_command)
 

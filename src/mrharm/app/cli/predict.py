@@ -39,6 +39,9 @@ def predict_command(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a meme that lacks a wanted input.")
     ] = False,
+    gather: Annotated[
+        bool, typer.Option(help="Read the words off pictures whose words are not given.")
+    ] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     precision: Annotated[
         str, typer.Option(help="fp32, bf16, or auto: bf16 where the hardware has it.")
@@ -59,6 +62,7 @@ def predict_command(
             "rationales": rationales,
             "saliency": saliency,
             "strict": strict,
+            "gather": gather,
         }
         if greedy:
             options["greedy"] = True

@@ -1,0 +1,151 @@
+"""``mrharm audit DATASET``: can this data be trusted?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from mrharm.app.cli.terminal import err, fail, out, print_json, progress
+from mrharm.errors import GateError, InputError, MrHarmError, exit_code
+from mrharm.memes.importing import check_target
+from mrharm.recipe import load_recipe, parse_overrides, recipe_names
+
+if TYPE_CHECKING:
+    from mrharm.evaluation.audit.findings import AuditReport, Finding
+    from mrharm.evaluation.audit.fix import Fixed
+
+TERMINAL = ("cross_validated", "split", "overlap_removed")
+SHOWN = 3  # examples of a finding on the terminal; --html and --json hold more
+STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
+
+
+def audit_command(
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset folder.")],
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write the report as one page, pictures blurred."),
+    ] = None,
+    fix: Annotated[
+        Path | None,
+        typer.Option(
+            "--fix",
+            metavar="FOLDER",
+            help="Write a cleaned copy: overlap out of train, leaking rationales marked.",
+        ),
+    ] = None,
+    recipe: Annotated[
+        str,
+        typer.Option(
+            "--recipe", "-r", help=f"What would be trained: a YAML file, or {', '.join(recipe_names())}."
+        ),
+    ] = "mr-harm",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Override a recipe field, e.g. lengths.rationale=64."
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that look at pictures.")] = 2,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --fix wrote before.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Say what is wrong with a dataset before anyone trains on it; exit code 4 where an error stands."""
+    try:
+        chosen = load_recipe(recipe, parse_overrides(settings or []))
+        _check_targets(dataset, html, fix, overwrite)
+        from mrharm.evaluation.audit.fix import write_fixed
+        from mrharm.evaluation.audit.page import write_page
+        from mrharm.evaluation.audit.run import audit
+
+        found = audit(dataset, chosen, workers=workers, progress=progress)
+        if html:
+            write_page(found, html)
+        fixed = write_fixed(found, fix, overwrite=overwrite, progress=progress) if fix else None
+    except (MrHarmError, KeyboardInterrupt) as error:
+        raise fail(error, as_json=as_json) from None
+    if as_json:
+        print_json(
+            {
+                **found.report.model_dump(mode="json"),
+                "fixed": fixed.summary() if fixed else None,
+                "html": str(html) if html else None,
+            }
+        )
+    else:
+        _say(found.report, fixed, html)
+    if found.report.errors:
+        raise typer.Exit(exit_code(GateError()))
+
+
+def _check_targets(dataset: Path, html: Path | None, fix: Path | None, overwrite: bool) -> None:
+    """What could not be written is said before the audit, not after it."""
+    if html and html.is_dir():
+        raise InputError(f"{html}: a folder; expected the HTML file to write")
+    if fix:
+        if fix.resolve().is_relative_to(dataset.resolve()):
+            raise InputError(f"{fix}: lies in the dataset itself; choose another folder for the cleaned copy")
+        check_target(fix.resolve(), dataset, overwrite)
+
+
+def _say(report: AuditReport, fixed: Fixed | None, html: Path | None) -> None:
+    splits = ", ".join(f"{split} {count:,}" for split, count in report.splits.items())
+    out.print(f"{report.name}: {report.memes:,} memes ({splits})\n")
+    for finding in report.findings:
+        _say_finding(finding)
+    if report.shortcuts:
+        _say_shortcuts(report)
+    for words in report.verdict.words:
+        out.print(words, style="bold")
+    if fixed:
+        _say_fixed(fixed)
+    if html:
+        err.print(f"page: {html}")
+
+
+def _say_finding(finding: Finding) -> None:
+    where = "" if finding.where == "dataset" else f" [{finding.where}]"
+    out.print(f"{finding.level}{where}", style=STYLES[finding.level], end=" ")
+    out.print(finding.message)
+    if finding.level == "note":
+        return
+    for example in finding.examples[:SHOWN]:
+        parts = (_names(example.memes), example.what, example.text)
+        text = "    " + ": ".join(" ".join(part.split()) for part in parts if part)
+        out.print(text[: max(40, out.width)], style="dim")
+
+
+def _names(memes: tuple[str, ...]) -> str:
+    more = f" +{len(memes) - 2}" if len(memes) > 2 else ""
+    return " / ".join(memes[:2]) + more
+
+
+def _say_shortcuts(report: AuditReport) -> None:
+    from mrharm.evaluation.audit.shortcuts import PROTOCOLS, SIGNALS
+
+    # What fits 80 columns; --html and --json hold every protocol.
+    protocols = [name for name in TERMINAL if name in report.shortcuts[0].scores]
+    table = Table(title="surface signals alone: macro-F1", title_justify="left")
+    table.add_column("")
+    for protocol in protocols:
+        table.add_column(PROTOCOLS[protocol], justify="right")
+    for row in report.shortcuts:
+        cells = []
+        for protocol in protocols:
+            score = row.scores[protocol]
+            low, high = score.macro_f1_ci
+            cells.append(f"{100 * score.macro_f1:.1f} ({100 * low:.0f}-{100 * high:.0f})")
+        table.add_row(SIGNALS[row.signal], *cells)
+    out.print()
+    out.print(table)
+
+
+def _say_fixed(fixed: Fixed) -> None:
+    out.print(f"\ncleaned copy of {fixed.memes:,} memes in {fixed.folder}")
+    lines: list[tuple[str, Any]] = [("left out", fixed.dropped), ("rationales marked", fixed.marked)]
+    for what, counts in lines:
+        for why, count in counts.most_common(8):
+            out.print(f"  {what}: {count:,} {why}")
+    out.print(f"audit it in turn: mrharm audit {fixed.folder}")

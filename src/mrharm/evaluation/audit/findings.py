@@ -1,0 +1,110 @@
+"""What an audit says: findings, each with its level, its counts and its worst examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any, Literal
+
+from pydantic import Field
+
+from mrharm.records import Record
+
+Level = Literal["error", "warning", "note"]
+Purpose = Literal["training", "publishing"]
+LEVELS: tuple[Level, ...] = ("error", "warning", "note")
+SHOWN = 10  # examples a finding carries
+
+
+class Example(Record):
+    """One case: the memes it is about, what is the matter in a few words, and the words it is about."""
+
+    memes: tuple[str, ...]
+    what: str = ""
+    text: str = ""
+
+
+class Finding(Record):
+    """One thing found.
+
+    An error bars a purpose (training, or publishing numbers) until it is mended; a warning is for a person to weigh; a
+    note is a fact. ``count`` of ``of`` things are concerned; ``where`` is a split, a pair of splits, or the dataset.
+    """
+
+    code: str
+    level: Level
+    message: str
+    where: str = "dataset"
+    count: int | None = None
+    of: int | None = None
+    bars: tuple[Purpose, ...] = ()
+    mend: str | None = None
+    examples: tuple[Example, ...] = ()
+
+    @property
+    def share(self) -> float | None:
+        """``count / of``, where both are there."""
+        return self.count / self.of if self.count is not None and self.of else None
+
+
+class Score(Record):
+    """How far one surface signal goes on one set of memes; intervals are 95 %."""
+
+    accuracy: float
+    accuracy_ci: tuple[float, float]
+    macro_f1: float
+    macro_f1_ci: tuple[float, float]
+    auroc: float | None
+    auroc_ci: tuple[float, float] | None
+    n: int
+
+
+class Shortcut(Record):
+    """What one surface signal alone says of the labels: ``scores`` maps a protocol (see ``shortcuts``) to its score."""
+
+    signal: str
+    scores: dict[str, Score]
+
+
+class LabelError(Record):
+    """A label that the rest of the data contradicts: ``probability`` is the out-of-fold P(harmful)."""
+
+    meme: str
+    split: str
+    harmful: bool
+    probability: float
+
+
+class Verdict(Record):
+    """What the data is fit for, in plain words."""
+
+    fit_to_train: bool
+    fit_to_publish: bool
+    words: tuple[str, ...]
+
+
+class AuditReport(Record):
+    """Everything an audit found; ``tables`` holds the counts behind the findings, by section."""
+
+    dataset: str
+    name: str
+    fingerprint: str
+    memes: int
+    splits: dict[str, int]
+    recipe: str
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    tables: dict[str, Any] = Field(default_factory=dict)
+    shortcuts: tuple[Shortcut, ...] = ()
+    label_errors: tuple[LabelError, ...] = ()
+
+    @property
+    def errors(self) -> list[Finding]:
+        """The findings that bar something."""
+        return [one for one in self.findings if one.level == "error"]
+
+
+def examples(cases: Iterable[Example]) -> tuple[Example, ...]:
+    """The first few cases, worst first as the caller sorted them; their texts cut to a line or two."""
+    shown = islice(cases, SHOWN)
+    return tuple(case.model_copy(update={"text": " ".join(case.text.split())[:160]}) for case in shown)

@@ -1,0 +1,71 @@
+"""What reads, cleans and describes pictures: one protocol and one table for each kind of engine.
+
+A third party adds an engine from its own package with an entry point in ``mrharm.ocr``, ``mrharm.inpainters`` or
+``mrharm.captioners``; the contract tests (tests/evidence/test_contracts.py) run over the tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from PIL import Image
+
+from mrharm import plugins
+from mrharm.records import Meme, TextBox
+
+
+class Ocr(Protocol):
+    """Reads the words in a picture. Made by calling its row with no arguments; models are loaded on first use."""
+
+    version: str  # engine@version and every setting that changes what it reads
+
+    def read(self, image: Image.Image) -> tuple[TextBox, ...]:
+        """The lines of text in an RGB picture, in reading order, each with its words; nothing for no text."""
+        ...
+
+
+class Inpainter(Protocol):
+    """Takes the words off a picture. Made by calling its row with no arguments."""
+
+    version: str
+
+    def clean(self, image: Image.Image, boxes: Sequence[TextBox]) -> Image.Image:
+        """An RGB picture of the same size without the text in ``boxes``; the picture itself where there are none."""
+        ...
+
+
+@dataclass(frozen=True)
+class Described:
+    """A picture to be described: the meme it is of, the picture without its text, and the file's hash."""
+
+    meme: Meme
+    image: Image.Image | None
+    image_sha256: str | None
+
+
+class Captioner(Protocol):
+    """Says what pictures show. Made by calling its row with what stands behind the colon (``hf:MODEL``), or None."""
+
+    version: str
+    batch_size: int  # how many pictures it takes at a time
+
+    def describe(self, pictures: Sequence[Described]) -> list[str | Exception]:
+        """A caption for each picture, or why there is none; one that fails takes no other with it."""
+        ...
+
+
+OCR = plugins.Table("ocr", {"rapidocr": "mrharm.evidence.rapid:RapidOcr"})
+INPAINTERS = plugins.Table(
+    "inpainters",
+    {"telea": "mrharm.evidence.telea:Telea", "lama": "mrharm.evidence.lama:Lama"},
+)
+CAPTIONERS = plugins.Table(
+    "captioners",
+    {
+        "recorded": "mrharm.evidence.captions.recorded:RecordedCaptions",
+        "hf": "mrharm.evidence.captions.local:LocalCaptions",
+        "openai": "mrharm.evidence.captions.hosted:HostedCaptions",
+    },
+)
