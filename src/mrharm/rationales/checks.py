@@ -1,6 +1,10 @@
 """What can be wrong with a rationale's text: it states its label, refuses, or speaks of a caption.
 
-The published rationales state, in 88 % of cases, the severity that their teacher was told to withhold (METHOD.md).
+A rationale states its label when it holds the label or severity string, or a sentence that pronounces the verdict in
+other words: one that says of the meme, of what it says, shows or does, that it is, contains or causes harm or offence,
+or none, or that it should or should not be shared. Pronounced: "it does not contain anything offensive", "this could
+harm people", "it should be taken down". Not pronounced: "it calls your club a kettle", "this is derogatory", "it
+spreads false claims", "you are mocked": these are reasons, from which a reader may infer the verdict.
 """
 
 from __future__ import annotations
@@ -34,6 +38,20 @@ _REFUSAL = re.compile(
     r"|fulfill|explain|generate|create|answer|analy[sz]e|do that)|as an? (?:ai|artificial intelligence)\b"
     r"|as a language model|(?:cannot|can't|unable to) (?:comply|fulfill|assist) with)"
 )
+_SENTENCE = re.compile(r"(?<=[.!?])\s+")
+_HARM = re.compile(r"\bharm(?:s|ed|ing|ful\w*|less\w*)?\b|\bunharmful\b|\bnon-?harmful\b")
+# What the meme is said to claim of others ("suggests that the council is causing harm") is no verdict on the meme.
+_CLAIMED = re.compile(
+    r"\b(?:suggest|impl|claim|portray|depict|say|state|mean)\w* (?:that )?.*\b(?:caus|do)\w* (?:\w+ ){0,2}harm\b"
+)
+_PRONOUNCED = re.compile(
+    r"\b(?:in|non-?)?offensive\b|\boffen[cs]e\b|\bhateful\b|\bhate speech\b|\bmisogyn(?:y|ous|istic)\b"
+    r"|\b(?:in)?appropriate (?:for|to share|content|meme)|\bunacceptable\b|\bproblematic\b|\bmalicious\b"
+    r"|\b(?:is|are|as) (?:perfectly |quite )?acceptable\b|\bbenign\b|\binnocuous\b|\bno ill (?:intent|will)\b"
+    r"|\bsafe (?:to (?:share|post)|for (?:work|everyone|all))\b"
+    r"|\b(?:should|must|ought to) (?:not |never )?be "
+    r"(?:shared|posted|removed|reported|taken down|allowed|flagged|banned)\b"
+)
 _CAPTION = re.compile(r"\bcaptions?\b")
 
 
@@ -54,6 +72,28 @@ def holds_label(text: str, label: Label) -> bool:
         for denied in _WORDS[False]:
             plain = plain.replace(denied, "~")
     return any(re.search(rf"\b{re.escape(word)}\b", plain) for word in _WORDS[label.harmful])
+
+
+def pronounces_verdict(sentence: str) -> bool:
+    """Whether a sentence pronounces the verdict, in whatever words (the definition stands at the top of this file).
+
+    On sentences of the published Harm-C rationales that were not used to write these rules: 98 of 98 found, 1 of 132
+    others flagged (`pytest tests/rationales/test_checks.py`).
+    """
+    plain = _plain(sentence)
+    if _PRONOUNCED.search(plain):
+        return True
+    return _HARM.search(plain) is not None and _CLAIMED.search(plain) is None
+
+
+def states_label(text: str, label: Label) -> bool:
+    """Whether a rationale states its label: by the label's own words, or in a sentence that pronounces the verdict."""
+    return holds_label(text, label) or any(pronounces_verdict(one) for one in sentences(text))
+
+
+def sentences(text: str) -> list[str]:
+    """A text's sentences, split after full stops, exclamation and question marks."""
+    return [one for one in _SENTENCE.split(text.strip()) if one]
 
 
 def denies(text: str, phrases: Iterable[str] = DENIALS) -> bool:

@@ -21,7 +21,7 @@ from mrharm.evaluation.audit.run import Audit
 from mrharm.memes.dataset import EVIDENCE, INFO, MEMES, RATIONALES, Dataset, count_splits
 from mrharm.memes.importing import Progress, check_target, no_progress
 from mrharm.memes.pictures import link
-from mrharm.rationales.checks import holds_label, looks_refused
+from mrharm.rationales.checks import looks_refused, states_label
 from mrharm.records import Evidence, Failure, Label, Rationale, RationaleStatus, read_records
 from mrharm.store import FAILURES, folder_aside, sha256_file, write_json, write_records
 
@@ -122,7 +122,7 @@ def _marked(contents: Contents, there: set[str], fixed: Fixed) -> list[Rationale
         status: RationaleStatus = row.status
         if status in TEACHING and looks_refused(row.text):
             status = "refused"
-        elif status in TEACHING and label is not None and holds_label(row.text, label):
+        elif status in TEACHING and label is not None and states_label(row.text, label):
             status = "leaks_label"
         if status != row.status:
             fixed.marked[status] += 1

@@ -16,7 +16,15 @@ from mrharm.evaluation.audit.findings import Example, Finding, examples
 from mrharm.evaluation.audit.reading import Contents
 from mrharm.evaluation.baselines import text_only
 from mrharm.metrics import wilson_interval
-from mrharm.rationales.checks import denies, holds_label, holds_severity, looks_refused, speaks_of_caption
+from mrharm.rationales.checks import (
+    denies,
+    holds_label,
+    holds_severity,
+    looks_refused,
+    sentences,
+    speaks_of_caption,
+    states_label,
+)
 from mrharm.recipe import Recipe
 from mrharm.records import Label, Rationale
 
@@ -25,7 +33,6 @@ LEAKING = 0.05  # of the rationales that state their label: beyond, a student le
 PUBLISHED_LIMIT = 40  # tokens at which the published code cuts rationales
 SHINGLE, NEARLY = 5, 0.8  # words a shingle; shared share of the shingles of two nearly identical texts
 FOLDS, FEWEST = 5, 50
-_SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 Case = tuple[Rationale, Label]
 
@@ -85,11 +92,13 @@ def _coverage(contents: Contents, teaching: dict[str, Rationale]) -> tuple[list[
 
 def _stated(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, Any]]:
     severity = [case for case in cases if holds_severity(case[0].text, case[1])]
-    stated = [case for case in cases if holds_label(case[0].text, case[1])]
+    literal = [case for case in cases if holds_label(case[0].text, case[1])]
+    stated = [case for case in cases if states_label(case[0].text, case[1])]
     guessed = [case for case in cases if denies(case[0].text) != case[1].harmful]
     table = {
         "severity": len(severity),
-        "label": len(stated),
+        "label": len(literal),
+        "stated": len(stated),
         "phrases_right": len(guessed),
         "of": len(cases),
     }
@@ -100,9 +109,9 @@ def _stated(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, Any]]:
         Finding(
             code="rationale-states-label",
             level="error" if many else "warning",
-            message=f"{_percent(len(stated), len(cases))} of the rationales state the label they explain; "
-            f"{_percent(len(severity), len(cases))} hold their severity word for word; four phrases recover the binary "
-            f"label of {_percent(len(guessed), len(cases))}",
+            message=f"{_percent(len(stated), len(cases))} of the rationales state the label they explain "
+            f"({_percent(len(literal), len(cases))} in its own words, {_percent(len(severity), len(cases))} by their "
+            f"severity, word for word); four phrases recover the binary label of {_percent(len(guessed), len(cases))}",
             count=len(stated),
             of=len(cases),
             bars=("training",) if many else (),
@@ -118,7 +127,7 @@ def _readable(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, Any]]:
     if len(cases) < FEWEST or min(gold.sum(), (~gold).sum()) < FOLDS:
         return [], {}
     whole = [row.text for row, _ in cases]
-    cut = [" ".join(one for one in _SENTENCE.split(text) if "harm" not in one.lower()) for text in whole]
+    cut = [" ".join(one for one in sentences(text) if "harm" not in one.lower()) for text in whole]
     right = {name: _cross_validated(texts, gold) for name, texts in (("whole", whole), ("without_harm", cut))}
     table = {
         name: {"count": count, "of": len(cases), "interval": wilson_interval(count, len(cases))}

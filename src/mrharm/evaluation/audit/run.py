@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,4 +107,4 @@ def judge(findings: list[Finding]) -> Verdict:
 
 
 def _because(finding: Finding) -> str:
-    return finding.message.partition("; ")[0].rstrip(".")
+    return re.sub(r" \(.*", "", finding.message.partition("; ")[0]).rstrip(".")
