@@ -111,10 +111,10 @@ def test_a_second_run_does_nothing(stand_ins: Path, tmp_path: Path) -> None:
 
 def test_a_changed_picture_is_looked_at_again_and_nothing_else(stand_ins: Path, tmp_path: Path) -> None:
     made = dataset(tmp_path / "d", {"a": (10, 0, 0), "b": (20, 0, 0)})
-    run(made, captioner=CAPTIONERS.load("stand-in")())
+    run(made, describers={"caption": CAPTIONERS.load("stand-in")()})
     log_of(stand_ins)
     Image.new("RGB", (9, 9), (30, 0, 0)).save(made.root / "images/b.png")
-    _, data = run(made, captioner=CAPTIONERS.load("stand-in")())
+    _, data = run(made, describers={"caption": CAPTIONERS.load("stand-in")()})
     assert log_of(stand_ins) == ["read 30", "clean", "describe 1"]
     assert (data.evidence["b"].text, data.evidence["b"].caption) == ("you 30", "a picture of (9, 9)")
 
@@ -185,7 +185,7 @@ def test_captions_describe_in_batches_and_a_failing_one_takes_no_other_along(
     stand_ins: Path, tmp_path: Path
 ) -> None:
     made = dataset(tmp_path / "d", {name: (number + 1, 0, 0) for number, name in enumerate("abcd")})
-    done, data = run(made, captioner=CAPTIONERS.load("stand-in")("fail"))
+    done, data = run(made, describers={"caption": CAPTIONERS.load("stand-in")("fail")})
     assert [line for line in log_of(stand_ins) if line.startswith("describe")] == ["describe 3", "describe 1"]
     assert {key for key, row in data.evidence.items() if row.caption} == {"a", "c", "d"}
     assert failures(data) == {"b": "caption: RuntimeError: no words"}
@@ -195,11 +195,21 @@ def test_captions_describe_in_batches_and_a_failing_one_takes_no_other_along(
 
 def test_without_a_captioner_in_reach_gathering_goes_on_and_says_so(stand_ins: Path, tmp_path: Path) -> None:
     done, data = run(
-        dataset(tmp_path / "d", {"a": (10, 0, 0)}), captioner=CAPTIONERS.load("stand-in")("absent")
+        dataset(tmp_path / "d", {"a": (10, 0, 0)}),
+        describers={"caption": CAPTIONERS.load("stand-in")("absent")},
     )
     assert data.evidence["a"].text == "you 10"
-    assert done.notes == ["captions: no such captioner is in reach; name a folder; went on without"]
-    assert failures(data)["captions"] == "no such captioner is in reach; name a folder"
+    assert done.notes == ["caption: no such captioner is in reach; name a folder; went on without"]
+    assert failures(data)["caption"] == "no such captioner is in reach; name a folder"
+
+
+def test_entities_and_demographics_are_filled_beside_the_caption(stand_ins: Path, tmp_path: Path) -> None:
+    row = CAPTIONERS.load("stand-in")()
+    made = dataset(tmp_path / "d", {"a": (10, 0, 0)})
+    _, data = run(made, describers={"caption": row, "entities": row, "demographics": row})
+    evidence = data.evidence["a"]
+    assert evidence.caption == evidence.entities == evidence.demographics == "a picture of (8, 6)"
+    assert {"caption", "entities", "demographics"} <= evidence.made_by.keys()
 
 
 def test_captions_that_came_with_the_dataset_are_kept(stand_ins: Path, tmp_path: Path) -> None:

@@ -55,6 +55,15 @@ def test_a_broken_picture_among_others_is_named_and_left_out(tmp_path: Path) -> 
     assert [(row.item, row.file) for row in failures(dataset)] == [("bad", "bad.png")]
 
 
+def test_linked_folders_are_followed_and_never_in_circles(tmp_path: Path) -> None:
+    draw(tmp_path / "elsewhere/a.png")
+    (tmp_path / "in/sub").mkdir(parents=True)
+    (tmp_path / "in/linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in/sub/up").symlink_to(tmp_path / "in")
+    dataset = import_memes("folder", tmp_path / "in", tmp_path / "out")
+    assert [meme.id for meme in dataset.memes] == ["linked/a"]
+
+
 def test_a_dataset_made_inside_the_folder_is_not_read_again(tmp_path: Path) -> None:
     draw(tmp_path / "in/a.png")
     import_memes("folder", tmp_path / "in", tmp_path / "in/dataset")
@@ -137,6 +146,12 @@ def test_an_unknown_label_is_a_failure_and_an_empty_one_is_none(tmp_path: Path) 
     ]
 
 
+def test_a_json_file_may_be_lines_or_one_array(tmp_path: Path) -> None:
+    for number, text in enumerate(('{"text": "you"}\n{"text": "me"}\n', '[{"text": "you"}, {"text": "me"}]')):
+        dataset = import_memes("folder", table(tmp_path, text, "m.json"), tmp_path / f"out{number}")
+        assert [meme.text for meme in dataset.memes] == ["you", "me"]
+
+
 def test_a_label_may_be_a_json_bool_number_or_label(tmp_path: Path) -> None:
     values = [True, 0, 1.0, {"harmful": True, "severity": "very"}]
     lines = "".join(json.dumps({"text": f"t{n}", "label": value}) + "\n" for n, value in enumerate(values))
@@ -188,7 +203,7 @@ def test_a_header_that_repeats_a_name_is_refused(tmp_path: Path) -> None:
 def test_a_repeated_id_names_both_lines(tmp_path: Path) -> None:
     dataset = import_memes("folder", table(tmp_path, "id,text\n1,a\n1,b\n,c\n"), tmp_path / "out")
     assert [(row.line, row.reason) for row in failures(dataset)] == [
-        (3, "id '1' stands in line 2, already"),
+        (3, "id '1' stands in posts.csv, line 2, already"),
         (4, "id: empty; every meme needs an id of its own"),
     ]
 

@@ -68,19 +68,25 @@ def test_severities_and_targets_are_kept_as_they_came(harm_c: Path, tmp_path: Pa
     assert labels["c_3"] == Label(harmful=True, severity="very", targets=("organization", "society"))
     assert labels["c_4"] == Label(harmful=False, severity="none", targets=("community",))
     assert labels["c_5"] == Label(harmful=True, severity="very")
-    assert dataset.info.splits == {"train": 6, "validation": 1, "test": 1}
+    assert dataset.info.splits == {"train": 8, "validation": 1, "test": 1}
 
 
-def test_an_empty_or_unknown_severity_and_a_repeated_id_fail_by_line(harm_c: Path, tmp_path: Path) -> None:
-    failed = failures(import_memes("harm-c", harm_c, tmp_path / "out").root)
-    assert {item: row.line for item, row in failed.items()} == {
-        "c_6": 6,
-        "c_7": 7,
-        "c_8": 8,
-        "c_1": 10,
+def test_a_meme_without_a_severity_is_unlabelled_and_keeps_what_stood_there(
+    harm_c: Path, tmp_path: Path
+) -> None:
+    dataset = import_memes("harm-c", harm_c, tmp_path / "out")
+    unlabelled = {meme.id: meme.extra for meme in dataset.memes if meme.label is None}
+    assert unlabelled == {
+        "c_6": {"label_as_given": {"labels": ["", "individual"]}},
+        "c_8": {"label_as_given": {"labels": []}},
     }
+    assert any("2 memes without a severity are unlabelled" in note for note in dataset.info.notes)
+
+
+def test_an_unknown_severity_and_a_repeated_id_fail_by_line(harm_c: Path, tmp_path: Path) -> None:
+    failed = failures(import_memes("harm-c", harm_c, tmp_path / "out").root)
+    assert {item: row.line for item, row in failed.items()} == {"c_7": 7, "c_1": 10}
     assert {row.file for row in failed.values()} == {"train.jsonl"}
-    assert "got an empty severity" in failed["c_6"].reason
     assert "got 'quite harmful'" in failed["c_7"].reason
     assert failed["c_1"].reason == "id 'c_1' stands in train.jsonl, line 1, already"
 
@@ -105,7 +111,7 @@ def test_with_pictures_a_missing_one_leaves_its_meme_out(harm_c: Path, tmp_path:
     failed = failures(dataset.root)
     assert "no picture called 'c_30.png'" in failed["c_30"].reason
     assert (failed["c_30"].file, failed["c_30"].line) == ("test.jsonl", 1)
-    assert dataset.info.splits == {"train": 5, "validation": 1}
+    assert dataset.info.splits == {"train": 7, "validation": 1}
 
 
 def test_a_row_that_reaches_out_of_the_source_is_a_failure(harm_c: Path, tmp_path: Path) -> None:
@@ -242,6 +248,19 @@ def test_harm_p_v1_needs_no_permission(harm_p_v0: Path, tmp_path: Path) -> None:
         "validation": 1,
         "test": 2,
     }
+
+
+@pytest.mark.parametrize("place", [".", "Annotations", "annotations/Harm-P", "HarMeme_V1/Annotations/Harm-P"])
+def test_harm_p_v1_is_found_by_its_own_names_and_goes_before_v0(
+    harm_p_v0: Path, tmp_path: Path, place: str
+) -> None:
+    for split, rows in (("train", TRAIN[:5]), ("val", VAL), ("test", TEST)):
+        write_rows(harm_p_v0 / place / f"{split}_v1.jsonl", rows)
+    (harm_p_v0 / place / "harmp_rationale.json").write_text('{"c_1": "why"}')
+    dataset = import_memes("harm-p", harm_p_v0, tmp_path / "out")
+    assert dataset.info.splits == {"train": 5, "validation": 1, "test": 1}
+    assert dataset.rationales["c_1"].text == "why"
+    assert not any(name.endswith("train.jsonl") for name in dataset.info.sources)
 
 
 @pytest.mark.skipif(not HARM_C.is_dir(), reason="../shared/data/harm-c is not here")

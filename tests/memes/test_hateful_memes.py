@@ -1,4 +1,5 @@
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,22 @@ def test_pictures_come_from_img_and_a_missing_one_is_named(phase_1: Path, tmp_pa
     dataset = import_memes("hateful-memes", phase_1, tmp_path / "out")
     assert dataset.split("train")[0].image == "images/01235.png"
     assert [failure.item for failure in failures(dataset.root)] == ["42953"]
+
+
+def test_captions_and_rationales_of_the_mr_harm_package_are_taken_in(phase_1: Path, tmp_path: Path) -> None:
+    (phase_1 / "FHM_rationale.json").write_text(json.dumps({"01236": "you are mocked"}))
+    (phase_1 / "captions.pkl").write_bytes(pickle.dumps({"00037": "a kettle"}))
+    dataset = import_memes("hateful-memes", phase_1, tmp_path / "out")
+    assert {key: row.text for key, row in dataset.rationales.items()} == {"01236": "you are mocked"}
+    assert {key: row.caption for key, row in dataset.evidence.items()} == {"00037": "a kettle"}
+    assert dataset.info.options["label_version"] == "phase 1"
+
+
+def test_pictures_are_found_in_a_folder_of_any_case(phase_1: Path, tmp_path: Path) -> None:
+    (phase_1 / "IMG").mkdir()
+    Image.new("RGB", (8, 8), "red").save(phase_1 / "IMG/01235.PNG")
+    dataset = import_memes("hateful-memes", phase_1, tmp_path / "out")
+    assert [meme.image for meme in dataset.memes] == ["images/01235.png"]
 
 
 def test_train_alone_gets_a_validation_split(tmp_path: Path) -> None:

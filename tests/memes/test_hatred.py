@@ -65,6 +65,20 @@ def test_every_reason_is_kept_and_the_first_that_is_not_blank_is_the_rationale(
     assert dataset.rationales["00009"].text == "mocks the owls for their hats."
 
 
+def test_peoples_reasons_go_before_recorded_rationales(source: Path, tmp_path: Path) -> None:
+    place = next(source.rglob("train.jsonl")).parent
+    write(place / "FHM_rationale.json", json.dumps({"00008": "a teacher's", "00010": "a teacher's"}))
+    import_memes("hatred", source, tmp_path / "out")
+    written = [json.loads(line) for line in (tmp_path / "out/rationales.jsonl").read_text().splitlines()]
+    assert {row["meme_id"]: row["teacher"] for row in written} == {
+        "00008": "people",
+        "00009": "people",
+        "00010": "recorded",
+        "00020": "people",
+    }
+    assert len(written) == 4
+
+
 def test_nulls_and_repeats_among_targets_are_left_out_and_given_back(source: Path, tmp_path: Path) -> None:
     meme = by_id(import_memes("hatred", source, tmp_path / "out"))["00009"]
     assert meme.label == Label(harmful=True, targets=("the owls",))

@@ -157,11 +157,19 @@ def test_no_label_is_no_label_and_no_values(family: str, values: Values) -> None
     assert scheme.give(meme_with(scheme, values)) is None
 
 
-def test_what_is_said_beside_a_missing_label_is_kept() -> None:
-    values = {"hate": "", "target": "1"}
-    meme = meme_with(pridemm.SCHEME, values)
+@pytest.mark.parametrize(
+    ("family", "values"),
+    [
+        ("pridemm", {"hate": "", "target": "1"}),
+        ("harmeme", {"labels": []}),
+        ("harmeme", {"labels": ["", "individual"]}),
+    ],
+)
+def test_what_is_said_beside_a_missing_label_is_kept(family: str, values: Values) -> None:
+    scheme = FAMILIES[family][0]
+    meme = meme_with(scheme, values)
     assert meme.label is None
-    assert pridemm.SCHEME.give(meme) == values
+    assert scheme.give(meme) == values
 
 
 @pytest.mark.parametrize(

@@ -80,8 +80,21 @@ def test_files_named_after_their_dataset_are_found(tmp_path: Path, folder: str, 
 
 def test_files_of_several_datasets_are_not_mixed(source: Path, tmp_path: Path) -> None:
     write(source / "mem_test.json", "[]")
-    with pytest.raises(InputError, match=r"files of several datasets \(\(no name\), mem\); put those of one"):
+    with pytest.raises(
+        InputError, match=r"several datasets \(\(no name\), mem\); name a file of one, such as mem_test\.json"
+    ):
         import_memes("prompthate", source, tmp_path / "out")
+
+
+def test_a_file_stands_for_all_of_its_dataset(source: Path, tmp_path: Path) -> None:
+    write(source / "mem_train.json", json.dumps([row("1.png"), row("2.png")]))
+    write(source / "mem_test.json", json.dumps([row("3.png")]))
+    for file, ids in (
+        ("mem_test.json", {"1", "2", "3"}),
+        ("train.json", {"covid_memes_5425", "08795", "27384"}),
+    ):
+        dataset = import_memes("prompthate", source / file, tmp_path / file / "out")
+        assert set(by_id(dataset)) == ids
 
 
 def test_bad_elements_fail_by_their_place_in_the_array(source: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrharm.errors import DataError
+from mrharm.memes import rows as rows_module
 from mrharm.memes.rows import csv_rows, json_array_rows, tab_rows
 from mrharm.records import Failure
 
@@ -70,6 +71,15 @@ def test_a_stray_quote_swallows_no_following_row(tmp_path: Path) -> None:
         (5, '"'),
     ]
     assert failed == []
+
+
+def test_a_quote_left_open_is_not_followed_to_the_end_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows_module, "MAX_LINES", 3)
+    rows, failed = read(tab_rows, tmp_path / "x.csv", 'a\tb\n1\t"x\n\ny"\n2\t"x\n\n\ny"\n')
+    assert rows == [(2, {"a": "1", "b": "x\n\ny"}), (5, {"a": "2", "b": '"x'})]
+    assert [one.line for one in failed] == [8]
 
 
 def test_a_quoted_text_may_run_over_lines(tmp_path: Path) -> None:

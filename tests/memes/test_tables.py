@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from mrharm.memes import importing, mami, memotion
 from mrharm.memes.dataset import ImportOptions
+from mrharm.memes.places import find_file
 from mrharm.memes.rows import Row
-from mrharm.memes.tables import find_file, stem_of
+from mrharm.memes.tables import stem_of
 from mrharm.records import Meme, parse_record, to_line
 from tests.memes.helpers import draw, write
 

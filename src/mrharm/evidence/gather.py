@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from mrharm.errors import ImageError, InputError, ModelUnavailableError, MrHarmError
 from mrharm.evidence.engines import Captioner, Described
@@ -22,6 +23,7 @@ EVIDENCE, CLEAN, STAGE = "evidence.jsonl", "clean", "gather"
 LOCK = ".gather.lock"
 UNLIKE = 0.5  # of the words of a given text and of the words read: beyond, the two disagree
 
+Part = Literal["caption", "entities", "demographics"]
 Progress = Callable[[str, int, int], None]
 
 
@@ -57,7 +59,7 @@ def gather(
     known: Mapping[str, Evidence],
     *,
     engines: Engines = Engines(),  # noqa: B008 - frozen
-    captioner: Captioner | None = None,
+    describers: Mapping[Part, Captioner] | None = None,
     workers: int = 2,
     progress: Progress | None = None,
 ) -> Gathered:
@@ -68,7 +70,8 @@ def gather(
         memes: whose pictures to look at; evidence of other memes stays as it is.
         known: what there is already, by meme id.
         engines: which engines, and when the words read are taken.
-        captioner: describes the pictures without their words; None keeps the captions there are.
+        describers: what fills the caption, the entities, the demographics from the pictures without their words; a
+            part without one keeps what there is.
         workers: processes that look at pictures.
         progress: told (what, how many are done, of how many).
 
@@ -84,8 +87,8 @@ def gather(
             if evidence.get(meme.id) != found:
                 store.append(found)
                 evidence[meme.id] = found
-        if captioner is not None:
-            for found in _describe_all(root, memes, evidence, captioner, done, progress):
+        for part, describer in (describers or {}).items():
+            for found in _describe_all(root, memes, evidence, part, describer, done, progress):
                 store.append(found)
                 evidence[found.meme_id] = found
         _compare(memes, evidence, done)
@@ -181,7 +184,8 @@ def _describe_all(
     root: Path,
     memes: Sequence[Meme],
     evidence: Mapping[str, Evidence],
-    captioner: Captioner,
+    part: Part,
+    describer: Captioner,
     done: Gathered,
     progress: Progress | None,
 ) -> Iterator[Evidence]:
@@ -189,28 +193,28 @@ def _describe_all(
     todo = [
         meme
         for meme in memes
-        if meme.id not in failed and not _is_described(evidence.get(meme.id), captioner.version)
+        if meme.id not in failed and not _is_described(evidence.get(meme.id), part, describer.version)
     ]
     number = 0
-    for batch in _batches(todo, max(1, captioner.batch_size)):
+    for batch in _batches(todo, max(1, describer.batch_size)):
         try:
-            captions = captioner.describe([_to_describe(root, meme, evidence.get(meme.id)) for meme in batch])
+            said = describer.describe([_to_describe(root, meme, evidence.get(meme.id)) for meme in batch])
         except ModelUnavailableError as error:
             # Everything else has been gathered; a dataset without captions is of use, too.
-            done.notes.append(f"captions: {error}; went on without")
-            done.failures.append(Failure(item="captions", stage=STAGE, reason=str(error)))
+            done.notes.append(f"{part}: {error}; went on without")
+            done.failures.append(Failure(item=part, stage=STAGE, reason=str(error)))
             return
-        for meme, caption in zip(batch, captions, strict=True):
+        for meme, words in zip(batch, said, strict=True):
             number += 1
             if progress:
-                progress("describing pictures", number, len(todo))
-            if isinstance(caption, Exception):
-                done.failures.append(_failure(meme, caption, "caption: "))
+                progress(f"describing pictures ({part})", number, len(todo))
+            if isinstance(words, Exception):
+                done.failures.append(_failure(meme, words, f"{part}: "))
                 continue
             done.described += 1
             row = evidence.get(meme.id) or Evidence(meme_id=meme.id)
-            made_by = {**row.made_by, "caption": captioner.version}
-            yield row.model_copy(update={"caption": caption, "made_by": made_by})
+            made_by = {**row.made_by, part: describer.version}
+            yield row.model_copy(update={part: words, "made_by": made_by})
 
 
 def _batches(memes: Sequence[Meme], size: int) -> Iterator[Sequence[Meme]]:
@@ -218,8 +222,8 @@ def _batches(memes: Sequence[Meme], size: int) -> Iterator[Sequence[Meme]]:
         yield memes[start : start + size]
 
 
-def _is_described(row: Evidence | None, version: str) -> bool:
-    return row is not None and row.caption is not None and row.made_by.get("caption") == version
+def _is_described(row: Evidence | None, part: Part, version: str) -> bool:
+    return row is not None and getattr(row, part) is not None and row.made_by.get(part) == version
 
 
 def _to_describe(root: Path, meme: Meme, row: Evidence | None) -> Described:

@@ -12,7 +12,7 @@ from mrharm.errors import DataError
 from mrharm.memes.dataset import Imported, in_split
 from mrharm.memes.labels import AS_GIVEN, LabelScheme
 from mrharm.memes.rows import Row, json_rows, text_of
-from mrharm.memes.tables import Found, finder_for, make_meme, read_files, take_rows
+from mrharm.memes.tables import Found, finder_for, make_meme, read_files, refuse_repeat, take_rows
 from mrharm.records import Meme
 
 LICENCE = "Hateful Memes Dataset License Agreement: research only, no passing on"
@@ -20,7 +20,7 @@ LICENCE = "Hateful Memes Dataset License Agreement: research only, no passing on
 SPLITS = ("train", "dev_seen", "dev", "dev_unseen", "test_seen", "test", "test_unseen")
 # Which split plays a role, best first; a labelled one goes before an unlabelled one.
 ROLES = {
-    "validation": ("dev_seen", "dev", "dev_unseen"),
+    "validation": ("validation", "dev_seen", "dev", "dev_unseen"),
     "test": ("test_seen", "test", "test_unseen"),
 }
 
@@ -76,26 +76,28 @@ def take_fhm(
 
     finder = finder_for(imported, root, ("img", "images"))
     take_rows(imported, rows, make, item=fhm_item, finder=finder, again=again)
-    _choose_roles(imported)
+    choose_roles(imported)
 
 
 def _in_both(one: Meme, where: Row, other: Meme, scheme: LabelScheme) -> Meme:
     """The meme of two files, in both splits; raises DataError where the two rows cannot be one meme."""
-    place = f"{where.file}, line {where.line}"
     split = other.split or ""
     family = (one.split or "").partition("_")[0]
     if family == "train" or family != split.partition("_")[0] or in_split(one, split):
-        raise DataError(f"id {one.id!r} stands in {place}, already")
+        return refuse_repeat(one, where, other)
     if one.label and other.label and one.label != other.label:
         said = ", ".join(str(value) for value in scheme.write(other.label).values())
-        raise DataError(f"id {one.id!r} is labelled {said}, but {place}, says otherwise")
+        raise DataError(
+            f"id {one.id!r} is labelled {said}, but {where.file}, line {where.line}, says otherwise"
+        )
     extra = {**other.extra, **one.extra, "also_in": [*one.extra.get("also_in", []), split]}
     if one.label and AS_GIVEN not in one.extra:
         extra.pop(AS_GIVEN, None)
     return one.model_copy(update={"label": one.label or other.label, "extra": extra})
 
 
-def _choose_roles(imported: Imported) -> None:
+def choose_roles(imported: Imported) -> None:
+    """Say which of FHM's splits play validation and test, where some are there."""
     for role, splits in ROLES.items():
         members = {split: [meme for meme in imported.memes if in_split(meme, split)] for split in splits}
         present = [split for split in splits if members[split]]

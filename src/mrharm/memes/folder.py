@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from mrharm.errors import DataError, InputError
+from mrharm.errors import InputError
 from mrharm.images import SUFFIXES
 from mrharm.memes.columns import find_columns, found_in, split_names
 from mrharm.memes.dataset import INFO, Imported, ImporterInfo, ImportOptions
 from mrharm.memes.pictures import PictureFinder
-from mrharm.memes.rows import STAGE, Row, csv_rows, json_rows
+from mrharm.memes.rows import STAGE, TABLES, Row, table_rows
 from mrharm.memes.tables import take_rows
 from mrharm.records import Failure, Meme
 
@@ -20,8 +20,6 @@ LAYOUT = (
     "label, id, split, targets: say `--column text=caption_text` where the names differ; pictures beside the file"
 )
 ABOUT = ImporterInfo("Your own memes", "not stated", "they are yours", LAYOUT)
-
-TABLES = (".jsonl", ".ndjson", ".csv", ".tsv")
 
 
 def import_folder(source: Path | None, folder: Path, options: ImportOptions) -> Imported:
@@ -87,25 +85,24 @@ def is_unicode(name: str) -> bool:
     return True
 
 
-def files_below(root: Path) -> Iterable[Path]:
-    """Files in a steady order; hidden ones and dataset folders (an earlier import's) are left alone."""
+def files_below(root: Path, above: frozenset[Path] = frozenset()) -> Iterable[Path]:
+    """Files in a steady order; hidden ones and dataset folders (an earlier import's) are left alone.
+
+    Links to folders are followed, but not back to one of ``above``, the folders that it came through.
+    """
+    above |= {root.resolve()}
     for path in sorted(root.iterdir()):
         if path.name.startswith("."):
             continue
-        if path.is_dir() and not path.is_symlink():
-            if not (path / INFO).is_file():
-                yield from files_below(path)
+        if path.is_dir():
+            if path.resolve() not in above and not (path / INFO).is_file():
+                yield from files_below(path, above)
         elif path.is_file():
             yield path
 
 
 def _take_table(path: Path, imported: Imported, mapping: dict[str, str]) -> None:
-    is_csv = path.suffix.lower() in (".csv", ".tsv")
-    rows = (
-        csv_rows(path, path.name, imported.failures)
-        if is_csv
-        else json_rows(path, path.name, imported.failures)
-    )
+    rows = table_rows(path, path.name, imported.failures)
     there = list(dict.fromkeys(key for row in rows for key in row.values))
     columns = find_columns(path.name, mapping, there, imported.notes)
     splits = _split_names(rows, columns, imported)
@@ -119,7 +116,6 @@ def _take_table(path: Path, imported: Imported, mapping: dict[str, str]) -> None
         lambda row: found_in(row, columns, splits, imported.name, own_id=f"row-{row.line}"),
         item=lambda row: str(row.values.get(columns.get("id", "")) or "") or None,
         finder=finder if with_pictures else None,
-        again=_again,
     )
     if names and not with_pictures:
         imported.notes.append(
@@ -137,7 +133,3 @@ def _split_names(rows: list[Row], columns: dict[str, str], imported: Imported) -
             "no split column: labelled memes are put in train; evaluating needs a test split"
         )
     return split_names(given, imported.notes)
-
-
-def _again(known: Meme, first: Row, meme: Meme) -> Meme:
-    raise DataError(f"id {meme.id!r} stands in line {first.line}, already")

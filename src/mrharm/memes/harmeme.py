@@ -1,7 +1,8 @@
 """HarMeme: Harm-C (COVID-19) and Harm-P (US politics), in the V1 layout.
 
 Source of the format: Pramanick et al., "MOMENTA" (Findings of EMNLP 2021), LCS2-IIITD/MOMENTA: ``train.jsonl``,
-``val.jsonl``, ``test.jsonl`` of rows ``{"id", "image", "labels": [severity, target...], "text"}``.
+``val.jsonl``, ``test.jsonl`` (for Harm-P ``train_v1.jsonl`` and so on) of rows ``{"id", "image", "labels": [severity,
+target...], "text"}``.
 """
 
 from __future__ import annotations
@@ -14,24 +15,21 @@ from typing import Any
 from mrharm.errors import DataError
 from mrharm.memes.dataset import Imported, ImporterInfo, ImportOptions
 from mrharm.memes.labels import LabelScheme
-from mrharm.memes.recorded import FILES as RECORDED
-from mrharm.memes.recorded import take_recorded
+from mrharm.memes.places import find_file, find_folders
+from mrharm.memes.recorded import ALSO, take_recorded
 from mrharm.memes.rows import Row, json_rows, need_folder, text_of
 from mrharm.memes.tables import Found, finder_for, make_meme, read_files, refuse_repeat, take_rows
 from mrharm.records import Label, Meme, Severity
 
 LAYOUT = (
-    "a folder with train.jsonl, val.jsonl and test.jsonl (or annotations/ with them); pictures in images/ or beside, "
-    f"or none at all; taken in when they lie there: {RECORDED}"
+    "a folder with train.jsonl, val.jsonl and test.jsonl (Harm-P V1: train_v1.jsonl ...), in it or in annotations/, or "
+    "the authors' repository; pictures in images/ or beside, or none at all"
 )
 OBTAIN = "annotations: github.com/LCS2-IIITD/MOMENTA; pictures: the authors' drive, linked there"
 LICENCE = "annotations MIT (LCS2-IIITD/MOMENTA); the pictures remain their authors'"
-ABOUT_HARM_C = ImporterInfo("Harm-C: 3,544 memes about COVID-19 (HarMeme V1)", LICENCE, OBTAIN, LAYOUT)
+ABOUT_HARM_C = ImporterInfo("Harm-C: 3,544 memes about COVID-19 (HarMeme V1)", LICENCE, OBTAIN, LAYOUT + ALSO)
 ABOUT_HARM_P = ImporterInfo(
-    "Harm-P: memes about US politics (HarMeme V1; V0 is refused)",
-    LICENCE,
-    OBTAIN,
-    LAYOUT,
+    "Harm-P: 3,470 memes about US politics (HarMeme V1; V0 is refused)", LICENCE, OBTAIN, LAYOUT + ALSO
 )
 
 SEVERITIES: dict[str, Severity] = {
@@ -41,7 +39,8 @@ SEVERITIES: dict[str, Severity] = {
 }
 # Evaluation splits first: where V0's copies are let in, it is theirs that keep the plain id.
 FILES = {"test.jsonl": "test", "val.jsonl": "validation", "train.jsonl": "train"}
-FOLDERS = ("annotations",)
+# As Harm-P's are called; where they are, those of the plain names are V0's.
+V1_FILES = {"test_v1.jsonl": "test", "val_v1.jsonl": "validation", "train_v1.jsonl": "train"}
 ORDER = ("train", "validation", "test")
 
 
@@ -62,7 +61,9 @@ def import_harm_p(source: Path | None, folder: Path, options: ImportOptions) -> 
 def _import(name: str, source: Path | None, *, allow_copies: bool, refuse_v0: bool = False) -> Imported:
     root = need_folder(source, LAYOUT)
     imported = Imported(name=name, licence=LICENCE, label_scheme=SCHEME.about, memes=[])
-    rows = read_files(imported, root, FILES, json_rows, layout=LAYOUT, folders=FOLDERS)
+    folders = ("annotations", f"annotations/{name}", f"HarMeme_V1/Annotations/{name}")
+    files = V1_FILES if any(find_file(root, file, folders) for file in V1_FILES) else FILES
+    rows = read_files(imported, root, files, json_rows, layout=LAYOUT, folders=folders)
     missing = [split for split in ORDER if split not in {row.split for row in rows}]
     if missing:
         imported.notes.append(f"no rows for: {', '.join(missing)}")
@@ -90,13 +91,18 @@ def _import(name: str, source: Path | None, *, allow_copies: bool, refuse_v0: bo
     finder = finder_for(imported, root, ("images", "img"))
     take_rows(imported, rows, make, item=_id, finder=finder, again=again)
     imported.memes.sort(key=lambda meme: ORDER.index(meme.split or ""))
+    unlabelled = sum(meme.label is None for meme in imported.memes)
+    if unlabelled:
+        imported.notes.append(
+            f"{unlabelled:,} memes without a severity are unlabelled; labels kept as they came"
+        )
     if copies:
         imported.notes.append(
             f"V0 let in: {copies.total():,} rows repeat an id and carry #2, #3 ...; test figures mean little"
         )
-    folders = [root, *(path for path in root.iterdir() if path.name.casefold() in FOLDERS and path.is_dir())]
     pictures = {meme.id: images.get(str(meme.extra.get("copy_of", meme.id)), "") for meme in imported.memes}
-    take_recorded(root, folders, imported, pictures)
+    places = [folder for place in (".", *folders) for folder in find_folders(root, place)]
+    take_recorded(root, places, imported, pictures)
     return imported
 
 
@@ -109,17 +115,21 @@ def _id(row: Row) -> str | None:
     return None
 
 
-def _read_label(values: Mapping[str, Any]) -> Label:
-    """``[severity, target...]`` -> Label; a target on "not harmful", two targets, or none are kept as they came."""
+def _read_label(values: Mapping[str, Any]) -> Label | None:
+    """``[severity, target...]`` -> Label, None where the severity is empty.
+
+    A target on "not harmful", two targets, or none are kept as they came.
+    """
     labels = values.get("labels")
     words = [labels] if isinstance(labels, str) else labels
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise DataError(f"labels: expected [severity, target...], got {str(labels)[:60]!r}")
     given = [" ".join(word.split()).lower() for word in words]
     severity = given[0] if given else ""
+    if not severity:
+        return None
     if severity not in SEVERITIES:
-        came = repr(severity) if severity else "an empty severity"
-        raise DataError(f"labels: expected one of {', '.join(map(repr, SEVERITIES))} first, got {came}")
+        raise DataError(f"labels: expected one of {', '.join(map(repr, SEVERITIES))} first, got {severity!r}")
     targets = tuple(target for target in given[1:] if target)
     return Label(harmful=severity != "not harmful", severity=SEVERITIES[severity], targets=targets)
 
@@ -147,5 +157,6 @@ def _refuse_v0(root: Path, rows: list[Row]) -> None:
         raise DataError(
             f"{root}: this is Harm-P V0, not V1: {train.total():,} train rows hold {len(train):,} memes, and "
             f"{shared:,} of {test.total():,} test rows are also in train. A model is then tested on what it was "
-            "trained on, and its score means nothing. Get HarMeme V1, or say --allow-v0 to import every row anyway"
+            "trained on, and its score means nothing. Get HarMeme V1 (train_v1.jsonl ... in LCS2-IIITD/MOMENTA), or "
+            "say --allow-v0 to import every row anyway"
         )

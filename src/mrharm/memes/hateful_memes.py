@@ -13,6 +13,7 @@ from typing import Any
 from mrharm.memes.dataset import Imported, ImporterInfo, ImportOptions
 from mrharm.memes.fhm import LICENCE, SPLITS, take_fhm
 from mrharm.memes.labels import LabelScheme, flag
+from mrharm.memes.recorded import ALSO, take_recorded
 from mrharm.memes.rows import need_folder
 from mrharm.records import Label
 
@@ -24,13 +25,13 @@ ABOUT = ImporterInfo(
     "Hateful Memes (FHM): 12,140 memes by Facebook AI, phases 1 and 2",
     LICENCE,
     "from Meta AI, after agreeing to its licence",
-    LAYOUT,
+    LAYOUT + ALSO,
 )
 FILES = {f"{split}.jsonl": split for split in SPLITS}
 FOLDERS = ()
 
 
-def read_label(values: Mapping[str, Any]) -> Label | None:
+def _read_label(values: Mapping[str, Any]) -> Label | None:
     """``label`` 0 or 1 -> Label, None where there is none; raises DataError for other values."""
     harmful = flag(values, "label")
     return None if harmful is None else Label(harmful=harmful)
@@ -39,7 +40,7 @@ def read_label(values: Mapping[str, Any]) -> Label | None:
 SCHEME = LabelScheme(
     about="label: 1 hateful (harmful), 0 not",
     columns=("label",),
-    read=read_label,
+    read=_read_label,
     write=lambda label: {"label": int(label.harmful)},
 )
 
@@ -52,12 +53,13 @@ def import_hateful_memes(source: Path | None, folder: Path, options: ImportOptio
 
     Raises:
         InputError: ``source`` is no folder with one of the files.
-        DataError: a file is not JSON lines.
+        DataError: a file is not JSON lines, or a recorded one not what its name says.
     """
     root = need_folder(source, LAYOUT)
     imported = Imported(name="hateful-memes", licence=LICENCE, label_scheme=SCHEME.about, memes=[])
     take_fhm(imported, root, FILES, SCHEME, layout=LAYOUT)
     imported.options["label_version"] = _label_version(imported.sources)
+    take_recorded(root, [root], imported, {})
     return imported
 
 

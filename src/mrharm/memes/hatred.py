@@ -15,8 +15,9 @@ from mrharm.memes import fine_grained, hateful_memes
 from mrharm.memes.dataset import Imported, ImporterInfo, ImportOptions
 from mrharm.memes.fhm import LICENCE, fhm_id, fhm_item
 from mrharm.memes.labels import AS_GIVEN, LabelScheme
+from mrharm.memes.places import find_file
 from mrharm.memes.rows import Row, json_rows, need_folder
-from mrharm.memes.tables import find_file, read_files
+from mrharm.memes.tables import already, read_files
 from mrharm.records import Label, Meme, Rationale
 
 LAYOUT = (
@@ -71,14 +72,14 @@ def import_hatred(source: Path | None, folder: Path, options: ImportOptions) -> 
     imported.sources |= reasons.sources
     imported.failures += reasons.failures
     memes = {meme.id: meme.model_copy(update={"source": "hatred"}) for meme in imported.memes}
+    rationales = {row.meme_id: row for row in imported.rationales}  # recorded ones; people's go before them
     first: dict[str, Row] = {}
     strangers = harmless = 0
     for row in rows:
         try:
             meme_id = fhm_id(row)
             if meme_id in first:
-                place = first[meme_id]
-                raise DataError(f"id {meme_id!r} stands in {place.file}, line {place.line}, already")
+                raise already(meme_id, first[meme_id])
             first[meme_id] = row
             texts = _texts(row)
             if meme_id not in memes:
@@ -90,10 +91,8 @@ def import_hatred(source: Path | None, folder: Path, options: ImportOptions) -> 
             continue
         harmless += meme.label is not None and not meme.label.harmful
         text = next(text.strip() for text in texts if text.strip())
-        imported.rationales.append(
-            Rationale(meme_id=meme_id, label_given=meme.label, text=text, teacher="people")
-        )
-    imported.memes = list(memes.values())
+        rationales[meme_id] = Rationale(meme_id=meme_id, label_given=meme.label, text=text, teacher="people")
+    imported.memes, imported.rationales = list(memes.values()), list(rationales.values())
     if strangers:
         imported.notes.append(f"{strangers:,} reasons are of no meme in FHM's files here and were left alone")
     if harmless:

@@ -17,6 +17,7 @@ from mrharm.errors import InputError
 from mrharm.memes.columns import find_columns, found_in, split_names
 from mrharm.memes.dataset import Imported, ImporterInfo, ImportOptions
 from mrharm.memes.features import Features, class_name, read_card
+from mrharm.memes.fhm import choose_roles
 from mrharm.memes.layouts import PICTURES, Table, find_tables
 from mrharm.memes.pictures import PictureFinder, put_picture
 from mrharm.memes.rows import Row
@@ -59,6 +60,7 @@ def import_huggingface(source: Path | None, folder: Path, options: ImportOptions
     reader = _Reader(found.tables, card.features, imported, folder, options)
     finder = PictureFinder(root, PICTURES) if found.has_pictures else None
     take_rows(imported, reader.rows(), reader.make, item=reader.item, finder=finder)
+    choose_roles(imported)
     reader.tell(with_files=found.has_pictures)
     return imported
 

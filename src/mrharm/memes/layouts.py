@@ -17,11 +17,10 @@ from mrharm.memes.dataset import Imported
 from mrharm.memes.features import Features
 from mrharm.memes.folder import files_below, is_unicode
 from mrharm.memes.pictures import inside
-from mrharm.memes.rows import STAGE, Row, csv_rows, json_array_rows, json_rows, read_bytes
+from mrharm.memes.rows import STAGE, TABLES, Row, read_bytes, table_rows
 from mrharm.records import Failure, parse_json
 
 BATCHES = (PARQUET, ARROW)
-TEXTS = (".jsonl", ".ndjson", ".csv", ".tsv")
 PICTURES = ("images", "img", "data")
 DICT, STATE = "dataset_dict.json", "state.json"
 
@@ -66,8 +65,8 @@ def find_tables(source: Path, imported: Imported) -> Layout:
         DataError: a file is broken, cut short, or not what its name says.
     """
     if source.is_file():
-        if source.suffix.lower() not in (*BATCHES, *TEXTS):
-            raise InputError(f"{source}: expected a folder, or a {', '.join((*BATCHES, *TEXTS))} file")
+        if source.suffix.lower() not in (*BATCHES, *TABLES):
+            raise InputError(f"{source}: expected a folder, or a {', '.join((*BATCHES, *TABLES))} file")
         tables = [_table(source.parent, source, _split_of(PurePosixPath(source.name)), imported)]
         return Layout(tables, any(path.suffix.lower() in SUFFIXES for path in files_below(source.parent)))
     files = []
@@ -98,7 +97,7 @@ def _place(root: Path, path: Path) -> PurePosixPath:
 
 
 def _is_table(path: Path) -> bool:
-    return path.suffix.lower() in (*BATCHES, *TEXTS)
+    return path.suffix.lower() in (*BATCHES, *TABLES)
 
 
 def _split_of(place: PurePosixPath) -> str:
@@ -117,7 +116,7 @@ def _data_files(root: Path, files: Sequence[Path], imported: Imported) -> list[P
     texts = [
         path
         for path in files
-        if path.suffix.lower() in TEXTS or (path.suffix.lower() == ".json" and _SPLIT.search(path.stem))
+        if path.suffix.lower() in TABLES or (path.suffix.lower() == ".json" and _SPLIT.search(path.stem))
     ]
     if batches and texts:
         names = ", ".join(_place(root, path).as_posix() for path in texts[:5])
@@ -173,7 +172,7 @@ def _table(root: Path, path: Path, split: str, imported: Imported) -> Table:
             columns.features,
         )
     refuse_pointer(path)
-    rows = _text_rows(path, file, imported)
+    rows = table_rows(path, file, imported.failures)
     names = tuple(dict.fromkeys(name for row in rows for name in row.values))
     return Table(file, split, names, lambda columns: iter(rows), certain if "file_name" in names else {})
 
@@ -181,14 +180,6 @@ def _table(root: Path, path: Path, split: str, imported: Imported) -> Table:
 def _batch_rows(path: Path, file: str, columns: Sequence[str]) -> Iterator[Row]:
     for number, values in enumerate(read_columns(path, columns), 1):
         yield Row(file, number, values)
-
-
-def _text_rows(path: Path, file: str, imported: Imported) -> list[Row]:
-    if path.suffix.lower() in (".csv", ".tsv"):
-        return csv_rows(path, file, imported.failures)
-    if path.suffix.lower() == ".json" and read_bytes(path).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
-        return json_array_rows(path, file, imported.failures)
-    return json_rows(path, file, imported.failures)
 
 
 def _saved(root: Path, imported: Imported) -> Iterator[Table]:

@@ -14,8 +14,9 @@ from mrharm.errors import DataError
 from mrharm.images import SUFFIXES
 from mrharm.memes.dataset import Imported, ImporterInfo, ImportOptions
 from mrharm.memes.labels import LabelScheme, flag
+from mrharm.memes.places import find_file, find_folders
 from mrharm.memes.rows import Row, need_folder, tab_rows, text_of
-from mrharm.memes.tables import Found, find_file, finder_for, named_by_picture, read_files, stem_of, take_rows
+from mrharm.memes.tables import Found, finder_for, named_by_picture, read_files, stem_of, take_rows
 from mrharm.records import Failure, Label
 
 LAYOUT = (
@@ -68,8 +69,7 @@ def import_mami(source: Path | None, folder: Path, options: ImportOptions) -> Im
     rows = read_files(imported, root, FILES, _read, layout=LAYOUT, folders=FOLDERS)
     _join_test_labels(root, rows, imported)
     # The pictures' folders hold annotations too, so that only pictures in them say that pictures came along.
-    folders = [*FOLDERS, *(str(PurePosixPath(file).parent) for file in imported.sources)]
-    with_pictures = [name for name in folders if _has_pictures(root / name)]
+    with_pictures = [name for name in (".", *FOLDERS) if any(map(_has_pictures, find_folders(root, name)))]
     finder = finder_for(imported, root, with_pictures or FOLDERS[:1])
     take_rows(imported, rows, _found, item=lambda row: stem_of(row, NAME), finder=finder)
     odd = sum(
@@ -88,7 +88,7 @@ def _read(path: Path, name: str, failures: list[Failure]) -> list[Row]:
 
 
 def _has_pictures(folder: Path) -> bool:
-    return folder.is_dir() and any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
+    return any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
 
 
 def _join_test_labels(root: Path, rows: list[Row], imported: Imported) -> None:

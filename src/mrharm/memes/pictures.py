@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from mrharm.errors import DataError, ImageError, InputError
 from mrharm.images import MAX_BYTES, SUFFIXES, decode, image_sha256, read_image_bytes, sniff
+from mrharm.memes.places import find_folders
 from mrharm.records import Meme
 from mrharm.store import content_key
 
@@ -39,19 +40,19 @@ def inside(name: str) -> PurePosixPath:
 class PictureFinder:
     """Finds pictures under ``root`` by the path a row gives, else by name with any extension and any case.
 
-    ``folders`` are the subfolders where the layout keeps its pictures.
+    ``folders`` are the subfolders, in any case, where the layout keeps its pictures.
     """
 
     def __init__(self, root: Path, folders: Iterable[str] = ()) -> None:
         self._root = root
-        self._folders = [root, *(root / folder for folder in folders)]
+        self._folders = [root, *(folder for place in folders for folder in find_folders(root, place))]
         self._seen: dict[Path, dict[str, list[str]]] = {}
 
     def has_pictures(self, names: Iterable[str]) -> bool:
         """Whether pictures came along: a folder for them exists, or pictures lie in ``root`` itself."""
         parents = {PurePosixPath(name.replace("\\", "/")).parent for name in names}
         named = [self._root / parent for parent in parents if parent.parts and ".." not in parent.parts]
-        if any(_is_folder(folder) for folder in [*self._folders[1:], *named]):
+        if self._folders[1:] or any(_is_folder(folder) for folder in named):
             return True
         return any(name.endswith(SUFFIXES) for name in self._names(self._root))
 

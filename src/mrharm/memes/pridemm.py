@@ -62,7 +62,7 @@ def import_pridemm(source: Path | None, folder: Path, options: ImportOptions) ->
     imported = Imported(name="pridemm", licence=ABOUT.licence, label_scheme=SCHEME.about, memes=[])
     read = partial(csv_rows, columns=COLUMNS)
     rows = read_files(imported, root, {"PrideMM.csv": None}, read, layout=LAYOUT)
-    finder = finder_for(imported, root, ("Images", "images", "img"))
+    finder = finder_for(imported, root, ("Images", "img"))
     take_rows(imported, rows, _found, item=lambda row: stem_of(row, "name"), finder=finder)
     return imported
 

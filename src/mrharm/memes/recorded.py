@@ -21,7 +21,8 @@ from mrharm.memes.rows import STAGE, read_bytes
 from mrharm.records import Evidence, Failure, Rationale, parse_json
 
 CAPTION, RATIONALE = "caption", "rationale"
-FILES = "captions and rationales as captions.json, *_rationale.json, *.pkl or *.pickle ({id: text})"
+# What `mrharm import --list` says beside the layout of an importer that calls `take_recorded`.
+ALSO = "; captions.json, *_rationale.json, *.pkl and *.pickle ({id: text}) are taken in as captions and rationales"
 
 _NAME = re.compile(r"(?:.*[_-])?(caption|rationale)s?_?", re.IGNORECASE)
 _PICKLES = (".pkl", ".pickle")

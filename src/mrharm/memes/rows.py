@@ -17,9 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from mrharm.errors import DataError, InputError
+from mrharm.memes.archives import SUFFIXES
 from mrharm.records import Failure, parse_json
 
 STAGE = "import"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+TABLES = (".jsonl", ".ndjson", ".csv", ".tsv")
+# Of one row of `tab_rows`: where every line leaves a quote open, each would be followed to the end of the file.
+MAX_LINES = 1000
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,20 @@ def read_bytes(path: Path) -> bytes:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
 
 
+def table_rows(path: Path, name: str, failures: list[Failure]) -> list[Row]:
+    """The rows of a file by its suffix: CSV, JSON lines, or for ``.json`` one array where it is one.
+
+    Raises:
+        DataError: as the reader of that kind does.
+    """
+    suffix = path.suffix.lower()
+    if suffix in (".csv", ".tsv"):
+        return csv_rows(path, name, failures)
+    if suffix == ".json" and read_bytes(path).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+        return json_array_rows(path, name, failures)
+    return json_rows(path, name, failures)
+
+
 def json_rows(path: Path, name: str, failures: list[Failure]) -> list[Row]:
     """The rows of a JSONL file; a line that is not a JSON object in UTF-8 becomes a failure and the rest goes on.
 
@@ -57,10 +76,8 @@ def json_rows(path: Path, name: str, failures: list[Failure]) -> list[Row]:
         DataError: the file cannot be read, is UTF-16, or is one JSON array.
     """
     data = read_bytes(path).removeprefix(b"\xef\xbb\xbf")
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataError(
-            f"{path}: UTF-16; expected UTF-8; mend it with `iconv -f UTF-16 -t UTF-8 {path.name}`"
-        )
+    if data.startswith(_UTF_16):
+        raise _not_utf8(path, data, 0)
     if data.lstrip().startswith(b"[") and _is_json(data):
         raise DataError(f"{path}: one JSON array; expected one JSON object a line (JSON lines)")
     rows = []
@@ -99,6 +116,7 @@ def json_array_rows(path: Path, name: str, failures: list[Failure]) -> list[Row]
         raise DataError(f"{path}: not one JSON array ({wrong}); {_likely(text, path.name)}") from None
     if not isinstance(array, list):
         raise DataError(f"{path}: expected one JSON array, got {type(array).__name__}")
+    escaped = "\\u" in text
     rows = []
     for place, element in enumerate(array, 1):
         row = Row(name, place, {})
@@ -107,7 +125,7 @@ def json_array_rows(path: Path, name: str, failures: list[Failure]) -> list[Row]
             continue
         try:
             # Half of a surrogate pair spoils its own element, not the file.
-            rows.append(replace(row, values=parse_json(json.dumps(element)) if "\\u" in text else element))
+            rows.append(replace(row, values=parse_json(json.dumps(element)) if escaped else element))
         except (ValueError, RecursionError) as error:
             failures.append(row.failure(f"not JSON ({error})"))
     return rows
@@ -161,8 +179,8 @@ def tab_rows(
 ) -> list[Row]:
     """The rows of a tab-separated file in which people left quotes open; ``header`` names the columns where none does.
 
-    A quoted cell may run over several lines, but never over one with as many tabs as a row has: there the quote was
-    left open, is a character like any other, and its line is a row by itself.
+    A quoted cell may run over several lines, but never over one with as many tabs as a row has, nor over a thousand:
+    there the quote was left open, is a character like any other, and its line is a row by itself.
 
     Raises:
         DataError: as `csv_rows` does.
@@ -231,9 +249,7 @@ def _tab_records(lines: list[str], tabs: int) -> Iterator[tuple[int, list[str] |
     start = 0
     while start < len(lines):
         after = bisect_right(whole, start)
-        stop = whole[after] if after < len(whole) else len(lines)
-        if '"' not in lines[start]:
-            stop = start + 1
+        stop = min(whole[after] if after < len(whole) else len(lines), start + MAX_LINES)
         reader = csv.reader(lines[start:stop], delimiter="\t", strict=True)
         try:
             cells, used = next(reader), reader.line_num
@@ -249,13 +265,16 @@ def read_utf8(path: Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-        likely = "UTF-16" if utf16 else "WINDOWS-1252"
-        raise DataError(
-            f"{path}: not UTF-8 (line {line}, byte 0x{data[error.start]:02x}); it looks like {likely}; mend it with "
-            f"`iconv -f {likely} -t UTF-8 {path.name} > utf8-{path.name}`"
-        ) from None
+        raise _not_utf8(path, data, error.start) from None
+
+
+def _not_utf8(path: Path, data: bytes, place: int) -> DataError:
+    line = data.count(b"\n", 0, place) + 1
+    likely = "UTF-16" if data.startswith(_UTF_16) else "WINDOWS-1252"
+    return DataError(
+        f"{path}: not UTF-8 (line {line}, byte 0x{data[place]:02x}); it looks like {likely}; mend it with "
+        f"`iconv -f {likely} -t UTF-8 {path.name} > utf8-{path.name}`, and put that in its place"
+    )
 
 
 def _delimiter(header: str) -> str:
@@ -271,5 +290,5 @@ def need_folder(source: Path | None, what: str) -> Path:
         raise InputError(f"no source given; expected {what}")
     if not source.is_dir():
         came = "a file" if source.is_file() else "nothing there"
-        raise InputError(f"{source}: {came}; expected {what}")
+        raise InputError(f"{source}: {came}; expected {what}; or a {', '.join(SUFFIXES)} of it")
     return source

@@ -15,6 +15,7 @@ from mrharm.images import SUFFIXES
 from mrharm.memes.dataset import Imported
 from mrharm.memes.labels import LabelScheme
 from mrharm.memes.pictures import PictureFinder
+from mrharm.memes.places import find_file
 from mrharm.memes.rows import Row
 from mrharm.records import Evidence, Failure, Meme
 
@@ -30,23 +31,6 @@ class Found:
     meme: Meme
     picture: str | None = None
     evidence: Evidence | None = None
-
-
-def find_file(root: Path, name: str, folders: Iterable[str] = ()) -> Path | None:
-    """A source's file in ``root`` or else in one of ``folders`` below it; case counts for neither."""
-    for place in (".", *folders):
-        found = [root]
-        for part in (*PurePosixPath(place).parts, name):
-            found = [path for folder in found if folder.is_dir() for path in _called(folder, part)]
-        for path in found:
-            if path.is_file():
-                return path
-    return None
-
-
-def _called(folder: Path, name: str) -> list[Path]:
-    paths = (path for path in folder.iterdir() if path.name.casefold() == name.casefold())
-    return sorted(paths, key=lambda path: (path.name != name, path.name))
 
 
 def read_files(
@@ -87,9 +71,14 @@ def finder_for(imported: Imported, root: Path, folders: Sequence[str]) -> Pictur
     return None
 
 
+def already(meme_id: str, first: Row) -> DataError:
+    """What is wrong with a row whose id an earlier one has: names that one's place."""
+    return DataError(f"id {meme_id!r} stands in {first.file}, line {first.line}, already")
+
+
 def refuse_repeat(known: Meme, first: Row, meme: Meme) -> Meme:
-    """What `take_rows` makes of a second row with the same id; always raises DataError, naming the first place."""
-    raise DataError(f"id {meme.id!r} stands in {first.file}, line {first.line}, already")
+    """What `take_rows` makes of a second row with the same id; always raises DataError."""
+    raise already(meme.id, first)
 
 
 def take_rows(

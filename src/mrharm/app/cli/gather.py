@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,7 +15,7 @@ from mrharm.evidence.engines import CAPTIONERS, INPAINTERS, OCR, Captioner
 from mrharm.memes.dataset import Dataset
 
 if TYPE_CHECKING:
-    from mrharm.evidence.gather import Gathered
+    from mrharm.evidence.gather import Gathered, Part
     from mrharm.evidence.look import Engines
 
 _SHOWN = 20
@@ -53,6 +53,15 @@ def gather_command(
             help=f"What describes pictures: {', '.join(CAPTIONERS.names())} (hf:MODEL), or keep those there are.",
         ),
     ] = "keep",
+    augment: Annotated[
+        str | None,
+        typer.Option(
+            metavar="openai:MODEL", help="Fill entities and demographics, too, as FHM's inputs have them."
+        ),
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(min=0, metavar="USD", help="What hosted models may cost at most.")
+    ] = None,
     split: Annotated[str | None, typer.Option(help="One split only.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="The first N memes only.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that look at pictures.")] = 2,
@@ -76,14 +85,14 @@ def gather_command(
             _show(folder, show, engines, out_file, as_json)
             return
         memes = folder.split(split) if split else folder.memes
-        captioner = _captioner(captions)
+        describers = _describers(captions, augment, budget)
         with Bars() as bars:
             done = gather(
                 folder.root,
                 memes[:limit],
                 folder.evidence,
                 engines=engines,
-                captioner=captioner,
+                describers=describers,
                 workers=workers,
                 progress=bars.show,
             )
@@ -103,12 +112,24 @@ def gather_command(
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _captioner(row: str) -> Captioner | None:
-    if row == "keep":
-        return None
-    name, _, what = row.partition(":")
-    made: Captioner = CAPTIONERS.load(name)(what or None)
-    return made
+def _describers(captions: str, augment: str | None, budget: float | None) -> dict[Part, Captioner]:
+    """Evidence's part -> what fills it; hosted ones share one client, and so one budget."""
+    describers: dict[Part, Captioner] = {}
+    hosted: dict[str, Any] = {}
+    if budget is not None:
+        from mrharm.hosted import HostedClient
+
+        hosted["client"] = HostedClient(budget=budget)
+    if captions != "keep":
+        name, _, what = captions.partition(":")
+        describers["caption"] = CAPTIONERS.load(name)(what or None, **(hosted if name == "openai" else {}))
+    if augment is not None:
+        name, _, what = augment.partition(":")
+        if name != "openai":
+            raise InputError(f"--augment {augment}: expected openai:MODEL")
+        for part in ("entities", "demographics"):
+            describers[part] = CAPTIONERS.load(name)(what or None, prompt=f"{part}.v1", **hosted)
+    return describers
 
 
 def _show(folder: Dataset, meme_id: str, engines: Engines, out_file: Path | None, as_json: bool) -> None:

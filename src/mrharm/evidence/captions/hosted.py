@@ -1,0 +1,180 @@
+"""Captions, and the words of input augmentation, by a hosted vision model behind any OpenAI-compatible endpoint.
+
+The model sees the picture and nothing else: no text of the meme, so nothing in it can be taken for an instruction.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+from collections.abc import Callable, Sequence
+
+from PIL import Image
+
+from mrharm.errors import DataError, InputError, MissingInputError, MrHarmError
+from mrharm.evidence.engines import Described
+from mrharm.hosted import CallError, Completion, HostedClient, Picture, Request, load_prompt, settings_for
+from mrharm.images import encode_png
+from mrharm.records import parse_json
+
+SIDE = 768  # pixels of the longer side that are sent
+_PNG_BYTES = 250_000  # beyond, a JPEG is sent
+_LONGEST = 500  # characters; two sentences are some 200
+_MOST_WORDS, _LONGEST_WORD = 20, 80
+_TOKENS = 160
+_REFUSAL = re.compile(
+    r"^(i'?m (\w+ )?sorry\b|sorry, |i apologi[sz]e\b|as an ai\b|unfortunately, i\b"
+    r"|i('m| am) (unable|not able)\b|i (cannot|can ?not|can't|won't) )",
+    re.IGNORECASE,
+)
+
+
+class HostedCaptions:
+    """What a hosted model says of pictures, by a numbered prompt: ``caption.v1``, ``entities.v1``, ``demographics.v1``.
+
+    A caption is one or two sentences. Entities and demographics are words with commas between them, for
+    `Evidence.entities` and `Evidence.demographics`; no words where there is nothing of the kind.
+
+    Args:
+        model: the model's name at the endpoint.
+        prompt: which question is asked.
+        client: asks it; None for one with the user's own ledger, endpoint and key, and no budget.
+        concurrency: pictures asked about at a time.
+
+    Raises:
+        InputError: no model is named, or there is no such prompt.
+    """
+
+    def __init__(
+        self,
+        model: str | None,
+        *,
+        prompt: str = "caption.v1",
+        client: HostedClient | None = None,
+        concurrency: int = 8,
+    ) -> None:
+        if not model:
+            raise InputError(
+                "hosted captions want a model: openai:gpt-4o-mini, or the name your server gives it"
+            )
+        self._prompt = load_prompt("mrharm.evidence", prompt)
+        self._read = _READERS[prompt.partition(".")[0]]
+        self._model = model
+        self._settings = settings_for(model, _TOKENS)
+        if self._read is not _read_caption:
+            self._settings["response_format"] = {"type": "json_object"}
+        self._client = client or HostedClient()
+        self._concurrency = concurrency
+        # Some batches' worth, so that the slowest answer of a batch holds up few others.
+        self.batch_size = 4 * concurrency
+        self.version = f"openai:{model}/{self._prompt.version}/{SIDE}px"
+
+    def describe(self, pictures: Sequence[Described]) -> list[str | Exception]:
+        """What the model says of each picture, or why it says nothing: CallError, DataError, MissingInputError.
+
+        An error that no picture can get past is raised where it is met first; after answers, it stands in the place of
+        those that are missing.
+
+        Raises:
+            AuthorizationError: the endpoint does not take the key.
+            ModelUnavailableError: no endpoint in reach, or no such model there.
+            InputError: no key, no `openai` package, a budget without a price.
+            LedgerError: the ledger of paid calls cannot be read or written.
+        """
+        there = [
+            (index, picture.image) for index, picture in enumerate(pictures) if picture.image is not None
+        ]
+        said: dict[int, str | Exception] = {}
+        unsaid: Exception = CallError("stopped before it was asked", "stopped")
+        try:
+            requests = (self.request(image) for _, image in there)
+            for number, answer in self._client.complete_many(requests, self._concurrency):
+                said[there[number][0]] = self._checked(answer)
+        except MrHarmError as error:
+            if not said:
+                raise
+            unsaid = error  # what was answered is handed over; the next batch meets the same error first
+        return [
+            MissingInputError(f"{picture.meme.id}: no picture to describe")
+            if picture.image is None
+            else said.get(index, unsaid)
+            for index, picture in enumerate(pictures)
+        ]
+
+    def request(self, image: Image.Image) -> Request:
+        """The question about a picture; `HostedClient.estimate` says what many of them would cost."""
+        *before, last = self._prompt.render()
+        content = [{"type": "text", "text": last["content"]}, _picture(image)]
+        parts = {"prompt": self._prompt.version, "side": SIDE}
+        return Request([*before, {**last, "content": content}], self._model, self._settings, parts)
+
+    def _checked(self, answer: Completion | CallError) -> str | Exception:
+        if isinstance(answer, CallError):
+            return answer
+        if answer.finish_reason == "length":
+            return DataError(f"the answer was cut: {answer.text[:60]!r} ...; name a model that is brief")
+        words = " ".join(answer.text.split())
+        if _REFUSAL.match(words.replace("\u2019", "'")):
+            return CallError(f"the model refused: {words[:200]}", "refused", answer.raw)
+        try:
+            return self._read(words)
+        except DataError as error:
+            return error
+
+
+def _read_caption(words: str) -> str:
+    caption = words.strip("\"'`\u201c\u201d ")
+    if not caption:
+        raise DataError("the model said nothing; expected a caption")
+    if len(caption) > _LONGEST:
+        raise DataError(f"a caption of {len(caption)} characters; expected two sentences, at most {_LONGEST}")
+    return caption
+
+
+def _read_list(key: str) -> Callable[[str], str]:
+    def read(words: str) -> str:
+        text = re.sub(r"^```(json)? ?|```$", "", words).strip()
+        expected = f'expected {{"{key}": [at most {_MOST_WORDS} short texts]}}; got {words[:80]!r}'
+        try:
+            value = parse_json(text)
+        except ValueError:
+            raise DataError(expected) from None
+        items = value.get(key) if isinstance(value, dict) and set(value) == {key} else None
+        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+            raise DataError(expected)
+        kept = list(dict.fromkeys(filter(None, (" ".join(item.split()) for item in items))))
+        if len(kept) > _MOST_WORDS or any(len(item) > _LONGEST_WORD for item in kept):
+            raise DataError(expected)
+        return ", ".join(kept)
+
+    return read
+
+
+# By the prompt's name: how its answers are read and checked.
+_READERS: dict[str, Callable[[str], str]] = {
+    "caption": _read_caption,
+    "entities": _read_list("entities"),
+    "demographics": _read_list("demographics"),
+}
+
+
+def _picture(image: Image.Image) -> Picture:
+    """A picture for a message: known by its pixels, so that the same meme in another container is the same question."""
+    pixels = image if image.mode == "RGB" else image.convert("RGB")
+    sha256 = hashlib.sha256(f"{pixels.width}x{pixels.height} ".encode() + pixels.tobytes()).hexdigest()
+    return Picture(sha256, lambda: _data_url(pixels))
+
+
+def _data_url(image: Image.Image) -> str:
+    """A picture as a data URL, its longer side at most ``SIDE`` pixels: PNG, or JPEG where that is smaller by far."""
+    small = image.copy()
+    small.info = {}  # a file's comment would travel along
+    small.thumbnail((SIDE, SIDE))
+    data, kind = encode_png(small), "png"
+    if len(data) > _PNG_BYTES:
+        buffer = io.BytesIO()
+        small.save(buffer, "JPEG", quality=90)
+        data, kind = buffer.getvalue(), "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"

@@ -1,0 +1,176 @@
+"""Captions by a local model of the BLIP or Florence-2 family, through transformers.
+
+PyTorch and transformers are imported when the first picture is described, and only then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from PIL import Image
+
+from mrharm.errors import DataError, InputError, MissingInputError, ModelUnavailableError
+from mrharm.evidence.engines import Described
+
+T = TypeVar("T")
+
+_TOKENS, _BEAMS = 60, 3
+_SLICES, _SLICE = 16, 65536  # of each file of weights, for the version
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of captioning models: its class in transformers, and the task word it wants with a picture."""
+
+    model_class: str
+    task: str | None = None
+
+
+# By ``model_type`` of the configuration.
+FAMILIES = {
+    "blip": Family("BlipForConditionalGeneration"),
+    "florence2": Family("Florence2ForConditionalGeneration", "<DETAILED_CAPTION>"),
+}
+
+
+class LocalCaptions:
+    """A captioning model from a local folder or the hub (``MODEL`` or ``MODEL@REVISION``), in fp32, greedy beams.
+
+    Raises:
+        InputError: no model is named.
+    """
+
+    def __init__(self, model: str | None, *, batch_size: int = 8, device: str = "auto") -> None:
+        if not model:
+            raise InputError(
+                "local captions want a model: hf:Salesforce/blip-image-captioning-base, or hf:FOLDER"
+            )
+        self._source, _, revision = (model, "", "") if Path(model).is_dir() else model.partition("@")
+        self._revision = revision or None
+        self.batch_size = batch_size
+        self.version = f"hf:{_named(self._source, revision)}/{_TOKENS}tokens-{_BEAMS}beams"
+        self._device = device
+        self._loaded: tuple[Any, Any, Family] | None = None
+
+    def describe(self, pictures: Sequence[Described]) -> list[str | Exception]:
+        """A caption for each picture, or why there is none.
+
+        Raises:
+            ModelUnavailableError: no such folder, and no hub in reach.
+            InputError: a model of another family, or no such device.
+            DataError: the weights are not whole.
+        """
+        self._load()
+        results: list[str | Exception] = [
+            MissingInputError(f"{picture.meme.id}: no picture to describe") for picture in pictures
+        ]
+        there = [
+            (index, picture.image) for index, picture in enumerate(pictures) if picture.image is not None
+        ]
+        for start in range(0, len(there), self.batch_size):
+            batch = there[start : start + self.batch_size]
+            for (index, _), caption in zip(batch, self._describe([image for _, image in batch]), strict=True):
+                results[index] = caption
+        return results
+
+    def _describe(self, images: list[Image.Image]) -> list[str | Exception]:
+        try:
+            return [_checked(text) for text in self._generate(images)]
+        except Exception as error:  # whatever one picture, or too little memory, raises in a library
+            if len(images) == 1:
+                return [DataError(f"the captioner failed ({type(error).__name__}: {str(error)[:120]})")]
+            return [caption for image in images for caption in self._describe([image])]
+
+    def _generate(self, images: list[Image.Image]) -> list[str]:
+        import torch
+
+        model, processor, family = self._load()
+        words = {"text": [family.task] * len(images)} if family.task else {}
+        inputs = processor(images=images, return_tensors="pt", **words).to(model.device)
+        with torch.inference_mode():
+            tokens = model.generate(**inputs, max_new_tokens=_TOKENS, num_beams=_BEAMS, do_sample=False)
+        texts: list[str] = processor.batch_decode(tokens, skip_special_tokens=True)
+        return texts
+
+    def _load(self) -> tuple[Any, Any, Family]:
+        if self._loaded is None:
+            import torch
+            import transformers
+
+            place = {"revision": self._revision} if self._revision else {}
+            config = _reached(
+                self._source, lambda: transformers.AutoConfig.from_pretrained(self._source, **place)
+            )
+            family = FAMILIES.get(config.model_type)
+            if family is None:
+                raise InputError(
+                    f"{self._source}: a {config.model_type} model; captions are made by: {', '.join(FAMILIES)}"
+                )
+            processor = _reached(
+                self._source, lambda: transformers.AutoProcessor.from_pretrained(self._source, **place)
+            )
+            kind = getattr(transformers, family.model_class)
+            model, info = _reached(
+                self._source,
+                lambda: kind.from_pretrained(
+                    self._source, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **place
+                ),
+            )
+            missing = sorted(info["missing_keys"])
+            if missing:
+                raise DataError(
+                    f"{self._source}: {len(missing)} tensors are not there ({', '.join(missing[:3])} ...); expected "
+                    f"the weights of a {family.model_class}"
+                )
+            self._loaded = (model.eval().to(_device(self._device)), processor, family)
+        return self._loaded
+
+
+def _device(name: str) -> Any:
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=name)
+        return torch.device(name)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {name}: not to be had here ({str(error).splitlines()[0]})") from None
+
+
+def _checked(text: str) -> str | Exception:
+    caption = " ".join(text.split())
+    return caption or DataError("the captioner said nothing; expected a caption")
+
+
+def _named(source: str, revision: str) -> str:
+    """A hub model by its revision; a folder by what is in it, because its name says nothing of that."""
+    folder = Path(source)
+    if not folder.is_dir():
+        return f"{source}@{revision or 'main'}"
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".json", ".txt", ".safetensors") and path.is_file():
+            size = path.stat().st_size
+            digest.update(f"{path.name} {size}\n".encode())
+            with path.open("rb") as file:
+                # Training moves every weight: slices of a gigabyte tell two models apart, in milliseconds.
+                for number in range(_SLICES):
+                    file.seek(size * number // _SLICES)
+                    digest.update(file.read(_SLICE))
+    return f"{folder.resolve().name}@{digest.hexdigest()[:12]}"
+
+
+def _reached(source: str, load: Callable[[], T]) -> T:
+    try:
+        return load()
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelUnavailableError(
+            f"{source}: not found here and no hub in reach ({first[:120]}); name a local folder (hf:FOLDER), or point "
+            "HF_HOME at a cache that holds it"
+        ) from None

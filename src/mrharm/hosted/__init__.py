@@ -1,0 +1,30 @@
+"""The one client for hosted models (captions, teachers, judges), with its budget and its ledger of paid calls."""
+
+from mrharm.hosted.client import Estimate, HostedClient, Tally
+from mrharm.hosted.ledger import Ledger
+from mrharm.hosted.prompts import Prompt, load_prompt
+from mrharm.hosted.requests import (
+    AuthorizationError,
+    CallError,
+    Completion,
+    LedgerError,
+    Picture,
+    Request,
+    settings_for,
+)
+
+__all__ = [
+    "AuthorizationError",
+    "CallError",
+    "Completion",
+    "Estimate",
+    "HostedClient",
+    "Ledger",
+    "LedgerError",
+    "Picture",
+    "Prompt",
+    "Request",
+    "Tally",
+    "load_prompt",
+    "settings_for",
+]

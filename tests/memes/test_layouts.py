@@ -1,0 +1,227 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.ipc
+import pytest
+
+from mrharm.errors import DataError, InputError
+from tests.memes.helpers import by_id, draw, failures, write
+from tests.memes.huggingface_helpers import (
+    FEATURES,
+    labels,
+    parquet,
+    picture,
+    rows,
+    saved,
+    schema,
+    splits,
+    stream,
+    take,
+)
+
+
+@pytest.mark.parametrize(
+    "name", ["default/train/0000.parquet", "train/part.parquet", "my_train.parquet", "training.parquet"]
+)
+def test_a_split_is_found_in_the_names_of_files_and_folders(tmp_path: Path, name: str) -> None:
+    parquet(tmp_path / "in" / name, rows(0, 2))
+    assert splits(take(tmp_path / "in")) == {"train-0": "train", "train-1": "train"}
+
+
+def test_what_save_to_disk_wrote_comes_in(tmp_path: Path) -> None:
+    folder = saved(
+        tmp_path / "in",
+        {"train": [rows(0, 3), rows(3, 2)], "validation": [rows(5, 1)], "extra": [rows(6, 1)]},
+    )
+    dataset = take(folder)
+    assert splits(dataset) == {
+        **{f"train-{n}": "train" for n in range(5)},
+        "validation-0": "validation",
+        "extra-0": "extra",
+    }
+    assert labels(dataset) == {
+        **{f"train-{n}": n % 2 == 1 for n in range(5)},
+        "validation-0": True,
+        "extra-0": False,
+    }
+    assert picture(dataset, "train-4") == rows(4, 1)[0]["image"]["bytes"]
+
+
+@pytest.mark.parametrize(
+    ("said", "split"), [("test", "test"), (None, "train"), ("train[:80%]", "train"), (5, "train")]
+)
+def test_a_single_saved_split_comes_in(tmp_path: Path, said: Any, split: str) -> None:
+    folder = tmp_path / "in"
+    stream(folder / "data-00000-of-00001.arrow", rows(0, 2), schema(None))
+    write(folder / "dataset_info.json", json.dumps({"features": FEATURES}))
+    write(
+        folder / "state.json",
+        json.dumps({"_data_files": [{"filename": "data-00000-of-00001.arrow"}], "_split": said}),
+    )
+    assert labels(take(folder)) == {f"{split}-0": False, f"{split}-1": True}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "why"),
+    [
+        ("dataset_dict.json", "{", "not JSON"),
+        ("dataset_dict.json", "[]", "expected a JSON object"),
+        ("dataset_dict.json", '{"splits": "train"}', "splits: expected a list"),
+        ("dataset_dict.json", '{"splits": ["../train"]}', "leaves the source folder"),
+        ("dataset_dict.json", '{"splits": ["none"]}', r"none/state\.json: cannot be read"),
+        ("train/state.json", '{"_data_files": []}', "_data_files: expected a list"),
+        ("train/state.json", '{"_data_files": [5]}', r"_data_files\[0\]: expected a file name"),
+        ("train/state.json", '{"_data_files": [{"filename": "../../x.arrow"}]}', "leaves the source folder"),
+        ("train/state.json", '{"_data_files": [{"filename": "x.arrow"}]}', r"x\.arrow: not there"),
+        (
+            "train/state.json",
+            '{"_data_files": [{"filename": "data-00000-of-00001.arrow"}], "_indices_data_files": [{}]}',
+            "save it again",
+        ),
+    ],
+)
+def test_a_saved_folder_that_is_not_whole_is_named(tmp_path: Path, file: str, text: str, why: str) -> None:
+    folder = saved(tmp_path / "in", {"train": [rows(0, 2)]})
+    write(folder / file, text)
+    with pytest.raises(DataError, match=why):
+        take(folder)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_metadata_beside_pictures_in_folders_a_split(tmp_path: Path, suffix: str) -> None:
+    for split in ("train", "validation", "test"):
+        draw(tmp_path / "in" / split, "a.png", "b.png")
+        memes = [
+            {"file_name": f"{name}.png", "text": f"{split} {name}", "label": n} for n, name in enumerate("ab")
+        ]
+        path = tmp_path / "in" / split / f"metadata.{suffix}"
+        if suffix == "jsonl":
+            write(path, "".join(json.dumps(meme) + "\n" for meme in memes))
+        elif suffix == "csv":
+            write(
+                path,
+                "".join(
+                    ",".join(map(str, line)) + "\n" for line in [memes[0], *(meme.values() for meme in memes)]
+                ),
+            )
+        else:
+            parquet(path, memes, schema(None, image=None, file_name=pa.string()))
+    dataset = take(tmp_path / "in")
+    assert dataset.info.splits == {"test": 2, "train": 2, "validation": 2}
+    assert labels(dataset)["validation-1"] is True
+    assert picture(dataset, "validation-1") == (tmp_path / "in/validation/b.png").read_bytes()
+    assert by_id(dataset)["validation-1"].text == "validation b"
+    assert not any("taken as image" in note for note in dataset.info.notes)
+
+
+def test_metadata_in_the_root_names_pictures_below(tmp_path: Path) -> None:
+    draw(tmp_path / "in/pics", "a.png")
+    draw(tmp_path, "secret.png")
+    names = ["pics/a.png", "pics/none.png", "../secret.png", f"{tmp_path}/secret.png", "C:\\secret.png"]
+    write(
+        tmp_path / "in/metadata.jsonl",
+        "".join(json.dumps({"file_name": name, "text": "you"}) + "\n" for name in names),
+    )
+    dataset = take(tmp_path / "in")
+    assert [meme.image for meme in dataset.memes] == ["images/train-0.png"]
+    assert ["leaves the source folder" in reason for *_, reason in failures(dataset)] == [
+        False,
+        True,
+        True,
+        True,
+    ]
+
+
+def test_metadata_in_two_formats_is_refused(tmp_path: Path) -> None:
+    for suffix in ("csv", "jsonl"):
+        write(tmp_path / f"in/metadata.{suffix}", "")
+    with pytest.raises(InputError, match=r"metadata\.csv and metadata\.jsonl may hold the same rows"):
+        take(tmp_path / "in")
+
+
+def test_folders_of_pictures_are_classes(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for name in ("harmful", "not_harmful", "glum"):
+            draw(tmp_path / "in" / split / name, "a.png")
+    dataset = take(tmp_path / "in")
+    assert labels(dataset) == {"test-1": True, "test-2": False, "train-1": True, "train-2": False}
+    assert [(item, file) for item, file, _, _ in failures(dataset)] == [
+        ("test/glum/a.png:0", "test/glum/a.png"),
+        ("train/glum/a.png:0", "train/glum/a.png"),
+    ]
+    assert "labels are the names of the folders that the pictures lie in" in dataset.info.notes
+    assert picture(dataset, "test-1") == (tmp_path / "in/test/harmful/a.png").read_bytes()
+
+
+def test_pictures_without_classes_have_no_labels(tmp_path: Path) -> None:
+    draw(tmp_path / "in/train/images", "a.png")
+    draw(tmp_path / "in/test_images", "b.png")
+    assert labels(take(tmp_path / "in")) == {"test-0": None, "train-0": None}
+
+
+def test_the_default_layout_is_a_file_a_split(tmp_path: Path) -> None:
+    draw(tmp_path / "in/img", "1.png", "2.png")
+    write(
+        tmp_path / "in/train.jsonl", '{"id": 1, "img": "img/1.png", "text": "you", "label": 1}\n{"id": "cut'
+    )
+    write(tmp_path / "in/test.csv", "id,img,text,label\n2,img/2.png,me,0\n3,img/3.png,me,0\n")
+    write(tmp_path / "in/dev_seen.json", '[{"id": 4, "img": "img/1.png", "text": "us", "label": 0}]')
+    write(tmp_path / "in/notes.txt", "x")
+    dataset = take(tmp_path / "in")
+    assert splits(dataset) == {"1": "train", "2": "test", "4": "dev_seen"}
+    assert labels(dataset) == {"1": True, "2": False, "4": False}
+    assert [(file, line) for _, file, line, _ in failures(dataset)] == [("train.jsonl", 2), ("test.csv", 3)]
+
+
+def test_texts_beside_parquet_are_left_alone_and_noted(tmp_path: Path) -> None:
+    parquet(tmp_path / "in/train.parquet", rows(0, 1))
+    write(tmp_path / "in/raw/train.csv", "text\nyou\n")
+    assert (
+        "raw/train.csv: left alone, since Parquet or Arrow files hold the dataset"
+        in take(tmp_path / "in").info.notes
+    )
+
+
+def test_rows_that_may_come_in_twice_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "in/train.csv", "text\nyou\n")
+    write(tmp_path / "in/train.jsonl", '{"text": "you"}\n')
+    with pytest.raises(InputError, match=r"train\.csv and train\.jsonl may hold the same rows"):
+        take(tmp_path / "in")
+
+
+def test_several_datasets_in_one_folder_must_be_told_apart(tmp_path: Path) -> None:
+    for name in ("chess/train.csv", "tea/train.csv"):
+        write(tmp_path / "in" / name, "text\nyou\n")
+    with pytest.raises(InputError, match=r"holds several datasets \(chess, tea\); import the folder of one"):
+        take(tmp_path / "in")
+    assert len(take(tmp_path / "in/chess").memes) == 1
+    for name in ("chess-train", "tea-train"):
+        parquet(tmp_path / f"too/data/{name}-00000-of-00001.parquet", rows(0, 1))
+    with pytest.raises(InputError, match=r"holds several datasets \(chess, tea\)"):
+        take(tmp_path / "too")
+
+
+def test_files_that_name_no_split_must_be_told_apart(tmp_path: Path) -> None:
+    for name in ("posts.csv", "users.csv"):
+        write(tmp_path / "in" / name, "text\nyou\n")
+    with pytest.raises(InputError, match=r"none of posts\.csv, users\.csv says which split it is"):
+        take(tmp_path / "in")
+
+
+def test_a_split_folder_alone_is_that_split(tmp_path: Path) -> None:
+    draw(tmp_path / "test", "a.png")
+    write(tmp_path / "test/metadata.csv", "file_name,text\na.png,you\n")
+    assert splits(take(tmp_path / "test")) == {"test-0": "test"}
+
+
+def test_names_that_are_not_utf_8_are_failures(tmp_path: Path) -> None:
+    draw(tmp_path / "in/train", "a.png")
+    (tmp_path / "in/train/a.png").rename(tmp_path / "in/train" / "caf\udce9.png")
+    draw(tmp_path / "in/train", "b.png")
+    dataset = take(tmp_path / "in")
+    assert len(dataset.memes) == 1
+    assert [(item, reason) for item, _, _, reason in failures(dataset)] == [
+        ("'train/caf\\udce9.png'", "name is not UTF-8; rename it")
+    ]
