@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
 from mrharm import __version__
@@ -87,10 +88,25 @@ def test_predict_judges_one_picture_and_warns_of_what_it_lacks(cli, run, squares
     result = cli("predict", run[0], picture, "--text", "you are red")
     assert result.exit_code == 0, result.output
     assert "P(harmful)" in result.stdout and "because:" in result.stdout
-    silent = cli("predict", run[0], picture)
+    silent = cli("predict", run[0], picture, "--no-gather")
     assert silent.exit_code == 0 and "1 of 1 judged without text" in silent.stderr
-    strict = cli("predict", run[0], picture, "--strict")
+    strict = cli("predict", run[0], picture, "--strict", "--no-gather")
     assert strict.exit_code == 1 and "wants text" in strict.stderr
+
+
+def test_predict_reads_the_words_off_a_picture_nobody_described(cli, run, tmp_path):
+    picture = Image.new("RGB", (400, 160), "white")
+    draw = ImageDraw.Draw(picture)
+    draw.text((20, 50), "you are red", fill="black", font_size=48)
+    picture.save(tmp_path / "photo.png")
+    result = cli("predict", run[0], tmp_path / "photo.png", "--json")
+    assert result.exit_code == 0, result.output
+    (verdict,) = json.loads(result.stdout)["verdicts"]
+    evidence = Verdict.model_validate(verdict).evidence
+    assert (evidence.text, evidence.text_source) == ("you are red", "ocr")
+    assert evidence.boxes[0].words[-1].text == "red"
+    assert evidence.made_by["text"].startswith("rapidocr@")
+    assert "text" not in verdict["missing"]
 
 
 def test_predict_json_is_one_object_with_whole_verdicts(cli, run, squares):

@@ -72,9 +72,18 @@ def test_the_verdicts_are_those_of_the_students_just_trained(squares, memes, tmp
 
 def test_a_missing_text_is_named_in_the_verdict_and_refused_when_strict(detector, squares, memes):
     wordless = memes[0].model_copy(update={"text": None})
-    assert detector.judge(wordless, root=squares).missing == ("text",)
+    assert detector.judge(wordless, root=squares, gather=False).missing == ("text",)
     with pytest.raises(MissingInputError, match="wants text"):
-        detector.judge(wordless, root=squares, strict=True)
+        detector.judge(wordless, root=squares, strict=True, gather=False)
+
+
+def test_words_nobody_gave_are_read_off_the_picture_and_there_may_be_none(detector, squares, memes):
+    wordless = memes[0].model_copy(update={"text": None})
+    verdict = detector.judge(wordless, root=squares)
+    assert (verdict.missing, verdict.evidence.text, verdict.evidence.text_source) == ((), "", "ocr")
+    # What was judged is known without reading again, so that a stopped run goes on at once.
+    ready = detector.prepare(wordless, root=squares)
+    assert detector.judgement_key(ready.given, {}) == verdict.key
 
 
 def test_a_meme_without_a_picture_is_judged_by_its_words_and_says_so(detector, memes):

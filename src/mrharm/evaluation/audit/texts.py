@@ -63,8 +63,8 @@ def _long(item: Item) -> str | None:
 
 def _foreign(item: Item) -> str | None:
     scripts = Counter(_script(letter) for letter in _raw(item) if letter.isalpha())
-    foreign = scripts.total() - scripts["LATIN"]
-    return scripts.most_common(1)[0][0].lower() if scripts and foreign > FOREIGN * scripts.total() else None
+    letters, latin = scripts.total(), scripts.pop("LATIN", 0)
+    return scripts.most_common(1)[0][0].lower() if letters - latin > FOREIGN * letters else None
 
 
 def _invisible(item: Item) -> str | None:

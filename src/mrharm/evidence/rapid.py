@@ -1,0 +1,177 @@
+"""Reads pictures with rapidocr's models (PP-OCRv6, inside its wheel), which are run here and not by rapidocr.
+
+Spaces are found in the recogniser's probabilities, which rapidocr keeps to itself; each line is read alone, so that
+no line's text depends on its neighbours; nothing is ever downloaded or logged.
+"""
+
+from __future__ import annotations
+
+import threading
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mrharm.errors import ModelUnavailableError
+from mrharm.evidence import detection, letters, reading_order
+from mrharm.records import Point, Polygon, TextBox, WordBox
+
+DETECTOR, RECOGNISER = "PP-OCRv6_det_small", "PP-OCRv6_rec_small"
+HEIGHT = 48  # of a line, as the recogniser wants it
+NARROWEST, WIDEST = 160, 3200  # of a line, in pixels at that height: shorter ones are padded, longer ones squeezed
+STEP = 8  # pixels of width for each step of the recogniser
+
+# A box so many times higher than wide holds text turned by a quarter, or a single letter where it is less than ALONE.
+TALL, ALONE = 1.5, 3.0
+
+Pixels = NDArray[np.uint8]
+
+
+class RapidOcr:
+    """The engine ``rapidocr``. ``threads``: how many cores one picture may use; one, where workers run in parallel."""
+
+    def __init__(self, threads: int = 1) -> None:
+        self.threads = threads
+        self.version = (
+            f"rapidocr@{version('rapidocr')} {DETECTOR} side {detection.SIDE} pixels {detection.PIXELS} "
+            f"text {detection.TEXT} line {detection.LINE} grown {detection.GROWN}, {RECOGNISER} space {letters.SPACE} "
+            f"sure {reading_order.SURE} {reading_order.SURE_OF_FEW}, way 1"
+        )
+        self._models: _Models | None = None
+        self._lock = threading.Lock()
+
+    def read(self, image: Image.Image) -> tuple[TextBox, ...]:
+        """The lines of text in a picture, in reading order, each with its words; nothing for no text.
+
+        Raises:
+            ModelUnavailableError: rapidocr's wheel does not hold the models this was tuned to.
+        """
+        with self._lock:
+            self._models = self._models or _Models(self.threads)
+        models = self._models
+        pixels = np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])  # the models see BGR
+        boxes = [models.read_box(pixels, box) for box in models.find(pixels)]
+        return reading_order.lines_of(boxes, image.size)
+
+
+class _Models:
+    """Both networks, loaded."""
+
+    def __init__(self, threads: int) -> None:
+        self.detector, self.recogniser = _session(DETECTOR, threads), _session(RECOGNISER, threads)
+        known = self.recogniser.get_modelmeta().custom_metadata_map["character"].splitlines()
+        self.characters = ["", *known, " "]
+
+    def find(self, pixels: Pixels) -> list[Polygon]:
+        """Boxes around what looks like lines of text."""
+        import cv2
+
+        height, width = pixels.shape[:2]
+        size = detection.scaled_size(width, height)
+        smooth = cv2.INTER_AREA if size[0] * size[1] < width * height else cv2.INTER_LINEAR
+        scaled = cv2.resize(pixels, size, interpolation=smooth)
+        (found,) = self.detector.run(None, {"x": _network_input(scaled)})
+        return detection.find_boxes(found[0, 0], width, height)
+
+    def read_box(self, pixels: Pixels, box: Polygon) -> TextBox:
+        """What stands in a box; one that is higher than wide is read in each way it may be turned."""
+        readings = [(turned, self._read(pixels, turned)) for turned in _turns(box)]
+        polygon, reading = max(readings, key=lambda one: (_is_letter(one), one[1].confidence))
+        height, width = pixels.shape[:2]
+        return TextBox(
+            polygon=_inside(polygon, width, height),
+            text=reading.text,
+            confidence=min(1.0, reading.confidence),
+            words=tuple(
+                WordBox(polygon=_inside(_slice(polygon, start, end), width, height), text=text)
+                for text, start, end in reading.words
+            ),
+        )
+
+    def _read(self, pixels: Pixels, box: Polygon) -> letters.Reading:
+        line = _crop(pixels, box)
+        width = line.shape[1]
+        padded = np.zeros((1, 3, HEIGHT, max(NARROWEST, width)), np.float32)
+        padded[:, :, :, :width] = _network_input(line)
+        (found,) = self.recogniser.run(None, {"x": padded})
+        return letters.read_letters(found[0], self.characters, width / STEP)
+
+
+def _session(name: str, threads: int) -> Any:
+    import onnxruntime
+
+    package = find_spec("rapidocr")
+    file = Path(package.origin).parent / "models" / f"{name}.onnx" if package and package.origin else Path(name)
+    if not file.is_file():
+        raise ModelUnavailableError(
+            f"rapidocr {version('rapidocr')} does not bring {file.name}, which reading text is tuned to; "
+            "install the version in constraints.txt: pip install -c constraints.txt rapidocr"
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 4
+    # Every picture has another size: an arena would grow to hold the largest of each.
+    options.enable_cpu_mem_arena = False
+    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+
+def _network_input(pixels: Pixels) -> NDArray[np.float32]:
+    """(height, width, 3) of 0 to 255 -> (1, 3, height, width) of -1 to 1."""
+    scaled = pixels.astype(np.float32) / 127.5 - 1.0
+    return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None])
+
+
+def _crop(pixels: Pixels, box: Polygon) -> Pixels:
+    """A box as an upright line, ``HEIGHT`` pixels high."""
+    import cv2
+
+    corners = np.array(box, np.float32)
+    width = max(1, int(max(np.linalg.norm(corners[0] - corners[1]), np.linalg.norm(corners[3] - corners[2]))))
+    height = max(1, int(max(np.linalg.norm(corners[0] - corners[3]), np.linalg.norm(corners[1] - corners[2]))))
+    flat = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
+    line = cv2.warpPerspective(
+        pixels, cv2.getPerspectiveTransform(corners, flat), (width, height),
+        flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+    across = min(WIDEST, max(1, -(-HEIGHT * width // height)))
+    return np.asarray(cv2.resize(line, (across, HEIGHT)), np.uint8)
+
+
+def _turns(box: Polygon) -> list[Polygon]:
+    """The box as it may be read: its corners clockwise from the upper left of the text."""
+    a, b, c, d = box
+    width, height = _distance(a, b), _distance(a, d)
+    if height < TALL * width:
+        return [box]
+    quarters: list[Polygon] = [(b, c, d, a), (d, a, b, c)]
+    return [box, *quarters] if height < ALONE * width else quarters
+
+
+def _is_letter(read: tuple[Polygon, letters.Reading]) -> bool:
+    """Whether a tall box holds one upright letter ("I"): turned, it is read as a dash, and surely so."""
+    (a, b, _, d), reading = read
+    alone = len(reading.text) == 1 and reading.text.isalnum() and reading.text.isascii()
+    return _distance(a, b) < _distance(a, d) and alone and reading.confidence >= reading_order.SURE
+
+
+def _slice(box: Polygon, start: float, end: float) -> Polygon:
+    """The part of a line's box between two shares of its length."""
+    a, b, c, d = box
+    return (_along(a, b, start), _along(a, b, end), _along(d, c, end), _along(d, c, start))
+
+
+def _along(one: Point, other: Point, share: float) -> Point:
+    return (one[0] + (other[0] - one[0]) * share, one[1] + (other[1] - one[1]) * share)
+
+
+def _distance(one: Point, other: Point) -> float:
+    return float(np.hypot(one[0] - other[0], one[1] - other[1]))
+
+
+def _inside(box: Polygon, width: int, height: int) -> Polygon:
+    a, b, c, d = ((min(max(x, 0.0), float(width)), min(max(y, 0.0), float(height))) for x, y in box)
+    return (a, b, c, d)
