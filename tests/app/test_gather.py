@@ -69,5 +69,6 @@ def test_show_draws_a_sheet_and_writes_nothing_else(stand_ins: Path, tmp_path: P
     code, out, _ = run(made.root, *STAND_IN, "--show", "a", "--out", tmp_path / "sheet.png")
     assert code == 0
     assert "1. you 10 (0.90)" in out
-    assert Image.open(tmp_path / "sheet.png").size[0] > 2 * 8
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size[0] > 2 * 8
     assert sorted(made.root.rglob("*")) == before

@@ -71,7 +71,8 @@ def test_a_third_partys_engines_are_found_by_their_entry_points(stand_ins: Path,
         "clean_image": "stand-in-inpainter@1",
     }
     assert row.clean_image == "clean/a.png"
-    assert Image.open(data.root / "clean/a.png").getpixel((1, 1)) == WHITE
+    with Image.open(data.root / "clean/a.png") as clean:
+        assert clean.getpixel((1, 1)) == WHITE
 
 
 def test_a_picture_without_words_has_an_empty_text_and_not_none(stand_ins: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,9 +75,9 @@ def read_letters(
 
 def _edges(steps: list[tuple[int, int]], columns: float) -> list[tuple[float, float]]:
     """Where words lie, from the steps of their first and last letters: half of each gap belongs to either word."""
-    cuts = [(before[1] + after[0] + 1) / 2 / columns for before, after in zip(steps, steps[1:], strict=False)]
+    cuts = [(before[1] + after[0] + 1) / 2 / columns for before, after in pairwise(steps)]
     bounds = [0.0, *(min(1.0, cut) for cut in cuts), 1.0]
-    return list(zip(bounds, bounds[1:], strict=False))
+    return list(pairwise(bounds))
 
 
 def _is_wide(letter: str) -> bool:

@@ -22,7 +22,10 @@ from mrharm.records import Point, Polygon, TextBox, WordBox
 
 DETECTOR, RECOGNISER = "PP-OCRv6_det_small", "PP-OCRv6_rec_small"
 HEIGHT = 48  # of a line, as the recogniser wants it
-NARROWEST, WIDEST = 160, 3200  # of a line, in pixels at that height: shorter ones are padded, longer ones squeezed
+NARROWEST, WIDEST = (
+    160,
+    3200,
+)  # of a line, in pixels at that height: shorter ones are padded, longer ones squeezed
 STEP = 8  # pixels of width for each step of the recogniser
 
 # A box so many times higher than wide holds text turned by a quarter, or a single letter where it is less than ALONE.
@@ -105,7 +108,9 @@ def _session(name: str, threads: int) -> Any:
     import onnxruntime
 
     package = find_spec("rapidocr")
-    file = Path(package.origin).parent / "models" / f"{name}.onnx" if package and package.origin else Path(name)
+    file = (
+        Path(package.origin).parent / "models" / f"{name}.onnx" if package and package.origin else Path(name)
+    )
     if not file.is_file():
         raise ModelUnavailableError(
             f"rapidocr {version('rapidocr')} does not bring {file.name}, which reading text is tuned to; "
@@ -131,7 +136,9 @@ def _crop(pixels: Pixels, box: Polygon) -> Pixels:
 
     corners = np.array(box, np.float32)
     width = max(1, int(max(np.linalg.norm(corners[0] - corners[1]), np.linalg.norm(corners[3] - corners[2]))))
-    height = max(1, int(max(np.linalg.norm(corners[0] - corners[3]), np.linalg.norm(corners[1] - corners[2]))))
+    height = max(
+        1, int(max(np.linalg.norm(corners[0] - corners[3]), np.linalg.norm(corners[1] - corners[2])))
+    )
     flat = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
     line = cv2.warpPerspective(
         pixels, cv2.getPerspectiveTransform(corners, flat), (width, height),

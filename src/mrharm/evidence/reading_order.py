@@ -123,7 +123,9 @@ def _alike(one: TextBox, other: TextBox) -> bool:
 def _rows(block: list[TextBox]) -> list[TextBox]:
     """A block's boxes line by line, from left to right in each."""
     angle = _angle(block)
-    extents = sorted(((_extent(box, angle), index) for index, box in enumerate(block)), key=lambda one: _middle(one[0]))
+    extents = sorted(
+        ((_extent(box, angle), index) for index, box in enumerate(block)), key=lambda one: _middle(one[0])
+    )
     rows: list[list[tuple[_Extent, int]]] = []
     for one in extents:
         last = rows[-1][-1][0] if rows else None
@@ -194,7 +196,9 @@ def _joined(line: list[TextBox]) -> TextBox:
                (around.left, around.bottom))  # fmt: skip
     first, second, third, fourth = (_turned(corner, angle) for corner in corners)
     weights = [max(1, len(box.text)) for box in line]
-    confidence = sum(box.confidence * weight for box, weight in zip(line, weights, strict=True)) / sum(weights)
+    confidence = sum(box.confidence * weight for box, weight in zip(line, weights, strict=True)) / sum(
+        weights
+    )
     return TextBox(
         polygon=(first, second, third, fourth),
         text=" ".join(box.text for box in line),
