@@ -70,7 +70,8 @@ def look(root: Path, place: str, key: str) -> PictureFacts:
     from PIL import Image, ImageStat
 
     try:
-        data = read_image_bytes(root / inside(place))
+        inside(place)
+        data = read_image_bytes(root / place)  # as it stands: that is where training opens it
         image = decode(data, place)
     except (ImageError, DataError) as error:
         return PictureFacts(key=key, place=place, failure=str(error).replace(f"{root}/", ""))
@@ -103,7 +104,10 @@ def look_at_all(contents: Contents, *, workers: int, progress: Progress) -> dict
         for found in _look_all(todo, workers):
             facts[found.place] = found
             if store is not None and not found.failure:
-                store.append(found)
+                try:
+                    store.append(found)
+                except OSError:  # a full disk: the audit goes on, and the next one looks again
+                    store = None
             advance()
     return facts
 
@@ -119,7 +123,7 @@ def _open_store(path: Path) -> tuple[JsonlStore[PictureFacts] | None, dict[str, 
     try:
         try:
             store = JsonlStore(path, PictureFacts, "key")
-        except DataError:  # of another version, or spoilt: it can be had again
+        except (DataError, ValueError):  # of another version, or spoilt: it can be had again
             path.unlink()
             store = JsonlStore(path, PictureFacts, "key")
         path.touch()
@@ -130,7 +134,8 @@ def _open_store(path: Path) -> tuple[JsonlStore[PictureFacts] | None, dict[str, 
 
 def _key(root: Path, place: str) -> str:
     try:
-        status = (root / inside(place)).stat()
+        inside(place)
+        status = (root / place).stat()
         return content_key(_VERSION, place, status.st_size, status.st_mtime_ns)
     except (OSError, ValueError, DataError):
         return content_key(_VERSION, place, "missing")

@@ -1,0 +1,121 @@
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw
+
+from mrharm.evidence import reading_order
+from mrharm.evidence.rapid import RapidOcr
+from mrharm.images import decode
+from mrharm.records import TextBox
+
+
+@pytest.fixture(scope="module")
+def ocr() -> RapidOcr:
+    return RapidOcr()
+
+
+def photo(size: tuple[int, int] = (420, 320)) -> Image.Image:
+    rows, columns = np.mgrid[0 : size[1], 0 : size[0]]
+    return Image.fromarray(
+        np.stack([60 + columns / 5, 100 + rows / 4, 150 - columns / 6], axis=-1).astype(np.uint8)
+    )
+
+
+def meme() -> Image.Image:
+    """Words above and below, outlined, as memes have them."""
+    picture = photo()
+    draw = ImageDraw.Draw(picture)
+    for y, text in ((14, "YOU SMELL"), (262, "LIKE 10 KETTLES")):
+        draw.text((20, y), text, fill="white", font_size=40, stroke_width=3, stroke_fill="black")
+    return picture
+
+
+def words(boxes: tuple[TextBox, ...]) -> str:
+    return " ".join(box.text for box in boxes)
+
+
+def test_words_are_read_top_to_bottom_with_a_box_each(ocr: RapidOcr) -> None:
+    boxes = ocr.read(meme())
+    assert [box.text for box in boxes] == ["YOU SMELL", "LIKE 10 KETTLES"]
+    assert [word.text for word in boxes[1].words] == ["LIKE", "10", "KETTLES"]
+    lefts = [word.polygon[0][0] for word in boxes[1].words]
+    assert lefts == sorted(lefts)
+    assert all(box.confidence > 0.85 for box in boxes)
+
+
+@pytest.mark.parametrize("container", ["PNG", "BMP", "WEBP", "JPEG"])
+def test_the_same_meme_in_another_container_gives_the_same_text(ocr: RapidOcr, container: str) -> None:
+    buffer = io.BytesIO()
+    options = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95}}.get(container, {})
+    meme().save(buffer, container, **options)
+    assert words(ocr.read(decode(buffer.getvalue()))) == "YOU SMELL LIKE 10 KETTLES"
+
+
+def test_a_picture_of_few_colours_reads_the_same_as_gif(ocr: RapidOcr) -> None:
+    few = meme().quantize(64)
+    texts = []
+    for container in ("PNG", "GIF"):
+        buffer = io.BytesIO()
+        few.save(buffer, container)
+        texts.append(words(ocr.read(decode(buffer.getvalue()))))
+    assert texts[0] == texts[1] == "YOU SMELL LIKE 10 KETTLES"
+
+
+@pytest.mark.parametrize("size", [(420, 320), (1, 1), (3, 2000), (2000, 3), (30, 30)])
+def test_a_picture_without_words_gives_none_whatever_its_shape(ocr: RapidOcr, size: tuple[int, int]) -> None:
+    assert ocr.read(photo(size)) == ()
+    assert ocr.read(Image.new("RGB", size, "white")) == ()
+
+
+def test_noise_is_not_read_as_words(ocr: RapidOcr) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (300, 400, 3), dtype=np.uint8)
+    assert ocr.read(Image.fromarray(noise)) == ()
+
+
+def test_boxes_lie_in_the_picture_at_its_own_scale(ocr: RapidOcr) -> None:
+    large = meme().resize((1680, 1280))
+    for picture in (meme(), large):
+        box = ocr.read(picture)[0]
+        assert all(0 <= x <= picture.width and 0 <= y <= picture.height for x, y in box.polygon)
+        assert box.polygon[0][1] < picture.height / 4 < picture.height / 2 > box.polygon[3][1]
+
+
+def test_two_panels_are_read_one_after_the_other(ocr: RapidOcr) -> None:
+    sheet = Image.new("RGB", (820, 420), "white")
+    draw = ImageDraw.Draw(sheet)
+    for x, colour, lines in ((0, "teal", ("you on", "monday")), (415, "maroon", ("you on", "friday"))):
+        sheet.paste(colour, (x, 130, x + 405, 420))
+        for number, line in enumerate(lines):
+            draw.text((x + 90, 15 + 52 * number), line, fill="black", font_size=40)
+    assert words(ocr.read(sheet)) == "you on monday you on friday"
+
+
+def test_its_version_names_its_models_and_settings(ocr: RapidOcr) -> None:
+    assert ocr.version.startswith("rapidocr@")
+    assert str(reading_order.SURE) in ocr.version
+
+
+def _box(left: float, top: float, width: float, text: str) -> TextBox:
+    right, bottom = left + width, top + 20
+    corners = ((left, top), (right, top), (right, bottom), (left, bottom))
+    return TextBox(polygon=corners, text=text, confidence=0.99)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), unique=True, min_size=1, max_size=10).flatmap(
+        lambda cells: st.tuples(st.just(cells), st.permutations(range(len(cells))))
+    )
+)
+def test_the_order_of_reading_does_not_depend_on_the_order_of_finding(
+    drawn: tuple[list[tuple[int, int]], list[int]],
+) -> None:
+    cells, order = drawn
+    boxes = [_box(100 * x + 5, 50 * y + 5, 80, f"word{x}{y}") for x, y in cells]
+    lines = reading_order.lines_of(boxes, (1000, 500))
+    again = reading_order.lines_of([boxes[number] for number in order], (1000, 500))
+    assert words(lines) == words(again)
+    assert sorted(words(lines).split()) == sorted(box.text for box in boxes)
