@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import fill
 from typing import Annotated, Any
 
 import typer
@@ -26,7 +27,8 @@ def import_command(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[SOURCE] DATASET", help="What to read (generated reads nothing); what to write."
+            metavar="[SOURCE] DATASET",
+            help="What to read: a folder, file, .zip or .tar (generated reads nothing); what to write.",
         ),
     ] = None,
     link: Annotated[bool, typer.Option("--link", help="Hard-link pictures where possible.")] = False,
@@ -168,6 +170,13 @@ def _list_kinds(as_json: bool) -> None:
     for kind, info in infos.items():
         out.print(f"{kind}  {info.title if info else ''}".rstrip())
         if info:
-            out.print(f"    licence  {info.licence}")
-            out.print(f"    obtain   {info.obtain}")
-            out.print(f"    expects  {info.layout}")
+            for name, said in (("licence", info.licence), ("obtain", info.obtain), ("expects", info.layout)):
+                out.print(
+                    fill(
+                        f"    {name:<9}{said}",
+                        max(40, out.width),
+                        subsequent_indent=" " * 13,
+                        break_long_words=False,
+                        break_on_hyphens=False,
+                    )
+                )
