@@ -1,5 +1,4 @@
-"""Datasets for audits: made-up memes about "you" and made-up clubs, small pictures unlike each other, and what is found.
-"""
+"""Datasets for audits: made-up memes about "you" and made-up clubs, small pictures unlike each other."""
 
 from __future__ import annotations
 

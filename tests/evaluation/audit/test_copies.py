@@ -77,7 +77,10 @@ def test_other_words_over_a_near_same_picture_are_another_meme_on_one_template(t
     save_again(tmp_path, "re-encoded")
     found = of(
         tmp_path,
-        [meme("a", "you and the chess club", image="a.png"), meme("b", "nobody likes mondays", image="b.jpg")],
+        [
+            meme("a", "you and the chess club", image="a.png"),
+            meme("b", "nobody likes mondays", image="b.jpg"),
+        ],
     )
     assert together(found) == []
     assert together(found, "template") == [["a", "b"]]

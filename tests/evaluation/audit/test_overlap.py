@@ -44,7 +44,9 @@ def test_one_percent_of_a_held_out_split_in_train_bars_publishing(
     assert one.mend == "remove them from train: --fix"
 
 
-@pytest.mark.parametrize(("one", "other"), [("train", "validation"), ("validation", "test"), ("test", "test_b")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("train", "validation"), ("validation", "test"), ("test", "test_b")]
+)
 def test_overlap_of_other_splits_is_a_warning(tmp_path: Path, one: str, other: str) -> None:
     memes = clubs(one, 0, 3) + clubs(other, 0, 3)
     overlap = only(found(write_dataset(tmp_path, memes))[0], "overlap")

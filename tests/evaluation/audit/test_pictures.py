@@ -134,7 +134,13 @@ def test_a_picture_that_is_not_the_one_imported_is_an_error(tmp_path: Path) -> N
 
 
 def test_long_small_and_blank_pictures_are_noted_the_worst_first(tmp_path: Path) -> None:
-    sizes = {"long": (600, 100), "longer": (100, 900), "four": (400, 100), "small": (63, 70), "tiny": (40, 64)}
+    sizes = {
+        "long": (600, 100),
+        "longer": (100, 900),
+        "four": (400, 100),
+        "small": (63, 70),
+        "tiny": (40, 64),
+    }
     for name, size in sizes.items():
         draw(tmp_path / f"{name}.png", len(name), size)
     draw(tmp_path / "fine.png", 3, (64, 64))
@@ -160,7 +166,9 @@ def test_memes_without_any_picture_are_one_warning(tmp_path: Path) -> None:
 
 def test_memes_without_a_picture_among_others_are_listed(tmp_path: Path) -> None:
     draw(tmp_path / "a.png", 0)
-    one = only(findings_of(write_dataset(tmp_path, [meme("a", image="a.png"), meme("b", "you")])), "picture-none")
+    one = only(
+        findings_of(write_dataset(tmp_path, [meme("a", image="a.png"), meme("b", "you")])), "picture-none"
+    )
     assert (one.level, one.count, one.of, shown(one)) == ("warning", 1, 2, [("b",)])
 
 

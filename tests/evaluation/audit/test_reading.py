@@ -119,7 +119,9 @@ def test_a_text_read_off_the_picture_stands_in_where_none_was_given(tmp_path: Pa
     assert [item.text for item in contents.items] == ["read you", "given you", ""]
 
 
-@pytest.mark.parametrize(("lines", "code"), [(b"", "no-memes"), (b"\n \n", "no-memes"), (None, "file-missing")])
+@pytest.mark.parametrize(
+    ("lines", "code"), [(b"", "no-memes"), (b"\n \n", "no-memes"), (None, "file-missing")]
+)
 def test_a_dataset_without_memes_is_an_error_and_no_crash(
     tmp_path: Path, lines: bytes | None, code: str
 ) -> None:

@@ -31,7 +31,9 @@ def test_empty_texts_are_counted_blank_ones_too(tmp_path: Path) -> None:
 
 
 def test_a_text_read_off_the_picture_is_no_empty_text(tmp_path: Path) -> None:
-    dataset = write_dataset(tmp_path, [meme("a", None)], [Evidence(meme_id="a", text="you", text_source="ocr")])
+    dataset = write_dataset(
+        tmp_path, [meme("a", None)], [Evidence(meme_id="a", text="you", text_source="ocr")]
+    )
     assert text_findings(read(dataset))[0] == []
 
 
