@@ -99,36 +99,6 @@ def test_the_same_picture_gives_the_same_mask() -> None:
     assert (glyph_mask(meme, [where]) == glyph_mask(meme, [where])).all()
 
 
-@pytest.fixture(scope="module")
-def fill(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An ONNX network with LaMa's inputs and output that fills the hole with grey."""
-    onnx = pytest.importorskip("onnx", reason="the onnx package is not here (extra dev)")
-    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
-    whole = ["image", "mask"]
-    nodes = [
-        helper.make_node("Sub", ["one", "mask"], ["kept"]),
-        helper.make_node("Mul", ["image", "kept"], ["seen"]),
-        helper.make_node("Mul", ["mask", "grey"], ["hole"]),
-        helper.make_node("Add", ["seen", "hole"], ["output"]),
-    ]
-    shapes = {"image": [1, 3, "h", "w"], "mask": [1, 1, "h", "w"]}
-    constants = [
-        helper.make_tensor("one", floats, [1], [1.0]),
-        helper.make_tensor("grey", floats, [1], [0.5]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "fill",
-        [helper.make_tensor_value_info(name, floats, shapes[name]) for name in whole],
-        [helper.make_tensor_value_info("output", floats, [1, 3, "h", "w"])],
-        constants,
-    )
-    path = tmp_path_factory.mktemp("lama") / "fill.onnx"
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    path.write_bytes(model.SerializeToString())
-    return path
-
-
 def test_lama_fills_the_letters_with_what_its_network_says(fill: Path) -> None:
     meme, where = posted(backdrop("photo").resize((317, 203)), "white", "black")
     mask = glyph_mask(meme, [where]) > 0

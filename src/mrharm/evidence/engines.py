@@ -1,7 +1,7 @@
 """What reads, cleans and describes pictures: one protocol and one table for each kind of engine.
 
 A third party adds an engine from its own package with an entry point in ``mrharm.ocr``, ``mrharm.inpainters`` or
-``mrharm.captioners``; the contract tests (tests/evidence/test_contracts.py) run over the tables.
+``mrharm.captioners``; the contract tests (tests/evidence/test_contracts.py, test_captions.py) run over the tables.
 """
 
 from __future__ import annotations
