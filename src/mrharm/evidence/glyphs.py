@@ -6,139 +6,162 @@ that fill the middle of a line but not its rim are the letters', their outlines 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mrharm.records import Polygon, TextBox
+from mrharm.records import TextBox
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
+Corners = NDArray[np.float64]
 
+# Letters are looked for in at most about so many pixels; a larger picture is made smaller first. It bounds the time.
+MOST_PIXELS = 1_500_000
 FLAT = 8  # levels a channel may differ from a paper's colour and still be paper
-# (share of a line's rim, share of its whole) in one colour from which it lies on paper.
-PAPER = ((0.85, 0.40), (0.40, 0.65))
-COLOURS, SAMPLED = 10, 3000  # clusters of a line on a picture; pixels they are found from
-SURE, LIKELY = 0.75, 0.52  # share of a colour's pixels that lie inside rather than on the rim
+# (share of a line's rim, share of its whole) in one colour from which it lies on paper: a wide bar, a narrow label.
+PAPER = ((0.9, 0.4), (0.3, 0.6))
+COLOURS, SAMPLED = 8, 3000  # clusters of a line on a picture; about how many pixels they are found from
+SURE, LIKELY = (
+    0.75,
+    0.52,
+)  # share of a colour that lies inside and not on the rim, from which it is a letter's
 RIM, OUTER = 0.10, 0.05  # of a line's height: how far its rim reaches in and out of the box
-REACH, GROWN = (
-    0.08,
+REACH = 0.08  # of the height: from sure to likely pixels
+GROWN, CORE = (
     0.12,
-)  # of the height: from sure to likely pixels; how far a letter may stick out of its box
+    0.15,
+)  # of the height: how far letters on paper stick out of their box; how far in none is a drawing
 ON_PAPER, ON_PICTURE = 0.12, 1  # how far the mask is grown: of the height; pixels, where every one is a loss
 FEWEST = 30  # pixels of a box that can be looked into
 
 
 @dataclass(frozen=True)
 class Line:
-    """The letters of one line: the corner of the part looked at, the mask there, and whether it lies on paper.
+    """The letters of one line of so many pixels of height: the corner of the part looked at, and the mask there.
 
-    ``paper`` marks the pixels that show nothing but paper, for filling the letters from.
+    ``paper`` marks the pixels that show nothing but paper, to fill the letters from; None where they lie on a picture.
     """
 
     left: int
     top: int
+    height: float
     mask: Mask
     paper: Mask | None
+
+    def part(self, pixels: Pixels) -> Pixels:
+        """The part looked at, as a view."""
+        rows, columns = self.mask.shape
+        return pixels[self.top : self.top + rows, self.left : self.left + columns]
 
 
 def glyph_mask(image: Image.Image, boxes: Sequence[TextBox]) -> NDArray[np.uint8]:
     """255 where a letter of one of the boxes is, 0 elsewhere. *Shape:* (height, width)"""
-    pixels = np.asarray(image.convert("RGB"))
+    pixels, shrunk = shrink(image)
     mask = np.zeros(pixels.shape[:2], np.uint8)
-    for line in find_lines(pixels, boxes):
-        height, width = line.mask.shape
-        part = mask[line.top : line.top + height, line.left : line.left + width]
-        part[line.mask] = 255
-    return mask
+    for line in find_lines(pixels, boxes, shrunk):
+        line.part(mask)[line.mask] = 255
+    return enlarge(mask, shrunk, image.size)
 
 
-def find_lines(pixels: Pixels, boxes: Sequence[TextBox]) -> list[Line]:
-    """The letters of every box that lies in the picture. ``pixels``: (height, width, 3) RGB."""
+def shrink(image: Image.Image) -> tuple[Pixels, int]:
+    """A picture's pixels, (height, width, 3) RGB, made smaller to about ``MOST_PIXELS``; and how many times."""
+    shrunk = math.ceil(math.sqrt(image.width * image.height / MOST_PIXELS))
+    rgb = image.convert("RGB")
+    return np.array(rgb.reduce(shrunk) if shrunk > 1 else rgb), max(1, shrunk)
+
+
+def enlarge(mask: Pixels, shrunk: int, size: tuple[int, int]) -> Pixels:
+    """A mask of the smaller picture -> of the picture of ``size`` (width, height)."""
+    if shrunk == 1:
+        return mask
+    return mask.repeat(shrunk, axis=0).repeat(shrunk, axis=1)[: size[1], : size[0]]
+
+
+def find_lines(pixels: Pixels, boxes: Sequence[TextBox], shrunk: int = 1) -> list[Line]:
+    """The letters of every box that lies in the picture, in the order of the boxes.
+
+    Args:
+        pixels: (height, width, 3) RGB.
+        boxes: in pixels of the picture before it was shrunk.
+        shrunk: how many times smaller ``pixels`` are.
+    """
+    import cv2
+
+    polygons = list(_polygons(boxes, shrunk, pixels.shape))
     everywhere = np.zeros(pixels.shape[:2], np.uint8)
-    for box in boxes:
-        _fill(everywhere, box.polygon)
+    for corners in polygons:
+        cv2.fillPoly(everywhere, [np.round(corners).astype(np.int32)], 1)
     lines = []
-    for box in boxes:
-        height = _line_height(box.polygon)
-        corners = np.array(box.polygon, np.float32)
+    for corners in polygons:
+        height = _line_height(corners)
         reach = height / 2 + 3
         left, top = np.maximum(0, np.floor(corners.min(axis=0) - reach)).astype(int).tolist()
-        right, bottom = np.ceil(corners.max(axis=0) + reach).astype(int).tolist()
+        right, bottom = np.maximum(0, np.ceil(corners.max(axis=0) + reach)).astype(int).tolist()
         part = pixels[top:bottom, left:right]
         if part.size == 0:
             continue
         inside = np.zeros(part.shape[:2], np.uint8)
-        _fill(inside, box.polygon, (left, top))
-        others = (everywhere[top:bottom, left:right] > 0) & (inside == 0)
-        if int((inside > 0).sum()) < FEWEST:
-            lines.append(Line(left, top, inside > 0, None))
+        cv2.fillPoly(inside, [np.round(corners - (left, top)).astype(np.int32)], 1)
+        if int(inside.sum()) < FEWEST:
+            lines.append(Line(left, top, height, inside > 0, None))
             continue
-        lines.append(_look(part, inside, others, height, left, top))
+        others = (everywhere[top:bottom, left:right] > 0) & (inside == 0)
+        mask, paper = _look(part, inside > 0, others, height)
+        lines.append(Line(left, top, height, mask, paper))
     return lines
 
 
-def _look(part: Pixels, inside: Pixels, others: Mask, height: float, left: int, top: int) -> Line:
-    within = inside > 0
-    core = _eroded(inside, max(1.0, RIM * height)) > 0
-    rim = within & ~core
-    colour = _commonest(part[rim] if rim.any() else part[within])
-    distance = np.abs(part.astype(np.int16) - colour).max(axis=2)
-    same = distance <= FLAT
-    on_rim, on_all = (float(same[where].mean()) if where.any() else 0.0 for where in (rim, within))
+def _look(part: Pixels, inside: Mask, others: Mask, height: float) -> tuple[Mask, Mask | None]:
+    # Beyond the picture's edge lies nothing of the box, so that one that fills the picture has a rim, too.
+    depth = _distance(np.pad(~inside, 1, constant_values=True))[1:-1, 1:-1]
+    beyond = _distance(inside)
+    rim = inside & (depth <= max(1.0, RIM * height))
+    colour = _commonest(part[rim])
+    differs = np.abs(part.astype(np.int16) - colour).max(axis=2) > FLAT
+    on_rim, on_all = 1 - float(differs[rim].mean()), 1 - float(differs[inside].mean())
     if any(on_rim >= least and on_all >= least_of_all for least, least_of_all in PAPER):
-        return _on_paper(~same, inside, height, left, top)
-    return _on_picture(part, inside, core, others, height, left, top)
+        return _on_paper(differs, inside, depth, beyond, height)
+    rim |= ~inside & ~others & (beyond <= max(1.0, OUTER * height))
+    return _on_picture(part, inside, rim, height), None
 
 
-def _on_paper(differs: Mask, inside: Pixels, height: float, left: int, top: int) -> Line:
-    """Whatever differs from the paper and lies in the box for the most part."""
+def _on_paper(
+    differs: Mask, inside: Mask, depth: NDArray[np.float32], beyond: NDArray[np.float32], height: float
+) -> tuple[Mask, Mask]:
+    """What differs from the paper, but for drawings beside it that reach into the box; and the paper."""
     import cv2
 
-    letters, kept = _mostly_inside(differs, inside > 0, connectivity=8)
-    letters &= _dilated(inside, GROWN * height) > 0
-    closed = cv2.morphologyEx(letters.astype(np.uint8), cv2.MORPH_CLOSE, _disc(max(1.0, 0.05 * height)))
-    mask = _dilated(closed, max(2.0, ON_PAPER * height)) > 0
-    mask &= ~(differs & ~kept)  # a drawing that the line touches stays
-    return Line(left, top, mask, ~differs & ~mask)
+    count, pieces = cv2.connectedComponents(differs.astype(np.uint8), connectivity=8)
+    inner = np.bincount(pieces[inside], minlength=count)
+    ours = (inner >= 0.5 * np.bincount(pieces.ravel(), minlength=count))[pieces]
+    letters = differs & ((ours & (beyond <= GROWN * height)) | (depth > CORE * height))
+    mask = _distance(letters) <= max(2.0, ON_PAPER * height)
+    mask &= letters | ours | ~differs
+    return mask, ~differs & ~mask
 
 
-def _on_picture(
-    part: Pixels, inside: Pixels, core: Mask, others: Mask, height: float, left: int, top: int
-) -> Line:
-    within = inside > 0
-    rim = (_dilated(inside, max(1.0, OUTER * height)) > 0) & ~core & ~others
-    seen = part[within].astype(np.float32)
-    centres = _clusters(seen[:: max(1, len(seen) // SAMPLED)])
-    nearest = _assigned(part.reshape(-1, 3).astype(np.float32), centres).reshape(within.shape)
-    count = len(centres)
-    share_in = np.bincount(nearest[within], minlength=count) / max(1, int(within.sum()))
-    share_rim = np.bincount(nearest[rim], minlength=count) / max(1, int(rim.sum()))
+def _on_picture(part: Pixels, inside: Mask, rim: Mask, height: float) -> Mask:
+    """The pixels in the colours that are commoner inside than on the rim."""
+    where = inside | rim
+    seen = part[where].astype(np.float32)
+    is_inside, is_rim = inside[where], rim[where]
+    within = seen[is_inside]
+    centres = _clusters(within[:: max(1, len(within) // SAMPLED)])
+    nearest = _assigned(seen, centres)
+    share_in = np.bincount(nearest[is_inside], minlength=len(centres)) / is_inside.sum()
+    share_rim = np.bincount(nearest[is_rim], minlength=len(centres)) / is_rim.sum()
     belongs = share_in / (share_in + share_rim + 1e-9)
+    sure, likely = np.zeros_like(inside), np.zeros_like(inside)
     # The most inward colour is a letter's, however unsure.
-    sure = (belongs > min(SURE, float(belongs.max()) - 1e-6))[nearest]
-    likely = (belongs > LIKELY)[nearest]
-    near = _dilated((sure & within).astype(np.uint8), max(2.0, REACH * height)) > 0
-    letters = (sure & within) | (likely & near & within)
-    outside, _ = _mostly_inside(sure | likely, within, connectivity=4)
-    letters |= outside & near & (_dilated(inside, GROWN * height) > 0)
-    return Line(left, top, _dilated(letters.astype(np.uint8), ON_PICTURE) > 0, None)
-
-
-def _mostly_inside(where: Mask, within: Mask, *, connectivity: int) -> tuple[Mask, Mask]:
-    """The connected pieces that lie in the box by half or more; and the same as a mask to keep."""
-    import cv2
-
-    count, pieces = cv2.connectedComponents(where.astype(np.uint8), connectivity=connectivity)
-    inner = np.bincount(pieces[within], minlength=count)
-    whole = np.bincount(pieces.ravel(), minlength=count)
-    kept = inner >= 0.5 * whole
-    kept[0] = False
-    mask: Mask = kept[pieces]
-    return mask.copy(), mask
+    sure[where] = (belongs >= min(SURE, float(belongs.max())))[nearest] & is_inside
+    likely[where] = (belongs > LIKELY)[nearest] & is_inside
+    letters = sure | (likely & (_distance(sure) <= max(2.0, REACH * height)))
+    return _distance(letters) <= ON_PICTURE
 
 
 def _commonest(colours: Pixels) -> NDArray[np.int16]:
@@ -169,32 +192,24 @@ def _assigned(colours: NDArray[np.float32], centres: NDArray[np.float32]) -> NDA
     return np.asarray(distances.argmin(axis=1), np.int64)
 
 
-def _fill(mask: Pixels, polygon: Polygon, corner: tuple[int, int] = (0, 0)) -> None:
+def _distance(mask: Mask) -> NDArray[np.float32]:
+    """Pixels from each pixel to the nearest of the mask; at any radius as fast as at one, unlike dilation."""
     import cv2
 
-    cv2.fillPoly(mask, [np.round(np.array(polygon) - corner).astype(np.int32)], 255)
+    if not mask.any():  # OpenCV's answer is then not defined
+        return np.full(mask.shape, np.inf, np.float32)
+    return np.asarray(cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5), np.float32)
 
 
-def _line_height(polygon: Polygon) -> float:
-    corners = np.array(polygon)
+def _polygons(boxes: Sequence[TextBox], shrunk: int, shape: tuple[int, ...]) -> Iterator[Corners]:
+    """The boxes' corners, (4, 2), kept within reach of the picture; one that is nowhere is left out."""
+    largest = np.array([shape[1], shape[0]])
+    for box in boxes:
+        corners = np.array(box.polygon, np.float64) / shrunk
+        if np.isfinite(corners).all():
+            yield np.clip(corners, -largest, 2 * largest)
+
+
+def _line_height(corners: Corners) -> float:
     sides = np.linalg.norm(corners - np.roll(corners, -1, axis=0), axis=1)
     return float(min(sides[0] + sides[2], sides[1] + sides[3]) / 2)
-
-
-def _disc(radius: float) -> Pixels:
-    import cv2
-
-    side = 2 * max(0, round(radius)) + 1
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
-
-
-def _dilated(mask: Pixels, radius: float) -> Pixels:
-    import cv2
-
-    return np.asarray(cv2.dilate(mask, _disc(radius)), np.uint8)
-
-
-def _eroded(mask: Pixels, radius: float) -> Pixels:
-    import cv2
-
-    return np.asarray(cv2.erode(mask, _disc(radius)), np.uint8)

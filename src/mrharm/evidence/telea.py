@@ -5,17 +5,20 @@ A. Telea, "An Image Inpainting Technique Based on the Fast Marching Method" (200
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from mrharm.evidence.glyphs import Line, Pixels, find_lines
+from mrharm.evidence.glyphs import Line, Pixels, enlarge, find_lines, shrink
 from mrharm.records import TextBox
 
 RADIUS = 3  # pixels round each one that are looked at
+COARSE = (
+    2  # filling at half the size came out nearer to the truth than at full size, in less than half the time
+)
 FEWEST = 3  # pixels of paper beside a letter that say what paper looks like there
 
 
@@ -23,64 +26,68 @@ class Telea:
     """Takes words off a picture; what is no letter stays as it is, to the byte."""
 
     def __init__(self) -> None:
-        self.version = f"telea@opencv {version('opencv-python-headless')}, way 1"
+        self.version = f"telea@opencv {version('opencv-python-headless')}, way 2"
 
     def clean(self, image: Image.Image, boxes: Sequence[TextBox]) -> Image.Image:
         """An RGB picture without the text in ``boxes``; the picture itself where there are none."""
         if not boxes:
             return image
-        import cv2
-
-        pixels = np.array(image.convert("RGB"))
-        lines = find_lines(pixels, boxes)
-        holes = np.zeros(pixels.shape[:2], np.uint8)
+        pixels, shrunk = shrink(image)
+        lines = find_lines(pixels, boxes, shrunk)
+        letters, holes = np.zeros(pixels.shape[:2], np.uint8), np.zeros(pixels.shape[:2], np.uint8)
         for line in lines:
-            height, width = line.mask.shape
+            line.part(letters)[line.mask] = 255
             if line.paper is None:
-                holes[line.top : line.top + height, line.left : line.left + width][line.mask] = 255
+                line.part(holes)[line.mask] = 255
         for line in lines:
-            if line.paper is not None:
-                _fill_from_paper(pixels, line)
-        # Only the parts round each hole are given to OpenCV: its time grows with the picture, not with the hole.
-        for (left, top, right, bottom), own in _parts(holes):
-            part = pixels[top:bottom, left:right]
-            part[:] = cv2.inpaint(np.ascontiguousarray(part), own, RADIUS, cv2.INPAINT_TELEA)
-        return Image.fromarray(pixels)
+            _fill_from_paper(pixels, line)
+        _fill_by_telea(pixels, holes)
+        if shrunk == 1:
+            return Image.fromarray(pixels)
+        large = image.convert("RGB")
+        filled = Image.fromarray(pixels).resize(
+            (pixels.shape[1] * shrunk, pixels.shape[0] * shrunk), Image.Resampling.BILINEAR
+        )
+        large.paste(
+            filled.crop((0, 0, *image.size)), mask=Image.fromarray(enlarge(letters, shrunk, image.size))
+        )
+        return large
 
 
 def _fill_from_paper(pixels: Pixels, line: Line) -> None:
     """Each letter's pixels take the mean of the paper within half a line of them."""
     import cv2
 
-    if line.paper is None or not line.mask.any():
+    if line.paper is None or not line.paper.any():
         return
-    height, width = line.mask.shape
-    part = pixels[line.top : line.top + height, line.left : line.left + width]
-    side = 2 * (height // 4) + 1
-    weight = line.paper.astype(np.float32)
+    part, weight = line.part(pixels), line.paper.astype(np.float32)
+    side = 2 * int(line.height / 2) + 1
     window: dict[str, Any] = {
         "ddepth": -1,
         "ksize": (side, side),
         "normalize": False,
         "borderType": cv2.BORDER_CONSTANT,
     }
-    total = cv2.boxFilter(part.astype(np.float32) * weight[..., None], **window)
-    count = cv2.boxFilter(weight, **window)
-    middle = np.median(part[line.paper], axis=0) if line.paper.any() else np.zeros(3)
-    mean = np.where(count[..., None] >= FEWEST, total / np.maximum(count, 1)[..., None], middle)
-    part[line.mask] = np.round(mean[line.mask]).astype(np.uint8)
+    total = cv2.boxFilter(part.astype(np.float32) * weight[..., None], **window)[line.mask]
+    count = cv2.boxFilter(weight, **window)[line.mask][:, None]
+    middle = np.median(part[line.paper], axis=0)
+    part[line.mask] = np.round(np.where(count >= FEWEST, total / np.maximum(count, 1), middle))
 
 
-def _parts(holes: Pixels) -> Iterator[tuple[tuple[int, int, int, int], Pixels]]:
-    """(left, top, right, bottom) round each group of holes, with room for what they are filled from, and its holes."""
+def _fill_by_telea(pixels: Pixels, holes: Pixels) -> None:
+    """Fill the holes at ``1 / COARSE`` of the size, each coarse pixel being the mean of those of its pixels known."""
     import cv2
 
-    room = 4 * RADIUS
-    grown = cv2.dilate(holes, np.ones((2 * room + 1, 2 * room + 1), np.uint8))
-    _, groups, stats, _ = cv2.connectedComponentsWithStats(grown)
-    for number, (x, y, width, height, _) in enumerate(stats[1:].tolist(), 1):
-        where = (slice(y, y + height), slice(x, x + width))
-        yield (
-            (x, y, x + width, y + height),
-            np.where(groups[where] == number, holes[where], 0).astype(np.uint8),
-        )
+    rows, columns = holes.shape
+    room = ((0, -rows % COARSE), (0, -columns % COARSE))
+    known = np.pad(holes == 0, room, mode="edge").astype(np.float32)
+    if not holes.any() or not known.any():
+        return
+    size = (known.shape[1] // COARSE, known.shape[0] // COARSE)
+    weighed = np.pad(pixels, (*room, (0, 0)), mode="edge") * known[..., None]
+    share = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
+    mean = cv2.resize(weighed, size, interpolation=cv2.INTER_AREA) / np.maximum(share, 1e-6)[..., None]
+    unknown = (share < 0.5 / COARSE**2).astype(np.uint8)
+    filled = cv2.inpaint(np.round(mean).astype(np.uint8), unknown, RADIUS, cv2.INPAINT_TELEA)
+    large = cv2.resize(filled, (known.shape[1], known.shape[0]), interpolation=cv2.INTER_LINEAR)
+    pixels[holes > 0] = large[:rows, :columns][holes > 0]
