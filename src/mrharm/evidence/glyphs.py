@@ -24,7 +24,7 @@ Corners = NDArray[np.float64]
 MOST_PIXELS = 1_500_000
 FLAT = 8  # levels a channel may differ from a paper's colour and still be paper
 # (share of a line's rim, share of its whole) in one colour from which it lies on paper: a wide bar, a narrow label.
-PAPER = ((0.9, 0.4), (0.2, 0.6))
+PAPER = ((0.9, 0.4), (0.3, 0.6))
 COLOURS, SAMPLED = 8, 3000  # clusters of a line on a picture; about how many pixels they are found from
 SURE, LIKELY = (
     0.75,
