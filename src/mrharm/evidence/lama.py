@@ -1,35 +1,37 @@
 """The in-painter ``lama``: a LaMa network from a local ONNX file, for pictures whose background is worth the time.
 
 Suvorov et al., "Resolution-robust Large Mask Inpainting with Fourier Convolutions" (WACV 2022). ONNX and not
-TorchScript, so that looking at pictures never loads PyTorch.
+TorchScript (``big-lama.pt``), so that looking at pictures never loads PyTorch.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from mrharm.errors import ModelUnavailableError
-from mrharm.evidence.glyphs import glyph_mask
+from mrharm.evidence.glyphs import Mask, Pixels, glyph_mask
 from mrharm.records import TextBox
 
 VARIABLE = "MRHARM_LAMA"
 MULTIPLE = 8  # the network halves its input three times
+LARGEST = 1024  # side of what is filled at a time where the file fixes none: memory grows with it
+MARGIN = 64  # pixels of picture round the letters, from which the network imagines what they hide
 
 
 class Lama:
     """Fills the letters with what a LaMa network imagines; what is no letter stays as it is, to the byte.
 
-    The file takes an image (1 x 3 x height x width, 0 to 1) and a mask (1 x 1 x height x width, 1 where to fill) and
-    gives an image, 0 to 1 or 0 to 255; its height and width may be fixed. ``MRHARM_LAMA`` or ``file`` names it.
+    The file takes an image (1 x 3 x height x width, RGB of 0 to 1) and a mask (1 x 1 x height x width, 1 where to
+    fill) and gives an image, 0 to 1 or 0 to 255. Its height and width may be fixed, as the 512 x 512 of the public
+    ``lama_fp32.onnx`` are. ``MRHARM_LAMA`` or ``file`` names it.
 
     Raises (when its version is asked for, or at the first picture):
         ModelUnavailableError: no file is named, or it is no network of this kind.
@@ -41,67 +43,115 @@ class Lama:
     @cached_property
     def version(self) -> str:
         """The file's hash: another network is another version."""
-        return f"lama@{hashlib.sha256(self._path().read_bytes()).hexdigest()[:12]}, way 1"
+        with self._path().open("rb") as file:
+            return f"lama@{hashlib.file_digest(file, 'sha256').hexdigest()[:12]}, way 2"
 
     def clean(self, image: Image.Image, boxes: Sequence[TextBox]) -> Image.Image:
         """An RGB picture without the text in ``boxes``; the picture itself where there are none."""
         if not boxes:
             return image
-        pixels = np.array(image.convert("RGB"))
-        mask = glyph_mask(image, boxes) > 0
-        pixels[mask] = self._imagined(pixels, mask)[mask]
+        network = self._network
+        pixels, letters = np.array(image.convert("RGB")), glyph_mask(image, boxes) > 0
+        for rows, columns, ours in _windows(letters, *network.window):
+            part = pixels[rows, columns]
+            # What an earlier window filled is picture to this one.
+            part[ours] = network.fill(part, letters[rows, columns])[ours]
+            letters[rows, columns] &= ~ours
         return Image.fromarray(pixels)
 
-    def _imagined(self, pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-        height, width = mask.shape
-        session = self._session
-        fixed = session.get_inputs()[0].shape[2:]
-        if all(isinstance(side, int) for side in fixed):
-            size = (int(fixed[1]), int(fixed[0]))
-            shown = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
-            holes = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
-        else:
-            room = ((0, -height % MULTIPLE), (0, -width % MULTIPLE))
-            shown, holes = (
-                np.pad(pixels, (*room, (0, 0)), mode="symmetric"),
-                np.pad(mask, room, mode="symmetric"),
-            )
-        names = [one.name for one in session.get_inputs()]
-        (found,) = session.run(
-            None,
-            {
-                names[0]: (shown.astype(np.float32) / 255).transpose(2, 0, 1)[None],
-                names[1]: holes.astype(np.float32)[None, None],
-            },
-        )
-        scale = 255.0 if float(found.max()) <= 1.5 else 1.0
-        drawn = np.clip(np.round(found[0].transpose(1, 2, 0) * scale), 0, 255).astype(np.uint8)
-        if drawn.shape[:2] != (height, width) and all(isinstance(side, int) for side in fixed):
-            return np.asarray(Image.fromarray(drawn).resize((width, height), Image.Resampling.BICUBIC))
-        return np.asarray(drawn[:height, :width], np.uint8)
-
     @cached_property
-    def _session(self) -> Any:
-        import onnxruntime
-
-        path = self._path()
-        try:
-            session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-            shapes = [len(one.shape) for one in session.get_inputs()]
-        except Exception as error:  # onnxruntime has a dozen kinds
-            raise ModelUnavailableError(
-                f"{path}: not an ONNX network ({error}); expected LaMa as ONNX"
-            ) from None
-        if shapes != [4, 4]:
-            raise ModelUnavailableError(
-                f"{path}: takes {len(shapes)} inputs; expected an image and a mask (LaMa as ONNX)"
-            )
-        return session
+    def _network(self) -> _Network:
+        return _Network(self._path())
 
     def _path(self) -> Path:
         if self._file is None or not self._file.is_file():
             came = f"{self._file} is not there" if self._file else "none is named"
             raise ModelUnavailableError(
-                f"lama: no weights: {came}; set {VARIABLE} to an ONNX file of LaMa, or say --inpaint telea"
+                f"lama: no weights: {came}; set {VARIABLE} to an ONNX file of LaMa (lama_fp32.onnx of Carve/LaMa-ONNX "
+                "on the Hugging Face hub is one), or say --inpaint telea"
             )
         return self._file
+
+
+class _Network:
+    """A LaMa file, loaded. ``window``: (height, width) of the most it fills at a time."""
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        # Pictures are cleaned in as many processes as there are cores.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        options.enable_cpu_mem_arena = False
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime has a dozen kinds
+            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise ModelUnavailableError(
+                f"{path}: not an ONNX network ({first[:120]}); expected LaMa as ONNX, not as TorchScript (.pt)"
+            ) from None
+        inputs = self._session.get_inputs()
+        if [len(one.shape) for one in inputs] != [4, 4]:
+            raise ModelUnavailableError(
+                f"{path}: takes {[one.shape for one in inputs]}; expected an image (1 x 3 x height x width) and a "
+                "mask (1 x 1 x height x width), as LaMa's ONNX files do"
+            )
+        image, mask = sorted(inputs, key=lambda one: one.shape[1] != 3)
+        self._names = image.name, mask.name
+        fixed = [side if isinstance(side, int) else None for side in image.shape[2:]]
+        self._fixed = fixed[0], fixed[1]
+        self.window = fixed[0] or LARGEST, fixed[1] or LARGEST
+
+    def fill(self, pixels: Pixels, holes: Mask) -> Pixels:
+        """The pixels, (height, width, 3), with the holes, (height, width), filled."""
+        height, width = holes.shape
+        room = tuple(
+            (0, (fixed or side + -side % MULTIPLE) - side)
+            for fixed, side in zip(self._fixed, (height, width), strict=True)
+        )
+        shown = np.pad(pixels, (*room, (0, 0)), mode="symmetric").astype(np.float32) / np.float32(255)
+        image, mask = self._names
+        (found,) = self._session.run(
+            None,
+            {
+                image: shown.transpose(2, 0, 1)[None],
+                mask: np.pad(holes, room, mode="symmetric").astype(np.float32)[None, None],
+            },
+        )
+        drawn = np.asarray(found[0].transpose(1, 2, 0)[:height, :width], np.float32)
+        levels = drawn * _levels(drawn, shown[:height, :width], ~holes)
+        return np.asarray(np.clip(np.round(levels), 0, 255), np.uint8)
+
+
+def _levels(drawn: NDArray[np.float32], shown: NDArray[np.float32], known: Mask) -> float:
+    """What the network's output is multiplied by to be 0 to 255: it gives back what it was shown, in its own units."""
+    if not known.any():
+        return 255.0 if float(drawn.max()) <= 1.5 else 1.0
+    seen, given = shown[known], drawn[known]
+    is_share = float(np.abs(given - seen).mean()) <= float(np.abs(given - 255 * seen).mean())
+    return 255.0 if is_share else 1.0
+
+
+def _windows(letters: Mask, height: int, width: int) -> Iterator[tuple[slice, slice, Mask]]:
+    """(rows, columns, which letters to fill there) of windows that together fill every letter, each once.
+
+    A window is at most ``height`` x ``width``; within it, letters with less than ``MARGIN`` of picture round them are
+    left to the next one, unless the picture ends there.
+    """
+    above, beside = min(MARGIN, height // 8), min(MARGIN, width // 8)
+    left = letters.copy()
+    while left.any():
+        first = int(left.any(axis=1).argmax())
+        top = max(0, min(first - above, letters.shape[0] - height))
+        bottom = min(top + height, letters.shape[0])
+        last = bottom if bottom == letters.shape[0] else max(first + 1, bottom - above)
+        column = int(left[first:last].any(axis=0).argmax())
+        start = max(0, min(column - beside, letters.shape[1] - width))
+        end = min(start + width, letters.shape[1])
+        edge = end if end == letters.shape[1] else max(column + 1, end - beside)
+        ours = np.zeros((bottom - top, end - start), bool)
+        inner = (slice(first - top, last - top), slice(column - start, edge - start))
+        ours[inner] = left[first:last, column:edge]
+        left[first:last, column:edge] = False
+        yield slice(top, bottom), slice(start, end), ours

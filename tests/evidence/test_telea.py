@@ -1,0 +1,65 @@
+"""What the in-painter ``telea`` promises beyond tests/evidence/test_inpainting.py: papers, large and odd pictures."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from mrharm.evidence.glyphs import glyph_mask
+from mrharm.evidence.telea import Telea
+from mrharm.records import TextBox
+
+
+def box(left: float, top: float, right: float, bottom: float) -> TextBox:
+    corners = ((left, top), (right, top), (right, bottom), (left, bottom))
+    return TextBox(polygon=corners, text="you", confidence=1.0)
+
+
+def written(clean: Image.Image, ink: str, size: int) -> tuple[Image.Image, TextBox]:
+    meme = clean.copy()
+    draw = ImageDraw.Draw(meme)
+    at = (0.1 * meme.width, 0.2 * meme.height)
+    draw.text(at, "you smell", fill=ink, font_size=size)
+    left, top, right, bottom = draw.textbbox(at, "you smell", font_size=size)
+    room = 0.15 * size
+    return meme, box(left - room, top - room, right + room, bottom + room)
+
+
+@pytest.mark.parametrize(("paper", "ink"), [("white", "black"), ("black", "#e7e9ea"), ("#7a0f2b", "#ffe9ef")])
+def test_paper_of_one_colour_comes_back_to_the_byte(paper: str, ink: str) -> None:
+    clean = Image.new("RGB", (300, 100), paper)
+    meme, where = written(clean, ink, 40)
+    assert Telea().clean(meme, [where]).tobytes() == clean.tobytes()
+
+
+def test_a_narrow_label_keeps_its_edges() -> None:
+    noise = np.random.default_rng(0).integers(0, 90, (140, 300, 3), dtype=np.uint8)
+    clean = Image.fromarray(noise)
+    ImageDraw.Draw(clean).rectangle((20, 30, 280, 78), fill="white")
+    meme = clean.copy()
+    ImageDraw.Draw(meme).text((35, 30), "you smell", fill="black", font_size=36)
+    cleaned = Telea().clean(meme, [box(26, 28, 250, 80)])
+    assert np.abs(np.asarray(cleaned, int) - np.asarray(clean, int)).max() <= 8
+
+
+def test_a_large_picture_keeps_every_pixel_that_is_no_letter() -> None:
+    rows, columns = np.mgrid[0:1501, 0:2301]
+    clean = Image.fromarray(
+        np.stack([columns % 256, rows % 256, (rows + columns) % 256], axis=-1).astype(np.uint8)
+    )
+    meme, where = written(clean, "white", 200)
+    before, after = np.asarray(meme), np.asarray(Telea().clean(meme, [where]))
+    kept = glyph_mask(meme, [where]) == 0
+    assert after.shape == before.shape
+    assert (before[kept] == after[kept]).all()
+    assert (before[~kept] != after[~kept]).any()
+
+
+def test_a_picture_that_is_all_letter_is_left_alone() -> None:
+    dot = Image.new("RGB", (1, 1), "red")
+    assert Telea().clean(dot, [box(0, 0, 1, 1)]).tobytes() == dot.tobytes()
+
+
+def test_a_picture_that_is_not_rgb_comes_back_as_rgb() -> None:
+    meme, where = written(Image.new("RGB", (300, 100), "white"), "black", 40)
+    for mode in ("L", "P", "RGBA"):
+        assert Telea().clean(meme.convert(mode), [where]).mode == "RGB"
