@@ -63,8 +63,8 @@ def main() -> None:
     for read in ways.values():
         read(blank)  # models are loaded
     pairs: dict[str, dict[str, list[tuple[str, str]]]] = {way: defaultdict(list) for way in ways}
+    seconds: dict[str, dict[str, list[float]]] = {way: defaultdict(list) for way in ways}
     invented = dict.fromkeys(ways, 0)
-    seconds = dict.fromkeys(ways, 0.0)
     wordless = count = 0
     for meme in render(options.memes, options.seed):
         truth = folded(" ".join(text for text, _ in meme.lines))
@@ -73,7 +73,7 @@ def main() -> None:
         for way, read in ways.items():
             start = process_time()
             found = folded(read(meme.posted))
-            seconds[way] += process_time() - start
+            seconds[way][meme.layout].append(process_time() - start)
             if truth:
                 pairs[way][meme.layout].append((truth, found))
             else:
@@ -83,13 +83,14 @@ def main() -> None:
         for layout in ["all", *sorted(pairs[way])]:
             some = [pair for name, found in pairs[way].items() if layout in ("all", name) for pair in found]
             truths, said = [one for one, _ in some], [other for _, other in some]
+            spent = [one for name, times in seconds[way].items() if layout in ("all", name) for one in times]
             rows.append(
                 {
                     "way": f"{way}: {layout}",
                     "memes": len(some),
                     "WER": round(jiwer.wer(truths, said), 4),
                     "CER": round(jiwer.cer(truths, said), 4),
-                    "s a meme": round(seconds[way] / count, 3) if layout == "all" else "",
+                    "s a meme": round(float(np.mean(spent)), 3),
                     "invented": f"{invented[way]} of {wordless}" if layout == "all" else "",
                 }
             )

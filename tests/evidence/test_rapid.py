@@ -1,11 +1,12 @@
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
+import mrharm.memes.generated
+from mrharm.errors import ModelUnavailableError
 from mrharm.evidence import reading_order
 from mrharm.evidence.rapid import RapidOcr
 from mrharm.images import decode
@@ -93,29 +94,48 @@ def test_two_panels_are_read_one_after_the_other(ocr: RapidOcr) -> None:
     assert words(ocr.read(sheet)) == "you on monday you on friday"
 
 
+@pytest.mark.parametrize("word", ["I", "a", "OK", "10", "no"])
+def test_a_word_of_a_letter_or_two_is_kept(ocr: RapidOcr, word: str) -> None:
+    picture = Image.new("RGB", (400, 300), "white")
+    ImageDraw.Draw(picture).text((40, 60), word, fill="black", font_size=48)
+    assert words(ocr.read(picture)) == word
+
+
+@pytest.mark.parametrize("degrees", [-20, 12, 90, 180, 270])
+def test_turned_text_is_read_along_its_own_lines(ocr: RapidOcr, degrees: int) -> None:
+    sheet = Image.new("RGB", (520, 420), "white")
+    draw = ImageDraw.Draw(sheet)
+    for number, line in enumerate(("the lazy spoon", "jumps over you", "and sleeps")):
+        draw.text((110, 130 + 50 * number), line, fill="black", font_size=38)
+    turned = sheet.rotate(degrees, Image.Resampling.BICUBIC, expand=True, fillcolor="white")
+    boxes = ocr.read(turned)
+    assert words(boxes) == "the lazy spoon jumps over you and sleeps"
+    (x0, y0), (x1, y1) = boxes[0].polygon[:2]
+    found = np.degrees(np.arctan2(y0 - y1, x1 - x0))  # the upper edge of the text, as seen by its reader
+    assert abs((found - degrees + 180) % 360 - 180) < 4
+
+
+def test_words_of_poster_capitals_stay_apart(ocr: RapidOcr) -> None:
+    fonts = Path(mrharm.memes.generated.__file__).parent / "fonts"
+    picture = photo((640, 300))
+    poster = ImageFont.truetype(fonts / "BebasNeue-Bold.otf", 56)
+    ImageDraw.Draw(picture).text(
+        (30, 20), "BEST DAY AT THE EXIT", "white", poster, stroke_width=4, stroke_fill="black"
+    )
+    assert words(ocr.read(picture)) == "BEST DAY AT THE EXIT"
+
+
+def test_nothing_is_written_to_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    RapidOcr().read(meme())
+    assert capfd.readouterr() == ("", "")
+
+
+def test_another_release_of_the_models_is_refused_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mrharm.evidence.rapid.DETECTOR", "PP-OCRv9_det_small")
+    with pytest.raises(ModelUnavailableError, match=r"does not bring PP-OCRv9_det_small.*constraints\.txt"):
+        RapidOcr().read(meme())
+
+
 def test_its_version_names_its_models_and_settings(ocr: RapidOcr) -> None:
     assert ocr.version.startswith("rapidocr@")
     assert str(reading_order.SURE) in ocr.version
-
-
-def _box(left: float, top: float, width: float, text: str) -> TextBox:
-    right, bottom = left + width, top + 20
-    corners = ((left, top), (right, top), (right, bottom), (left, bottom))
-    return TextBox(polygon=corners, text=text, confidence=0.99)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), unique=True, min_size=1, max_size=10).flatmap(
-        lambda cells: st.tuples(st.just(cells), st.permutations(range(len(cells))))
-    )
-)
-def test_the_order_of_reading_does_not_depend_on_the_order_of_finding(
-    drawn: tuple[list[tuple[int, int]], list[int]],
-) -> None:
-    cells, order = drawn
-    boxes = [_box(100 * x + 5, 50 * y + 5, 80, f"word{x}{y}") for x, y in cells]
-    lines = reading_order.lines_of(boxes, (1000, 500))
-    again = reading_order.lines_of([boxes[number] for number in order], (1000, 500))
-    assert words(lines) == words(again)
-    assert sorted(words(lines).split()) == sorted(box.text for box in boxes)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from mrharm.records import Point, Polygon
 
-# rapidocr's defaults; others were tried and were no better (docs/log.md).
-TEXT, LINE = 0.3, 0.5  # least probability of text: of a pixel; of a box, on average
+# Tried in docs/log.md. rapidocr takes boxes from 0.5 on, and misses short words; noise is told apart later, by reading.
+TEXT, LINE = 0.3, 0.4  # least probability of text: of a pixel; of a box, on average
 GROWN = 1.6  # the map shows the cores of lines: how much is added, as in the paper
 MOST_BOXES = 1000
 

@@ -15,6 +15,8 @@ BLANK = 0
 # Between two letters, a space this likely is taken for one. The best path hardly ever has a space where letters are
 # narrow or outlined (poster capitals: a third of the words stick together), though the model sees it: see docs/log.md.
 SPACE = 0.05
+_HOLD = ("@", "#")  # no space follows these, however likely
+_CLING = "'’.,:;!?%)"  # a likely one does not precede these
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,13 @@ def read_letters(
             spaced = True
         elif step == 0 or label != best[step - 1]:
             letter = (characters[label], step, float(surest[step]))
-            if not spaced and last + 1 < step and not (letters[-1][0].isdigit() and letter[0].isdigit()):
+            if (
+                not spaced
+                and last + 1 < step
+                and _may_part("".join(one for one, _, _ in words[-1]), letter[0])
+            ):
                 spaced = float(probabilities[last + 1 : step, blank_or_space[1]].max()) > space
-            if spaced or not words:
+            if not words or (spaced and words[-1][-1][0] not in _HOLD):
                 words.append([])
             words[-1].append(letter)
             letters.append(letter)
@@ -71,6 +77,12 @@ def read_letters(
         float(np.mean([probability for _, _, probability in letters])),
         tuple((text, *edge) for text, edge in zip(texts, edges, strict=True)),
     )
+
+
+def _may_part(word: str, letter: str) -> bool:
+    """Whether a space that is only likely may stand here: not in a number, in an @name or before some marks."""
+    in_number = word[-1].isdigit() and letter.isdigit()
+    return letter not in _CLING and not in_number and not word.startswith(_HOLD)
 
 
 def _edges(steps: list[tuple[int, int]], columns: float) -> list[tuple[float, float]]:

@@ -22,14 +22,13 @@ from mrharm.records import Point, Polygon, TextBox, WordBox
 
 DETECTOR, RECOGNISER = "PP-OCRv6_det_small", "PP-OCRv6_rec_small"
 HEIGHT = 48  # of a line, as the recogniser wants it
-NARROWEST, WIDEST = (
-    160,
-    3200,
-)  # of a line, in pixels at that height: shorter ones are padded, longer ones squeezed
+# Width of a line at that height, in pixels: shorter ones are padded, longer ones squeezed.
+NARROWEST, WIDEST = 160, 3200
 STEP = 8  # pixels of width for each step of the recogniser
 
 # A box so many times higher than wide holds text turned by a quarter, or a single letter where it is less than ALONE.
-TALL, ALONE = 1.5, 3.0
+TALL, ALONE = 1.5, 6.0
+DOUBTFUL = 0.9  # a line read less surely than this may stand on its head
 
 Pixels = NDArray[np.uint8]
 
@@ -42,7 +41,7 @@ class RapidOcr:
         self.version = (
             f"rapidocr@{version('rapidocr')} {DETECTOR} side {detection.SIDE} pixels {detection.PIXELS} "
             f"text {detection.TEXT} line {detection.LINE} grown {detection.GROWN}, {RECOGNISER} space {letters.SPACE} "
-            f"sure {reading_order.SURE} {reading_order.SURE_OF_FEW}, way 1"
+            f"sure {reading_order.SURE} {reading_order.SURE_OF_SHORT} {reading_order.SURE_OF_FEW}, way 2"
         )
         self._models: _Models | None = None
         self._lock = threading.Lock()
@@ -83,6 +82,11 @@ class _Models:
     def read_box(self, pixels: Pixels, box: Polygon) -> TextBox:
         """What stands in a box; one that is higher than wide is read in each way it may be turned."""
         readings = [(turned, self._read(pixels, turned)) for turned in _turns(box)]
+        if len(readings) == 1 and readings[0][1].confidence < DOUBTFUL:
+            upended: Polygon = (box[2], box[3], box[0], box[1])
+            reading = self._read(pixels, upended)
+            if reading.confidence >= reading_order.SURE_OF_FEW and len(reading.text) > 3:
+                readings.append((upended, reading))
         polygon, reading = max(readings, key=lambda one: (_is_letter(one), one[1].confidence))
         height, width = pixels.shape[:2]
         return TextBox(

@@ -14,13 +14,16 @@ from dataclasses import dataclass
 
 from mrharm.records import Point, Polygon, TextBox
 
-# Chosen on drawn memes of seed 11 (docs/log.md): the mean probability of the letters is 0.94 or more where there is
-# text, and below 0.8 on 94 % of the texture that is taken for text. What remains of it is single or repeated letters.
-SURE, SURE_OF_FEW = 0.8, 0.97
+# Chosen on drawn memes of seeds 11 and 13 (docs/log.md): the mean probability of the letters is 0.93 or more where
+# there is text, and below 0.8 on 94 % of the texture that is taken for it; the rest are few or repeated letters.
+SURE = 0.8  # of a text of five letters or more
+SURE_OF_SHORT = 0.9  # of three or four
+SURE_OF_FEW = 0.97  # of one or two, or of one letter repeated
+SHORTEST_WORDS = ("I", "a")  # hardly ever seen in texture, unlike X, C, A, O and 8: as three or four
 LARGEST_OF_FEW = 0.4  # height of a text of one or two letters, as a share of the picture's shorter side
 # In heights of the lower of two lines:
 BELOW = 1.0  # at most so far below a line the next one of its block begins
-BESIDE = 0.6  # at most so far after a piece of a line its next piece begins; captions of panels are 0.8 apart or more
+BESIDE = 0.4  # at most so far after a piece of a line its next piece begins; captions of panels are 0.6 apart or more
 STRETCHED = 2.5  # a box this many times as long as high says how the text is turned; a shorter one does not
 
 
@@ -65,11 +68,13 @@ def join_pieces(boxes: Sequence[TextBox]) -> tuple[TextBox, ...]:
 
 def _is_text(box: TextBox, side: int) -> bool:
     letters = [letter for letter in box.text.casefold() if letter.isalnum()]
-    if not letters or (len(letters) > 1 and len(set(letters)) == 1):
+    repeated = len(letters) > 1 and len(set(letters)) == 1
+    few = len(letters) < 3 or (len(letters) == 3 and all(map(_is_ideograph, letters)))
+    if few and letters and not repeated and _height(box) > LARGEST_OF_FEW * side:
+        return False
+    if (few or repeated) and box.text not in SHORTEST_WORDS:
         return box.confidence >= SURE_OF_FEW
-    if len(letters) > 2 and not (len(letters) < 4 and all(map(_is_ideograph, letters))):
-        return box.confidence >= SURE
-    return box.confidence >= SURE_OF_FEW and _height(box) <= LARGEST_OF_FEW * side
+    return box.confidence >= (SURE if len(letters) > 4 else SURE_OF_SHORT)
 
 
 def _is_ideograph(letter: str) -> bool:
@@ -78,10 +83,14 @@ def _is_ideograph(letter: str) -> bool:
 
 def _blocks(boxes: list[TextBox]) -> list[list[TextBox]]:
     """Boxes that belong together, directly or through others."""
+    middles = [(sum(x for x, _ in box.polygon) / 4, sum(y for _, y in box.polygon) / 4) for box in boxes]
+    reaches = [_length(box) / 2 + 2 * _height(box) for box in boxes]
     block_of = list(range(len(boxes)))
     for first, one in enumerate(boxes):
         for second in range(first):
-            if block_of[first] != block_of[second] and _belong_together(one, boxes[second]):
+            # Most pairs of a long page lie far apart, and that is quickly seen.
+            near = math.dist(middles[first], middles[second]) <= reaches[first] + reaches[second]
+            if near and block_of[first] != block_of[second] and _belong_together(one, boxes[second]):
                 old, new = block_of[first], block_of[second]
                 block_of = [new if block == old else block for block in block_of]
     blocks: dict[int, list[TextBox]] = {}
@@ -117,7 +126,8 @@ def _alike(one: TextBox, other: TextBox) -> bool:
     if max(heights) > 1.8 * min(heights):
         return False
     turn = abs(_turn(one) - _turn(other))
-    return not (_stretched(one) and _stretched(other)) or min(turn, 2 * math.pi - turn) < math.radians(12)
+    most = 12 if _stretched(one) and _stretched(other) else 50
+    return min(turn, 2 * math.pi - turn) < math.radians(most)
 
 
 def _rows(block: list[TextBox]) -> list[TextBox]:
@@ -136,25 +146,28 @@ def _rows(block: list[TextBox]) -> list[TextBox]:
     return [block[index] for row in rows for _, index in sorted(row, key=lambda one: (one[0].left, one[1]))]
 
 
-def _ordered(blocks: list[list[TextBox]], angle: float) -> list[list[TextBox]]:
-    """Blocks as they are read (recursive XY cut): bands from top to bottom, in each columns from left to right."""
-    pairs = [(_around([_extent(box, angle) for box in block]), block) for block in blocks]
-    return [block for _, block in _cut(pairs)]
-
-
 _Placed = tuple[_Extent, list[TextBox]]
 
 
-def _cut(pairs: list[_Placed]) -> list[_Placed]:
-    if len(pairs) < 2:
-        return pairs
-    for start, end in ((_top, _bottom), (_left, _right)):
-        parts = _parts(pairs, start, end)
+def _ordered(blocks: list[list[TextBox]], angle: float) -> list[list[TextBox]]:
+    """Blocks as they are read (recursive XY cut): bands from top to bottom, in each columns from left to right."""
+    ordered: list[list[TextBox]] = []
+    waiting = [[(_around([_extent(box, angle) for box in block]), block) for block in blocks]]
+    while waiting:
+        pairs = waiting.pop()
+        parts = _parts(pairs, _top, _bottom)
+        if len(parts) < 2:
+            parts = _parts(pairs, _left, _right)
         if len(parts) > 1:
-            return [pair for part in parts for pair in _cut(part)]
-    # No straight cut: take the upper left one, then the rest.
-    first = min(range(len(pairs)), key=lambda index: (pairs[index][0].top + pairs[index][0].left, index))
-    return [pairs[first], *_cut(pairs[:first] + pairs[first + 1 :])]
+            waiting += reversed(parts)
+        elif pairs:
+            # One block, or no straight cut between them: the upper left one, then the rest.
+            first = min(
+                range(len(pairs)), key=lambda index: (pairs[index][0].top + pairs[index][0].left, index)
+            )
+            ordered.append(pairs.pop(first)[1])
+            waiting.append(pairs)
+    return ordered
 
 
 def _parts(
@@ -238,7 +251,9 @@ def _angle(boxes: Sequence[TextBox]) -> float:
         passed += length
         if passed >= half:
             return turn
-    return 0.0
+    # Boxes of a word or two tell no more than which side is up.
+    quarter = math.pi / 2
+    return round(_turn(max(boxes, key=_length)) / quarter) * quarter if boxes else 0.0
 
 
 def _turn(box: TextBox) -> float:
