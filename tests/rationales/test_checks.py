@@ -76,6 +76,50 @@ def test_a_reason_is_not_taken_for_a_verdict(sentence: str) -> None:
     assert not pronounces_verdict(sentence)
 
 
+@pytest.mark.parametrize(
+    ("text", "guess"),
+    [
+        ("it is Not  harmful", True),
+        ("a harmless kettle", True),
+        ("it may\nnot contain a kettle", True),
+        ("it does not sing", True),
+        ("it does sing", False),
+        ("nothing is contained in it", False),
+        ("", False),
+    ],
+)
+def test_four_phrases_guess_that_a_meme_is_harmless(text: str, guess: bool) -> None:
+    assert denies(text) is guess
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I’m sorry, but I can't assist with that.",
+        "I am unable to see the picture",
+        "i won't analyse a meme of that kind",
+        "We cannot comply with this",
+        "As a language model I have no club",
+        "As an artificial intelligence, I abstain.",
+    ],
+)
+def test_a_refusal_is_told_from_reasons(text: str) -> None:
+    assert looks_refused(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "you cannot explain a kettle",
+        "they are unable to sing",
+        "the aim is as an air of mockery",
+        "an AI club",
+    ],
+)
+def test_a_reason_is_no_refusal(text: str) -> None:
+    assert not looks_refused(text)
+
+
 def test_phrases_refusals_and_captions_are_told_by_their_words() -> None:
     assert denies("It DOES not  sing")
     assert not denies("it sings")

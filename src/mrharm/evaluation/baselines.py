@@ -48,9 +48,10 @@ def numbers_only(train_numbers: Floats, train: Sequence[bool], numbers: Floats, 
 
 def principal_components(pixels: NDArray[np.float32], count: int = 64, seed: int = 0) -> Floats:
     """Flattened pictures -> their first principal components after standardising. *Shape:* (pictures, count)"""
-    found: Floats = make_pipeline(
-        StandardScaler(), PCA(min(count, *pixels.shape), random_state=seed)
-    ).fit_transform(pixels)
+    reduce = make_pipeline(StandardScaler(), PCA(min(count, *pixels.shape), random_state=seed))
+    # Where all pictures are alike there is no variance to have shares of; nobody reads those shares.
+    with np.errstate(invalid="ignore"):
+        found: Floats = reduce.fit_transform(pixels)
     return found
 
 

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from mrharm.app.cli.terminal import err, fail, out, print_json, progress
 from mrharm.errors import GateError, InputError, MrHarmError, exit_code
-from mrharm.memes.importing import check_target
 from mrharm.recipe import load_recipe, parse_overrides, recipe_names
+from mrharm.texts import hides
 
 if TYPE_CHECKING:
     from mrharm.evaluation.audit.findings import AuditReport, Finding
@@ -55,11 +55,15 @@ def audit_command(
     """Say what is wrong with a dataset before anyone trains on it; exit code 4 where an error stands."""
     try:
         chosen = load_recipe(recipe, parse_overrides(settings or []))
-        _check_targets(dataset, html, fix, overwrite)
-        from mrharm.evaluation.audit.fix import write_fixed
+        from mrharm.evaluation.audit.fix import check_folder, write_fixed
         from mrharm.evaluation.audit.page import write_page
         from mrharm.evaluation.audit.run import audit
 
+        # What could not be written is said before the audit, not after it.
+        if html:
+            _check_page(html)
+        if fix:
+            check_folder(fix, dataset, overwrite)
         found = audit(dataset, chosen, workers=workers, progress=progress)
         if html:
             write_page(found, html)
@@ -80,25 +84,22 @@ def audit_command(
         raise typer.Exit(exit_code(GateError()))
 
 
-def _check_targets(dataset: Path, html: Path | None, fix: Path | None, overwrite: bool) -> None:
-    """What could not be written is said before the audit, not after it."""
-    if html and html.is_dir():
+def _check_page(html: Path) -> None:
+    if html.is_dir():
         raise InputError(f"{html}: a folder; expected the HTML file to write")
-    if fix:
-        if fix.resolve().is_relative_to(dataset.resolve()):
-            raise InputError(f"{fix}: lies in the dataset itself; choose another folder for the cleaned copy")
-        check_target(fix.resolve(), dataset, overwrite)
+    if any(parent.is_file() for parent in html.parents):
+        raise InputError(f"{html}: lies in a file; expected a folder to write the page into")
 
 
 def _say(report: AuditReport, fixed: Fixed | None, html: Path | None) -> None:
     splits = ", ".join(f"{split} {count:,}" for split, count in report.splits.items())
-    out.print(f"{report.name}: {report.memes:,} memes ({splits})\n")
+    out.print(_seen(f"{report.name}: {report.memes:,} memes ({splits})") + "\n")
     for finding in report.findings:
         _say_finding(finding)
     if report.shortcuts:
         _say_shortcuts(report)
     for words in report.verdict.words:
-        out.print(words, style="bold")
+        out.print(_seen(words), style="bold")
     if fixed:
         _say_fixed(fixed)
     if html:
@@ -107,14 +108,19 @@ def _say(report: AuditReport, fixed: Fixed | None, html: Path | None) -> None:
 
 def _say_finding(finding: Finding) -> None:
     where = "" if finding.where == "dataset" else f" [{finding.where}]"
-    out.print(f"{finding.level}{where}", style=STYLES[finding.level], end=" ")
-    out.print(finding.message)
+    out.print(_seen(f"{finding.level}{where}"), style=STYLES[finding.level], end=" ")
+    out.print(_seen(finding.message))
     if finding.level == "note":
         return
     for example in finding.examples[:SHOWN]:
         parts = (_names(example.memes), example.what, example.text)
-        text = "    " + ": ".join(" ".join(part.split()) for part in parts if part)
+        text = "    " + ": ".join(_seen(part) for part in parts if part)
         out.print(text[: max(40, out.width)], style="dim")
+
+
+def _seen(text: str) -> str:
+    """What a dataset says, on one line and without the characters that would move a terminal's cursor."""
+    return "".join(letter for letter in " ".join(text.split()) if not hides(letter))
 
 
 def _names(memes: tuple[str, ...]) -> str:
@@ -147,5 +153,5 @@ def _say_fixed(fixed: Fixed) -> None:
     lines: list[tuple[str, Any]] = [("left out", fixed.dropped), ("rationales marked", fixed.marked)]
     for what, counts in lines:
         for why, count in counts.most_common(8):
-            out.print(f"  {what}: {count:,} {why}")
+            out.print("  " + _seen(f"{what}: {count:,} {why}"))
     out.print(f"audit it in turn: mrharm audit {fixed.folder}")

@@ -45,6 +45,13 @@ class Fixed:
         }
 
 
+def check_folder(folder: Path, source: Path, overwrite: bool) -> None:
+    """Raise InputError where a cleaned copy may not be written: in the dataset or around it, taken, or not empty."""
+    if folder.resolve().is_relative_to(source.resolve()):
+        raise InputError(f"{folder}: lies in the dataset itself; choose another folder for the cleaned copy")
+    check_target(folder.resolve(), source, overwrite)
+
+
 def write_fixed(
     found: Audit, folder: Path, *, overwrite: bool = False, progress: Progress = no_progress
 ) -> Fixed:
@@ -56,7 +63,7 @@ def write_fixed(
     contents, copies, facts = found.contents, found.copies, found.facts
     source = contents.dataset.root
     target = folder.resolve()
-    check_target(target, source, overwrite)
+    check_folder(folder, source, overwrite)
     fates = _fates(contents, copies, facts)
     kept = [item for item in contents.items if item.number not in fates]
     if any(contents.train in item.splits for item in contents.items) and not any(
@@ -73,7 +80,7 @@ def write_fixed(
         for item in contents.items
         if item.number in fates
     ]
-    rationales = _marked(contents, {item.id for item in kept}, fixed)
+    rationales = _marked(contents, kept, fixed)
     with folder_aside(target) as aside:
         places = dict.fromkeys(place for item in kept for place in places_of(item))
         with progress("linking pictures", len(places)) as advance:
@@ -112,11 +119,11 @@ def _fates(contents: Contents, copies: Copies, facts: dict[str, PictureFacts]) -
     return fates
 
 
-def _marked(contents: Contents, there: set[str], fixed: Fixed) -> list[Rationale]:
-    labels: dict[str, Label | None] = {item.id: item.meme.label for item in contents.items}
+def _marked(contents: Contents, kept: list[Item], fixed: Fixed) -> list[Rationale]:
+    labels: dict[str, Label | None] = {item.id: item.meme.label for item in kept}
     rows = []
     for row in contents.rationales:
-        if row.meme_id not in there:
+        if row.meme_id not in labels:
             continue
         label = row.label_given or labels[row.meme_id]
         status: RationaleStatus = row.status

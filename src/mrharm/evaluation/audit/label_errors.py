@@ -10,12 +10,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold
 
 from mrharm.evaluation.audit.copies import Copies
 from mrharm.evaluation.audit.findings import Example, Finding, LabelError, examples
-from mrharm.evaluation.audit.reading import Contents, Item
-from mrharm.evaluation.audit.shortcuts import FEWEST, FOLDS, Signal
+from mrharm.evaluation.audit.reading import Contents
+from mrharm.evaluation.audit.shortcuts import FEWEST, FOLDS, Folds, Signal, folds_apart
 from mrharm.memes.importing import Progress
 from mrharm.metrics import auroc
 
@@ -43,7 +42,11 @@ def find_label_errors(
     ]
     if len(items) < FEWEST or min(gold.sum(), (~gold).sum()) < FOLDS or not signals:
         return [], []
-    probabilities = _out_of_fold(items, gold, copies, signals, progress)
+    numbers = np.array([item.number for item in items])
+    folds = folds_apart(numbers, gold.tolist(), copies.group_names(items))
+    if not folds:
+        return [], []
+    probabilities = _out_of_fold(contents, folds, signals, progress)[numbers]
     if auroc(gold, probabilities) < LEAST_AUROC:
         return [
             Finding(
@@ -87,20 +90,16 @@ def find_label_errors(
 
 
 def _out_of_fold(
-    items: Sequence[Item],
-    gold: NDArray[np.bool_],
-    copies: Copies,
-    signals: Sequence[Signal],
-    progress: Progress,
+    contents: Contents, folds: Folds, signals: Sequence[Signal], progress: Progress
 ) -> NDArray[np.float64]:
-    numbers = np.array([item.number for item in items])
-    total = np.zeros(len(items))
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
-    with progress("looking for label errors", FOLDS * len(signals)) as advance:
-        for seen, unseen in folds.split(numbers, gold, copies.group_names(items)):
+    """P(harmful) by item number. *Shape:* (items,); 0 for items that are in no fold."""
+    gold = np.array([bool(item.harmful) for item in contents.items])
+    total = np.zeros(len(gold))
+    with progress("looking for label errors", len(folds) * len(signals)) as advance:
+        for seen, unseen in folds:
             for signal in signals:
                 total[unseen] += signal.predict(
-                    signal.features[numbers[seen]], gold[seen].tolist(), signal.features[numbers[unseen]]
+                    signal.features[seen], gold[seen].tolist(), signal.features[unseen]
                 )
                 advance()
     return total / len(signals)

@@ -164,13 +164,8 @@ def _plans(contents: Contents, copies: Copies) -> dict[str, Folds]:
             (numbers[seen], numbers[unseen])
             for seen, unseen in StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(numbers, gold)
         ]
-        if len(set(groups)) < len(groups):
-            plans["copies_apart"] = [
-                (numbers[seen], numbers[unseen])
-                for seen, unseen in StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0).split(
-                    numbers, gold, groups
-                )
-            ]
+        if len(set(groups)) < len(groups) and (apart := folds_apart(numbers, gold, groups)):
+            plans["copies_apart"] = apart
     if _enough(train) and held_out:
         tried = _numbers(held_out)
         plans["split"] = [(_numbers(train), tried)]
@@ -184,6 +179,17 @@ def _plans(contents: Contents, copies: Copies) -> dict[str, Folds]:
             if _both(unseen):
                 plans["unseen"] = [(_numbers(train), _numbers(unseen))]
     return plans
+
+
+def folds_apart(numbers: NDArray[np.int64], gold: Sequence[bool | None], groups: Sequence[int]) -> Folds:
+    """Five folds that keep each group in one; none where groups are so few that a fold would learn of one label."""
+    if len(set(groups)) < FOLDS:
+        return []
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0).split(numbers, gold, groups)
+    rows = [(seen, unseen) for seen, unseen in folds if len(unseen)]
+    if any(len({gold[index] for index in seen}) < 2 for seen, _ in rows):
+        return []
+    return [(numbers[seen], numbers[unseen]) for seen, unseen in rows]
 
 
 def _held_out(contents: Contents) -> list[Item]:

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import html
+import json
+import re
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from mrharm.evaluation.audit.page import SHOWN_ERRORS, write_page
+from mrharm.evaluation.audit.run import Audit, audit
+from mrharm.memes.dataset import Dataset
+from mrharm.recipe import load_recipe
+from mrharm.records import Evidence, Meme, Rationale
+from tests.evaluation.audit.helpers import club, draw, meme, sound, write_dataset
+
+CHROMIUM = Path("/usr/bin/chromium")
+HOSTILE = "</style><script>alert('you')</script><img src=x onerror=alert(1)>"
+
+
+class Tags(HTMLParser):
+    """Every tag of a page with its attributes, and the words in it."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+def page_of(found: Audit, folder: Path) -> str:
+    write_page(found, folder / "page.html")
+    return (folder / "page.html").read_text(encoding="utf-8")
+
+
+def ill(folder: Path) -> Dataset:
+    """A dataset with an error, pictures and copies: each train meme of the last two stands in test, too."""
+    rows = sound()
+    for name, seed in (("a", 1), ("b", 2)):
+        draw(folder / f"images/{name}.png", seed)
+        rows.append(meme(name, f"you and the {name}", True, image=f"images/{name}.png"))
+        (folder / f"images/{name}{name}.png").write_bytes((folder / f"images/{name}.png").read_bytes())
+        rows.append(meme(name * 2, f"you and the {name}", False, "test", image=f"images/{name * 2}.png"))
+    return write_dataset(folder, rows)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Audit:
+    return audit(ill(tmp_path_factory.mktemp("page") / "data"), load_recipe("mr-harm"))
+
+
+def test_the_verdict_stands_before_everything_else(found: Audit, tmp_path: Path) -> None:
+    words = Tags(page_of(found, tmp_path)).words
+    at = [words.index(one) for one in found.report.verdict.words]
+    assert at == sorted(at)
+    assert at[-1] < words.index("Findings")
+    assert all(html.unescape(one.message) in words for one in found.report.findings)
+
+
+def test_every_picture_shown_is_inside_and_blurred(found: Audit, tmp_path: Path) -> None:
+    page = page_of(found, tmp_path)
+    pictures = [attributes for tag, attributes in Tags(page).tags if tag == "img"]
+    assert {name for one in pictures for name in re.findall(r"picture of (\w+),", one["alt"] or "")} == {
+        "a",
+        "b",
+        "aa",
+        "bb",
+    }
+    assert all((one["src"] or "").startswith("data:image/jpeg;base64,") for one in pictures)
+    style = page.partition("<style>")[2].partition("</style>")[0]
+    assert re.search(r"\.picture img \{[^}]*filter: blur\(\d+px\) grayscale\(1\)", style)
+    # Nothing but a ticked box takes the blur off.
+    unblurred = re.findall(r"([^{}]*)\{ filter: none; \}", style)
+    assert len(unblurred) == 1
+    assert all(":checked" in selector for selector in unblurred[0].split(","))
+
+
+def test_the_page_refers_to_nothing_outside_itself(found: Audit, tmp_path: Path) -> None:
+    page = page_of(found, tmp_path)
+    assert not re.search(r"https?:|//[a-z]|@import|url\(", page)
+    tags = Tags(page).tags
+    assert not {tag for tag, _ in tags} & {"script", "iframe", "object", "embed", "form", "base"}
+    for tag, attributes in tags:
+        for name in ("src", "href", "srcset", "action", "background"):
+            assert (attributes.get(name) or "data:").startswith("data:"), tag
+        assert not [name for name in attributes if name.startswith("on")]
+
+
+def hostile(folder: Path) -> Dataset:
+    """Every word that a dataset can bring onto the page is markup."""
+    draw(folder / "a.png", 1)
+    (folder / "b.png").write_bytes((folder / "a.png").read_bytes())
+    rows: list[Meme] = [
+        *sound(),
+        meme(f'"><b {HOSTILE}', f"{HOSTILE} you", True, image="a.png"),
+        meme(f"'{HOSTILE}", f"{HOSTILE} you", False, HOSTILE, image="b.png"),
+        meme("gone", HOSTILE, True, image=f"{HOSTILE}.png"),
+    ]
+    why = [Rationale(meme_id=row.id, text=f"harmful {HOSTILE}", teacher=HOSTILE) for row in rows]
+    info = {"name": HOSTILE, "options": {"label_version": f"unknown {HOSTILE}"}}
+    return write_dataset(folder, rows, [Evidence(meme_id=HOSTILE)], why, **info)
+
+
+def test_what_a_dataset_says_is_shown_and_never_markup(tmp_path: Path) -> None:
+    found = audit(hostile(tmp_path / "d"), load_recipe("mr-harm"))
+    page = page_of(found, tmp_path)
+    seen = Tags(page)
+    assert HOSTILE in seen.words
+    assert {tag for tag, _ in seen.tags} & {"script", "b"} <= {"b"}
+    assert page.count("</style>") == 1
+    assert all(set(attributes) <= {"style"} for tag, attributes in seen.tags if tag == "b")
+    assert not [name for _, attributes in seen.tags for name in attributes if name.startswith("on")]
+    labels = [one["aria-label"] or "" for tag, one in seen.tags if "aria-label" in one]
+    assert any(HOSTILE in label for label in labels)
+
+
+def test_pictures_that_are_broken_or_gone_since_do_not_stop_the_page(tmp_path: Path) -> None:
+    dataset = ill(tmp_path / "d")
+    (dataset.root / "images/b.png").write_bytes(b"no picture")
+    found = audit(dataset, load_recipe("mr-harm"))
+    (dataset.root / "images/a.png").unlink()
+    page = page_of(found, tmp_path)
+    assert "picture of aa," in page
+    assert "picture of a," not in page and "picture of b," not in page
+    assert "you and the a" in page and "not a PNG" in page
+
+
+def test_a_dataset_without_pictures_offers_no_box_to_show_them(tmp_path: Path) -> None:
+    page = page_of(audit(write_dataset(tmp_path / "d", sound()), load_recipe("mr-harm")), tmp_path)
+    assert 'id="bare"' not in page
+    assert "<img" not in page
+
+
+@pytest.mark.parametrize("rows", [[], [meme("a", "you")]])
+def test_a_dataset_of_next_to_nothing_has_a_page(tmp_path: Path, rows: list[Meme]) -> None:
+    found = audit(write_dataset(tmp_path / "d", rows), load_recipe("mr-harm"))
+    assert "Not fit to train on" in page_of(found, tmp_path)
+
+
+def test_signals_and_suspect_labels_are_shown(tmp_path: Path) -> None:
+    rows = [
+        meme(
+            str(n),
+            f"{'kettle' if n % 2 else 'teapot'} kettle{n % 7} {club(n)}",
+            (n % 2 == 0) != (n % 11 == 0),
+            "train" if n < 60 else "test",
+        )
+        for n in range(90)
+    ]
+    found = audit(write_dataset(tmp_path / "d", rows), load_recipe("mr-harm"))
+    page = page_of(found, tmp_path)
+    assert 0 < len(found.report.label_errors) < SHOWN_ERRORS
+    assert "Labels to look at" in page
+    assert f"P(harmful) {found.report.label_errors[0].probability:.2f}" in page
+    score = next(row for row in found.report.shortcuts if row.signal == "text").scores["split"]
+    assert f"{100 * score.macro_f1:.1f} <small>" in page
+
+
+# Measures the page in a frame as wide as a phone and says so in the document's title.
+FRAME = """<!doctype html><title></title><iframe width="390" height="844" style="border:0" srcdoc="%s"></iframe>
+<script>addEventListener("load", () => { const inner = document.querySelector("iframe").contentDocument;
+for (const one of inner.querySelectorAll("details")) one.open = true;
+const blurred = [...inner.querySelectorAll(".picture img")].map(one => inner.defaultView.getComputedStyle(one).filter);
+const root = inner.documentElement;
+document.title = JSON.stringify({width: inner.defaultView.innerWidth, beyond: root.scrollWidth - root.clientWidth,
+  blurred: blurred.every(one => one.startsWith("blur")), pictures: blurred.length,
+  decoded: [...inner.images].every(one => one.naturalWidth > 0)}); });</script>"""
+
+
+def browse(page: Path, profile: Path, *more: str) -> str:
+    flags = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+        "--disable-component-update --disable-sync --virtual-time-budget=2000"
+    )
+    command = [str(CHROMIUM), *flags.split(), f"--user-data-dir={profile}", *more, page.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+@pytest.mark.skipif(not CHROMIUM.exists(), reason="no /usr/bin/chromium here: apt-get install chromium")
+@pytest.mark.parametrize("kind", ["ill", "hostile"])
+def test_in_a_browser_the_page_holds_its_verdict_and_fits_a_phone(tmp_path: Path, kind: str) -> None:
+    long = "you" * 200
+    dataset = {"ill": ill, "hostile": hostile}[kind](tmp_path / "d")
+    rows = [*dataset.memes, meme(long, long, True), meme(long[3:], long, True, "test")]
+    found = audit(write_dataset(dataset.root, rows, name=long[:120]), load_recipe("mr-harm"))
+    page = page_of(found, tmp_path)
+    (tmp_path / "frame.html").write_text(FRAME % html.escape(page), encoding="utf-8")
+    shown = browse(tmp_path / "frame.html", tmp_path / "profile", "--dump-dom")
+    measured = Tags(shown[: shown.index("</title>") + 8]).words
+    assert json.loads(measured) == {
+        "width": 390,
+        "beyond": 0,
+        "blurred": True,
+        "pictures": page.count("<img "),
+        "decoded": True,
+    }
+    screen = tmp_path / "screen.png"
+    dom = browse(tmp_path / "page.html", tmp_path / "profile", "--dump-dom", f"--screenshot={screen}")
+    assert "Not fit to publish numbers on" in dom
+    assert "<script" not in dom
+    assert dom.count("<details") == len(found.report.findings)
+    assert screen.stat().st_size > 10_000
