@@ -7,7 +7,6 @@ from mrharm.rationales.checks import (
     denies,
     holds_label,
     holds_severity,
-    looks_refused,
     pronounces_verdict,
     sentences,
     speaks_of_caption,
@@ -92,40 +91,9 @@ def test_four_phrases_guess_that_a_meme_is_harmless(text: str, guess: bool) -> N
     assert denies(text) is guess
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "I’m sorry, but I can't assist with that.",
-        "I am unable to see the picture",
-        "i won't analyse a meme of that kind",
-        "We cannot comply with this",
-        "As a language model I have no club",
-        "As an artificial intelligence, I abstain.",
-    ],
-)
-def test_a_refusal_is_told_from_reasons(text: str) -> None:
-    assert looks_refused(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "you cannot explain a kettle",
-        "they are unable to sing",
-        "the aim is as an air of mockery",
-        "an AI club",
-    ],
-)
-def test_a_reason_is_no_refusal(text: str) -> None:
-    assert not looks_refused(text)
-
-
-def test_phrases_refusals_and_captions_are_told_by_their_words() -> None:
+def test_phrases_and_captions_are_told_by_their_words() -> None:
     assert denies("It DOES not  sing")
     assert not denies("it sings")
-    assert looks_refused("I’m sorry, but I can't assist with that.")
-    assert looks_refused("As an AI language model, I have no club.")
-    assert not looks_refused("you are sorry that you cannot sing")
     assert speaks_of_caption("the image caption says so")
     assert not speaks_of_caption("the captain says so")
 

@@ -26,16 +26,12 @@ FLAT = 8  # levels a channel may differ from a paper's colour and still be paper
 # (share of a line's rim, share of its whole) in one colour from which it lies on paper: a wide bar, a narrow label.
 PAPER = ((0.9, 0.4), (0.3, 0.6))
 COLOURS, SAMPLED = 8, 3000  # clusters of a line on a picture; about how many pixels they are found from
-SURE, LIKELY = (
-    0.75,
-    0.52,
-)  # share of a colour that lies inside and not on the rim, from which it is a letter's
+# Share of a colour that lies inside and not on the rim, from which it is a letter's.
+SURE, LIKELY = 0.75, 0.52
 RIM, OUTER = 0.10, 0.05  # of a line's height: how far its rim reaches in and out of the box
 REACH = 0.08  # of the height: from sure to likely pixels
-GROWN, CORE = (
-    0.12,
-    0.15,
-)  # of the height: how far letters on paper stick out of their box; how far in none is a drawing
+# Of the height: how far letters on paper stick out of their box; how far in none is a drawing.
+GROWN, CORE = 0.12, 0.15
 ON_PAPER, ON_PICTURE = 0.12, 1  # how far the mask is grown: of the height; pixels, where every one is a loss
 FEWEST = 30  # pixels of a box that can be looked into
 

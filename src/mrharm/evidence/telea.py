@@ -16,9 +16,8 @@ from mrharm.evidence.glyphs import Line, Pixels, enlarge, find_lines, shrink
 from mrharm.records import TextBox
 
 RADIUS = 3  # pixels round each one that are looked at
-COARSE = (
-    2  # filling at half the size came out nearer to the truth than at full size, in less than half the time
-)
+# Filling at half the size came out nearer to the truth than at full size, in less than half the time.
+COARSE = 2
 FEWEST = 3  # pixels of paper beside a letter that say what paper looks like there
 
 

@@ -3,6 +3,7 @@
 from mrharm.hosted.client import Estimate, HostedClient, Tally
 from mrharm.hosted.ledger import Ledger
 from mrharm.hosted.prompts import Prompt, load_prompt
+from mrharm.hosted.refusals import looks_refused
 from mrharm.hosted.requests import (
     AuthorizationError,
     CallError,
@@ -26,5 +27,6 @@ __all__ = [
     "Request",
     "Tally",
     "load_prompt",
+    "looks_refused",
     "settings_for",
 ]

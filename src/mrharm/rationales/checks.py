@@ -33,11 +33,6 @@ _WORDS = {
 # Four phrases that give the binary label of the published Harm-C rationales away: with one of them, it is harmless.
 DENIALS = ("not harmful", "harmless", "not contain", "does not")
 
-_REFUSAL = re.compile(
-    r"\b(?:i(?:'m| am) (?:sorry|unable|not able)|i (?:cannot|can't|won't|will not) (?:assist|help|provide|comply"
-    r"|fulfill|explain|generate|create|answer|analy[sz]e|do that)|as an? (?:ai|artificial intelligence)\b"
-    r"|as a language model|(?:cannot|can't|unable to) (?:comply|fulfill|assist) with)"
-)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _HARM = re.compile(r"\bharm(?:s|ed|ing|ful\w*|less\w*)?\b|\bunharmful\b|\bnon-?harmful\b")
 # What the meme is said to claim of others ("suggests that the council is causing harm") is no verdict on the meme.
@@ -100,11 +95,6 @@ def denies(text: str, phrases: Iterable[str] = DENIALS) -> bool:
     """Whether one of the phrases stands in a rationale: a guess that its meme is harmless."""
     plain = _plain(text)
     return any(phrase in plain for phrase in phrases)
-
-
-def looks_refused(text: str) -> bool:
-    """Whether a rationale is a teacher's refusal rather than reasoning."""
-    return _REFUSAL.search(_plain(text)) is not None
 
 
 def speaks_of_caption(text: str) -> bool:

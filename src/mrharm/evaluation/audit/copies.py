@@ -14,7 +14,7 @@ from mrharm.evaluation.audit.pictures import PLAIN_SPREAD, PictureFacts
 from mrharm.evaluation.audit.reading import Contents, Item
 
 # Bits of 64 by which two perceptual hashes may differ; found on generated memes (docs/log.md): re-encoded, rescaled and
-# lightly cropped copies stay within NEAR, other texts over the same picture within TEMPLATE.
+# blurred copies stay within NEAR, most of those cropped by 2 % within TEMPLATE, and strangers within neither.
 NEAR, TEMPLATE = 6, 8
 SAME_WORDS = 0.5  # shared share of the words of two near-same pictures that makes them one meme
 _BLOCK = 512  # rows of hashes compared at a time

@@ -75,7 +75,7 @@ class LabelError(Record):
     probability: float
 
 
-class Verdict(Record):
+class Fitness(Record):
     """What the data is fit for, in plain words."""
 
     fit_to_train: bool
@@ -92,7 +92,7 @@ class AuditReport(Record):
     memes: int
     splits: dict[str, int]
     recipe: str
-    verdict: Verdict
+    verdict: Fitness
     findings: tuple[Finding, ...]
     tables: dict[str, Any] = Field(default_factory=dict)
     shortcuts: tuple[Shortcut, ...] = ()

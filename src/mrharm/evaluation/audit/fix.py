@@ -18,10 +18,11 @@ from mrharm.evaluation.audit.pictures import PictureFacts, places_of
 from mrharm.evaluation.audit.rationales import TEACHING
 from mrharm.evaluation.audit.reading import STAGE, Contents, Item
 from mrharm.evaluation.audit.run import Audit
+from mrharm.hosted import looks_refused
 from mrharm.memes.dataset import EVIDENCE, INFO, MEMES, RATIONALES, Dataset, count_splits
 from mrharm.memes.importing import Progress, check_target, no_progress
 from mrharm.memes.pictures import link
-from mrharm.rationales.checks import looks_refused, states_label
+from mrharm.rationales.checks import states_label
 from mrharm.records import Evidence, Failure, Label, Rationale, RationaleStatus, read_records
 from mrharm.store import FAILURES, folder_aside, sha256_file, write_json, write_records
 

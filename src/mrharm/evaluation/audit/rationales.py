@@ -15,12 +15,12 @@ from sklearn.model_selection import StratifiedKFold
 from mrharm.evaluation.audit.findings import Example, Finding, examples
 from mrharm.evaluation.audit.reading import Contents
 from mrharm.evaluation.baselines import text_only
+from mrharm.hosted import looks_refused
 from mrharm.metrics import wilson_interval
 from mrharm.rationales.checks import (
     denies,
     holds_label,
     holds_severity,
-    looks_refused,
     sentences,
     speaks_of_caption,
     states_label,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mrharm.evaluation.audit.copies import Copies, find_copies
-from mrharm.evaluation.audit.findings import LEVELS, AuditReport, Finding, Purpose, Verdict
+from mrharm.evaluation.audit.findings import LEVELS, AuditReport, Finding, Fitness, Purpose
 from mrharm.evaluation.audit.label_errors import find_label_errors
 from mrharm.evaluation.audit.labels import label_findings
 from mrharm.evaluation.audit.overlap import copy_findings
@@ -87,7 +87,7 @@ def audit(
     return Audit(report, contents, copies, facts)
 
 
-def judge(findings: list[Finding]) -> Verdict:
+def judge(findings: list[Finding]) -> Fitness:
     """What the data is fit for: each purpose unless an error bars it, and why not."""
     words = []
     fit = {}
@@ -103,7 +103,7 @@ def judge(findings: list[Finding]) -> Verdict:
     mends = dict.fromkeys(one.mend for one in findings if one.level == "error" and one.mend)
     if mends:
         words.append("To mend: " + "; ".join(mends) + ".")
-    return Verdict(fit_to_train=fit["training"], fit_to_publish=fit["publishing"], words=tuple(words))
+    return Fitness(fit_to_train=fit["training"], fit_to_publish=fit["publishing"], words=tuple(words))
 
 
 def _because(finding: Finding) -> str:

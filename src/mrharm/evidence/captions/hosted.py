@@ -15,7 +15,16 @@ from PIL import Image
 
 from mrharm.errors import DataError, InputError, MissingInputError, MrHarmError
 from mrharm.evidence.engines import Described
-from mrharm.hosted import CallError, Completion, HostedClient, Picture, Request, load_prompt, settings_for
+from mrharm.hosted import (
+    CallError,
+    Completion,
+    HostedClient,
+    Picture,
+    Request,
+    load_prompt,
+    looks_refused,
+    settings_for,
+)
 from mrharm.images import encode_png
 from mrharm.records import parse_json
 
@@ -24,11 +33,6 @@ _PNG_BYTES = 250_000  # beyond, a JPEG is sent
 _LONGEST = 500  # characters; two sentences are some 200
 _MOST_WORDS, _LONGEST_WORD = 20, 80
 _TOKENS = 160
-_REFUSAL = re.compile(
-    r"^(i'?m (\w+ )?sorry\b|sorry, |i apologi[sz]e\b|as an ai\b|unfortunately, i\b"
-    r"|i('m| am) (unable|not able)\b|i (cannot|can ?not|can't|won't) )",
-    re.IGNORECASE,
-)
 
 
 class HostedCaptions:
@@ -116,7 +120,7 @@ class HostedCaptions:
         if answer.finish_reason == "length":
             return DataError(f"the answer was cut: {answer.text[:60]!r} ...; name a model that is brief")
         words = " ".join(answer.text.split())
-        if _REFUSAL.match(words.replace("\u2019", "'")):
+        if looks_refused(words):
             return CallError(f"the model refused: {words[:200]}", "refused", answer.raw)
         try:
             return self._read(words)
