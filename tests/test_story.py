@@ -6,7 +6,7 @@ from mrharm import Dataset, Detector, import_memes
 from mrharm.evaluation.demo import rationale_truth
 from mrharm.memes.dataset import ImportOptions
 from mrharm.metrics import score_summary
-from mrharm.rationales.generated import GeneratedTeacher
+from mrharm.rationales.teachers.generated import GeneratedTeacher
 from mrharm.training.run import train
 from tests.training.helpers import tiny
 

@@ -11,7 +11,7 @@ from mrharm.evaluation.truth import TruthCheck, check
 from mrharm.memes.generated.concepts import CONCEPTS
 from mrharm.memes.generated.frames import SENSES
 from mrharm.memes.generated.scenes import SCENES, caption
-from mrharm.rationales.generated import write
+from mrharm.rationales.teachers.generated import write
 
 SKUNK = {"scene": "skunk", "tone": "praise", "relation": "undercuts"}
 ROSES = {"scene": "roses", "tone": "comparison", "relation": "backs"}

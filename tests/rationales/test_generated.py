@@ -9,7 +9,7 @@ from mrharm.memes.generated.concepts import CONCEPTS
 from mrharm.memes.generated.frames import SENSES
 from mrharm.memes.generated.scenes import SCENES
 from mrharm.rationales import generated
-from mrharm.rationales.generated import GeneratedTeacher, write
+from mrharm.rationales.teachers.generated import GeneratedTeacher, write
 from mrharm.records import Label, Meme
 
 LABEL_WORDS = re.compile(

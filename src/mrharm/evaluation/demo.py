@@ -25,7 +25,7 @@ from mrharm.evaluation.report import write_demo_report
 from mrharm.memes.dataset import Dataset, ImportOptions
 from mrharm.memes.importing import import_memes
 from mrharm.metrics import score_summary
-from mrharm.rationales.generated import GeneratedTeacher
+from mrharm.rationales.teachers.generated import GeneratedTeacher
 from mrharm.recipe import Recipe, dump_recipe, load_recipe
 from mrharm.records import Meme, Verdict
 from mrharm.store import content_key, write_json, write_records

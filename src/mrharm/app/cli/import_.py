@@ -112,7 +112,7 @@ def _rationales(kind: str | None) -> Callable[[Meme], Rationale] | None:
     """The teacher that knows why its memes are harmful; the rooms memes/ and rationales/ do not know each other."""
     if kind != "generated":
         return None
-    from mrharm.rationales.generated import GeneratedTeacher
+    from mrharm.rationales.teachers.generated import GeneratedTeacher
 
     return GeneratedTeacher().explain
 

@@ -1,4 +1,4 @@
-"""Pure functions of labels and scores, with intervals. Shapes are (memes,) throughout; True is harmful."""
+"""Figures of decisions and rankings. Shapes are (memes,) throughout; True is harmful."""
 
 from __future__ import annotations
 

@@ -7,11 +7,14 @@ drawn from small shared tables by the meme's id, so that a small student can lea
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from mrharm.errors import DataError, MissingInputError
+from mrharm.errors import DataError, InputError, MissingInputError, MrHarmError
+from mrharm.hosted import CallError, Completion
+from mrharm.rationales.teachers import Ask
 from mrharm.records import Meme, Rationale
+from mrharm.store import content_key
 
 SCENES: dict[str, tuple[str, ...]] = {
     "roses": ("red roses", "a bunch of roses"),
@@ -125,6 +128,26 @@ _NEEDED = ("concept", "scene", "tone", "sense", "polarity", "relation")
 
 class GeneratedTeacher:
     """Knows why, because the meme does: it reads ``meme.extra["truth"]`` and nothing else."""
+
+    name = TEACHER
+    reads_prompt = False
+    sees_pictures = False
+
+    def __init__(self, what: str | None = None) -> None:
+        if what:
+            raise InputError(
+                f"generated:{what}: the generated teacher has no models; say --teacher generated"
+            )
+
+    def answer(self, asks: Iterable[Ask]) -> Iterator[tuple[int, Completion | CallError]]:
+        """The rationale of each meme, or why there is none; no message is read."""
+        for index, ask in enumerate(asks):
+            try:
+                text = self.explain(ask.meme).text
+            except MrHarmError as error:
+                yield index, CallError(str(error), "bad_request")
+                continue
+            yield index, Completion(text, None, text, "stop", False, None, content_key(TEACHER, ask.meme.id))
 
     def explain(self, meme: Meme) -> Rationale:
         """The rationale of a generated meme; the same meme gets the same words every time.

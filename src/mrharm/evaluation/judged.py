@@ -1,0 +1,148 @@
+"""A split of a dataset and what a detector says of it: what every score and probe starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrharm.errors import InputError
+from mrharm.memes.dataset import Dataset
+from mrharm.records import Evidence, Failure, Meme, Verdict, read_records
+from mrharm.verdicts.batches import judge_all, judge_to_file
+from mrharm.verdicts.detector import Detector, JudgeOptions
+
+BATCH = 64
+Progress = Callable[[str, int, int], None]  # what, done, of how many
+
+
+def quiet(what: str, done: int, total: int) -> None:
+    """Progress that nobody sees."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Labelled memes of one split, the verdict on each, and the memes that could not be judged.
+
+    ``memes`` and ``verdicts`` go together, in file order.
+    """
+
+    detector: Detector
+    dataset: Dataset
+    split: str
+    memes: tuple[Meme, ...]
+    verdicts: tuple[Verdict, ...]
+    failures: tuple[Failure, ...] = ()
+
+    @cached_property
+    def gold(self) -> NDArray[np.bool_]:
+        """What people said: True is harmful. *Shape:* (memes,)"""
+        return np.array([bool(meme.label and meme.label.harmful) for meme in self.memes], dtype=bool)
+
+    @cached_property
+    def said(self) -> NDArray[Any]:
+        """What the detector said: True, False, or None for no label. *Shape:* (memes,)"""
+        return np.array([verdict.harmful for verdict in self.verdicts], dtype=object)
+
+    @cached_property
+    def scores(self) -> NDArray[np.float64]:
+        """Calibrated P(harmful). *Shape:* (memes,)"""
+        return np.array([verdict.score for verdict in self.verdicts], dtype=np.float64)
+
+    def judge_again(
+        self,
+        memes: Sequence[Meme],
+        *,
+        evidence: Mapping[str, Evidence] | None = None,
+        root: Path | None = None,
+        rationales: bool = False,
+    ) -> list[Verdict]:
+        """Verdicts on changed memes, in order, without writing anything down.
+
+        Args:
+            memes: changed copies of ``self.memes``, or of some of them.
+            evidence: what is known of them; None for what the dataset knows of theirs.
+            root: the folder their image paths start from; None for the dataset's own.
+            rationales: write them, too.
+        """
+        return self.detector.judge(
+            list(memes),
+            evidence=self.dataset.evidence if evidence is None else evidence,
+            root=root or self.dataset.root,
+            batch_size=BATCH,
+            rationales=rationales,
+            gather=False,
+        )
+
+    def some(self, count: int, seed: int = 0) -> Judged:
+        """At most ``count`` memes drawn by lot, in file order: for probes whose cost grows with every meme."""
+        if count >= len(self.memes):
+            return self
+        kept = np.sort(np.random.default_rng(seed).permutation(len(self.memes))[:count])
+        return replace(
+            self,
+            memes=tuple(self.memes[index] for index in kept),
+            verdicts=tuple(self.verdicts[index] for index in kept),
+        )
+
+
+def judge_split(
+    detector: Detector,
+    dataset: Dataset,
+    split: str,
+    *,
+    out: Path | None = None,
+    rationales: bool = True,
+    saliency: bool = False,
+    greedy: bool | None = None,
+    progress: Progress = quiet,
+) -> Judged:
+    """Judge a split's labelled memes; with ``out``, verdicts already in that JSONL file are not made again.
+
+    Memes that cannot be judged (a broken picture, nothing to judge) are failures, counted by whoever reports.
+
+    Raises:
+        InputError: no such split, no labelled meme in it, or none that can be judged; or ``out`` holds verdicts of
+            another detector.
+    """
+    memes = [meme for meme in dataset.split(split) if meme.label]
+    if not memes:
+        raise InputError(f"{dataset.root}: no meme of {split} has a label; nothing to hold verdicts against")
+    options: JudgeOptions = {
+        "evidence": dataset.evidence,
+        "root": dataset.root,
+        "batch_size": BATCH,
+        "rationales": rationales,
+        "saliency": saliency,
+        "greedy": greedy,
+    }
+    failures: list[Failure] = []
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        progress("judging", done, len(memes))
+
+    if out is None:
+        verdicts = {one.meme_id: one for one in judge_all(detector, memes, options, failures, advance)}
+    else:
+        judge_to_file(detector, memes, out, options, failures, advance)
+        verdicts = {one.meme_id: one for one in read_records(out, Verdict)}
+    judged = [meme for meme in memes if meme.id in verdicts]
+    if not judged:
+        why = f": {failures[0].item}: {failures[0].reason}" if failures else ""
+        raise InputError(f"{dataset.root}: no meme of {split} could be judged{why}")
+    return Judged(
+        detector,
+        dataset,
+        split,
+        tuple(judged),
+        tuple(verdicts[meme.id] for meme in judged),
+        tuple(failures),
+    )

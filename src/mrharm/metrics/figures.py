@@ -1,0 +1,58 @@
+"""A figure and its 95 % interval: by the percentile bootstrap over memes, or from values over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student_t
+
+from mrharm.records import Record
+
+DRAWS = 1000
+
+
+class Figure(Record):
+    """A figure with its 95 % interval; None where it cannot be had (one class only, no memes)."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+def bootstrap(
+    statistic: Callable[[NDArray[np.int64]], float], count: int, *, draws: int = DRAWS, seed: int = 0
+) -> Figure:
+    """A statistic of memes, and its 95 % percentile bootstrap interval (Efron 1979).
+
+    Args:
+        statistic: indexes of memes, with repeats -> the figure; not a number where it cannot be had.
+        count: how many memes there are.
+        draws: how often memes are drawn with replacement.
+        seed: of the draws.
+    """
+    if count == 0:
+        return Figure()
+    value = statistic(np.arange(count))
+    if not np.isfinite(value):
+        return Figure()
+    rng = np.random.default_rng(seed)
+    drawn = np.array([statistic(rng.integers(0, count, count)) for _ in range(draws)])
+    drawn = drawn[np.isfinite(drawn)]
+    if not len(drawn):
+        return Figure(value=float(value))
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return Figure(value=float(value), low=float(low), high=float(high))
+
+
+def figure_of_values(values: Sequence[float]) -> Figure:
+    """The mean of values, one a seed, and its 95 % interval by Student's t; no interval for a single value."""
+    numbers = np.asarray(values, dtype=np.float64)
+    if not len(numbers):
+        return Figure()
+    mean = float(numbers.mean())
+    if len(numbers) == 1:
+        return Figure(value=mean)
+    half = float(student_t.ppf(0.975, len(numbers) - 1) * numbers.std(ddof=1) / np.sqrt(len(numbers)))
+    return Figure(value=mean, low=mean - half, high=mean + half)

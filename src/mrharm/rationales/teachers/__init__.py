@@ -1,0 +1,57 @@
+"""Who can be asked why: one protocol, one table.
+
+A third party adds a teacher from its own package with an entry point in ``mrharm.teachers``; the contract tests
+(tests/rationales/test_teachers.py) run over the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from mrharm import plugins
+from mrharm.hosted import CallError, Completion
+from mrharm.records import Meme
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One question: about which meme, and the chat messages that put it.
+
+    A message's content is a text, or a list of content parts and `mrharm.hosted.Picture`. ``settings`` say how to
+    answer (``max_tokens``, ``response_format``); ``parts`` are what else tells this question from another (the
+    prompt's version, a sample's number) and are not sent.
+    """
+
+    meme: Meme
+    messages: Sequence[Mapping[str, Any]]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    parts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Teacher(Protocol):
+    """Answers questions. Made by calling its row with what stands behind the colon (``openai:MODEL``), or None."""
+
+    name: str  # what a rationale's ``teacher`` says: row, model and version
+    reads_prompt: bool  # False: it knows its answers (recorded, generated) and no message is sent
+    sees_pictures: bool  # whether a message may hold a `Picture`
+
+    def answer(self, asks: Iterable[Ask]) -> Iterator[tuple[int, Completion | CallError]]:
+        """Each question's position and its answer, or why it has none, as they are done.
+
+        Raises:
+            MrHarmError: what no question can get past (no such model, no key, no file).
+        """
+        ...
+
+
+TEACHERS = plugins.Table(
+    "teachers",
+    {
+        "openai": "mrharm.rationales.teachers.hosted:HostedTeacher",
+        "hf": "mrharm.rationales.teachers.local:LocalTeacher",
+        "recorded": "mrharm.rationales.teachers.recorded:RecordedTeacher",
+        "generated": "mrharm.rationales.teachers.generated:GeneratedTeacher",
+    },
+)
