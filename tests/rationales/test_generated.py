@@ -8,7 +8,7 @@ from mrharm.errors import DataError, MissingInputError
 from mrharm.memes.generated.concepts import CONCEPTS
 from mrharm.memes.generated.frames import SENSES
 from mrharm.memes.generated.scenes import SCENES
-from mrharm.rationales import generated
+from mrharm.rationales.teachers import generated
 from mrharm.rationales.teachers.generated import GeneratedTeacher, write
 from mrharm.records import Label, Meme
 
