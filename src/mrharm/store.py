@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from mrharm.errors import InputError
 from mrharm.records import Failure, Record, parse_record, to_line, to_lines
 
 R = TypeVar("R", bound=Record)
@@ -79,6 +80,26 @@ def folder_aside(path: Path) -> Iterator[Path]:
         path.rename(old)
     aside.rename(path)
     shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def alone(folder: Path, work: str) -> Iterator[None]:
+    """Keep a second process off the same work in a folder; the lock ends with this process, however it ends.
+
+    Raises:
+        InputError: another process is at it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not on Windows; there two runs at once are the user's care
+        yield
+        return
+    with (folder / f".{work}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"{folder}: another {work} is at work there; wait for it or stop it") from None
+        yield
 
 
 def content_key(*parts: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,16 +10,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import hstack
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mrharm.images import open_image
+from mrharm.metrics import Figure, wilson_interval
 
 Floats = NDArray[np.float64]
+FOLDS, FEWEST = 5, 50
 _SIDE = 32  # pixels: scenes are recognisable, and a linear model has 3,072 numbers to look at
 
 
@@ -31,6 +36,41 @@ def majority(train: Sequence[bool], count: int) -> tuple[list[bool], list[float]
 def text_only(train_texts: Sequence[str], train: Sequence[bool], texts: Sequence[str]) -> Floats:
     """P(harmful) by scikit-learn's default TF-IDF and logistic regression. *Shape:* (texts,)"""
     return _fit(make_pipeline(TfidfVectorizer(), LogisticRegression()), list(train_texts), train, list(texts))
+
+
+def cross_validated(texts: Sequence[str], gold: Sequence[bool], *more: Sequence[str]) -> Floats | None:
+    """P(harmful) of every text by `text_only` trained on the other folds; None where there are too few to tell.
+
+    What can be read off a text alone: of rationales, how well they give the label away. ``more`` are further texts of
+    the same items, each told apart by a TF-IDF table of its own. *Shape:* (texts,)
+    """
+    truth = np.asarray(gold, dtype=bool)
+    if len(truth) < FEWEST or min(truth.sum(), (~truth).sum()) < FOLDS:
+        return None
+    # A text without words stands as a word of its own: it tells something, too.
+    columns = [
+        np.array([text if re.search(r"\w\w", text) else "nothing_left" for text in column], dtype=object)
+        for column in (texts, *more)
+    ]
+    scores = np.zeros(len(truth))
+    for seen, unseen in StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(truth, truth):
+        words = [TfidfVectorizer().fit(column[seen]) for column in columns]
+        learnt, asked = (
+            hstack([one.transform(column[part]) for one, column in zip(words, columns, strict=True)], "csr")
+            for part in (seen, unseen)
+        )
+        scores[unseen] = _fit(LogisticRegression(), learnt, truth[seen].tolist(), asked)
+    return scores
+
+
+def read_off(texts: Sequence[str], gold: Sequence[bool]) -> Figure | None:
+    """Share of texts whose label `cross_validated` gets right, with its 95 % Wilson interval."""
+    scores = cross_validated(texts, gold)
+    if scores is None:
+        return None
+    right = int(np.sum((scores >= 0.5) == np.asarray(gold, dtype=bool)))
+    low, high = wilson_interval(right, len(scores))
+    return Figure(value=right / len(scores), low=low, high=high)
 
 
 def numbers_only(train_numbers: Floats, train: Sequence[bool], numbers: Floats, seed: int = 0) -> Floats:

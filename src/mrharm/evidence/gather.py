@@ -5,22 +5,20 @@ What is there already is kept where the same engine made it from the same pictur
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from mrharm.errors import ImageError, InputError, ModelUnavailableError, MrHarmError
+from mrharm.errors import ImageError, ModelUnavailableError, MrHarmError
 from mrharm.evidence.engines import Captioner, Described
 from mrharm.evidence.look import Engines, Eye, disagreement
 from mrharm.evidence.workers import Workers
 from mrharm.images import encode_png, open_image, read_image_bytes
 from mrharm.records import Evidence, Failure, Meme
-from mrharm.store import JsonlStore, sha256_bytes, write_bytes, write_failures, write_records
+from mrharm.store import JsonlStore, alone, sha256_bytes, write_bytes, write_failures, write_records
 
 EVIDENCE, CLEAN, STAGE = "evidence.jsonl", "clean", "gather"
-LOCK = ".gather.lock"
 UNLIKE = 0.5  # of the words of a given text and of the words read: beyond, the two disagree
 
 Part = Literal["caption", "entities", "demographics"]
@@ -80,7 +78,7 @@ def gather(
     """
     Eye(engines)  # a wrong name is said before anything starts
     done = Gathered(memes=len(memes))
-    with _alone(root):
+    with alone(root, STAGE):
         evidence = dict(known)
         store = JsonlStore(root / EVIDENCE, Evidence, "meme_id")
         for meme, found in _look_at_all(root, memes, evidence, engines, workers, done, progress):
@@ -253,19 +251,3 @@ def _compare(memes: Sequence[Meme], evidence: Mapping[str, Evidence], done: Gath
         done.compared = len(unlike)
         done.disagreeing = sum(share > UNLIKE for share in unlike)
         done.mean_disagreement = sum(unlike) / len(unlike)
-
-
-@contextlib.contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Keep a second gather off the folder; the lock ends with this process, however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # not on Windows; there two runs at once are the user's care
-        yield
-        return
-    with (root / LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"{root}: another gather is at work there; wait for it or stop it") from None
-        yield

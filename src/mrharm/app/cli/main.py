@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mrharm import __version__
+from mrharm.app.cli.abduce import abduce_command
 from mrharm.app.cli.audit import audit_command
 from mrharm.app.cli.demo import demo_command
 from mrharm.app.cli.gather import gather_command
@@ -31,6 +32,7 @@ app.command("demo")(demo_command)
 app.command("import")(import_command)
 app.command("audit")(audit_command)
 app.command("gather")(gather_command)
+app.command("abduce")(abduce_command)
 app.command("train")(train_command)
 app.command("predict")(predict_command)
 

@@ -96,13 +96,16 @@ class Bars:
     def __exit__(self, *error: object) -> None:
         self._bars.stop()
 
-    def show(self, what: str, done: int, total: int) -> None:
-        """``done`` of ``total`` of ``what``."""
+    def show(self, what: str, done: int, total: int, note: str = "") -> None:
+        """``done`` of ``total`` of ``what``, and what else there is to say of it now."""
         if not err.is_terminal:
             if monotonic() - self._last >= QUIET_SECONDS:
                 self._last = monotonic()
-                err.print(f"{what}: {done:,} of {total:,}")
+                err.print(f"{what}: {done:,} of {total:,}" + (f", {note}" if note else ""))
             return
         if what not in self._tasks:
             self._tasks[what] = self._bars.add_task(what, total=total)
-        self._bars.update(self._tasks[what], completed=done, total=total, visible=done < total)
+        label = f"{what}, {note}" if note else what
+        self._bars.update(
+            self._tasks[what], completed=done, total=total, visible=done < total, description=label
+        )

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.model_selection import StratifiedKFold
 
 from mrharm.evaluation.audit.findings import Example, Finding, examples
 from mrharm.evaluation.audit.reading import Contents
-from mrharm.evaluation.baselines import text_only
+from mrharm.evaluation.baselines import FOLDS, cross_validated
 from mrharm.hosted import looks_refused
 from mrharm.metrics import wilson_interval
 from mrharm.rationales.checks import (
@@ -32,7 +29,6 @@ TEACHING = ("unchecked", "ok", "deleaked")  # what may become a target, by a rec
 LEAKING = 0.05  # of the rationales that state their label: beyond, a student learns to read it off them
 PUBLISHED_LIMIT = 40  # tokens at which the published code cuts rationales
 SHINGLE, NEARLY = 5, 0.8  # words a shingle; shared share of the shingles of two nearly identical texts
-FOLDS, FEWEST = 5, 50
 
 Case = tuple[Rationale, Label]
 
@@ -123,16 +119,17 @@ def _stated(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, Any]]:
 
 def _readable(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, Any]]:
     """How well a classifier that sees only the rationale recovers the label, and after cutting what names harm."""
-    gold = np.array([label.harmful for _, label in cases])
-    if len(cases) < FEWEST or min(gold.sum(), (~gold).sum()) < FOLDS:
-        return [], {}
+    gold = [label.harmful for _, label in cases]
     whole = [row.text for row, _ in cases]
     cut = [" ".join(one for one in sentences(text) if "harm" not in one.lower()) for text in whole]
-    right = {name: _cross_validated(texts, gold) for name, texts in (("whole", whole), ("without_harm", cut))}
-    table = {
-        name: {"count": count, "of": len(cases), "interval": wilson_interval(count, len(cases))}
-        for name, count in right.items()
-    }
+    table: dict[str, Any] = {}
+    right: dict[str, int] = {}
+    for name, texts in (("whole", whole), ("without_harm", cut)):
+        scores = cross_validated(texts, gold)
+        if scores is None:
+            return [], {}
+        right[name] = count = int(np.sum((scores >= 0.5) == np.array(gold)))
+        table[name] = {"count": count, "of": len(cases), "interval": wilson_interval(count, len(cases))}
     low, high = wilson_interval(right["whole"], len(cases))
     return [
         Finding(
@@ -146,16 +143,6 @@ def _readable(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, Any]]:
             of=len(cases),
         )
     ], table
-
-
-def _cross_validated(texts: Sequence[str], gold: NDArray[np.bool_]) -> int:
-    right = 0
-    # A text that is empty after cutting stands as a word of its own: it tells something, too.
-    rows = np.array([text if re.search(r"\w\w", text) else "nothing_left" for text in texts], dtype=object)
-    for seen, unseen in StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(rows, gold):
-        scores = text_only(rows[seen].tolist(), gold[seen].tolist(), rows[unseen].tolist())
-        right += int(np.sum((scores >= 0.5) == gold[unseen]))
-    return right
 
 
 def _refused(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, int]]:

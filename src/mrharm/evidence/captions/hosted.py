@@ -5,9 +5,6 @@ The model sees the picture and nothing else: no text of the meme, so nothing in 
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import io
 import re
 from collections.abc import Callable, Sequence
 
@@ -19,17 +16,14 @@ from mrharm.hosted import (
     CallError,
     Completion,
     HostedClient,
-    Picture,
     Request,
     load_prompt,
     looks_refused,
     settings_for,
 )
-from mrharm.images import encode_png
+from mrharm.hosted.pictures import SIDE, picture_of
 from mrharm.records import parse_json
 
-SIDE = 768  # pixels of the longer side that are sent
-_PNG_BYTES = 250_000  # beyond, a JPEG is sent
 _LONGEST = 500  # characters; two sentences are some 200
 _MOST_WORDS, _LONGEST_WORD = 20, 80
 _TOKENS = 160
@@ -110,7 +104,7 @@ class HostedCaptions:
     def request(self, image: Image.Image) -> Request:
         """The question about a picture; `HostedClient.estimate` says what many of them would cost."""
         *before, last = self._prompt.render()
-        content = [{"type": "text", "text": last["content"]}, _picture(image)]
+        content = [{"type": "text", "text": last["content"]}, picture_of(image)]
         parts = {"prompt": self._prompt.version, "side": SIDE}
         return Request([*before, {**last, "content": content}], self._model, self._settings, parts)
 
@@ -162,23 +156,3 @@ _READERS: dict[str, Callable[[str], str]] = {
     "entities": _read_list("entities"),
     "demographics": _read_list("demographics"),
 }
-
-
-def _picture(image: Image.Image) -> Picture:
-    """A picture for a message: known by its pixels, so that the same meme in another container is the same question."""
-    pixels = image if image.mode == "RGB" else image.convert("RGB")
-    sha256 = hashlib.sha256(f"{pixels.width}x{pixels.height} ".encode() + pixels.tobytes()).hexdigest()
-    return Picture(sha256, lambda: _data_url(pixels))
-
-
-def _data_url(image: Image.Image) -> str:
-    """A picture as a data URL, its longer side at most ``SIDE`` pixels: PNG, or JPEG where that is smaller by far."""
-    small = image.copy()
-    small.info = {}  # a file's comment would travel along
-    small.thumbnail((SIDE, SIDE))
-    data, kind = encode_png(small), "png"
-    if len(data) > _PNG_BYTES:
-        buffer = io.BytesIO()
-        small.save(buffer, "JPEG", quality=90)
-        data, kind = buffer.getvalue(), "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"

@@ -1,0 +1,227 @@
+"""``mrharm abduce``: every meme asked about, every answer through the gate, one line each in rationales.jsonl.
+
+A leaking answer, and one in another form than was asked for, is asked again with the reason, at most twice; then the
+sentences that state the label are cut. Stopped at any moment, the same call goes on: memes whose line is there are
+not asked again, and an answer that was paid for is in the ledger.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mrharm.errors import MrHarmError, StoppedError
+from mrharm.hosted import CallError, Completion
+from mrharm.rationales.forms import FORMS
+from mrharm.rationales.gate import Context, Gated, deleak, judge_answer
+from mrharm.rationales.people import by_people
+from mrharm.rationales.questions import Asking, again, kept_messages, question_key
+from mrharm.rationales.teachers import Ask, Teacher
+from mrharm.records import Evidence, Failure, Meme, Rationale
+from mrharm.store import JsonlStore, alone, write_failures
+
+STAGE = "abduce"
+RATIONALES = "rationales.jsonl"
+AGAIN = 2  # times an answer that cannot be kept is asked for again
+_ASKED_AGAIN = ("leaks_label", "off_schema")
+_WINDOW = 2000  # memes whose answers are waited for before the next are asked
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class Abduced:
+    """What a run did: memes, of them written before or by people, answers by status, failures, questions, USD."""
+
+    memes: int = 0
+    kept: int = 0
+    by_people: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    asked_again: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    usd: float = 0.0
+
+
+@dataclass
+class _Case:
+    """One meme on its way: what is asked now, what it has been asked first, and what it has cost."""
+
+    meme: Meme
+    context: Context
+    first: Ask
+    ask: Ask
+    gated: Gated | None = None
+    raw: str | None = None
+    usage: Counter[str] = field(default_factory=Counter)
+    usd: float = 0.0
+    calls: int = 0
+
+
+def abduce(
+    root: Path,
+    memes: Sequence[Meme],
+    evidence: Mapping[str, Evidence],
+    known: Mapping[str, Rationale],
+    teacher: Teacher,
+    asking: Asking,
+    *,
+    out: Path | None = None,
+    progress: Progress | None = None,
+) -> Abduced:
+    """Ask a teacher about every meme, and append what passes and what does not to ``out``.
+
+    Args:
+        root: the dataset folder; failures go to its failures.jsonl.
+        memes: those to explain.
+        evidence: what is known of them (captions, OCR).
+        known: the rationales in ``out`` so far, by meme.
+        teacher: answers.
+        asking: the prompt, and what is shown.
+        out: the file; None for rationales.jsonl.
+        progress: called with (what, done, of how many).
+
+    Raises:
+        InputError: another abduce is at work in the folder; no key, no such model ...
+        StoppedError: the file cannot be written; paid answers are in the ledger.
+        MrHarmError: what no question can get past, after what was answered has been written.
+    """
+    done = Abduced(memes=len(memes))
+    with alone(root, STAGE):
+        store = JsonlStore(out or root / RATIONALES, Rationale, "key")
+        cases = _cases(memes, evidence, known, teacher, asking, done)
+        for window in _windows(cases, _WINDOW):
+            for row in _explain(window, teacher, done):
+                try:
+                    store.append(row)
+                except OSError as error:
+                    raise StoppedError(
+                        f"{store.path}: cannot be written ({error.strerror}); make room and run the same command "
+                        "again: answers that were paid for are in the ledger"
+                    ) from None
+                done.statuses[row.status] += 1
+                if progress:
+                    seen = done.kept + done.by_people + done.statuses.total() + len(done.failures)
+                    progress("memes", seen, len(memes))
+        write_failures(root, done.failures, stage=STAGE)
+    return done
+
+
+def pending(
+    memes: Iterable[Meme], evidence: Mapping[str, Evidence], teacher: Teacher, asking: Asking
+) -> Iterator[Ask | Failure]:
+    """The first question about each meme, or why it cannot be asked; what ``--preview`` and ``--dry-run`` show."""
+    for meme in memes:
+        try:
+            if teacher.reads_prompt:
+                yield asking.ask(meme, evidence.get(meme.id))
+            else:
+                yield Ask(meme, (), {}, {"meme": meme.id})
+        except MrHarmError as error:
+            yield Failure(item=meme.id, stage=STAGE, reason=str(error), file=meme.image)
+
+
+def context_of(
+    meme: Meme, evidence: Evidence | None, prompt: str | None, messages: Sequence[Mapping[str, Any]]
+) -> Context:
+    """What an answer about a meme is held against; prose is expected where no prompt is known."""
+    form = FORMS.get((prompt or "abductive").partition(".")[0], FORMS["abductive"])
+    words = [meme.text, evidence.text if evidence else None, evidence.caption if evidence else None]
+    system = " ".join(str(one["content"]) for one in messages if one.get("role") == "system")
+    return Context(form, meme.label if form.told_label else None, "\n".join(filter(None, words)), system)
+
+
+def _cases(
+    memes: Sequence[Meme],
+    evidence: Mapping[str, Evidence],
+    known: Mapping[str, Rationale],
+    teacher: Teacher,
+    asking: Asking,
+    done: Abduced,
+) -> Iterator[_Case]:
+    for meme, ask in zip(memes, pending(memes, evidence, teacher, asking), strict=True):
+        if meme.id in known and by_people(known[meme.id]):
+            done.by_people += 1  # what a person wrote is worth more than what a teacher would
+        elif isinstance(ask, Failure):
+            done.failures.append(ask)
+        elif meme.id in known and known[meme.id].key == question_key(ask, teacher.name):
+            done.kept += 1
+        else:
+            prompt = asking.prompt if teacher.reads_prompt else None
+            yield _Case(meme, context_of(meme, evidence.get(meme.id), prompt, ask.messages), ask, ask)
+
+
+def _windows(cases: Iterator[_Case], size: int) -> Iterator[list[_Case]]:
+    window: list[_Case] = []
+    for case in cases:
+        window.append(case)
+        if len(window) == size:
+            yield window
+            window = []
+    if window:
+        yield window
+
+
+def _explain(cases: list[_Case], teacher: Teacher, done: Abduced) -> Iterator[Rationale]:
+    """Rows as they are ready: at once for what stands, after further rounds for what is asked again."""
+    waiting = cases
+    for attempt in range(AGAIN + 1):
+        next_round: list[_Case] = []
+        for index, answer in teacher.answer(case.ask for case in waiting):
+            case = waiting[index]
+            if not _take(case, answer, done):
+                continue
+            assert case.gated is not None
+            wants_again = case.gated.status in _ASKED_AGAIN and teacher.reads_prompt
+            if wants_again and attempt < AGAIN and isinstance(answer, Completion):
+                case.ask = again(case.ask, answer.text, case.gated.reason)
+                next_round.append(case)
+                done.asked_again += 1
+            else:
+                yield _row(case, teacher)
+        waiting = next_round
+        if not waiting:
+            return
+
+
+def _take(case: _Case, answer: Completion | CallError, done: Abduced) -> bool:
+    """Class an answer; whether there is one: a call that failed is a failure, never an empty rationale."""
+    if isinstance(answer, Completion):
+        case.calls += 1
+        case.raw = answer.text
+        case.usage.update(
+            {name: count for name, count in (answer.usage or {}).items() if isinstance(count, int)}
+        )
+        case.usd += answer.usd or 0.0
+        done.usd += 0.0 if answer.cached else (answer.usd or 0.0)
+        case.gated = judge_answer(answer.text, case.context, cut=answer.finish_reason == "length")
+        return True
+    if answer.kind in ("refused", "empty"):
+        case.raw, case.gated = answer.raw, Gated(answer.kind, "", str(answer))
+        return True
+    if case.gated is not None and answer.kind not in ("stopped", "over_budget"):
+        # Asked again in vain: what the first answer was still stands.
+        return True
+    done.failures.append(Failure(item=case.meme.id, stage=STAGE, reason=str(answer), file=case.meme.image))
+    return False
+
+
+def _row(case: _Case, teacher: Teacher) -> Rationale:
+    assert case.gated is not None
+    gated = deleak(case.gated, case.context.label)
+    prompted = teacher.reads_prompt
+    usage = {**case.usage, "calls": case.calls, **({"usd": round(case.usd, 9)} if case.usd else {})}
+    return Rationale(
+        meme_id=case.meme.id,
+        label_given=case.context.label,
+        text=gated.text,
+        status=gated.status,
+        teacher=teacher.name,
+        prompt=case.first.parts.get("prompt"),
+        messages=kept_messages(case.ask) if prompted else None,
+        raw=case.raw,
+        usage=usage if prompted else None,
+        key=question_key(case.first, teacher.name),
+    )

@@ -1,0 +1,59 @@
+"""Stored answers through the gate again, without a call: its rules changed, or they were imported unchecked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mrharm.rationales.abduce import context_of
+from mrharm.rationales.gate import deleak, judge_answer
+from mrharm.rationales.people import by_people
+from mrharm.records import Evidence, Meme, Rationale
+
+
+@dataclass
+class Regated:
+    """The rows as they are now, and how many went from which status to which."""
+
+    rows: list[Rationale] = field(default_factory=list)
+    moves: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+def regate(rows: Iterable[Rationale], memes: Mapping[str, Meme], evidence: Mapping[str, Evidence]) -> Regated:
+    """Class every stored answer anew. What a provider refused, or a person wrote, keeps its words.
+
+    A row of a meme that is not in ``memes`` stays as it is. The answer as it came is ``raw``; a row without one keeps
+    its text there, so that nothing is lost by cutting.
+    """
+    done = Regated()
+    for row in rows:
+        meme = memes.get(row.meme_id)
+        new = row if meme is None else regated(row, meme, evidence.get(row.meme_id))
+        done.rows.append(new)
+        done.moves[row.status, new.status] += 1
+    return done
+
+
+def regated(row: Rationale, meme: Meme, evidence: Evidence | None) -> Rationale:
+    """One row classed anew."""
+    raw = row.raw if row.raw is not None else row.text
+    if row.status == "refused" and not row.text:
+        return row  # the provider's words, not the teacher's
+    context = context_of(meme, evidence, row.prompt, row.messages or ())
+    gated = judge_answer(raw, context, cut=row.status == "truncated")
+    if not by_people(row):
+        gated = deleak(gated, context.label)
+    text = row.text if by_people(row) else gated.text
+    return row.model_copy(
+        update={"status": gated.status, "text": text, "raw": raw, "label_given": context.label}
+    )
+
+
+def first_answers(rows: Sequence[Rationale]) -> list[str]:
+    """What each teacher said first, before it was asked again and before anything was cut."""
+    answers = []
+    for row in rows:
+        said = [one["content"] for one in row.messages or () if one.get("role") == "assistant"]
+        answers.append(str(said[0]) if said else (row.raw if row.raw is not None else row.text))
+    return answers
