@@ -23,7 +23,7 @@ ATTACKS = (
     "none",
 )
 _OPENING = re.compile(
-    r"^\W*(?:(?:sure|certainly|of course|okay|ok)\b[^.:]{0,80}[.:!]\s+)?"
+    r"^[\s\"'*]*(?:(?:sure|certainly|of course|okay|ok)\b[^.:]{0,80}[.:!]\s+)?"
     r"(?:here(?:'s| is)\b[^.:]{0,80}:\s+)?(?:\**(?:rationale|explanation|answer)\**:\**\s+)?",
     re.IGNORECASE,
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,9 +50,8 @@ class Asking:
     max_tokens: int = MAX_TOKENS
 
     def __post_init__(self) -> None:
-        if self.prompt == AGAIN or self.prompt.partition(".")[0] not in FORMS:
+        if self.prompt not in prompts():
             raise InputError(f"no prompt called {self.prompt!r}; there are: {', '.join(prompts())}")
-        _ = self._template
 
     @property
     def form(self) -> Form:
@@ -145,8 +145,6 @@ def quoted(text: str) -> str:
 
 def prompts() -> list[str]:
     """The numbered prompts there are."""
-    from importlib.resources import files
-
     folder = files(PACKAGE).joinpath("prompts")
     names = sorted(
         file.name.removesuffix(".jinja") for file in folder.iterdir() if file.name.endswith(".jinja")

@@ -37,12 +37,14 @@ class Group(Record):
 class Bias(Record):
     """How leaving rationales out changes what stage 1 sees: the share of harmful memes in all, and in those that teach.
 
-    ``points``: the change in percentage points. ``groups``: the same for every label and target.
+    ``points``: the change in percentage points; ``points_refused``: what the refusals alone change among those written.
+    ``groups``: shares in all and in those that teach, for every label and target.
     """
 
     harmful_share: float
     harmful_share_teaching: float
     points: float
+    points_refused: float
     groups: dict[str, tuple[float, float]]
 
 
@@ -103,7 +105,7 @@ def measure(
         tokens={name: usage[name] for name in ("prompt_tokens", "completion_tokens") if usage[name]},
         usd=round(sum(float((row.usage or {}).get("usd", 0.0)) for row in rows), 6),
         groups=tuple(_groups(labelled, {row.meme_id: row for row in rows}, teaching, leaking)),
-        bias=_bias(labelled, teaching),
+        bias=_bias(labelled, teaching, {row.meme_id: row.status for row in rows}),
     )
 
 
@@ -136,7 +138,7 @@ def _groups(
     ]
 
 
-def _bias(memes: Sequence[Meme], teaching: set[str]) -> Bias | None:
+def _bias(memes: Sequence[Meme], teaching: set[str], statuses: Mapping[str, str]) -> Bias | None:
     if not memes or not teaching:
         return None
     names = [(meme.id in teaching, group_names(meme.label)) for meme in memes if meme.label]
@@ -145,8 +147,15 @@ def _bias(memes: Sequence[Meme], teaching: set[str]) -> Bias | None:
     kept = sum(is_kept for is_kept, _ in names)
     groups = {name: (count / len(names), kept_counts[name] / kept) for name, count in all_counts.items()}
     before, after = groups.get("harmful", (0.0, 0.0))
+    sides = {meme.id: meme.label.harmful for meme in memes if meme.label}
+    written = [sides[name] for name in statuses]
+    answered = [sides[name] for name, status in statuses.items() if status != "refused"]
     return Bias(
-        harmful_share=before, harmful_share_teaching=after, points=100 * (after - before), groups=groups
+        harmful_share=before,
+        harmful_share_teaching=after,
+        points=100 * (after - before),
+        points_refused=100 * (mean(answered) - mean(written)),
+        groups=groups,
     )
 
 

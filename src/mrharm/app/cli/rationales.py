@@ -60,7 +60,8 @@ def show_stats(folder: Dataset, path: Path, split: str | None, as_json: bool) ->
     if found.bias:
         out.print(
             f"leaving the rest out moves the share of harmful memes from {_percent(found.bias.harmful_share)} to "
-            f"{_percent(found.bias.harmful_share_teaching)} ({found.bias.points:+.1f} points)"
+            f"{_percent(found.bias.harmful_share_teaching)} ({found.bias.points:+.1f} points); "
+            f"the refusals alone move it by {found.bias.points_refused:+.1f} points"
         )
     for name, right in readable.items():
         if right:
