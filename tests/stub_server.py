@@ -1,7 +1,7 @@
 """A real HTTP server on 127.0.0.1 that speaks chat completions and answers as scripted; it counts what is paid.
 
 with StubServer(lambda question: Reply("a cat")) as server: ...    # OPENAI_BASE_URL is server.url
-python -m tests.stub_server                                         # its own process; prints its URL (benchmarks)
+python -m tests.stub_server [ANSWER]                                # its own process; prints its URL (benchmarks)
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def _body(request: Mapping[str, Any], reply: Reply) -> bytes:
 
 
 if __name__ == "__main__":
-    with StubServer() as server:
+    with StubServer([Reply(*sys.argv[1:2])]) as server:
         server.keep_requests = False
         sys.stdout.write(server.url + "\n")
         sys.stdout.flush()

@@ -1,0 +1,94 @@
+"""How fast memes are explained: a thousand memes through prompt, stub server, ledger, gate and file.
+
+    python -m benchmarks.abduce [--memes 1000] [--concurrency 32] [--json]
+
+The server is a process of its own and answers at once. The bound promised: 1,000 calls at concurrency 32 in under 10 s
+on 2 cores. `python -m benchmarks.hosted` measures the client alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import monotonic
+
+from benchmarks.common import machine, show
+from mrharm.hosted import HostedClient
+from mrharm.rationales.abduce import Abduced, abduce
+from mrharm.rationales.questions import Asking
+from mrharm.rationales.teachers.hosted import HostedTeacher
+from mrharm.records import Evidence, Label, Meme, Rationale, read_records
+
+MODEL = "gpt-4o-mini"
+ANSWER = (
+    "The picture shows a skunk, known for its smell. The words liken you to it, so together they mock you."
+)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--memes", type=int, default=1000)
+    parser.add_argument("--concurrency", type=int, default=32)
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    options = parser.parse_args()
+    names = [f"m{number}" for number in range(options.memes)]
+    memes = [
+        Meme(id=name, text=f"you smell like skunk {name}", label=Label(harmful=True, severity="very"))
+        for name in names
+    ]
+    evidence = {name: Evidence(meme_id=name, caption=f"a skunk in a garden, number {name}") for name in names}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.stub_server", ANSWER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdin and server.stdout
+    url = server.stdout.readline().strip()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        with HostedClient(ledger=root / "ledger.sqlite", base_url=url, budget=100.0) as client:
+            teacher = HostedTeacher(MODEL, client=client, concurrency=options.concurrency)
+            asking = Asking("abductive.v1", "caption", root)
+
+            def run(way: str, known: dict[str, Rationale]) -> None:
+                start = monotonic()
+                done: Abduced = abduce(root, memes, evidence, known, teacher, asking)
+                assert done.statuses.total() + done.kept == options.memes and not done.failures
+                seconds = monotonic() - start
+                rows.append(
+                    {
+                        "way": way,
+                        "seconds": round(seconds, 2),
+                        "memes/s": round(options.memes / seconds),
+                        "ok": done.statuses["ok"],
+                        "kept": done.kept,
+                    }
+                )
+
+            path = root / "rationales.jsonl"
+            run("asked", {})
+            run("again: all written", {row.meme_id: row for row in read_records(path, Rationale)})
+            path.unlink()
+            run("file lost: all from the ledger", {})
+    server.stdin.close()
+    server.wait()
+    result = {
+        "machine": machine("cpu"),
+        "memes": options.memes,
+        "concurrency": options.concurrency,
+        "rows": rows,
+    }
+    title = f"{options.memes:,} memes at concurrency {options.concurrency}: {rows[0]['seconds']} s"
+    show(title, rows, result, options.json)
+
+
+if __name__ == "__main__":
+    main()
