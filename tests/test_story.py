@@ -6,15 +6,20 @@ from mrharm import Dataset, Detector, import_memes
 from mrharm.evaluation.demo import rationale_truth
 from mrharm.memes.dataset import ImportOptions
 from mrharm.metrics import score_summary
+from mrharm.rationales.abduce import abduce
+from mrharm.rationales.questions import Asking
 from mrharm.rationales.teachers.generated import GeneratedTeacher
 from mrharm.training.run import train
 from tests.training.helpers import tiny
 
 
 def test_memes_become_verdicts(tmp_path):
-    data = import_memes(
-        "generated", None, tmp_path / "memes", ImportOptions(memes=40, workers=1), GeneratedTeacher().explain
-    )
+    made = import_memes("generated", None, tmp_path / "memes", ImportOptions(memes=40, workers=1))
+    asking = Asking("abductive.v1", "caption", made.root)
+    learnt_from = [*made.split("train"), *made.split("validation")]
+    abduce(made.root, learnt_from, made.evidence, {}, GeneratedTeacher(), asking)
+    data = Dataset(made.root)
+    assert {row.status for row in data.rationales.values()} == {"ok"}
     assert {meme.id for meme in data.split("train")} <= set(data.rationales)
     assert not {meme.id for meme in data.split("test")} & set(data.rationales)
     train(data, tiny(stages__rationale__epochs=1, stages__label__epochs=1), tmp_path / "run", device="cpu")

@@ -137,7 +137,7 @@ def test_regate_export_and_import_go_round(make_dataset: MakeDataset, tmp_path: 
     sheet = tmp_path / "sample.csv"
     assert "2 rationales" in run(made.root, "--export", sheet)[1]
     text = sheet.read_text(encoding="utf-8-sig")
-    lines = text.split("\r\n")
+    lines = text.splitlines()
     lines[1] = lines[1].removesuffix(",,") + f',"{GOOD}",'
     sheet.write_text("\n".join(lines), encoding="utf-8")
     assert "1 corrections taken in, 0 there already" in run(made.root, "--import", sheet)[1]
