@@ -15,7 +15,7 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -38,14 +38,22 @@ def text_only(train_texts: Sequence[str], train: Sequence[bool], texts: Sequence
     return _fit(make_pipeline(TfidfVectorizer(), LogisticRegression()), list(train_texts), train, list(texts))
 
 
-def cross_validated(texts: Sequence[str], gold: Sequence[bool], *more: Sequence[str]) -> Floats | None:
+def cross_validated(
+    texts: Sequence[str],
+    gold: Sequence[bool],
+    *more: Sequence[str],
+    groups: Sequence[object] | None = None,
+) -> Floats | None:
     """P(harmful) of every text by `text_only` trained on the other folds; None where there are too few to tell.
 
     What can be read off a text alone: of rationales, how well they give the label away. ``more`` are further texts of
-    the same items, each told apart by a TF-IDF table of its own. *Shape:* (texts,)
+    the same items, each told apart by a TF-IDF table of its own. Items of one of the ``groups`` stand in one fold.
+    *Shape:* (texts,)
     """
     truth = np.asarray(gold, dtype=bool)
     if len(truth) < FEWEST or min(truth.sum(), (~truth).sum()) < FOLDS:
+        return None
+    if groups is not None and len(set(groups)) < FOLDS:
         return None
     # A text without words stands as a word of its own: it tells something, too.
     columns = [
@@ -53,12 +61,15 @@ def cross_validated(texts: Sequence[str], gold: Sequence[bool], *more: Sequence[
         for column in (texts, *more)
     ]
     scores = np.zeros(len(truth))
-    for seen, unseen in StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(truth, truth):
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    for seen, unseen in kind(FOLDS, shuffle=True, random_state=0).split(truth, truth, groups):
         words = [TfidfVectorizer().fit(column[seen]) for column in columns]
         learnt, asked = (
             hstack([one.transform(column[part]) for one, column in zip(words, columns, strict=True)], "csr")
             for part in (seen, unseen)
         )
+        if len(set(truth[seen].tolist())) < 2:  # one group holds all of a side
+            return None
         scores[unseen] = _fit(LogisticRegression(), learnt, truth[seen].tolist(), asked)
     return scores
 

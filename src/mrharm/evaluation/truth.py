@@ -105,12 +105,24 @@ def check(text: str, truth: Mapping[str, Any]) -> TruthCheck:
     for part, known in (("scene", _SCENES), ("tone", _TONES), ("relation", _RELATIONS)):
         if truth.get(part) not in known:
             raise DataError(f"truth.{part}: expected one of {', '.join(known)}; got {truth.get(part)!r}")
-    plain = " ".join(text.lower().replace("’", "'").split())
+    plain = _plain(text)
     return TruthCheck(
         scene=_scenes(plain) == {truth["scene"]},
         tone=_tones(plain) == {truth["tone"]},
         relation=_relations(plain) == {truth["relation"]},
     )
+
+
+def named_relation(text: str) -> str | None:
+    """How a rationale says that words and picture combine: ``backs`` or ``undercuts``; None where it names both or
+    neither.
+    """
+    named = _relations(_plain(text))
+    return named.pop() if len(named) == 1 else None
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().replace("’", "'").split())
 
 
 def _scenes(text: str) -> set[str]:

@@ -60,5 +60,7 @@ class HostedTeacher:
     def request(self, ask: Ask) -> Request:
         """A question in the words this model takes."""
         settings = dict(ask.settings)
-        settings.update(settings_for(self._model, settings.pop("max_tokens", MAX_TOKENS)))
-        return Request(ask.messages, self._model, settings, ask.parts)
+        own = settings_for(self._model, settings.pop("max_tokens", MAX_TOKENS))
+        if "temperature" not in own:  # a model that takes none
+            settings.pop("temperature", None)
+        return Request(ask.messages, self._model, {**own, **settings}, ask.parts)
