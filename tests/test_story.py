@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mrharm import Dataset, Detector, import_memes
-from mrharm.evaluation.demo import rationale_truth
+from mrharm.evaluation.truth import share_true
 from mrharm.memes.dataset import ImportOptions
 from mrharm.metrics import score_summary
 from mrharm.rationales.abduce import abduce
@@ -29,5 +29,5 @@ def test_memes_become_verdicts(tmp_path):
     gold = [meme.label.harmful for meme in memes]
     summary = score_summary(gold, [one.harmful for one in verdicts], [one.score for one in verdicts])
     assert summary["n"] == len(memes) and summary["auroc"] is not None
-    assert set(rationale_truth(memes, verdicts)) == {"scene", "tone", "relation", "all"}
+    assert set(share_true(memes, verdicts)) == {"scene", "tone", "relation", "all"}
     assert verdicts[0].evidence is not None and verdicts[0].evidence.caption

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import (
     CLIPImageProcessorPil,
     LlamaConfig,
@@ -17,8 +17,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-LOUD = 8.0  # random weights so large that another question has another answer
-START, END, PAD, IMAGE = "<|im_start|>", "<|im_end|>", "<|pad|>", "<image>"
+LOUD = 16.0  # random weights so large that another question has another answer
+START, END, PAD, IMAGE, UNKNOWN = "<|im_start|>", "<|im_end|>", "<|pad|>", "<image>", "<unk>"
 
 # How instruct models mark turns: with tokens; with tokens, but no system's message; in plain words.
 CHATML = (
@@ -28,7 +28,8 @@ CHATML = (
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 NO_SYSTEM = (
-    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + CHATML
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    + CHATML
 )
 DROPS_SYSTEM = CHATML.replace("{% for m in messages %}", "{% for m in messages if m['role'] != 'system' %}")
 PLAIN = (
@@ -72,9 +73,7 @@ def make_seer(folder: Path, template: str = CHATML) -> Path:
         vision_config=vision, text_config=text, image_token_id=image, vision_feature_layer=-1
     )
     _save(LlavaForConditionalGeneration, config, folder)
-    pictures = CLIPImageProcessorPil(
-        size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
-    )
+    pictures = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
     LlavaProcessor(
         pictures,
         tokenizer,
@@ -87,27 +86,35 @@ def make_seer(folder: Path, template: str = CHATML) -> Path:
 
 
 def make_tokenizer(
-    template: str | None = CHATML, *, folds: bool = False, padding_side: str = "right"
+    template: str | None = CHATML, *, folds: bool = False, knows_all: bool = True
 ) -> PreTrainedTokenizerFast:
-    """Byte-level BPE; with ``folds`` it makes letters plain before it looks for its end of a turn."""
-    core = Tokenizer(models.BPE())
+    """BPE over bytes, or over the letters of a few words.
+
+    Args:
+        template: how it puts a chat.
+        folds: it makes letters plain before it looks for its tokens.
+        knows_all: False: a letter it has not seen is an unknown token.
+    """
+    core = Tokenizer(models.BPE() if knows_all else models.BPE(unk_token=UNKNOWN))
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
+    if not knows_all:
+        core.pre_tokenizer = pre_tokenizers.Whitespace()
     if folds:
         core.normalizer = normalizers.NFKC()
+    alphabet = pre_tokenizers.ByteLevel.alphabet() if knows_all else []
     trainer = trainers.BpeTrainer(
-        vocab_size=400, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=400, initial_alphabet=alphabet, special_tokens=[UNKNOWN], show_progress=False
     )
     core.train_from_iterator(_TEXT, trainer)
-    from tokenizers import AddedToken
-
     core.add_special_tokens([AddedToken(token, normalized=folds) for token in (PAD, START, END, IMAGE)])
     core.add_tokens([AddedToken("</think>", normalized=False)])
     return PreTrainedTokenizerFast(
         tokenizer_object=core,
         eos_token=END,
         pad_token=PAD,
-        padding_side=padding_side,
+        unk_token=UNKNOWN,
+        padding_side="right",  # as some are saved that must be filled up on the left to write
         extra_special_tokens={"image_token": IMAGE},
         chat_template=template,
     )

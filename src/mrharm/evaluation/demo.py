@@ -36,7 +36,6 @@ from mrharm.verdicts.scoring import argmax_harmful
 Say = Callable[[str], None]
 Progress = Callable[[str, int, int], None]
 SPLITS = ("test", "composition", "lexical")
-PARTS = ("scene", "tone", "relation", "all")
 _WORKERS = 2
 _BATCH = 128
 _THREADS = max(1, min(2, (os.cpu_count() or 2) // 2))
@@ -87,7 +86,7 @@ def run_demo(
     clock.lap("judging")
     report: dict[str, Any] = {
         **tables,
-        "rationale_truth": rationale_truth(dataset.split("test"), verdicts),
+        "rationale_truth": truth.share_true(dataset.split("test"), verdicts),
         "greedy_agreement": _greedy_agreement(two_stage, dataset),
         "memes": dataset.info.splits,
         "steps": {"labels_only": steps, "two_stage": steps},
@@ -103,17 +102,6 @@ def run_demo(
     write_json(out / "report.json", report)
     write_demo_report(out / "report.html", report, _to_show(dataset, verdicts, seed))
     return report
-
-
-def rationale_truth(memes: Sequence[Meme], verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """Share of rationales that name the right scene, tone and relation, and all three, as `mrharm.evaluation.truth`
-    reads them.
-    """
-    checks = [
-        truth.check(verdict.rationale or "", meme.extra["truth"])
-        for meme, verdict in zip(memes, verdicts, strict=True)
-    ]
-    return {part: sum(getattr(check, part) for check in checks) / len(checks) for part in PARTS}
 
 
 def peak_memory_mb() -> int:

@@ -7,11 +7,14 @@ there cannot hide here. It is strict: a part that is named wrongly, twice differ
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mrharm.errors import DataError
+from mrharm.records import Meme, Verdict
+
+PARTS = ("scene", "tone", "relation", "all")
 
 _SCENES: dict[str, str] = {
     "roses": r"roses|red rose|bouquets?",
@@ -111,6 +114,15 @@ def check(text: str, truth: Mapping[str, Any]) -> TruthCheck:
         tone=_tones(plain) == {truth["tone"]},
         relation=_relations(plain) == {truth["relation"]},
     )
+
+
+def share_true(memes: Sequence[Meme], verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """Share of the rationales of generated memes that name the right scene, tone and relation, and all three."""
+    checks = [
+        check(verdict.rationale or "", meme.extra["truth"])
+        for meme, verdict in zip(memes, verdicts, strict=True)
+    ]
+    return {part: sum(getattr(one, part) for one in checks) / len(checks) for part in PARTS}
 
 
 def named_relation(text: str) -> str | None:

@@ -47,7 +47,7 @@ from mrharm.verdicts.card import DetectorCard
 from mrharm.verdicts.detector import CARD, Detector
 from mrharm.verdicts.scoring import score_answers
 
-WhichStages = Literal["both", "label"]
+WhichStages = Literal["both", "label", "joint"]
 RECIPE, RUN, DETECTOR = "recipe.yaml", "run.json", "detector"
 
 
@@ -73,7 +73,8 @@ def train(
         dataset: a dataset folder; it must have a train and a validation split.
         recipe: everything that makes the student.
         out: the run folder.
-        stages: ``both``, or ``label`` for a student that never saw a rationale.
+        stages: ``both``; ``label`` for a student that never saw a rationale; ``joint`` for one stage that learns
+            rationales and labels at once, with the label stage's settings (the paper's ablation of the two stages).
         device: ``auto``, ``cpu``, ``cuda``...
         overwrite: throw away what is in ``out`` and begin anew.
         report_to: ``none``, ``tensorboard``, ``wandb``, ``mlflow``: the Trainer's reporters.
@@ -89,7 +90,7 @@ def train(
     first = _is_first_process()
     say = say if first else lambda line: None
     order: list[StageName] = ["rationale", "label"] if stages == "both" else ["label"]
-    rationales = require_rationales(dataset, recipe) if stages == "both" else {}
+    rationales = require_rationales(dataset, recipe) if stages != "label" else {}
     where = _training_device(device)
     wait = _everyone(where)
     if first:
@@ -102,19 +103,20 @@ def train(
     set_seed(recipe.seed)
     train_memes = dataset.split(TRAIN)
     texts = input_texts(dataset, recipe, train_memes)
+    learnt: tuple[StageName, ...] = ("label",) if stages == "label" else ("rationale", "label")
     targets = {
         stage: [
             target
             for meme in train_memes
             if (target := target_text(recipe, stage, meme, rationales.get(meme.id))) is not None
         ]
-        for stage in order
+        for stage in learnt
     }
     words = [recipe.templates.label.format(label=answer.word) for answer in recipe.answers]
     model, processor = build_student(
         recipe.student,
         recipe.picture,
-        [text.lower() for text in texts] + [one for stage in order for one in targets[stage]] + words * 2,
+        [text.lower() for text in texts] + [one for stage in learnt for one in targets[stage]] + words * 2,
     )
     model.to(where)
     limits = measure_limits(recipe, processor, texts, targets.get("rationale", []))
@@ -127,6 +129,10 @@ def train(
     validation: tuple[list[StudentInput], list[bool]] = ([], [])
     for stage in order:
         data, coverage = shared.stage_data(stage, limits, rationales, say)
+        if stages == "joint":
+            # Both targets in one stage; it is chosen, as the label stage is, by the labels of the validation split.
+            explained, _ = shared.stage_data("rationale", limits, rationales, say)
+            data = dataclasses.replace(data, train=data.train.with_more(explained.train.examples))
         results[stage] = train_stage(
             stage,
             data,
@@ -144,6 +150,8 @@ def train(
         states[stage] = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
         if stage == "label":
             validation = list(data.shown), [example.harmful for example in data.validation.examples]
+    if stages == "joint":
+        states["rationale"] = states["label"]
     if first:
         write_failures(out, shared.failures, stage="train")
         _note(

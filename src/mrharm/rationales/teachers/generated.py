@@ -156,13 +156,32 @@ class GeneratedTeacher:
             MissingInputError: the meme has no truth, as every meme that was not generated.
             DataError: the truth lacks a part, or names something this teacher does not know.
         """
-        truth = meme.extra.get("truth")
-        if not isinstance(truth, Mapping):
-            raise MissingInputError(
-                f"{meme.id}: no truth to explain it from; the generated teacher knows generated memes only"
-            )
-        text = write(truth, random.Random(f"{TEACHER}/{meme.id}"))
+        text = write(_truth(meme), random.Random(f"{TEACHER}/{meme.id}"))
         return Rationale(meme_id=meme.id, label_given=meme.label, text=text, status="ok", teacher=TEACHER)
+
+
+def explain_without_outcome(meme: Meme) -> Rationale:
+    """What a teacher writes who is not told the label and draws no conclusion: what is shown, and how the words speak.
+
+    Raises:
+        MissingInputError, DataError: as `GeneratedTeacher.explain`.
+    """
+    truth, rng = _truth(meme), random.Random(f"{TEACHER}/{meme.id}")
+    try:
+        scene = rng.choice(SCENE_FRAMES).format(rng.choice(SCENES[truth["scene"]]))
+        tone = rng.choice(TONE_FRAMES[truth["tone"]]).format(TOPICS[truth["concept"]][0])
+    except KeyError as error:
+        raise DataError(f"truth lacks or misnames {error.args[0]!r}") from None
+    return Rationale(meme_id=meme.id, text=f"{scene} {tone}", status="ok", teacher=f"{TEACHER}/unconditioned")
+
+
+def _truth(meme: Meme) -> Mapping[str, Any]:
+    truth = meme.extra.get("truth")
+    if not isinstance(truth, Mapping):
+        raise MissingInputError(
+            f"{meme.id}: no truth to explain it from; the generated teacher knows generated memes only"
+        )
+    return truth
 
 
 def write(truth: Mapping[str, Any], rng: random.Random) -> str:

@@ -1,0 +1,75 @@
+"""A dataset as one arm sees it: fewer training memes, other rationales, the same pictures."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from mrharm.errors import InputError
+from mrharm.evaluation.ablations import kinds
+from mrharm.evaluation.ablations.arms import Arm
+from mrharm.memes.dataset import Dataset
+from mrharm.memes.splits import TRAIN, VALIDATION
+from mrharm.records import Meme, Rationale
+from mrharm.store import content_key
+
+_LOT = 20_231_210  # of the training subsets: the same memes for every arm and seed, the smaller within the larger
+
+
+class Variant(Dataset):
+    """A dataset whose training memes and rationales are others than its folder's."""
+
+    def __init__(self, root: Path, memes: list[Meme], rationales: dict[str, Rationale]) -> None:
+        super().__init__(root)
+        self.__dict__["memes"] = memes
+        self.__dict__["rationales"] = rationales
+
+    def fingerprint(self) -> str:
+        """Of what this variant holds, so that a run of another one is not taken for its own."""
+        texts = {name: row.text for name, row in self.rationales.items()}
+        return content_key(super().fingerprint(), [meme.id for meme in self.memes], texts)
+
+
+def make_variant(dataset: Dataset, arm: Arm, size: int | None, seed: int) -> Variant:
+    """The dataset as ``arm`` sees it with ``size`` training memes.
+
+    Raises:
+        InputError: it has fewer training memes, or not the rationales the arm needs.
+    """
+    train = dataset.split(TRAIN)
+    chosen = {meme.id for meme in (train if size is None else subset(train, size))}
+    left_out = {meme.id for meme in train} - chosen
+    memes = [meme for meme in dataset.memes if meme.id not in left_out]
+    learnt = [meme for meme in train if meme.id in chosen] + dataset.split(VALIDATION)
+    if arm.stages == "label":
+        return Variant(dataset.root, memes, {})
+    if arm.rationales == "unconditioned":
+        rationales = kinds.unconditioned(dataset, learnt)
+    else:
+        rationales = getattr(kinds, arm.rationales)(learnt, dataset.rationales, seed)
+    if arm.words is not None:
+        rationales = kinds.first_words(rationales, arm.words)
+    if arm.share < 1:
+        rationales = kinds.some(learnt, rationales, arm.share, seed)
+    return Variant(dataset.root, memes, rationales)
+
+
+def subset(memes: Sequence[Meme], size: int) -> list[Meme]:
+    """``size`` memes, each label in its share; a smaller subset lies within a larger one.
+
+    Raises:
+        InputError: there are fewer.
+    """
+    if size > len(memes):
+        raise InputError(f"{size:,} training memes wanted, {len(memes):,} there; name smaller sizes")
+    groups: dict[bool | None, list[Meme]] = defaultdict(list)
+    for meme in memes:
+        groups[meme.label.harmful if meme.label else None].append(meme)
+    ranked = []
+    for number, group in enumerate(groups.values()):
+        order = random.Random(_LOT + number).sample(group, len(group))
+        ranked += [((place + 0.5) / len(order), meme.id) for place, meme in enumerate(order)]
+    kept = {name for _, name in sorted(ranked)[:size]}
+    return [meme for meme in memes if meme.id in kept]
