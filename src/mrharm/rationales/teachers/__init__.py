@@ -35,7 +35,11 @@ class Teacher(Protocol):
 
     name: str  # what a rationale's ``teacher`` says: row, model and version
     reads_prompt: bool  # False: it knows its answers (recorded, generated) and no message is sent
-    sees_pictures: bool  # whether a message may hold a `Picture`
+
+    @property
+    def sees_pictures(self) -> bool:
+        """Whether a message may hold a `Picture`."""
+        ...
 
     def answer(self, asks: Iterable[Ask]) -> Iterator[tuple[int, Completion | CallError]]:
         """Each question's position and its answer, or why it has none, as they are done.
