@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+from pathlib import Path
 
 from PIL import Image
 
 from mrharm.hosted.requests import Picture
-from mrharm.images import encode_png
+from mrharm.images import encode_png, open_image
 
 SIDE = 768  # pixels of the longer side that are sent
 _PNG_BYTES = 250_000  # beyond, a JPEG is sent
@@ -18,8 +19,20 @@ _PNG_BYTES = 250_000  # beyond, a JPEG is sent
 def picture_of(image: Image.Image) -> Picture:
     """An RGB picture for a message. The same pixels in another container are the same question."""
     pixels = image if image.mode == "RGB" else image.convert("RGB")
-    sha256 = hashlib.sha256(f"{pixels.width}x{pixels.height} ".encode() + pixels.tobytes()).hexdigest()
-    return Picture(sha256, lambda: _data_url(pixels))
+    return Picture(_sha256(pixels), lambda: _data_url(pixels))
+
+
+def picture_in(path: Path) -> Picture:
+    """The picture in a file, for a message: opened again when it is sent, so that many can wait in little memory.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    return Picture(_sha256(open_image(path)), lambda: _data_url(open_image(path)))
+
+
+def _sha256(pixels: Image.Image) -> str:
+    return hashlib.sha256(f"{pixels.width}x{pixels.height} ".encode() + pixels.tobytes()).hexdigest()
 
 
 def _data_url(image: Image.Image) -> str:

@@ -120,7 +120,8 @@ def pending(
             else:
                 yield Ask(meme, (), {}, {"meme": meme.id})
         except MrHarmError as error:
-            yield Failure(item=meme.id, stage=STAGE, reason=str(error), file=meme.image)
+            reason = str(error).removeprefix(f"{meme.id}: ")
+            yield Failure(item=meme.id, stage=STAGE, reason=reason, file=meme.image)
 
 
 def context_of(

@@ -14,8 +14,7 @@ from typing import Any, Literal
 
 from mrharm.errors import ImageError, InputError, MissingInputError
 from mrharm.hosted import Prompt, Request, load_prompt
-from mrharm.hosted.pictures import picture_of
-from mrharm.images import open_image
+from mrharm.hosted.pictures import picture_in
 from mrharm.rationales.forms import ATTACKS, FORMS, Form
 from mrharm.rationales.teachers import Ask
 from mrharm.records import Evidence, Label, Meme
@@ -97,7 +96,7 @@ class Asking:
             path = self.root / str(meme.image)
             if not path.resolve().is_relative_to(self.root.resolve()):
                 raise ImageError(f"{meme.image}: leaves the dataset folder")
-            content = [{"type": "text", "text": content}, picture_of(open_image(path))]
+            content = [{"type": "text", "text": content}, picture_in(path)]
         settings: dict[str, Any] = {"max_tokens": self.max_tokens}
         if self.form.schema:
             settings["response_format"] = {
