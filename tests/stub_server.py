@@ -1,4 +1,4 @@
-"""A real HTTP server on 127.0.0.1 that speaks chat completions and answers as scripted; it counts what is paid.
+"""A real HTTP server on 127.0.0.1 that speaks chat completions, files and batches as scripted; it counts what is paid.
 
 with StubServer(lambda question: Reply("a cat")) as server: ...    # OPENAI_BASE_URL is server.url
 python -m tests.stub_server [ANSWER]                                # its own process; prints its URL (benchmarks)
@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.stub_batches import Desk, Plan
 
 USAGE = {"prompt_tokens": 50, "completion_tokens": 20, "total_tokens": 70}
 
@@ -45,14 +47,23 @@ def rate_limited(after: str | None = None) -> Reply:
 
 
 class StubServer:
-    """``script`` says what to reply: a function of the question's text, or replies in turn (the last for ever)."""
+    """``script`` says what to reply: a function of the question's text, or replies in turn (the last for ever).
 
-    def __init__(self, script: Callable[[str], Reply] | Iterable[Reply] = (Reply(),)) -> None:
+    ``batches`` are the plans of batches in turn (the last for ever); their questions go by the script, too.
+    """
+
+    def __init__(
+        self,
+        script: Callable[[str], Reply] | Iterable[Reply] = (Reply(),),
+        batches: Iterable[Plan] = (Plan(),),
+    ) -> None:
         self.paid: Counter[str] = Counter()  # by the question's text
         self.calls: Counter[str] = Counter()
         self.requests: list[dict[str, Any]] = []
         self.keep_requests = True
         self.keys: set[str] = set()
+        self.hits = 0  # requests of any kind
+        self.desk = Desk(batches, self._answer_in_batch)
         self._script = script if callable(script) else _in_turn(list(script))
         self._lock = threading.Condition()
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -74,7 +85,7 @@ class StubServer:
         with self._lock:
             self.calls[question] += 1
             self.paid[question] += reply.status == 200
-            self.keys.add(key)
+            self.keys |= {key} if key else set()
             if self.keep_requests:
                 self.requests.append(request)
             self._lock.notify_all()
@@ -82,9 +93,27 @@ class StubServer:
 
     def wait_for_calls(self, count: int, or_until: Callable[[], bool]) -> None:
         """Wait until there were ``count`` calls in all, or ``or_until`` holds."""
+        self._wait(lambda: self.calls.total() >= count or or_until())
+
+    def wait_for_hits(self, count: int, or_until: Callable[[], bool]) -> None:
+        """Wait until there were ``count`` requests of any kind, or ``or_until`` holds."""
+        self._wait(lambda: self.hits >= count or or_until())
+
+    def hit(self, key: str) -> None:
+        """A request has come."""
         with self._lock:
-            while self.calls.total() < count and not or_until():
+            self.hits += 1
+            self.keys.add(key)
+            self._lock.notify_all()
+
+    def _wait(self, enough: Callable[[], bool]) -> None:
+        with self._lock:
+            while not enough():
                 self._lock.wait(0.01)
+
+    def _answer_in_batch(self, request: dict[str, Any]) -> tuple[int, Any]:
+        reply = self.decide(request, "")
+        return reply.status, json.loads(_body(request, reply))
 
 
 def question_of(request: Mapping[str, Any]) -> str:
@@ -117,7 +146,12 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.stub.hit(self.headers.get("Authorization", ""))
+        if self.path != "/v1/chat/completions":
+            self.server.stub.desk.post(self, content)
+            return
+        body = json.loads(content)
         reply = self.server.stub.decide(body, self.headers.get("Authorization", ""))
         if isinstance(reply.wait, threading.Event):
             reply.wait.wait(60)
@@ -133,6 +167,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         else:
             self.wfile.write(head.encode() + content)
+
+    def do_GET(self) -> None:
+        self.server.stub.hit(self.headers.get("Authorization", ""))
+        self.server.stub.desk.get(self)
+
+    def do_DELETE(self) -> None:
+        self.server.stub.hit(self.headers.get("Authorization", ""))
+        self.server.stub.desk.delete(self)
 
     def _drip(self, head: str) -> None:
         self.wfile.write(head.encode())

@@ -111,14 +111,17 @@ class Verdict(Record):
     """What we say of a meme.
 
     ``score`` is the calibrated P(harmful), whatever the label mode. ``harmful`` is None where the model answered no
-    label (greedy mode only): counted as wrong, shown as such. ``missing`` names inputs the recipe wants and the meme
-    does not have. ``key`` says what was judged and how: judging again with the same key gives the same verdict.
+    label (greedy mode only): counted as wrong, shown as such. ``decision`` is flag from ``threshold`` up and allow
+    below; where there is a ``band`` (low, high), scores from low up to but not including high go to review, and flag
+    begins at high. ``missing`` names inputs the recipe wants and the meme does not have. ``key`` says what was judged
+    and how: judging again with the same key gives the same score.
     """
 
     meme_id: str
     harmful: bool | None
     score: float = Field(ge=0, le=1)
     threshold: float = Field(ge=0, le=1)
+    band: tuple[float, float] | None = None
     decision: Decision
     rationale: str | None = None
     saliency: Saliency | None = None

@@ -122,7 +122,8 @@ def sha256_file(path: Path) -> str:
 class JsonlStore(Generic[R]):
     """Append-only JSONL output of a stage, keyed by one field; opening it again tells what is done.
 
-    A line cut short by a kill is dropped on opening, so that its item is done again.
+    A line cut short by a kill is dropped on opening, so that its item is done again; a whole one that only lacks its
+    line feed, as an editor may leave it, is kept.
     """
 
     def __init__(self, path: Path, kind: type[R], key: str) -> None:
@@ -147,8 +148,15 @@ class JsonlStore(Generic[R]):
     def _drop_cut_line(self) -> None:
         with self.path.open("rb+") as file:
             data = file.read()
-            if data and not data.endswith(b"\n"):
-                file.truncate(data.rfind(b"\n") + 1)
+            start = data.rfind(b"\n") + 1
+            if start == len(data):
+                return
+            try:
+                json.loads(data[start:])
+            except ValueError:
+                file.truncate(start)
+            else:
+                file.write(b"\n")
 
 
 def write_failures(folder: Path, failures: Iterable[Failure], *, stage: str) -> None:

@@ -117,7 +117,11 @@ def main() -> None:
             pause=lambda seconds: None,
         ) as client:
             asked = [question(text) for text in batch["texts"]]
-            results = [result for _, result in client.complete_many(asked, batch.get("concurrency", 4))]
+            if batch.get("in_batch"):
+                answers = client.complete_batch(asked, poll=0.002)
+            else:
+                answers = client.complete_many(asked, batch.get("concurrency", 4))
+            results = [result for _, result in answers]
         failed = sum(isinstance(result, CallError) for result in results)
         _say({"pid": os.getpid(), "answered": len(results) - failed, "failed": failed})
         os._exit(0)

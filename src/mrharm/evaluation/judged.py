@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
-from mrharm.records import Evidence, Failure, Meme, Verdict, read_records
-from mrharm.verdicts.batches import judge_all, judge_to_file
+from mrharm.records import Evidence, Failure, Meme, Verdict
+from mrharm.verdicts.batches import judge_all, judge_to_file, read_verdicts
 from mrharm.verdicts.detector import Detector, JudgeOptions
 
 BATCH = 64
@@ -113,6 +113,46 @@ def judge_split(
     memes = [meme for meme in dataset.split(split) if meme.label]
     if not memes:
         raise InputError(f"{dataset.root}: no meme of {split} has a label; nothing to hold verdicts against")
+    verdicts, failures = judge_memes(
+        detector,
+        dataset,
+        memes,
+        out=out,
+        rationales=rationales,
+        saliency=saliency,
+        greedy=greedy,
+        progress=progress,
+    )
+    judged = [meme for meme in memes if meme.id in verdicts]
+    if not judged:
+        why = f": {failures[0].item}: {failures[0].reason}" if failures else ""
+        raise InputError(f"{dataset.root}: no meme of {split} could be judged{why}")
+    return Judged(
+        detector,
+        dataset,
+        split,
+        tuple(judged),
+        tuple(verdicts[meme.id] for meme in judged),
+        tuple(failures),
+    )
+
+
+def judge_memes(
+    detector: Detector,
+    dataset: Dataset,
+    memes: Sequence[Meme],
+    *,
+    out: Path | None = None,
+    rationales: bool = True,
+    saliency: bool = False,
+    greedy: bool | None = None,
+    progress: Progress = quiet,
+) -> tuple[dict[str, Verdict], list[Failure]]:
+    """A dataset's memes, labelled or not -> meme id -> verdict, and what could not be judged; ``out`` as `judge_split`.
+
+    Raises:
+        InputError: ``out`` holds verdicts of another detector.
+    """
     options: JudgeOptions = {
         "evidence": dataset.evidence,
         "root": dataset.root,
@@ -130,19 +170,7 @@ def judge_split(
         progress("judging", done, len(memes))
 
     if out is None:
-        verdicts = {one.meme_id: one for one in judge_all(detector, memes, options, failures, advance)}
-    else:
-        judge_to_file(detector, memes, out, options, failures, advance)
-        verdicts = {one.meme_id: one for one in read_records(out, Verdict)}
-    judged = [meme for meme in memes if meme.id in verdicts]
-    if not judged:
-        why = f": {failures[0].item}: {failures[0].reason}" if failures else ""
-        raise InputError(f"{dataset.root}: no meme of {split} could be judged{why}")
-    return Judged(
-        detector,
-        dataset,
-        split,
-        tuple(judged),
-        tuple(verdicts[meme.id] for meme in judged),
-        tuple(failures),
-    )
+        found = {one.meme_id: one for one in judge_all(detector, memes, options, failures, advance)}
+        return found, failures
+    tally = judge_to_file(detector, memes, out, options, failures, advance)
+    return read_verdicts(out, tally), failures

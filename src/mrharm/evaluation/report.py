@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
 
 from mrharm.images import open_image
 from mrharm.store import write_text
@@ -35,7 +36,12 @@ def write_demo_report(path: Path, report: dict[str, Any], shown: Sequence[dict[s
 
 def inline_picture(path: Path) -> str:
     """A picture file -> a ``data:`` address of a JPEG at most 320 pixels a side."""
-    image = open_image(path)
+    return inline(open_image(path))
+
+
+def inline(image: Image.Image) -> str:
+    """An RGB picture -> a ``data:`` address of a JPEG at most 320 pixels a side."""
+    image = image.copy()
     image.thumbnail((_SIDE, _SIDE))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85)

@@ -7,7 +7,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -44,10 +44,20 @@ class Limits:
 
 @dataclass
 class Run:
-    """One batch of questions: whether it is to stop, and the error no question can get past."""
+    """Many questions: whether to stop, the error no question can get past, and how open batches are looked at."""
 
+    look: Callable[[], object] = lambda: None
     stop: threading.Event = field(default_factory=threading.Event)
     trouble: MrHarmError | None = None
+    _looking: threading.Lock = field(default_factory=threading.Lock)
+    _looked: bool = False
+
+    def look_once(self) -> None:
+        """Fetch what open batches have brought, before the first question that is in one."""
+        with self._looking:
+            if not self._looked:
+                self.look()
+                self._looked = True
 
     def end(self, trouble: MrHarmError) -> None:
         """Ask nothing more; the first trouble is the one that is told."""
@@ -67,7 +77,7 @@ class Asker:
         price_file: Path | None,
         pause: Callable[[float], object] | None,
     ) -> None:
-        self._ledger, self._open_endpoint, self._name, self._limits = ledger, open_endpoint, name, limits
+        self.ledger, self._open_endpoint, self.name, self.limits = ledger, open_endpoint, name, limits
         self._price_file, self._pause = price_file, pause
         self._opening = threading.Lock()
         self._pid = os.getpid()
@@ -81,6 +91,11 @@ class Asker:
         """Model -> price."""
         return load_prices(self._price_file)
 
+    @cached_property
+    def batch_prices(self) -> dict[str, Price]:
+        """Model -> price in a batch."""
+        return {model: price.half for model, price in self.prices.items()}
+
     def answer(self, request: Request, run: Run) -> Completion:
         """The answer, from the ledger or the endpoint.
 
@@ -88,13 +103,13 @@ class Asker:
             CallError: this question has none.
             MrHarmError: any other: none can have one.
         """
-        claim: Claim | Row | None = self._ledger.answered(request.key)
-        worst = 0 if claim else self._worst(request)
+        claim: Claim | Row | None = self.ledger.answered(request.key)
+        worst = 0 if claim else self.worst(request, self.prices)
         claim = claim or self._claim(request, worst, run)
         if isinstance(claim, Row) and claim.status == "failed":
             raise CallError(claim.failure or "", claim.failure_kind or "busy", claim.raw)
         if isinstance(claim, Row):
-            return _completion(claim.key, claim.raw or "", claim.nano_usd, cached=True)
+            return completion_of(claim.key, claim.raw or "", claim.nano_usd, cached=True)
         try:
             raw, tries = self._ask(request, claim, worst, run)
         except BaseException as error:
@@ -107,7 +122,7 @@ class Asker:
 
         def save() -> int | None:
             said = price.model_dump_json() if price else None
-            return self._ledger.answer(claim, raw, usage=usage, price=said, nano_usd=counted, attempts=tries)
+            return self.ledger.answer(claim, raw, usage=usage, price=said, nano_usd=counted, attempts=tries)
 
         try:
             cost = save()
@@ -115,11 +130,11 @@ class Asker:
             # The answer is paid for: it is handed over, kept later if that can be, and nothing more is asked.
             self._unsaved.append((claim, save))
             run.end(error)
-        return _completion(request.key, raw, cost, cached=False)
+        return completion_of(request.key, raw, cost, cached=False)
 
     def _let_go(self, claim: Claim, why: str) -> None:
         def fail() -> None:
-            self._ledger.fail(claim, "stopped", why, maybe_paid=True)
+            self.ledger.fail(claim, "stopped", why, maybe_paid=True)
 
         try:
             fail()
@@ -149,65 +164,73 @@ class Asker:
             self._endpoint.close()
             self._endpoint = None
 
-    def _open(self) -> Endpoint:
+    def open(self) -> Endpoint:
+        """The endpoint, opened on first use."""
         with self._opening:
             # Connections must not be shared after a fork.
             if self._endpoint is None or self._pid != os.getpid():
                 self._endpoint, self._pid = self._open_endpoint(), os.getpid()
             return self._endpoint
 
-    def _worst(self, request: Request) -> int:
+    def worst(self, request: Request, prices: Mapping[str, Price]) -> int:
         """The most it can cost; 0 where that is not known and no budget asks."""
-        price = find_price(self.prices, request.model)
+        price = find_price(prices, request.model)
         bounded = price is not None and count_tokens(request, price).most_completion is not None
-        return worst_case(request, self.prices) if bounded or self._limits.budget is not None else 0
+        return worst_case(request, prices) if bounded or self.limits.budget is not None else 0
 
     def _claim(self, request: Request, worst: int, run: Run) -> Claim | Row:
         """Wait for the right to ask, or for the answer of whoever asks already."""
-        since, deadline = time.monotonic(), self._limits.deadline
-        endpoint = self._open().url
-        waited = False
+        since, deadline = time.monotonic(), self.limits.deadline
+        endpoint = self.open().url
+        waited = looked = False
         for pause in _growing():
-            outcome = self._ledger.claim(
+            outcome = self.ledger.claim(
                 request,
-                self._name,
+                self.name,
                 worst,
-                self._limits.budget_nano,
+                self.limits.budget_nano,
                 lease=deadline + _GRACE,
                 endpoint=endpoint,
                 waited=waited,
+                looked=looked,
             )
             if isinstance(outcome, Claim | Row):
                 return outcome
             if outcome == "never":
-                raise CallError(self._over_budget(worst), "over_budget")
+                raise CallError(self.over_budget(worst), "over_budget")
+            if outcome == "batched" and looked:
+                raise CallError("it is in a batch that is not over; wait for that with --batch", "busy")
+            if outcome == "batched":
+                run.look_once()
+                looked = True
+                continue
             waited = outcome == "theirs"
             if waited and time.monotonic() - since > 2 * deadline + _GRACE:
                 raise CallError("another process is at this question and comes to no end; try later", "busy")
             if run.stop.wait(pause):
                 raise CallError("stopped before it was asked", "stopped")
             if not waited:
-                self._ledger.settle_dead(self._name)
+                self.ledger.settle_dead(self.name)
         raise AssertionError("pauses do not end")
 
     def _ask(self, request: Request, claim: Claim, worst: int, run: Run) -> tuple[str, int]:
         """The answer's body and how many tries it took; why there is none is on the claim's row when this raises."""
-        endpoint, deadline = self._open(), time.monotonic() + self._limits.deadline
+        endpoint, deadline = self.open(), time.monotonic() + self.limits.deadline
         try:
             messages = request.messages_to_send()
         except MrHarmError as error:
             self._give_up(claim, "bad_request", str(error), 0)
-        for tries in range(1, self._limits.attempts + 1):
+        for tries in range(1, self.limits.attempts + 1):
             self._hold_back(claim, deadline, tries, run)
             try:
                 return endpoint.ask(request, messages, deadline), tries
             except Trouble as error:
                 trouble = error
-            delay = self._delay(trouble, tries)
+            delay = self.delay(trouble, tries)
             final = trouble.final or self._unreachable(trouble, tries)
-            last = tries == self._limits.attempts or not trouble.again or time.monotonic() + delay > deadline
+            last = tries == self.limits.attempts or not trouble.again or time.monotonic() + delay > deadline
             if final or last or run.stop.is_set():
-                self._ledger.fail(
+                self.ledger.fail(
                     claim,
                     trouble.kind,
                     trouble.message,
@@ -222,7 +245,7 @@ class Asker:
         raise AssertionError("the last try returns or raises")
 
     def _give_up(self, claim: Claim, kind: FailureKind, why: str, tries: int) -> NoReturn:
-        self._ledger.fail(claim, kind, why, attempts=tries)
+        self.ledger.fail(claim, kind, why, attempts=tries)
         raise CallError(why, kind)
 
     def _hold_back(self, claim: Claim, deadline: float, tries: int, run: Run) -> None:
@@ -235,17 +258,17 @@ class Asker:
     def _reserve_again(self, claim: Claim, worst: int, deadline: float, tries: int, run: Run) -> None:
         """Set money aside for another try, after one whose answer was lost; calls in flight may have to end first."""
         for pause in _growing():
-            refusal = self._ledger.reserve_again(claim, worst, self._limits.budget_nano)
+            refusal = self.ledger.reserve_again(claim, worst, self.limits.budget_nano)
             if refusal is None:
                 return
             if refusal != "later" or time.monotonic() > deadline or run.stop.wait(pause):
                 break
-            self._ledger.settle_dead(self._name)
+            self.ledger.settle_dead(self.name)
         self._give_up(
-            claim, "over_budget", f"an answer was lost on its way; {self._over_budget(worst)}", tries
+            claim, "over_budget", f"an answer was lost on its way; {self.over_budget(worst)}", tries
         )
 
-    def _delay(self, trouble: Trouble, tries: int) -> float:
+    def delay(self, trouble: Trouble, tries: int) -> float:
         """Seconds before the next try: what the server asks for and a little more, else growing, with jitter."""
         if trouble.after is not None:
             # A limit is the account's, not the question's: no other question is asked before it ends.
@@ -261,23 +284,29 @@ class Asker:
         if run.stop.is_set():
             self._give_up(claim, "stopped", "stopped before it was answered", tries)
 
+    def rest(self, seconds: float) -> None:
+        """Do nothing for a while."""
+        if seconds > 0:
+            (self._pause or time.sleep)(seconds)
+
     def _unreachable(self, trouble: Trouble, tries: int) -> MrHarmError | None:
-        enough = min(_TRIES_TO_CONNECT, self._limits.attempts)
+        enough = min(_TRIES_TO_CONNECT, self.limits.attempts)
         if trouble.kind != "unreachable" or self._has_answered or tries < enough:
             return None
         return ModelUnavailableError(
             f"{trouble.message}; start the server, or set OPENAI_BASE_URL to one that runs"
         )
 
-    def _over_budget(self, worst: int) -> str:
-        spent = self._ledger.spent(self._name)
+    def over_budget(self, worst: int) -> str:
+        """Why a question was not asked."""
+        spent, aside = self.ledger.spent(self.name), self.ledger.set_aside(self.name)
         return (
-            f"it may cost {worst / NANO:.6f} USD, and {spent / NANO:.6f} of {self._limits.budget:.6f} are spent; "
-            "run again with a larger budget"
+            f"it may cost {worst / NANO:.6f} USD, and of {self.limits.budget:.6f}, {spent / NANO:.6f} are spent and "
+            f"{aside / NANO:.6f} set aside; run again with a larger budget"
         )
 
 
-def _completion(key: str, raw: str, nano_usd: int | None, *, cached: bool) -> Completion:
+def completion_of(key: str, raw: str, nano_usd: int | None, *, cached: bool) -> Completion:
     """An answer's body -> a completion.
 
     Raises:

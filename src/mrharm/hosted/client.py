@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mrharm.errors import InputError, MrHarmError
 from mrharm.hosted.asking import Asker, Limits, Run
+from mrharm.hosted.batch import Batches
 from mrharm.hosted.endpoint import Endpoint
 from mrharm.hosted.ledger import Ledger
 from mrharm.hosted.prices import NANO, count_tokens, find_price
@@ -21,12 +23,16 @@ log = logging.getLogger("mrharm.hosted")
 
 @dataclass(frozen=True)
 class Tally:
-    """How far a batch is: questions done, of them paid for before, of them failed; and USD the run has spent."""
+    """How far the work is: questions done, of them paid for before, of them failed; and USD the run has spent.
+
+    ``waiting``: questions that the provider has been through, in batches that are not over.
+    """
 
     done: int = 0
     cached: int = 0
     failed: int = 0
     usd: float = 0.0
+    waiting: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,7 @@ class HostedClient:
         self._asker = Asker(
             self.ledger, lambda: Endpoint(base_url, key_file), self.run, limits, prices, pause
         )
+        self._batches = Batches(self._asker)
 
     def __enter__(self) -> HostedClient:
         return self
@@ -138,7 +145,7 @@ class HostedClient:
             LedgerError: the ledger cannot be read or written; an answer it had no room for has been yielded.
         """
         self._asker.save_late()
-        run, tally = Run(), Tally()
+        run, tally = Run(self._batches.look), Tally()
         source = enumerate(requests)
         flying: dict[Future[Completion | CallError], int] = {}
         pool = ThreadPoolExecutor(max(1, concurrency), thread_name_prefix="hosted")
@@ -165,8 +172,47 @@ class HostedClient:
         if run.trouble:
             raise run.trouble
 
-    def estimate(self, requests: Iterable[Request]) -> Estimate:
+    def complete_batch(
+        self,
+        requests: Sequence[Request],
+        *,
+        progress: Callable[[Tally], None] | None = None,
+        poll: float = 30.0,
+    ) -> Iterator[tuple[int, Completion | CallError]]:
+        """Ask many questions by the provider's batch service, at half the price, within a day; each as it is done.
+
+        What earlier calls left at the provider is fetched first, and never sent again. When the caller stops, or is
+        killed, the batches that were sent go on; the next call finds them. Every answer is in the ledger before it is
+        yielded. What did not get its turn within the batch's day is "timed_out", and sent again by the next call.
+
+        Args:
+            requests: the questions.
+            progress: told after each, and at each look.
+            poll: seconds between looks at the batches that are under way.
+
+        Raises:
+            MrHarmError: as `complete_many`.
+        """
+        self._asker.save_late()
+        tally = Tally()
+
+        def looked(through: int) -> None:
+            nonlocal tally
+            tally = replace(tally, waiting=through)
+            if progress:
+                progress(tally)
+
+        with closing(self._batches.complete(requests, poll, looked)) as results:
+            for index, result in results:
+                tally = self._counted(tally, result)
+                if progress:
+                    progress(tally)
+                yield index, result
+
+    def estimate(self, requests: Iterable[Request], *, batch: bool = False) -> Estimate:
         """What asking would take, without a call: a question counts once, one that is answered already not at all.
+
+        ``batch``: at the price of a batch; a question that is in one already counts with those that are answered.
 
         Raises:
             LedgerError: the ledger cannot be read.
@@ -175,14 +221,15 @@ class HostedClient:
         cached = prompt = completion = 0
         likely: int | None = 0
         most: int | None = 0
+        prices = self._asker.batch_prices if batch else self._asker.prices
         for request in requests:
             if request.key in keys:
                 continue
             keys.add(request.key)
-            if self.ledger.answered(request.key):
+            if self.ledger.answered(request.key) or (batch and self.ledger.batches.holder(request.key)):
                 cached += 1
                 continue
-            price = find_price(self._asker.prices, request.model)
+            price = find_price(prices, request.model)
             tokens = count_tokens(request, price)
             longest = tokens.most_completion
             prompt, completion = prompt + tokens.likely_prompt, completion + (longest or 0)
@@ -210,7 +257,8 @@ class HostedClient:
         except LedgerError:  # the answers at hand are worth more than the sum
             usd = tally.usd
         cached = isinstance(result, Completion) and result.cached
-        return Tally(tally.done + 1, tally.cached + cached, tally.failed + isinstance(result, CallError), usd)
+        failed = isinstance(result, CallError)
+        return Tally(tally.done + 1, tally.cached + cached, tally.failed + failed, usd, tally.waiting)
 
 
 def _usd(nano: int | None) -> float | None:

@@ -166,10 +166,13 @@ class Database:
                     raise
                 time.sleep(0.02)
         db.execute("PRAGMA synchronous = FULL")  # an answer outlives a power cut, too
-        if self._form(db) == 0:
+        if self._form(db) < FORM:
             db.execute("BEGIN IMMEDIATE")
-            if self._form(db) == 0:  # no other process was faster
-                for table in TABLES:
+            if self._form(db) < FORM:  # no other process was faster
+                there = {
+                    name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+                }
+                for table in TABLES.keys() - there:
                     create(db, table)
                 db.execute(f"PRAGMA user_version = {FORM}")
             db.execute("COMMIT")
@@ -180,12 +183,19 @@ class Database:
         Raises:
             LedgerError: a form that is not known here, or a database of something else.
         """
-        form = int(db.execute("PRAGMA user_version").fetchone()[0])
+        form = _number(db, "PRAGMA user_version")
+        if form == 0 and _number(db, "SELECT count(*) FROM sqlite_master"):
+            # Tables and form come in one transaction, which may have been another process's between the two looks.
+            form = _number(db, "PRAGMA user_version")
+            if form == 0:
+                raise LedgerError(f"{self._path}: a database of something else; {_ELSEWHERE}")
         if form > FORM:
             raise LedgerError(f"{self._path}: made by a newer mrharm (form {form}); update mrharm")
-        if form == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            raise LedgerError(f"{self._path}: a database of something else; {_ELSEWHERE}")
         return form
+
+
+def _number(db: sqlite3.Connection, question: str) -> int:
+    return int(db.execute(question).fetchone()[0])
 
 
 def _explained(error: sqlite3.DatabaseError, path: Path) -> LedgerError:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from mrharm.errors import InputError, ModelUnavailableError, MrHarmError
 from mrharm.hosted.requests import AuthorizationError, FailureKind, Request, read_answer
+
+if TYPE_CHECKING:
+    import openai
 
 _CONNECT_S = 10.0
 _MOST_BYTES = 4_000_000  # of an answer
@@ -31,7 +35,7 @@ class Trouble(Exception):
     """A try that brought no answer.
 
     ``again``: another try may. ``after``: seconds the server asks to wait. ``maybe_paid``: the model may have answered.
-    ``final``: no other question can succeed either; raise this.
+    ``final``: no other question can succeed either; raise this. ``gone``: what was asked for is not there.
     """
 
     kind: FailureKind
@@ -41,6 +45,7 @@ class Trouble(Exception):
     maybe_paid: bool = False
     raw: str | None = None
     final: MrHarmError | None = None
+    gone: bool = False
 
 
 class Endpoint:
@@ -85,31 +90,23 @@ class Endpoint:
         Raises:
             Trouble: there is none.
         """
-        left = max(0.01, deadline - time.monotonic())
-        timeout = self._httpx.Timeout(left, connect=min(_CONNECT_S, left))
         answer = bytearray()
-        try:
-            with self._client.chat.completions.with_streaming_response.create(
+        with (
+            self.judged(request.model) as client,
+            client.chat.completions.with_streaming_response.create(
                 model=request.model,
                 messages=messages,  # type: ignore[arg-type]
                 extra_body=dict(request.settings),
-                timeout=timeout,
-            ) as response:
-                for chunk in response.iter_bytes():
-                    answer += chunk
-                    # The timeout bounds each wait; a server that drips stays below it for ever.
-                    if time.monotonic() > deadline:
-                        raise Trouble(
-                            "timed_out", "the answer did not end within the deadline", maybe_paid=True
-                        )
-                    if len(answer) > _MOST_BYTES:
-                        raise Trouble(
-                            "malformed", f"an answer of over {_MOST_BYTES:,} bytes", maybe_paid=True
-                        )
-        except self._openai.APIStatusError as error:
-            raise self._judge_status(error.response, error.body, request.model) from None
-        except (self._openai.APIConnectionError, self._httpx.HTTPError) as error:
-            raise self._judge_connection(error) from None
+                timeout=self.timeout(deadline),
+            ) as response,
+        ):
+            for chunk in response.iter_bytes():
+                answer += chunk
+                # The timeout bounds each wait; a server that drips stays below it for ever.
+                if time.monotonic() > deadline:
+                    raise Trouble("timed_out", "the answer did not end within the deadline", maybe_paid=True)
+                if len(answer) > _MOST_BYTES:
+                    raise Trouble("malformed", f"an answer of over {_MOST_BYTES:,} bytes", maybe_paid=True)
         raw = self.without_secrets(bytes(answer).decode("utf-8", "replace"))
         try:
             read_answer(raw)
@@ -118,6 +115,25 @@ class Endpoint:
                 "malformed", f"{error}; got {raw[:80]!r}", again=True, maybe_paid=True, raw=raw[:2000]
             ) from None
         return raw
+
+    @contextmanager
+    def judged(self, model: str | None = None) -> Iterator[openai.OpenAI]:
+        """The `openai` client, for calls about a model or about what the account keeps at the provider.
+
+        Raises:
+            Trouble: what went wrong within, judged.
+        """
+        try:
+            yield self._client
+        except self._openai.APIStatusError as error:
+            raise self.judge(error.response.status_code, error.body, model, error.response.headers) from None
+        except (self._openai.APIConnectionError, self._httpx.HTTPError) as error:
+            raise self._judge_connection(error) from None
+
+    def timeout(self, deadline: float) -> Any:
+        """What bounds each wait of a call that is to end by ``deadline``."""
+        left = max(0.01, deadline - time.monotonic())
+        return self._httpx.Timeout(left, connect=min(_CONNECT_S, left))
 
     def close(self) -> None:
         """Close the connections."""
@@ -144,9 +160,18 @@ class Endpoint:
             "cut", f"the connection ended before the answer was whole ({what})", again=True, maybe_paid=True
         )
 
-    def _judge_status(self, response: Any, body: object, model: str) -> Trouble:
-        status, headers = int(response.status_code), response.headers
-        error = body if isinstance(body, Mapping) else {}
+    def judge(
+        self, status: int, body: object, model: str | None, headers: Mapping[str, str] | None = None
+    ) -> Trouble:
+        """What a status that is no success means, with the error's body and the answer's headers.
+
+        Args:
+            status: the HTTP status.
+            body: the error as the server tells it.
+            model: which was asked; None for a call about files or batches.
+            headers: of the answer.
+        """
+        error, headers = body if isinstance(body, Mapping) else {}, headers or {}
         code = f"{error.get('code') or ''} {error.get('type') or ''}"
         said = self.without_secrets(str(error.get("message") or body or ""))
         message = f"{self.url} answered {status}" + (f": {said[:200]}" if said else "")
@@ -158,6 +183,8 @@ class Endpoint:
                 f"{self.url} does not take the key ({status}); set OPENAI_API_KEY, or the key file, to one it takes"
             )
             return Trouble("bad_request", str(final), final=final)
+        if status == 404 and model is None:
+            return Trouble("bad_request", message, gone=True)
         if status == 404:
             final = ModelUnavailableError(
                 f"{self.url} has no model {model!r} (404); name one it serves, or set OPENAI_BASE_URL to the "

@@ -51,8 +51,10 @@ class Claim:
     run: str
 
 
-# Why there is no claim: another process is at it; the money left waits for calls in flight; it can never be paid.
-Refusal = Literal["theirs", "later", "never"]
+# Why there is no claim: another process is at it; it went into a batch that is open; the money left waits for calls in
+# flight; it can never be paid.
+Refusal = Literal["theirs", "batched", "later", "never"]
+BATCH = "batch:"  # and the batch's token: the owner of its questions, which outlives the process that sent it
 
 
 def is_live(row: Row) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-FORM = 1
+FORM = 2  # 1 had no batches
 CALLS: dict[str, str] = {
     "key": "TEXT PRIMARY KEY",
     "status": "TEXT NOT NULL",
@@ -27,6 +27,21 @@ CALLS: dict[str, str] = {
     "answered_at": "TEXT",
     "digest": "TEXT",
 }
+BATCHES: dict[str, str] = {
+    "token": "TEXT PRIMARY KEY",
+    "state": "TEXT NOT NULL",
+    "endpoint": "TEXT NOT NULL",
+    "model": "TEXT NOT NULL",
+    "run": "TEXT NOT NULL",
+    "owner": "TEXT NOT NULL",
+    "questions": "INTEGER NOT NULL DEFAULT 0",
+    "made": "REAL NOT NULL",
+    "file": "TEXT",
+    "id": "TEXT",
+    "sent": "REAL",
+    "ended": "REAL",
+    "outcome": "TEXT",
+}
 TABLES: dict[str, dict[str, str]] = {
     "calls": CALLS,
     "runs": {
@@ -34,6 +49,7 @@ TABLES: dict[str, dict[str, str]] = {
         "spent": "INTEGER NOT NULL DEFAULT 0",
         "reserved": "INTEGER NOT NULL DEFAULT 0",
     },
+    "batches": BATCHES,
     "quarantine": {"key": "TEXT", "row": "TEXT", "at": "TEXT"},
 }
 _SMALLEST_ROW = 24  # bytes; bounds how many row ids a file can hold

@@ -1,5 +1,17 @@
-"""Pure functions of labels and scores, with intervals. Shapes are (memes,) throughout; True is harmful."""
+"""Pure functions of labels and scores, with intervals. Shapes are (memes,) throughout; True is harmful.
 
+A figure is a `Statistic` to draw (``..._of``), and `figures` gives values and intervals of many at once.
+"""
+
+from mrharm.metrics.calibration import brier_of, classwise_ece_of, ece_by_chance, reliability
+from mrharm.metrics.confusion import (
+    accuracy_of,
+    false_alarms_of,
+    macro_f1_of,
+    precision_of,
+    recall_of,
+    settle,
+)
 from mrharm.metrics.decisions import (
     accuracy,
     auroc,
@@ -9,17 +21,43 @@ from mrharm.metrics.decisions import (
     score_summary,
     wilson_interval,
 )
+from mrharm.metrics.drawn import Statistic, average, figures, mean_of_values
 from mrharm.metrics.figures import Figure, bootstrap, figure_of_values
+from mrharm.metrics.paired import mcnemar
+from mrharm.metrics.ranking import auprc_of, auroc_of, pr_points, roc_points
+from mrharm.metrics.selective import aurc_of, confidence_of, risk_coverage_points
 
 __all__ = [
     "Figure",
+    "Statistic",
     "accuracy",
+    "accuracy_of",
+    "auprc_of",
+    "aurc_of",
     "auroc",
     "auroc_interval",
+    "auroc_of",
+    "average",
     "bootstrap",
+    "brier_of",
+    "classwise_ece_of",
+    "confidence_of",
+    "ece_by_chance",
+    "false_alarms_of",
     "figure_of_values",
+    "figures",
     "macro_f1",
     "macro_f1_interval",
+    "macro_f1_of",
+    "mcnemar",
+    "mean_of_values",
+    "pr_points",
+    "precision_of",
+    "recall_of",
+    "reliability",
+    "risk_coverage_points",
+    "roc_points",
     "score_summary",
+    "settle",
     "wilson_interval",
 ]

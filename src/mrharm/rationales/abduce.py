@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mrharm.errors import MrHarmError, StoppedError
+from mrharm.errors import DataError, MrHarmError, StoppedError
 from mrharm.hosted import CallError, Completion
 from mrharm.rationales.forms import FORMS
 from mrharm.rationales.gate import Context, Gated, deleak, judge_answer
 from mrharm.rationales.people import by_people
 from mrharm.rationales.questions import Asking, again, kept_messages, question_key
 from mrharm.rationales.teachers import Ask, Teacher
-from mrharm.records import Evidence, Failure, Meme, Rationale
-from mrharm.store import JsonlStore, alone, write_failures
+from mrharm.records import Evidence, Failure, Meme, Rationale, parse_record, read_records
+from mrharm.store import FAILURES, JsonlStore, alone, write_failures
 
 STAGE = "abduce"
 RATIONALES = "rationales.jsonl"
@@ -53,7 +53,8 @@ class _Case:
     context: Context
     first: Ask
     ask: Ask
-    gated: Gated | None = None
+    newest: Gated | None = None
+    gated: Gated | None = None  # of the best answer so far
     raw: str | None = None
     usage: Counter[str] = field(default_factory=Counter)
     usd: float = 0.0
@@ -105,8 +106,36 @@ def abduce(
                 if progress:
                     seen = done.kept + done.by_people + done.statuses.total() + len(done.failures)
                     progress("memes", seen, len(memes))
-        write_failures(root, done.failures, stage=STAGE)
+        write_failures(root, [*_failed_elsewhere(root, memes), *done.failures], stage=STAGE)
     return done
+
+
+def written(path: Path) -> list[Rationale]:
+    """The rows of a file of rationales; a last line that a kill cut short is not there, and is asked about anew.
+
+    Raises:
+        DataError: another line does not hold a rationale, or the file is not UTF-8.
+    """
+    rows: list[Rationale] = []
+    lines = path.read_bytes().split(b"\n") if path.exists() else []
+    for number, line in enumerate(lines, 1):
+        try:
+            if line.strip():
+                rows.append(parse_record(line.decode("utf-8"), Rationale, file=path, number=number))
+        except UnicodeDecodeError as error:
+            if number < len(lines):
+                raise DataError(
+                    f"{path}, line {number}: not UTF-8 ({error.reason}); save it as UTF-8"
+                ) from None
+        except DataError:
+            if number < len(lines):
+                raise
+    return rows
+
+
+def known_in(path: Path) -> dict[str, Rationale]:
+    """The rationale of each meme in a file; a later line wins."""
+    return {row.meme_id: row for row in written(path)}
 
 
 def pending(
@@ -118,7 +147,8 @@ def pending(
             if teacher.reads_prompt:
                 yield asking.ask(meme, evidence.get(meme.id))
             else:
-                yield Ask(meme, (), {}, {"meme": meme.id})
+                # Nothing is paid, so whatever changed in the meme, its label too, is answered anew.
+                yield Ask(meme, (), {}, {"meme": meme.model_dump(mode="json")})
         except MrHarmError as error:
             reason = str(error).removeprefix(f"{meme.id}: ")
             yield Failure(item=meme.id, stage=STAGE, reason=reason, file=meme.image)
@@ -154,6 +184,13 @@ def _cases(
             yield _Case(meme, context_of(meme, evidence.get(meme.id), prompt, ask.messages), ask, ask)
 
 
+def _failed_elsewhere(root: Path, memes: Sequence[Meme]) -> list[Failure]:
+    """What an earlier run failed at with memes that this one does not speak of (another split, beyond --limit)."""
+    path, asked = root / FAILURES, {meme.id for meme in memes}
+    earlier = read_records(path, Failure) if path.exists() else ()
+    return [row for row in earlier if row.stage == STAGE and row.item not in asked]
+
+
 def _windows(cases: Iterator[_Case], size: int) -> Iterator[list[_Case]]:
     window: list[_Case] = []
     for case in cases:
@@ -174,10 +211,10 @@ def _explain(cases: list[_Case], teacher: Teacher, done: Abduced) -> Iterator[Ra
             case = waiting[index]
             if not _take(case, answer, done):
                 continue
-            assert case.gated is not None
-            wants_again = case.gated.status in _ASKED_AGAIN and teacher.reads_prompt
+            assert case.newest is not None
+            wants_again = case.newest.status in _ASKED_AGAIN and teacher.reads_prompt
             if wants_again and attempt < AGAIN and isinstance(answer, Completion):
-                case.ask = again(case.ask, answer.text, case.gated.reason)
+                case.ask = again(case.ask, answer.text, case.newest.reason)
                 next_round.append(case)
                 done.asked_again += 1
             else:
@@ -191,22 +228,31 @@ def _take(case: _Case, answer: Completion | CallError, done: Abduced) -> bool:
     """Class an answer; whether there is one: a call that failed is a failure, never an empty rationale."""
     if isinstance(answer, Completion):
         case.calls += 1
-        case.raw = answer.text
         case.usage.update(
             {name: count for name, count in (answer.usage or {}).items() if isinstance(count, int)}
         )
         case.usd += answer.usd or 0.0
         done.usd += 0.0 if answer.cached else (answer.usd or 0.0)
-        case.gated = judge_answer(answer.text, case.context, cut=answer.finish_reason == "length")
+        new = judge_answer(answer.text, case.context, cut=answer.finish_reason == "length")
+        case.newest = new
+        if case.gated is None or _worth(new, case.context) >= _worth(case.gated, case.context):
+            case.raw, case.gated = answer.text, new
+        return True
+    if case.gated is not None and answer.kind not in ("stopped", "over_budget"):
+        # Asked again in vain: what the answer before was still stands.
         return True
     if answer.kind in ("refused", "empty"):
         case.raw, case.gated = answer.raw, Gated(answer.kind, "", str(answer))
-        return True
-    if case.gated is not None and answer.kind not in ("stopped", "over_budget"):
-        # Asked again in vain: what the first answer was still stands.
+        case.newest = case.gated
         return True
     done.failures.append(Failure(item=case.meme.id, stage=STAGE, reason=str(answer), file=case.meme.image))
     return False
+
+
+def _worth(gated: Gated, context: Context) -> int:
+    """2: teaches; 1: would in another form; 0: says nothing. Asked again, a teacher may answer worse than before."""
+    status = deleak(gated, context.label).status
+    return 2 if status in ("ok", "deleaked") else 1 if status in _ASKED_AGAIN else 0
 
 
 def _row(case: _Case, teacher: Teacher) -> Rationale:

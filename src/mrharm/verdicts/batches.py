@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +12,9 @@ from mrharm.errors import ImageError, InputError, MissingInputError, MrHarmError
 from mrharm.images import SUFFIXES
 from mrharm.memes.dataset import INFO, Dataset
 from mrharm.memes.rows import json_rows
-from mrharm.records import Evidence, Failure, Meme, Verdict, make_record
+from mrharm.records import Evidence, Failure, Meme, Verdict, make_record, read_records, to_line
 from mrharm.store import JsonlStore, write_records
+from mrharm.verdicts.card import scorer_of
 from mrharm.verdicts.detector import Detector, JudgeOptions
 
 STAGE = "predict"
@@ -112,10 +113,14 @@ def judge_all(
 
 @dataclass
 class Tally:
-    """What `judge_to_file` did: memes judged, memes whose verdict was there already, and inputs that were missing."""
+    """What `judge_to_file` did: memes judged, memes whose verdict was there already, verdicts decided again under a new
+    policy, and inputs that were missing. ``keys``: meme id -> key of its verdict in the file.
+    """
 
     judged: int = 0
     already_there: int = 0
+    decided_again: int = 0
+    keys: dict[str, str] = field(default_factory=dict)
     missing: dict[str, int] = field(default_factory=dict)
 
     def count(self, verdict: Verdict) -> None:
@@ -136,39 +141,73 @@ def judge_to_file(
     """Append verdicts to a JSONL file, skipping memes whose verdict it holds; failures go to ``NAME.failures.jsonl``.
 
     A verdict is skipped where detector, meme, picture, evidence and options are those it was made with; what changed is
-    judged again and appended, and a reader takes the later line.
+    judged again and appended. Where the detector has got another policy (a threshold, a band), every verdict of the
+    file is decided again from its score first, so that none shows a decision of the old one.
 
     Raises:
         InputError: the file holds verdicts of another detector.
     """
     store = JsonlStore(out, Verdict, "key")
-    if store.done:
-        with out.open(encoding="utf-8") as file:
-            there = json.loads(next(line for line in file if line.strip()))["detector"]
-        if there != detector.key:
-            raise InputError(
-                f"{out}: holds verdicts of detector {there}, this is {detector.key}; choose another --out"
-            )
-    waiting = [meme for meme in memes if not _is_there(detector, meme, options, store.done)]
-    tally = Tally(already_there=len(memes) - len(waiting))
+    tally = Tally(decided_again=_decide_again(detector, out) if store.done else 0)
+    waiting = []
+    for meme in memes:
+        key = _key(detector, meme, options) if store.done else None
+        if key is not None and key in store.done:
+            tally.keys[meme.id] = key
+        else:
+            waiting.append(meme)
+    tally.already_there = len(memes) - len(waiting)
     for verdict in judge_all(detector, waiting, options, failures, advance):
         store.append(verdict)
         tally.count(verdict)
+        tally.keys[verdict.meme_id] = verdict.key or ""
     failed = out.with_suffix(".failures.jsonl")
     if failures or failed.exists():
         write_records(failed, failures)
     return tally
 
 
-def _is_there(detector: Detector, meme: Meme, options: JudgeOptions, done: set[str]) -> bool:
-    if not done:
-        return False
+def read_verdicts(out: Path, tally: Tally) -> dict[str, Verdict]:
+    """Meme id -> the verdict that `judge_to_file` made or found for it, wherever it stands in the file."""
+    if not out.exists():
+        return {}
+    rows = ((row.meme_id, row) for row in read_records(out, Verdict))
+    return {meme_id: row for meme_id, row in rows if row.key and row.key == tally.keys.get(meme_id)}
+
+
+def _decide_again(detector: Detector, out: Path) -> int:
+    """Rewrite a file whose decisions come from another policy, aside and then renamed; how many verdicts it holds.
+
+    Raises:
+        InputError: the file holds verdicts of another detector.
+    """
+    count, old = 0, False
+    for verdict in read_records(out, Verdict):
+        if scorer_of(verdict.detector) != detector.card.scorer():
+            raise InputError(
+                f"{out}: holds verdicts of detector {verdict.detector}, this is {detector.key}; choose another --out"
+            )
+        count, old = count + 1, old or verdict.detector != detector.key
+    if not old:
+        return 0
+    aside = out.with_name(f".{out.name}.aside")
+    with aside.open("w", encoding="utf-8") as file:
+        for verdict in read_records(out, Verdict):
+            file.write(to_line(detector.decide_again(verdict)) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(out)
+    return count
+
+
+def _key(detector: Detector, meme: Meme, options: JudgeOptions) -> str | None:
+    """The key a meme's verdict would have; None where it cannot be judged, of which judging it will say why."""
     try:
         evidence = (options.get("evidence") or {}).get(meme.id)
         ready = detector.prepare(meme, evidence, root=options.get("root"))
     except MrHarmError:
-        return False  # judging it will say why
-    return detector.judgement_key(ready.given, options) in done
+        return None
+    return detector.judgement_key(ready.given, options)
 
 
 def _add_dataset(found: Found, dataset: Dataset) -> None:

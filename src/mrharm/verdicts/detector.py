@@ -4,34 +4,35 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypedDict, Unpack, overload
+from typing import Any, Literal, TypedDict, Unpack, get_args, overload
 
 import torch
 from PIL import Image
 from transformers.utils import PushToHubMixin
 
-from mrharm.errors import DataError, InputError, MissingInputError
+from mrharm.errors import InputError, MissingInputError
 from mrharm.evidence.look import Engines, Eye
 from mrharm.images import decode, open_image, read_image_bytes
 from mrharm.records import Evidence, Meme, Saliency, Verdict
-from mrharm.store import content_key, folder_aside, sha256_file, write_json, write_text
+from mrharm.store import content_key, folder_aside, sha256_file, write_text
 from mrharm.student.hardware import pick_device, pick_dtype
 from mrharm.student.inputs import StudentInput, compose_text
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.pair import load_students, save_students
 from mrharm.student.processor import MrHarmProcessor
 from mrharm.student.seat import FusedStudent, Student
-from mrharm.verdicts.card import DetectorCard, model_card
+from mrharm.verdicts.card import CARD as CARD
+from mrharm.verdicts.card import DetectorCard, read_card, write_card
 from mrharm.verdicts.scoring import Floats, harm_probability, score_answers, write_texts
 
-CARD = "detector.json"
+WRITTEN = "-written"  # ends the key of a verdict whose label the student wrote
 Advance = Callable[[int], None]
+SaliencyKind = Literal["attention", "gradient"]
 
 
 class JudgeOptions(TypedDict, total=False):
@@ -42,7 +43,8 @@ class JudgeOptions(TypedDict, total=False):
         root: the folder image paths start from; default: the current one.
         batch_size: memes a batch; default 32.
         rationales: write them, too, the slow part; default yes.
-        saliency: say where the student looked; default no.
+        saliency: say where the student looked (``attention``, or True) or what moved its decision (``gradient``);
+            default no.
         greedy: let the student write its label, as the paper does; an answer that is no label gives ``harmful=None``.
             Default: as the recipe says.
         strict: refuse a meme that lacks an input the recipe wants, instead of naming it in the verdict; default no.
@@ -55,7 +57,7 @@ class JudgeOptions(TypedDict, total=False):
     root: Path | None
     batch_size: int
     rationales: bool
-    saliency: bool
+    saliency: bool | SaliencyKind
     greedy: bool | None
     strict: bool
     gather: bool
@@ -114,16 +116,7 @@ class Detector(PushToHubMixin):
             InputError: no Detector there.
             DataError: its files are broken.
         """
-        folder = Path(folder)
-        inner = folder if (folder / CARD).is_file() else folder / "detector"
-        if not (inner / CARD).is_file():
-            raise InputError(
-                f"{folder}: no detector there (no {CARD}); `mrharm train DATASET --out {folder}` makes one"
-            )
-        try:
-            card = DetectorCard.from_json(json.loads((inner / CARD).read_text(encoding="utf-8")))
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{inner / CARD}: not a detector's card ({error})") from None
+        inner, card = read_card(Path(folder))
         where = pick_device(device)
         seats = load_students(inner, list(card.students), where, pick_dtype(precision, where))
         return cls(card, seats["label"], seats.get("rationale"))
@@ -151,15 +144,32 @@ class Detector(PushToHubMixin):
             hashes = {path.name: sha256_file(path) for path in aside.iterdir()}
             self.card = dataclasses.replace(self.card, files=tuple(sorted(hashes.items())))
             self.key = self.card.key()
-            write_json(aside / CARD, self.card.to_json())
-            write_text(aside / "README.md", model_card(self.card.to_json()))
+            write_card(aside, self.card)
 
     def with_temperature(self, temperature: float) -> Detector:
-        """The same Detector, calibrated anew."""
-        return Detector(
-            dataclasses.replace(self.card, temperature=temperature),
-            self.label_student,
-            self.rationale_student,
+        """The same Detector, calibrated anew; a policy chosen on its old scores is dropped."""
+        card = dataclasses.replace(self.card, temperature=temperature)
+        card = card if card.chosen is None else card.with_policy(0.5)
+        return Detector(card, self.label_student, self.rationale_student)
+
+    def with_card(self, card: DetectorCard) -> Detector:
+        """The same students under another card, as one with another policy is."""
+        return Detector(card, self.label_student, self.rationale_student)
+
+    def decide_again(self, verdict: Verdict) -> Verdict:
+        """A verdict of this Detector's scorer under an older policy -> what it is under the present one.
+
+        The score and all else stay. A label that the student wrote (greedy mode) stays, too: no threshold made it.
+        """
+        written = (verdict.key or "").endswith(WRITTEN)
+        return verdict.model_copy(
+            update={
+                "harmful": verdict.harmful if written else verdict.score >= self.card.threshold,
+                "threshold": self.card.threshold,
+                "band": self.card.band,
+                "decision": self.card.decide(verdict.score),
+                "detector": self.key,
+            }
         )
 
     @overload
@@ -209,10 +219,10 @@ class Detector(PushToHubMixin):
             written = write_texts(self.rationale_student, inputs, self.card.rationale_tokens, batch_size)
             rationales = [self._without_template(text) for text in written]
         seen: list[Saliency | None] = [None] * len(inputs)
-        if options.get("saliency", False):
+        if how := options.get("saliency", False):
             for start in range(0, len(inputs), batch_size):
                 some = slice(start, start + batch_size)
-                seen[some] = self.label_student.attend(inputs[some])
+                seen[some] = self.saliency(inputs[some], "attention" if how is True else how)
         probabilities = harm_probability(scores, self.card.answers, self.card.temperature)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return [
@@ -221,7 +231,8 @@ class Detector(PushToHubMixin):
                 harmful=harmful[index],
                 score=float(probabilities[index]),
                 threshold=self.card.threshold,
-                decision="flag" if probabilities[index] >= self.card.threshold else "allow",
+                band=self.card.band,
+                decision=self.card.decide(float(probabilities[index])),
                 rationale=rationales[index],
                 saliency=seen[index],
                 evidence=ready[index].evidence,
@@ -281,15 +292,37 @@ class Detector(PushToHubMixin):
         pixels = self.label_student.fit(image) if image is not None else None
         return Prepared(StudentInput(text, pixels, missing=missing), seen, given)
 
+    def saliency(self, inputs: Sequence[StudentInput], kind: SaliencyKind) -> list[Saliency]:
+        """Where the label student looked, or what moved its decision, one a meme, in one batch.
+
+        Raises:
+            InputError: no such kind.
+        """
+        if kind == "attention":
+            return self.label_student.attend(inputs)
+        if kind != "gradient":
+            raise InputError(f"no saliency of kind {kind!r}; there are: {', '.join(get_args(SaliencyKind))}")
+        harmful = [answer.harmful for answer in self.card.answers]
+        found = self.label_student.attribute(inputs, self.card.label_texts(), harmful)
+        return [one.saliency() for one in found]
+
     @cached_property
     def eye(self) -> Eye:
         """What looks at pictures nobody described; its engines are loaded when the first such picture comes."""
         return Eye(Engines(inpainter="telea" if self.card.picture_shown == "clean" else "none"))
 
     def judgement_key(self, evidence: Evidence, options: JudgeOptions) -> str:
-        """A short key of what was judged (`Prepared.given`) and how: the same key would give the same verdict again."""
+        """A short key of what was judged (`Prepared.given`) and how: the same key would give the same score again.
+
+        The policy is not part of it, as decisions follow from scores; it ends in ``-written`` where the label does not,
+        because the student writes it (greedy mode).
+        """
         how = {name: options.get(name) for name in ("rationales", "saliency", "greedy", "gather")}
-        return content_key(self.key, evidence.model_dump(mode="json", exclude={"made_by"}), how)
+        key = content_key(self.card.scorer(), evidence.model_dump(mode="json", exclude={"made_by"}), how)
+        return key + (WRITTEN if self._writes_labels(options.get("greedy")) else "")
+
+    def _writes_labels(self, greedy: bool | None) -> bool:
+        return greedy if greedy is not None else self.card.decoding == "greedy"
 
     def scores(
         self,
@@ -305,7 +338,7 @@ class Detector(PushToHubMixin):
     def _decide(
         self, inputs: Sequence[StudentInput], scores: Floats, batch_size: int, greedy: bool | None
     ) -> list[bool | None]:
-        if greedy if greedy is not None else self.card.decoding == "greedy":
+        if self._writes_labels(greedy):
             says = {
                 text.casefold(): answer.harmful
                 for text, answer in zip(self.card.label_texts(), self.card.answers, strict=True)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from mrharm.app.cli.terminal import Bars, err, fail, out, print_json
 from mrharm.errors import EXIT_SOME_FAILED, MrHarmError
-from mrharm.records import Failure, Verdict
+from mrharm.records import Failure, Meme, Saliency, Verdict
+from mrharm.store import write_bytes
 
 if TYPE_CHECKING:
     from mrharm.verdicts.batches import Tally
+    from mrharm.verdicts.detector import Detector, JudgeOptions
 
 _SHOWN = 50
 
@@ -32,7 +34,14 @@ def predict_command(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Memes a batch.")] = 32,
     rationales: Annotated[bool, typer.Option(help="Write rationales, too (the slow part).")] = True,
-    saliency: Annotated[bool, typer.Option(help="Say where the student looked, too.")] = False,
+    saliency: Annotated[
+        Literal["attention", "gradient"] | None,
+        typer.Option(help="Say where the student looked, or what moved its decision, too."),
+    ] = None,
+    draw: Annotated[
+        Path | None,
+        typer.Option(metavar="PNG", help="Draw that on the first meme (gradient unless --saliency says)."),
+    ] = None,
     greedy: Annotated[
         bool, typer.Option("--greedy", help="Let the student write its label, as the paper does.")
     ] = False,
@@ -51,7 +60,7 @@ def predict_command(
     """Judge memes: P(harmful), a decision, and the rationale behind it."""
     try:
         from mrharm.verdicts.batches import Tally, find_memes, judge_all, judge_to_file
-        from mrharm.verdicts.detector import Detector, JudgeOptions
+        from mrharm.verdicts.detector import Detector
 
         found = find_memes(paths, text)
         memes, failures = found.memes, found.failures
@@ -60,12 +69,14 @@ def predict_command(
             "evidence": found.evidence,
             "batch_size": batch_size,
             "rationales": rationales,
-            "saliency": saliency,
+            "saliency": saliency or False,
             "strict": strict,
             "gather": gather,
         }
         if greedy:
             options["greedy"] = True
+        if draw and memes:
+            _draw(detector, memes[0], options, draw)
         verdicts: list[Verdict] = []
         tally = Tally()
         done = 0
@@ -104,6 +115,18 @@ def predict_command(
         _say(verdicts, failures, out_file, tally)
     if failures:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _draw(detector: Detector, meme: Meme, options: JudgeOptions, path: Path) -> None:
+    from mrharm.evaluation.saliency_picture import draw_both
+    from mrharm.images import encode_png, open_image
+
+    kind = options.get("saliency") or "gradient"
+    asked: JudgeOptions = {**options, "saliency": kind, "rationales": False}
+    verdict = detector.judge(meme, **asked)
+    image = open_image(Path(meme.image)) if meme.image else None
+    drawn = draw_both(image, verdict.saliency or Saliency(), detector.label_student.frame)
+    write_bytes(path, encode_png(drawn))
 
 
 def _say(verdicts: list[Verdict], failures: list[Failure], out_file: Path | None, tally: Tally) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from mrharm.errors import InputError
+from mrharm.evaluation.ablations.kinds import UNCONDITIONED
+from mrharm.memes.dataset import Dataset
+from mrharm.memes.splits import TRAIN
+from mrharm.recipe import Part, Recipe
 from mrharm.training.run import WhichStages
 
 REFERENCE = "two-stage"
@@ -18,7 +22,7 @@ class Arm:
 
     ``stages``: as `mrharm.training.run.train` takes them. ``rationales``: which kind stands in for the dataset's own.
     ``words``: of each rationale, at most. ``share``: of the training memes' rationales kept. ``settings``: recipe
-    overrides.
+    overrides. ``adds``: what the student reads besides.
     """
 
     name: str
@@ -28,7 +32,10 @@ class Arm:
     words: int | None = None
     share: float = 1.0
     settings: Mapping[str, Any] = field(default_factory=dict)
+    adds: tuple[Part, ...] = ()
 
+
+_BLIND = {"student.vision_tower": "none"}
 
 ARMS: dict[str, Arm] = {
     arm.name: arm
@@ -36,7 +43,9 @@ ARMS: dict[str, Arm] = {
         Arm(REFERENCE, "the method: abductive rationales, then labels"),
         Arm("labels-only", "without reasoning distillation, as many steps", stages="label"),
         Arm("one-stage", "rationales and labels learned at once", stages="joint"),
-        Arm("no-picture", "without visual features", settings={"student.vision_tower": "none"}),
+        Arm("no-picture", "without visual features", settings=_BLIND),
+        # The paper's student without multimodal fusion is told of the picture by its caption alone.
+        Arm("no-fusion", "the picture's caption in place of the picture", settings=_BLIND, adds=("caption",)),
         # Without its cross-attention a T5 encoder has no other way to a picture; one fusion, after the last block, is
         # the least of it: the text is read blind and meets the picture at the end.
         Arm("late-fusion", "the picture fused once, after the encoder", settings={"student.fusion": "last"}),
@@ -55,7 +64,7 @@ ARMS: dict[str, Arm] = {
 
 
 def arms_named(names: str) -> list[Arm]:
-    """``all``, or names with commas between them, the reference first.
+    """``all``, or names with commas between them; always with the reference, which comes first.
 
     Raises:
         InputError: no such arm; the message lists those there are.
@@ -63,4 +72,24 @@ def arms_named(names: str) -> list[Arm]:
     wanted = list(ARMS) if names == "all" else [name.strip() for name in names.split(",") if name.strip()]
     if unknown := [name for name in wanted if name not in ARMS]:
         raise InputError(f"no arm called {', '.join(unknown)}; there are: {', '.join(ARMS)}")
-    return [ARMS[name] for name in ARMS if name in wanted]
+    return [arm for name, arm in ARMS.items() if name in wanted or name == REFERENCE]
+
+
+def arms_possible(arms: Sequence[Arm], dataset: Dataset, recipe: Recipe) -> tuple[list[Arm], dict[str, str]]:
+    """The arms that say something of this dataset and recipe, and why the others do not: arm's name -> reason."""
+    reasons = {arm.name: why for arm in arms if (why := _why_not(arm, dataset, recipe))}
+    return [arm for arm in arms if arm.name not in reasons], reasons
+
+
+def _why_not(arm: Arm, dataset: Dataset, recipe: Recipe) -> str | None:
+    if arm.name == "late-fusion" and recipe.student.fusion != "every_block":
+        return f"recipe {recipe.name} does not fuse after every block as it is"
+    if "student.vision_tower" in arm.settings and recipe.student.vision_tower == "none":
+        return f"recipe {recipe.name} sees no picture as it is"
+    if arm.adds and not any(row.caption for row in dataset.evidence.values()):
+        return f"no captions; `mrharm gather {dataset.root} --captions ...` makes them"
+    if arm.rationales == "unconditioned" and not (
+        (dataset.root / UNCONDITIONED).exists() or all("truth" in meme.extra for meme in dataset.split(TRAIN))
+    ):
+        return f"no {UNCONDITIONED}; `mrharm abduce {dataset.root} --teacher T --prompt unconditioned.v1` writes it"
+    return None

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import connection, get_context
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mrharm.errors import InputError, MrHarmError
-from mrharm.evaluation.ablations.arms import Arm
-from mrharm.evaluation.judged import Progress, quiet
+from mrharm.evaluation.ablations.arms import ARMS, Arm
+from mrharm.evaluation.ablations.variant import make_variant
+from mrharm.evaluation.judged import Progress, judge_split, quiet
+from mrharm.evaluation.truth import share_true
 from mrharm.memes.dataset import Dataset
-from mrharm.memes.splits import TRAIN
+from mrharm.memes.splits import TRAIN, VALIDATION
+from mrharm.metrics import score_summary
 from mrharm.recipe import Recipe, dump_recipe, make_recipe
 from mrharm.records import Failure, Record, read_records
 from mrharm.store import JsonlStore, alone, content_key, write_failures
+from mrharm.training.examples import require_rationales
+from mrharm.training.run import train
 
 STAGE, RUNS = "ablate", "runs.jsonl"
 MORE_SPLITS = ("composition", "lexical")  # of the generated benchmark: judged, too, where they are there
@@ -51,7 +58,7 @@ class Job:
     root: Path
     out: Path
     arm: Arm
-    size: int | None
+    size: int
     seed: int
     recipe: Recipe
     split: str
@@ -60,8 +67,18 @@ class Job:
 
     @property
     def name(self) -> str:
-        """What the run's folder is called."""
-        return f"{self.arm.name}-{self.size or 'all'}-{self.seed}"
+        """What people call the run."""
+        return f"{self.arm.name}-{self.size}-{self.seed}"
+
+    @property
+    def folder(self) -> Path:
+        """Where it is trained; of another recipe or dataset it is another folder."""
+        return self.out / "runs" / f"{self.name}-{self.key[:8]}"
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps in all."""
+        return stage_steps(self.recipe, self.arm)
 
 
 def make_jobs(
@@ -78,27 +95,43 @@ def make_jobs(
     """The grid, seeds outermost, so that an ablation that is stopped says something of every arm.
 
     Raises:
-        InputError: a recipe an arm cannot be made of.
+        InputError: no such split, more training memes than there are, no rationales to distil, or a recipe an arm
+            cannot be made of.
     """
-    jobs = []
-    fingerprint = dataset.fingerprint()
+    for needed in (split, VALIDATION):
+        dataset.split(needed)
+    require_rationales(dataset, recipe)
     memes = len(dataset.split(TRAIN))
+    fingerprint = dataset.fingerprint()
+    jobs = []
     for seed in range(seeds):
-        for size in list(sizes) if sizes else [None]:
+        for size in sizes or [memes]:
+            if size > memes:
+                raise InputError(f"{size:,} training memes wanted, {memes:,} there; name smaller sizes")
             for arm in arms:
-                made = recipe_for(recipe, arm, size or memes, seed)
-                what = [
-                    fingerprint,
-                    dump_recipe(made),
-                    arm.rationales,
-                    arm.words,
-                    arm.share,
-                    arm.stages,
-                    size,
-                    split,
-                ]
-                jobs.append(Job(dataset.root, out, arm, size, seed, made, split, content_key(*what), keep))
+                made = recipe_for(recipe, arm, size, seed)
+                key = _key(fingerprint, made, arm, size, split)
+                jobs.append(Job(dataset.root, out, arm, size, seed, made, split, key, keep))
     return jobs
+
+
+def rows_of(dataset: Dataset, recipe: Recipe, out: Path, split: str) -> dict[str, RunRow]:
+    """Key -> row of the runs in ``out`` that this dataset, recipe and split made; those of others are passed over."""
+    path, fingerprint = out / RUNS, dataset.fingerprint()
+    found = {}
+    for row in read_records(path, RunRow) if path.exists() else ():
+        arm = ARMS.get(row.arm)
+        if arm and row.key == _key(
+            fingerprint, recipe_for(recipe, arm, row.size, row.seed), arm, row.size, split
+        ):
+            found[row.key] = row
+    return found
+
+
+def _key(fingerprint: str, recipe: Recipe, arm: Arm, size: int, split: str) -> str:
+    return content_key(
+        fingerprint, dump_recipe(recipe), arm.rationales, arm.words, arm.share, arm.stages, size, split
+    )
 
 
 def recipe_for(recipe: Recipe, arm: Arm, memes: int, seed: int) -> Recipe:
@@ -109,18 +142,20 @@ def recipe_for(recipe: Recipe, arm: Arm, memes: int, seed: int) -> Recipe:
         steps = {"stages.label.steps": rationale + label}
     values = recipe.model_dump(mode="json")
     changed = {"seed": seed, "name": f"{recipe.name}/{arm.name}", **steps, **arm.settings}
+    if added := [part for part in arm.adds if part not in recipe.reads]:
+        changed["reads"] = [*recipe.reads, *added]
     return make_recipe(values, changed, where=arm.name)
+
+
+def stage_steps(recipe: Recipe, arm: Arm) -> int:
+    """Optimiser steps a recipe of `recipe_for` takes in all."""
+    stages = recipe.stages
+    return (stages.rationale.steps or 0) * (arm.stages == "both") + (stages.label.steps or 0)
 
 
 def _steps(stage: Any, memes: int) -> int:
     per_epoch = math.ceil(memes / (stage.batch_size * stage.accumulate))
     return int(stage.steps or stage.epochs * per_epoch)
-
-
-def done_rows(out: Path) -> dict[str, RunRow]:
-    """Key -> row of the runs that are there."""
-    path = out / RUNS
-    return {row.key: row for row in read_records(path, RunRow)} if path.exists() else {}
 
 
 def run_grid(
@@ -130,12 +165,20 @@ def run_grid(
     workers: int = 2,
     say: Callable[[str], None] = lambda line: None,
     progress: Progress = quiet,
+    after: Callable[[], None] = lambda: None,
 ) -> list[Failure]:
     """Make the runs that are not there yet, and append a row for each; those that fail are returned, and kept.
 
+    Args:
+        jobs: what there is to run, in this order.
+        out: where ``runs.jsonl`` and ``failures.jsonl`` go.
+        workers: processes.
+        say: called with a line a run.
+        progress: called with (what, done, of how many).
+        after: called after each row, so that what is there so far can be reported.
+
     Raises:
         InputError: another ablation is at work in ``out``.
-        MrHarmError: a process was killed; the same call goes on.
     """
     out.mkdir(parents=True, exist_ok=True)
     failures: list[Failure] = []
@@ -147,6 +190,9 @@ def run_grid(
         for job, result in _in_processes(waiting, workers):
             done += 1
             if isinstance(result, RunRow):
+                # First the folder, then the row: a kill between them costs this one run, and leaves no weights.
+                if not job.keep:
+                    shutil.rmtree(job.folder)
                 store.append(result)
                 figures = result.splits[job.split]
                 say(
@@ -157,85 +203,84 @@ def run_grid(
                 failures.append(Failure(item=job.name, stage=STAGE, reason=result))
                 say(f"{job.name}: failed: {result}")
             progress("runs", done, len(jobs))
+            after()
         write_failures(out, failures, stage=STAGE)
     return failures
 
 
 def _in_processes(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, RunRow | str]]:
-    """Each job's row, or why there is none, as they are done."""
-    if not jobs:
-        return
-    source = iter(jobs)
-    with ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=_one_thread, initargs=(os.getpid(),)
-    ) as pool:
-        flying: dict[Future[RunRow | str], Job] = {}
+    """Each job's row, or why there is none, as they are done; each in a process of its own, which may die alone."""
+    # "spawn": forking a process that holds threads can hang.
+    context = get_context("spawn")
+    waiting = list(reversed(jobs))
+    at_work: dict[Any, tuple[Job, Any]] = {}
+    try:
+        while waiting or at_work:
+            while waiting and len(at_work) < workers:
+                job = waiting.pop()
+                ours, theirs = context.Pipe(duplex=False)
+                process = context.Process(target=_work, args=(job, theirs, os.getpid()), daemon=True)
+                process.start()
+                theirs.close()  # so that a process that dies without a word ends the pipe
+                at_work[ours] = job, process
+            for end in connection.wait(list(at_work)):
+                job, process = at_work.pop(end)
+                result = _received(end)
+                process.join()
+                yield job, result
+    finally:
+        for _, process in at_work.values():
+            process.terminate()
+            process.join()
+
+
+def _received(end: Any) -> RunRow | str:
+    with end:
         try:
-            while True:
-                while len(flying) < workers and (job := next(source, None)) is not None:
-                    flying[pool.submit(run_job, job)] = job
-                if not flying:
-                    return
-                for future in wait(flying, return_when=FIRST_COMPLETED).done:
-                    yield flying.pop(future), future.result()
-        except BrokenProcessPool:
-            raise MrHarmError(
-                "a training process was killed (by the system, where memory is short); run the same command again, "
-                "with fewer --workers where it happens again"
-            ) from None
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            result: RunRow | str = end.recv()
+            return result
+        except EOFError:
+            return "its process was killed (by the system, where memory is short: try fewer --workers)"
 
 
-_parent = 0
-
-
-def _one_thread(parent: int) -> None:
-    """So small a model cannot keep two cores busy alone."""
-    import torch
-
-    global _parent
-    _parent = parent
+def _work(job: Job, end: Any, parent: int) -> None:
+    """One process: one thread, since so small a model cannot keep two cores busy alone."""
     torch.set_num_threads(1)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)  # a killed ablation leaves nobody writing in its folder
+
+    threading.Thread(target=watch, daemon=True).start()
+    with contextlib.suppress(KeyboardInterrupt):  # the parent was told, too, and says so
+        end.send(run_job(job))
 
 
 def run_job(job: Job) -> RunRow | str:
-    """Train, judge, and remove the weights; a named error is the run's failure and takes no other run with it."""
+    """Train and judge; what goes wrong is this run's failure and takes no other run with it."""
     try:
         return _run(job)
-    except InputError as error:
-        return str(error)
     except MrHarmError as error:
+        return str(error)
+    except Exception as error:  # a model that runs out of memory, say; the grid goes on
         return f"{type(error).__name__}: {error}"
 
 
 def _run(job: Job) -> RunRow:
-    from mrharm.evaluation.ablations.variant import make_variant
-    from mrharm.evaluation.judged import judge_split
-    from mrharm.evaluation.truth import share_true
-    from mrharm.metrics import score_summary
-    from mrharm.training.run import train
-
     start = time.monotonic()
     dataset = Dataset(job.root)
-    variant = make_variant(dataset, job.arm, job.size, job.seed)
-    folder = job.out / "runs" / job.name
-    detector = train(
-        variant, job.recipe, folder, stages=job.arm.stages, device="cpu", progress=_end_with_parent
-    )
+    variant = make_variant(dataset, job.recipe, job.arm, job.size, job.seed)
+    detector = train(variant, job.recipe, job.folder, stages=job.arm.stages, device="cpu")
     splits: dict[str, dict[str, Any]] = {}
     truth = None
     there = {meme.split for meme in dataset.memes}
     for split in (job.split, *(name for name in MORE_SPLITS if name in there and name != job.split)):
         writes = split == job.split and job.arm.stages != "label"
-        judged = judge_split(detector, dataset, split, rationales=writes, progress=_end_with_parent)
+        judged = judge_split(detector, dataset, split, rationales=writes)
         splits[split] = score_summary(judged.gold.tolist(), judged.said.tolist(), judged.scores.tolist())
         if writes and all("truth" in meme.extra for meme in judged.memes):
             truth = share_true(judged.memes, judged.verdicts)
-    if not job.keep:
-        shutil.rmtree(folder)
-    stages = job.recipe.stages
-    steps = (stages.rationale.steps or 0) * (job.arm.stages == "both") + (stages.label.steps or 0)
     return RunRow(
         key=job.key,
         arm=job.arm.name,
@@ -243,12 +288,6 @@ def _run(job: Job) -> RunRow:
         seed=job.seed,
         splits=splits,
         truth=truth,
-        steps=steps,
+        steps=job.steps,
         seconds=round(time.monotonic() - start, 1),
     )
-
-
-def _end_with_parent(what: str, done: int, total: int) -> None:
-    """A killed ablation leaves nobody writing in its folder."""
-    if _parent and os.getppid() != _parent:
-        os._exit(1)

@@ -12,8 +12,10 @@ from mrharm.evaluation.ablations import kinds
 from mrharm.evaluation.ablations.arms import Arm
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN, VALIDATION
+from mrharm.recipe import Recipe
 from mrharm.records import Meme, Rationale
 from mrharm.store import content_key
+from mrharm.training.examples import usable_rationales
 
 _LOT = 20_231_210  # of the training subsets: the same memes for every arm and seed, the smaller within the larger
 
@@ -32,14 +34,14 @@ class Variant(Dataset):
         return content_key(super().fingerprint(), [meme.id for meme in self.memes], texts)
 
 
-def make_variant(dataset: Dataset, arm: Arm, size: int | None, seed: int) -> Variant:
-    """The dataset as ``arm`` sees it with ``size`` training memes.
+def make_variant(dataset: Dataset, recipe: Recipe, arm: Arm, size: int, seed: int) -> Variant:
+    """The dataset as ``arm`` sees it with ``size`` training memes; only rationales that the recipe's gate passes count.
 
     Raises:
         InputError: it has fewer training memes, or not the rationales the arm needs.
     """
     train = dataset.split(TRAIN)
-    chosen = {meme.id for meme in (train if size is None else subset(train, size))}
+    chosen = {meme.id for meme in subset(train, size)}
     left_out = {meme.id for meme in train} - chosen
     memes = [meme for meme in dataset.memes if meme.id not in left_out]
     learnt = [meme for meme in train if meme.id in chosen] + dataset.split(VALIDATION)
@@ -48,7 +50,7 @@ def make_variant(dataset: Dataset, arm: Arm, size: int | None, seed: int) -> Var
     if arm.rationales == "unconditioned":
         rationales = kinds.unconditioned(dataset, learnt)
     else:
-        rationales = getattr(kinds, arm.rationales)(learnt, dataset.rationales, seed)
+        rationales = getattr(kinds, arm.rationales)(learnt, usable_rationales(dataset, recipe), seed)
     if arm.words is not None:
         rationales = kinds.first_words(rationales, arm.words)
     if arm.share < 1:

@@ -1,0 +1,206 @@
+"""An evaluation and a comparison on the terminal: the verdict first, then tables that fit 80 columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.table import Table
+
+from mrharm.app.cli.terminal import out
+from mrharm.texts import hides
+
+if TYPE_CHECKING:
+    from mrharm.evaluation.compare import Comparison
+    from mrharm.evaluation.evaluate import Evaluation
+    from mrharm.metrics import Figure
+
+NAMES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "precision": "precision",
+    "recall": "recall",
+    "false_alarms": "false alarms",
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "brier": "Brier score",
+    "ece": "class-wise ECE",
+    "aurc": "AURC (risk-coverage)",
+}
+SHOWN = 10  # groups of a kind, mistakes; report.json holds all
+_WIDTH = 80
+_NAME = 25
+
+
+def say(found: Evaluation) -> None:
+    """Print the verdict, figures, what stands beside them, groups, probes and the worst mistakes."""
+    for words in found.words:
+        out.print(seen(words), style="bold")
+    _figures(found)
+    _beside(found)
+    _groups(found)
+    _areas(found)
+    for name, record in found.probes.items():
+        out.print(f"\nprobe: {name}", style="bold")
+        for words in record.get("words", ()):
+            out.print(seen(words))
+    for name, reason in found.skipped.items():
+        out.print(f"\nprobe: {name}: skipped: {seen(reason)}")
+    _mistakes(found)
+
+
+def say_comparison(found: Comparison) -> None:
+    """Print what a comparison says, and its table."""
+    for words in found.words:
+        out.print(seen(words), style="bold")
+    table = _table(
+        f"{found.dataset} ({found.split}), {found.memes:,} memes, %", "first", "second", "difference"
+    )
+    for name, difference in found.differences.items():
+        table.add_row(
+            NAMES[name],
+            cell(found.first.figures[name]),
+            cell(found.second.figures[name]),
+            cell(difference, sign=True),
+        )
+    out.print(table)
+    for place, side in (("first", found.first), ("second", found.second)):
+        out.print(f"{place}: {side.name} (recipe {side.recipe})")
+    if not (found.first.spread or found.second.spread):
+        return
+    table = _table("over seeds: mean ± standard deviation, %", "first", "second", "difference")
+    for name in found.differences:
+        cells = [
+            f"{100 * side.spread[name].mean:.1f} ± {100 * side.spread[name].sd:.1f}"
+            if name in side.spread
+            else "-"
+            for side in (found.first, found.second)
+        ]
+        over = found.over_seeds.get(name)
+        table.add_row(NAMES[name], *cells, cell(over, sign=True) if over else "-")
+    out.print(table)
+
+
+def seen(text: str) -> str:
+    """What a dataset says, on one line and without the characters that would move a terminal's cursor."""
+    return "".join(letter for letter in " ".join(text.split()) if not hides(letter))
+
+
+def cell(figure: Figure, *, sign: bool = False) -> str:
+    """``81.1 (77-85)``, in percent; a dash where there is no figure."""
+    if figure.value is None:
+        return "-"
+    form, edge = ("+.1f", "+.1f") if sign else (".1f", ".0f")
+    value = f"{100 * figure.value:{form}}"
+    if figure.low is None or figure.high is None:
+        return value
+    between = " to " if sign else "-"
+    return f"{value} ({100 * figure.low:{edge}}{between}{100 * figure.high:{edge}})"
+
+
+def _table(title: str, *columns: str, header: bool = True, width: int = _NAME) -> Table:
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_header=header,
+    )
+    table.add_column("", max_width=width, overflow="fold")
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _figures(found: Evaluation) -> None:
+    scores = found.scores
+    table = _table("figures in %, 95 % interval", "", header=False)
+    for name, words in NAMES.items():
+        table.add_row(words, _fine(getattr(scores, name)))
+    out.print(table)
+
+
+def _fine(figure: Figure) -> str:
+    if figure.value is None:
+        return "-"
+    interval = (
+        ""
+        if figure.low is None or figure.high is None
+        else f" ({100 * figure.low:.1f}-{100 * figure.high:.1f})"
+    )
+    return f"{100 * figure.value:.1f}{interval}"
+
+
+def _beside(found: Evaluation) -> None:
+    scores = found.scores
+    table = _table("beside others, in %", "accuracy", "macro-F1", "AUROC", width=34)
+    table.add_row(
+        "this detector", cell(scores.accuracy), cell(scores.macro_f1), cell(scores.auroc), style="bold"
+    )
+    for row in found.beside:
+        table.add_row(row.name, cell(row.accuracy), cell(row.macro_f1), cell(row.auroc))
+    notes: list[str] = []
+    for paper in found.published:
+        mark = ""
+        if paper.apart:
+            mark = f" [{len(notes) + 1}]"
+            notes.append(f"[{len(notes) + 1}] not comparable: {paper.apart}")
+        figures = [
+            "-" if value is None else f"{100 * value:.1f}"
+            for value in (paper.accuracy, paper.macro_f1, paper.auroc)
+        ]
+        table.add_row(f"{paper.system}{mark}", *figures, style="dim" if paper.apart else None)
+    out.print(table)
+    for note in notes:
+        out.print(note, style="dim")
+
+
+def _groups(found: Evaluation) -> None:
+    kinds = dict.fromkeys(row.kind for row in found.groups)
+    if not kinds:
+        return
+    table = _table("by group, in %", "memes", "harmful", "accuracy", "macro-F1", "AUROC")
+    for kind in kinds:
+        rows = [row for row in found.groups if row.kind == kind]
+        table.add_row(kind, style="bold")
+        for row in rows[:SHOWN]:
+            cells = (
+                ["too few", "", ""]
+                if row.too_few
+                else [cell(row.accuracy), cell(row.macro_f1), cell(row.auroc)]
+            )
+            table.add_row(f"  {_short(row.name)}", f"{row.memes:,}", f"{row.harmful:,}", *cells)
+        if len(rows) > SHOWN:
+            table.add_row(f"  and {len(rows) - SHOWN} more")
+    out.print(table)
+
+
+def _areas(found: Evaluation) -> None:
+    rows = [row for row in found.groups if row.areas and row.areas.bnsp.value is not None]
+    if not rows:
+        return
+    table = _table("ranked like others? AUROC in %", "in the group", "BPSN", "BNSP")
+    for row in rows[:SHOWN]:
+        if row.areas:
+            table.add_row(
+                _short(row.name), cell(row.areas.subgroup), cell(row.areas.bpsn), cell(row.areas.bnsp)
+            )
+    out.print(table)
+    out.print("low BPSN: its harmless memes score too high; low BNSP: its harmful ones too low", style="dim")
+
+
+def _mistakes(found: Evaluation) -> None:
+    if not found.mistakes:
+        return
+    out.print("\nworst mistakes, the surest first", style="bold")
+    for one in found.mistakes[:SHOWN]:
+        says = {True: "harmful", False: "harmless", None: "no label"}[one.said]
+        is_ = "harmful" if one.harmful else "harmless"
+        line = f"{_short(one.meme_id)}: said {says}, is {is_}, P(harmful) {one.score:.2f}: {seen(one.text)}"
+        out.print(line[:_WIDTH])
+
+
+def _short(name: str) -> str:
+    name = seen(name)
+    return name if len(name) < _NAME - 2 else name[: _NAME - 4] + "…"

@@ -1,0 +1,128 @@
+"""What an ablation settles, in plain words with figures; what it does not settle is said as plainly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from mrharm.evaluation.ablations.arms import REFERENCE
+from mrharm.evaluation.ablations.run import RunRow
+from mrharm.evaluation.ablations.table import difference, paired_seeds, trend
+from mrharm.metrics import Figure
+from mrharm.records import Record
+
+Sign = Literal["more", "less", "open"]
+_FIGURE = "macro_f1"
+_MANY_SEEDS = 2  # below, there is no interval, and so no answer
+
+
+class Answer(Record):
+    """A question, the answer in words, and what it rests on: (what, size) -> difference in macro-F1."""
+
+    question: str
+    words: str
+    rests_on: dict[str, Figure]
+
+
+def answers(rows: Sequence[RunRow], split: str) -> list[Answer]:
+    """The questions this ablation has runs for."""
+    found = (_distillation(rows, split), _reasoning(rows, split), _leaking(rows, split))
+    return [answer for answer in found if answer]
+
+
+def sign(figure: Figure) -> Sign:
+    """Whether a difference is above 0, below, or open because its interval holds 0 or there is none."""
+    if figure.low is not None and figure.low > 0:
+        return "more"
+    if figure.high is not None and figure.high < 0:
+        return "less"
+    return "open"
+
+
+def plus_minus(figure: Figure, *, signed: bool = False) -> str:
+    """``0.963 ± 0.012``; without an interval the value alone."""
+    if figure.value is None:
+        return "-"
+    value = f"{figure.value:+.3f}" if signed else f"{figure.value:.3f}"
+    return value if figure.high is None else f"{value} ± {figure.high - figure.value:.3f}"
+
+
+def _distillation(rows: Sequence[RunRow], split: str) -> Answer | None:
+    gains = _gains(rows, REFERENCE, "labels-only", split)
+    if not gains:
+        return None
+    said = [
+        f"with {size:,} memes {_said(gain, 'it helps', 'it hurts', 'not settled')}"
+        for size, gain in gains.items()
+    ]
+    rests_on = {f"two-stage - labels-only, {size} memes": gain for size, gain in gains.items()}
+    if len(gains) > 1:
+        ends = (min(gains), max(gains))
+        more = trend(rows, REFERENCE, "labels-only", ends, split, _FIGURE)
+        rests_on[f"gain at {ends[1]} memes - gain at {ends[0]}"] = more
+        grows = {
+            "more": "the gain grows with the data",
+            "less": "the gain shrinks as data grows",
+            "open": "whether the gain grows or shrinks with the data is not settled",
+        }[sign(more)]
+        said.append(f"{grows} ({plus_minus(more, signed=True)} from {ends[0]:,} to {ends[1]:,})")
+    return _answer("Does distillation help, and by how much as data grows?", said, rests_on)
+
+
+def _reasoning(rows: Sequence[RunRow], split: str) -> Answer | None:
+    gains = _gains(rows, REFERENCE, "shuffled", split)
+    if not gains:
+        return None
+    said, rests_on = [], {}
+    text = _gains(rows, "shuffled", "labels-only", split)
+    for size, gain in gains.items():
+        rests_on[f"two-stage - shuffled, {size} memes"] = gain
+        words = _said(
+            gain,
+            "the meme's own rationale does better than another meme's",
+            "another meme's rationale does better than its own",
+            "a meme's own rationale is not shown to differ from another's",
+        )
+        if size in text:
+            extra = text[size]
+            rests_on[f"shuffled - labels-only, {size} memes"] = extra
+            words += ", and " + _said(
+                extra,
+                "the extra text alone helps, too",
+                "the extra text alone hurts",
+                "the extra text alone is not shown to help or hurt",
+            )
+        said.append(f"with {size:,} memes {words}")
+    return _answer("Is it the reasoning, or just the extra text?", said, rests_on)
+
+
+def _leaking(rows: Sequence[RunRow], split: str) -> Answer | None:
+    losses = _gains(rows, "leaking", REFERENCE, split)
+    if not losses:
+        return None
+    said = [
+        f"with {size:,} memes {_said(loss, 'it helps', 'it hurts', 'not settled')}"
+        for size, loss in losses.items()
+    ]
+    rests_on = {f"leaking - two-stage, {size} memes": loss for size, loss in losses.items()}
+    return _answer("Does it hurt when rationales state their label?", said, rests_on)
+
+
+def _gains(rows: Sequence[RunRow], arm: str, other: str, split: str) -> dict[int, Figure]:
+    """Size -> difference, for the sizes at which both have a seed in common."""
+    sizes = sorted({row.size for row in rows if paired_seeds(rows, arm, other, row.size, split)})
+    return {size: difference(rows, arm, other, size, split, _FIGURE) for size in sizes}
+
+
+def _said(figure: Figure, more: str, less: str, open_: str) -> str:
+    words = {"more": more, "less": less, "open": open_}[sign(figure)]
+    if figure.low is None:
+        return f"{words} ({plus_minus(figure, signed=True)}, one seed)"
+    if sign(figure) == "open":
+        return f"{words} ({plus_minus(figure, signed=True)}, the interval holds 0)"
+    return f"{words} ({plus_minus(figure, signed=True)})"
+
+
+def _answer(question: str, said: Sequence[str], rests_on: dict[str, Figure]) -> Answer:
+    words = "; ".join(said)
+    return Answer(question=question, words=f"{words[0].upper()}{words[1:]}.", rests_on=rests_on)

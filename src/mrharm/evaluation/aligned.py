@@ -1,0 +1,152 @@
+"""Stored verdicts of several runs on the same memes, judged first where they are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mrharm.errors import InputError
+from mrharm.evaluation.evaluate import judge
+from mrharm.evaluation.judged import Progress, quiet
+from mrharm.evaluation.stored import (
+    Stored,
+    evaluation_folder,
+    judgement_file,
+    only,
+    read_judgement,
+    read_stored,
+    run_folder,
+    stored_in,
+)
+from mrharm.memes.dataset import Dataset
+from mrharm.training.run import DETECTOR
+from mrharm.verdicts.card import CARD, read_card
+from mrharm.verdicts.detector import Detector
+
+Which = tuple[str, str]  # dataset, split
+
+
+def align(
+    sides: Sequence[Sequence[Path]],
+    *,
+    dataset: Path | None = None,
+    split: str | None = None,
+    device: str = "auto",
+    progress: Progress = quiet,
+) -> tuple[list[list[Stored]], int]:
+    """Runs by side -> their verdicts on the memes all of them judged, in one order, and how many memes were left out;
+    arguments and errors are those of `mrharm.evaluation.compare.compare`.
+    """
+    if len(sides) < 2 or not all(sides):
+        raise InputError("expected at least two runs to compare")
+    folders = [[run_folder(run) for run in side] for side in sides]
+    if dataset is not None:
+        data = Dataset(dataset)
+        own_name = data.split_name(split or "test")
+        stored = [[_judged(run, data, own_name, device, progress) for run in side] for side in folders]
+    else:
+        which = _shared([run for side in folders for run in side], split)
+        stored = [[_kept(run, _found(run)[which]) for run in side] for side in folders]
+    for side in stored:
+        recipes = {one.judgement.recipe for one in side}
+        seeds = [one.judgement.seed for one in side]
+        if len(recipes) > 1:
+            raise InputError(
+                f"one side holds runs of several recipes ({', '.join(sorted(recipes))}); expected runs of one recipe "
+                "that differ in their seed; give other recipes as sides of their own"
+            )
+        if len(set(seeds)) < len(seeds):
+            raise InputError(
+                f"one side holds runs of one seed twice ({', '.join(str(one.run) for one in side)}); expected one each"
+            )
+    return _same_memes(stored)
+
+
+def _found(run: Path) -> dict[Which, Path]:
+    """What a run has judged: (dataset, split) -> file; its own test split comes first."""
+    found: dict[Which, Path] = {}
+    for file in stored_in(run):
+        judgement = read_judgement(file)
+        found.setdefault((judgement.dataset, judgement.split), file)
+    return found
+
+
+def _shared(runs: Sequence[Path], split: str | None) -> Which:
+    everyone = [_found(run) for run in runs]
+    shared = [
+        which
+        for which in everyone[0]
+        if all(which in found for found in everyone) and split in (None, which[1])
+    ]
+    if len(shared) > 1:
+        own = [
+            which
+            for which in shared
+            if all(found[which].parent == run for run, found in zip(runs, everyone, strict=True))
+        ]
+        shared = own if len(own) == 1 else shared
+    if len(shared) == 1:
+        return shared[0]
+    if shared:
+        names = ", ".join(f"{name}.{part}" for name, part in shared)
+        raise InputError(
+            f"all runs have judged several splits ({names}); say which with --dataset and --split"
+        )
+    have = "; ".join(
+        f"{run}: {', '.join(f'{name}.{part}' for name, part in found) or 'nothing'}"
+        for run, found in zip(runs, everyone, strict=True)
+    )
+    raise InputError(
+        f"no split that all runs have judged ({have}); judge what is missing with --dataset DATASET"
+    )
+
+
+def _kept(run: Path, file: Path) -> Stored:
+    """Verdicts as they were stored; raises InputError where the run's detector is another by now."""
+    stored, present = read_stored(run, file), _present_key(run)
+    if present not in (None, stored.judgement.detector):
+        raise InputError(
+            f"{run}: its verdicts on {stored.judgement.dataset} were given before its detector was changed (a new "
+            "threshold or calibration); evaluate it again, or say --dataset DATASET"
+        )
+    return stored
+
+
+def _present_key(run: Path) -> str | None:
+    """The key of the detector a run holds now; None where there are only verdicts."""
+    return read_card(run)[1].key() if (run / DETECTOR / CARD).exists() else None
+
+
+def _judged(run: Path, dataset: Dataset, split: str, device: str, progress: Progress) -> Stored:
+    """A run's verdicts on a split: those kept there, where they are of its present detector and the same dataset."""
+    file = judgement_file(evaluation_folder(run, dataset, split), split)
+    rationales = (
+        False  # nobody compares them; but where they were written, verdicts with them are those to keep
+    )
+    if file.exists():
+        there = read_judgement(file)
+        rationales = there.rationales
+        if there.dataset_sha256 == dataset.fingerprint() and there.detector == _present_key(run):
+            return read_stored(run, file)
+    detector = Detector.from_pretrained(run, device=device)
+    judge(detector, dataset, split, rationales=rationales, out=file.parent, progress=progress)
+    return read_stored(run, file)
+
+
+def _same_memes(sides: list[list[Stored]]) -> tuple[list[list[Stored]], int]:
+    """The same memes in the same order everywhere, and how many were left out."""
+    everyone = [one for side in sides for one in side]
+    shared = [name for name in everyone[0].ids if all(name in one.judgement.rows for one in everyone[1:])]
+    if not shared:
+        raise InputError(f"{everyone[0].run} and the others have judged no meme in common")
+    for one in everyone[1:]:
+        other = [
+            name for name in shared if one.judgement.rows[name][0] != everyone[0].judgement.rows[name][0]
+        ]
+        if other:
+            raise InputError(
+                f"{one.run} and {everyone[0].run} were evaluated on other labels ({other[0]}): not the same memes; "
+                "judge both on one dataset with --dataset DATASET"
+            )
+    every = {name for one in everyone for name in one.ids}
+    return [[only(one, shared) for one in side] for side in sides], len(every) - len(shared)

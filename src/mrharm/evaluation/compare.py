@@ -1,0 +1,215 @@
+"""Runs compared on the verdicts they gave on the same memes: paired tests, and mean and spread over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import t as student_t
+
+from mrharm.evaluation.aligned import align
+from mrharm.evaluation.judged import Progress, quiet
+from mrharm.evaluation.scores import DRAWS, HEADLINE, headline
+from mrharm.evaluation.stored import Stored
+from mrharm.evaluation.wording import counted, percent
+from mrharm.metrics import Figure, Statistic, average, figures, mcnemar, settle
+from mrharm.metrics.paired import McNemar
+from mrharm.records import Record
+
+
+class Spread(Record):
+    """A figure over seeds: mean and standard deviation, the lowest and the highest."""
+
+    mean: float
+    sd: float
+    low: float
+    high: float
+
+
+class Side(Record):
+    """One side of a comparison: its runs, and their figures (the mean over runs, its interval over memes).
+
+    ``spread`` is over the runs, where there are several.
+    """
+
+    name: str
+    runs: tuple[str, ...]
+    recipe: str
+    seeds: tuple[int, ...]
+    figures: dict[str, Figure]
+    spread: dict[str, Spread]
+
+
+class Comparison(Record):
+    """The second side held against the first on the same memes.
+
+    ``differences``: second minus first, by the paired bootstrap over memes (which memes were drawn for the test).
+    ``over_seeds``: the same by Welch's t interval over runs (which seeds were drawn), where both sides have several.
+    ``mcnemar`` and ``differ`` (memes decided differently) are of one run on each side. ``left_out``: memes that not all
+    runs judged.
+    """
+
+    dataset: str
+    split: str
+    memes: int
+    left_out: int
+    first: Side
+    second: Side
+    differences: dict[str, Figure]
+    over_seeds: dict[str, Figure]
+    mcnemar: McNemar | None = None
+    differ: int | None = None
+    words: tuple[str, ...] = ()
+
+
+def compare(
+    sides: Sequence[Sequence[Path]],
+    *,
+    dataset: Path | None = None,
+    split: str | None = None,
+    device: str = "auto",
+    draws: int = DRAWS,
+    seed: int = 0,
+    progress: Progress = quiet,
+) -> tuple[Comparison, ...]:
+    """Hold every later side against the first.
+
+    Args:
+        sides: the runs of each side; several runs of a side differ in their seed only.
+        dataset: judges with the runs that have no verdicts on it yet. None: what all runs have judged already.
+        split: which one; None for ``test`` of a dataset, else for the one split that all runs have judged.
+        device: for judging.
+        draws: of the bootstrap.
+        seed: of the draws.
+        progress: told what is judged.
+
+    Raises:
+        InputError: fewer than two sides, runs of a side that differ in more than their seed, or no split that all have
+            judged.
+        DataError: stored verdicts are missing or broken.
+    """
+    aligned, left_out = align(sides, dataset=dataset, split=split, device=device, progress=progress)
+    return tuple(_compare(aligned[0], side, left_out, draws, seed) for side in aligned[1:])
+
+
+def _compare(first: list[Stored], second: list[Stored], left_out: int, draws: int, seed: int) -> Comparison:
+    one, two = _statistics(first), _statistics(second)
+    gold = first[0].gold
+    drawn = figures(
+        {
+            **{f"first {name}": one[name] for name in HEADLINE},
+            **{f"second {name}": two[name] for name in HEADLINE},
+            **{name: two[name] - one[name] for name in HEADLINE},
+        },
+        len(gold),
+        draws=draws,
+        seed=seed,
+    )
+    spreads = [_spread(first), _spread(second)]
+    alone = len(first) == len(second) == 1
+    found = Comparison(
+        dataset=first[0].judgement.dataset,
+        split=first[0].judgement.split,
+        memes=len(gold),
+        left_out=left_out,
+        first=_side(first, {name: drawn[f"first {name}"] for name in HEADLINE}, spreads[0]),
+        second=_side(second, {name: drawn[f"second {name}"] for name in HEADLINE}, spreads[1]),
+        differences={name: drawn[name] for name in HEADLINE},
+        over_seeds={name: _welch(_values(first)[name], _values(second)[name]) for name in HEADLINE}
+        if min(len(first), len(second)) > 1
+        else {},
+        mcnemar=mcnemar(_right(first[0]), _right(second[0])) if alone else None,
+        differ=int(np.sum(first[0].said != second[0].said)) if alone else None,
+    )
+    return found.model_copy(update={"words": _words(found)})
+
+
+def _side(runs: list[Stored], drawn: dict[str, Figure], spread: dict[str, Spread]) -> Side:
+    paths = [str(one.run) for one in runs]
+    name = paths[0] if len(runs) == 1 else f"{Path(paths[0]).name} and {len(runs) - 1} more"
+    return Side(
+        name=name,
+        runs=tuple(paths),
+        recipe=runs[0].judgement.recipe,
+        seeds=tuple(one.judgement.seed for one in runs),
+        figures=drawn,
+        spread=spread,
+    )
+
+
+def _statistics(runs: list[Stored]) -> dict[str, Statistic]:
+    each = [headline(one.gold, one.said, one.scores) for one in runs]
+    return {name: average([statistics[name] for statistics in each]) for name in HEADLINE}
+
+
+def _values(runs: list[Stored]) -> dict[str, np.ndarray]:
+    whole = np.ones((1, len(runs[0].gold)))
+    each = [headline(one.gold, one.said, one.scores) for one in runs]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {name: np.array([float(one[name].of(whole)[0]) for one in each]) for name in HEADLINE}
+
+
+def _spread(runs: list[Stored]) -> dict[str, Spread]:
+    if len(runs) == 1:
+        return {}
+    return {
+        name: Spread(
+            mean=float(values.mean()),
+            sd=float(values.std(ddof=1)),
+            low=float(values.min()),
+            high=float(values.max()),
+        )
+        for name, values in _values(runs).items()
+        if np.isfinite(values).all()
+    }
+
+
+def _welch(first: np.ndarray, second: np.ndarray) -> Figure:
+    """The difference of two means over seeds and its 95 % interval (Welch 1947); no interval without any spread."""
+    difference = float(second.mean() - first.mean())
+    if not np.isfinite(difference):
+        return Figure()
+    parts = [values.var(ddof=1) / len(values) for values in (first, second)]
+    if sum(parts) == 0:
+        return Figure(value=difference)
+    freedom = sum(parts) ** 2 / sum(
+        part**2 / (len(values) - 1) for part, values in zip(parts, (first, second), strict=True)
+    )
+    half = float(student_t.ppf(0.975, freedom) * np.sqrt(sum(parts)))
+    return Figure(value=difference, low=difference - half, high=difference + half)
+
+
+def _right(one: Stored) -> np.ndarray:
+    return np.asarray(settle(one.gold, one.said) == one.gold)
+
+
+def _words(found: Comparison) -> tuple[str, ...]:
+    gain = found.differences["macro_f1"]
+    said = f"macro-F1 differs by {percent(gain, sign=True)} points on {counted(found.memes, 'meme')}"
+    sentences = [f"{found.second.name} {_better(gain)} {found.first.name}: {said}."]
+    if found.over_seeds:
+        seeds = found.over_seeds["macro_f1"]
+        sentences.append(f"Over seeds it {_beats(seeds)}: {percent(seeds, sign=True)} points.")
+    if found.mcnemar and found.differ is not None:
+        sentences.append(
+            f"Decisions that differ: {found.differ:,}; right in the first alone {found.mcnemar.only_first:,}, in the "
+            f"second alone {found.mcnemar.only_second:,} (McNemar p = {found.mcnemar.p:.3g})."
+        )
+    if found.left_out:
+        sentences.append(f"Left out, as not all runs judged them: {counted(found.left_out, 'meme')}.")
+    return tuple(sentences)
+
+
+def _better(gain: Figure) -> str:
+    if gain.low is not None and gain.low > 0:
+        return "is better than"
+    if gain.high is not None and gain.high < 0:
+        return "is worse than"
+    return "is not shown to differ from"
+
+
+def _beats(gain: Figure) -> str:
+    if gain.low is None or gain.high is None:
+        return "has no spread to tell by"
+    return "holds" if gain.low > 0 or gain.high < 0 else "may be chance"

@@ -1,0 +1,233 @@
+"""``evaluate``: judge a split, say how good that is and for the right reasons or not, and keep it in the run."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mrharm import __version__
+from mrharm.errors import DataError
+from mrharm.evaluation.beside import Beside, stand_beside
+from mrharm.evaluation.groups import Group, score_groups, words_of
+from mrharm.evaluation.judged import Judged, Progress, judge_split, quiet
+from mrharm.evaluation.probing import chosen, run_probes
+from mrharm.evaluation.published import Published, published
+from mrharm.evaluation.scores import DRAWS, Curves, Scores, curves, score
+from mrharm.evaluation.stored import REPORT, evaluation_folder, keep, set_aside, verdicts_file
+from mrharm.evaluation.wording import verdict_words
+from mrharm.memes.dataset import Dataset
+from mrharm.metrics import confidence_of, settle
+from mrharm.records import Failure, Record, make_record
+from mrharm.store import alone, write_json
+from mrharm.verdicts.detector import Detector
+
+MISTAKES = 20
+
+
+class Mistake(Record):
+    """A meme that is judged wrongly; ``confidence`` is how probable the detector held its decision to be right."""
+
+    meme_id: str
+    text: str
+    harmful: bool
+    said: bool | None
+    score: float
+    confidence: float
+    rationale: str | None = None
+
+
+class Evaluation(Record):
+    """What an evaluation found; ``report.json``.
+
+    ``words`` say it in plain sentences, the verdict first. ``memes`` were judged, ``failures`` could not be and are in
+    no figure; ``missing`` counts memes judged without an input the recipe wants. ``probes`` holds what each probe
+    found, ``skipped`` why others do not apply. ``mistakes`` are the worst ones, the surest first.
+    """
+
+    words: tuple[str, ...]
+    detector: str
+    recipe: str
+    seed: int
+    dataset: str
+    dataset_sha256: str
+    split: str
+    memes: int
+    failures: tuple[Failure, ...]
+    missing: dict[str, int]
+    threshold: float
+    scores: Scores
+    curves: Curves
+    groups: tuple[Group, ...]
+    published: tuple[Published, ...]
+    beside: tuple[Beside, ...]
+    probes: dict[str, dict[str, Any]]
+    skipped: dict[str, str]
+    mistakes: tuple[Mistake, ...]
+    draws: int
+    draws_seed: int
+    mrharm: str
+
+
+def evaluate(
+    detector: Detector | Path | str,
+    dataset: Dataset | Path | str,
+    split: str = "test",
+    *,
+    probes: str | Sequence[str] = "all",
+    probe_memes: int = 500,
+    seed: int = 0,
+    rationales: bool = True,
+    device: str = "auto",
+    precision: str = "fp32",
+    out: Path | None = None,
+    progress: Progress = quiet,
+) -> Evaluation:
+    """Judge a split's labelled memes and measure everything there is to measure.
+
+    Args:
+        detector: a run folder, or a Detector at hand.
+        dataset: a dataset folder.
+        split: by its own name or by its role.
+        probes: ``all``, ``none``, or names of rows of `PROBES`.
+        probe_memes: how many memes a probe looks at, at most.
+        seed: of the bootstrap's draws and of what probes draw by lot.
+        rationales: write them, too; without them there is no probe of rationales.
+        device: for a run folder, as `Detector.from_pretrained`.
+        precision: the same.
+        out: the evaluation's folder; None for the run's own (`evaluation_folder`), or for a Detector at hand none.
+        progress: told what is done.
+
+    Raises:
+        InputError: no such run, split or probe, or nothing in the split can be judged.
+    """
+    names = chosen(probes)
+    judged, folder = judge(
+        detector,
+        dataset,
+        split,
+        rationales=rationales,
+        device=device,
+        precision=precision,
+        out=out,
+        progress=progress,
+    )
+    return evaluate_judged(
+        judged, probes=names, probe_memes=probe_memes, seed=seed, folder=folder, progress=progress
+    )
+
+
+def judge(
+    detector: Detector | Path | str,
+    dataset: Dataset | Path | str,
+    split: str = "test",
+    *,
+    rationales: bool = True,
+    device: str = "auto",
+    precision: str = "fp32",
+    out: Path | None = None,
+    progress: Progress = quiet,
+) -> tuple[Judged, Path | None]:
+    """The first half of `evaluate`: verdicts on a split, kept in the evaluation's folder, which is returned too.
+
+    What is there for the same memes and detector is not judged again; verdicts of the run's detector before it was
+    trained or calibrated anew are set aside under that detector's key.
+    """
+    data = dataset if isinstance(dataset, Dataset) else Dataset(Path(dataset))
+    own_name = data.split_name(split)
+    data.split(own_name)  # no such split is said before anything is loaded
+    folder = out
+    if not isinstance(detector, Detector):
+        folder = out or evaluation_folder(Path(detector), data, own_name)
+        detector = Detector.from_pretrained(detector, device=device, precision=precision)
+    if folder is None:
+        return judge_split(detector, data, own_name, rationales=rationales, progress=progress), None
+    folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder, "evaluate"):
+        file = verdicts_file(folder, own_name)
+        set_aside(file, detector.key)
+        judged = judge_split(detector, data, own_name, out=file, rationales=rationales, progress=progress)
+        keep(judged, folder, rationales=rationales)
+    return judged, folder
+
+
+def evaluate_judged(
+    judged: Judged,
+    *,
+    probes: str | Sequence[str] = "all",
+    probe_memes: int = 500,
+    seed: int = 0,
+    draws: int = DRAWS,
+    folder: Path | None = None,
+    progress: Progress = quiet,
+) -> Evaluation:
+    """The second half of `evaluate`: figures of what is judged; ``report.json`` is written where there is a folder."""
+    names = chosen(probes)
+    gold, said, scores = judged.gold, judged.said, judged.scores
+    found = score(gold, said, scores, draws=draws, seed=seed)
+    groups = score_groups(judged, draws=max(1, draws // 2), seed=seed)
+    beside = stand_beside(judged, draws=draws, seed=seed)
+    rows = published(judged.dataset.info.name, judged.split, len(judged.memes), len(judged.failures))
+    missing = Counter(part for verdict in judged.verdicts for part in verdict.missing)
+    probed, skipped = run_probes(
+        judged, names, seed=seed, memes=probe_memes, folder=folder, progress=progress
+    )
+    evaluation = Evaluation(
+        words=(),
+        detector=judged.detector.key,
+        recipe=judged.detector.card.recipe,
+        seed=judged.detector.card.seed,
+        dataset=judged.dataset.info.name,
+        dataset_sha256=judged.dataset.fingerprint(),
+        split=judged.split,
+        memes=len(judged.memes),
+        failures=judged.failures,
+        missing=dict(missing),
+        threshold=judged.detector.card.threshold,
+        scores=found,
+        curves=curves(gold, said, scores),
+        groups=groups,
+        published=rows,
+        beside=beside,
+        probes=probed,
+        skipped=skipped,
+        mistakes=worst_mistakes(judged),
+        draws=draws,
+        draws_seed=seed,
+        mrharm=__version__,
+    )
+    evaluation = evaluation.model_copy(update={"words": verdict_words(evaluation)})
+    if folder is not None:
+        write_json(folder / REPORT, evaluation.model_dump(mode="json"))
+    return evaluation
+
+
+def read_report(file: Path) -> Evaluation:
+    """A ``report.json`` back; raises DataError where it is something else, or written by another version."""
+    try:
+        return make_record(json.loads(file.read_text(encoding="utf-8")), Evaluation, file=file)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: cannot be read as JSON ({error}); evaluate the run again") from None
+
+
+def worst_mistakes(judged: Judged, most: int = MISTAKES) -> tuple[Mistake, ...]:
+    """Memes judged wrongly, the ones the detector was surest of first; those without a label last."""
+    confidence = confidence_of(judged.said, judged.scores)
+    wrong = np.flatnonzero(settle(judged.gold, judged.said) != judged.gold)
+    surest = sorted(wrong, key=lambda place: -confidence[place])[:most]
+    return tuple(
+        Mistake(
+            meme_id=judged.memes[place].id,
+            text=words_of(judged.memes[place], judged.verdicts[place]),
+            harmful=bool(judged.gold[place]),
+            said=judged.said[place],
+            score=float(judged.scores[place]),
+            confidence=float(confidence[place]),
+            rationale=judged.verdicts[place].rationale,
+        )
+        for place in surest
+    )

@@ -1,0 +1,176 @@
+"""How good for whom and for what: the same figures for every kind of meme, and whether kinds are ranked alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from mrharm.evaluation.judged import Judged
+from mrharm.evaluation.scores import DRAWS
+from mrharm.metrics import (
+    Figure,
+    Statistic,
+    accuracy_of,
+    auroc_of,
+    figures,
+    macro_f1_of,
+    mean_of_values,
+    recall_of,
+)
+from mrharm.metrics.decisions import Booleans, Floats
+from mrharm.records import Meme, Record, Verdict
+
+FEWEST = 10
+QUANTILES = 4
+# Kinds that say who is spoken of: only of these is it asked whether the detector ranks one like the others.
+OF_PEOPLE = ("target", "protected category")
+
+
+class SubgroupAreas(Record):
+    """AUROCs that show what a group's own AUROC hides (Borkan et al., "Nuanced metrics for measuring unintended bias",
+    WWW 2019): ``subgroup``, within the group; ``bpsn``, harmful memes of the background against harmless ones of the
+    group (low: harmless memes about the group score too high); ``bnsp``, harmless ones of the background against
+    harmful ones of the group (low: harmful memes about it score too low).
+    """
+
+    subgroup: Figure
+    bpsn: Figure
+    bnsp: Figure
+
+
+class Group(Record):
+    """The memes of one kind: ``kind`` (severity, target ...) and ``name``, counts, figures.
+
+    Where there are fewer than 10 memes, ``too_few`` stands and there are no figures. ``macro_f1`` and ``auroc`` need
+    both classes, ``recall`` a harmful meme. ``flagged`` is the share said to be harmful, ``mean_score`` the mean
+    P(harmful).
+    """
+
+    kind: str
+    name: str
+    memes: int
+    harmful: int
+    too_few: bool = False
+    accuracy: Figure = Figure()
+    macro_f1: Figure = Figure()
+    recall: Figure = Figure()
+    auroc: Figure = Figure()
+    mean_score: Figure = Figure()
+    flagged: Figure = Figure()
+    areas: SubgroupAreas | None = None
+
+
+def score_groups(judged: Judged, *, draws: int = DRAWS // 2, seed: int = 0) -> tuple[Group, ...]:
+    """Every group of every kind that tells memes apart, the largest first within a kind.
+
+    A meme with two targets stands in both groups, one without any in none.
+    """
+    texts = [words_of(meme, verdict) for meme, verdict in zip(judged.memes, judged.verdicts, strict=True)]
+    lengths = [len(text.split()) for text in texts]
+    found: list[Group] = []
+    for kind, names in _kinds(judged, texts).items():
+        members: dict[str, list[int]] = {}
+        for place, own in enumerate(names):
+            for name in own:
+                members.setdefault(name, []).append(place)
+        if not members or (len(members) == 1 and len(next(iter(members.values()))) == len(names)):
+            continue  # nothing to tell apart
+        by_size = sorted(members.items(), key=lambda one: (-len(one[1]), one[0]))
+        by_length = sorted(members.items(), key=lambda one: lengths[one[1][0]])
+        for name, places in by_length if kind == "text length" else by_size:
+            inside = np.zeros(len(names), dtype=bool)
+            inside[places] = True
+            found.append(_group(judged, kind, name, inside, draws, seed))
+    return tuple(found)
+
+
+def length_groups(texts: Sequence[str]) -> list[str]:
+    """The quarter of the split each text's number of words falls into, named by its bounds: ``"5 to 9 words"``.
+
+    Equal lengths stand together, so that there may be fewer than four, and of unequal size.
+    """
+    lengths = np.array([len(text.split()) for text in texts])
+    edges = np.unique(np.quantile(lengths, np.linspace(0, 1, QUANTILES + 1)[1:], method="inverted_cdf"))
+    places = np.searchsorted(edges, lengths)
+    names = {}
+    for place in np.unique(places):
+        low, high = int(lengths[places == place].min()), int(lengths[places == place].max())
+        names[place] = f"{low} to {high} words" if low < high else f"{low} word{'s' * (low != 1)}"
+    return [names[place] for place in places]
+
+
+def _kinds(judged: Judged, texts: Sequence[str]) -> dict[str, list[tuple[str, ...]]]:
+    """Kind -> the groups of that kind each meme is in."""
+    labels = [meme.label for meme in judged.memes]
+
+    def each(get: Callable[..., Sequence[str | None]]) -> list[tuple[str, ...]]:
+        return [
+            tuple(dict.fromkeys(name for name in get(label) if name)) if label else () for label in labels
+        ]
+
+    shown: list[tuple[str, ...]] = [
+        (("picture and text" if text else "picture alone") if meme.image else "text alone",)
+        for meme, text in zip(judged.memes, texts, strict=True)
+    ]
+    by_length: list[tuple[str, ...]] = [(name,) for name in length_groups(texts)]
+    return {
+        "severity": each(lambda label: (label.severity,)),
+        "target": each(lambda label: label.targets),
+        "protected category": each(lambda label: label.protected_categories),
+        "attack type": each(lambda label: label.attack_types),
+        "text length": by_length,
+        "parts": shown,
+    }
+
+
+def words_of(meme: Meme, verdict: Verdict) -> str:
+    """The words a meme was judged by: those read off its picture where the verdict says so, else its own."""
+    seen = verdict.evidence
+    if seen and seen.text is not None and (meme.text is None or seen.text_source == "ocr"):
+        return seen.text
+    return meme.text or ""
+
+
+def _group(judged: Judged, kind: str, name: str, inside: Booleans, draws: int, seed: int) -> Group:
+    gold, said, scores = judged.gold[inside], judged.said[inside], judged.scores[inside]
+    memes, harmful = len(gold), int(gold.sum())
+    if memes < FEWEST:
+        return Group(kind=kind, name=name, memes=memes, harmful=harmful, too_few=True)
+    flagged = np.array([bool(one) for one in said])
+    statistics: dict[str, Statistic] = {
+        "accuracy": accuracy_of(gold, said),
+        "mean_score": mean_of_values(scores),
+        "flagged": mean_of_values(flagged, share=True),
+    }
+    if harmful:
+        statistics["recall"] = recall_of(gold, said)
+    if 0 < harmful < memes:
+        statistics["macro_f1"] = macro_f1_of(gold, said)
+        statistics["auroc"] = auroc_of(gold, scores)
+    return Group(
+        kind=kind,
+        name=name,
+        memes=memes,
+        harmful=harmful,
+        areas=subgroup_areas(judged.gold, judged.scores, inside, draws=draws, seed=seed)
+        if kind in OF_PEOPLE
+        else None,
+        **figures(statistics, memes, draws=draws, seed=seed),
+    )
+
+
+def subgroup_areas(
+    gold: Booleans, scores: Floats, inside: Booleans, *, draws: int = DRAWS // 2, seed: int = 0
+) -> SubgroupAreas:
+    """The three areas of Borkan et al. of the memes ``inside`` a group and the background, the memes outside.
+
+    An area is there where both of its sides are. *Shape of all:* (memes,)
+    """
+    parts = {"subgroup": inside, "bpsn": inside != gold, "bnsp": inside == gold}
+
+    def area(some: Booleans) -> Figure:
+        found = figures({"area": auroc_of(gold[some], scores[some])}, int(some.sum()), draws=draws, seed=seed)
+        return found["area"]
+
+    return SubgroupAreas(**{name: area(some) for name, some in parts.items()})

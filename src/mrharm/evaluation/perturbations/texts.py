@@ -1,0 +1,151 @@
+"""Changes to a text: how people write around a filter, how they mistype, and what they add that means no harm.
+
+Which letters, words or gaps change is drawn by the seed alone, and a greater strength changes more of the same: what
+strength 1 changed, strength 3 changes, too.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+_WORD = re.compile(r"\w+")
+_LEET = str.maketrans("aeiostAEIOST", "431057431057")
+# Cyrillic letters that look the same in most fonts; `mrharm.texts.plain` knows each of them.
+_TWINS = dict(zip("aceijopsxyhdABCEHIJKMOPSTX", "асеіјорѕхуһԁАВСЕНІЈКМОРЅТХ", strict=True))
+_UNSEEN = "\u200b\u200c\u2060\ufeff"  # zero-width space, non-joiner, word joiner, no-break space
+_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+BENIGN_WORDS = ("today", "garden", "tea", "window", "train", "Tuesday", "blanket", "river", "bread", "lamp")
+BENIGN_SENTENCES = (
+    "have a nice day",
+    "the weather is mild and the bread is fresh",
+    "see you at the library on Tuesday, we will bring tea and a cake with apples",
+)
+
+
+@dataclass(frozen=True)
+class TextChange:
+    """One row of the table: a change, its three strengths, and what their numbers mean."""
+
+    apply: Callable[[str, float, np.random.Generator], str]
+    strengths: tuple[float, float, float]
+    unit: str
+
+
+def change_text(text: str, name: str, strength: int, seed: int = 0) -> str:
+    """A changed copy of a text; a text without words comes back as it is.
+
+    Args:
+        text: what to change.
+        name: a row of `TEXT_CHANGES`.
+        strength: 1, 2 or 3.
+        seed: the same seed, the same change.
+    """
+    row = TEXT_CHANGES[name]
+    if not _WORD.search(text):
+        return text
+    return row.apply(text, row.strengths[strength - 1], np.random.default_rng(seed))
+
+
+def _leet(text: str, share: float, rng: np.random.Generator) -> str:
+    places = [place for place, letter in enumerate(text) if ord(letter) in _LEET]
+    letters = list(text)
+    for place in _drawn(places, share, rng):
+        letters[place] = letters[place].translate(_LEET)
+    return "".join(letters)
+
+
+def _homoglyph(text: str, share: float, rng: np.random.Generator) -> str:
+    places = []
+    for word in _WORD.finditer(text):
+        twins = [place for place in range(*word.span()) if text[place] in _TWINS]
+        others = any(letter.isascii() and letter.isalpha() and letter not in _TWINS for letter in word[0])
+        # One letter of a word stays Latin: a word wholly in another script is one of another language.
+        places += twins if others else twins[1:]
+    letters = list(text)
+    for place in _drawn(places, share, rng):
+        letters[place] = _TWINS[letters[place]]
+    return "".join(letters)
+
+
+def _zero_width(text: str, share: float, rng: np.random.Generator) -> str:
+    gaps = [place for word in _WORD.finditer(text) for place in range(word.start() + 1, word.end())]
+    letters = list(text)
+    for number, place in enumerate(_drawn(gaps, share, rng)):
+        letters[place] = _UNSEEN[number % len(_UNSEEN)] + letters[place]
+    return "".join(letters)
+
+
+def _typos(text: str, share: float, rng: np.random.Generator) -> str:
+    words = [word.span() for word in _WORD.finditer(text) if len(word[0]) > 1]
+    chosen = _drawn(range(len(words)), share, rng)
+    # Drawn for every word, chosen or not: so a word is mistyped alike at every strength.
+    slips = rng.random((len(words), 3))
+    for number in sorted(chosen, reverse=True):
+        start, end = words[number]
+        text = text[:start] + _mistyped(text[start:end], *slips[number]) + text[end:]
+    return text
+
+
+def _mistyped(word: str, kind: float, where: float, key: float) -> str:
+    """One slip: two letters swapped, one left out, one twice, or the key beside it."""
+    place = int(where * (len(word) - 1))
+    one, other = word[place], word[place + 1]
+    beside = _key_beside(one, key)
+    if one != other and kind < 0.25:
+        return word[:place] + other + one + word[place + 2 :]
+    if kind < 0.5:
+        return word[:place] + word[place + 1 :]
+    if kind < 0.75 or beside is None:
+        return word[:place] + one + word[place:]
+    return word[:place] + beside + word[place + 1 :]
+
+
+def _key_beside(letter: str, key: float) -> str | None:
+    for row in _ROWS:
+        place = row.find(letter.lower())
+        if place >= 0:
+            near = row[max(place - 1, 0) : place] + row[place + 1 : place + 2]
+            chosen = near[int(key * len(near))]
+            return chosen.upper() if letter.isupper() else chosen
+    return None
+
+
+def _spacing(text: str, share: float, rng: np.random.Generator) -> str:
+    words = [word.span() for word in _WORD.finditer(text) if len(word[0]) > 1]
+    for number in sorted(_drawn(range(len(words)), share, rng), reverse=True):
+        start, end = words[number]
+        text = text[:start] + " ".join(text[start:end]) + text[end:]
+    return text
+
+
+def _benign_words(text: str, count: float, rng: np.random.Generator) -> str:
+    words = text.split()
+    for place, number in rng.random((len(BENIGN_WORDS), 2))[: int(count)]:
+        words.insert(int(place * (len(words) + 1)), BENIGN_WORDS[int(number * len(BENIGN_WORDS))])
+    return " ".join(words)
+
+
+def _benign_suffix(text: str, count: float, rng: np.random.Generator) -> str:
+    return ". ".join([text.rstrip(" ."), *BENIGN_SENTENCES[: int(count)]])
+
+
+def _drawn(places: Sequence[int], share: float, rng: np.random.Generator) -> list[int]:
+    """The share of places, rounded up, that come first in an order drawn by lot."""
+    order = rng.permutation(len(places))
+    return [places[number] for number in order[: math.ceil(share * len(places))]]
+
+
+TEXT_CHANGES: dict[str, TextChange] = {
+    "leet": TextChange(_leet, (0.2, 0.5, 1.0), "share of a, e, i, o, s, t written as digits"),
+    "homoglyph": TextChange(_homoglyph, (0.2, 0.5, 1.0), "share of letters with a twin in another script"),
+    "zero_width": TextChange(_zero_width, (0.1, 0.3, 1.0), "share of gaps in words with an unseen letter"),
+    "typos": TextChange(_typos, (0.1, 0.3, 0.6), "share of words with a slip"),
+    "spacing": TextChange(_spacing, (0.15, 0.4, 1.0), "share of words spelled out"),
+    "benign_words": TextChange(_benign_words, (1, 3, 8), "words added in between"),
+    "benign_suffix": TextChange(_benign_suffix, (1, 2, 3), "sentences added at the end"),
+}

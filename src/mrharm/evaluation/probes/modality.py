@@ -1,0 +1,259 @@
+"""Does a detector use both words and picture? Each is taken away or swapped, and the verdicts are watched.
+
+Taking the words away leaves those drawn on a picture shown as posted; taking the picture away takes with it what a text
+says of it (caption, entities, demographics). Accuracy after a swap is held against the label of the meme as it was: a
+detector that lives off one modality keeps it when the other is swapped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mrharm.errors import ImageError, InputError
+from mrharm.evaluation.baselines import image_only, text_only
+from mrharm.evaluation.judged import Judged, Progress, quiet
+from mrharm.evaluation.probes.changes import (
+    SEEN_PARTS,
+    Case,
+    Moved,
+    Scores,
+    can_be_judged,
+    cases_of,
+    compare,
+    judge_cases,
+    percent,
+    said_by,
+    scores_of,
+    shown_place,
+)
+from mrharm.images import image_sha256
+from mrharm.memes.splits import TRAIN
+from mrharm.records import Evidence, Record
+
+CONDITIONS = ("text_blanked", "image_blanked", "image_swapped", "caption_swapped")
+OF_WORDS, OF_PICTURE = ("text_blanked",), ("image_blanked", "image_swapped")
+IGNORED = 0.02  # of decisions flipped, and of P(harmful) moved: what does less is as good as not looked at
+TRAIN_MEMES = 4  # times the memes probed, for the baselines at most
+
+
+class ModalityProbe(Record):
+    """What each modality does. ``before``: scores of the same memes unchanged; ``conditions``: change -> what moved.
+
+    ``baselines``: what words alone and pixels alone reach on these memes, learnt from the train split; ``ignores``:
+    ``text``, ``image`` where taking it away (and swapping it) flips fewer than 2 % of the decisions and moves
+    P(harmful) by less than 0.02 on average; ``skipped``: condition or baseline -> why it could not be had.
+    """
+
+    memes: int
+    before: Scores
+    conditions: dict[str, Moved]
+    baselines: dict[str, Scores]
+    ignores: tuple[str, ...]
+    skipped: dict[str, str]
+    words: tuple[str, ...] = ()
+
+
+def probe(judged: Judged, *, seed: int = 0, memes: int = 500, progress: Progress = quiet) -> ModalityProbe:
+    """Take away and swap each modality.
+
+    Args:
+        judged: memes and verdicts.
+        seed: of whose picture or caption each meme gets, and of the intervals.
+        memes: how many memes at most; each is judged up to five times.
+        progress: told how many verdicts of each condition are there.
+
+    Raises:
+        InputError: the detector is given one modality alone.
+    """
+    card = judged.detector.card
+    sees = judged.detector.label_student.takes_picture or any(part in card.reads for part in SEEN_PARTS)
+    if "text" not in card.reads or not sees:
+        raise InputError(
+            f"the detector reads {', '.join(card.reads)} and {'a' if sees else 'no'} picture: there are no two "
+            "modalities to tell apart; train one that reads words and sees a picture or a caption"
+        )
+    judged = judged.some(memes, seed)
+    cases = cases_of(judged)
+    before = judge_cases(judged, cases, progress=progress, what="modality: unchanged")
+    skipped: dict[str, str] = {}
+    conditions: dict[str, Moved] = {}
+    for name in CONDITIONS:
+        changed = [case for case in _changed(judged, cases, name, seed) if can_be_judged(judged, case)]
+        if not changed:
+            skipped[name] = _why_not(judged, name)
+            continue
+        after = judge_cases(judged, changed, progress=progress, what=f"modality: {name.replace('_', ' ')}")
+        places = [case.place for case in changed]
+        conditions[name] = compare(judged.gold[places], [before[place] for place in places], after, seed=seed)
+    found = ModalityProbe(
+        memes=len(cases),
+        before=scores_of(judged.gold, said_by(before), seed=seed),
+        conditions=conditions,
+        baselines=_baselines(judged, cases, seed, memes, skipped),
+        ignores=_ignored(conditions),
+        skipped=skipped,
+    )
+    return found.model_copy(update={"words": _say(found)})
+
+
+def _changed(judged: Judged, cases: Sequence[Case], name: str, seed: int) -> list[Case]:
+    """The memes a condition can be had of, changed."""
+    if name == "text_blanked":
+        return [case.with_words("") for case in cases if case.words]
+    if name == "image_blanked":
+        return [case.seeing(None) for case in cases if _seen(judged, case) is not None]
+    rng = np.random.default_rng(seed)
+    if name == "image_swapped":
+        kept = [case for case in cases if _seen(judged, case) is not None]
+        donors = _donors([_seen(judged, case) for case in kept], rng)
+        return [
+            case.seeing(kept[donor]) for case, donor in zip(kept, donors, strict=True) if donor is not None
+        ]
+    if "caption" not in judged.detector.card.reads:
+        return []
+    kept = [case for case in cases if case.evidence.caption]
+    donors = _donors([case.evidence.caption for case in kept], rng)
+    return [
+        Case(
+            case.place,
+            case.meme,
+            case.evidence.model_copy(update={"caption": kept[donor].evidence.caption}),
+        )
+        for case, donor in zip(kept, donors, strict=True)
+        if donor is not None
+    ]
+
+
+def _seen(judged: Judged, case: Case) -> str | None:
+    """What tells one meme's picture from another's to the detector: the file's hash, else what a text says of it."""
+    place = shown_place(judged, case)
+    if place is not None:
+        return image_sha256(judged.dataset.root / place)
+    parts = [getattr(case.evidence, part) for part in SEEN_PARTS if part in judged.detector.card.reads]
+    return "\n".join(part or "" for part in parts) if any(parts) else None
+
+
+def _donors(looks: Sequence[str | None], rng: np.random.Generator) -> list[int | None]:
+    """For each meme another that looks otherwise, drawn by lot; None where all look alike."""
+    donors: list[int | None] = []
+    for look in looks:
+        order = rng.permutation(len(looks))
+        donors.append(next((int(other) for other in order if looks[other] != look), None))
+    return donors
+
+
+def _why_not(judged: Judged, name: str) -> str:
+    if name == "caption_swapped":
+        if "caption" not in judged.detector.card.reads:
+            return "the detector reads no caption"
+        return "fewer than two different captions are known; `mrharm gather --captions` makes them"
+    if name == "text_blanked":
+        return "no meme has words, or nothing is left without them"
+    shown = "picture without its words" if judged.detector.card.picture_shown == "clean" else "picture"
+    mend = "; `mrharm gather` makes them" if judged.detector.card.picture_shown == "clean" else ""
+    return f"no meme has a {shown} to take away, two different ones to swap, or anything left{mend}"
+
+
+def _baselines(
+    judged: Judged, cases: Sequence[Case], seed: int, memes: int, skipped: dict[str, str]
+) -> dict[str, Scores]:
+    """Words alone and pixels alone, learnt from the train split's labels."""
+    dataset = judged.dataset
+    try:
+        train = [meme for meme in dataset.split(TRAIN) if meme.label]
+    except InputError:
+        train = []
+    if (
+        judged.split == dataset.split_name(TRAIN)
+        or len({bool(one.label and one.label.harmful) for one in train}) < 2
+    ):
+        skipped["baselines"] = "they learn from a train split with both labels, and are asked of another one"
+        return {}
+    order = np.random.default_rng(seed).permutation(len(train))[: TRAIN_MEMES * memes]
+    learnt = [
+        Case(
+            int(place),
+            train[place],
+            dataset.evidence.get(train[place].id) or Evidence(meme_id=train[place].id),
+        )
+        for place in sorted(order)
+    ]
+    found: dict[str, Scores] = {}
+
+    def add(name: str, some: Sequence[Case], scores: object) -> None:
+        said = np.asarray(scores) >= 0.5
+        found[name] = scores_of(judged.gold[[case.place for case in some]], said.astype(object), seed=seed)
+
+    def labels(some: Sequence[Case]) -> list[bool]:
+        return [bool(case.meme.label and case.meme.label.harmful) for case in some]
+
+    try:
+        scores = text_only([case.words for case in learnt], labels(learnt), [case.words for case in cases])
+        add("text_only", cases, scores)
+    except ValueError:  # a vocabulary of nothing
+        skipped["text_only"] = "the train split has no words"
+    clean = judged.detector.card.picture_shown == "clean"
+
+    def pictured(some: Sequence[Case]) -> list[Case]:
+        return [case for case in some if (case.evidence.clean_image if clean else case.meme.image)]
+
+    seen, unseen = pictured(learnt), pictured(cases)
+    if len(set(labels(seen))) < 2 or not unseen:
+        skipped["image_only"] = "too few memes of train or of this split have a picture"
+        return found
+    paths = [
+        [dataset.root / str(case.evidence.clean_image if clean else case.meme.image) for case in some]
+        for some in (seen, unseen)
+    ]
+    try:
+        for kind, scores in image_only(paths[0], labels(seen), paths[1], seed).items():
+            add(f"image_only_{kind}", unseen, scores)
+    except ImageError as error:
+        skipped["image_only"] = str(error)
+    return found
+
+
+def _ignored(conditions: dict[str, Moved]) -> tuple[str, ...]:
+    found = []
+    for name, of in (("text", OF_WORDS), ("image", OF_PICTURE)):
+        there = [moved for part in of if (moved := conditions.get(part))]
+        reach = [figure.value or 0.0 for moved in there for figure in (moved.flipped, moved.moved)]
+        if reach and max(reach) < IGNORED:
+            found.append(name)
+    return tuple(found)
+
+
+_IN_WORDS = {
+    "text_blanked": "without the words",
+    "image_blanked": "without the picture",
+    "image_swapped": "with another meme's picture",
+    "caption_swapped": "with another meme's caption",
+}
+
+
+def _say(found: ModalityProbe) -> tuple[str, ...]:
+    moved = [
+        f"{_IN_WORDS[name]} {percent(one.flipped)} of the decisions flip and P(harmful) moves by "
+        f"{one.moved.value or 0.0:.2f} on average"
+        for name, one in found.conditions.items()
+    ]
+    lines = [f"Of {found.memes:,} memes: " + "; ".join(moved) + "."]
+    if set(found.ignores) == {"text", "image"}:
+        lines.append(
+            "It decides the same whatever it is given: look at its threshold and its training first."
+        )
+    elif found.ignores:
+        (part,) = found.ignores
+        lines.append(f"It hardly looks at the {'words' if part == 'text' else 'picture'}.")
+    else:
+        lines.append("It uses both words and picture.")
+    if found.baselines:
+        alone = "; ".join(
+            f"{name.replace('_', ' ')} {percent(one.accuracy)}" for name, one in found.baselines.items()
+        )
+        lines.append(
+            f"It is right on {percent(found.before.accuracy)} of them; what one modality alone reaches: {alone}."
+        )
+    return tuple(lines)

@@ -1,0 +1,76 @@
+"""Published figures of a dataset, beside ours, each flagged where the two were not measured alike."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from mrharm.records import Record, make_record
+
+FILE = "published.yaml"
+
+
+class Published(Record):
+    """A figure of the literature, shares from 0 to 1, and where and on what it was measured.
+
+    ``apart`` is why it cannot be held against ours; None where both were measured on the same memes.
+    """
+
+    system: str
+    source: str
+    split: str
+    memes: int
+    accuracy: float | None = None
+    macro_f1: float | None = None
+    auroc: float | None = None
+    apart: str | None = None
+
+    @property
+    def comparable(self) -> bool:
+        """Whether ours, on this split, may stand in one column with it."""
+        return self.apart is None
+
+
+class _Row(Published):
+    datasets: tuple[str, ...]
+
+
+def published(dataset: str, split: str, memes: int, unjudged: int = 0) -> tuple[Published, ...]:
+    """What has been published of a dataset, comparable rows first.
+
+    Args:
+        dataset: the dataset's name, as `mrharm import` gives it.
+        split: the split's own name.
+        memes: how many of its memes were judged.
+        unjudged: how many could not be.
+    """
+    rows = [_held_against(row, split, memes, unjudged) for row in _rows() if dataset in row.datasets]
+    return tuple(sorted(rows, key=lambda row: not row.comparable))
+
+
+def _held_against(row: _Row, split: str, memes: int, unjudged: int) -> Published:
+    apart = row.apart
+    if row.split != split:
+        apart = f"measured on {row.split} ({row.memes:,} memes), this is {split}"
+    elif row.memes != memes + unjudged and apart is None:
+        apart = f"measured on {row.memes:,} memes, this {split} holds {memes + unjudged:,}"
+    elif unjudged and apart is None:
+        apart = f"{unjudged:,} of the {row.memes:,} memes it was measured on could not be judged here"
+    values = row.model_dump(exclude={"datasets"})
+    return Published(**{**values, "apart": apart})
+
+
+@cache
+def _rows() -> tuple[_Row, ...]:
+    text = (resources.files("mrharm") / "evaluation" / FILE).read_text(encoding="utf-8")
+    return tuple(_row(number, values) for number, values in enumerate(yaml.safe_load(text), 1))
+
+
+def _row(number: int, values: dict[str, Any]) -> _Row:
+    shares = {
+        name: values[name] / 100 for name in ("accuracy", "macro_f1", "auroc") if values.get(name) is not None
+    }
+    return make_record({**values, **shares}, _Row, file=FILE, number=number)

@@ -1,0 +1,124 @@
+"""How good: the figures of a split, each with its interval, and the curves behind them."""
+
+from __future__ import annotations
+
+from mrharm.metrics import (
+    Figure,
+    Statistic,
+    accuracy_of,
+    auprc_of,
+    aurc_of,
+    auroc_of,
+    brier_of,
+    classwise_ece_of,
+    confidence_of,
+    ece_by_chance,
+    false_alarms_of,
+    figures,
+    macro_f1_of,
+    pr_points,
+    precision_of,
+    recall_of,
+    reliability,
+    risk_coverage_points,
+    roc_points,
+    settle,
+)
+from mrharm.metrics.calibration import ReliabilityBin
+from mrharm.metrics.confusion import Said
+from mrharm.metrics.decisions import Booleans, Floats
+from mrharm.metrics.ranking import Points
+from mrharm.records import Record
+
+DRAWS = 2000
+HEADLINE = ("accuracy", "macro_f1", "auroc")
+
+
+class Scores(Record):
+    """The figures of memes with a gold label.
+
+    Counts: ``memes``, ``harmful`` (by gold), ``flagged`` (said to be harmful), ``unanswered`` (no label was answered;
+    counted as wrong in every figure of decisions). Figures of decisions: ``accuracy``, ``macro_f1``, ``precision`` and
+    ``recall`` of harmful, ``false_alarms`` (share of harmless memes said to be harmful). Of scores: ``auroc``,
+    ``auprc``, ``brier``, ``ece`` (class-wise, 15 bins; ``ece_by_chance`` is
+    what scores that mean what they say stay below). Of both: ``aurc``, the area under the risk-coverage curve.
+    """
+
+    memes: int
+    harmful: int
+    flagged: int
+    unanswered: int
+    accuracy: Figure
+    macro_f1: Figure
+    precision: Figure
+    recall: Figure
+    false_alarms: Figure
+    auroc: Figure
+    auprc: Figure
+    brier: Figure
+    ece: Figure
+    ece_by_chance: float
+    aurc: Figure
+
+
+class Curves(Record):
+    """Points of (across, up) for plots, thinned; empty where a class is missing.
+
+    ``roc``: (false alarms, recall); ``pr``: (recall, precision); ``risk_coverage``: (share decided, share wrong).
+    """
+
+    reliability: tuple[ReliabilityBin, ...]
+    roc: Points
+    pr: Points
+    risk_coverage: Points
+
+
+def score(gold: Booleans, said: Said, scores: Floats, *, draws: int = DRAWS, seed: int = 0) -> Scores:
+    """Every figure of decisions and scores on the same memes, intervals from the same draws.
+
+    Args:
+        gold: what people said. *Shape:* (memes,)
+        said: True, False or None. *Shape:* (memes,)
+        scores: calibrated P(harmful). *Shape:* (memes,)
+        draws: of the bootstrap.
+        seed: of the draws.
+    """
+    right = settle(gold, said) == gold
+    statistics: dict[str, Statistic] = {
+        **headline(gold, said, scores),
+        "precision": precision_of(gold, said),
+        "recall": recall_of(gold, said),
+        "false_alarms": false_alarms_of(gold, said),
+        "auprc": auprc_of(gold, scores),
+        "brier": brier_of(gold, scores),
+        "ece": classwise_ece_of(gold, scores),
+        "aurc": aurc_of(right, confidence_of(said, scores)),
+    }
+    return Scores(
+        memes=len(gold),
+        harmful=int(gold.sum()),
+        flagged=sum(one is not None and bool(one) for one in said),
+        unanswered=sum(one is None for one in said),
+        ece_by_chance=ece_by_chance(scores, draws=max(1, draws // 2), seed=seed),
+        **figures(statistics, len(gold), draws=draws, seed=seed),
+    )
+
+
+def headline(gold: Booleans, said: Said, scores: Floats) -> dict[str, Statistic]:
+    """The three figures that tables and comparisons stand on: accuracy, macro-F1, AUROC."""
+    return {
+        "accuracy": accuracy_of(gold, said),
+        "macro_f1": macro_f1_of(gold, said),
+        "auroc": auroc_of(gold, scores),
+    }
+
+
+def curves(gold: Booleans, said: Said, scores: Floats) -> Curves:
+    """The curves of the same memes."""
+    right = settle(gold, said) == gold
+    return Curves(
+        reliability=reliability(gold, scores),
+        roc=roc_points(gold, scores),
+        pr=pr_points(gold, scores),
+        risk_coverage=risk_coverage_points(right, confidence_of(said, scores)),
+    )

@@ -1,0 +1,194 @@
+"""Trained on one dataset, asked of the others: one matrix of runs and datasets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mrharm.errors import InputError
+from mrharm.evaluation.evaluate import judge
+from mrharm.evaluation.judged import Judged, Progress, quiet
+from mrharm.evaluation.scores import DRAWS, headline
+from mrharm.evaluation.stored import evaluation_folder, run_folder, verdicts_file
+from mrharm.memes.dataset import Dataset
+from mrharm.metrics import Figure, figures
+from mrharm.records import Record, Verdict, read_records
+from mrharm.store import write_json, write_text
+from mrharm.training.run import read_run
+
+
+class Cell(Record):
+    """One run on one dataset. ``own``: the dataset the run was trained on; ``failures``: memes not judged."""
+
+    run: str
+    dataset: str
+    own: bool
+    memes: int
+    failures: int
+    accuracy: Figure
+    macro_f1: Figure
+    auroc: Figure
+
+
+class Transfer(Record):
+    """The matrix: ``cells`` row by row, runs in order and for each the datasets in order.
+
+    ``trained_on``: run -> the name of the dataset it was trained on.
+    """
+
+    split: str
+    runs: tuple[str, ...]
+    datasets: tuple[str, ...]
+    trained_on: dict[str, str]
+    cells: tuple[Cell, ...]
+    words: tuple[str, ...] = ()
+
+    def cell(self, run: str, dataset: str) -> Cell:
+        """The cell of a run and a dataset."""
+        return next(one for one in self.cells if (one.run, one.dataset) == (run, dataset))
+
+
+def transfer(
+    runs: Sequence[Path],
+    datasets: Sequence[Path],
+    *,
+    split: str = "test",
+    device: str = "auto",
+    draws: int = DRAWS,
+    seed: int = 0,
+    progress: Progress = quiet,
+) -> Transfer:
+    """Judge a split of every dataset with every run; verdicts are kept where `evaluate` keeps them, and reused.
+
+    Args:
+        runs: run folders.
+        datasets: dataset folders, each with a name of its own.
+        split: by its own name or by its role, which each dataset maps to a split.
+        device: as `Detector.from_pretrained`.
+        draws: of the bootstrap.
+        seed: of the draws.
+        progress: told how many memes of each cell are judged.
+
+    Raises:
+        InputError: no run, or no dataset, or two of one name; or a dataset has no such split with labels.
+    """
+    folders = {str(run): run_folder(run) for run in runs}
+    every = [Dataset(path) for path in datasets]
+    if not folders or not every:
+        raise InputError(f"{len(folders)} runs and {len(every)} datasets; expected at least one of each")
+    twice = [name for name, count in Counter(one.info.name for one in every).items() if count > 1]
+    if twice or len(folders) < len(runs):
+        what = f"{', '.join(twice)} is the name of two datasets" if twice else "a run is named twice"
+        raise InputError(f"{what}; their verdicts would lie in one place: name each once")
+    for dataset in every:
+        # What has no such split is said before hours of judging, not after them.
+        if not any(meme.label for meme in dataset.split(split)):
+            raise InputError(
+                f"{dataset.root}: no meme of {split} has a label; nothing to hold verdicts against"
+            )
+    cells = []
+    for name, folder in folders.items():
+        for dataset in every:
+            judged = _judge(folder, dataset, split, device, name, progress)
+            cells.append(_cell(name, folder, judged, draws, seed))
+    found = Transfer(
+        split=split,
+        runs=tuple(folders),
+        datasets=tuple(one.info.name for one in every),
+        trained_on={name: str(read_run(folder).get("dataset", "")) for name, folder in folders.items()},
+        cells=tuple(cells),
+    )
+    return found.model_copy(update={"words": _say(found)})
+
+
+def write_transfer(found: Transfer, file: Path) -> tuple[Path, Path]:
+    """Write the matrix as Markdown and, beside it, as JSON; returns both paths."""
+    page, data = file.with_suffix(".md"), file.with_suffix(".json")
+    write_text(page, to_markdown(found))
+    write_json(data, found.model_dump(mode="json"))
+    return page, data
+
+
+def to_markdown(found: Transfer) -> str:
+    """The matrix as two tables, macro-F1 and AUROC, in percent with 95 % intervals; own datasets in bold."""
+    lines = [f"# Transfer, split {found.split}", "", *(f"{line}\n" for line in found.words)]
+    for title, figure in (("Macro-F1", "macro_f1"), ("AUROC", "auroc")):
+        lines += [
+            f"## {title}",
+            "",
+            _row(["run", "trained on", *found.datasets]),
+            _row(["---"] * (2 + len(found.datasets))),
+        ]
+        for run in found.runs:
+            texts = []
+            for dataset in found.datasets:
+                cell = found.cell(run, dataset)
+                text = in_percent(getattr(cell, figure))
+                texts.append(f"**{text}**" if cell.own else text)
+            lines.append(_row([run, found.trained_on[run], *texts]))
+        lines.append("")
+    failed = [f"{one.run} on {one.dataset}: {one.failures:,}" for one in found.cells if one.failures]
+    if failed:
+        lines += ["Memes that could not be judged and are in no figure: " + "; ".join(failed) + ".", ""]
+    return "\n".join(lines)
+
+
+def in_percent(figure: Figure) -> str:
+    """``85.4 (81.0-89.1)``; a dash where it cannot be had."""
+    if figure.value is None:
+        return "-"
+    if figure.low is None or figure.high is None:
+        return f"{100 * figure.value:.1f}"
+    return f"{100 * figure.value:.1f} ({100 * figure.low:.1f}-{100 * figure.high:.1f})"
+
+
+def _judge(folder: Path, dataset: Dataset, split: str, device: str, name: str, progress: Progress) -> Judged:
+    def tell(what: str, done: int, total: int) -> None:
+        progress(f"{name} on {dataset.info.name}", done, total)
+
+    own_name = dataset.split_name(split)
+    file = verdicts_file(evaluation_folder(folder, dataset, own_name), own_name)
+    # Rationales change no figure here and take longest; where an evaluation has written them they stand, because
+    # verdicts without them would be others, judged anew.
+    explained = file.exists() and any(one.rationale is not None for one in read_records(file, Verdict))
+    judged, _ = judge(folder, dataset, split, rationales=explained, device=device, progress=tell)
+    return judged
+
+
+def _cell(name: str, folder: Path, judged: Judged, draws: int, seed: int) -> Cell:
+    run, dataset = read_run(folder), judged.dataset
+    found = figures(
+        headline(judged.gold, judged.said, judged.scores), len(judged.memes), draws=draws, seed=seed
+    )
+    return Cell(
+        run=name,
+        dataset=dataset.info.name,
+        # By name, too: evidence gathered after training makes another fingerprint and no other memes.
+        own=dataset.info.name == run.get("dataset") or dataset.fingerprint() == run.get("dataset_sha256"),
+        memes=len(judged.memes),
+        failures=len(judged.failures),
+        **found,
+    )
+
+
+def _say(found: Transfer) -> tuple[str, ...]:
+    values = {
+        own: [one.macro_f1.value for one in found.cells if one.own is own and one.macro_f1.value is not None]
+        for own in (True, False)
+    }
+    lines = [
+        f"{where} macro-F1 is {100 * float(np.mean(some)):.1f} on average ({len(some)} of {len(found.cells)} cells)."
+        for own, where in ((True, "On the dataset a run was trained on"), (False, "On others"))
+        if (some := values[own])
+    ]
+    if values[True] and values[False]:
+        change = float(np.mean(values[False]) - np.mean(values[True]))
+        lines.append(f"Moving to another changes it by {100 * change:+.1f} points.")
+    return tuple(lines)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(one.replace("|", "\\|") for one in cells) + " |"

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from mrharm.app.cli.threshold import threshold_command
+from mrharm.evaluation.judged import judge_split
+from mrharm.evaluation.policy import Proposal
+from mrharm.memes.dataset import Dataset
+from mrharm.records import Meme
+from mrharm.verdicts.detector import Detector
+from tests.evaluation.audit.helpers import club, meme, write_dataset
+from tests.evaluation.probes.written import detector as random_detector
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    app = typer.Typer()
+    app.command()(threshold_command)
+    result = CliRunner().invoke(app, [*map(str, arguments), "--device", "cpu"], env={"COLUMNS": "80"})
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def memes(split: str, count: int, harmful: Sequence[bool] | None = None) -> list[Meme]:
+    return [
+        meme(f"{split}-{n}", f"you and the {club(n)} club", harmful[n] if harmful else n % 3 == 0, split)
+        for n in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Harmful memes are those the random detector finds more harmful than most, and some others."""
+    folder = tmp_path_factory.mktemp("threshold")
+    plain = write_dataset(folder / "plain", [*memes("validation", 40), *memes("test", 30)])
+    labelled: list[Meme] = []
+    for split in ("validation", "test"):
+        judged = judge_split(random_detector(), plain, split, rationales=False)
+        order = judged.scores.argsort()[::-1].argsort()  # 0 is the highest
+        side = [rank < 4 or rank % 4 == 0 for rank in order.tolist()]
+        labelled += memes(split, len(side), side)
+    return write_dataset(folder / "data", labelled)
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    random_detector().save_pretrained(tmp_path / "run" / "detector")
+    return tmp_path / "run"
+
+
+def weights(trained: Path) -> dict[str, str]:
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted((trained / "detector").iterdir())
+        if path.name not in ("detector.json", "README.md")
+    }
+
+
+def test_the_threshold_is_kept_in_the_detector_and_shown_in_its_verdicts(
+    trained: Path, data: Dataset
+) -> None:
+    before = weights(trained)
+    code, out, _ = run(trained, data.root, "--precision", "0.9")
+    assert code == 0
+    assert "precision >= 0.9" in out and "stored in" in out and "These figures flatter" in out
+    detector = Detector.from_pretrained(trained, device="cpu")
+    card = detector.card
+    assert card.chosen is not None
+    assert (card.chosen.dataset, card.chosen.split, card.chosen.memes) == ("clubs", "validation", 40)
+    assert card.chosen.figures["precision"].value == 1.0  # the four highest are harmful
+    judged = judge_split(detector, data, "validation", rationales=False)
+    assert {verdict.threshold for verdict in judged.verdicts} == {card.threshold}
+    assert sum(verdict.decision == "flag" for verdict in judged.verdicts) >= 4
+    assert "precision >= 0.9 on validation of clubs" in (trained / "detector" / "README.md").read_text()
+    assert weights(trained) == before
+
+
+def test_choosing_again_judges_nothing_again(
+    trained: Path, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, first, _ = run(trained, data.root, "--json", "--dry-run")
+    assert len(list(trained.glob("scores.validation.*.jsonl"))) == 1
+    monkeypatch.setattr("mrharm.verdicts.detector.score_answers", None)
+    run(trained, data.root, "--recall", "0.9")
+    code, again, _ = run(trained / "detector", data.root, "--json", "--dry-run")
+    assert code == 0
+    one, other = json.loads(first), json.loads(again)
+    assert one["threshold"] == other["threshold"] and one["figures"] == other["figures"]
+
+
+def test_a_dry_run_shows_what_there_is_to_choose_from_and_stores_nothing(
+    trained: Path, data: Dataset
+) -> None:
+    before = (trained / "detector" / "detector.json").read_bytes()
+    code, out, _ = run(trained, data.root, "--dry-run")
+    assert code == 0
+    for row in ("in force", "highest macro-F1", "precision >= 0.9", "recall >= 0.95"):
+        assert row in out
+    table = out.split("threshold ")[0]
+    assert all(len(line) <= 80 for line in table.splitlines())
+    assert "nothing stored (--dry-run)" in out
+    assert (trained / "detector" / "detector.json").read_bytes() == before
+
+
+def test_reviews_a_day_and_a_check_on_another_split(trained: Path, data: Dataset) -> None:
+    code, out, _ = run(
+        trained, data.root, "--reviews", 50_000, "--per-day", 100_000, "--prevalence", 0.02,
+        "--check-split", "test", "--json",
+    )  # fmt: skip
+    found = json.loads(out)
+    assert code == 0 and found["stored"]
+    assert found["figures"]["reviews"]["value"] <= 50_000
+    low, high = found["threshold_interval"]
+    assert low <= found["threshold"] <= high
+    assert (found["check_split"], found["check_memes"]) == ("test", 30)
+    assert found["checked"]["reviews"]["low"] < found["checked"]["reviews"]["high"]
+    assert any(note.startswith("reviews: ") and "kept on test" in note for note in found["notes"])
+    assert found["before"] == {"threshold": 0.5, "band": None}
+
+
+def test_a_band_sends_what_is_uncertain_to_a_person(trained: Path, data: Dataset) -> None:
+    code, out, _ = run(
+        trained, data.root, "--band", 400, "--per-day", 1000, "--prevalence", 0.3, "--check-split", "test"
+    )
+    assert code == 0
+    assert "allow below" in out and "bounds on memes drawn anew" in out
+    detector = Detector.from_pretrained(trained, device="cpu")
+    low, high = detector.card.band or (0, 0)
+    assert low <= detector.card.threshold <= high
+    verdicts = judge_split(detector, data, "validation", rationales=False).verdicts
+    assert {verdict.band for verdict in verdicts} == {(low, high)}
+    assert 0 < sum(verdict.decision == "review" for verdict in verdicts) < 40
+
+
+def test_a_band_by_precision_of_flag(trained: Path, data: Dataset) -> None:
+    code, out, _ = run(trained, data.root, "--recall", 1, "--flag-precision", 1, "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["figures"]["flag_precision"]["value"] == 1.0
+    assert found["band"][0] == found["threshold"] < found["band"][1]
+
+
+def test_a_number_of_ones_own_needs_no_dataset_and_with_one_has_figures(trained: Path, data: Dataset) -> None:
+    code, out, _ = run(trained, "--set-threshold", 0.61, "--set-band", 0.5, 0.7)
+    assert code == 0 and "threshold 0.61: said" in out
+    card = Detector.from_pretrained(trained, device="cpu").card
+    assert (card.threshold, card.band) == (0.61, (0.5, 0.7))
+    assert card.chosen is not None and card.chosen.criterion == "said" and not card.chosen.figures
+    code, out, _ = run(trained, data.root, "--set-threshold", 0.0, "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["figures"]["recall"]["value"] == 1.0 and found["elsewhere"] is None
+    assert Detector.from_pretrained(trained, device="cpu").card.band is None
+
+
+def test_a_promise_that_cannot_be_kept_is_exit_code_2_and_stores_nothing(
+    trained: Path, data: Dataset
+) -> None:
+    before = (trained / "detector" / "detector.json").read_bytes()
+    code, out, err = run(trained, data.root, "--reviews", 0, "--per-day", 10, "--prevalence", 0.5)
+    assert code == 2 and out == ""
+    assert "cannot be kept on these scores: the fewest" in err
+    assert (trained / "detector" / "detector.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--precision", 0.9, "--recall", 0.9], "--precision and --recall"),
+        (["--macro-f1", "--set-threshold", 0.5], "--macro-f1 and --set-threshold"),
+        (["--reviews", 9], "--per-day"),
+        (["--per-day", 9], "needs --prevalence"),
+        (["--prevalence", 2], "from 0 to 1"),
+        (["--precision", 0], "above 0 and up to 1"),
+        (["--set-threshold", 1.5], "from 0 to 1"),
+        (["--set-threshold", 0.5, "--set-band", 0.6, 0.7], "low <= threshold"),
+        (["--band", 9], "--per-day"),
+        (["--band", 9, "--set-band", 0.1, 0.9], "--set-band says the bounds"),
+        (["--reviews", 9, "--per-day", 9, "--prevalence", 0.1, "--band", 2], "say --band N alone"),
+        (["--check-split", "validation"], "name another split"),
+        (["--split", "lost"], "no split called 'lost'"),
+    ],
+)
+def test_what_makes_no_sense_is_exit_code_2(
+    trained: Path, data: Dataset, arguments: list[object], says: str
+) -> None:
+    code, out, err = run(trained, data.root, *arguments)
+    assert (code, out) == (2, "")
+    assert says in err
+
+
+def test_without_a_dataset_only_a_number_can_be_set(trained: Path) -> None:
+    for arguments in ([], ["--precision", 0.9], ["--set-threshold", 0.5, "--check-split", "test"]):
+        code, _, err = run(trained, *arguments)
+        assert code == 2 and "name a DATASET" in err
+
+
+def test_one_kind_of_meme_only_is_exit_code_2(trained: Path, tmp_path: Path) -> None:
+    one = write_dataset(tmp_path / "one", memes("validation", 3, [True] * 3))
+    code, _, err = run(trained, one.root)
+    assert code == 2 and "3 memes with a label, 3 of them harmful" in err
+
+
+def test_a_meme_that_cannot_be_judged_is_named_and_is_exit_code_1(trained: Path, tmp_path: Path) -> None:
+    broken = meme("lost", "you there", True, "validation", image="images/lost.png")
+    some = write_dataset(tmp_path / "some", [*memes("validation", 9), broken])
+    code, _, err = run(trained, some.root)
+    assert code == 1 and "failed: lost" in err
+
+
+def test_a_detector_that_writes_its_labels_says_what_the_threshold_does(
+    tmp_path: Path, data: Dataset
+) -> None:
+    from dataclasses import replace
+
+    greedy = random_detector().with_card(replace(random_detector().card, decoding="greedy"))
+    greedy.save_pretrained(tmp_path / "run" / "detector")
+    code, out, _ = run(tmp_path / "run", data.root, "--recall", 0.8)
+    assert code == 0 and "no label on 40 of these memes" in out
+    judged = judge_split(
+        Detector.from_pretrained(tmp_path / "run", device="cpu"), data, "validation", rationales=False
+    )
+    assert set(judged.said) == {None}
+    assert sum(one.decision == "flag" for one in judged.verdicts) >= 0.8 * judged.gold.sum()
+
+
+def test_a_stop_is_exit_code_3_and_stores_nothing(
+    trained: Path, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Proposal, "store", stop)
+    assert run(trained, data.root)[0] == 3
+    assert Detector.from_pretrained(trained, device="cpu").card.chosen is None

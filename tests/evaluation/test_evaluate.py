@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mrharm.errors import DataError, InputError
+from mrharm.evaluation.evaluate import Evaluation, evaluate, evaluate_judged, read_report, worst_mistakes
+from mrharm.evaluation.probing import PROBES, chosen
+from mrharm.evaluation.stored import evaluation_folder, read_stored, run_folder, stored_in
+from mrharm.memes.dataset import Dataset
+from mrharm.plugins import Table
+from mrharm.records import Label, Meme, Rationale, Verdict, read_records
+from mrharm.store import write_records
+from mrharm.verdicts.card import read_card, write_card
+from mrharm.verdicts.detector import Detector
+from tests.evaluation import made_probes
+from tests.evaluation.runs import clubs, judged, make_run, random_detector
+
+
+@pytest.fixture
+def dataset(tmp_path) -> Dataset:
+    return clubs(tmp_path / "clubs")
+
+
+@pytest.fixture
+def run(tmp_path, dataset):
+    return make_run(tmp_path / "run", dataset)
+
+
+@pytest.fixture
+def probes(monkeypatch):
+    rows = {name: f"tests.evaluation.made_probes:{name}" for name in ("finds", "does_not_apply", "broken")}
+    monkeypatch.setattr("mrharm.evaluation.probing.PROBES", Table("probes", rows))
+    made_probes.CALLS.clear()
+
+
+def test_the_test_split_of_its_own_dataset_is_kept_in_the_run_itself(run, dataset):
+    found = evaluate(run, dataset, probes="none")
+    assert {path.name for path in run.iterdir() if path.is_file() and not path.name.startswith(".")} == {
+        "run.json", "verdicts.test.jsonl", "judged.test.json", "report.json",
+    }  # fmt: skip
+    assert read_report(run / "report.json") == found
+    assert (found.dataset, found.split, found.memes) == ("clubs", "test", 24)
+    assert found.detector == read_card(run)[1].key()
+    verdicts = list(read_records(run / "verdicts.test.jsonl", Verdict))
+    right = sum(one.harmful == (int(one.meme_id.split("-")[1]) % 2 == 1) for one in verdicts)
+    assert found.scores.accuracy.value == pytest.approx(right / 24)
+
+
+def test_other_splits_and_datasets_have_folders_of_their_own(run, dataset, tmp_path):
+    evaluate(run, dataset, "validation", probes="none")
+    other = clubs(tmp_path / "others", test=12, name="others")
+    evaluate(run, other.root, probes="none")
+    assert {path.name for path in (run / "evaluations").iterdir()} == {"clubs.validation", "others.test"}
+    assert not (run / "report.json").exists()
+    # The same memes with other rationales are another dataset than the one trained on.
+    write_records(dataset.root / "rationales.jsonl", [Rationale(meme_id="test-0", text="you", teacher="t")])
+    changed = Dataset(dataset.root)
+    assert evaluation_folder(run, changed, "test") == run / "evaluations" / "clubs.test"
+
+
+def test_the_same_again_judges_nothing_and_finds_the_same(run, dataset):
+    first = evaluate(run, dataset, probes="none")
+    written = (run / "verdicts.test.jsonl").read_bytes()
+    assert evaluate(run, dataset, probes="none") == first
+    assert (run / "verdicts.test.jsonl").read_bytes() == written
+
+
+def test_a_new_threshold_decides_again_without_judging_again(run, dataset):
+    first = evaluate(run, dataset, probes="none")
+    inner, card = read_card(run)
+    write_card(inner, card.with_policy(0.0))
+    second = evaluate(run, dataset, probes="none")
+    assert second.scores.recall.value == second.scores.false_alarms.value == 1.0
+    assert second.scores.auroc == first.scores.auroc
+    assert len(list(read_records(run / "verdicts.test.jsonl", Verdict))) == 24
+
+
+def test_verdicts_of_a_detector_calibrated_anew_are_set_aside(run, dataset):
+    evaluate(run, dataset, probes="none")
+    Detector.from_pretrained(run, device="cpu").with_temperature(3.0).save_pretrained(run / "detector")
+    evaluate(run, dataset, probes="none")
+    assert len(list(run.glob("verdicts.test.*.jsonl"))) == 1
+
+
+def test_the_verdict_comes_first_and_figures_have_intervals(run, dataset):
+    found = evaluate(run, dataset, probes="none")
+    assert found.words[0].startswith("On 24 memes of clubs (test) it decides ")
+    assert any("A bag of words (words alone) has a macro-F1 of" in words for words in found.words)
+    assert {row.name for row in found.beside} == {"majority", "words alone"}
+    assert found.beside[1].accuracy.value > 0.8
+    for name, figure in found.beside[1].gains.items():
+        ours, theirs = getattr(found.scores, name).value, getattr(found.beside[1], name).value
+        assert figure.value == pytest.approx(ours - theirs)
+        assert figure.low <= figure.value <= figure.high
+
+
+def test_without_a_train_split_nothing_stands_beside(tmp_path):
+    memes = [Meme(id=str(n), text="you", label=Label(harmful=n > 5), split="test") for n in range(12)]
+    found = evaluate_judged(judged(tmp_path / "d", memes, [True] * 12), probes="none", draws=20)
+    assert found.beside == ()
+    assert not any("bag of words" in words for words in found.words)
+
+
+def test_a_detector_at_hand_is_evaluated_without_a_folder(dataset):
+    before = sorted(dataset.root.parent.iterdir())
+    found = evaluate(random_detector(), dataset, probes="none", rationales=False)
+    assert found.memes == 24
+    assert sorted(dataset.root.parent.iterdir()) == before
+
+
+def test_probes_are_kept_and_those_that_do_not_apply_say_why(run, dataset, probes):
+    first = evaluate(run, dataset, probes=["finds", "does_not_apply"], probe_memes=10, seed=3)
+    assert first.probes == {"finds": {"memes": 10, "odd": None, "words": ["10 memes were probed."]}}
+    assert first.skipped == {"does_not_apply": "no meme has a picture"}
+    assert evaluate(run, dataset, probes=["finds", "does_not_apply"], probe_memes=10, seed=3) == first
+    assert made_probes.CALLS == [3]
+    evaluate(run, dataset, probes="finds", probe_memes=11, seed=3)
+    assert made_probes.CALLS == [3, 3]
+
+
+def test_a_new_threshold_is_probed_anew(run, dataset, probes):
+    evaluate(run, dataset, probes="finds")
+    inner, card = read_card(run)
+    write_card(inner, card.with_policy(0.0))
+    evaluate(run, dataset, probes="finds")
+    assert len(made_probes.CALLS) == 2
+
+
+def test_a_bug_in_a_probe_is_no_reason_to_skip_it(run, dataset, probes):
+    with pytest.raises(ZeroDivisionError):
+        evaluate(run, dataset, probes="finds,broken")
+    # What was found before is kept.
+    evaluate(run, dataset, probes="finds")
+    assert made_probes.CALLS == [0]
+
+
+def test_an_unknown_probe_is_named_before_any_work(run, dataset):
+    with pytest.raises(InputError, match="no probe called 'charm'; there are: modality"):
+        evaluate(run, dataset, probes="modality,charm")
+    assert not (run / "verdicts.test.jsonl").exists()
+
+
+def test_all_and_none_and_names_choose_probes():
+    assert chosen("all") == tuple(PROBES.names())
+    assert chosen("none") == chosen([]) == ()
+    assert chosen("pairs, modality,pairs") == ("pairs", "modality")
+
+
+@pytest.mark.parametrize("name", PROBES.names())
+def test_every_probe_of_the_table_can_be_loaded(name):
+    assert callable(PROBES.load(name))
+
+
+def test_the_surest_mistakes_come_first_and_unanswered_memes_last(tmp_path):
+    memes = [
+        Meme(id=str(n), text=f"you {n}", label=Label(harmful=n % 2 == 1), split="test") for n in range(6)
+    ]
+    said = [True, True, True, None, False, False]
+    scores = [0.6, 0.9, 0.95, 0.99, 0.1, 0.2]
+    found = worst_mistakes(
+        judged(tmp_path / "d", memes, said, scores, rationales=[f"why {n}" for n in range(6)])
+    )
+    assert [(one.meme_id, one.said, one.confidence) for one in found] == [
+        ("2", True, 0.95),
+        ("5", False, 0.8),
+        ("0", True, 0.6),
+        ("3", None, 0.0),
+    ]
+    assert (found[0].text, found[0].rationale, found[0].harmful) == ("you 2", "why 2", False)
+
+
+def test_what_to_beware_of_is_said(tmp_path):
+    memes = [
+        Meme(id=str(n), text="you", label=Label(harmful=n % 2 == 1, targets=("a",) * (n < 3)), split="test")
+        for n in range(20)
+    ]
+    given = judged(tmp_path / "d", memes, [None, None] + [True] * 18)
+    lacking = tuple(one.model_copy(update={"missing": ("caption",)}) for one in given.verdicts[:4])
+    object.__setattr__(given, "verdicts", (*lacking, *given.verdicts[4:]))
+    found = evaluate_judged(given, probes="none", draws=50)
+    assert found.missing == {"caption": 4}
+    said = " ".join(found.words)
+    assert "2 of 20 answers were no label and count as wrong." in said
+    assert "4 of 20 memes were judged without caption, which its recipe wants." in said
+    assert "It misses 10 of 100 harmful memes and flags 100 of 100 harmless ones" in said
+    assert "Without figures, for fewer than 10 memes: 1 group." in said
+
+
+def test_failures_are_in_no_figure_and_named(dataset, tmp_path):
+    memes = [*dataset.memes, Meme(id="bare", text="", label=Label(harmful=True), split="test")]
+    write_records(dataset.root / "memes.jsonl", memes)
+    run = make_run(tmp_path / "run", clubs(tmp_path / "again"))
+    found = evaluate(run, dataset.root, probes="none", rationales=False)
+    assert (found.memes, [one.item for one in found.failures]) == (24, ["bare"])
+    assert any("1 meme could not be judged, in no figure (bare: " in words for words in found.words)
+
+
+def test_wrong_runs_and_splits_are_said_with_the_mend(run, dataset, tmp_path):
+    with pytest.raises(InputError, match="mrharm train DATASET --out"):
+        evaluate(tmp_path / "nowhere", dataset, probes="none")
+    with pytest.raises(InputError, match="no split called 'exam'; there are"):
+        evaluate(run, dataset, "exam", probes="none")
+    bare = tmp_path / "bare"
+    (run / "detector").rename(bare)
+    with pytest.raises(InputError, match="say --out FOLDER"):
+        run_folder(bare)
+    assert evaluate(bare, dataset, probes="none", out=tmp_path / "kept", rationales=False).memes == 24
+    assert (tmp_path / "kept" / "report.json").exists()
+
+
+def test_a_detector_named_by_its_own_folder_is_its_runs(run):
+    assert run_folder(run / "detector") == run
+
+
+def test_what_is_kept_reads_back_with_its_verdicts(run, dataset):
+    evaluate(run, dataset, probes="none")
+    evaluate(run, dataset, probes="none", rationales=False)
+    (file,) = stored_in(run)
+    stored = read_stored(run, file)
+    assert stored.ids == tuple(one.id for one in dataset.split("test"))
+    assert stored.gold.tolist() == [one.label.harmful for one in dataset.split("test")]
+    assert not stored.judgement.rationales
+    lines = (run / "verdicts.test.jsonl").read_text().splitlines()
+    (run / "verdicts.test.jsonl").write_text("\n".join(lines[:-1]) + "\n")
+    with pytest.raises(DataError, match="1 of its 24 verdicts are not in"):
+        read_stored(run, file)
+
+
+def test_a_report_of_something_else_is_refused(tmp_path):
+    file = tmp_path / "report.json"
+    file.write_text(json.dumps({"words": []}))
+    with pytest.raises(DataError, match=r"Evaluation\."):
+        read_report(file)
+    file.write_text("{")
+    with pytest.raises(DataError, match="evaluate the run again"):
+        read_report(file)
+    assert set(Evaluation.model_fields) >= {"words", "scores", "curves", "groups", "published", "probes"}

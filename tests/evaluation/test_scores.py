@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+
+from mrharm.evaluation.scores import HEADLINE, curves, score
+from mrharm.metrics import Figure
+
+GOLD = np.array([True] * 12 + [False] * 18)
+SAID = np.array([True] * 9 + [False] * 2 + [None] + [True] * 4 + [False] * 13 + [None], dtype=object)
+SCORES = np.where([bool(one) for one in SAID], 0.8, 0.2) - np.arange(30) / 1000
+
+
+def test_every_figure_stands_with_its_interval_around_it():
+    found = score(GOLD, SAID, SCORES, draws=200)
+    figures = [value for _, value in found if isinstance(value, Figure)]
+    assert len(figures) == 10
+    for figure in figures:
+        assert figure.low <= figure.value <= figure.high
+
+
+def test_no_label_counts_as_wrong_in_every_figure_of_decisions():
+    found = score(GOLD, SAID, SCORES, draws=2)
+    assert (found.memes, found.harmful, found.flagged, found.unanswered) == (30, 12, 13, 2)
+    assert found.accuracy.value == pytest.approx(22 / 30)
+    assert found.recall.value == pytest.approx(9 / 12)
+    assert found.false_alarms.value == pytest.approx(5 / 18)
+    assert found.precision.value == pytest.approx(9 / 14)
+    decided = [not gold if said is None else said for gold, said in zip(GOLD, SAID, strict=True)]
+    assert found.macro_f1.value == pytest.approx(f1_score(GOLD, decided, average="macro"))
+
+
+def test_figures_of_scores_are_scikit_learns():
+    found = score(GOLD, SAID, SCORES, draws=2)
+    assert found.auroc.value == pytest.approx(roc_auc_score(GOLD, SCORES))
+    assert found.auprc.value == pytest.approx(average_precision_score(GOLD, SCORES))
+    assert found.brier.value == pytest.approx(np.mean((SCORES - GOLD) ** 2))
+
+
+def test_the_same_seed_gives_the_same_figures():
+    assert score(GOLD, SAID, SCORES, draws=50, seed=3) == score(GOLD, SAID, SCORES, draws=50, seed=3)
+    assert score(GOLD, SAID, SCORES, draws=50, seed=3) != score(GOLD, SAID, SCORES, draws=50, seed=4)
+
+
+def test_one_class_alone_has_no_ranking_and_no_roc():
+    some = slice(0, 12)
+    found = score(GOLD[some], SAID[some], SCORES[some], draws=20)
+    assert found.auroc == Figure() == found.false_alarms
+    assert found.accuracy.value == pytest.approx(9 / 12)
+    assert curves(GOLD[some], SAID[some], SCORES[some]).roc == ()
+
+
+def test_curves_span_their_squares():
+    found = curves(GOLD, SAID, SCORES)
+    assert found.roc[0] == (0, 0) and found.roc[-1] == (1, 1)
+    assert found.pr[-1] == (1, pytest.approx(12 / 30))
+    assert found.risk_coverage[-1] == (1, pytest.approx(8 / 30))
+    assert sum(one.memes for one in found.reliability) == 30
+    assert set(HEADLINE) == {"accuracy", "macro_f1", "auroc"}

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
+
+from mrharm.metrics import (
+    accuracy,
+    accuracy_of,
+    false_alarms_of,
+    figures,
+    macro_f1,
+    macro_f1_interval,
+    macro_f1_of,
+    precision_of,
+    recall_of,
+    settle,
+)
+
+GOLD = np.array([True, True, True, False, False])
+SAID = np.array([True, None, False, True, None], dtype=object)
+
+
+def value(statistic, count):
+    return figures({"it": statistic}, count, draws=1)["it"].value
+
+
+def test_no_label_is_settled_as_the_wrong_one():
+    assert settle(GOLD, SAID).tolist() == [True, False, False, True, True]
+
+
+def test_figures_by_hand():
+    # hit 1, miss 2, false alarm 2, rest 0
+    assert value(accuracy_of(GOLD, SAID), 5) == pytest.approx(1 / 5)
+    assert value(precision_of(GOLD, SAID), 5) == pytest.approx(1 / 3)
+    assert value(recall_of(GOLD, SAID), 5) == pytest.approx(1 / 3)
+    assert value(false_alarms_of(GOLD, SAID), 5) == pytest.approx(1)
+    # harmful: 2 / (2 + 2 + 2); harmless: 0
+    assert value(macro_f1_of(GOLD, SAID), 5) == pytest.approx(1 / 6)
+
+
+def test_precision_without_a_flag_and_recall_without_harm_cannot_be_had():
+    never = np.zeros(5, dtype=bool)
+    assert value(precision_of(GOLD, never), 5) is None
+    assert value(recall_of(never, GOLD), 5) is None
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from([True, False, None])), min_size=1, max_size=40))
+def test_they_agree_with_scikit_learn_and_with_the_plain_functions(pairs):
+    gold = np.array([one for one, _ in pairs])
+    said = np.array([one for _, one in pairs], dtype=object)
+    decided = settle(gold, said)
+    count = len(gold)
+    assert value(accuracy_of(gold, said), count) == pytest.approx(accuracy_score(gold, decided))
+    assert value(accuracy_of(gold, said), count) == pytest.approx(accuracy(gold, said))
+    expected = f1_score(gold, decided, average="macro", labels=[False, True], zero_division=0)
+    assert value(macro_f1_of(gold, said), count) == pytest.approx(expected)
+    if decided.any():
+        assert value(precision_of(gold, said), count) == pytest.approx(precision_score(gold, decided))
+    if gold.any():
+        assert value(recall_of(gold, said), count) == pytest.approx(recall_score(gold, decided))
+
+
+def test_the_interval_of_macro_f1_is_that_of_drawn_cells():
+    rng = np.random.default_rng(2)
+    gold, said = rng.random(150) < 0.4, (rng.random(150) < 0.5).astype(object)
+    found = figures({"f1": macro_f1_of(gold, said)}, 150, draws=4000)["f1"]
+    assert found.value == pytest.approx(macro_f1(gold, said))
+    assert (found.low, found.high) == pytest.approx(macro_f1_interval(gold, said, draws=4000), abs=0.01)

@@ -1,0 +1,219 @@
+"""A policy turns scores into decisions: it lies in the card, shows in every verdict, and leaves nothing stale."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mrharm.errors import DataError, InputError
+from mrharm.metrics.figures import Figure
+from mrharm.records import Meme, Verdict, parse_record, read_records, to_line
+from mrharm.verdicts.batches import judge_all, judge_to_file, read_verdicts
+from mrharm.verdicts.card import Chosen, DetectorCard, read_card, scorer_of, write_card
+from mrharm.verdicts.detector import Detector, JudgeOptions
+from tests.evaluation.probes.written import detector as random_detector
+
+MEMES = [Meme(id=name, text=f"you smell like {name}") for name in ("roses", "old soup", "a wet kettle")]
+OPTIONS: JudgeOptions = {"rationales": False, "gather": False}
+
+
+@pytest.fixture
+def detector() -> Detector:
+    return random_detector()
+
+
+def under(detector: Detector, threshold: float, band: tuple[float, float] | None = None) -> Detector:
+    return detector.with_card(detector.card.with_policy(threshold, band))
+
+
+def scores(detector: Detector) -> list[float]:
+    return [verdict.score for verdict in detector.judge(MEMES, **OPTIONS)]
+
+
+def comparable(verdicts: list[Verdict]) -> list[dict[str, object]]:
+    return [verdict.model_dump(exclude={"created_at", "score"}) for verdict in verdicts]
+
+
+def test_allow_review_and_flag_meet_at_the_bounds(detector: Detector) -> None:
+    card = detector.card.with_policy(0.5, (0.3, 0.7))
+    assert [card.decide(score) for score in (0.0, 0.2999, 0.3, 0.5, 0.6999, 0.7, 1.0)] == [
+        "allow", "allow", "review", "review", "review", "flag", "flag",
+    ]  # fmt: skip
+    alone = detector.card.with_policy(0.5)
+    assert [alone.decide(score) for score in (0.4999, 0.5)] == ["allow", "flag"]
+
+
+def test_every_verdict_shows_the_threshold_and_the_band(detector: Detector) -> None:
+    low, middle, high = sorted(scores(detector))
+    banded = under(detector, middle, ((low + middle) / 2, high))
+    for verdict in banded.judge(MEMES, **OPTIONS):
+        assert (verdict.threshold, verdict.band) == (middle, ((low + middle) / 2, high))
+        assert verdict.harmful == (verdict.score >= middle)
+        assert verdict.decision == {low: "allow", middle: "review", high: "flag"}[verdict.score]
+        assert parse_record(to_line(verdict), Verdict) == verdict
+
+
+def test_a_verdict_from_before_there_were_bands_is_read() -> None:
+    line = json.dumps(
+        {
+            "meme_id": "1", "harmful": True, "score": 0.7, "threshold": 0.5, "decision": "flag",
+            "detector": "0123456789abcdef", "recipe": "tiny", "created_at": "2025-01-01T00:00:00+00:00",
+        }
+    )  # fmt: skip
+    verdict = parse_record(line, Verdict)
+    assert verdict.band is None
+    assert "band" not in to_line(verdict)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "band"),
+    [
+        (-0.1, None),
+        (1.1, None),
+        (float("nan"), None),
+        (0.5, (0.6, 0.7)),
+        (0.5, (0.1, 0.4)),
+        (0.5, (0.7, 0.3)),
+        (0.5, (0.4, 1.2)),
+    ],
+)
+def test_a_policy_that_cannot_be_is_refused(
+    detector: Detector, threshold: float, band: tuple[float, float] | None
+) -> None:
+    with pytest.raises(InputError, match="expected"):
+        detector.card.with_policy(threshold, band)
+
+
+def test_an_empty_band_is_none(detector: Detector) -> None:
+    assert detector.card.with_policy(0.5, (0.5, 0.5)).band is None
+
+
+def test_the_key_changes_with_the_policy_and_its_scorer_does_not(detector: Detector) -> None:
+    card = detector.card
+    others = [
+        card.with_policy(0.4),
+        card.with_policy(0.5, (0.4, 0.6)),
+        card.with_policy(0.5, None, Chosen(criterion="said")),
+    ]
+    assert len({card.key(), *(other.key() for other in others)}) == 4
+    assert {scorer_of(other.key()) for other in others} == {card.scorer()}
+    assert replace(card, temperature=2.0).scorer() != card.scorer()
+
+
+def test_a_new_temperature_drops_a_policy_chosen_on_old_scores(detector: Detector) -> None:
+    chosen = detector.with_card(detector.card.with_policy(0.3, (0.2, 0.4), Chosen(criterion="said")))
+    again = chosen.with_temperature(2.0).card
+    assert (again.threshold, again.band, again.chosen, again.temperature) == (0.5, None, None, 2.0)
+
+
+def test_storing_a_policy_rewrites_the_card_and_the_readme_alone(detector: Detector, tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "detector"
+    detector.save_pretrained(folder)
+    before = {path.name: (path.read_bytes(), path.stat().st_ino) for path in folder.iterdir()}
+    inner, card = read_card(tmp_path / "run")
+    chosen = Chosen(
+        criterion="precision >= 0.9", dataset="clubs", split="validation", memes=40, prevalence=0.02,
+        figures={"precision": Figure(value=0.912, low=0.85, high=0.96), "reviews": Figure(value=1234.0)},
+    )  # fmt: skip
+    write_card(inner, card.with_policy(0.61, (0.4, 0.8), chosen))
+    after = {path.name: (path.read_bytes(), path.stat().st_ino) for path in folder.iterdir()}
+    assert after.keys() == before.keys()
+    assert {name for name in after if after[name] != before[name]} == {"detector.json", "README.md"}
+    readme = (folder / "README.md").read_text()
+    assert "threshold: 0.61, chosen by precision >= 0.9 on validation of clubs (40 memes)" in readme
+    assert "at a prevalence of 0.02" in readme
+    assert "allow below 0.4, review from there up to 0.8, flag from there up" in readme
+    assert "precision there: 91.2 % (85.0 to 96.0)" in readme and "reviews there: 1,234 a day" in readme
+    read = Detector.from_pretrained(tmp_path / "run", device="cpu")
+    assert read.card.chosen == chosen and read.card.band == (0.4, 0.8)
+    assert scorer_of(read.key) == card.scorer()
+
+
+def test_a_card_from_before_there_were_bands_is_read(detector: Detector) -> None:
+    values = detector.card.to_json()
+    del values["band"], values["chosen"]
+    assert DetectorCard.from_json(values) == detector.card
+
+
+def test_a_broken_policy_in_a_card_is_named(detector: Detector, tmp_path: Path) -> None:
+    (tmp_path / "detector.json").write_text(json.dumps({**detector.card.to_json(), "chosen": {"by": "me"}}))
+    with pytest.raises(DataError, match=r"detector\.json: not a detector's card"):
+        read_card(tmp_path)
+
+
+def test_after_a_new_policy_every_verdict_of_a_file_is_decided_again_and_none_is_scored_again(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "verdicts.jsonl"
+    low, middle, high = sorted(scores(detector))
+    old = under(detector, (low + middle) / 2)
+    judge_to_file(old, MEMES, out, OPTIONS, [])
+    new = under(detector, (middle + high) / 2, (middle, (middle + high) / 2))
+    fresh = new.judge(MEMES, **OPTIONS)
+    monkeypatch.setattr(new.label_student, "score", None)
+    # One meme is asked for; those that are not must not keep an old decision either.
+    tally = judge_to_file(new, MEMES[:1], out, OPTIONS, [])
+    assert (tally.judged, tally.already_there, tally.decided_again) == (0, 1, 3)
+    there = list(read_records(out, Verdict))
+    assert comparable(there) == comparable(fresh)
+    assert [verdict.score for verdict in there] == pytest.approx([verdict.score for verdict in fresh])
+    assert {verdict.detector for verdict in there} == {new.key} != {old.key}
+    assert judge_to_file(new, MEMES, out, OPTIONS, []).decided_again == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["verdicts.jsonl"]
+
+
+def test_a_label_that_was_written_stays_and_only_its_decision_follows_the_threshold(
+    detector: Detector, tmp_path: Path
+) -> None:
+    out = tmp_path / "verdicts.jsonl"
+    greedy: JudgeOptions = {**OPTIONS, "greedy": True}
+    judge_to_file(under(detector, 0.0), MEMES, out, greedy, [])
+    judge_to_file(under(detector, 0.0), MEMES, out, OPTIONS, [])
+    judge_to_file(under(detector, 1.0), MEMES, out, OPTIONS, [])
+    written, scored = list(read_records(out, Verdict))[:3], list(read_records(out, Verdict))[3:]
+    # A random student writes no label at all.
+    assert [(one.harmful, one.decision) for one in written] == [(None, "allow")] * 3
+    assert [(one.harmful, one.decision) for one in scored] == [(False, "allow")] * 3
+
+
+def test_another_scorer_is_another_detector_whatever_the_policy(detector: Detector, tmp_path: Path) -> None:
+    out = tmp_path / "verdicts.jsonl"
+    judge_to_file(under(detector, 0.4), MEMES, out, OPTIONS, [])
+    before = out.read_bytes()
+    with pytest.raises(InputError, match="another --out"):
+        judge_to_file(detector.with_temperature(2.0), MEMES, out, OPTIONS, [])
+    assert out.read_bytes() == before
+
+
+def test_a_kill_while_deciding_again_leaves_the_old_file_whole(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "verdicts.jsonl"
+    judge_to_file(under(detector, 0.0), MEMES, out, OPTIONS, [])
+    before = out.read_bytes()
+    monkeypatch.setattr(Detector, "decide_again", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        judge_to_file(under(detector, 1.0), MEMES, out, OPTIONS, [])
+    monkeypatch.undo()
+    assert out.read_bytes() == before
+    assert judge_to_file(under(detector, 1.0), MEMES, out, OPTIONS, []).decided_again == 3
+    assert {verdict.decision for verdict in read_records(out, Verdict)} == {"allow"}
+    assert [path.name for path in tmp_path.iterdir()] == ["verdicts.jsonl"]
+
+
+def test_the_verdict_read_back_is_the_one_of_the_meme_as_it_is_now(
+    detector: Detector, tmp_path: Path
+) -> None:
+    """A meme that changed and changed back has two verdicts; the later line is not the right one."""
+    out = tmp_path / "verdicts.jsonl"
+    changed = [MEMES[0].model_copy(update={"text": "you smell of rain"}), *MEMES[1:]]
+    first = read_verdicts(out, judge_to_file(detector, MEMES, out, OPTIONS, []))
+    second = read_verdicts(out, judge_to_file(detector, changed, out, OPTIONS, []))
+    tally = judge_to_file(detector, MEMES, out, OPTIONS, [])
+    assert tally.judged == 0
+    assert read_verdicts(out, tally) == first
+    assert second[MEMES[0].id].key != first[MEMES[0].id].key
+    assert {verdict.meme_id for verdict in judge_all(detector, MEMES, OPTIONS, [])} == set(first)
