@@ -101,7 +101,7 @@ def test_a_dry_run_shows_what_there_is_to_choose_from_and_stores_nothing(
     before = (trained / "detector" / "detector.json").read_bytes()
     code, out, _ = run(trained, data.root, "--dry-run")
     assert code == 0
-    for row in ("in force", "highest macro-F1", "precision >= 0.9", "recall >= 0.95"):
+    for row in ("in force", "best macro-F1", "precision 0.9 ", "recall 0.95"):
         assert row in out
     table = out.split("threshold ")[0]
     assert all(len(line) <= 80 for line in table.splitlines())
@@ -123,6 +123,18 @@ def test_reviews_a_day_and_a_check_on_another_split(trained: Path, data: Dataset
     assert found["checked"]["reviews"]["low"] < found["checked"]["reviews"]["high"]
     assert any(note.startswith("reviews: ") and "kept on test" in note for note in found["notes"])
     assert found["before"] == {"threshold": 0.5, "band": None}
+
+
+def test_a_promise_that_another_split_breaks_is_said(trained: Path, data: Dataset, tmp_path: Path) -> None:
+    turned = [
+        meme(one.id, one.text, one.label.harmful == (one.split == "validation"), one.split)
+        for one in data.memes
+        if one.label
+    ]
+    other = write_dataset(tmp_path / "turned", turned)
+    code, out, _ = run(trained, other.root, "--precision", 1, "--check-split", "test")
+    assert code == 0
+    assert "precision: NOT kept on test: 0.0 %" in out and "promised 100.0 %" in out
 
 
 def test_a_band_sends_what_is_uncertain_to_a_person(trained: Path, data: Dataset) -> None:

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from mrharm.errors import InputError
+from mrharm.evaluation.cuts import Stream
 from mrharm.evaluation.judged import BATCH, Progress, quiet
 from mrharm.evaluation.thresholds import times
 from mrharm.metrics.drawn import figures, mean_of_values
@@ -144,8 +145,7 @@ def compare_decisions(
     Raises:
         InputError: no meme was judged by both, or not a positive number of memes a day.
     """
-    if per_day is not None and not 0 < per_day < float("inf"):
-        raise InputError(f"{per_day:g} memes a day: expected how many come in, more than 0")
+    stream = Stream(per_day=per_day)
     both = [meme for meme in memes if meme.id in verdicts_a and meme.id in verdicts_b]
     if not both:
         raise InputError(
@@ -168,7 +168,7 @@ def compare_decisions(
         draws=draws,
         seed=seed,
     )
-    factor = per_day or 1.0
+    factor = stream.per_day or 1.0
     changes = [
         _change(meme, one, other)
         for meme, one, other in zip(both, first, second, strict=True)

@@ -206,6 +206,15 @@ def evaluate_judged(
     return evaluation
 
 
+def with_probe(found: Evaluation, name: str, record: Record, folder: Path | None = None) -> Evaluation:
+    """The evaluation with one more thing probed (a judge's marks); ``report.json`` is written anew where it lies."""
+    more = {**found.probes, name: json.loads(record.model_dump_json())}
+    found = found.model_copy(update={"probes": more})
+    if folder is not None:
+        write_json(folder / REPORT, found.model_dump(mode="json"))
+    return found
+
+
 def read_report(file: Path) -> Evaluation:
     """A ``report.json`` back; raises DataError where it is something else, or written by another version."""
     try:

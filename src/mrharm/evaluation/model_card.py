@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mrharm.evaluation.evaluate import Evaluation
@@ -79,7 +80,7 @@ def _group(row: Group) -> tuple[str, ...]:
     return name, f"{row.memes:,}", percent(row.accuracy), percent(row.recall), percent(row.auroc)
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join("| " + " | ".join(_cell(one) for one in line) + " |" for line in lines)
 

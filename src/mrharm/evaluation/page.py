@@ -21,6 +21,8 @@ from mrharm.images import open_image
 from mrharm.metrics import Figure
 from mrharm.records import Meme, Saliency
 from mrharm.store import write_text
+from mrharm.verdicts.batches import judge_all
+from mrharm.verdicts.detector import JudgeOptions
 
 SHOWN_MISTAKES = 12
 SHOWN_TEXT = 400  # characters of a meme's words
@@ -152,16 +154,15 @@ def _mistakes(found: Evaluation, judged: Judged) -> list[dict[str, Any]]:
 
 
 def _saliency(judged: Judged, memes: list[Meme]) -> dict[str, Saliency]:
-    if not memes:
-        return {}
-    verdicts = judged.detector.judge(
-        memes,
-        evidence=judged.dataset.evidence,
-        root=judged.dataset.root,
-        rationales=False,
-        saliency="gradient",
-        gather=False,
-    )
+    options: JudgeOptions = {
+        "evidence": judged.dataset.evidence,
+        "root": judged.dataset.root,
+        "rationales": False,
+        "saliency": "gradient",
+        "gather": False,
+    }
+    # A picture that is gone since it was judged costs its own card its heat and no other's.
+    verdicts = judge_all(judged.detector, memes, options, [])
     return {one.meme_id: one.saliency for one in verdicts if one.saliency}
 
 

@@ -261,8 +261,8 @@ def _notes(found: Proposal, choice: Choice | None, judged: Judged) -> list[str]:
     if choice and choice.elsewhere is not None:
         name = choice.criterion.promise
         notes.append(
-            f"These figures flatter: the threshold was chosen on these very memes (as were the epoch and the "
-            f"calibration, where it was trained on this dataset). Elsewhere expect about "
+            "These figures flatter: the threshold was chosen on these very memes, as were epoch and calibration of a "
+            "detector trained on this dataset.\nElsewhere expect about "
             f"{figure_words(name, Figure(value=choice.elsewhere))} ({figure_name(name)})."
         )
     if choice and choice.found_in < 1:
@@ -289,8 +289,14 @@ def _menu(judged: Judged, before: DetectorCard, wanted: Wanted) -> list[Row]:
         if isinstance(choice, str):
             rows.append(Row(criterion.words(), why=choice))
         else:
-            rows.append(Row(criterion.words(), criterion.promise, choice.threshold, choice.figures))
+            rows.append(Row(_short(criterion), criterion.promise, choice.threshold, choice.figures))
     return rows
+
+
+def _short(criterion: Criterion) -> str:
+    if criterion.wanted is None:
+        return "best macro-F1"
+    return f"{criterion.promise} {criterion.wanted:g}"
 
 
 def _check(found: Proposal, judged: Judged, at: float, bounds: Band | None) -> None:

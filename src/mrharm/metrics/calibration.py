@@ -37,7 +37,7 @@ def classwise_ece_of(gold: Booleans, scores: Floats, bins: int = BINS) -> Statis
     few memes even scores that mean what they say are off by something: see `ece_by_chance`.
     """
     held = _held(scores, bins)
-    # |B| / n * |mean p - mean y| over a bin is |sum of (p - y)| / n, and p - y is the same for both classes but its sign.
+    # |B| / n * |mean p - mean y| over a bin is |sum of (p - y)| / n; the classes differ in the sign of p - y alone.
     gaps = held * (np.asarray(scores, dtype=np.float64) - np.asarray(gold, dtype=np.float64))[:, None]
     return Statistic(lambda counts: np.abs(counts @ gaps).sum(axis=1) / (2 * counts.sum(axis=1)), gap=True)
 

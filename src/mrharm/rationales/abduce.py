@@ -141,7 +141,7 @@ def known_in(path: Path) -> dict[str, Rationale]:
 def pending(
     memes: Iterable[Meme], evidence: Mapping[str, Evidence], teacher: Teacher, asking: Asking
 ) -> Iterator[Ask | Failure]:
-    """The first question about each meme, or why it cannot be asked; what ``--preview`` and ``--dry-run`` show."""
+    """The first question about each meme, or why it cannot be asked; what ``--preview`` shows."""
     for meme in memes:
         try:
             if teacher.reads_prompt:
@@ -154,14 +154,28 @@ def pending(
             yield Failure(item=meme.id, stage=STAGE, reason=reason, file=meme.image)
 
 
+def still_to_ask(
+    memes: Sequence[Meme],
+    evidence: Mapping[str, Evidence],
+    known: Mapping[str, Rationale],
+    teacher: Teacher,
+    asking: Asking,
+    done: Abduced,
+) -> Iterator[Ask]:
+    """The first questions `abduce` would ask; ``done`` counts the memes it would not. What ``--dry-run`` tells."""
+    return (case.first for case in _cases(memes, evidence, known, teacher, asking, done))
+
+
 def context_of(
     meme: Meme, evidence: Evidence | None, prompt: str | None, messages: Sequence[Mapping[str, Any]]
 ) -> Context:
     """What an answer about a meme is held against; prose is expected where no prompt is known."""
     form = FORMS.get((prompt or "abductive").partition(".")[0], FORMS["abductive"])
-    words = [meme.text, evidence.text if evidence else None, evidence.caption if evidence else None]
+    words = [meme.text, evidence.text if evidence else None]
+    shown = [*words, evidence.caption if evidence else None]
     system = " ".join(str(one["content"]) for one in messages if one.get("role") == "system")
-    return Context(form, meme.label if form.told_label else None, "\n".join(filter(None, words)), system)
+    material = "\n".join(filter(None, shown))
+    return Context(form, meme.label if form.told_label else None, material, system, any(words))
 
 
 def _cases(

@@ -34,18 +34,21 @@ _WORDS = {
 DENIALS = ("not harmful", "harmless", "not contain", "does not")
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
-_HARM = re.compile(r"\bharm(?:s|ed|ing|ful\w*|less\w*)?\b|\bunharmful\b|\bnon-?harmful\b")
-# What the meme is said to claim of others ("suggests that the council is causing harm") is no verdict on the meme.
-_CLAIMED = re.compile(
-    r"\b(?:suggest|impl|claim|portray|depict|say|state|mean)\w* (?:that )?.*\b(?:caus|do)\w* (?:\w+ ){0,2}harm\b"
-)
+_HARM = re.compile(r"(?<!self-)(?<!self )\bharm(?:s|ed|ing|ful\w*|less\w*)?\b|\bunharmful\b|\bnon-?harmful\b")
+# What the meme is said to claim of others ("suggests that the council is causing harm") is no verdict on the meme. Two
+# expressions in place of one, which would take a time quadratic in the length of a hostile answer.
+_CLAIMS = re.compile(r"\b(?:suggest|impl|claim|portray|depict|say|state|mean)\w* ")
+_DOING_HARM = re.compile(r"\b(?:caus|do)\w* (?:\w+ ){0,2}harm\b")
+_HOW = r"(?:(?:not|never|perfectly|quite|entirely|totally|completely|wholly|at all) )*"
 _PRONOUNCED = re.compile(
     r"\b(?:in|non-?)?offensive\b|\boffen[cs]e\b|\bhateful\b|\bhate speech\b|\bmisogyn(?:y|ous|istic)\b"
-    r"|\b(?:in)?appropriate (?:for|to share|content|meme)|\bunacceptable\b|\bproblematic\b|\bmalicious\b"
-    r"|\b(?:is|are|as) (?:perfectly |quite )?acceptable\b|\bbenign\b|\binnocuous\b|\bno ill (?:intent|will)\b"
-    r"|\bsafe (?:to (?:share|post)|for (?:work|everyone|all))\b"
-    r"|\b(?:should|must|ought to) (?:not |never )?be "
-    r"(?:shared|posted|removed|reported|taken down|allowed|flagged|banned)\b"
+    r"|\b(?:in)?appropriate (?:for|to share|content|meme)|\bunacceptable\b|\b(?:un)?problematic\b|\bmalicious\b"
+    rf"|\b(?:is|are|be|as) {_HOW}acceptable\b|\b(?:is|are|be) {_HOW}(?:(?:in)?appropriate|(?:un)?objectionable)\b"
+    r"|\bbenign\b|\binnocuous\b|\bno ill (?:intent|will)\b|\bnothing wrong with (?:it|this|the (?:meme|post))\b"
+    r"|\b(?:safe|fine|ok|okay|all right) to (?:share|post)\b|\bsafe for (?:work|everyone|all)\b"
+    r"|\bcommunity (?:guidelines|standards)\b"
+    r"|(?:\b(?:should|must|ought|needs?|deserves?|has|have)|n't)(?: not| never)?(?: to)? (?:not |never )?be "
+    r"(?:shared|posted|removed|deleted|reported|taken down|allowed|flagged|blocked|banned|circulated)\b(?! to\b)"
 )
 _CAPTION = re.compile(r"\bcaptions?\b")
 
@@ -78,7 +81,10 @@ def pronounces_verdict(sentence: str) -> bool:
     plain = _plain(sentence)
     if _PRONOUNCED.search(plain):
         return True
-    return _HARM.search(plain) is not None and _CLAIMED.search(plain) is None
+    if _HARM.search(plain) is None:
+        return False
+    claims = _CLAIMS.search(plain)
+    return claims is None or _DOING_HARM.search(plain, claims.end()) is None
 
 
 def states_label(text: str, label: Label) -> bool:

@@ -22,9 +22,11 @@ ATTACKS = (
     "falsehood",
     "none",
 )
+# Only what speaks of the answer goes: "Sure enough, the dog ..." and "Here is a dog with the words: ..." explain.
 _OPENING = re.compile(
-    r"^[\s\"'*]*(?:(?:sure|certainly|of course|okay|ok)\b[^.:]{0,80}[.:!]\s+)?"
-    r"(?:here(?:'s| is)\b[^.:]{0,80}:\s+)?(?:\**(?:rationale|explanation|answer)\**:\**\s+)?",
+    r"^[\s\"'*]*(?:(?:sure|sure thing|certainly|of course|okay|ok)[.,!:]\s+)?"
+    r"(?:here(?:['’]s| is)\b[^.:]{0,60}\b(?:rationale|explanation|answer|paragraph|reasoning|why)\b[^.:]{0,60}:\s+)?"
+    r"(?:\**(?:rationale|explanation|answer)\**:\**\s+)?",
     re.IGNORECASE,
 )
 _FENCE = re.compile(r"^```(?:json)?\s*|\s*```$", re.IGNORECASE)

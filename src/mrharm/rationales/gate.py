@@ -39,12 +39,17 @@ class Gated:
 
 @dataclass(frozen=True)
 class Context:
-    """What an answer is held against: the form asked for, the label given, the meme's own words, the instructions."""
+    """What an answer is held against: the form asked for, the label given, what was shown, the instructions.
+
+    ``material``: the meme's words and caption; ``words_known``: whether its words are among them (they may stand in the
+    picture alone).
+    """
 
     form: Form
     label: Label | None
     material: str
     prompt: str = ""
+    words_known: bool = True
 
 
 def judge_answer(answer: str, context: Context, *, cut: bool = False) -> Gated:
@@ -72,7 +77,7 @@ def judge_answer(answer: str, context: Context, *, cut: bool = False) -> Gated:
         return Gated("refused", read.text, "it refuses to answer.")
     if why := obeys(read.text, context.material, context.prompt):
         return Gated("injected", read.text, f"{why}.")
-    if read.quotes and not _stands_in(read.quotes, context.material):
+    if read.quotes and context.words_known and not _stands_in(read.quotes, context.material):
         return Gated(
             "off_schema", read.text, f'"words" quotes what is not on the meme: {read.quotes[:80]!r}.'
         )

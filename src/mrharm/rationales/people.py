@@ -98,6 +98,8 @@ def read_csv(path: Path, memes: Mapping[str, Meme]) -> list[Rationale]:
         ) from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 (byte {error.start}); save it as CSV UTF-8") from None
+    # A cell of our own sheet may hold more than Python's bound.
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
     table = csv.DictReader(io.StringIO(text, newline=""), dialect=_dialect(text))
     missing = {"meme_id", "corrected"} - set(table.fieldnames or ())
     if missing:
@@ -109,7 +111,10 @@ def read_csv(path: Path, memes: Mapping[str, Meme]) -> list[Rationale]:
             if not corrected:
                 continue
             if meme_id not in memes:
-                raise DataError(f"{path}, row {number}: no meme called {meme_id!r} in this dataset")
+                raise DataError(
+                    f"{path}, row {number}: no meme called {meme_id!r} in this dataset; a spreadsheet changes ids that "
+                    "look like numbers or dates unless their column is read as text"
+                )
             if meme_id in rows:
                 raise DataError(f"{path}, row {number}: {meme_id!r} stands twice; keep one correction a meme")
             rows[meme_id] = _corrected(memes[meme_id], corrected)

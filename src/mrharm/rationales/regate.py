@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from mrharm.rationales.abduce import context_of
 from mrharm.rationales.gate import deleak, judge_answer
 from mrharm.rationales.people import by_people
-from mrharm.records import Evidence, Meme, Rationale
+from mrharm.records import Evidence, Meme, Rationale, RationaleStatus
 
 
 @dataclass
@@ -54,6 +54,20 @@ def first_answers(rows: Sequence[Rationale]) -> list[str]:
     """What each teacher said first, before it was asked again and before anything was cut."""
     answers = []
     for row in rows:
-        said = [one["content"] for one in row.messages or () if one.get("role") == "assistant"]
-        answers.append(str(said[0]) if said else (row.raw if row.raw is not None else row.text))
+        said = _said_before(row)
+        answers.append(said[0] if said else (row.raw if row.raw is not None else row.text))
     return answers
+
+
+def first_status(row: Rationale, meme: Meme, evidence: Evidence | None) -> RationaleStatus:
+    """What a teacher's first answer is classed as. How the last one ended says nothing of one before it."""
+    only = not _said_before(row)
+    if only and row.status == "refused" and not row.text:
+        return "refused"
+    context = context_of(meme, evidence, row.prompt, row.messages or ())
+    return judge_answer(first_answers([row])[0], context, cut=only and row.status == "truncated").status
+
+
+def _said_before(row: Rationale) -> list[str]:
+    """The answers that were asked for again, oldest first."""
+    return [str(one["content"]) for one in row.messages or () if one.get("role") == "assistant"]

@@ -7,9 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean, median
 
 from mrharm.metrics import Figure, wilson_interval
-from mrharm.rationales.abduce import context_of
-from mrharm.rationales.gate import judge_answer
-from mrharm.rationales.regate import first_answers
+from mrharm.rationales.regate import first_status
 from mrharm.records import Evidence, Label, Meme, Rationale, Record
 
 TEACHES = ("ok", "deleaked")
@@ -76,16 +74,7 @@ def measure(
     labelled = [meme for meme in memes if meme.label]
     pairs = [(meme, rationales[meme.id]) for meme in labelled if meme.id in rationales]
     rows = [row for _, row in pairs]
-    before = [
-        row.status
-        if row.status == "refused" and not row.text
-        else judge_answer(
-            said,
-            context_of(meme, evidence.get(meme.id), row.prompt, row.messages or ()),
-            cut=row.status == "truncated",
-        ).status
-        for (meme, row), said in zip(pairs, first_answers(rows), strict=True)
-    ]
+    before = [first_status(row, meme, evidence.get(meme.id)) for meme, row in pairs]
     teaching = {row.meme_id for row in rows if row.status in TEACHES}
     lengths = [len(row.text.split()) for row in rows if row.meme_id in teaching]
     leaking = {row.meme_id for row, status in zip(rows, before, strict=True) if status == "leaks_label"}

@@ -1,10 +1,7 @@
 from __future__ import annotations
 
 import html
-import json
 import re
-import subprocess
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -14,26 +11,8 @@ from mrharm.evaluation.audit.run import Audit, audit
 from mrharm.memes.dataset import Dataset
 from mrharm.recipe import load_recipe
 from mrharm.records import Evidence, Meme, Rationale
+from tests.browser import HOSTILE, Tags, browse, measure_on_a_phone, needs_chromium
 from tests.evaluation.audit.helpers import club, draw, meme, sound, write_dataset
-
-CHROMIUM = Path("/usr/bin/chromium")
-HOSTILE = "</style><script>alert('you')</script><img src=x onerror=alert(1)>"
-
-
-class Tags(HTMLParser):
-    """Every tag of a page with its attributes, and the words in it."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words = ""
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.words += data
 
 
 def page_of(found: Audit, folder: Path) -> str:
@@ -164,27 +143,7 @@ def test_signals_and_suspect_labels_are_shown(tmp_path: Path) -> None:
     assert f"{100 * score.macro_f1:.1f} <small>" in page
 
 
-# Measures the page in a frame as wide as a phone and says so in the document's title.
-FRAME = """<!doctype html><title></title><iframe width="390" height="844" style="border:0" srcdoc="%s"></iframe>
-<script>addEventListener("load", () => { const inner = document.querySelector("iframe").contentDocument;
-for (const one of inner.querySelectorAll("details")) one.open = true;
-const blurred = [...inner.querySelectorAll(".picture img")].map(one => inner.defaultView.getComputedStyle(one).filter);
-const root = inner.documentElement;
-document.title = JSON.stringify({width: inner.defaultView.innerWidth, beyond: root.scrollWidth - root.clientWidth,
-  blurred: blurred.every(one => one.startsWith("blur")), pictures: blurred.length,
-  decoded: [...inner.images].every(one => one.naturalWidth > 0)}); });</script>"""
-
-
-def browse(page: Path, profile: Path, *more: str) -> str:
-    flags = (
-        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-        "--disable-component-update --disable-sync --virtual-time-budget=2000"
-    )
-    command = [str(CHROMIUM), *flags.split(), f"--user-data-dir={profile}", *more, page.as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
-
-
-@pytest.mark.skipif(not CHROMIUM.exists(), reason="no /usr/bin/chromium here: apt-get install chromium")
+@needs_chromium
 @pytest.mark.parametrize("kind", ["ill", "hostile"])
 def test_in_a_browser_the_page_holds_its_verdict_and_fits_a_phone(tmp_path: Path, kind: str) -> None:
     long = "you" * 200
@@ -192,10 +151,7 @@ def test_in_a_browser_the_page_holds_its_verdict_and_fits_a_phone(tmp_path: Path
     rows = [*dataset.memes, meme(long, long, True), meme(long[3:], long, True, "test")]
     found = audit(write_dataset(dataset.root, rows, name=long[:120]), load_recipe("mr-harm"))
     page = page_of(found, tmp_path)
-    (tmp_path / "frame.html").write_text(FRAME % html.escape(page), encoding="utf-8")
-    shown = browse(tmp_path / "frame.html", tmp_path / "profile", "--dump-dom")
-    measured = Tags(shown[: shown.index("</title>") + 8]).words
-    assert json.loads(measured) == {
+    assert measure_on_a_phone(page, tmp_path) == {
         "width": 390,
         "beyond": 0,
         "blurred": True,
@@ -203,7 +159,7 @@ def test_in_a_browser_the_page_holds_its_verdict_and_fits_a_phone(tmp_path: Path
         "decoded": True,
     }
     screen = tmp_path / "screen.png"
-    dom = browse(tmp_path / "page.html", tmp_path / "profile", "--dump-dom", f"--screenshot={screen}")
+    dom = browse(tmp_path / "page.html", tmp_path / "profile", "--dump-dom", f"--screenshot={screen}").stdout
     assert "Not fit to publish numbers on" in dom
     assert "<script" not in dom
     assert dom.count("<details") == len(found.report.findings)

@@ -13,13 +13,14 @@ from mrharm.app.cli.terminal import Bars, err, fail, out, print_json
 from mrharm.errors import EXIT_SOME_FAILED, InputError, MrHarmError
 from mrharm.memes.dataset import RATIONALES, Dataset
 from mrharm.rationales.teachers import TEACHERS, Teacher
-from mrharm.records import Failure, Rationale, read_records
+from mrharm.records import Failure
 
 if TYPE_CHECKING:
     from mrharm.hosted import Estimate, HostedClient
     from mrharm.rationales.abduce import Abduced
     from mrharm.rationales.questions import Asking
 
+PROMPT = "abductive.v1"
 _SHOWN = 20
 
 
@@ -43,7 +44,7 @@ def abduce_command(
     prompt: Annotated[
         str,
         typer.Option(help="abductive.v1, structured.v1, two-sided.v1 or unconditioned.v1."),
-    ] = "abductive.v1",
+    ] = PROMPT,
     evidence: Annotated[
         Shown, typer.Option(help="What a teacher is shown beside the words.")
     ] = Shown.caption,
@@ -105,13 +106,17 @@ def abduce_command(
     """Ask a teacher why each meme has its label, and keep what passes the gate; the same command goes on."""
     try:
         folder = Dataset(dataset)
-        path = out_file or folder.root / _file_of(prompt, teacher)
+        path = out_file or folder.root / _file_of(prompt)
         modes = [regate, stats, export is not None, corrections is not None, teacher is not None]
         if sum(modes) != 1:
             raise InputError(
                 "expected one of --teacher T, --regate, --stats, --export FILE and --import CSV"
                 f" ({sum(modes)} given)"
             )
+        if teacher is None and (preview is not None or dry_run or limit is not None):
+            raise InputError("--preview, --dry-run and --limit go with --teacher")
+        if split and (regate or corrections is not None):
+            raise InputError("--regate and --import are for the whole file; leave --split out")
         if regate:
             regate_file(folder, path, as_json)
             return
@@ -142,28 +147,33 @@ def abduce_command(
                 spent = f"{tally.usd:.4f} USD"
 
             options: dict[str, Any] = {}
+            client: HostedClient | None = None
             if hosted:
                 client = _client(base_url, key_file, prices, budget)
                 options = {"client": client, "concurrency": concurrency, "batch": batch, "tell": tell}
             who: Teacher = _teacher(teacher, options)
+            if not who.reads_prompt and prompt != PROMPT:
+                raise InputError(f"{teacher} has its answers and reads no prompt; leave --prompt out")
             if preview is not None:
                 _preview(memes[:preview], folder, who, asking, as_json)
                 return
             if dry_run:
-                _estimate(memes, folder, who, asking, as_json)
+                _estimate(memes, folder, path, who, asking, as_json)
                 return
-            from mrharm.rationales.abduce import abduce
+            from mrharm.rationales.abduce import abduce, known_in
 
             done = abduce(
                 folder.root,
                 memes,
                 folder.evidence,
-                _known(path),
+                known_in(path),
                 who,
                 asking,
                 out=path,
                 progress=lambda what, count, total: bars.show(what, count, total, spent),
             )
+            if client:
+                done.usd = client.spent  # refusals and lost answers are paid for, too
     except (MrHarmError, KeyboardInterrupt) as error:
         raise fail(error, as_json=as_json) from None
     if as_json:
@@ -186,14 +196,10 @@ def abduce_command(
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _file_of(prompt: str, teacher: str | None) -> str:
+def _file_of(prompt: str) -> str:
     """Where a prompt's answers go: those that stage 1 does not learn from have a file of their own."""
     alone = prompt.partition(".")[0] in ("two-sided", "unconditioned")
     return f"rationales.{prompt}.jsonl" if alone else RATIONALES
-
-
-def _known(path: Path) -> dict[str, Rationale]:
-    return {row.meme_id: row for row in read_records(path, Rationale)} if path.exists() else {}
 
 
 def _client(
@@ -241,27 +247,21 @@ def _preview(memes: list[Any], folder: Dataset, teacher: Teacher, asking: Asking
                     out.print(part.get("text") or f"[picture {part['picture'][:12]}]")
 
 
-def _estimate(memes: list[Any], folder: Dataset, teacher: Teacher, asking: Asking, as_json: bool) -> None:
-    from mrharm.rationales.abduce import pending
+def _estimate(
+    memes: list[Any], folder: Dataset, path: Path, teacher: Teacher, asking: Asking, as_json: bool
+) -> None:
+    from mrharm.rationales.abduce import Abduced, known_in, still_to_ask
 
-    failures: list[Failure] = []
-    count = 0
-
-    def asks() -> Any:
-        nonlocal count
-        for ask in pending(memes, folder.evidence, teacher, asking):
-            if isinstance(ask, Failure):
-                failures.append(ask)
-            else:
-                count += 1
-                yield ask
-
+    done = Abduced(memes=len(memes))
+    asks = still_to_ask(memes, folder.evidence, known_in(path), teacher, asking, done)
     estimate: Estimate | None = None
     if hasattr(teacher, "estimate"):
-        estimate = teacher.estimate(asks())
+        estimate = teacher.estimate(asks)
     else:
-        for _ in asks():
+        for _ in asks:
             pass
+    failures, there = done.failures, done.kept + done.by_people
+    count = len(memes) - there - len(failures)
     if as_json:
         from dataclasses import asdict
 
@@ -269,12 +269,15 @@ def _estimate(memes: list[Any], folder: Dataset, teacher: Teacher, asking: Askin
             {
                 "memes": len(memes),
                 "questions": count,
+                "written": there,
                 "cannot_be_asked": len(failures),
                 "estimate": asdict(estimate) if estimate else None,
             }
         )
         return
-    out.print(f"{len(memes):,} memes, {count:,} questions, {len(failures):,} that cannot be asked")
+    out.print(
+        f"{len(memes):,} memes, {count:,} questions, {there:,} written before, {len(failures):,} that cannot be asked"
+    )
     for failure in failures[:3]:
         out.print(f"  {failure.reason}")
     if estimate is None:

@@ -44,6 +44,7 @@ def diff_command(
 ) -> None:
     """Show what would be decided otherwise on memes of your own, labelled or not, before you switch."""
     try:
+        from mrharm.evaluation.cuts import Stream
         from mrharm.evaluation.diff import compare_decisions, judge_items
         from mrharm.store import write_records
         from mrharm.verdicts.batches import find_memes
@@ -51,6 +52,7 @@ def diff_command(
 
         if out_file and out_file.is_dir():
             raise InputError(f"{out_file}: a folder; expected the JSONL file to write")
+        Stream(per_day=per_day)  # a number that cannot be is said before any work
         found = find_memes(paths)
         failures = list(found.failures)
         with Bars() as bars:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mrharm.app.cli.terminal import Bars, err, fail, out, print_json
-from mrharm.errors import EXIT_SOME_FAILED, MrHarmError
+from mrharm.errors import EXIT_SOME_FAILED, InputError, MrHarmError
 from mrharm.evaluation.probing import PROBES, chosen
 
+if TYPE_CHECKING:
+    from mrharm.evaluation.judge_report import JudgeReport
+    from mrharm.evaluation.judged import Judged
+
 _SHOWN = 20
+PAGE = "report.html"
 
 
 class Leaderboard(StrEnum):
@@ -59,15 +64,42 @@ def evaluate_command(
             help='JSONL of {"meme_id", "types": {name: score}} from a model that says of which kind.',
         ),
     ] = None,
+    judge_by: Annotated[
+        str | None,
+        typer.Option(
+            "--judge",
+            metavar="ROW[:WHAT]",
+            help="Have a teacher mark rationales, too: openai:MODEL, hf:MODEL.",
+        ),
+    ] = None,
+    judge_memes: Annotated[int, typer.Option(min=1, help="Rationales it marks.")] = 50,
+    judge_repeats: Annotated[int, typer.Option(min=1, help="Times it marks each, for its own variance.")] = 3,
+    budget: Annotated[
+        float | None, typer.Option(min=0, metavar="USD", help="What a hosted judge may cost at most.")
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where the page goes; default: report.html in the folder."),
+    ] = None,
+    ablation: Annotated[
+        Path | None, typer.Option(metavar="OUT", help="Show this ablation's plot and table on the page, too.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """Judge a split and measure it; stopped at any moment, the same command goes on.
 
-    Keeps verdicts.<split>.jsonl, probes.jsonl and report.json. A split without labels can be judged for --submission.
+    Keeps verdicts.<split>.jsonl, probes.jsonl, report.json, report.html and model-card.md. A split without labels can
+    be judged for --submission.
     """
     try:
         names = chosen(probes)
-        from mrharm.evaluation.evaluate import evaluate_judged, judge
+        if ablation and not (ablation / "ablation.svg").is_file():
+            raise InputError(
+                f"{ablation}: no ablation.svg there; `mrharm ablate ... --out {ablation}` makes it"
+            )
+        from mrharm.evaluation.evaluate import evaluate_judged, judge, with_probe
+        from mrharm.evaluation.model_card import write_model_card
+        from mrharm.evaluation.page import write_page
         from mrharm.evaluation.stored import evaluation_folder
         from mrharm.evaluation.submissions import submit, take_order
         from mrharm.memes.dataset import Dataset
@@ -95,7 +127,12 @@ def evaluate_command(
                     folder=folder,
                     progress=bars.show,
                 )
-                # PLACE OF `--html FILE`: write_page(found, judged, html)
+                if judge_by:
+                    marks = _mark(judged, judge_by, judge_repeats, judge_memes, seed, budget, bars)
+                    found = with_probe(found, "judge", marks, folder)
+                command = f"mrharm evaluate {run} {dataset} --split {split} --seed {seed}"
+                write_page(found, judged, html or folder / PAGE, ablation=ablation, command=command)
+                write_model_card(found, detector.card, folder)
     except (MrHarmError, KeyboardInterrupt) as error:
         raise fail(error, as_json=as_json) from None
     submitted = str(submission_file) if submission_file else None
@@ -107,7 +144,7 @@ def evaluate_command(
             from mrharm.app.cli.evaluation_tables import say
 
             say(found)
-            out.print(f"\nreport: {folder / 'report.json'}")
+            out.print(f"\npage: {html or folder / PAGE}; figures: report.json, model-card.md in {folder}")
         if submitted:
             out.print(f"{order.kind if order else ''} submission: {submitted}")
     failures = found.failures if found else ()
@@ -117,3 +154,20 @@ def evaluate_command(
         err.print(f"and {len(failures) - _SHOWN:,} more; report.json lists them all")
     if failures:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _mark(
+    judged: Judged, name: str, repeats: int, memes: int, seed: int, budget: float | None, bars: Bars
+) -> JudgeReport:
+    """Have a teacher mark some rationales."""
+    from mrharm.evaluation.rationale_judge import judge_rationales
+    from mrharm.rationales.teachers import TEACHERS
+
+    row, _, what = name.partition(":")
+    options: dict[str, Any] = {}
+    if row == "openai":
+        from mrharm.hosted import HostedClient
+
+        options["client"] = HostedClient(budget=budget)
+    teacher = TEACHERS.load(row)(what or None, **options)
+    return judge_rationales(judged, teacher, repeats=repeats, memes=memes, seed=seed, progress=bars.show)

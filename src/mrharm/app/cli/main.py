@@ -10,13 +10,19 @@ import typer
 
 from mrharm import __version__
 from mrharm.app.cli.abduce import abduce_command
+from mrharm.app.cli.ablate import ablate_command
 from mrharm.app.cli.audit import audit_command
+from mrharm.app.cli.compare import compare_command
 from mrharm.app.cli.demo import demo_command
+from mrharm.app.cli.diff import diff_command
+from mrharm.app.cli.evaluate import evaluate_command
 from mrharm.app.cli.gather import gather_command
 from mrharm.app.cli.import_ import import_command
 from mrharm.app.cli.predict import predict_command
 from mrharm.app.cli.terminal import fail, out
+from mrharm.app.cli.threshold import threshold_command
 from mrharm.app.cli.train import train_command
+from mrharm.app.cli.transfer import transfer_command
 
 app = typer.Typer(
     name="mrharm",
@@ -34,6 +40,12 @@ app.command("audit")(audit_command)
 app.command("gather")(gather_command)
 app.command("abduce")(abduce_command)
 app.command("train")(train_command)
+app.command("evaluate")(evaluate_command)
+app.command("threshold")(threshold_command)
+app.command("compare")(compare_command)
+app.command("diff")(diff_command)
+app.command("transfer")(transfer_command)
+app.command("ablate")(ablate_command)
 app.command("predict")(predict_command)
 
 

@@ -10,7 +10,8 @@ from rich.table import Table
 from mrharm.app.cli.terminal import err, out, print_json
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
-from mrharm.records import Rationale, read_records
+from mrharm.rationales.abduce import written
+from mrharm.records import Rationale
 from mrharm.store import JsonlStore, alone, write_records
 
 
@@ -103,6 +104,8 @@ def export_sample(
     writer = writers.get(file.suffix.lower())
     if writer is None:
         raise InputError(f"{file}: expected a name that ends in .csv, or .json for Label Studio")
+    if file.exists():
+        raise InputError(f"{file}: is there already, and somebody may have written in it; name another file")
     rows = {row.meme_id: row for row in _rows(path)}
     drawn = draw_sample(folder.split(split) if split else folder.memes, rows, count, seed)
     if not drawn:
@@ -146,7 +149,7 @@ def import_corrections(folder: Dataset, path: Path, file: Path, as_json: bool) -
 def _rows(path: Path) -> list[Rationale]:
     if not path.exists():
         raise InputError(f"{path}: no rationales there; have a teacher write them with --teacher")
-    return list(read_records(path, Rationale))
+    return written(path)
 
 
 def _cell(share: Any) -> str:

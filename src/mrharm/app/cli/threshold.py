@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
 from rich.table import Table
 
 from mrharm.app.cli.terminal import Bars, err, fail, out, print_json
@@ -27,7 +26,7 @@ def threshold_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a detector folder.")],
     dataset: Annotated[
         Path | None,
-        typer.Argument(metavar="[DATASET]", help="A dataset folder; only --set-threshold does without."),
+        typer.Argument(metavar="DATASET", help="A dataset folder; only --set-threshold does without."),
     ] = None,
     macro_f1: Annotated[
         bool, typer.Option("--macro-f1", help="The best macro-F1 (the default).", rich_help_panel=_CHOOSE)
@@ -221,36 +220,32 @@ def _say(found: Proposal, dry_run: bool) -> None:
 
 
 def _table(found: Proposal) -> Table:
-    """What there is to choose from, in 80 columns: an interval of each threshold and of what it promises."""
+    """What there is to choose from, in 80 columns; intervals of the threshold and, last, of what it promises."""
+    from mrharm.verdicts.card import figure_name
+
     last = "reviews" if found.wanted.stream.per_day is not None else "flagged"
-    table = Table(
-        title=f"to choose from, on {found.split}", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1)
-    )
-    for name in (
-        "",
-        "threshold",
-        "precision",
-        "recall",
-        "macro-F1",
-        f"{last}/day" if last == "reviews" else last,
-    ):
-        table.add_column(name, justify="left" if not name else "right", no_wrap=True)
+    names = ("precision", "recall", "macro_f1", last)
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, title_justify="left")
+    table.title = f"to choose from, on {found.split}; in %{', reviews a day' if last == 'reviews' else ''}"
+    for header in ("", "at", "95 %", *map(figure_name, names), "95 % of it"):
+        table.add_column(header, justify="right" if header else "left", no_wrap=True)
     for row in found.menu:
         if row.why:
             continue
-        cells: list[Any] = []
-        for name in ("precision", "recall", "macro_f1", last):
-            figure = row.figures[name]
-            factor = 1 if name == "reviews" else 100
-            value = f"{factor * figure.value:,.0f}" if figure.value is not None else "-"
-            if row.promise == name and figure.low is not None and figure.high is not None:
-                value += f" ({factor * figure.low:,.0f}-{factor * figure.high:,.0f})"
-            cells.append(value)
-        at = f"{row.threshold.value:.3f}" if row.threshold.value is not None else "-"
-        if row.threshold.low is not None and row.threshold.high is not None:
-            at += f" ({row.threshold.low:.2f}-{row.threshold.high:.2f})"
-        table.add_row(row.words, at, *cells)
+        factors = {name: 1 if name == "reviews" else 100 for name in names}
+        cells = [_number(row.figures[name].value, factors[name]) for name in names]
+        promised = row.figures.get(row.promise or "")
+        spread = "-"
+        if promised and row.promise and promised.low is not None and promised.high is not None:
+            spread = f"{factors[row.promise] * promised.low:,.0f}-{factors[row.promise] * promised.high:,.0f}"
+        at = row.threshold
+        around = f"{at.low:.2f}-{at.high:.2f}" if at.low is not None and at.high is not None else "-"
+        table.add_row(row.words, f"{at.value:.4f}", around, *cells, spread)
     return table
+
+
+def _number(value: float | None, factor: int) -> str:
+    return "-" if value is None else f"{factor * value:,.0f}"
 
 
 def _range(low: float | None, high: float | None) -> str:

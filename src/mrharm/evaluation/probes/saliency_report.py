@@ -87,7 +87,7 @@ def _verdict(gain: Figure) -> str:
         return "beats a random order"
     if gain.high < 0:
         return "does worse than a random order"
-    return "is no better than a random order"
+    return "is not shown to beat a random order"
 
 
 def _in_short(kind: str, units: str, deletion: Figure, insertion: Figure) -> str:

@@ -1,0 +1,64 @@
+"""Pages as a reader of HTML and as a real browser sees them."""
+
+from __future__ import annotations
+
+import html
+import json
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHROMIUM = Path("/usr/bin/chromium")
+HOSTILE = "</style><script>alert('you')</script><img src=x onerror=alert(1)>"
+
+needs_chromium = pytest.mark.skipif(
+    not CHROMIUM.exists(), reason="no /usr/bin/chromium here: apt-get install chromium"
+)
+
+
+class Tags(HTMLParser):
+    """Every tag of a page with its attributes, and the words in it."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+# Measures the page in a frame as wide as a phone and says so in the document's title.
+_FRAME = """<!doctype html><title></title><iframe width="390" height="844" style="border:0" srcdoc="%s"></iframe>
+<script>addEventListener("load", () => { const inner = document.querySelector("iframe").contentDocument;
+for (const one of inner.querySelectorAll("details")) one.open = true;
+const blurred = [...inner.querySelectorAll(".picture img")].map(one => inner.defaultView.getComputedStyle(one).filter);
+const root = inner.documentElement;
+document.title = JSON.stringify({width: inner.defaultView.innerWidth, beyond: root.scrollWidth - root.clientWidth,
+  blurred: blurred.every(one => one.startsWith("blur")), pictures: blurred.length,
+  decoded: [...inner.images].every(one => one.naturalWidth > 0)}); });</script>"""
+
+
+def browse(page: Path, profile: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """Open a page without a window; what the browser prints."""
+    flags = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+        "--disable-component-update --disable-sync --virtual-time-budget=2000"
+    )
+    command = [str(CHROMIUM), *flags.split(), f"--user-data-dir={profile}", *more, page.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+
+
+def measure_on_a_phone(page: str, folder: Path) -> dict[str, Any]:
+    """A page in a frame 390 pixels wide: its width, what reaches beyond, whether pictures are blurred and decoded."""
+    (folder / "frame.html").write_text(_FRAME % html.escape(page), encoding="utf-8")
+    shown = browse(folder / "frame.html", folder / "profile", "--dump-dom").stdout
+    measured: dict[str, Any] = json.loads(Tags(shown[: shown.index("</title>") + 8]).words)
+    return measured

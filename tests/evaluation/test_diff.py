@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from mrharm.errors import InputError
+from mrharm.evaluation.diff import Diff, compare_decisions, judge_items
+from mrharm.records import Decision, Evidence, Failure, Meme, Verdict
+from mrharm.verdicts.batches import Found
+from mrharm.verdicts.detector import Detector
+from tests.evaluation.audit.helpers import meme
+from tests.evaluation.probes.written import detector as random_detector
+
+
+def side(
+    decisions: Sequence[Decision | None],
+    scores: Sequence[float] | None = None,
+    silent: Sequence[int] = (),
+    evidence: Evidence | None = None,
+) -> dict[str, Verdict]:
+    """Verdicts on memes m0, m1 ...; None where there is none; ``silent`` ones wrote no label."""
+    return {
+        f"m{n}": Verdict(
+            meme_id=f"m{n}",
+            harmful=None if n in silent else decision == "flag",
+            score=scores[n] if scores else {"allow": 0.1, "review": 0.5, "flag": 0.9}[decision],
+            threshold=0.5,
+            decision=decision,
+            rationale=f"because {n}",
+            evidence=evidence,
+            detector="test",
+            recipe="test",
+            created_at="2025-01-01T00:00:00+00:00",
+        )
+        for n, decision in enumerate(decisions)
+        if decision
+    }
+
+
+def items(labels: Sequence[bool | None]) -> list[Meme]:
+    return [meme(f"m{n}", f"you and kettle {n}", harmful, None) for n, harmful in enumerate(labels)]
+
+
+def compare(
+    memes: Sequence[Meme],
+    a: dict[str, Verdict],
+    b: dict[str, Verdict],
+    per_day: float | None = None,
+    **policy: object,
+) -> Diff:
+    plain = random_detector()
+    banded = plain.with_card(plain.card.with_policy(0.5, (0.4, 0.6)))
+    return compare_decisions(
+        plain, banded if policy.get("banded") else plain, memes, a, b, per_day=per_day, draws=200
+    )
+
+
+def test_every_way_is_counted_and_the_largest_move_comes_first() -> None:
+    a = side(["allow", "allow", "flag", "flag"], [0.4, 0.1, 0.9, 0.8])
+    b = side(["flag", "allow", "allow", "flag"], [0.6, 0.2, 0.1, 0.9])
+    found = compare(items([None] * 4), a, b)
+    assert {way: count for way, count in found.counts.items() if count} == {
+        "allow->allow": 1, "allow->flag": 1, "flag->allow": 1, "flag->flag": 1,
+    }  # fmt: skip
+    assert [(change.id, round(change.moved, 6)) for change in found.changes] == [("m2", -0.8), ("m0", 0.2)]
+    first = found.changes[0]
+    assert (first.text, first.a.rationale, first.a.decision, first.b.decision) == (
+        "you and kettle 2", "because 2", "flag", "allow",
+    )  # fmt: skip
+    assert found.changed.value == 0.5 and found.labelled is None
+    assert (first.gold, first.right) == (None, None)
+
+
+def test_reviews_are_what_is_flagged_or_where_there_is_a_band_what_lies_in_it() -> None:
+    a = side(["flag", "flag", "flag", "allow", "allow"])
+    b = side(["flag", "review", "allow", "allow", "allow"])
+    found = compare(items([None] * 5), a, b, per_day=1000, banded=True)
+    assert (found.reviews_a.value, found.reviews_b.value) == (600, 200)
+    assert found.reviews_change.value == pytest.approx(-400)
+    assert found.reviews_change.low is not None and found.reviews_change.low < -400
+    shares = compare(items([None] * 5), a, b, banded=True)
+    assert (shares.reviews_a.value, shares.per_day) == (pytest.approx(0.6), None)
+
+
+def test_people_say_who_is_right_and_a_person_or_no_label_never_is() -> None:
+    gold = [True, True, False, False, True, None]
+    a = side(["allow", "flag", "allow", "flag", "allow", "allow"], silent=[2])
+    b = side(["flag", "review", "flag", "flag", "allow", "flag"])
+    found = compare(items(gold), a, b)
+    assert {change.id: change.right for change in found.changes} == {
+        "m0": "b", "m1": "a", "m2": "neither", "m5": None,
+    }  # fmt: skip
+    known = found.labelled
+    assert known is not None
+    assert (known.items, known.only_a, known.only_b) == (5, 1, 1)
+    assert (known.right_a.value, known.right_b.value) == (pytest.approx(0.2), pytest.approx(0.2))
+    assert (known.test.p, known.test.exact) == (1.0, True)
+
+
+def test_nothing_changed_is_a_diff_too_and_says_how_sure_that_is() -> None:
+    same = side(["flag", "allow", "allow"])
+    found = compare(items([None] * 3), same, same, per_day=100)
+    assert found.changes == () and found.changed.value == 0
+    assert found.changed.high is not None and found.changed.high > 0.3  # three memes say little
+    assert found.reviews_change.value == 0
+
+
+def test_items_that_one_side_could_not_judge_are_left_out_and_counted() -> None:
+    found = compare(items([None] * 3), side(["flag", None, "allow"]), side(["flag", "flag", "flag"]))
+    assert (found.items, found.failures, len(found.changes)) == (2, 1, 1)
+    with pytest.raises(InputError, match="none of the 1 items could be judged by both"):
+        compare(items([None]), side([None]), side(["flag"]))
+    with pytest.raises(InputError, match="more than 0"):
+        compare(items([None]), side(["flag"]), side(["flag"]), per_day=0)
+
+
+def test_words_read_off_a_picture_are_shown_where_none_were_given() -> None:
+    read = Evidence(meme_id="m0", text="read off", text_source="ocr")
+    (change,) = compare(
+        [meme("m0", None, None, None)], side(["flag"], evidence=read), side(["allow"])
+    ).changes
+    assert change.text == "read off"
+
+
+def saved(folder: Path, threshold: float = 0.5) -> tuple[Path, Detector]:
+    plain = random_detector()
+    plain.with_card(plain.card.with_policy(threshold)).save_pretrained(folder / "detector")
+    return folder, Detector.from_pretrained(folder, device="cpu")
+
+
+def test_verdicts_are_kept_and_follow_a_new_threshold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, detector = saved(tmp_path / "run", 0.0)
+    found = Found()
+    for one in items([None] * 3):
+        found.add(one)
+    first, failures = judge_items(run, detector, found, rationales=False)
+    assert {verdict.decision for verdict in first.values()} == {"flag"} and not failures
+    assert [path.name for path in run.glob("*.jsonl")] == [f"verdicts.diff.{detector.card.scorer()}.jsonl"]
+    monkeypatch.setattr("mrharm.verdicts.detector.score_answers", None)
+    stricter = detector.with_card(detector.card.with_policy(1.0))
+    again, _ = judge_items(run / "detector", stricter, found, rationales=False)
+    assert {verdict.decision for verdict in again.values()} == {"allow"}
+    assert [one.score for one in again.values()] == [one.score for one in first.values()]
+
+
+def test_an_item_that_cannot_be_judged_fails_alone(tmp_path: Path) -> None:
+    run, detector = saved(tmp_path / "run")
+    found = Found()
+    for one in (meme("whole", "you", None, None), meme("lost", "you", None, None, image="lost.png")):
+        found.add(one)
+    verdicts, failures = judge_items(run, detector, found, keep=tmp_path / "kept", rationales=False)
+    assert list(verdicts) == ["whole"]
+    assert [type(failure) for failure in failures] == [Failure] and failures[0].item == "lost"
+    assert list((tmp_path / "kept").glob("verdicts.diff.*.jsonl"))

@@ -1,0 +1,176 @@
+"""The report as a page: the verdict first, everything inside, readable on a phone; and the model card."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from mrharm.evaluation.evaluate import Evaluation, evaluate_judged
+from mrharm.evaluation.judged import Judged, judge_split
+from mrharm.evaluation.model_card import render_card, write_model_card
+from mrharm.evaluation.page import write_page
+from mrharm.memes.dataset import Dataset
+from mrharm.metrics import Figure
+from mrharm.recipe import ANSWERS, PictureRecipe, StudentRecipe
+from mrharm.student.backbones import build_student
+from mrharm.verdicts.card import DetectorCard
+from mrharm.verdicts.detector import Detector
+from tests.browser import HOSTILE, Tags, browse, measure_on_a_phone, needs_chromium
+from tests.conftest import make_squares
+
+COMMAND = "mrharm evaluate RUN DATASET"
+
+
+def seeing_detector() -> Detector:
+    """Reads text and picture; random."""
+    torch.manual_seed(0)
+    texts = ["you are red today", "you are blue", "The answer is: harmful", "The answer is: harmless"] * 3
+    recipe = StudentRecipe.model_validate({"text_tower": "tiny", "vision_tower": "tiny", "vocabulary": 300})
+    model, processor = build_student(recipe, PictureRecipe(), texts)
+    card = DetectorCard(
+        recipe="random",
+        reads=("text",),
+        picture_shown="posted",
+        answers=ANSWERS["harmful"],
+        label_template="The answer is: {label}",
+        rationale_template="Output: {rationale}",
+        rationale_tokens=4,
+        decoding="score",
+        students=("label", "rationale"),
+        seed=0,
+    )
+    return Detector.from_models(card, {"label": model, "rationale": model}, processor)
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
+    return judge_split(
+        seeing_detector(), Dataset(make_squares(tmp_path_factory.mktemp("page") / "data")), "test"
+    )
+
+
+@pytest.fixture(scope="module")
+def found(judged: Judged) -> Evaluation:
+    return evaluate_judged(judged, probes="rationale,pairs", draws=50)
+
+
+def page_of(found: Evaluation, judged: Judged, folder: Path, **options: Path) -> str:
+    write_page(found, judged, folder / "page.html", command=COMMAND, **options)
+    return (folder / "page.html").read_text(encoding="utf-8")
+
+
+def test_the_verdict_stands_before_tables_and_mistakes(
+    found: Evaluation, judged: Judged, tmp_path: Path
+) -> None:
+    words = Tags(page_of(found, judged, tmp_path)).words
+    at = [
+        words.index(one)
+        for one in (*found.words, "Figures", "Plots", "By kind of meme", "The worst mistakes")
+    ]
+    assert at == sorted(at)
+    assert COMMAND in words
+    assert found.dataset_sha256[:16] in words
+
+
+def test_it_refers_to_nothing_outside_itself(found: Evaluation, judged: Judged, tmp_path: Path) -> None:
+    tags = Tags(page_of(found, judged, tmp_path)).tags
+    assert not {tag for tag, _ in tags} & {"script", "iframe", "object", "embed", "form", "base"}
+    for tag, attributes in tags:
+        for name in ("src", "href", "srcset", "action"):
+            assert (attributes.get(name) or "data:").startswith("data:"), tag
+        assert not [name for name in attributes if name.startswith("on")]
+
+
+def test_every_mistake_has_its_picture_and_where_the_student_looked(
+    found: Evaluation, judged: Judged, tmp_path: Path
+) -> None:
+    seen = Tags(page_of(found, judged, tmp_path))
+    pictures = [
+        one["alt"] or "" for tag, one in seen.tags if tag == "img" and "blurred" in (one["alt"] or "")
+    ]
+    assert found.mistakes
+    for mistake in found.mistakes:
+        assert sum(f" {mistake.meme_id}," in alt for alt in pictures) == 2
+        assert mistake.meme_id in seen.words
+    shades = [one for tag, one in seen.tags if tag == "span" and one.get("class") == "word"]
+    assert shades and all(re.fullmatch(r"--w:[01]\.\d+", one["style"] or "") for one in shades)
+
+
+def test_every_figure_of_a_probe_stands_in_a_table(found: Evaluation, judged: Judged, tmp_path: Path) -> None:
+    words = Tags(page_of(found, judged, tmp_path)).words
+    assert found.probes["rationale"]["words"][0] in words
+    length = Figure.model_validate(found.probes["rationale"]["written"]["words"])
+    assert f"{length.value:.3f}" in words
+
+
+def test_a_probe_that_does_not_apply_says_why(found: Evaluation, judged: Judged, tmp_path: Path) -> None:
+    skipping = found.model_copy(update={"skipped": {"identity": "no term in any meme"}})
+    assert "identity does not apply: no term in any meme" in Tags(page_of(skipping, judged, tmp_path)).words
+
+
+def test_what_a_dataset_says_is_shown_and_never_markup(
+    found: Evaluation, judged: Judged, tmp_path: Path
+) -> None:
+    hostile = found.model_copy(
+        update={
+            "dataset": HOSTILE,
+            "words": (HOSTILE,),
+            "mistakes": tuple(
+                one.model_copy(update={"text": HOSTILE, "rationale": HOSTILE}) for one in found.mistakes
+            ),
+            "groups": tuple(one.model_copy(update={"name": HOSTILE}) for one in found.groups),
+        }
+    )
+    page = page_of(hostile, replace(judged, dataset=judged.dataset), tmp_path)
+    seen = Tags(page)
+    assert HOSTILE in seen.words
+    assert "script" not in {tag for tag, _ in seen.tags}
+    assert page.count("</style>") == 1
+
+
+def test_an_ablation_is_shown_where_one_is_named(found: Evaluation, judged: Judged, tmp_path: Path) -> None:
+    (tmp_path / "ablation.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>', encoding="utf-8")
+    (tmp_path / "ablation.md").write_text("| arm | macro-F1 |", encoding="utf-8")
+    words = Tags(page_of(found, judged, tmp_path, ablation=tmp_path)).words
+    assert "What each part is worth" in words and "| arm | macro-F1 |" in words
+
+
+def test_a_picture_that_is_gone_since_does_not_stop_the_page(found: Evaluation, tmp_path: Path) -> None:
+    data = Dataset(make_squares(tmp_path / "data"))
+    again = judge_split(seeing_detector(), data, "test")
+    gone = found.mistakes[0].meme_id
+    page = page_of(found, again, tmp_path)
+    assert f"picture of {gone}," in page
+    (data.root / "images" / f"{gone}.png").unlink()
+    assert f"picture of {gone}," not in page_of(found, again, tmp_path)
+
+
+@needs_chromium
+def test_in_a_browser_it_fits_a_phone_and_complains_of_nothing(
+    found: Evaluation, judged: Judged, tmp_path: Path
+) -> None:
+    page = page_of(found, judged, tmp_path)
+    measured = measure_on_a_phone(page, tmp_path)
+    assert (measured["width"], measured["beyond"]) == (390, 0)
+    assert measured["blurred"] and measured["decoded"]
+    assert measured["pictures"] == 2 * len(found.mistakes)
+    opened = browse(
+        tmp_path / "page.html", tmp_path / "profile", "--dump-dom", "--enable-logging=stderr", "--log-level=0"
+    )
+    assert found.words[0] in Tags(opened.stdout).words
+    assert "CONSOLE" not in opened.stderr
+
+
+def test_the_model_card_tells_the_same_figures(found: Evaluation, judged: Judged, tmp_path: Path) -> None:
+    card = judged.detector.card
+    text = write_model_card(found, card, tmp_path).read_text(encoding="utf-8")
+    assert text.startswith("---\nlibrary_name: mrharm")
+    assert f"| accuracy | {100 * (found.scores.accuracy.value or 0):.1f} (" in text
+    assert all(words in text for words in found.words)
+    named = found.groups[0].model_copy(update={"name": "a | b <script>"})
+    hostile = render_card(found.model_copy(update={"groups": (named,)}), card)
+    assert "a \\| b &lt;script>" in hostile and "<script" not in hostile
