@@ -9,6 +9,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,13 @@ def test_a_question_that_timed_out_at_the_provider_says_so() -> None:
 
 def test_a_row_without_an_answer_that_may_have_been_paid_counts_as_spent() -> None:
     with serve(Plan(answered=1, silent=True)) as server, client(server.url) as asking:
+        assert words(ask(asking, "a", "b")) == answers("a") | {"b": "malformed"}
+        assert asking.spent == pytest.approx(HALF + half_worst("b"))
+
+
+def test_a_line_that_cannot_be_read_may_have_been_any_answer() -> None:
+    plan = Plan(status="expired", answered=1, silent=True, extra=(b'{"custom_id": "',))
+    with serve(plan) as server, client(server.url) as asking:
         assert words(ask(asking, "a", "b")) == answers("a") | {"b": "malformed"}
         assert asking.spent == pytest.approx(HALF + half_worst("b"))
 
@@ -530,6 +538,21 @@ def test_a_batch_holds_its_questions_for_its_window_and_no_longer() -> None:
     assert spent == pytest.approx(HALF + 3 * half_worst("a"))  # the provider may have taken it
 
 
+@pytest.mark.parametrize("in_batch", [True, False])
+def test_what_a_batch_brought_is_fetched_though_its_window_is_over(in_batch: bool) -> None:
+    held = threading.Event()
+    with serve(Plan(hold=held)) as server, client(server.url, run="r") as asking:
+        leave(asking, "a")
+        overdue(asking.ledger.path)
+        held.set()
+        if in_batch:
+            assert words(ask(asking, "a")) == answers("a")
+        else:
+            assert asking.complete(question("a")).cached
+        assert asking.spent == pytest.approx(HALF)
+    assert server.paid == {"a": 1}
+
+
 def test_a_batch_that_does_not_end_within_its_day_is_waited_for_no_longer() -> None:
     with serve(Plan(looks=99)) as server, client(server.url) as asking:
         results = ask(asking, "a", progress=lambda tally: overdue(asking.ledger.path))
@@ -550,6 +573,8 @@ def test_a_batch_of_another_key_is_not_taken_for_lost(caplog: pytest.LogCaptureF
         server.desk.files.clear()
         assert words(ask(asking, "a", "b")) == {"a": "busy", **answers("b")}
         assert "another key" in caplog.text
+        overdue(asking.ledger.path)
+        assert words(ask(asking, "a")) == answers("a")
 
 
 def test_a_download_that_never_ends_whole_keeps_what_came_and_is_taken_up_again() -> None:
@@ -658,7 +683,8 @@ def kill_often(zygote: Zygote, kills: int) -> None:
             pid = zygote.start(server.url, some, in_batch=True)
             server.wait_for_hits(more, lambda pid=pid: pid in zygote.ended)  # type: ignore[misc]
             time.sleep(rng.choice([0, 0, 0.001, 0.004]))
-            zygote.kill(pid)
+            with suppress(ProcessLookupError):  # it had come to its end
+                zygote.kill(pid)
             rows = {row.key: row for row in ledger.rows()}
             assert all(rows[key] == row for key, row in committed.items())
             committed = {key: row for key, row in rows.items() if row.status == "answered"}
