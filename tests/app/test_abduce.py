@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from mrharm.app.cli.main import app
 from mrharm.memes.dataset import Dataset
-from mrharm.records import Rationale
+from mrharm.records import Label, Meme, Rationale
 from mrharm.store import write_records
-from tests.hosted.conftest import KEY, MODEL
+from tests.hosted.conftest import COST, KEY, MODEL
 from tests.rationales.answers import explained
 from tests.rationales.conftest import MakeDataset, make_dataset, surroundings
 from tests.stub_server import Reply, StubServer
@@ -89,10 +89,79 @@ def test_a_dry_run_says_calls_tokens_and_usd_and_sends_nothing(make_dataset: Mak
         assert server.calls.total() == 1
         found = json.loads(run(made.root, "--teacher", TEACHER, "--dry-run", "--json")[1])
     assert code == 0
-    assert "1 calls (1 answered already" in out
+    assert "2 memes, 1 questions, 1 written before, 0 that cannot be asked" in out
+    assert "1 calls (0 answered already" in out
     assert "USD, at most" in out
     assert found["estimate"]["calls"] == 1
     assert found["estimate"]["usd_at_most"] > found["estimate"]["usd_likely"] > 0
+
+
+def test_a_line_that_a_kill_cut_short_is_asked_about_anew_by_the_same_command(
+    make_dataset: MakeDataset,
+) -> None:
+    made = make_dataset(["you smell", "you sing"])
+    path = made.root / "rationales.jsonl"
+    with StubServer(lambda question: Reply(GOOD)) as server:
+        arguments = (made.root, "--teacher", TEACHER, "--base-url", server.url, "--concurrency", 1)
+        run(*arguments)
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) - len(whole) // 4])
+        assert "1 of 2 labelled memes have a rationale" in run(made.root, "--stats")[1]
+        code, out, _ = run(*arguments)
+        assert (code, server.paid.total()) == (0, 2)
+    assert "1 answered" in out and "1 written before" in out
+    assert path.read_bytes() == whole
+    path.write_bytes(whole.removesuffix(b"\n"))  # as an editor may leave it: nothing is cut
+    assert "2 written before" in run(*arguments)[1]
+    assert path.read_bytes() == whole
+    path.write_bytes(b'{"meme_id": "m0\n' + whole)
+    code, _, err = run(*arguments)
+    assert code == 2 and "line 1: not JSON" in err
+
+
+def test_what_failed_stays_listed_when_another_part_is_asked_about(make_dataset: MakeDataset) -> None:
+    made = make_dataset(["you sing", "you smell"])
+    broken = lambda question: Reply(GOOD) if "sing" in question else Reply(status=400, error={})  # noqa: E731
+    with StubServer(broken) as server:
+        arguments = (made.root, "--teacher", TEACHER, "--base-url", server.url)
+        run(*arguments)
+        assert run(*arguments, "--limit", 1)[0] == 0
+    assert '"item": "m1"' in (made.root / "failures.jsonl").read_text(encoding="utf-8")
+
+
+def test_nothing_a_dataset_says_moves_the_cursor(make_dataset: MakeDataset) -> None:
+    made = make_dataset(["you smell"])
+    hostile = Meme(id="m\x1b[2J", text="you", label=Label(harmful=True, targets=("x\x1b[2J",)))
+    write_records(made.root / "memes.jsonl", [hostile])
+    write_records(made.root / "rationales.jsonl", [Rationale(meme_id=hostile.id, text=GOOD, teacher="t")])
+    for arguments in (
+        ["--stats"],
+        ["--teacher", "generated"],
+        ["--teacher", TEACHER, "--preview", "1"],
+        ["--teacher", TEACHER, "--dry-run"],
+    ):
+        said = "".join(map(str, run(made.root, *arguments)))
+        assert "[2J" in said and "\x1b" not in said
+
+
+def test_what_a_refusal_cost_is_counted_as_spent(make_dataset: MakeDataset) -> None:
+    made = make_dataset(["you smell"])
+    with StubServer(lambda question: Reply("", finish="content_filter")) as server:
+        found = json.loads(run(made.root, "--teacher", TEACHER, "--base-url", server.url, "--json")[1])
+    assert found["statuses"] == {"refused": 1}
+    assert found["usd"] == pytest.approx(COST)
+
+
+def test_a_sheet_that_people_may_have_filled_in_is_not_written_over(
+    make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    made = make_dataset(["you smell"])
+    write_records(made.root / "rationales.jsonl", [Rationale(meme_id="m0", text=GOOD, teacher="t")])
+    sheet = tmp_path / "sample.csv"
+    sheet.write_text("hours of work", encoding="utf-8")
+    code, _, err = run(made.root, "--export", sheet)
+    assert (code, sheet.read_text(encoding="utf-8")) == (2, "hours of work")
+    assert "name another file" in err
 
 
 def test_a_local_teacher_costs_nothing_and_takes_no_budget(make_dataset: MakeDataset) -> None:
@@ -157,6 +226,9 @@ def test_regate_export_and_import_go_round(make_dataset: MakeDataset, tmp_path: 
         (["--teacher", "openai"], "openai:MODEL"),
         (["--teacher", TEACHER, "--prompt", "riddle.v1"], "no prompt called 'riddle.v1'"),
         (["--teacher", TEACHER, "--split", "nowhere"], "no split called 'nowhere'"),
+        (["--regate", "--dry-run"], "--preview, --dry-run and --limit go with --teacher"),
+        (["--regate", "--split", "train"], "leave --split out"),
+        (["--teacher", "generated", "--prompt", "two-sided.v1"], "reads no prompt; leave --prompt out"),
         (["--stats"], "no rationales there; have a teacher write them"),
         (["--export", "sample.txt"], "expected a name that ends in .csv"),
         (["--import", "nowhere.csv"], "cannot be read"),

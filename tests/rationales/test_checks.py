@@ -52,6 +52,14 @@ def test_a_label_is_held_by_its_own_words_alone(text: str, label: Label, severit
         "there is no ill will in it",
         "such a message is unacceptable",
         "it may cause offence",
+        "it shouldn't be shared",
+        "This should be deleted.",
+        "it deserves to be removed",
+        "such a message is not acceptable",
+        "This is not appropriate.",
+        "it is fine to share",
+        "there is nothing wrong with it",
+        "It goes against community guidelines.",
     ],
 )
 def test_a_sentence_that_pronounces_the_verdict_is_found(sentence: str) -> None:
@@ -68,6 +76,8 @@ def test_a_sentence_that_pronounces_the_verdict_is_found(sentence: str) -> None:
         "you are mocked",
         "it spreads false claims about kettles",
         "he wore an acceptable hat",
+        "it jokes about self-harm",
+        "shops must be allowed to open on Sundays",
         "the charm of the harmonica",
     ],
 )

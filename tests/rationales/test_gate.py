@@ -34,10 +34,34 @@ def test_an_answer_that_explains_without_stating_is_ok() -> None:
 
 
 @pytest.mark.parametrize(
-    "opening", ["Sure, here is the rationale: ", "Here's an explanation: ", "**Rationale:** "]
+    "opening",
+    [
+        "Sure, here is the rationale: ",
+        "Certainly! Here’s why people judged it so: ",
+        "Here's an explanation: ",
+        "**Rationale:** ",
+    ],
 )
 def test_an_assistants_opening_does_not_teach(opening: str) -> None:
     assert judge_answer(opening + GOOD, context()).text == GOOD
+
+
+@pytest.mark.parametrize(
+    "opening",
+    [
+        "Sure enough, the picture shows a skunk.",
+        "OK Corral is where the picture was taken.",
+        "Here is a skunk with the words: you smell.",
+        "Okay is what you say on it: nothing more.",
+    ],
+)
+def test_a_first_sentence_that_only_begins_as_an_opening_does_explains(opening: str) -> None:
+    assert judge_answer(f"{opening} {GOOD}", context()).text == f"{opening} {GOOD}"
+
+
+def test_hidden_characters_neither_teach_nor_hide_a_verdict() -> None:
+    assert judge_answer(GOOD.replace("skunk", "sk\u200bunk\x1b"), context()).text == GOOD
+    assert status(f"{GOOD} It is h\u200barmful.") == "leaks_label"
 
 
 @pytest.mark.parametrize("label", [HARMFUL, HARMLESS])

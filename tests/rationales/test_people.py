@@ -57,6 +57,13 @@ def test_what_people_correct_comes_back_as_it_was_written(make_dataset: MakeData
     assert [row.meme_id for row in rows] == ["m0", "m2"]
 
 
+def test_a_cell_of_any_length_comes_back(make_dataset: MakeDataset, tmp_path: Path) -> None:
+    made = make_dataset(["you " * 50_000])
+    file = tmp_path / "sample.csv"
+    write_csv(file, draw_sample(made.memes, written(1), 1), made.evidence)
+    assert read_csv(file, {meme.id: meme for meme in made.memes}) == []
+
+
 def test_a_correction_passes_the_gate_and_keeps_its_words(make_dataset: MakeDataset, tmp_path: Path) -> None:
     made = make_dataset(["you smell"])
     file = tmp_path / "c.csv"
@@ -72,6 +79,7 @@ def test_a_correction_passes_the_gate_and_keeps_its_words(make_dataset: MakeData
         ("id,why\n1,2\n", "no column corrected, meme_id"),
         ("meme_id,corrected\nnobody,because\n", "row 2: no meme called 'nobody'"),
         ("meme_id,corrected\nm0,because\nm0,thus\n", "row 3: 'm0' stands twice"),
+        ("meme_id,corrected\nm0,you smell, and so do skunks\n", "row 2: more cells than columns"),
         ("", "no column"),
     ],
 )

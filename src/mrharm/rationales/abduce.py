@@ -150,8 +150,7 @@ def pending(
                 # Nothing is paid, so whatever changed in the meme, its label too, is answered anew.
                 yield Ask(meme, (), {}, {"meme": meme.model_dump(mode="json")})
         except MrHarmError as error:
-            reason = str(error).removeprefix(f"{meme.id}: ")
-            yield Failure(item=meme.id, stage=STAGE, reason=reason, file=meme.image)
+            yield _failure(meme, error)
 
 
 def still_to_ask(
@@ -259,8 +258,12 @@ def _take(case: _Case, answer: Completion | CallError, done: Abduced) -> bool:
         case.raw, case.gated = answer.raw, Gated(answer.kind, "", str(answer))
         case.newest = case.gated
         return True
-    done.failures.append(Failure(item=case.meme.id, stage=STAGE, reason=str(answer), file=case.meme.image))
+    done.failures.append(_failure(case.meme, answer))
     return False
+
+
+def _failure(meme: Meme, error: Exception) -> Failure:
+    return Failure(item=meme.id, stage=STAGE, reason=str(error).removeprefix(f"{meme.id}: "), file=meme.image)
 
 
 def _worth(gated: Gated, context: Context) -> int:

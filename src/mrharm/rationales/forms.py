@@ -9,6 +9,7 @@ from typing import Any
 
 from mrharm.errors import DataError
 from mrharm.records import parse_json
+from mrharm.texts import hides
 
 FEWEST, MOST = 8, 400  # words of a paragraph that explains
 ATTACKS = (
@@ -55,12 +56,13 @@ class Form:
 
 
 def read_prose(answer: str) -> Read:
-    """A paragraph: its words, on one line, without the opening of an assistant ("Sure, here is the rationale:").
+    """A paragraph: its words, on one line, without hidden characters and an assistant's opening ("Sure, here is why:").
 
     Raises:
         DataError: JSON, a list, or a length that explains nothing or is no paragraph.
     """
-    text = _OPENING.sub("", " ".join(answer.split()))
+    seen = "".join(letter for letter in answer if letter.isspace() or not hides(letter))
+    text = _OPENING.sub("", " ".join(seen.split()))
     words = len(text.split())
     if not FEWEST <= words <= MOST:
         raise DataError(f"it has {words} words, where one paragraph of {FEWEST} to {MOST} was asked for.")

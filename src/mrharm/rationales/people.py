@@ -108,6 +108,10 @@ def read_csv(path: Path, memes: Mapping[str, Meme]) -> list[Rationale]:
     try:
         for number, values in enumerate(table, 2):
             meme_id, corrected = _plain(values["meme_id"]), _plain(values["corrected"])
+            if None in values:  # where DictReader puts what no column is there for
+                raise DataError(
+                    f"{path}, row {number}: more cells than columns; a text that holds the separator stands in quotes"
+                )
             if not corrected:
                 continue
             if meme_id not in memes:

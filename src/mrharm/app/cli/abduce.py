@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mrharm.app.cli.rationales import export_sample, import_corrections, regate_file, show_stats
-from mrharm.app.cli.terminal import Bars, err, fail, out, print_json
+from mrharm.app.cli.terminal import Bars, err, fail, out, print_json, seen
 from mrharm.errors import EXIT_SOME_FAILED, InputError, MrHarmError
 from mrharm.memes.dataset import RATIONALES, Dataset
 from mrharm.rationales.teachers import TEACHERS, Teacher
@@ -139,7 +140,7 @@ def abduce_command(
             raise InputError(
                 f"--batch, --budget, --base-url and --key-file go with openai:MODEL, not {teacher}"
             )
-        with Bars() as bars:
+        with Bars() as bars, ExitStack() as closing:
             spent = ""
 
             def tell(tally: Any) -> None:
@@ -149,7 +150,7 @@ def abduce_command(
             options: dict[str, Any] = {}
             client: HostedClient | None = None
             if hosted:
-                client = _client(base_url, key_file, prices, budget)
+                client = closing.enter_context(_client(base_url, key_file, prices, budget))
                 options = {"client": client, "concurrency": concurrency, "batch": batch, "tell": tell}
             who: Teacher = _teacher(teacher, options)
             if not who.reads_prompt and prompt != PROMPT:
@@ -231,9 +232,9 @@ def _preview(memes: list[Any], folder: Dataset, teacher: Teacher, asking: Asking
         return
     out.print(f"{teacher.name}, prompt {asking.version}: {len(shown)} of the questions; nothing is sent")
     for one in shown:
-        out.print(f"\n=== {one['meme']}")
+        out.print(f"\n=== {seen(one['meme'])}")
         if "cannot_be_asked" in one:
-            out.print(f"cannot be asked: {one['cannot_be_asked']}")
+            out.print(f"cannot be asked: {seen(one['cannot_be_asked'])}")
             continue
         if not one["messages"]:
             out.print("no message: this teacher knows its answers")
@@ -279,7 +280,7 @@ def _estimate(
         f"{len(memes):,} memes, {count:,} questions, {there:,} written before, {len(failures):,} that cannot be asked"
     )
     for failure in failures[:3]:
-        out.print(f"  {failure.reason}")
+        out.print(seen(f"  {failure.item}: {failure.reason}"))
     if estimate is None:
         out.print(f"{teacher.name} answers here and costs nothing")
         return
@@ -316,6 +317,6 @@ def _say(done: Abduced, path: Path) -> None:
         out.print("; ".join(there))
     out.print(f"{path}: {done.usd:.4f} USD spent by this run")
     for failure in done.failures[:_SHOWN]:
-        err.print(f"failed: {failure.item}: {failure.reason}")
+        err.print(seen(f"failed: {failure.item}: {failure.reason}"))
     if len(done.failures) > _SHOWN:
         err.print(f"and {len(done.failures) - _SHOWN:,} more; failures.jsonl lists them all")

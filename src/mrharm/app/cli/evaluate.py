@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -164,10 +165,11 @@ def _mark(
     from mrharm.rationales.teachers import TEACHERS
 
     row, _, what = name.partition(":")
-    options: dict[str, Any] = {}
-    if row == "openai":
-        from mrharm.hosted import HostedClient
+    with ExitStack() as closing:
+        options: dict[str, Any] = {}
+        if row == "openai":
+            from mrharm.hosted import HostedClient
 
-        options["client"] = HostedClient(budget=budget)
-    teacher = TEACHERS.load(row)(what or None, **options)
-    return judge_rationales(judged, teacher, repeats=repeats, memes=memes, seed=seed, progress=bars.show)
+            options["client"] = closing.enter_context(HostedClient(budget=budget))
+        teacher = TEACHERS.load(row)(what or None, **options)
+        return judge_rationales(judged, teacher, repeats=repeats, memes=memes, seed=seed, progress=bars.show)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from mrharm.app.cli.terminal import err, out, print_json
+from mrharm.app.cli.terminal import err, out, print_json, seen
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.rationales.abduce import written
@@ -54,7 +54,7 @@ def show_stats(folder: Dataset, path: Path, split: str | None, as_json: bool) ->
         groups.add_column(name, justify="left" if not name else "right")
     for one in found.groups:
         groups.add_row(
-            one.name,
+            seen(one.name),
             *(f"{n:,}" for n in (one.memes, one.written, one.teaching, one.refused, one.leaking_at_first)),
         )
     out.print(groups)
@@ -143,7 +143,7 @@ def import_corrections(folder: Dataset, path: Path, file: Path, as_json: bool) -
     out.print(f"{path}: {len(new):,} corrections taken in, {len(rows) - len(new):,} there already")
     for row in new:
         if row.status != "ok":
-            err.print(f"held back by the gate ({row.status}): {row.meme_id}: {row.text[:100]}")
+            err.print(seen(f"held back by the gate ({row.status}): {row.meme_id}: {row.text[:100]}"))
 
 
 def _rows(path: Path) -> list[Rationale]:

@@ -21,12 +21,18 @@ from rich.progress import (
 )
 
 from mrharm.errors import exit_code
+from mrharm.texts import hides
 
 # Ids, paths and texts may hold anything; none of it is markup, and no line is broken for a narrow terminal.
 out = Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
 err = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 QUIET_SECONDS = 10.0
+
+
+def seen(text: str) -> str:
+    """What a dataset or a teacher says, on one line and without the characters that would move a terminal's cursor."""
+    return "".join(letter for letter in " ".join(text.split()) if not hides(letter))
 
 
 def print_json(value: Any) -> None:
