@@ -575,6 +575,7 @@ def test_a_batch_of_another_key_is_not_taken_for_lost(caplog: pytest.LogCaptureF
         assert "another key" in caplog.text
         overdue(asking.ledger.path)
         assert words(ask(asking, "a")) == answers("a")
+        assert {batch["state"] for batch in batches(asking.ledger.path)} == {"ended"}
 
 
 def test_a_download_that_never_ends_whole_keeps_what_came_and_is_taken_up_again() -> None:

@@ -23,7 +23,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from mrharm.errors import DataError, InputError, ModelUnavailableError
+from mrharm.errors import DataError, InputError
+from mrharm.hub import reached
 from mrharm.recipe import PictureRecipe, StudentRecipe
 from mrharm.student.config import MrHarmConfig
 from mrharm.student.model import MrHarmForConditionalGeneration
@@ -234,11 +235,4 @@ def _picture_settings(
 
 
 def _reached(source: str, load: Callable[[], T]) -> T:
-    try:
-        return load()
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelUnavailableError(
-            f"{source}: weights not found here and no hub in reach ({first[:120]}); either name a local folder "
-            "(--set student.text_weights=DIR or student.vision_weights=DIR) or point HF_HOME at a cache that holds it"
-        ) from None
+    return reached(source, load, "--set student.text_weights=DIR or student.vision_weights=DIR")

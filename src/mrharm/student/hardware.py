@@ -1,30 +1,10 @@
-"""What this machine computes on, and whether bfloat16 pays on it."""
+"""Whether bfloat16 pays on a device."""
 
 from __future__ import annotations
-
-import os
 
 import torch
 
 from mrharm.errors import InputError
-
-
-def pick_device(name: str = "auto") -> torch.device:
-    """``auto`` takes a CUDA device where there is one; anything else is a PyTorch device name.
-
-    Raises:
-        InputError: not a device, or one this machine does not have.
-    """
-    if name == "auto":
-        # Under torchrun every process has a device of its own.
-        mine = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-        return torch.device(mine if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {name}: not to be had here ({str(error).splitlines()[0]})") from None
-    return device
 
 
 def bf16_pays(device: torch.device) -> bool:

@@ -18,13 +18,14 @@ from transformers import set_seed
 
 from mrharm import __version__
 from mrharm.errors import InputError
+from mrharm.hub import pick_device
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN, VALIDATION
 from mrharm.recipe import Recipe, StageName, dump_recipe
 from mrharm.records import Failure, Rationale
 from mrharm.store import write_failures, write_json, write_text
 from mrharm.student.backbones import build_student
-from mrharm.student.hardware import pick_device, pick_dtype
+from mrharm.student.hardware import pick_dtype
 from mrharm.student.inputs import StudentInput
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor

@@ -17,10 +17,11 @@ from transformers.utils import PushToHubMixin
 
 from mrharm.errors import InputError, MissingInputError
 from mrharm.evidence.look import Engines, Eye
+from mrharm.hub import pick_device
 from mrharm.images import decode, open_image, read_image_bytes
 from mrharm.records import Evidence, Meme, Saliency, Verdict
 from mrharm.store import content_key, folder_aside, sha256_file, write_text
-from mrharm.student.hardware import pick_device, pick_dtype
+from mrharm.student.hardware import pick_dtype
 from mrharm.student.inputs import StudentInput, compose_text
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.pair import load_students, save_students

@@ -120,13 +120,19 @@ def predict_command(
 def _draw(detector: Detector, meme: Meme, options: JudgeOptions, path: Path) -> None:
     from mrharm.evaluation.saliency_picture import draw_both
     from mrharm.images import encode_png, open_image
+    from mrharm.verdicts.saliency import share_on_picture
 
     kind = options.get("saliency") or "gradient"
     asked: JudgeOptions = {**options, "saliency": kind, "rationales": False}
     verdict = detector.judge(meme, **asked)
     image = open_image(Path(meme.image)) if meme.image else None
-    drawn = draw_both(image, verdict.saliency or Saliency(), detector.label_student.frame)
-    write_bytes(path, encode_png(drawn))
+    saliency, frame = verdict.saliency or Saliency(), detector.label_student.frame
+    write_bytes(path, encode_png(draw_both(image, saliency, frame)))
+    if image and frame and saliency.patches:
+        share = share_on_picture(saliency, frame, image.size)
+        err.print(
+            f"{path}: {kind}; {100 * share:.0f} % of the patches' weight lies on the picture, not on padding"
+        )
 
 
 def _say(verdicts: list[Verdict], failures: list[Failure], out_file: Path | None, tally: Tally) -> None:

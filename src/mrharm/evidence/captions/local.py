@@ -5,21 +5,18 @@ PyTorch and transformers are imported when the first picture is described, and o
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from PIL import Image
 
-from mrharm.errors import DataError, InputError, MissingInputError, ModelUnavailableError
+from mrharm.errors import DataError, InputError, MissingInputError
 from mrharm.evidence.engines import Described
-
-T = TypeVar("T")
+from mrharm.hub import named, pick_device, reached
 
 _TOKENS, _BEAMS = 60, 3
-_SLICES, _SLICE = 16, 65536  # of each file of weights, for the version
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class LocalCaptions:
         self._source, _, revision = (model, "", "") if Path(model).is_dir() else model.partition("@")
         self._revision = revision or None
         self.batch_size = batch_size
-        self.version = f"hf:{_named(self._source, revision)}/{_TOKENS}tokens-{_BEAMS}beams"
+        self.version = f"hf:{named(self._source, revision)}/{_TOKENS}tokens-{_BEAMS}beams"
         self._device = device
         self._loaded: tuple[Any, Any, Family] | None = None
 
@@ -102,7 +99,7 @@ class LocalCaptions:
             import transformers
 
             place = {"revision": self._revision} if self._revision else {}
-            config = _reached(
+            config = reached(
                 self._source, lambda: transformers.AutoConfig.from_pretrained(self._source, **place)
             )
             family = FAMILIES.get(config.model_type)
@@ -110,11 +107,11 @@ class LocalCaptions:
                 raise InputError(
                     f"{self._source}: a {config.model_type} model; captions are made by: {', '.join(FAMILIES)}"
                 )
-            processor = _reached(
+            processor = reached(
                 self._source, lambda: transformers.AutoProcessor.from_pretrained(self._source, **place)
             )
             kind = getattr(transformers, family.model_class)
-            model, info = _reached(
+            model, info = reached(
                 self._source,
                 lambda: kind.from_pretrained(
                     self._source, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **place
@@ -126,51 +123,10 @@ class LocalCaptions:
                     f"{self._source}: {len(missing)} tensors are not there ({', '.join(missing[:3])} ...); expected "
                     f"the weights of a {family.model_class}"
                 )
-            self._loaded = (model.eval().to(_device(self._device)), processor, family)
+            self._loaded = (model.eval().to(pick_device(self._device)), processor, family)
         return self._loaded
-
-
-def _device(name: str) -> Any:
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=name)
-        return torch.device(name)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {name}: not to be had here ({str(error).splitlines()[0]})") from None
 
 
 def _checked(text: str) -> str | Exception:
     caption = " ".join(text.split())
     return caption or DataError("the captioner said nothing; expected a caption")
-
-
-def _named(source: str, revision: str) -> str:
-    """A hub model by its revision; a folder by what is in it, because its name says nothing of that."""
-    folder = Path(source)
-    if not folder.is_dir():
-        return f"{source}@{revision or 'main'}"
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".json", ".txt", ".safetensors") and path.is_file():
-            size = path.stat().st_size
-            digest.update(f"{path.name} {size}\n".encode())
-            with path.open("rb") as file:
-                # Training moves every weight: slices of a gigabyte tell two models apart, in milliseconds.
-                for number in range(_SLICES):
-                    file.seek(size * number // _SLICES)
-                    digest.update(file.read(_SLICE))
-    return f"{folder.resolve().name}@{digest.hexdigest()[:12]}"
-
-
-def _reached(source: str, load: Callable[[], T]) -> T:
-    try:
-        return load()
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelUnavailableError(
-            f"{source}: not found here and no hub in reach ({first[:120]}); name a local folder (hf:FOLDER), or point "
-            "HF_HOME at a cache that holds it"
-        ) from None

@@ -5,19 +5,13 @@ PyTorch and transformers are imported inside the functions, when there is a mode
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from mrharm.errors import DataError, InputError, ModelUnavailableError, MrHarmError
+from mrharm.errors import DataError, InputError
+from mrharm.hub import pick_device, reached
 from mrharm.rationales.teachers.chats import Chats
-
-T = TypeVar("T")
-
-_SLICES, _SLICE = 16, 65536  # of each file of weights, for the version
-_READ = (".json", ".txt", ".jinja", ".model", ".safetensors")  # what decides an answer, in a model's folder
 
 
 @dataclass(frozen=True)
@@ -30,24 +24,6 @@ class Loaded:
     chats: Chats
     stops: frozenset[int]  # tokens that end an answer
     longest: int | None  # tokens it can read and write in all
-
-
-def named(source: str, revision: str) -> str:
-    """A hub model by its revision; a folder by what is in it, because its name says nothing of that."""
-    folder = Path(source)
-    if not folder.is_dir():
-        return f"{source}@{revision or 'main'}"
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix in _READ and path.is_file():
-            size = path.stat().st_size
-            digest.update(f"{path.name} {size}\n".encode())
-            with path.open("rb") as file:
-                # Training moves every weight: slices of a gigabyte tell two models apart, in milliseconds.
-                for number in range(_SLICES):
-                    file.seek(size * number // _SLICES)
-                    digest.update(file.read(_SLICE))
-    return f"{folder.resolve().name}@{digest.hexdigest()[:12]}"
 
 
 def read_config(source: str, place: dict[str, Any]) -> Any:
@@ -70,7 +46,7 @@ def read_config(source: str, place: dict[str, Any]) -> Any:
                 "model is never run"
             ) from None
 
-    return _reached(source, load)
+    return reached(source, load)
 
 
 def sees(source: str, config: Any) -> bool:
@@ -105,14 +81,14 @@ def load(source: str, place: dict[str, Any], config: Any, device: str) -> Loaded
     import torch
     import transformers
 
-    seer, where = sees(source, config), _device(device)
+    seer, where = sees(source, config), pick_device(device)
     front_kind = transformers.AutoProcessor if seer else transformers.AutoTokenizer
 
     def load_front() -> tuple[Any, Any]:
         front = front_kind.from_pretrained(source, **place)
         return front, front.tokenizer if seer else front
 
-    front, tokenizer = _reached(source, load_front)
+    front, tokenizer = reached(source, load_front)
     chats = Chats(front, tokenizer, source)
     kind = transformers.AutoModelForImageTextToText if seer else transformers.AutoModelForCausalLM
     half = where.type == "cuda" and torch.cuda.is_bf16_supported()
@@ -127,7 +103,7 @@ def load(source: str, place: dict[str, Any], config: Any, device: str) -> Loaded
         )
         return model.eval().to(where), info
 
-    model, info = _reached(source, load_weights)
+    model, info = reached(source, load_weights)
     missing = sorted(info["missing_keys"])
     if missing:
         raise DataError(
@@ -147,46 +123,3 @@ def load(source: str, place: dict[str, Any], config: Any, device: str) -> Loaded
 
 def _ids(tokens: int | list[int] | None) -> set[int]:
     return set() if tokens is None else {tokens} if isinstance(tokens, int) else set(tokens)
-
-
-def _device(name: str) -> Any:
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=name)
-        return torch.device(name)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {name}: not to be had here ({str(error).splitlines()[0]})") from None
-
-
-def _reached(source: str, load: Callable[[], T]) -> T:
-    try:
-        return load()
-    except MrHarmError:
-        raise
-    except (OSError, ValueError) as error:
-        if Path(source).is_dir():
-            raise ModelUnavailableError(
-                f"{source}: no whole model in this folder ({_first(error)}); expected config.json, tokenizer and "
-                "safetensors as save_pretrained writes them"
-            ) from None
-        raise ModelUnavailableError(
-            f"{source}: not found here and no hub in reach ({_first(error)}); name a local folder (hf:FOLDER), or "
-            "point HF_HOME at a cache that holds it"
-        ) from None
-    except ImportError as error:
-        raise InputError(
-            f"{source}: wants a package that is not installed ({_first(error)}); install it: most models that see want "
-            "torchvision, in the build that matches torch; quantised ones want their own"
-        ) from None
-    except Exception as error:  # broken files, weights of other shapes, too little memory
-        raise DataError(
-            f"{source}: cannot be loaded ({type(error).__name__}: {_first(error)}); expected whole weights of the kind "
-            "its config.json names, that fit the memory"
-        ) from None
-
-
-def _first(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]

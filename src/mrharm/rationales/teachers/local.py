@@ -17,9 +17,10 @@ from PIL import Image
 
 from mrharm.errors import ImageError, InputError
 from mrharm.hosted import CallError, Completion, Picture, Request
+from mrharm.hub import named
 from mrharm.images import decode
 from mrharm.rationales.teachers import Ask
-from mrharm.rationales.teachers.loading import Loaded, load, named, read_config, sees
+from mrharm.rationales.teachers.loading import Loaded, load, read_config, sees
 
 MAX_TOKENS = 256  # of an answer, as the paper's teacher had
 _SETTINGS = ("max_tokens", "temperature", "response_format")
