@@ -26,6 +26,8 @@ PROBES = Table(
     },
 )
 FILE = "probes.jsonl"
+# Memes of probes that judge each of them dozens of times: enough for a figure, in a minute or two.
+MOST = {"robustness": 200, "saliency": 100}
 
 
 class Probed(Record):
@@ -85,7 +87,9 @@ def run_probes(
             found[name] = kept[key].found
             continue
         try:
-            record: Record = PROBES.load(name)(judged, seed=seed, memes=memes, progress=progress)
+            record: Record = PROBES.load(name)(
+                judged, seed=seed, memes=min(memes, MOST.get(name, memes)), progress=progress
+            )
         except (InputError, MissingInputError, ModelUnavailableError) as error:
             skipped[name] = str(error)
             continue
