@@ -22,6 +22,7 @@ from mrharm.rationales.questions import Asking, again, kept_messages, question_k
 from mrharm.rationales.teachers import Ask, Teacher
 from mrharm.records import Evidence, Failure, Meme, Rationale, parse_record, read_records
 from mrharm.store import FAILURES, JsonlStore, alone, write_failures
+from mrharm.texts import hides
 
 STAGE = "abduce"
 RATIONALES = "rationales.jsonl"
@@ -173,7 +174,10 @@ def context_of(
     words = [meme.text, evidence.text if evidence else None]
     shown = [*words, evidence.caption if evidence else None]
     system = " ".join(str(one["content"]) for one in messages if one.get("role") == "system")
-    material = "\n".join(filter(None, shown))
+    # As the teacher saw it (`questions.quoted`): an order hidden behind invisible letters is read as one here, too.
+    material = "".join(
+        letter for letter in "\n".join(filter(None, shown)) if letter.isspace() or not hides(letter)
+    )
     return Context(form, meme.label if form.told_label else None, material, system, any(words))
 
 
