@@ -47,10 +47,11 @@ class Comparison(Record):
     ``differences``: second minus first, by the paired bootstrap over memes (which memes were drawn for the test).
     ``over_seeds``: the same by Welch's t interval over runs (which seeds were drawn), where both sides have several.
     ``mcnemar`` and ``differ`` (memes decided differently) are of one run on each side. ``left_out``: memes that not all
-    runs judged.
+    runs judged. ``dataset_sha256``: the dataset as the runs judged it; several where it was changed in between.
     """
 
     dataset: str
+    dataset_sha256: tuple[str, ...]
     split: str
     memes: int
     left_out: int
@@ -110,6 +111,7 @@ def _compare(first: list[Stored], second: list[Stored], left_out: int, draws: in
     alone = len(first) == len(second) == 1
     found = Comparison(
         dataset=first[0].judgement.dataset,
+        dataset_sha256=tuple(dict.fromkeys(one.judgement.dataset_sha256 for one in (*first, *second))),
         split=first[0].judgement.split,
         memes=len(gold),
         left_out=left_out,
@@ -190,7 +192,7 @@ def _words(found: Comparison) -> tuple[str, ...]:
     sentences = [f"{found.second.name} {_better(gain)} {found.first.name}: {said}."]
     if found.over_seeds:
         seeds = found.over_seeds["macro_f1"]
-        sentences.append(f"Over seeds it {_beats(seeds)}: {percent(seeds, sign=True)} points.")
+        sentences.append(f"Over seeds the difference {_beats(seeds)}: {percent(seeds, sign=True)} points.")
     if found.mcnemar and found.differ is not None:
         sentences.append(
             f"Decisions that differ: {found.differ:,}; right in the first alone {found.mcnemar.only_first:,}, in the "
@@ -198,6 +200,11 @@ def _words(found: Comparison) -> tuple[str, ...]:
         )
     if found.left_out:
         sentences.append(f"Left out, as not all runs judged them: {counted(found.left_out, 'meme')}.")
+    if len(found.dataset_sha256) > 1:
+        sentences.append(
+            "The dataset was changed between these evaluations (evidence, texts or rationales; its labels are the "
+            "same); --dataset DATASET judges all on one."
+        )
     return tuple(sentences)
 
 
@@ -212,4 +219,4 @@ def _better(gain: Figure) -> str:
 def _beats(gain: Figure) -> str:
     if gain.low is None or gain.high is None:
         return "has no spread to tell by"
-    return "holds" if gain.low > 0 or gain.high < 0 else "may be chance"
+    return "is more than chance" if gain.low > 0 or gain.high < 0 else "may be chance"

@@ -40,9 +40,9 @@ def render_card(evaluation: Evaluation, card: DetectorCard) -> str:
     parts = [
         model_card(card.to_json()).rstrip(),
         "## Evaluation",
-        "\n".join(f"- {words}" for words in evaluation.words),
-        f"{evaluation.memes:,} memes of {evaluation.dataset}, split {evaluation.split}, {scores.harmful:,} of them "
-        "harmful. Percent, with 95 % bootstrap intervals.",
+        "\n".join(f"- {_cell(words)}" for words in evaluation.words),
+        f"{evaluation.memes:,} memes of {_cell(evaluation.dataset)}, split {_cell(evaluation.split)}, "
+        f"{scores.harmful:,} of them harmful. Percent, with 95 % bootstrap intervals.",
         _table(("figure", "value"), list(figures.items())),
     ]
     if evaluation.beside:
@@ -61,7 +61,7 @@ def render_card(evaluation: Evaluation, card: DetectorCard) -> str:
     if evaluation.probes:
         parts.append("### For the right reasons?")
         parts += [
-            f"**{name}**: " + " ".join(values.get("words", []))
+            f"**{name}**: " + _cell(" ".join(values.get("words", [])))
             for name, values in evaluation.probes.items()
             if values.get("words")
         ]

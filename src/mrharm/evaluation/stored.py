@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,12 +78,12 @@ def evaluation_folder(run: Path, dataset: Dataset, split: str) -> Path:
         split == dataset.split_name("test")
         and read_run(folder).get("dataset_sha256") == dataset.fingerprint()
     )
-    return folder if own else folder / EVALUATIONS / f"{dataset.info.name}.{split}"
+    return folder if own else folder / EVALUATIONS / _plain(f"{dataset.info.name}.{split}")
 
 
 def verdicts_file(folder: Path, split: str) -> Path:
     """Where the verdicts on a split lie in its evaluation's folder."""
-    return folder / f"verdicts.{split}.jsonl"
+    return folder / f"verdicts.{_plain(split)}.jsonl"
 
 
 def set_aside(file: Path, detector: str) -> Path | None:
@@ -175,4 +176,9 @@ def only(stored: Stored, ids: Sequence[str]) -> Stored:
 
 def judgement_file(folder: Path, split: str) -> Path:
     """Where the `Judgement` of a split lies in its evaluation's folder."""
-    return folder / f"judged.{split}.json"
+    return folder / f"judged.{_plain(split)}.json"
+
+
+def _plain(name: str) -> str:
+    """A dataset's or split's name as part of a file's: whoever made the dataset chose it, and ``../..`` is one, too."""
+    return re.sub(r"[^\w.+-]+", "_", name).lstrip(".") or "_"

@@ -53,11 +53,11 @@ def _rows(value: Any) -> Iterator[Row]:
     if isinstance(value, Mapping):
         direct = _figures(value)
         # Figures of the thing itself are one row; of what it holds, a row each.
-        inner = [
-            Row(said(name), _figures(one))
-            for name, one in value.items()
-            if isinstance(one, Mapping) and not _is_figure(one) and _figures(one)
-        ]
+        inner: list[Row] = []
+        for name, one in value.items():
+            if isinstance(one, Mapping) and not _is_figure(one):
+                # What has no figures of its own may hold what has: a saliency's orders.
+                inner += [Row(said(name), own)] if (own := _figures(one)) else _rows(one)
         if direct and not inner:
             yield from (Row(said(name), {"": figure}) for name, figure in direct.items())
         else:
@@ -66,8 +66,9 @@ def _rows(value: Any) -> Iterator[Row]:
     elif isinstance(value, Sequence) and not isinstance(value, str):
         for one in value:
             if isinstance(one, Mapping) and (figures := _figures(one, deep=True)):
-                names = [str(part) for part in one.values() if isinstance(part, str | int) and part != ""]
-                yield Row(" ".join(names[:4]), figures)
+                names = [part for part in one.values() if isinstance(part, str | int | float) and part != ""]
+                shown = [f"{part:g}" if isinstance(part, float) else str(part) for part in names]
+                yield Row(" ".join(shown[:5]), figures)
 
 
 def _figures(value: Mapping[str, Any], *, deep: bool = False) -> dict[str, Figure]:

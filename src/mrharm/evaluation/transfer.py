@@ -191,4 +191,8 @@ def _say(found: Transfer) -> tuple[str, ...]:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(one.replace("|", "\\|") for one in cells) + " |"
+    return (
+        "| "
+        + " | ".join(" ".join(one.replace("|", "\\|").replace("<", "&lt;").split()) for one in cells)
+        + " |"
+    )

@@ -116,6 +116,13 @@ def check(text: str, truth: Mapping[str, Any]) -> TruthCheck:
     )
 
 
+def is_known(meme: Meme) -> bool:
+    """Whether a meme brings a ``truth`` that `check` can hold a rationale against, as generated ones do."""
+    held = meme.extra.get("truth")
+    parts = {"scene": _SCENES, "tone": _TONES, "relation": _RELATIONS}
+    return isinstance(held, dict) and all(str(held.get(part)) in known for part, known in parts.items())
+
+
 def share_true(memes: Sequence[Meme], verdicts: Sequence[Verdict]) -> dict[str, float]:
     """Share of the rationales of generated memes that name the right scene, tone and relation, and all three."""
     checks = [

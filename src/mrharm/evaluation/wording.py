@@ -49,7 +49,9 @@ def verdict_words(found: Evaluation) -> tuple[str, ...]:
 def _beside(found: Evaluation) -> list[str]:
     words = [row for row in found.beside if row.name != "majority"] or list(found.beside)
     if not words:
-        return []
+        return [
+            "No baseline stands beside it: that takes a train split with both labels, other than the split judged."
+        ]
     best = max(words, key=lambda row: row.macro_f1.value or 0.0)
     gain = best.gains["macro_f1"]
     if gain.value is None or gain.low is None or gain.high is None:
@@ -84,8 +86,8 @@ def _published(found: Evaluation) -> list[str]:
         else "below" if accuracy < found.scores.accuracy.low else "within"
     )  # fmt: skip
     return [
-        f"The best published accuracy on the same memes, {100 * accuracy:.1f} % ({best.system}), lies {where} its "
-        "interval."
+        f"The best accuracy published for a split of this name and size, {100 * accuracy:.1f} % ({best.system}), lies "
+        f"{where} its interval."
     ]
 
 
@@ -97,8 +99,9 @@ def _weakest(found: Evaluation) -> list[str]:
         return []
     worst = min(below, key=lambda row: row.accuracy.value or 0.0)
     return [
-        f"Weakest on {worst.kind} “{worst.name}” ({worst.memes:,} memes): {percent(worst.accuracy)} % rightly, the "
-        f"lowest of {sum(not row.too_few for row in found.groups)} groups looked at."
+        f"Weakest on {worst.kind} “{worst.name}” ({worst.memes:,} memes): {percent(worst.accuracy)} % rightly. "
+        f"Groups below the accuracy of all with their whole interval: {len(below)} of "
+        f"{sum(not row.too_few for row in found.groups)} looked at."
     ]
 
 

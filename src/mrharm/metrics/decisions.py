@@ -23,7 +23,7 @@ def accuracy(gold: Booleans, said: NDArray[Any]) -> float:
 def macro_f1(gold: Booleans, said: NDArray[Any]) -> float:
     """F1 averaged over harmful and harmless; a decision that is None counts as the wrong one of the two."""
     decided = [(not truth) if one is None else bool(one) for one, truth in zip(said, gold, strict=True)]
-    return float(f1_score(gold, decided, average="macro", zero_division=0))
+    return float(f1_score(gold, decided, labels=[False, True], average="macro", zero_division=0))
 
 
 def auroc(gold: Booleans, scores: Floats) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mrharm.app.cli.terminal import Bars, err, fail, out, print_json
+from mrharm.app.cli.terminal import Bars, err, fail, out, print_json, seen
 from mrharm.errors import EXIT_SOME_FAILED, InputError, MrHarmError
 from mrharm.evaluation.probing import PROBES, chosen
 
@@ -131,7 +133,22 @@ def evaluate_command(
                 if judge_by:
                     marks = _mark(judged, judge_by, judge_repeats, judge_memes, seed, budget, bars)
                     found = with_probe(found, "judge", marks, folder)
-                command = f"mrharm evaluate {run} {dataset} --split {split} --seed {seed}"
+                command = _again(
+                    [run, dataset],
+                    {
+                        "--split": split,
+                        "--seed": seed,
+                        "--probes": probes,
+                        "--probe-memes": probe_memes,
+                        "--out": out_folder,
+                        "--judge": judge_by,
+                        "--judge-memes": judge_memes if judge_by else None,
+                        "--judge-repeats": judge_repeats if judge_by else None,
+                        "--ablation": ablation,
+                        "--html": html,
+                    },
+                    () if rationales else ("--no-rationales",),
+                )
                 write_page(found, judged, html or folder / PAGE, ablation=ablation, command=command)
                 write_model_card(found, detector.card, folder)
     except (MrHarmError, KeyboardInterrupt) as error:
@@ -150,11 +167,17 @@ def evaluate_command(
             out.print(f"{order.kind if order else ''} submission: {submitted}")
     failures = found.failures if found else ()
     for failure in failures[:_SHOWN]:
-        err.print(f"failed: {failure.item}: {failure.reason}")
+        err.print(seen(f"failed: {failure.item}: {failure.reason}"))
     if len(failures) > _SHOWN:
         err.print(f"and {len(failures) - _SHOWN:,} more; report.json lists them all")
     if failures:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _again(what: Sequence[object], options: Mapping[str, object], flags: Sequence[str] = ()) -> str:
+    """The command that makes every figure again, as a shell takes it; options that are None were not given."""
+    given = [str(part) for name, value in options.items() if value is not None for part in (name, value)]
+    return shlex.join(["mrharm", "evaluate", *(str(one) for one in what), *given, *flags])
 
 
 def _mark(

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from rich import box
 from rich.table import Table
 
-from mrharm.app.cli.terminal import out
-from mrharm.texts import hides
+from mrharm.app.cli.terminal import out, seen
 
 if TYPE_CHECKING:
     from mrharm.evaluation.compare import Comparison
@@ -54,7 +53,7 @@ def say_comparison(found: Comparison) -> None:
     for words in found.words:
         out.print(seen(words), style="bold")
     table = _table(
-        f"{found.dataset} ({found.split}), {found.memes:,} memes, %", "first", "second", "difference"
+        seen(f"{found.dataset} ({found.split}), {found.memes:,} memes, %"), "first", "second", "difference"
     )
     for name, difference in found.differences.items():
         table.add_row(
@@ -79,11 +78,6 @@ def say_comparison(found: Comparison) -> None:
         over = found.over_seeds.get(name)
         table.add_row(NAMES[name], *cells, cell(over, sign=True) if over else "-")
     out.print(table)
-
-
-def seen(text: str) -> str:
-    """What a dataset says, on one line and without the characters that would move a terminal's cursor."""
-    return "".join(letter for letter in " ".join(text.split()) if not hides(letter))
 
 
 def cell(figure: Figure, *, sign: bool = False) -> str:
@@ -177,7 +171,11 @@ def _groups(found: Evaluation) -> None:
 
 
 def _areas(found: Evaluation) -> None:
-    rows = [row for row in found.groups if row.areas and row.areas.bnsp.value is not None]
+    rows = [
+        row
+        for row in found.groups
+        if row.areas and (row.areas.bpsn.value, row.areas.bnsp.value) != (None, None)
+    ]
     if not rows:
         return
     table = _table("ranked like others? AUROC in %", "in the group", "BPSN", "BNSP")

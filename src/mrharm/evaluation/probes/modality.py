@@ -239,7 +239,7 @@ def _say(found: ModalityProbe) -> tuple[str, ...]:
         f"{one.moved.value or 0.0:.2f} on average"
         for name, one in found.conditions.items()
     ]
-    lines = [f"Of {found.memes:,} memes: " + "; ".join(moved) + "."]
+    lines = [f"Of {found.memes:,} memes: " + "; ".join(moved) + "."] if moved else []
     if set(found.ignores) == {"text", "image"}:
         lines.append(
             "It decides the same whatever it is given: look at its threshold and its training first."
@@ -247,8 +247,10 @@ def _say(found: ModalityProbe) -> tuple[str, ...]:
     elif found.ignores:
         (part,) = found.ignores
         lines.append(f"It hardly looks at the {'words' if part == 'text' else 'picture'}.")
-    else:
+    elif found.conditions.keys() & set(OF_WORDS) and found.conditions.keys() & set(OF_PICTURE):
         lines.append("It uses both words and picture.")
+    else:
+        lines.append("Whether it uses both words and picture cannot be said of these memes.")
     if found.baselines:
         alone = "; ".join(
             f"{name.replace('_', ' ')} {percent(one.accuracy)}" for name, one in found.baselines.items()

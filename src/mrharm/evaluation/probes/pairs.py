@@ -26,6 +26,7 @@ from mrharm.records import Record
 from mrharm.texts import plain
 
 ALIKE = 0.98  # of the pairs decided alike: whatever differs is not looked at
+FEWEST = 10  # pairs; fewer may be decided alike by chance
 
 Pair = tuple[int, int]  # places of a harmful and a harmless meme
 
@@ -178,7 +179,7 @@ def _say(found: PairsProbe) -> tuple[str, ...]:
             f"Of {scores.pairs:,} pairs with {what} and the other label it gets both memes right in "
             f"{percent(scores.both_right)}; independent guesses at its rates would in {100 * chance:.0f} %."
         )
-        if (scores.alike.value or 0.0) >= ALIKE:
+        if scores.pairs >= FEWEST and (scores.alike.value or 0.0) >= ALIKE:
             line += f" It decides both alike: the {missed} does not reach its decisions."
         elif (scores.both_right.high or 0.0) < chance:
             line += f" That is worse than guessing: the {missed} hardly reaches its decisions."

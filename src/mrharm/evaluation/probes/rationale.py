@@ -78,7 +78,7 @@ def probe(
     next_part()
     simulated = _simulated(judged, texts, stating, seed, skipped)
     next_part()
-    generated = all(isinstance(meme.extra.get("truth"), dict) for meme in judged.memes)
+    generated = all(truth.is_known(meme) for meme in judged.memes)
     agreement = _agreement(judged, texts, generated, seed)
     next_part()
     checked = _truth(judged, texts) if generated else None
