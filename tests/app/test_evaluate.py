@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import html
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +48,9 @@ def test_the_verdict_in_plain_words_stands_first_and_tables_fit_80_columns(
     assert code == 0
     assert lines[0].startswith("On 30 memes of clubs (test) it decides ")
     tables = out[out.index("figures in %") :].splitlines()
-    assert max(map(len, tables[: next(n for n, line in enumerate(tables) if line.startswith("page: "))])) <= 80
+    assert (
+        max(map(len, tables[: next(n for n, line in enumerate(tables) if line.startswith("page: "))])) <= 80
+    )
     for part in ("macro-F1", "AURC (risk-coverage)", "beside others", "words alone", "by group", "severity", "target",
                  "text length", "ranked like others", "worst mistakes"):  # fmt: skip
         assert part in out
@@ -156,3 +160,29 @@ def test_help_loads_no_torch_and_no_scikit_learn() -> None:
         "sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_the_command_on_the_page_makes_the_same_figures_again(run: Path, dataset: Dataset) -> None:
+    odd = run.parent / "my clubs"
+    dataset.root.rename(odd)
+    code, _, _ = run_verb(run, odd, "--probes", "none", "--no-rationales", "--seed", 3)
+    assert code == 0
+    shown = html.unescape((run / "report.html").read_text().rsplit("<code>", 1)[1].split("</code>")[0])
+    again = shlex.split(shown)
+    assert again[:4] == ["mrharm", "evaluate", str(run), str(odd)] and "--no-rationales" in again
+    before = json.loads((run / "report.json").read_text())
+    assert run_verb(*again[2:])[0] == 0
+    assert json.loads((run / "report.json").read_text()) == before
+
+
+def test_a_group_without_harmful_memes_is_asked_whether_it_is_flagged_too_easily(
+    run: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    """BPSN alone can be had of it, and is the area that matters."""
+    kinds = [Label(harmful=bool(n % 2), protected_categories=() if n % 2 else ("age",)) for n in range(40)]
+    rows = [Meme(id=str(n), text=f"you and club {n}", label=one, split="test") for n, one in enumerate(kinds)]
+    _, out, _ = run_verb(run, write_dataset(tmp_path / "d", rows).root, "--probes", "none", "--no-rationales")
+    row = next(
+        line for line in out[out.index("ranked like others") :].splitlines() if line.startswith(" age")
+    )
+    assert row.split()[1] == row.split()[-1] == "-" and len(row.split()) > 3

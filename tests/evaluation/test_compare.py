@@ -243,3 +243,12 @@ def test_a_detector_changed_since_is_not_compared_by_its_old_decisions(real):
     (found,) = compare([[runs[0]], [runs[1]]], dataset=dataset.root)
     assert found.second.figures["accuracy"].value == 0.5  # all flagged now
     assert len((runs[1] / "verdicts.test.jsonl").read_text().splitlines()) == 12
+
+
+def test_a_dataset_changed_between_evaluations_is_said(tmp_path):
+    runs = [[judged_run(tmp_path / "a", {1})], [judged_run(tmp_path / "b", {2}, dataset_sha256="1" * 64)]]
+    (found,) = compare(runs, draws=20)
+    assert found.dataset_sha256 == ("0" * 64, "1" * 64)
+    assert found.words[-1].startswith("The dataset was changed between these evaluations")
+    (same,) = compare([runs[0], [judged_run(tmp_path / "c", {2})]], draws=20)
+    assert not any("was changed" in words for words in same.words)

@@ -101,6 +101,7 @@ def test_without_a_train_split_nothing_stands_beside(tmp_path):
     found = evaluate_judged(judged(tmp_path / "d", memes, [True] * 12), probes="none", draws=20)
     assert found.beside == ()
     assert not any("bag of words" in words for words in found.words)
+    assert any(words.startswith("No baseline stands beside it") for words in found.words)
 
 
 def test_a_detector_at_hand_is_evaluated_without_a_folder(dataset):
@@ -237,3 +238,28 @@ def test_a_report_of_something_else_is_refused(tmp_path):
     with pytest.raises(DataError, match="evaluate the run again"):
         read_report(file)
     assert set(Evaluation.model_fields) >= {"words", "scores", "curves", "groups", "published", "probes"}
+
+
+def test_a_datasets_name_leads_nowhere_out_of_the_run(run, tmp_path):
+    there = sorted(tmp_path.iterdir())
+    odd = clubs(tmp_path / "odd", name="../../../clubs | <b>")
+    evaluate(run, odd, probes="none", rationales=False)
+    assert sorted(tmp_path.iterdir()) == sorted([*there, odd.root])
+    (folder,) = (run / "evaluations").iterdir()
+    assert folder.name == "_.._.._clubs_b_.test" and (folder / "verdicts.test.jsonl").exists()
+
+
+def test_the_weakest_group_is_not_called_the_lowest_where_a_smaller_one_lies_lower(tmp_path):
+    """Ten memes of which half are right lie lower than sixty of which 70 % are; only the latter is beyond chance."""
+    sizes = {"few": (10, 6), "many": (60, 39), "rest": (130, 130)}
+    memes, said = [], []
+    for name, (size, right) in sizes.items():
+        for place in range(size):
+            harmful = place % 2 == 0
+            label = Label(harmful=harmful, attack_types=(name,))
+            memes.append(Meme(id=f"{name}-{place}", text="you", label=label, split="test"))
+            said.append(harmful == (place < right))
+    found = evaluate_judged(judged(tmp_path / "d", memes, said), probes="none", draws=200)
+    (weakest,) = [words for words in found.words if words.startswith("Weakest on")]
+    assert "“many” (60 memes): 65.0" in weakest
+    assert weakest.endswith("Groups below the accuracy of all with their whole interval: 1 of 3 looked at.")

@@ -174,3 +174,6 @@ def test_the_model_card_tells_the_same_figures(found: Evaluation, judged: Judged
     named = found.groups[0].model_copy(update={"name": "a | b <script>"})
     hostile = render_card(found.model_copy(update={"groups": (named,)}), card)
     assert "a \\| b &lt;script>" in hostile and "<script" not in hostile
+    for field, value in (("words", ("x\n# <script>",)), ("dataset", "x\n# <script>")):
+        odd = render_card(found.model_copy(update={field: value}), card)
+        assert "x # &lt;script>" in odd and "<script" not in odd

@@ -7,11 +7,12 @@ import pytest
 
 from mrharm.errors import DataError
 from mrharm.evaluation import truth as module
-from mrharm.evaluation.truth import TruthCheck, check
+from mrharm.evaluation.truth import TruthCheck, check, is_known
 from mrharm.memes.generated.concepts import CONCEPTS
 from mrharm.memes.generated.frames import SENSES
 from mrharm.memes.generated.scenes import SCENES, caption
 from mrharm.rationales.teachers.generated import write
+from mrharm.records import Meme
 
 SKUNK = {"scene": "skunk", "tone": "praise", "relation": "undercuts"}
 ROSES = {"scene": "roses", "tone": "comparison", "relation": "backs"}
@@ -99,7 +100,10 @@ def test_it_imports_nothing_of_what_it_checks():
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     imported |= {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
     own = {name for name in imported if name and name.startswith("mrharm")}
-    assert own == {"mrharm.errors", "mrharm.records"}  # what both sides hand over, and nothing that draws or explains
+    assert own == {
+        "mrharm.errors",
+        "mrharm.records",
+    }  # what both sides hand over, and nothing that draws or explains
 
 
 def test_every_caption_names_its_scene_and_no_other():
@@ -144,3 +148,15 @@ def test_teacher_is_true_of_its_own_meme_and_false_of_confounders_in_what_change
 def test_an_unknown_truth_is_named():
     with pytest.raises(DataError, match=r"truth\.scene.*'moon'"):
         check("a moon", {"scene": "moon", "tone": "praise", "relation": "backs"})
+
+
+def test_a_field_called_truth_of_another_dataset_is_not_held_for_a_generated_memes():
+    known = {"scene": "roses", "tone": "praise", "relation": "backs"}
+    for truth, generated in (
+        (known, True),
+        ({**known, "scene": ["roses"]}, False),
+        ({"by": "us"}, False),
+        ("x", False),
+    ):
+        assert is_known(Meme(id="1", text="you", extra={"truth": truth})) is generated
+    assert not is_known(Meme(id="1", text="you"))

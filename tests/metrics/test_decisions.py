@@ -11,6 +11,7 @@ from mrharm.metrics import (
     auroc_interval,
     macro_f1,
     macro_f1_interval,
+    macro_f1_of,
     score_summary,
     wilson_interval,
 )
@@ -23,6 +24,15 @@ def test_accuracy_and_macro_f1_by_hand():
     assert accuracy(GOLD, said) == 0.75
     # harmful: P 1, R 1/2, F1 2/3; harmless: P 2/3, R 1, F1 4/5
     assert macro_f1(GOLD, said) == pytest.approx((2 / 3 + 4 / 5) / 2)
+
+
+def test_macro_f1_of_one_class_is_the_same_however_it_is_asked():
+    """A side that nobody took counts 0: for figures with an interval and without."""
+    for gold in (np.array([True, True]), np.array([False, False])):
+        said = gold.astype(object)
+        with np.errstate(invalid="ignore"):
+            drawn = float(macro_f1_of(gold, said).of(np.ones((1, 2)))[0])
+        assert macro_f1(gold, said) == drawn == 0.5
 
 
 def test_no_label_counts_as_wrong():

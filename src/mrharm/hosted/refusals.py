@@ -6,10 +6,14 @@ import re
 
 # A refusal opens an answer; the same words further in may be quoted or told.
 _REFUSAL = re.compile(
-    r"""[\s"'`\u201c]*(?:i'?m (?:\w+ )?sorry\b|i am (?:\w+ )?sorry\b|sorry, |i apologi[sz]e\b"""
-    r"|as an? (?:ai|artificial intelligence)\b|as a (?:large )?language model\b|unfortunately, i\b"
+    r"""\s*(?:i'?m (?:\w+ )?sorry\b|i am (?:\w+ )?sorry\b|sorry[,.:!] |i apologi[sz]e\b|my apologies\b|apologies[,.] """
+    r"|as an? (?:ai|artificial intelligence)\b(?!-)|as a (?:large )?language model\b|unfortunately,? i\b"
     r"|we (?:cannot|can't|are unable to) (?:comply|assist|help|fulfil)"
-    r"|i(?:'m| am) (?:unable|not able)\b|i (?:cannot|can ?not|can't|won't|will not) )",
+    r"|(?:this|that|your|the) (?:request|content) (?:goes against|violates|is against|breaches) (?:my|our|openai)\b"
+    r"|i(?:'m| am) (?:unable|not able|not comfortable|not going)\b"
+    r"|i (?:(?:must|have to|need to|will have to) )?(?:\w+ )?decline\b"
+    r"|i (?:cannot|can ?not|can't|won't|will not|do not feel|don't feel) "
+    r"(?!forget|wait|believe|even|stop|live|breathe|help but))",
     re.IGNORECASE,
 )
 

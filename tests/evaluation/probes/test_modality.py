@@ -134,3 +134,13 @@ def test_at_most_the_memes_asked_for_are_judged(memes: Dataset) -> None:
     found = probe(judged_by(stub, memes), memes=6, progress=lambda *args: told.append(args))
     assert found.memes == 6 and len(stub.given) == 6 * 4
     assert told[0] == ("modality: unchanged", 6, 6) and len(told) == 4
+
+
+def test_without_words_to_take_away_it_is_not_said_to_use_them(tmp_path: Path) -> None:
+    memes = quads(tmp_path / "data")
+    wordless = [one.model_copy(update={"text": None}) for one in memes.memes]
+    judged = judged_by(Stub(picture_alone), write_dataset(memes.root, wordless))
+    found = probe(judged)
+    assert "text_blanked" in found.skipped and "image_blanked" in found.conditions
+    assert not any("uses both" in line for line in found.words)
+    assert any("cannot be said of these memes" in line for line in found.words)

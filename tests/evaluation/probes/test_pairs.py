@@ -116,3 +116,9 @@ def test_an_answer_that_is_no_label_is_wrong(memes: Dataset) -> None:
     )
     found = probe(mute)
     assert (found.same_text.both_right.value, found.same_text.chance.value) == (0, 0)
+
+
+def test_a_few_pairs_decided_alike_are_no_proof(tmp_path: Path) -> None:
+    found = probe(judged_by(Stub(words_alone), quads(tmp_path / "data", test=4)))
+    assert found.same_text.pairs == 8 and found.same_text.alike.value == 1
+    assert "does not reach" not in found.words[0]
