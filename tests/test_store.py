@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from mrharm.errors import DataError
-from mrharm.records import Failure, Meme, read_records
+from mrharm.records import Failure, Meme, read_records, to_line
 from mrharm.store import (
     FAILURES,
     JsonlStore,
     content_key,
     folder_aside,
+    read_appended,
     sha256_file,
     write_bytes,
     write_failures,
@@ -131,3 +132,24 @@ def test_the_hash_of_a_file_is_sha256(tmp_path: Path) -> None:
     write_text(tmp_path / "a", "abc")
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256_file(tmp_path / "a") == expected
+
+
+def test_a_last_line_that_was_cut_is_not_there_and_any_other_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    assert read_appended(path, Failure) == []
+    whole = to_line(Failure(item="a", stage="s", reason="r"))
+    path.write_bytes(f"{whole}\n{whole[:-5]}".encode() + b"\xc3")
+    assert [row.item for row in read_appended(path, Failure)] == ["a"]
+    path.write_text(f"{whole[:-5]}\n{whole}\n", encoding="utf-8")
+    with pytest.raises(DataError, match="line 1"):
+        read_appended(path, Failure)
+
+
+def test_a_run_over_some_items_leaves_the_failures_of_others(tmp_path: Path) -> None:
+    def failure(item: str, reason: str) -> Failure:
+        return Failure(item=item, stage="s", reason=reason)
+
+    write_failures(tmp_path, [failure("a", "old"), failure("b", "old")], stage="s")
+    write_failures(tmp_path, [failure("a", "new")], stage="s", items={"a", "c"})
+    rows = read_appended(tmp_path / "failures.jsonl", Failure)
+    assert [(row.item, row.reason) for row in rows] == [("b", "old"), ("a", "new")]

@@ -12,11 +12,11 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from mrharm.errors import InputError
+from mrharm.errors import DataError, InputError
 from mrharm.records import Failure, Record, parse_record, to_line, to_lines
 
 R = TypeVar("R", bound=Record)
@@ -140,9 +140,12 @@ class JsonlStore(Generic[R]):
                         self.done.add(str(getattr(parse_record(line, kind, file=path, number=number), key)))
 
     def append(self, record: R) -> None:
-        """Write one record, flushed, so that it survives a kill of this process."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(to_line(record) + "\n")
+        """Write one record at once, so that it survives a kill of this process, whole or not at all."""
+        # Unbuffered, a line goes to the system in one call, however long it is.
+        with self.path.open("ab", buffering=0) as file:
+            data = (to_line(record) + "\n").encode("utf-8")
+            while data:  # a disk that fills takes a part of it, and then says so
+                data = data[file.write(data) :]
         self.done.add(str(getattr(record, self._key)))
 
     def _drop_cut_line(self) -> None:
@@ -159,8 +162,36 @@ class JsonlStore(Generic[R]):
                 file.write(b"\n")
 
 
-def write_failures(folder: Path, failures: Iterable[Failure], *, stage: str) -> None:
-    """Replace this stage's rows of ``folder/failures.jsonl``, keeping the rows of other stages."""
+def read_appended(path: Path, kind: type[R]) -> list[R]:
+    """The records of a file that grows by a line an item; a last line that was cut short is not there.
+
+    Raises:
+        DataError: another line does not hold a ``kind``, or is not UTF-8.
+    """
+    rows: list[R] = []
+    lines = path.read_bytes().split(b"\n") if path.exists() else []
+    for number, line in enumerate(lines, 1):
+        try:
+            if line.strip():
+                rows.append(parse_record(line.decode("utf-8"), kind, file=path, number=number))
+        except UnicodeDecodeError as error:
+            if number < len(lines):
+                raise DataError(
+                    f"{path}, line {number}: not UTF-8 ({error.reason}); save it as UTF-8"
+                ) from None
+        except DataError:
+            if number < len(lines):
+                raise
+    return rows
+
+
+def write_failures(
+    folder: Path, failures: Iterable[Failure], *, stage: str, items: Collection[str] | None = None
+) -> None:
+    """Replace this stage's rows of ``folder/failures.jsonl``, keeping the rows of other stages.
+
+    With ``items`` only the rows of those are replaced: a run over some memes says nothing of the others.
+    """
     path = folder / FAILURES
     kept: list[Failure] = []
     if path.exists():
@@ -170,7 +201,7 @@ def write_failures(folder: Path, failures: Iterable[Failure], *, stage: str) -> 
                 for n, line in enumerate(file, 1)
                 if line.strip()
             ]
-        kept = [row for row in rows if row.stage != stage]
+        kept = [row for row in rows if row.stage != stage or (items is not None and row.item not in items)]
     rows_now = [*kept, *failures]
     if rows_now or path.exists():
         write_records(path, rows_now)

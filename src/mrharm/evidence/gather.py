@@ -95,7 +95,8 @@ def gather(
         ours = {meme.id for meme in memes}
         rest = [row for meme_id, row in evidence.items() if meme_id not in ours]
         write_records(root / EVIDENCE, [*first, *rest])
-        write_failures(root, done.failures, stage=STAGE)
+        parts = set(describers or {})  # of which a whole one can fail, for want of a model
+        write_failures(root, done.failures, stage=STAGE, items={meme.id for meme in memes} | parts)
     return done
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from mrharm.errors import DataError, InputError
 from mrharm.records import Evidence, Failure, Meme, Rationale, Record, read_records
+from mrharm.store import read_appended
 
 INFO, MEMES, EVIDENCE, RATIONALES = "dataset.json", "memes.jsonl", "evidence.jsonl", "rationales.jsonl"
 
@@ -174,5 +175,4 @@ class Dataset:
         return digest.hexdigest()
 
     def _optional(self, name: str, kind: type[Any]) -> list[Any]:
-        path = self.root / name
-        return list(read_records(path, kind)) if path.exists() else []
+        return read_appended(self.root / name, kind)

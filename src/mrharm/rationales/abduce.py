@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mrharm.errors import DataError, MrHarmError, StoppedError
+from mrharm.errors import MrHarmError, StoppedError
 from mrharm.hosted import CallError, Completion
 from mrharm.rationales.forms import FORMS
 from mrharm.rationales.gate import Context, Gated, deleak, judge_answer
 from mrharm.rationales.people import by_people
 from mrharm.rationales.questions import Asking, again, kept_messages, question_key
 from mrharm.rationales.teachers import Ask, Teacher
-from mrharm.records import Evidence, Failure, Meme, Rationale, parse_record, read_records
-from mrharm.store import FAILURES, JsonlStore, alone, write_failures
+from mrharm.records import Evidence, Failure, Meme, Rationale
+from mrharm.store import JsonlStore, alone, read_appended, write_failures
 from mrharm.texts import hides
 
 STAGE = "abduce"
@@ -107,36 +107,13 @@ def abduce(
                 if progress:
                     seen = done.kept + done.by_people + done.statuses.total() + len(done.failures)
                     progress("memes", seen, len(memes))
-        write_failures(root, [*_failed_elsewhere(root, memes), *done.failures], stage=STAGE)
+        write_failures(root, done.failures, stage=STAGE, items={meme.id for meme in memes})
     return done
-
-
-def written(path: Path) -> list[Rationale]:
-    """The rows of a file of rationales; a last line that a kill cut short is not there, and is asked about anew.
-
-    Raises:
-        DataError: another line does not hold a rationale, or the file is not UTF-8.
-    """
-    rows: list[Rationale] = []
-    lines = path.read_bytes().split(b"\n") if path.exists() else []
-    for number, line in enumerate(lines, 1):
-        try:
-            if line.strip():
-                rows.append(parse_record(line.decode("utf-8"), Rationale, file=path, number=number))
-        except UnicodeDecodeError as error:
-            if number < len(lines):
-                raise DataError(
-                    f"{path}, line {number}: not UTF-8 ({error.reason}); save it as UTF-8"
-                ) from None
-        except DataError:
-            if number < len(lines):
-                raise
-    return rows
 
 
 def known_in(path: Path) -> dict[str, Rationale]:
     """The rationale of each meme in a file; a later line wins."""
-    return {row.meme_id: row for row in written(path)}
+    return {row.meme_id: row for row in read_appended(path, Rationale)}
 
 
 def pending(
@@ -201,13 +178,6 @@ def _cases(
             yield _Case(meme, context_of(meme, evidence.get(meme.id), prompt, ask.messages), ask, ask)
 
 
-def _failed_elsewhere(root: Path, memes: Sequence[Meme]) -> list[Failure]:
-    """What an earlier run failed at with memes that this one does not speak of (another split, beyond --limit)."""
-    path, asked = root / FAILURES, {meme.id for meme in memes}
-    earlier = read_records(path, Failure) if path.exists() else ()
-    return [row for row in earlier if row.stage == STAGE and row.item not in asked]
-
-
 def _windows(cases: Iterator[_Case], size: int) -> Iterator[list[_Case]]:
     window: list[_Case] = []
     for case in cases:
@@ -255,8 +225,8 @@ def _take(case: _Case, answer: Completion | CallError, done: Abduced) -> bool:
         if case.gated is None or _worth(new, case.context) >= _worth(case.gated, case.context):
             case.raw, case.gated = answer.text, new
         return True
-    if case.gated is not None and answer.kind not in ("stopped", "over_budget"):
-        # Asked again in vain: what the answer before was still stands.
+    if case.gated is not None and answer.kind != "stopped":
+        # Asked again in vain, or without the money for it: what the answer before was still stands.
         return True
     if answer.kind in ("refused", "empty"):
         case.raw, case.gated = answer.raw, Gated(answer.kind, "", str(answer))

@@ -141,6 +141,6 @@ def test_without_words_to_take_away_it_is_not_said_to_use_them(tmp_path: Path) -
     wordless = [one.model_copy(update={"text": None}) for one in memes.memes]
     judged = judged_by(Stub(picture_alone), write_dataset(memes.root, wordless))
     found = probe(judged)
-    assert "text_blanked" in found.skipped and "image_blanked" in found.conditions
-    assert not any("uses both" in line for line in found.words)
+    assert "text_blanked" in found.skipped and found.conditions.keys() == {"image_swapped"}
+    assert "It uses both words and picture." not in found.words
     assert any("cannot be said of these memes" in line for line in found.words)

@@ -10,9 +10,8 @@ from rich.table import Table
 from mrharm.app.cli.terminal import err, out, print_json, seen
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
-from mrharm.rationales.abduce import written
 from mrharm.records import Rationale
-from mrharm.store import JsonlStore, alone, write_records
+from mrharm.store import JsonlStore, alone, read_appended, write_records
 
 
 def show_stats(folder: Dataset, path: Path, split: str | None, as_json: bool) -> None:
@@ -149,7 +148,7 @@ def import_corrections(folder: Dataset, path: Path, file: Path, as_json: bool) -
 def _rows(path: Path) -> list[Rationale]:
     if not path.exists():
         raise InputError(f"{path}: no rationales there; have a teacher write them with --teacher")
-    return written(path)
+    return read_appended(path, Rationale)
 
 
 def _cell(share: Any) -> str:

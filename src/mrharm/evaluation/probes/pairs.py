@@ -176,7 +176,7 @@ def _say(found: PairsProbe) -> tuple[str, ...]:
             continue
         chance = scores.chance.value or 0.0
         line = (
-            f"Of {scores.pairs:,} pairs with {what} and the other label it gets both memes right in "
+            f"Of {scores.pairs:,} pair{'s' * (scores.pairs != 1)} with {what} and the other label it gets both memes right in "
             f"{percent(scores.both_right)}; independent guesses at its rates would in {100 * chance:.0f} %."
         )
         if scores.pairs >= FEWEST and (scores.alike.value or 0.0) >= ALIKE:
