@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mrharm.errors import DataError
+from mrharm.errors import DataError, InputError
 
 Severity = Literal["none", "somewhat", "very"]
 TextSource = Literal["given", "ocr"]
@@ -207,6 +207,42 @@ def read_records(path: Path, kind: type[R]) -> Iterator[R]:
         raise DataError(
             f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
         ) from None
+
+
+def read_objects(file: Path, expected: str) -> tuple[bytes, list[tuple[str, dict[str, Any]]]]:
+    """A file that holds one JSON object, or one a line -> its bytes, and each object with where it stands.
+
+    Args:
+        file: the file.
+        expected: what it should hold, for the messages: "captions by id".
+
+    Raises:
+        InputError: it is missing, or cannot be read.
+        DataError: it is not UTF-8, or a line is no JSON object; the message names file and line.
+    """
+    try:
+        data = file.read_bytes()
+        text = data.decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror}); expected {expected}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{file}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
+        ) from None
+    values: list[tuple[str, Any]] = []
+    try:
+        values.append((str(file), parse_json(text)))
+    except ValueError:
+        for number, line in enumerate(text.split("\n"), 1):
+            if line.strip():
+                try:
+                    values.append((f"{file}, line {number}", parse_json(line)))
+                except ValueError as error:
+                    raise DataError(f"{file}, line {number}: not JSON ({error})") from None
+    for where, value in values:
+        if not isinstance(value, dict):
+            raise DataError(f"{where}: expected an object with {expected}; got {str(value)[:60]!r}")
+    return data, values
 
 
 def to_line(record: Record) -> str:

@@ -20,6 +20,7 @@ from mrharm.evaluation.audit.copies import NEAR
 from mrharm.evaluation.audit.pictures import PLAIN_SPREAD, PictureFacts, look
 from mrharm.evaluation.judged import Judged, Progress, quiet
 from mrharm.evaluation.probes.changes import cases_of, percent
+from mrharm.evaluation.wording import counted
 from mrharm.metrics import Figure, bootstrap
 from mrharm.metrics.means import mean_of, share_of
 from mrharm.records import Record
@@ -176,7 +177,7 @@ def _say(found: PairsProbe) -> tuple[str, ...]:
             continue
         chance = scores.chance.value or 0.0
         line = (
-            f"Of {scores.pairs:,} pair{'s' * (scores.pairs != 1)} with {what} and the other label it gets both memes right in "
+            f"Of {counted(scores.pairs, 'pair')} with {what} and the other label it gets both memes right in "
             f"{percent(scores.both_right)}; independent guesses at its rates would in {100 * chance:.0f} %."
         )
         if scores.pairs >= FEWEST and (scores.alike.value or 0.0) >= ALIKE:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from mrharm.errors import DataError, InputError, MissingInputError
+from mrharm.errors import DataError, MissingInputError
 from mrharm.evidence.engines import Described
-from mrharm.records import parse_json
+from mrharm.records import read_objects
 from mrharm.store import sha256_bytes
 
 
@@ -29,17 +30,9 @@ class RecordedCaptions:
         self._file = argument
         self._captions: dict[str, str] = {}
         if argument:
-            try:
-                data = Path(argument).read_bytes()
-                text = data.decode("utf-8-sig")
-            except OSError as error:
-                raise InputError(
-                    f"{argument}: cannot be read ({error.strerror}); expected captions by id"
-                ) from None
-            except UnicodeDecodeError as error:
-                raise DataError(f"{argument}: not UTF-8 ({error.reason} at byte {error.start})") from None
+            data, rows = read_objects(Path(argument), "captions by id")
             self.version = f"recorded@{sha256_bytes(data)[:12]}"
-            for where, meme_id, caption in _rows(text, argument):
+            for where, meme_id, caption in _captions(rows):
                 if self._captions.setdefault(meme_id, caption) != caption:
                     raise DataError(f"{where}: a second caption for {meme_id!r}; expected one an id")
 
@@ -52,9 +45,9 @@ class RecordedCaptions:
         return MissingInputError(f"{meme_id}: no caption recorded{where}; name a captioner that makes one")
 
 
-def _rows(text: str, name: str) -> Iterator[tuple[str, str, str]]:
+def _captions(rows: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, str, str]]:
     """(where, id, caption) of every caption that is not blank."""
-    for where, row in _objects(text, name):
+    for where, row in rows:
         if "caption" in row and ("id" in row or "meme_id" in row):
             pairs = [(row.get("id", row.get("meme_id")), row["caption"])]
         elif "id" in row or "meme_id" in row:
@@ -70,22 +63,3 @@ def _rows(text: str, name: str) -> Iterator[tuple[str, str, str]]:
                 )
             if caption.strip():
                 yield where, str(meme_id), " ".join(caption.split())
-
-
-def _objects(text: str, name: str) -> Iterator[tuple[str, dict[str, object]]]:
-    try:
-        whole = [(name, parse_json(text))]
-    except ValueError:
-        lines = ((f"{name}, line {number}", line) for number, line in enumerate(text.split("\n"), 1))
-        whole = [(where, _parse(line, where)) for where, line in lines if line.strip()]
-    for where, value in whole:
-        if not isinstance(value, dict):
-            raise DataError(f"{where}: expected an object with captions by id; got {str(value)[:60]!r}")
-        yield where, value
-
-
-def _parse(line: str, where: str) -> object:
-    try:
-        return parse_json(line)
-    except ValueError as error:
-        raise DataError(f"{where}: not JSON ({error})") from None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from mrharm.errors import DataError, InputError
 from mrharm.hosted import CallError, Completion
 from mrharm.rationales.teachers import Ask
-from mrharm.records import parse_json
+from mrharm.records import read_objects
 from mrharm.store import content_key, sha256_bytes
 
 
@@ -29,18 +30,10 @@ class RecordedTeacher:
     def __init__(self, file: str | None) -> None:
         if not file:
             raise InputError("the recorded teacher wants a file: recorded:FILE, {id: text} as JSON")
-        try:
-            data = Path(file).read_bytes()
-            text = data.decode("utf-8-sig")
-        except OSError as error:
-            raise InputError(
-                f"{file}: cannot be read ({error.strerror}); expected rationales by id"
-            ) from None
-        except UnicodeDecodeError as error:
-            raise DataError(f"{file}: not UTF-8 ({error.reason} at byte {error.start})") from None
+        data, rows = read_objects(Path(file), "rationales by id")
         self.name = f"recorded@{sha256_bytes(data)[:12]}"
         self._file = file
-        self._texts = dict(_pairs(text, file))
+        self._texts = dict(_pairs(rows))
 
     def answer(self, asks: Iterable[Ask]) -> Iterator[tuple[int, Completion | CallError]]:
         """As `Teacher.answer`; a meme the file does not speak of has no answer."""
@@ -55,17 +48,8 @@ class RecordedTeacher:
                 yield index, Completion(text, None, text, "stop", True, None, key)
 
 
-def _pairs(text: str, name: str) -> Iterator[tuple[str, str]]:
-    try:
-        rows = [(name, parse_json(text))]
-    except ValueError:
-        lines = enumerate(text.split("\n"), 1)
-        rows = [
-            (f"{name}, line {number}", _parse(line, name, number)) for number, line in lines if line.strip()
-        ]
+def _pairs(rows: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, str]]:
     for where, row in rows:
-        if not isinstance(row, dict):
-            raise DataError(f"{where}: expected an object with rationales by id; got {str(row)[:60]!r}")
         meme_id = row.get("id", row.get("meme_id"))
         pairs = row.items() if meme_id is None else [(meme_id, row.get("text", row.get("rationale")))]
         for key, value in pairs:
@@ -74,10 +58,3 @@ def _pairs(text: str, name: str) -> Iterator[tuple[str, str]]:
                     f"{where}: expected an id and its rationale; got {key!r}: {str(value)[:60]!r}"
                 )
             yield str(key), value
-
-
-def _parse(line: str, name: str, number: int) -> object:
-    try:
-        return parse_json(line)
-    except ValueError as error:
-        raise DataError(f"{name}, line {number}: not JSON ({error})") from None
