@@ -7,6 +7,7 @@ import numpy as np
 from mrharm.evaluation import baselines
 from mrharm.evaluation.judged import Judged
 from mrharm.evaluation.scores import DRAWS, headline
+from mrharm.memes.dataset import in_split
 from mrharm.memes.splits import TRAIN
 from mrharm.metrics import Figure, Statistic, figures
 from mrharm.records import Meme, Record
@@ -31,9 +32,10 @@ def stand_beside(judged: Judged, *, draws: int = DRAWS, seed: int = 0) -> tuple[
     Nothing where the dataset has no labelled train split of both classes, or where it is the split judged.
     """
     dataset = judged.dataset
-    learn = [meme for meme in dataset.memes if meme.split == TRAIN and meme.label]
+    train = dataset.split_name(TRAIN)
+    learn = [meme for meme in dataset.memes if in_split(meme, train) and meme.label]
     gold = [bool(meme.label and meme.label.harmful) for meme in learn]
-    if judged.split == TRAIN or len(set(gold)) < 2:
+    if judged.split == train or len(set(gold)) < 2:
         return ()
     said, share = baselines.majority(gold, len(judged.memes))
     rows = [_row(judged, "majority", np.array(said, dtype=object), np.array(share), draws, seed)]

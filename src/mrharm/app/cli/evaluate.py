@@ -38,7 +38,9 @@ def evaluate_command(
     probes: Annotated[
         str, typer.Option(metavar="all|none|A,B", help=f"What to probe, of {', '.join(PROBES.names())}.")
     ] = "all",
-    probe_memes: Annotated[int, typer.Option(min=10, help="Memes a probe looks at, at most.")] = 500,
+    probe_memes: Annotated[
+        int, typer.Option(min=10, help="Memes a probe looks at, at most; robustness 200, saliency 100.")
+    ] = 500,
     seed: Annotated[int, typer.Option(min=0, help="Of intervals and of what probes draw by lot.")] = 0,
     rationales: Annotated[bool, typer.Option(help="Write rationales, too (the slow part).")] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",

@@ -217,6 +217,8 @@ def _say(found: Proposal, dry_run: bool) -> None:
         out.print("nothing stored (--dry-run)")
     else:
         out.print(f"stored in {found.folder}; it was {found.before.threshold:.4g}")
+        if (found.folder.parent / "report.json").exists():
+            err.print("note: the run's report has the figures of the old threshold; evaluate the run again")
 
 
 def _table(found: Proposal) -> Table:

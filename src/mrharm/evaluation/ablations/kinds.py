@@ -33,6 +33,8 @@ def shuffled(memes: Sequence[Meme], given: Mapping[str, Rationale], seed: int) -
     rng = random.Random(seed)
     mixed: Rationales = {}
     for ids in groups.values():
+        if len(ids) < 2:
+            continue  # there is no other's to have
         order = rng.sample(ids, len(ids))
         # One step along a random circle: nobody keeps their own.
         for one, other in zip(order, [*order[1:], order[0]], strict=True):
