@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from mrharm.errors import InputError
@@ -144,3 +146,11 @@ def test_arms_that_would_say_nothing_are_left_out_with_the_reason(squares, gener
     assert set(reasons) == {"no-picture", "no-fusion", "late-fusion", "unconditioned"}
     assert "sees no picture" in reasons["no-picture"] and "abduce" in reasons["unconditioned"]
     assert arms_possible(arms_named("all"), generated, tiny())[1] == {}
+
+
+def test_a_subset_of_generated_memes_takes_whole_quads(tmp_path):
+    made = import_memes("generated", None, tmp_path / "memes", ImportOptions(memes=80, workers=1))
+    learnt = made.split("train")
+    quads = Counter(meme.extra["truth"]["quad"] for meme in subset(learnt, 16))
+    assert set(quads.values()) == {4}
+    assert sum(meme.label.harmful for meme in subset(learnt, 16)) == 8

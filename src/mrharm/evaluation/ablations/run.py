@@ -18,7 +18,7 @@ import torch
 
 from mrharm.errors import InputError, MrHarmError
 from mrharm.evaluation.ablations.arms import ARMS, Arm
-from mrharm.evaluation.ablations.variant import make_variant
+from mrharm.evaluation.ablations.variant import LOT, make_variant
 from mrharm.evaluation.judged import Progress, judge_split, quiet
 from mrharm.evaluation.truth import share_true
 from mrharm.memes.dataset import Dataset
@@ -110,28 +110,28 @@ def make_jobs(
                 raise InputError(f"{size:,} training memes wanted, {memes:,} there; name smaller sizes")
             for arm in arms:
                 made = recipe_for(recipe, arm, size, seed)
-                key = _key(fingerprint, made, arm, size, split)
+                key = _key(fingerprint, made, arm, size, memes, split)
                 jobs.append(Job(dataset.root, out, arm, size, seed, made, split, key, keep))
     return jobs
 
 
 def rows_of(dataset: Dataset, recipe: Recipe, out: Path, split: str) -> dict[str, RunRow]:
     """Key -> row of the runs in ``out`` that this dataset, recipe and split made; those of others are passed over."""
-    path, fingerprint = out / RUNS, dataset.fingerprint()
+    path, fingerprint, memes = out / RUNS, dataset.fingerprint(), len(dataset.split(TRAIN))
     found = {}
     for row in read_records(path, RunRow) if path.exists() else ():
         arm = ARMS.get(row.arm)
         if arm and row.key == _key(
-            fingerprint, recipe_for(recipe, arm, row.size, row.seed), arm, row.size, split
+            fingerprint, recipe_for(recipe, arm, row.size, row.seed), arm, row.size, memes, split
         ):
             found[row.key] = row
     return found
 
 
-def _key(fingerprint: str, recipe: Recipe, arm: Arm, size: int, split: str) -> str:
-    return content_key(
-        fingerprint, dump_recipe(recipe), arm.rationales, arm.words, arm.share, arm.stages, size, split
-    )
+def _key(fingerprint: str, recipe: Recipe, arm: Arm, size: int, memes: int, split: str) -> str:
+    """What makes a run; of all ``memes`` there are no lot is drawn."""
+    made = [fingerprint, dump_recipe(recipe), arm.rationales, arm.words, arm.share, arm.stages, size, split]
+    return content_key(*made, *([LOT] if size < memes else []))
 
 
 def recipe_for(recipe: Recipe, arm: Arm, memes: int, seed: int) -> Recipe:

@@ -17,7 +17,7 @@ from mrharm.records import Meme, Rationale
 from mrharm.store import content_key
 from mrharm.training.examples import usable_rationales
 
-_LOT = 20_231_210  # of the training subsets: the same memes for every arm and seed, the smaller within the larger
+LOT = 20_231_211  # of the training subsets: the same memes for every arm and seed, the smaller within the larger
 
 
 class Variant(Dataset):
@@ -61,17 +61,33 @@ def make_variant(dataset: Dataset, recipe: Recipe, arm: Arm, size: int, seed: in
 def subset(memes: Sequence[Meme], size: int) -> list[Meme]:
     """``size`` memes, each label in its share; a smaller subset lies within a larger one.
 
+    Generated memes are drawn by quad, two texts crossed with two pictures: half a quad would let words or picture alone
+    tell the label, which the whole does not.
+
     Raises:
         InputError: there are fewer.
     """
     if size > len(memes):
         raise InputError(f"{size:,} training memes wanted, {len(memes):,} there; name smaller sizes")
-    groups: dict[bool | None, list[Meme]] = defaultdict(list)
+    together: dict[str, list[Meme]] = defaultdict(list)
     for meme in memes:
-        groups[meme.label.harmful if meme.label else None].append(meme)
-    ranked = []
-    for number, group in enumerate(groups.values()):
-        order = random.Random(_LOT + number).sample(group, len(group))
-        ranked += [((place + 0.5) / len(order), meme.id) for place, meme in enumerate(order)]
-    kept = {name for _, name in sorted(ranked)[:size]}
+        together[_quad(meme)].append(meme)
+    alike: dict[str, list[list[Meme]]] = defaultdict(list)
+    for some in together.values():
+        alike[str(sorted(str(meme.label and meme.label.harmful) for meme in some))].append(some)
+    ranked: list[tuple[float, str, str]] = []
+    for number, groups in enumerate(alike.values()):
+        order = random.Random(LOT + number).sample(groups, len(groups))
+        ranked += [
+            ((place + 0.5) / len(order), _quad(meme), meme.id)
+            for place, some in enumerate(order)
+            for meme in some
+        ]
+    kept = {name for _, _, name in sorted(ranked)[:size]}
     return [meme for meme in memes if meme.id in kept]
+
+
+def _quad(meme: Meme) -> str:
+    truth = meme.extra.get("truth")
+    quad = truth.get("quad") if isinstance(truth, dict) else None
+    return f"quad {quad}" if quad else f"meme {meme.id}"
