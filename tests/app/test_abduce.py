@@ -13,9 +13,11 @@ from mrharm.app.cli.main import app
 from mrharm.memes.dataset import Dataset
 from mrharm.records import Label, Meme, Rationale
 from mrharm.store import write_records
+from tests.hosted.batching import HALF, serve
 from tests.hosted.conftest import COST, KEY, MODEL
 from tests.rationales.answers import explained
 from tests.rationales.conftest import MakeDataset, make_dataset, surroundings
+from tests.stub_batches import Plan
 from tests.stub_server import Reply, StubServer
 
 __all__ = ["make_dataset", "surroundings"]  # fixtures are found where they are named
@@ -260,3 +262,22 @@ def test_the_key_is_in_no_record_and_no_message(make_dataset: MakeDataset, tmp_p
     assert KEY not in str(said)
     for path in made.root.rglob("*"):
         assert not path.is_file() or KEY.encode() not in path.read_bytes()
+
+
+def test_a_batch_costs_half_and_what_leaks_is_asked_again_in_the_next(make_dataset: MakeDataset) -> None:
+    made = make_dataset([f"you smell {n}" for n in range(3)])
+
+    def answer(question: str) -> Reply:
+        return Reply(GOOD if "cannot be kept" in question else LEAKY)
+
+    with serve(Plan(), Plan(), script=answer) as server:
+        arguments = (made.root, "--teacher", TEACHER, "--base-url", server.url, "--batch")
+        dry = json.loads(run(*arguments, "--dry-run", "--json")[1])
+        alone = json.loads(run(*arguments[:-1], "--dry-run", "--json")[1])
+        code, out, _ = run(*arguments)
+        assert "0 answered" in run(*arguments)[1]
+    assert dry["estimate"]["usd_likely"] == pytest.approx(alone["estimate"]["usd_likely"] / 2)
+    assert code == 0
+    assert "3 memes: 3 answered (ok 3)" in out and "3 answers asked for again" in out
+    assert f"{6 * HALF:.4f} USD spent by this run" in out
+    assert [len(lines) for lines in server.desk.sent] == [3, 3]

@@ -28,7 +28,7 @@ STAGE = "abduce"
 RATIONALES = "rationales.jsonl"
 AGAIN = 2  # times an answer that cannot be kept is asked for again
 _ASKED_AGAIN = ("leaks_label", "off_schema")
-_WINDOW = 2000  # memes whose answers are waited for before the next are asked
+WINDOW = 2000
 
 Progress = Callable[[str, int, int], None]
 
@@ -71,6 +71,7 @@ def abduce(
     asking: Asking,
     *,
     out: Path | None = None,
+    window: int = WINDOW,
     progress: Progress | None = None,
 ) -> Abduced:
     """Ask a teacher about every meme, and append what passes and what does not to ``out``.
@@ -83,6 +84,8 @@ def abduce(
         teacher: answers.
         asking: the prompt, and what is shown.
         out: the file; None for rationales.jsonl.
+        window: memes whose answers, and second answers, are waited for before the next are asked; a batch service,
+            which takes a day, is better asked about all at once.
         progress: called with (what, done, of how many).
 
     Raises:
@@ -94,8 +97,8 @@ def abduce(
     with alone(root, STAGE):
         store = JsonlStore(out or root / RATIONALES, Rationale, "key")
         cases = _cases(memes, evidence, known, teacher, asking, done)
-        for window in _windows(cases, _WINDOW):
-            for row in _explain(window, teacher, done):
+        for some in _windows(cases, window):
+            for row in _explain(some, teacher, done):
                 try:
                     store.append(row)
                 except OSError as error:

@@ -161,7 +161,7 @@ def abduce_command(
             if dry_run:
                 _estimate(memes, folder, path, who, asking, as_json)
                 return
-            from mrharm.rationales.abduce import abduce, known_in
+            from mrharm.rationales.abduce import WINDOW, abduce, known_in
 
             done = abduce(
                 folder.root,
@@ -171,6 +171,7 @@ def abduce_command(
                 who,
                 asking,
                 out=path,
+                window=len(memes) if batch else WINDOW,
                 progress=lambda what, count, total: bars.show(what, count, total, spent),
             )
             if client:
