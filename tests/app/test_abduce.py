@@ -246,6 +246,14 @@ def test_wrong_usage_is_exit_code_2_and_says_the_mend(
     assert json.loads(out)["exit_code"] == 2
 
 
+def test_captions_that_nobody_wrote_are_said_at_once(make_dataset: MakeDataset) -> None:
+    made = make_dataset(["you smell"])
+    (made.root / "evidence.jsonl").unlink()
+    code, _, err = run(made.root, "--teacher", TEACHER, "--base-url", "http://127.0.0.1:1/v1")
+    assert code == 2
+    assert "--evidence pixels" in err and "gather" in err
+
+
 def test_the_key_is_in_no_record_and_no_message(make_dataset: MakeDataset, tmp_path: Path) -> None:
     made = make_dataset(["you smell", "you sing"])
 

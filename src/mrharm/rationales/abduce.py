@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mrharm.errors import MrHarmError, StoppedError
+from mrharm.errors import InputError, MrHarmError, StoppedError
 from mrharm.hosted import CallError, Completion
 from mrharm.rationales.forms import FORMS
 from mrharm.rationales.gate import Context, Gated, deleak, judge_answer
@@ -89,10 +89,17 @@ def abduce(
         progress: called with (what, done, of how many).
 
     Raises:
-        InputError: another abduce is at work in the folder; no key, no such model ...
+        InputError: captions are to be shown and there are none; another abduce is at work in the folder; no key, no
+            such model ...
         StoppedError: the file cannot be written; paid answers are in the ledger.
         MrHarmError: what no question can get past, after what was answered has been written.
     """
+    captioned = any(evidence[meme.id].caption for meme in memes if meme.id in evidence)
+    if memes and teacher.reads_prompt and asking.shows != "pixels" and not captioned:
+        raise InputError(
+            f"{root}: none of the memes has a caption to show; write captions (mrharm gather {root} --captions ...), or "
+            "show the picture itself: --evidence pixels"
+        )
     done = Abduced(memes=len(memes))
     with alone(root, STAGE):
         store = JsonlStore(out or root / RATIONALES, Rationale, "key")
