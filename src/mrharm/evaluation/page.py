@@ -99,7 +99,11 @@ def _plots(found: Evaluation) -> list[dict[str, str]]:
     if panels := _robustness(found):
         title = "Robustness: macro-F1 under the strongest changes"
         plots.append(
-            (title, draw_bars(panels, "macro-F1", title=title), "The first bar is without a change.")
+            (
+                title,
+                draw_bars(panels, "macro-F1", title=title),
+                "Macro-F1 under every change at its strongest; the first bar is without a change.",
+            )
         )
     return [{"name": name, "image": svg_address(drawn), "note": note} for name, drawn, note in plots]
 
