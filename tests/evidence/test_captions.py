@@ -182,7 +182,7 @@ def test_a_picture_a_local_model_fails_on_fails_alone(
 
 def test_a_local_model_that_is_not_here_is_said_with_the_mend(tmp_path: Path) -> None:
     for name in ("Nobody/nothing", "Nobody/nothing@abc", str(tmp_path)):
-        with pytest.raises(ModelUnavailableError, match="name a local folder|no whole model in this folder"):
+        with pytest.raises(ModelUnavailableError, match=r"name a local folder|no whole model in this folder"):
             LocalCaptions(name).describe([PICTURE])
 
 

@@ -97,8 +97,8 @@ def abduce(
     captioned = any(evidence[meme.id].caption for meme in memes if meme.id in evidence)
     if memes and teacher.reads_prompt and asking.shows != "pixels" and not captioned:
         raise InputError(
-            f"{root}: none of the memes has a caption to show; write captions (mrharm gather {root} --captions ...), or "
-            "show the picture itself: --evidence pixels"
+            f"{root}: none of the memes has a caption to show; write captions (mrharm gather {root} --captions ...), "
+            "or show the picture itself: --evidence pixels"
         )
     done = Abduced(memes=len(memes))
     with alone(root, STAGE):
