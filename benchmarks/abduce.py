@@ -9,13 +9,11 @@ on 2 cores. `python -m benchmarks.hosted` measures the client alone.
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from time import monotonic
 
-from benchmarks.common import machine, show
+from benchmarks.common import machine, show, stub_server
 from mrharm.hosted import HostedClient
 from mrharm.rationales.abduce import Abduced, abduce
 from mrharm.rationales.questions import Asking
@@ -43,16 +41,8 @@ def main() -> None:
         for name in names
     ]
     evidence = {name: Evidence(meme_id=name, caption=f"a skunk in a garden, number {name}") for name in names}
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tests.stub_server", ANSWER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert server.stdin and server.stdout
-    url = server.stdout.readline().strip()
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
+    with stub_server(ANSWER) as url, tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         with HostedClient(ledger=root / "ledger.sqlite", base_url=url, budget=100.0) as client:
             teacher = HostedTeacher(MODEL, client=client, concurrency=options.concurrency)
@@ -78,8 +68,6 @@ def main() -> None:
             run("again: all written", {row.meme_id: row for row in read_records(path, Rationale)})
             path.unlink()
             run("file lost: all from the ledger", {})
-    server.stdin.close()
-    server.wait()
     result = {
         "machine": machine("cpu"),
         "memes": options.memes,

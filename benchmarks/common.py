@@ -6,8 +6,9 @@ import contextlib
 import json
 import platform
 import resource
+import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -124,3 +125,20 @@ def show(title: str, rows: Sequence[dict[str, Any]], result: dict[str, Any], as_
         table.add_row(*(str(value) for value in row.values()))
     console.print(table)
     console.print(f"{result['machine']}", soft_wrap=True)
+
+
+@contextlib.contextmanager
+def stub_server(*answer: str) -> Iterator[str]:
+    """A stub of a hosted model in a process of its own, which answers at once: its URL."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.stub_server", *answer],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdin and server.stdout
+    try:
+        yield server.stdout.readline().strip()
+    finally:
+        server.stdin.close()
+        server.wait()

@@ -9,8 +9,6 @@ ledger's two commits a call, the budget. The bound promised: 1,000 calls at conc
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +18,7 @@ from typing import Any
 
 import openai
 
-from benchmarks.common import machine, show
+from benchmarks.common import machine, show, stub_server
 from mrharm.hosted import Completion, HostedClient, Request
 
 MODEL = "gpt-4o-mini"
@@ -62,13 +60,9 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=32)
     parser.add_argument("--json", action="store_true", help="one JSON object")
     options = parser.parse_args()
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tests.stub_server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert server.stdin and server.stdout
-    url = server.stdout.readline().strip()
     asked = questions(options.calls)
     with (
+        stub_server() as url,
         tempfile.TemporaryDirectory() as folder,
         HostedClient(ledger=Path(folder) / "ledger.sqlite", base_url=url, budget=100.0) as client,
     ):
@@ -83,8 +77,6 @@ def main() -> None:
             "with ledger and budget": timed(ask),
             "again: all from the ledger": timed(ask),
         }
-    server.stdin.close()
-    server.wait()
     bare = ways["the openai package alone"]
     rows = [
         {
