@@ -19,6 +19,7 @@ class Stages(StrEnum):
 
     both = "both"
     label = "label"
+    joint = "joint"
 
 
 def train_command(
@@ -36,7 +37,7 @@ def train_command(
         ),
     ] = None,
     stages: Annotated[
-        Stages, typer.Option(help="both, or label for a student that sees no rationale.")
+        Stages, typer.Option(help="both; label: no rationale is seen; joint: both targets in one stage.")
     ] = Stages.both,
     seed: Annotated[int | None, typer.Option(help="Override the recipe's seed.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
