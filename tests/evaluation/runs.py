@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from mrharm.evaluation.judged import Judged
 from mrharm.memes.dataset import Dataset
 from mrharm.recipe import ANSWERS, PictureRecipe, StudentRecipe
-from mrharm.records import Evidence, Label, Meme, Verdict
+from mrharm.records import Evidence, Label, Meme, Rationale, Verdict
 from mrharm.store import write_json
 from mrharm.student.backbones import build_student
 from mrharm.verdicts.card import DetectorCard
@@ -21,10 +21,13 @@ from tests.evaluation.audit.helpers import club, write_dataset
 TEXTS = ["you and the club", "The answer is: harmful", "The answer is: harmless", "Output: a kettle"] * 3
 
 
-def random_detector(seed: int = 0, *, recipe: str = "random", decoding: str = "score") -> Detector:
-    """Reads a text alone; random."""
+def random_detector(
+    seed: int = 0, *, recipe: str = "random", decoding: str = "score", sees: bool = False
+) -> Detector:
+    """Reads a text alone, or with ``sees`` a picture, too; random."""
     torch.manual_seed(seed)
-    student = StudentRecipe.model_validate({"text_tower": "tiny", "vision_tower": "none", "vocabulary": 300})
+    tower = "tiny" if sees else "none"
+    student = StudentRecipe.model_validate({"text_tower": "tiny", "vision_tower": tower, "vocabulary": 300})
     model, processor = build_student(student, PictureRecipe(), TEXTS)
     card = DetectorCard(
         recipe=recipe,
@@ -83,9 +86,11 @@ def judged(
     *,
     evidence: Sequence[Evidence | None] | None = None,
     rationales: Sequence[str | None] | None = None,
+    gold: Iterable[Rationale] = (),
+    detector: Detector | None = None,
 ) -> Judged:
     """What a detector that decides so would hand over, on the test split of a dataset of these memes."""
-    dataset = write_dataset(folder, memes)
+    dataset = write_dataset(folder, memes, rationales=gold)
     verdicts = [
         Verdict(
             meme_id=meme.id,
@@ -102,4 +107,4 @@ def judged(
         )
         for place, (meme, decision) in enumerate(zip(memes, said, strict=True))
     ]
-    return Judged(random_detector(), dataset, "test", tuple(memes), tuple(verdicts))
+    return Judged(detector or random_detector(), dataset, "test", tuple(memes), tuple(verdicts))

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from mrharm.evaluation.evaluate import Evaluation, evaluate_judged
 from mrharm.evaluation.judged import Judged, judge_split
@@ -15,41 +14,17 @@ from mrharm.evaluation.model_card import render_card, write_model_card
 from mrharm.evaluation.page import write_page
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Figure
-from mrharm.recipe import ANSWERS, PictureRecipe, StudentRecipe
-from mrharm.student.backbones import build_student
-from mrharm.verdicts.card import DetectorCard
-from mrharm.verdicts.detector import Detector
 from tests.browser import HOSTILE, Tags, browse, measure_on_a_phone, needs_chromium
 from tests.conftest import make_squares
+from tests.evaluation.runs import random_detector
 
 COMMAND = "mrharm evaluate RUN DATASET"
-
-
-def seeing_detector() -> Detector:
-    """Reads text and picture; random."""
-    torch.manual_seed(0)
-    texts = ["you are red today", "you are blue", "The answer is: harmful", "The answer is: harmless"] * 3
-    recipe = StudentRecipe.model_validate({"text_tower": "tiny", "vision_tower": "tiny", "vocabulary": 300})
-    model, processor = build_student(recipe, PictureRecipe(), texts)
-    card = DetectorCard(
-        recipe="random",
-        reads=("text",),
-        picture_shown="posted",
-        answers=ANSWERS["harmful"],
-        label_template="The answer is: {label}",
-        rationale_template="Output: {rationale}",
-        rationale_tokens=4,
-        decoding="score",
-        students=("label", "rationale"),
-        seed=0,
-    )
-    return Detector.from_models(card, {"label": model, "rationale": model}, processor)
 
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
     return judge_split(
-        seeing_detector(), Dataset(make_squares(tmp_path_factory.mktemp("page") / "data")), "test"
+        random_detector(sees=True), Dataset(make_squares(tmp_path_factory.mktemp("page") / "data")), "test"
     )
 
 
@@ -141,7 +116,7 @@ def test_an_ablation_is_shown_where_one_is_named(found: Evaluation, judged: Judg
 
 def test_a_picture_that_is_gone_since_does_not_stop_the_page(found: Evaluation, tmp_path: Path) -> None:
     data = Dataset(make_squares(tmp_path / "data"))
-    again = judge_split(seeing_detector(), data, "test")
+    again = judge_split(random_detector(sees=True), data, "test")
     gone = found.mistakes[0].meme_id
     page = page_of(found, again, tmp_path)
     assert f"picture of {gone}," in page

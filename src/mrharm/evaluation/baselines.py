@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mrharm.images import open_image
-from mrharm.metrics import Figure, wilson_interval
+from mrharm.metrics import Figure, share
 
 Floats = NDArray[np.float64]
 FOLDS, FEWEST = 5, 50
@@ -80,8 +80,7 @@ def read_off(texts: Sequence[str], gold: Sequence[bool]) -> Figure | None:
     if scores is None:
         return None
     right = int(np.sum((scores >= 0.5) == np.asarray(gold, dtype=bool)))
-    low, high = wilson_interval(right, len(scores))
-    return Figure(value=right / len(scores), low=low, high=high)
+    return share(right, len(scores))
 
 
 def numbers_only(train_numbers: Floats, train: Sequence[bool], numbers: Floats, seed: int = 0) -> Floats:

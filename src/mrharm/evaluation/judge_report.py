@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from mrharm.evaluation import truth
 from mrharm.evaluation.judged import Judged
-from mrharm.metrics import Figure, bootstrap
+from mrharm.metrics import Figure, bootstrap, spell
 from mrharm.metrics.agreement import intraclass, within_sd
 from mrharm.metrics.means import mean_of
 from mrharm.records import Record
@@ -234,7 +234,4 @@ def _say(report: JudgeReport) -> tuple[str, ...]:
 
 
 def _short(figure: Figure) -> str:
-    if figure.value is None:
-        return "none"
-    text = f"{figure.value:.2f}"
-    return text if figure.low is None else f"{text} ({figure.low:.2f} to {figure.high:.2f})"
+    return spell(figure, times=1, digits=2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mrharm.metrics import Figure
+from mrharm.metrics import Figure, spell
 
 if TYPE_CHECKING:
     from mrharm.evaluation.evaluate import Evaluation
@@ -12,13 +12,7 @@ if TYPE_CHECKING:
 
 def percent(figure: Figure, *, sign: bool = False) -> str:
     """``81.1 (77.1 to 85.0)``, in percent or points; a dash where there is no figure."""
-    if figure.value is None:
-        return "-"
-    form = "+.1f" if sign else ".1f"
-    value = f"{100 * figure.value:{form}}"
-    if figure.low is None or figure.high is None:
-        return value
-    return f"{value} ({100 * figure.low:{form}} to {100 * figure.high:{form}})"
+    return spell(figure, sign=sign, unknown="-")
 
 
 def counted(count: int, what: str) -> str:

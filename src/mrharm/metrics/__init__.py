@@ -22,7 +22,8 @@ from mrharm.metrics.decisions import (
     wilson_interval,
 )
 from mrharm.metrics.drawn import Statistic, average, figures, mean_of_values
-from mrharm.metrics.figures import Figure, bootstrap, figure_of_values
+from mrharm.metrics.figures import Figure, bootstrap, figure_of_values, spell
+from mrharm.metrics.means import mean_of, share, share_of
 from mrharm.metrics.paired import mcnemar
 from mrharm.metrics.ranking import auprc_of, auroc_of, pr_points, roc_points
 from mrharm.metrics.selective import aurc_of, confidence_of, risk_coverage_points
@@ -50,6 +51,7 @@ __all__ = [
     "macro_f1_interval",
     "macro_f1_of",
     "mcnemar",
+    "mean_of",
     "mean_of_values",
     "pr_points",
     "precision_of",
@@ -59,5 +61,8 @@ __all__ = [
     "roc_points",
     "score_summary",
     "settle",
+    "share",
+    "share_of",
+    "spell",
     "wilson_interval",
 ]

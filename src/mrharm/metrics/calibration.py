@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from mrharm.metrics.decisions import Booleans, Floats, wilson_interval
+from mrharm.metrics.decisions import Booleans, Floats
 from mrharm.metrics.drawn import Statistic, mean_of_values
 from mrharm.metrics.figures import Figure
+from mrharm.metrics.means import share
 from mrharm.records import Record
 
 BINS = 15
@@ -66,14 +67,13 @@ def reliability(gold: Booleans, scores: Floats, bins: int = BINS) -> tuple[Relia
     for number in np.unique(place):
         inside = place == number
         memes, harmful = int(inside.sum()), int(truth[inside].sum())
-        low, high = wilson_interval(harmful, memes)
         found.append(
             ReliabilityBin(
                 low=number / bins,
                 high=(number + 1) / bins,
                 memes=memes,
                 mean_score=float(probability[inside].mean()),
-                harmful=Figure(value=harmful / memes, low=low, high=high),
+                harmful=share(harmful, memes),
             )
         )
     return tuple(found)

@@ -21,6 +21,34 @@ class Figure(Record):
     high: float | None = None
 
 
+def spell(
+    figure: Figure,
+    *,
+    times: float = 100,
+    digits: int = 1,
+    unit: str = "",
+    sign: bool = False,
+    unknown: str = "none",
+) -> str:
+    """A figure in words, ``81.1 % (77.1 to 85.0)``.
+
+    Args:
+        figure: what to say.
+        times: 100 for a share in percent, 1 for a plain number.
+        digits: after the point.
+        unit: stands after the value, once.
+        sign: write a plus, too: for differences.
+        unknown: what is said where there is no value.
+    """
+    if figure.value is None:
+        return unknown
+    form = f"{'+' if sign else ''}.{digits}f"
+    text = f"{times * figure.value:{form}}{unit}"
+    if figure.low is None or figure.high is None:
+        return text
+    return f"{text} ({times * figure.low:{form}} to {times * figure.high:{form}})"
+
+
 def bootstrap(
     statistic: Callable[[NDArray[np.int64]], float], count: int, *, draws: int = DRAWS, seed: int = 0
 ) -> Figure:

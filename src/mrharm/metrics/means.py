@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrharm.metrics.decisions import wilson_interval
-from mrharm.metrics.figures import Figure, bootstrap
+from mrharm.metrics.drawn import figures, mean_of_values
+from mrharm.metrics.figures import Figure
 
 
 def mean_of(values: NDArray[np.float64], *, seed: int = 0) -> Figure:
     """The mean of a number a meme, and its bootstrap interval. *Shape:* (memes,)"""
-    return bootstrap(lambda drawn: float(values[drawn].mean()), len(values), seed=seed)
+    return figures({"mean": mean_of_values(values)}, len(values), seed=seed)["mean"]
 
 
 def share_of(flags: NDArray[np.bool_]) -> Figure:
@@ -19,8 +20,12 @@ def share_of(flags: NDArray[np.bool_]) -> Figure:
 
     A bootstrap of a share that is 0 or 1 draws the same memes' answer each time and would seem certain.
     """
-    if not len(flags):
+    return share(int(flags.sum()), len(flags))
+
+
+def share(count: int, of: int) -> Figure:
+    """``count`` of ``of``, and its 95 % Wilson interval; no figure of nothing."""
+    if not of:
         return Figure()
-    held = int(flags.sum())
-    low, high = wilson_interval(held, len(flags))
-    return Figure(value=held / len(flags), low=low, high=high)
+    low, high = wilson_interval(count, of)
+    return Figure(value=count / of, low=low, high=high)

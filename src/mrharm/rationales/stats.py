@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean, median
 
-from mrharm.metrics import Figure, wilson_interval
+from mrharm.metrics import Figure, share
 from mrharm.rationales.regate import first_status
 from mrharm.records import Evidence, Label, Meme, Rationale, Record
 
@@ -154,5 +154,4 @@ def _rates(statuses: Iterable[str]) -> dict[str, Share]:
 
 
 def _share(count: int, of: int) -> Share:
-    low, high = wilson_interval(count, of)
-    return Share(count=count, of=of, share=Figure(value=count / of if of else None, low=low, high=high))
+    return Share(count=count, of=of, share=share(count, of))

@@ -13,7 +13,7 @@ from mrharm.app.cli.rationales import export_sample, import_corrections, regate_
 from mrharm.app.cli.terminal import Bars, err, fail, out, print_json, seen
 from mrharm.errors import EXIT_SOME_FAILED, InputError, MrHarmError
 from mrharm.memes.dataset import RATIONALES, Dataset
-from mrharm.rationales.teachers import TEACHERS, Teacher
+from mrharm.rationales.teachers import TEACHERS, Teacher, teacher_named
 from mrharm.records import Failure
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def abduce_command(
             if hosted:
                 client = closing.enter_context(_client(base_url, key_file, prices, budget))
                 options = {"client": client, "concurrency": concurrency, "batch": batch, "tell": tell}
-            who: Teacher = _teacher(teacher, options)
+            who: Teacher = teacher_named(teacher, **options)
             if not who.reads_prompt and prompt != PROMPT:
                 raise InputError(f"{teacher} has its answers and reads no prompt; leave --prompt out")
             if preview is not None:
@@ -210,12 +210,6 @@ def _client(
     from mrharm.hosted import HostedClient
 
     return HostedClient(base_url=base_url, key_file=key_file, prices=prices, budget=budget)
-
-
-def _teacher(name: str, options: dict[str, Any]) -> Teacher:
-    row, _, what = name.partition(":")
-    made: Teacher = TEACHERS.load(row)(what or None, **options)
-    return made
 
 
 def _preview(memes: list[Any], folder: Dataset, teacher: Teacher, asking: Asking, as_json: bool) -> None:

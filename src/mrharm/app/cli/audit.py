@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from mrharm.app.cli.terminal import err, fail, out, print_json, progress
+from mrharm.app.cli.terminal import err, fail, out, print_json, progress, seen
 from mrharm.errors import GateError, InputError, MrHarmError, exit_code
 from mrharm.recipe import load_recipe, parse_overrides, recipe_names
-from mrharm.texts import hides
 
 if TYPE_CHECKING:
     from mrharm.evaluation.audit.findings import AuditReport, Finding
@@ -93,13 +92,13 @@ def _check_page(html: Path) -> None:
 
 def _say(report: AuditReport, fixed: Fixed | None, html: Path | None) -> None:
     splits = ", ".join(f"{split} {count:,}" for split, count in report.splits.items())
-    out.print(_seen(f"{report.name}: {report.memes:,} memes ({splits})") + "\n")
+    out.print(seen(f"{report.name}: {report.memes:,} memes ({splits})") + "\n")
     for finding in report.findings:
         _say_finding(finding)
     if report.shortcuts:
         _say_shortcuts(report)
     for words in report.verdict.words:
-        out.print(_seen(words), style="bold")
+        out.print(seen(words), style="bold")
     if fixed:
         _say_fixed(fixed)
     if html:
@@ -108,19 +107,14 @@ def _say(report: AuditReport, fixed: Fixed | None, html: Path | None) -> None:
 
 def _say_finding(finding: Finding) -> None:
     where = "" if finding.where == "dataset" else f" [{finding.where}]"
-    out.print(_seen(f"{finding.level}{where}"), style=STYLES[finding.level], end=" ")
-    out.print(_seen(finding.message))
+    out.print(seen(f"{finding.level}{where}"), style=STYLES[finding.level], end=" ")
+    out.print(seen(finding.message))
     if finding.level == "note":
         return
     for example in finding.examples[:SHOWN]:
         parts = (_names(example.memes), example.what, example.text)
-        text = "    " + ": ".join(_seen(part) for part in parts if part)
+        text = "    " + ": ".join(seen(part) for part in parts if part)
         out.print(text[: max(40, out.width)], style="dim")
-
-
-def _seen(text: str) -> str:
-    """What a dataset says, on one line and without the characters that would move a terminal's cursor."""
-    return "".join(letter for letter in " ".join(text.split()) if not hides(letter))
 
 
 def _names(memes: tuple[str, ...]) -> str:
@@ -153,5 +147,5 @@ def _say_fixed(fixed: Fixed) -> None:
     lines: list[tuple[str, Any]] = [("left out", fixed.dropped), ("rationales marked", fixed.marked)]
     for what, counts in lines:
         for why, count in counts.most_common(8):
-            out.print("  " + _seen(f"{what}: {count:,} {why}"))
+            out.print("  " + seen(f"{what}: {count:,} {why}"))
     out.print(f"audit it in turn: mrharm audit {fixed.folder}")

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mrharm.app.cli.terminal import Bars, err, fail, out, print_json
+from mrharm.app.cli.terminal import Bars, err, fail, out, print_json, seen
 from mrharm.errors import EXIT_SOME_FAILED, InputError, MrHarmError
-from mrharm.texts import hides
 
 if TYPE_CHECKING:
     from mrharm.evaluation.diff import Change, Diff
@@ -130,17 +129,12 @@ def _say(diff: Diff, failures: list[Failure], out_file: Path | None) -> None:
 def _say_change(change: Change) -> None:
     gold = "" if change.gold is None else f", people: {'harmful' if change.gold else 'harmless'}"
     out.print(
-        f"{_seen(change.id)}: {change.a.decision} {change.a.score:.3f} -> "
+        f"{seen(change.id)}: {change.a.decision} {change.a.score:.3f} -> "
         f"{change.b.decision} {change.b.score:.3f}{gold}"
     )
     for what, text in (("", change.text), ("A: ", change.a.rationale), ("B: ", change.b.rationale)):
         if text:
-            out.print(f"    {what}{_seen(text)}"[:80], style="dim")
-
-
-def _seen(text: str) -> str:
-    """What a meme says, on one line and without the characters that would move a terminal's cursor."""
-    return "".join(letter for letter in " ".join(text.split()) if not hides(letter))
+            out.print(f"    {what}{seen(text)}"[:80], style="dim")
 
 
 def _numbers(figure: Figure, factor: float = 1.0, places: int = 0, sign: bool = False) -> str:

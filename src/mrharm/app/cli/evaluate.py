@@ -187,14 +187,13 @@ def _mark(
 ) -> JudgeReport:
     """Have a teacher mark some rationales."""
     from mrharm.evaluation.rationale_judge import judge_rationales
-    from mrharm.rationales.teachers import TEACHERS
+    from mrharm.rationales.teachers import teacher_named
 
-    row, _, what = name.partition(":")
     with ExitStack() as closing:
         options: dict[str, Any] = {}
-        if row == "openai":
+        if name.partition(":")[0] == "openai":
             from mrharm.hosted import HostedClient
 
             options["client"] = closing.enter_context(HostedClient(budget=budget))
-        teacher = TEACHERS.load(row)(what or None, **options)
+        teacher = teacher_named(name, **options)
         return judge_rationales(judged, teacher, repeats=repeats, memes=memes, seed=seed, progress=bars.show)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrharm.evaluation.judged import BATCH, Judged, Progress
-from mrharm.metrics import Figure, accuracy_of, figures, macro_f1_of, mean_of_values
+from mrharm.metrics import Figure, accuracy_of, figures, macro_f1_of, mean_of_values, spell
 from mrharm.records import Evidence, Meme, Record, Verdict
 from mrharm.student.inputs import compose_text
 
@@ -80,7 +80,7 @@ class Moved(Record):
     macro_f1_change: Figure
 
 
-class Scores(Record):
+class Decided(Record):
     """Accuracy and macro-F1 of decisions."""
 
     memes: int
@@ -157,10 +157,10 @@ def compare(
     return Moved(memes=len(gold), **found)
 
 
-def scores_of(gold: NDArray[np.bool_], said: NDArray[Any], *, seed: int = 0) -> Scores:
+def scores_of(gold: NDArray[np.bool_], said: NDArray[Any], *, seed: int = 0) -> Decided:
     """Accuracy and macro-F1 of decisions; None is wrong. *Shape of both:* (memes,)"""
     statistics = {"accuracy": accuracy_of(gold, said), "macro_f1": macro_f1_of(gold, said)}
-    return Scores(memes=len(gold), **figures(statistics, len(gold), seed=seed))
+    return Decided(memes=len(gold), **figures(statistics, len(gold), seed=seed))
 
 
 def said_by(verdicts: Sequence[Verdict]) -> NDArray[Any]:
@@ -170,8 +170,4 @@ def said_by(verdicts: Sequence[Verdict]) -> NDArray[Any]:
 
 def percent(figure: Figure) -> str:
     """A share as people read it: ``12 %``, with its interval where there is one."""
-    if figure.value is None:
-        return "not known"
-    if figure.low is None or figure.high is None:
-        return f"{100 * figure.value:.0f} %"
-    return f"{100 * figure.value:.0f} % ({100 * figure.low:.0f} to {100 * figure.high:.0f})"
+    return spell(figure, digits=0, unit=" %", unknown="not known")

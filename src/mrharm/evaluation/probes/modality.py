@@ -17,8 +17,8 @@ from mrharm.evaluation.judged import Judged, Progress, quiet
 from mrharm.evaluation.probes.changes import (
     SEEN_PARTS,
     Case,
+    Decided,
     Moved,
-    Scores,
     can_be_judged,
     cases_of,
     compare,
@@ -47,9 +47,9 @@ class ModalityProbe(Record):
     """
 
     memes: int
-    before: Scores
+    before: Decided
     conditions: dict[str, Moved]
-    baselines: dict[str, Scores]
+    baselines: dict[str, Decided]
     ignores: tuple[str, ...]
     skipped: dict[str, str]
     words: tuple[str, ...] = ()
@@ -158,7 +158,7 @@ def _why_not(judged: Judged, name: str) -> str:
 
 def _baselines(
     judged: Judged, cases: Sequence[Case], seed: int, memes: int, skipped: dict[str, str]
-) -> dict[str, Scores]:
+) -> dict[str, Decided]:
     """Words alone and pixels alone, learnt from the train split's labels."""
     dataset = judged.dataset
     try:
@@ -180,7 +180,7 @@ def _baselines(
         )
         for place in sorted(order)
     ]
-    found: dict[str, Scores] = {}
+    found: dict[str, Decided] = {}
 
     def add(name: str, some: Sequence[Case], scores: object) -> None:
         said = np.asarray(scores) >= 0.5

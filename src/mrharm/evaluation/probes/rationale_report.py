@@ -6,7 +6,7 @@ from typing import Literal
 
 from mrharm.evaluation.gold_rationales import AgainstGold
 from mrharm.evaluation.simulatability import Simulatability
-from mrharm.metrics import Figure
+from mrharm.metrics import Figure, spell
 from mrharm.records import Record
 
 
@@ -168,7 +168,7 @@ def _of_gold(found: AgainstGold) -> list[str]:
 
 
 def _percent(figure: Figure) -> str:
-    return _figure(figure, 100, 1, " %")
+    return spell(figure, unit=" %")
 
 
 def _bare(figure: Figure) -> str:
@@ -176,17 +176,8 @@ def _bare(figure: Figure) -> str:
 
 
 def _points(figure: Figure) -> str:
-    return _figure(figure, 100, 1, " points")
+    return spell(figure, unit=" points")
 
 
 def _plain(figure: Figure) -> str:
-    return _figure(figure, 1, 3, "")
-
-
-def _figure(figure: Figure, times: int, digits: int, unit: str) -> str:
-    if figure.value is None:
-        return "none"
-    text = f"{times * figure.value:.{digits}f}{unit}"
-    if figure.low is None or figure.high is None:
-        return text
-    return f"{text} ({times * figure.low:.{digits}f} to {times * figure.high:.{digits}f})"
+    return spell(figure, times=1, digits=3)

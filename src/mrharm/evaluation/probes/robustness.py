@@ -22,8 +22,8 @@ from mrharm.evaluation.perturbations.pictures import PICTURE_CHANGES, change_pic
 from mrharm.evaluation.perturbations.texts import TEXT_CHANGES, change_text
 from mrharm.evaluation.probes.changes import (
     Case,
+    Decided,
     Moved,
-    Scores,
     cases_of,
     compare,
     judge_cases,
@@ -62,7 +62,7 @@ class RobustnessProbe(Record):
     """
 
     memes: int
-    clean: Scores
+    clean: Decided
     settings: tuple[Setting, ...]
     without_boxes: int
     skipped: dict[str, str]

@@ -50,6 +50,17 @@ class Teacher(Protocol):
         ...
 
 
+def teacher_named(name: str, **options: Any) -> Teacher:
+    """The teacher of ``ROW`` or ``ROW:WHAT``; ``options`` are those of its row.
+
+    Raises:
+        InputError: no such row, or the row wants something else behind the colon.
+    """
+    row, _, what = name.partition(":")
+    made: Teacher = TEACHERS.load(row)(what or None, **options)
+    return made
+
+
 TEACHERS = plugins.Table(
     "teachers",
     {
