@@ -65,6 +65,7 @@ def test_a_small_ablation_runs_reports_and_is_not_run_twice(squares, recipe, tmp
     assert code == 0 and "two-stage-48-0: accuracy 0." in told
     assert "two-stage" in said and "reference" in said and "ablation.md" in said
     assert max(len(line) for line in said.splitlines() if "two-stage" in line) <= 80
+    assert "…" not in said  # no figure is cut
     assert {path.name for path in out.iterdir()} >= {
         "runs.jsonl",
         "ablation.json",
