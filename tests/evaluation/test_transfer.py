@@ -120,14 +120,30 @@ def test_the_matrix_is_written_as_markdown_and_json(found: Transfer, tmp_path: P
 
 def test_a_cell_that_cannot_be_had_is_a_dash_and_failures_are_named() -> None:
     cell = Cell(
-        run="r|1", dataset="d", own=False, memes=3, failures=2, accuracy=Figure(),
-        macro_f1=Figure(value=0.5, low=0.25, high=0.75), auroc=Figure(),
+        run="r|1", dataset="d", own=False, memes=3, failures=2, first_failure="7: a broken picture",
+        accuracy=Figure(), macro_f1=Figure(value=0.5, low=0.25, high=0.75), auroc=Figure(),
     )  # fmt: skip
     text = to_markdown(
         Transfer(split="test", runs=("r|1",), datasets=("d",), trained_on={"r|1": "e"}, cells=(cell,))
     )
     assert r"| r\|1 | e | 50.0 (25.0-75.0) |" in text and r"| r\|1 | e | - |" in text
-    assert "r|1 on d: 2." in text
+    assert "- r|1 on d: 2; the first: 7: a broken picture" in text
+
+
+def test_a_dataset_none_of_whose_memes_can_be_judged_is_a_row_without_figures_and_the_others_go_on(
+    places: Places, tmp_path: Path
+) -> None:
+    broken = make_squares(tmp_path / "broken")
+    for picture in (broken / "images").iterdir():
+        picture.write_bytes(b"no picture")
+    info = json.loads((broken / "dataset.json").read_text())
+    (broken / "dataset.json").write_text(json.dumps({**info, "name": "broken"}))
+    code, out, _ = run(places[2], "--on", broken, places[0], "--device", "cpu", "--json")
+    first, second = json.loads(out)["cells"]
+    assert code == 1
+    assert (first["dataset"], first["memes"], first["failures"]) == ("broken", 0, 16)
+    assert first["macro_f1"]["value"] is None and second["macro_f1"]["value"] is not None
+    assert "images/" in first["first_failure"] and second["first_failure"] is None
 
 
 @pytest.mark.parametrize(

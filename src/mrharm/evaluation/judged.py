@@ -21,6 +21,14 @@ BATCH = 64
 Progress = Callable[[str, int, int], None]  # what, done, of how many
 
 
+class NothingJudged(InputError):
+    """Not one meme of a split could be judged; ``failures`` says why of each."""
+
+    def __init__(self, message: str, failures: Sequence[Failure]) -> None:
+        super().__init__(message)
+        self.failures = tuple(failures)
+
+
 def quiet(what: str, done: int, total: int) -> None:
     """Progress that nobody sees."""
 
@@ -107,8 +115,8 @@ def judge_split(
     Memes that cannot be judged (a broken picture, nothing to judge) are failures, counted by whoever reports.
 
     Raises:
-        InputError: no such split, no labelled meme in it, or none that can be judged; or ``out`` holds verdicts of
-            another detector.
+        InputError: no such split, no labelled meme in it; or ``out`` holds verdicts of another detector.
+        NothingJudged: none of its memes can be judged.
     """
     memes = [meme for meme in dataset.split(split) if meme.label]
     if not memes:
@@ -126,7 +134,7 @@ def judge_split(
     judged = [meme for meme in memes if meme.id in verdicts]
     if not judged:
         why = f": {failures[0].item}: {failures[0].reason}" if failures else ""
-        raise InputError(f"{dataset.root}: no meme of {split} could be judged{why}")
+        raise NothingJudged(f"{dataset.root}: no meme of {split} could be judged{why}", failures)
     return Judged(
         detector,
         dataset,

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from mrharm.errors import InputError
 from mrharm.evaluation.evaluate import judge
-from mrharm.evaluation.judged import Judged, Progress, quiet
+from mrharm.evaluation.judged import Judged, NothingJudged, Progress, quiet
 from mrharm.evaluation.scores import DRAWS, headline
 from mrharm.evaluation.stored import evaluation_folder, run_folder, verdicts_file
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Figure, figures
-from mrharm.records import Record, Verdict, read_records
+from mrharm.records import Failure, Record, Verdict, read_records
 from mrharm.store import write_json, write_text
 from mrharm.training.run import read_run
 
+NO_FIGURES = dict.fromkeys(("accuracy", "macro_f1", "auroc"), Figure())
+
 
 class Cell(Record):
-    """One run on one dataset. ``own``: the dataset the run was trained on; ``failures``: memes not judged."""
+    """One run on one dataset. ``own``: the dataset the run was trained on; ``failures``: memes not judged, and why the
+    first was not; where that is all of them there are no figures.
+    """
 
     run: str
     dataset: str
     own: bool
     memes: int
     failures: int
+    first_failure: str | None = None
     accuracy: Figure
     macro_f1: Figure
     auroc: Figure
@@ -92,8 +97,16 @@ def transfer(
     cells = []
     for name, folder in folders.items():
         for dataset in every:
-            judged = _judge(folder, dataset, split, device, name, progress)
-            cells.append(_cell(name, folder, judged, draws, seed))
+            try:
+                judged = _judge(folder, dataset, split, device, name, progress)
+            except (
+                NothingJudged
+            ) as error:  # texts alone, say, for a run that wants pictures: the others go on
+                cells.append(_cell(name, folder, dataset, error.failures, 0, NO_FIGURES))
+                continue
+            memes = len(judged.memes)
+            shown = figures(headline(judged.gold, judged.said, judged.scores), memes, draws=draws, seed=seed)
+            cells.append(_cell(name, folder, dataset, judged.failures, memes, shown))
     found = Transfer(
         split=split,
         runs=tuple(folders),
@@ -130,9 +143,13 @@ def to_markdown(found: Transfer) -> str:
                 texts.append(f"**{text}**" if cell.own else text)
             lines.append(_row([run, found.trained_on[run], *texts]))
         lines.append("")
-    failed = [f"{one.run} on {one.dataset}: {one.failures:,}" for one in found.cells if one.failures]
+    failed = [
+        f"- {one.run} on {one.dataset}: {one.failures:,}; the first: {one.first_failure}"
+        for one in found.cells
+        if one.failures
+    ]
     if failed:
-        lines += ["Memes that could not be judged and are in no figure: " + "; ".join(failed) + ".", ""]
+        lines += ["Memes that could not be judged and are in no figure:", "", *failed, ""]
     return "\n".join(lines)
 
 
@@ -158,19 +175,24 @@ def _judge(folder: Path, dataset: Dataset, split: str, device: str, name: str, p
     return judged
 
 
-def _cell(name: str, folder: Path, judged: Judged, draws: int, seed: int) -> Cell:
-    run, dataset = read_run(folder), judged.dataset
-    found = figures(
-        headline(judged.gold, judged.said, judged.scores), len(judged.memes), draws=draws, seed=seed
-    )
+def _cell(
+    name: str,
+    folder: Path,
+    dataset: Dataset,
+    failures: Sequence[Failure],
+    memes: int,
+    shown: Mapping[str, Figure],
+) -> Cell:
+    run = read_run(folder)
     return Cell(
         run=name,
         dataset=dataset.info.name,
         # By name, too: evidence gathered after training makes another fingerprint and no other memes.
         own=dataset.info.name == run.get("dataset") or dataset.fingerprint() == run.get("dataset_sha256"),
-        memes=len(judged.memes),
-        failures=len(judged.failures),
-        **found,
+        memes=memes,
+        failures=len(failures),
+        first_failure=f"{failures[0].item}: {failures[0].reason}" if failures else None,
+        **shown,
     )
 
 

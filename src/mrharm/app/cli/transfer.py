@@ -79,4 +79,5 @@ def _say(found: Transfer) -> None:
         out.print(line)
     for cell in found.cells:
         if cell.failures:
-            err.print(seen(f"failed: {cell.failures:,} memes of {cell.dataset} with {cell.run}"))
+            what = f"failed: {cell.failures:,} memes of {cell.dataset} with {cell.run}"
+            err.print(seen(f"{what}; the first: {cell.first_failure}"))
