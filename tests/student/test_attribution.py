@@ -105,7 +105,7 @@ def test_the_blank_meme_is_the_one_with_unread_words_and_a_picture_of_its_mean_c
     arguments["input_ids"] = torch.tensor([ids])
     with torch.no_grad():
         states = student.model.encoder(**arguments).last_hidden_state
-        scores = student._answer_scores(states, arguments["attention_mask"], ANSWERS)
+        scores = student._answer_scores(states, arguments["attention_mask"], ANSWERS, [()])
     assert first.blank_odds == pytest.approx(log_odds(scores, HARMFUL).item(), abs=1e-4)
 
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from mrharm.records import Meme
 from mrharm.student.inputs import StudentInput, compose_text
-from mrharm.student.pair import load_students, save_students
+from mrharm.student.pair import load_models, save_models
 from mrharm.student.processor import MrHarmProcessor, PictureSettings
 from mrharm.student.seat import FusedStudent
 from tests.student.conftest import tiny_student
@@ -65,15 +65,15 @@ def test_two_students_share_a_folder_and_their_equal_tensors_stand_there_once(tm
     second, _ = tiny_student()
     with torch.no_grad():
         second.lm_head.weight.add_(1)
-    save_students(tmp_path, {"rationale": first, "label": second}, processor)
+    save_models(tmp_path, {"rationale": first, "label": second}, processor)
     sizes = {path.name: path.stat().st_size for path in tmp_path.glob("*.safetensors")}
     head = first.lm_head.weight.numel() * 4
     assert head < sizes["label.safetensors"] < head + 1000
     assert sizes["shared.safetensors"] > 3 * head
-    loaded = load_students(tmp_path, ["rationale", "label"], torch.device("cpu"), torch.float32)
+    loaded, _ = load_models(tmp_path, ["rationale", "label"])
     for name, model in (("rationale", first), ("label", second)):
         for key, tensor in model.state_dict().items():
-            assert torch.equal(tensor, loaded[name].model.state_dict()[key]), key
+            assert torch.equal(tensor, loaded[name].state_dict()[key]), key
 
 
 def test_the_whole_picture_is_kept_by_padding_and_the_middle_by_cropping():

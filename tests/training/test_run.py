@@ -12,6 +12,7 @@ from mrharm.memes.dataset import Dataset
 from mrharm.records import Failure, read_records
 from mrharm.training import pictures
 from mrharm.training.run import train
+from mrharm.training.stages import train_stage
 from tests.training.helpers import tiny
 
 
@@ -133,3 +134,33 @@ def test_severity_answers_without_severities_are_counted(squares, tmp_path):
     recipe = tiny(answers="severity", stages__label__epochs=1)
     train(tmp_path / "d", recipe, tmp_path / "run", stages="label", device="cpu", say=said.append)
     assert any("without a severity" in line for line in said)
+
+
+def test_one_stage_has_one_target_and_memes_without_a_rationale_learn_their_label(
+    squares, tmp_path, monkeypatch
+):
+    folder = tmp_path / "memes"
+    shutil.copytree(squares, folder)
+    rows = (folder / "rationales.jsonl").read_text().splitlines()
+    without = json.loads(rows[0])["meme_id"]
+    (folder / "rationales.jsonl").write_text("\n".join(rows[1:]) + "\n")
+    seen = {}
+
+    def remember(stage, data, recipe, model, processor, *rest, **more):
+        for example in data.train.examples:
+            seen[example.meme_id] = processor.tokenizer.decode(example.target_ids)
+        return train_stage(stage, data, recipe, model, processor, *rest, **more)
+
+    monkeypatch.setattr("mrharm.training.run.train_stage", remember)
+    train(folder, tiny(stages__label__epochs=1), tmp_path / "run", stages="joint", device="cpu")
+    train_memes = [meme.id for meme in Dataset(folder).split("train")]
+    assert without in train_memes and set(seen) == set(train_memes)
+    for name, target in seen.items():
+        assert target.endswith(("The answer is: harmful</s>", "The answer is: harmless</s>"))
+        assert target.count("</s>") == 1 and ("Output:" in target) == (name != without)
+
+
+def test_one_stage_wants_words_before_its_label(squares, tmp_path):
+    recipe = tiny(templates__label="{label}")
+    with pytest.raises(InputError, match="does not begin with words"):
+        train(squares, recipe, tmp_path / "run", stages="joint", device="cpu")

@@ -14,6 +14,7 @@ from mrharm.memes.dataset import Dataset
 from mrharm.recipe import ANSWERS
 from mrharm.training.run import train
 from mrharm.verdicts.calibration import fit_temperature, negative_log_likelihood
+from mrharm.verdicts.card import model_card
 from mrharm.verdicts.scoring import argmax_harmful, harm_probability
 from tests.training.helpers import tiny
 
@@ -113,6 +114,38 @@ def test_greedy_labels_that_are_no_label_are_none_never_a_guess(detector, square
 def test_a_labels_only_detector_gives_no_rationale(squares, memes, tmp_path):
     detector = train(squares, tiny(), tmp_path / "run", stages="label", device="cpu")
     assert detector.judge(memes[0], root=squares).rationale is None
+
+
+@pytest.fixture(scope="module")
+def joint(squares, tmp_path_factory):
+    """A detector trained in one stage: as training left it, and read from its folder."""
+    out = tmp_path_factory.mktemp("joint") / "run"
+    return train(squares, tiny(), out, stages="joint", device="cpu"), Detector.from_pretrained(
+        out, device="cpu"
+    )
+
+
+def test_a_detector_of_one_stage_is_one_student_that_explains_and_answers(joint, squares, memes):
+    trained, loaded = joint
+    assert loaded.card.students == ("joint",) and loaded.card.rationale_tokens > 0
+    assert trained.key == loaded.key and "writes the rationale" in model_card(loaded.card.to_json())
+    verdicts = loaded.judge(memes, root=squares)
+    assert [one.score for one in verdicts] == [one.score for one in trained.judge(memes, root=squares)]
+    assert all("the answer is" not in one.rationale.lower() for one in verdicts)
+
+
+def test_a_verdict_may_be_asked_for_after_another_rationale(joint, squares, memes):
+    detector = joint[1]
+    own = detector.judge(memes[0], root=squares)
+    given = detector.judge(memes[0], root=squares, given_rationales={memes[0].id: "a rose, sweet"})
+    assert given.rationale == "a rose, sweet" and given.score != own.score and given.key != own.key
+    others = detector.judge(memes[0], root=squares, given_rationales={memes[1].id: "a rose, sweet"})
+    assert (others.score, others.key, others.rationale) == (own.score, own.key, own.rationale)
+
+
+def test_a_student_that_reads_no_rationale_cannot_be_given_one(detector, squares, memes):
+    with pytest.raises(InputError, match="reads no rationale"):
+        detector.judge(memes[0], root=squares, given_rationales={memes[0].id: "a rose"})
 
 
 def test_saliency_comes_when_asked_for(detector, squares, memes):

@@ -69,6 +69,7 @@ class Judged:
         evidence: Mapping[str, Evidence] | None = None,
         root: Path | None = None,
         rationales: bool = False,
+        given_rationales: Mapping[str, str] | None = None,
     ) -> list[Verdict]:
         """Verdicts on changed memes, in order, without writing anything down.
 
@@ -77,6 +78,7 @@ class Judged:
             evidence: what is known of them; None for what the dataset knows of theirs.
             root: the folder their image paths start from; None for the dataset's own.
             rationales: write them, too.
+            given_rationales: meme id -> what a student that reads a rationale reads in place of its own.
         """
         return self.detector.judge(
             list(memes),
@@ -85,6 +87,7 @@ class Judged:
             batch_size=BATCH,
             rationales=rationales,
             gather=False,
+            given_rationales=given_rationales,
         )
 
     def some(self, count: int, seed: int = 0) -> Judged:

@@ -21,13 +21,14 @@ class StudentInput:
 
     ``pixels``: the fitted picture, *Shape:* (side, side, 3); ``features``: precomputed image features in its place,
     *Shape:* (patches, d_image); neither for a meme without a picture. ``missing`` names parts that were wanted and
-    could not be had.
+    could not be had. ``rationale``: what a student that reads one reads in place of its own.
     """
 
     text: str
     pixels: Pixels | None = None
     features: NDArray[Any] | None = None
     missing: tuple[str, ...] = ()
+    rationale: str | None = None
 
 
 def compose_text(

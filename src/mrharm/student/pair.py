@@ -1,8 +1,9 @@
-"""Both students of a detector in one folder: one configuration, one processor, shared tensors stored once."""
+"""A detector's models in one folder: one configuration, one processor, shared tensors stored once."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -14,12 +15,11 @@ from mrharm.errors import DataError
 from mrharm.student.config import MrHarmConfig
 from mrharm.student.model import MrHarmForConditionalGeneration, unique_tensors
 from mrharm.student.processor import MrHarmProcessor
-from mrharm.student.seat import FusedStudent
 
 SHARED = "shared.safetensors"
 
 
-def save_students(
+def save_models(
     folder: Path, models: dict[str, MrHarmForConditionalGeneration], processor: MrHarmProcessor
 ) -> None:
     """Write ``config.json``, the processor, ``NAME.safetensors`` a model and ``shared.safetensors``.
@@ -43,10 +43,10 @@ def save_students(
         )
 
 
-def load_students(
-    folder: Path, names: list[str], device: torch.device, dtype: torch.dtype
-) -> dict[str, FusedStudent]:
-    """Read what `save_students` wrote: name -> student in its seat.
+def load_models(
+    folder: Path, names: Sequence[str]
+) -> tuple[dict[str, MrHarmForConditionalGeneration], MrHarmProcessor]:
+    """Read what `save_models` wrote: name -> model, and the processor all read through.
 
     Raises:
         DataError: a file is missing or broken, or tensors do not fit the configuration.
@@ -55,12 +55,11 @@ def load_students(
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         shared = load_file(folder / SHARED)
         processor = MrHarmProcessor.from_pretrained(folder)
-        students = {}
+        models = {}
         for name in names:
-            model = MrHarmForConditionalGeneration(MrHarmConfig.from_dict(dict(values)))
-            load_unique(model, {**shared, **load_file(folder / f"{name}.safetensors")})
-            students[name] = FusedStudent(model, processor, device, dtype)
-        return students
+            models[name] = MrHarmForConditionalGeneration(MrHarmConfig.from_dict(dict(values)))
+            load_unique(models[name], {**shared, **load_file(folder / f"{name}.safetensors")})
+        return models, processor
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise DataError(f"{folder}: not a whole detector ({error})") from None
 

@@ -119,8 +119,8 @@ class MrHarmProcessor(PushToHubMixin):
         """A batch of inputs -> the arguments of the model's ``forward`` and ``generate``."""
         return {**self.batch_text([self.tokenize(one.text) for one in inputs]), **self.batch_pictures(inputs)}
 
-    def decode(self, ids: Tensor) -> list[str]:
-        """Generated ids -> texts. *Shape:* (batch, target)"""
+    def decode(self, ids: Tensor | Sequence[Sequence[int]]) -> list[str]:
+        """Generated ids -> texts. *Shape:* (batch, target), or a row of its own length each"""
         texts: list[str] = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
         return [text.strip() for text in texts]
 

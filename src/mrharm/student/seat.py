@@ -54,6 +54,10 @@ class Student(Protocol):
         """Whether a picture changes what this student says."""
 
     @property
+    def reads_rationale(self) -> bool:
+        """Whether its label follows a rationale, its own or the one a `StudentInput` carries."""
+
+    @property
     def frame(self) -> Frame | None:
         """What its patches lie on; None where it takes no picture."""
 
@@ -80,6 +84,8 @@ class Student(Protocol):
 
 class FusedStudent:
     """The Mr.Harm student in the seat: `MrHarmForConditionalGeneration` with its processor, on one device."""
+
+    reads_rationale = False
 
     def __init__(
         self,
@@ -127,25 +133,46 @@ class FusedStudent:
         arguments = self._arguments(inputs)
         states = self.model.encoder(**arguments).last_hidden_state
         scores: NDArray[np.float64] = (
-            self._answer_scores(states, arguments["attention_mask"], answers).cpu().numpy()
+            self._answer_scores(
+                states, arguments["attention_mask"], answers, self._before_label(inputs, arguments)
+            )
+            .cpu()
+            .numpy()
         )
         return scores
 
-    def _answer_scores(self, states: Tensor, attention_mask: Tensor, answers: Sequence[str]) -> Tensor:
-        """Encoder states (batch, text, d_text) -> every answer's log-probability. *Shape:* (batch, answers)"""
+    def _before_label(
+        self, inputs: Sequence[StudentInput], arguments: dict[str, Tensor]
+    ) -> list[Sequence[int]]:
+        """Token ids that stand before each input's label: none, where a label is all a student answers."""
+        return [()] * len(inputs)
+
+    def _answer_scores(
+        self,
+        states: Tensor,
+        attention_mask: Tensor,
+        answers: Sequence[str],
+        before: Sequence[Sequence[int]],
+    ) -> Tensor:
+        """Encoder states (batch, text, d_text), and what stands before each row's label -> every answer's
+        log-probability. *Shape:* (batch, answers)
+        """
         rows = [self.processor.tokenize_target(answer) for answer in answers]
-        labels = self.processor.pad(rows, -100).to(self._device)
-        count = labels.shape[0]
+        count = len(rows)
         # (batch x answers): answer a of meme b stands in row b * answers + a.
+        tokens = self.processor.pad([[*first, *row] for first in before for row in rows], -100).to(
+            self._device
+        )
+        starts = torch.tensor([len(first) for first in before], device=self._device).repeat_interleave(count)
+        counted = (tokens >= 0) & (torch.arange(tokens.shape[1], device=self._device) >= starts[:, None])
         logits = self.model(
             encoder_outputs=BaseModelOutput(last_hidden_state=states.repeat_interleave(count, 0)),
             attention_mask=attention_mask.repeat_interleave(count, 0),
-            decoder_input_ids=self.model._shift_right(labels).repeat(len(states), 1),
+            decoder_input_ids=self.model._shift_right(tokens),
             use_cache=False,
         ).logits
         log_probs = logits.float().log_softmax(-1)
-        tokens = labels.repeat(len(states), 1)
-        picked = log_probs.gather(-1, tokens.clamp(min=0)[..., None])[..., 0].masked_fill(tokens < 0, 0.0)
+        picked = log_probs.gather(-1, tokens.clamp(min=0)[..., None])[..., 0].masked_fill(~counted, 0.0)
         return picked.double().sum(-1).view(len(states), count)
 
     @torch.inference_mode()
@@ -192,6 +219,7 @@ class FusedStudent:
         with torch.inference_mode(False):
             arguments = self._arguments(inputs)
             ids, mask = arguments["input_ids"], arguments["attention_mask"]
+            before = self._before_label(inputs, arguments)  # the whole meme's, all along the path
             picture = arguments.get("image_mask") if self.takes_picture else None
             # The end token stays: a meme without words has one, too.
             words = torch.arange(ids.shape[1], device=ids.device) < mask.sum(1, keepdim=True) - 1
@@ -210,7 +238,8 @@ class FusedStudent:
                     image_features=features,
                     image_mask=None if picture is None else picture[rows],
                 ).last_hidden_state
-                return log_odds(self._answer_scores(states, mask[rows], answers), harmful)
+                said = [before[row] for row in rows.tolist()]
+                return log_odds(self._answer_scores(states, mask[rows], answers, said), harmful)
 
             with torch.no_grad():
                 every = torch.arange(len(ids), device=ids.device)

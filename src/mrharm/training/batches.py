@@ -82,10 +82,10 @@ class ExampleSet(Dataset[tuple[Example, StudentInput]]):
         self._seed = seed
         self.epoch = 0
 
-    def with_more(self, examples: Sequence[Example]) -> ExampleSet:
-        """The same set with further examples, whose pictures come from the same place."""
+    def with_examples(self, examples: Sequence[Example]) -> ExampleSet:
+        """Other examples whose pictures come from the same place."""
         return ExampleSet(
-            [*self.examples, *examples],
+            examples,
             self._pictures,
             features=self._features,
             augmentation=self._augmentation,

@@ -27,8 +27,10 @@ from mrharm.store import write_failures, write_json, write_text
 from mrharm.student.backbones import build_student
 from mrharm.student.hardware import pick_dtype
 from mrharm.student.inputs import StudentInput
+from mrharm.student.joint import JointStudent, joint_target
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
+from mrharm.student.seat import FusedStudent, Student
 from mrharm.training.batches import ExampleSet, Pictures
 from mrharm.training.examples import (
     Coverage,
@@ -47,6 +49,7 @@ from mrharm.verdicts.calibration import fit_temperature
 from mrharm.verdicts.card import DetectorCard
 from mrharm.verdicts.detector import CARD, Detector
 from mrharm.verdicts.scoring import score_answers
+from mrharm.verdicts.seats import JOINT
 
 WhichStages = Literal["both", "label", "joint"]
 RECIPE, RUN, DETECTOR = "recipe.yaml", "run.json", "detector"
@@ -74,8 +77,8 @@ def train(
         dataset: a dataset folder; it must have a train and a validation split.
         recipe: everything that makes the student.
         out: the run folder.
-        stages: ``both``; ``label`` for a student that never saw a rationale; ``joint`` for one stage that learns
-            rationales and labels at once, with the label stage's settings (the paper's ablation of the two stages).
+        stages: ``both``; ``label`` for a student that never saw a rationale; ``joint`` for one stage whose target is
+            the rationale and then the label, with the label stage's settings (the paper's ablation of two stages).
         device: ``auto``, ``cpu``, ``cuda``...
         overwrite: throw away what is in ``out`` and begin anew.
         report_to: ``none``, ``tensorboard``, ``wandb``, ``mlflow``: the Trainer's reporters.
@@ -123,6 +126,19 @@ def train(
     limits = measure_limits(recipe, processor, texts, targets.get("rationale", []))
     processor.max_text_tokens = limits.text
 
+    def seat(model: MrHarmForConditionalGeneration) -> Student:
+        if stages != "joint":
+            return FusedStudent(model, processor, where)
+        return JointStudent(
+            model,
+            processor,
+            where,
+            rationale_template=recipe.templates.rationale,
+            label_template=recipe.templates.label,
+            tokens=limits.rationale,
+        )
+
+    seat(model)  # templates that do not suit are said now, not at the first look
     shared = _Shared(dataset, recipe, model, processor, progress)
     bf16 = pick_dtype(recipe.precision, where) == torch.bfloat16
     results: dict[str, object] = {}
@@ -131,9 +147,9 @@ def train(
     for stage in order:
         data, coverage = shared.stage_data(stage, limits, rationales, say)
         if stages == "joint":
-            # Both targets in one stage; it is chosen, as the label stage is, by the labels of the validation split.
+            # Chosen, as the label stage is, by the labels of the validation split.
             explained, _ = shared.stage_data("rationale", limits, rationales, say)
-            data = dataclasses.replace(data, train=data.train.with_more(explained.train.examples))
+            data = dataclasses.replace(data, train=_joined(data.train, explained.train))
         results[stage] = train_stage(
             stage,
             data,
@@ -146,13 +162,14 @@ def train(
             say=say,
             progress=progress,
             report_to=report_to,
+            seat=seat,
         )
         results[f"{stage}_coverage"] = {name: dataclasses.asdict(one) for name, one in coverage.items()}
         states[stage] = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
         if stage == "label":
             validation = list(data.shown), [example.harmful for example in data.validation.examples]
     if stages == "joint":
-        states["rationale"] = states["label"]
+        states = {JOINT: states["label"]}
     if first:
         write_failures(out, shared.failures, stage="train")
         _note(
@@ -259,6 +276,19 @@ class _Shared:
         self.failures += [Failure(item=path.name, stage="train", reason=why) for path, why in broken.items()]
 
 
+def _joined(labels: ExampleSet, rationales: ExampleSet) -> ExampleSet:
+    """One target for both, rationale first; memes without a rationale learn their label alone."""
+    explained = {example.meme_id: example.target_ids for example in rationales.examples}
+    return labels.with_examples(
+        [
+            dataclasses.replace(
+                example, target_ids=joint_target(explained.get(example.meme_id, ()), example.target_ids)
+            )
+            for example in labels.examples
+        ]
+    )
+
+
 def _make_detector(
     out: Path,
     recipe: Recipe,
@@ -283,7 +313,7 @@ def _make_detector(
         answers=recipe.answers,
         label_template=recipe.templates.label,
         rationale_template=recipe.templates.rationale,
-        rationale_tokens=limits.rationale if "rationale" in states else 0,
+        rationale_tokens=0 if set(states) == {"label"} else limits.rationale,
         decoding=recipe.decoding,
         students=tuple(states),
         seed=recipe.seed,

@@ -21,7 +21,7 @@ from mrharm.student.inputs import StudentInput
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.pair import load_unique
 from mrharm.student.processor import MrHarmProcessor
-from mrharm.student.seat import FusedStudent
+from mrharm.student.seat import Student
 from mrharm.training import checkpoints
 from mrharm.training.batches import Collator, ExampleSet, LengthSampler, in_batches, to_device
 from mrharm.training.trainer import BEST, BEST_WEIGHTS, Pace, Progress, StageTrainer, training_arguments
@@ -55,10 +55,12 @@ def train_stage(
     say: Callable[[str], None],
     progress: Progress | None = None,
     report_to: str = "none",
+    seat: Callable[[MrHarmForConditionalGeneration], Student],
 ) -> dict[str, float]:
     """Train ``model`` in place on one stage and leave it with the best weights; goes on from the last whole checkpoint.
 
-    ``folder`` ends up with ``best.safetensors`` and ``stage.json`` (the looks, the step chosen).
+    ``folder`` ends up with ``best.safetensors`` and ``stage.json`` (the looks, the step chosen). ``seat``: gives the
+    model a seat in which it can be asked for labels.
 
     Returns:
         The validation figures of the step chosen.
@@ -86,11 +88,16 @@ def train_stage(
     set_seed(recipe.seed)
     lengths = [len(example.input_ids) + len(example.target_ids) for example in data.train.examples]
     sampler = LengthSampler(lengths, settings.batch_size, recipe.seed)
-    look = _look_at_rationales if stage == "rationale" else _look_at_labels
+
+    def look(current: MrHarmForConditionalGeneration) -> dict[str, float]:
+        if stage == "rationale":
+            return _look_at_rationales(current, data, processor, device)
+        return _look_at_labels(seat(current), data, recipe)
+
     trainer = StageTrainer(
         folder=folder,
         keep=settings.keep,
-        look=lambda current: look(current, data, recipe, processor, device),
+        look=look,
         sampler=sampler,
         seen=looks,
         model=model,
@@ -127,7 +134,6 @@ def train_stage(
 def _look_at_rationales(
     model: MrHarmForConditionalGeneration,
     data: StageData,
-    recipe: Recipe,
     processor: MrHarmProcessor,
     device: torch.device,
 ) -> dict[str, float]:
@@ -142,16 +148,9 @@ def _look_at_rationales(
     return {"loss": total / max(tokens, 1)}
 
 
-def _look_at_labels(
-    model: MrHarmForConditionalGeneration,
-    data: StageData,
-    recipe: Recipe,
-    processor: MrHarmProcessor,
-    device: torch.device,
-) -> dict[str, float]:
+def _look_at_labels(student: Student, data: StageData, recipe: Recipe) -> dict[str, float]:
     """Accuracy of the decision on the validation split, and the mean negative log-likelihood of the gold decision."""
     answers = [recipe.templates.label.format(label=answer.word) for answer in recipe.answers]
-    student = FusedStudent(model, processor, device)
     scores = score_answers(student, data.shown, answers, _LOOK_BATCH)
     gold = np.array([example.harmful for example in data.validation.examples])
     probability = harm_probability(scores, recipe.answers)

@@ -51,6 +51,7 @@ class DetectorCard:
     """Everything a Detector knows besides its weights: ``detector.json``.
 
     ``threshold``, ``band`` and ``chosen`` are its policy: they turn scores into decisions and change no score.
+    ``students`` are the models: ``label`` and perhaps ``rationale``, or ``joint`` alone, which explains and answers.
     ``files`` holds the SHA-256 of every other file but the README.
     """
 
@@ -200,7 +201,7 @@ def model_card(values: dict[str, Any]) -> str:
     words = ", ".join(f"“{answer['word']}”" for answer in values["answers"])
     explains = (
         "and writes the rationale behind it"
-        if "rationale" in values["students"]
+        if {"rationale", "joint"} & set(values["students"])
         else "and gives no rationale"
     )
     band = values.get("band")

@@ -24,12 +24,13 @@ from mrharm.store import content_key, folder_aside, sha256_file, write_text
 from mrharm.student.hardware import pick_dtype
 from mrharm.student.inputs import StudentInput, compose_text
 from mrharm.student.model import MrHarmForConditionalGeneration
-from mrharm.student.pair import load_students, save_students
+from mrharm.student.pair import load_models, save_models
 from mrharm.student.processor import MrHarmProcessor
-from mrharm.student.seat import FusedStudent, Student
+from mrharm.student.seat import Student
 from mrharm.verdicts.card import CARD as CARD
 from mrharm.verdicts.card import DetectorCard, read_card, write_card
 from mrharm.verdicts.scoring import Floats, harm_probability, score_answers, write_texts
+from mrharm.verdicts.seats import models_in, take_seats
 
 WRITTEN = "-written"  # ends the key of a verdict whose label the student wrote
 Advance = Callable[[int], None]
@@ -52,6 +53,8 @@ class JudgeOptions(TypedDict, total=False):
         gather: read the words off a picture whose words are not known, and take them off where the recipe shows the
             clean picture; default yes.
         advance: called with the number of memes after each batch.
+        given_rationales: meme id -> the rationale that its label is to follow in place of the student's own; for a
+            student that reads one (of one stage, as ``mrharm train --stages joint`` makes).
     """
 
     evidence: Mapping[str, Evidence] | None
@@ -63,6 +66,7 @@ class JudgeOptions(TypedDict, total=False):
     strict: bool
     gather: bool
     advance: Advance | None
+    given_rationales: Mapping[str, str] | None
 
 
 @dataclass(frozen=True)
@@ -98,9 +102,8 @@ class Detector(PushToHubMixin):
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> Detector:
-        """Students just trained -> a Detector that holds them."""
-        seats = {name: FusedStudent(model, processor, device, dtype) for name, model in models.items()}
-        return cls(card, seats["label"], seats.get("rationale"))
+        """Models -> a Detector with the students they are: ``label`` and perhaps ``rationale``, or ``joint`` alone."""
+        return cls(card, *take_seats(card, models, processor, device, dtype))
 
     @classmethod
     def from_pretrained(
@@ -119,8 +122,8 @@ class Detector(PushToHubMixin):
         """
         inner, card = read_card(Path(folder))
         where = pick_device(device)
-        seats = load_students(inner, list(card.students), where, pick_dtype(precision, where))
-        return cls(card, seats["label"], seats.get("rationale"))
+        models, processor = load_models(inner, card.students)
+        return cls.from_models(card, models, processor, where, pick_dtype(precision, where))
 
     def save_pretrained(self, folder: str | Path, recipe: str | None = None, **_: Any) -> None:
         """Write the self-contained folder, whole or not at all: safetensors, JSON and a card, no code, no pickle.
@@ -133,13 +136,9 @@ class Detector(PushToHubMixin):
         Raises:
             InputError: a student of another kind, which has files of its own.
         """
-        seats = {"label": self.label_student, "rationale": self.rationale_student}
-        students = {name: seat for name, seat in seats.items() if isinstance(seat, FusedStudent)}
-        if "label" not in students:
-            raise InputError(f"{type(self.label_student).__name__}: only fused students are saved here")
+        models, processor = models_in(self.label_student, self.rationale_student)
         with folder_aside(Path(folder)) as aside:
-            models = {name: student.model for name, student in students.items()}
-            save_students(aside, models, students["label"].processor)
+            save_models(aside, models, processor)
             if recipe is not None:
                 write_text(aside / "recipe.yaml", recipe)
             hashes = {path.name: sha256_file(path) for path in aside.iterdir()}
@@ -188,6 +187,7 @@ class Detector(PushToHubMixin):
         Raises:
             ImageError: a picture is missing, too large, of an unknown kind, or broken.
             MissingInputError: nothing to judge, or with ``strict`` an input that is wanted and not there.
+            InputError: no such option, or a rationale given to a student that reads none.
         """
         if isinstance(memes, Meme):
             return self._judge([memes], options)[0]
@@ -211,14 +211,17 @@ class Detector(PushToHubMixin):
             )
             for meme in memes
         ]
-        inputs = [one.shown for one in ready]
+        inputs = self._with_rationales(memes, [one.shown for one in ready], options.get("given_rationales"))
         texts = self.card.label_texts()
         scores = score_answers(self.label_student, inputs, texts, batch_size, options.get("advance"))
         harmful = self._decide(inputs, scores, batch_size, options.get("greedy"))
         rationales: list[str | None] = [None] * len(inputs)
         if options.get("rationales", True) and self.rationale_student is not None:
             written = write_texts(self.rationale_student, inputs, self.card.rationale_tokens, batch_size)
-            rationales = [self._without_template(text) for text in written]
+            rationales = [
+                self._without_template(text) if shown.rationale is None else shown.rationale
+                for text, shown in zip(written, inputs, strict=True)
+            ]
         seen: list[Saliency | None] = [None] * len(inputs)
         if how := options.get("saliency", False):
             for start in range(0, len(inputs), batch_size):
@@ -244,6 +247,20 @@ class Detector(PushToHubMixin):
                 created_at=now,
             )
             for index, meme in enumerate(memes)
+        ]
+
+    def _with_rationales(
+        self, memes: Sequence[Meme], inputs: list[StudentInput], given: Mapping[str, str] | None
+    ) -> list[StudentInput]:
+        if not given:
+            return inputs
+        if not self.label_student.reads_rationale:
+            raise InputError(
+                "this detector's label student reads no rationale, so that none can be given to it"
+            )
+        return [
+            dataclasses.replace(shown, rationale=given.get(meme.id))
+            for meme, shown in zip(memes, inputs, strict=True)
         ]
 
     def prepare(
@@ -318,7 +335,11 @@ class Detector(PushToHubMixin):
         The policy is not part of it, as decisions follow from scores; it ends in ``-written`` where the label does not,
         because the student writes it (greedy mode).
         """
-        how = {name: options.get(name) for name in ("rationales", "saliency", "greedy", "gather")}
+        how: dict[str, Any] = {
+            name: options.get(name) for name in ("rationales", "saliency", "greedy", "gather")
+        }
+        if given := (options.get("given_rationales") or {}).get(evidence.meme_id):
+            how["given_rationale"] = given
         key = content_key(self.card.scorer(), evidence.model_dump(mode="json", exclude={"made_by"}), how)
         return key + (WRITTEN if self._writes_labels(options.get("greedy")) else "")
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from mrharm.errors import InputError
 from mrharm.evaluation.baselines import cross_validated
@@ -17,6 +20,9 @@ from mrharm.memes.dataset import ImportOptions
 from mrharm.memes.importing import import_memes
 from mrharm.rationales.teachers.generated import GeneratedTeacher
 from mrharm.records import Meme, Rationale, Verdict
+from mrharm.student.inputs import StudentInput
+from mrharm.student.seat import FusedStudent
+from mrharm.verdicts.detector import Detector
 from tests.evaluation.audit.helpers import club, meme
 from tests.evaluation.probes.written import detector, judged
 
@@ -229,20 +235,41 @@ def test_without_gold_rationales_or_truth_it_says_why_they_are_missing(tmp_path:
     assert "reads no rationale (it reads text)" in result.skipped["swap"]
 
 
-def test_a_student_that_follows_its_rationale_is_told_from_one_that_does_not(tmp_path: Path) -> None:
-    made = judged(tmp_path, about_clubs(), SIDES, [WHY[side] for side in SIDES])
+class Reader(FusedStudent):
+    """Answers by the rationale it is given, or, ``deaf``, by the meme's last letter whatever it is given."""
 
-    def follows(some: Judged, texts: Sequence[str]) -> list[Verdict]:
-        return [
-            one.model_copy(update={"harmful": "mock" in text, "score": 0.8 if "mock" in text else 0.2})
-            for one, text in zip(some.verdicts, texts, strict=True)
-        ]
+    reads_rationale = True
+    deaf = False
 
-    swap = probe(made, reread=follows).swap
-    assert swap is not None and swap.follows.value == 1.0
-    assert swap.drift.value == pytest.approx(0.7)  # from 0.9 to 0.2 and from 0.1 to 0.8
-    deaf = probe(made, reread=lambda some, texts: some.verdicts).swap
-    assert deaf is not None and (deaf.follows.value, deaf.drift.value) == (0.0, 0.0)
+    def score(self, inputs: Sequence[StudentInput], answers: Sequence[str]) -> NDArray[np.float64]:
+        mocks = [one.text.endswith("0") if self.deaf else "mock" in (one.rationale or "") for one in inputs]
+        harmful = [text.endswith("harmful") for text in answers]
+        return np.array([[math.log(0.8 if says == side else 0.2) for says in harmful] for side in mocks])
+
+
+@pytest.mark.parametrize(("deaf", "follows", "drift"), [(False, 1.0, 0.7), (True, 0.0, 0.1)])
+def test_a_student_that_follows_its_rationale_is_told_from_one_that_does_not(
+    tmp_path: Path, deaf: bool, follows: float, drift: float
+) -> None:
+    memes = about_clubs([f"{club(number)} {int(not side)}" for number, side in enumerate(SIDES)])
+    made = judged(tmp_path, memes, SIDES, [WHY[side] for side in SIDES])
+    label = made.detector.label_student
+    assert isinstance(label, FusedStudent)
+    reader = Reader(label.model, label.processor)
+    reader.deaf = deaf
+    swap = probe(replace(made, detector=Detector(made.detector.card, reader, None))).swap
+    assert swap is not None and (swap.follows.value, swap.strays.value) == (follows, 0.0)
+    # Verdicts say 0.9 and 0.1, the student 0.8 and 0.2.
+    assert swap.drift.value == pytest.approx(drift)
+
+
+def test_there_must_be_two_rationales_of_each_decision_to_swap(tmp_path: Path) -> None:
+    made = judged(tmp_path, about_clubs(), [True] * 79 + [False], [WHY[True]] * 80)
+    label = made.detector.label_student
+    assert isinstance(label, FusedStudent)
+    reading = Detector(made.detector.card, Reader(label.model, label.processor), None)
+    result = probe(replace(made, detector=reading))
+    assert result.swap is None and "fewer than two memes" in result.skipped["swap"]
 
 
 def test_the_probe_is_the_same_for_the_same_seed_and_keeps_to_its_number_of_memes(tmp_path: Path) -> None:

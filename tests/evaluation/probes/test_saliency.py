@@ -37,6 +37,8 @@ class Rule:
     honest: bool = True
     scored: list[StudentInput] = field(default_factory=list)
 
+    reads_rationale = False
+
     @property
     def frame(self) -> Frame | None:
         return Frame(8, "whole", patch=2) if self.takes_picture else None

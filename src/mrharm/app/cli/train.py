@@ -37,7 +37,10 @@ def train_command(
         ),
     ] = None,
     stages: Annotated[
-        Stages, typer.Option(help="both; label: no rationale is seen; joint: both targets in one stage.")
+        Stages,
+        typer.Option(
+            help="both; label: no rationale is seen; joint: one stage, the rationale and then the label as one target."
+        ),
     ] = Stages.both,
     seed: Annotated[int | None, typer.Option(help="Override the recipe's seed.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",

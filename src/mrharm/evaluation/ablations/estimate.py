@@ -90,5 +90,5 @@ def _probed(job: Job, rationale: float, label: float) -> float:
     stages = job.recipe.stages
     if job.arm.stages == "both":
         return (stages.rationale.steps or 0) * rationale + (stages.label.steps or 0) * label
-    # Half of a joint stage's examples are rationales.
-    return (stages.label.steps or 0) * (label if job.arm.stages == "label" else (rationale + label) / 2)
+    # One stage's targets are as long as rationales, and a little longer.
+    return (stages.label.steps or 0) * (label if job.arm.stages == "label" else rationale)

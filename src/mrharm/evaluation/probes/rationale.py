@@ -7,7 +7,7 @@ the verdict was reached by it: that takes a student that reads its rationale, an
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,11 +32,9 @@ from mrharm.metrics import bootstrap
 from mrharm.metrics.agreement import kappa
 from mrharm.metrics.means import mean_of, share_of
 from mrharm.rationales.checks import sentences
-from mrharm.records import Meme, Verdict
+from mrharm.records import Meme
 from mrharm.student.inputs import compose_text
 
-# Judges a split again with these rationales in place of the student's own: given by whoever builds such a student.
-Reread = Callable[[Judged, Sequence[str]], Sequence[Verdict]]
 PARTS = ("scene", "tone", "relation", "all")
 
 
@@ -46,7 +44,6 @@ def probe(
     seed: int = 0,
     memes: int = 500,
     encoder: Path | None = None,
-    reread: Reread | None = None,
     progress: Progress = quiet,
 ) -> RationaleProbe:
     """Measure a split's rationales.
@@ -56,7 +53,6 @@ def probe(
         seed: of what is drawn by lot, and of the intervals.
         memes: how many memes at most.
         encoder: a folder with an encoder for BERTScore against gold rationales.
-        reread: for a student that reads a rationale: judges again with other ones. None for one that reads none.
         progress: told how many parts are done.
 
     Raises:
@@ -93,7 +89,7 @@ def probe(
     elif encoder is None:
         skipped["bertscore"] = "no local encoder was named"
     next_part()
-    swap = _swap(judged, texts, reread, seed, skipped)
+    swap = _swap(judged, texts, seed, skipped)
     next_part()
     found = RationaleProbe(
         memes=len(texts),
@@ -203,26 +199,34 @@ def _truth(judged: Judged, texts: Sequence[str]) -> Truth:
     )
 
 
-def _swap(
-    judged: Judged, texts: Sequence[str], reread: Reread | None, seed: int, skipped: dict[str, str]
-) -> Swap | None:
-    if reread is None:
+def _swap(judged: Judged, texts: Sequence[str], seed: int, skipped: dict[str, str]) -> Swap | None:
+    if not judged.detector.label_student.reads_rationale:
         skipped["swap"] = (
             "this detector's label student reads no rationale "
             f"(it reads {', '.join(judged.detector.card.reads)}), so none can be swapped"
         )
         return None
-    decided = np.array([bool(one) for one in judged.said])
-    if decided.all() or not decided.any():
-        skipped["swap"] = "all memes are decided one way; there is no rationale for the other"
+    decided = [bool(one) for one in judged.said]
+    sides = {side: np.flatnonzero(np.array(decided) == side) for side in (False, True)}
+    if min(map(len, sides.values())) < 2:
+        skipped["swap"] = "fewer than two memes are decided one of the ways; there are no rationales to swap"
         return None
     rng = np.random.default_rng(seed)
-    donors = [int(rng.choice(np.flatnonzero(decided != own))) for own in decided]
-    again = reread(judged, [texts[donor] for donor in donors])
-    follows = np.array([one.harmful == (not own) for one, own in zip(again, decided, strict=True)])
-    moved = np.array([one.score for one in again]) - judged.scores
+    donors = {
+        "other": [int(rng.choice(sides[not own])) for own in decided],
+        "alike": [int(rng.choice(sides[own][sides[own] != place])) for place, own in enumerate(decided)],
+    }
+    changed, moved = {}, {}
+    for name, given in donors.items():
+        again = judged.judge_again(
+            judged.memes,
+            given_rationales={meme.id: texts[donor] for meme, donor in zip(judged.memes, given, strict=True)},
+        )
+        changed[name] = np.array([one.harmful != own for one, own in zip(again, decided, strict=True)])
+        moved[name] = np.where(decided, -1, 1) * (np.array([one.score for one in again]) - judged.scores)
     return Swap(
         memes=len(texts),
-        follows=share_of(follows),
-        drift=mean_of(np.where(decided, -moved, moved), seed=seed),
+        follows=share_of(changed["other"]),
+        strays=share_of(changed["alike"]),
+        drift=mean_of(moved["other"], seed=seed),
     )

@@ -53,12 +53,15 @@ class Truth(Record):
 
 
 class Swap(Record):
-    """Verdicts with the rationale of a meme decided the other way: the share that follows it, and how far P(harmful)
-    moves towards it on average.
+    """Verdicts with another meme's rationale in place of the student's own.
+
+    ``follows``: of one decided the other way, the share of decisions that change; ``drift``: how far P(harmful) moves
+    to that side on average; ``strays``: of one decided alike, the share that change all the same.
     """
 
     memes: int
     follows: Figure
+    strays: Figure
     drift: Figure
 
 
@@ -91,8 +94,8 @@ def say(found: RationaleProbe) -> tuple[str, ...]:
         sentences += _of_gold(found.gold)
     if found.swap:
         sentences.append(
-            f"Given the rationale of a meme decided the other way, {_percent(found.swap.follows)} of the verdicts "
-            "follow it."
+            f"Given the rationale of a meme decided the other way, {_percent(found.swap.follows)} of the decisions "
+            f"follow it; given that of one decided alike, {_percent(found.swap.strays)} change."
         )
     return (*sentences, *(f"Not measured ({part}): {why}." for part, why in found.skipped.items()))
 

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mrharm.errors import InputError
+from mrharm.student.inputs import StudentInput
+from mrharm.student.joint import JointStudent, joint_target
+from mrharm.student.seat import FusedStudent
+from tests.student.conftest import tiny_student
+from tests.student.test_seat import ANSWERS, INPUTS
+
+OUTPUT, ANSWER = "Output: {rationale}", "The answer is: {label}"
+WRITTEN = "Output: you smell"
+
+
+def make(**more: object) -> JointStudent:
+    model, processor = tiny_student()
+    return JointStudent(model, processor, rationale_template=OUTPUT, label_template=ANSWER, tokens=8, **more)
+
+
+@pytest.fixture(scope="module")
+def student() -> JointStudent:
+    return make()
+
+
+def given(one: StudentInput, rationale: str) -> StudentInput:
+    return StudentInput(one.text, one.pixels, rationale=rationale)
+
+
+def test_one_target_holds_the_rationale_and_then_the_label_with_one_end():
+    assert joint_target((5, 6, 1), (7, 8, 1)) == (5, 6, 7, 8, 1)
+    assert joint_target((), (7, 8, 1)) == (7, 8, 1)
+
+
+def test_a_score_is_the_log_probability_of_the_label_after_the_rationale(student):
+    scores = student.score([given(INPUTS[0], "you smell")], ANSWERS)
+    tokenize = student.processor.tokenize_target
+    for column, answer in enumerate(ANSWERS):
+        target = joint_target(tokenize(WRITTEN), tokenize(answer))
+        labels = torch.tensor([target])
+        labels[0, : len(tokenize(WRITTEN)) - 1] = -100  # what was written before is not scored
+        shifted = student.model._shift_right(torch.tensor([target]))
+        with torch.no_grad():
+            loss = student.model(
+                **student.processor(INPUTS[:1]), decoder_input_ids=shifted, labels=labels
+            ).loss
+        assert scores[0, column] == pytest.approx(-float(loss) * int((labels >= 0).sum()), rel=1e-5)
+
+
+def test_without_a_given_rationale_the_score_follows_the_one_it_writes(student, monkeypatch):
+    alone = student.score(INPUTS, ANSWERS)
+    written = [student.processor.tokenize_target(text)[:-1] for text in ("Output: a", "Output: you", "")]
+    monkeypatch.setattr(student, "_write", lambda arguments, most: written)
+    other = student.score(INPUTS, ANSWERS)
+    assert not np.allclose(alone, other)
+    texts = ["a", "you"]
+    for row, text in enumerate(texts):
+        np.testing.assert_allclose(
+            other[row], student.score([given(INPUTS[row], text)], ANSWERS)[0], rtol=1e-4
+        )
+    plain = FusedStudent(student.model, student.processor).score(INPUTS[2:], ANSWERS)
+    np.testing.assert_allclose(other[2:], plain, rtol=1e-4)  # nothing written: the label alone
+
+
+def test_scores_do_not_depend_on_the_batch(student):
+    together = student.score(INPUTS, ANSWERS)
+    for row, one in enumerate(INPUTS):
+        np.testing.assert_allclose(together[row], student.score([one], ANSWERS)[0], rtol=1e-4)
+
+
+def test_what_is_written_is_parted_where_the_label_begins(monkeypatch):
+    said = [
+        "Output: you smell The answer is: harmful",
+        "The answer is: harmless",
+        "Output: you smell like a rose",  # never comes to a label
+        "Output: you The answer is: a rose The answer is: harmful",
+    ]
+    for part, expected in {
+        "rationale": ["output: you smell", "", "output: you smell like a rose", "output: you"],
+        "label": [
+            "the answer is: harmful",
+            "the answer is: harmless",
+            "",
+            "the answer is: a rose the answer is: harmful",
+        ],
+    }.items():
+        student = make(part=part)
+        rows = [student.processor.tokenize_target(text)[:-1] for text in said]
+        monkeypatch.setattr(student, "_write", lambda arguments, most, rows=rows: rows)
+        assert [text.lower() for text in student.write(INPUTS[:1] * 4, 9)] == expected
+
+
+def test_what_it_writes_is_what_it_generates_without_start_end_and_padding(student):
+    arguments = student._arguments(INPUTS)
+    ids = student.model.generate(**arguments, max_new_tokens=6, do_sample=False, num_beams=1)
+    rows = student._write(arguments, 6)
+    for row, (start, *line) in zip(rows, ids.tolist(), strict=True):
+        whole = line[: line.index(1)] if 1 in line else line
+        assert start == 0 and row == [one for one in whole if one != 0]
+
+
+def test_the_gradient_is_taken_with_the_whole_memes_rationale_all_along_the_path(student):
+    inputs = [given(INPUTS[0], "you smell"), given(INPUTS[2], "you")]
+    scores = student.score(inputs, ANSWERS)
+    for row, part in enumerate(student.attribute(inputs, ANSWERS, [True, False])):
+        assert part.odds == pytest.approx(scores[row, 0] - scores[row, 1], abs=1e-4)
+        assert sum(weight for _, weight in part.words) + part.patches.sum() + part.rest == pytest.approx(
+            part.odds - part.blank_odds, abs=0.05
+        )
+
+
+def test_a_label_template_without_words_before_the_label_is_refused():
+    model, processor = tiny_student()
+    with pytest.raises(InputError, match="does not begin with words"):
+        JointStudent(model, processor, rationale_template=OUTPUT, label_template="{label}", tokens=8)
