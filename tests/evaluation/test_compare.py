@@ -13,7 +13,7 @@ from mrharm.evaluation.evaluate import evaluate
 from mrharm.evaluation.stored import Judgement
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import accuracy, auroc, macro_f1, mcnemar
-from mrharm.records import Verdict
+from mrharm.records import Evidence, Verdict
 from mrharm.store import write_json, write_records, write_text
 from mrharm.verdicts.card import read_card, write_card
 from tests.evaluation.runs import clubs, make_run
@@ -243,6 +243,33 @@ def test_a_detector_changed_since_is_not_compared_by_its_old_decisions(real):
     (found,) = compare([[runs[0]], [runs[1]]], dataset=dataset.root)
     assert found.second.figures["accuracy"].value == 0.5  # all flagged now
     assert len((runs[1] / "verdicts.test.jsonl").read_text().splitlines()) == 12
+
+
+def test_after_new_evidence_the_new_verdicts_are_compared(real):
+    dataset, runs = real
+    for run in runs:
+        evaluate(run, dataset, probes="none")
+    texts = [
+        Evidence(meme_id=f"test-{number}", text=f"you and {number} kettles", text_source="ocr")
+        for number in range(12)
+    ]
+    write_records(dataset.root / "evidence.jsonl", texts)
+    newest = [evaluate(run, Dataset(dataset.root), probes="none").scores.auroc.value for run in runs]
+    (found,) = compare([[runs[0]], [runs[1]]])
+    sides = (found.first, found.second)
+    assert [side.figures["auroc"].value for side in sides] == pytest.approx(newest)
+
+
+def test_two_datasets_of_one_name_are_told_apart(real, tmp_path):
+    dataset, runs = real
+    cleaned = clubs(tmp_path / "cleaned", train=4, test=8)
+    for run in runs:
+        evaluate(run, dataset, probes="none")
+        evaluate(run, cleaned, probes="none")
+    with pytest.raises(InputError, match=r"has judged clubs\.test with other memes or labels, too"):
+        compare([[runs[0]], [runs[1]]])
+    for which, memes in ((dataset, 12), (cleaned, 8)):
+        assert compare([[runs[0]], [runs[1]]], dataset=which.root)[0].memes == memes
 
 
 def test_a_dataset_changed_between_evaluations_is_said(tmp_path):

@@ -54,10 +54,27 @@ def test_other_splits_and_datasets_have_folders_of_their_own(run, dataset, tmp_p
     evaluate(run, other.root, probes="none")
     assert {path.name for path in (run / "evaluations").iterdir()} == {"clubs.validation", "others.test"}
     assert not (run / "report.json").exists()
-    # The same memes with other rationales are another dataset than the one trained on.
+
+
+def test_what_is_gathered_later_leaves_a_dataset_where_it_was_and_other_labels_make_another(
+    run, dataset, tmp_path
+):
+    evaluate(run, dataset, probes="none")
     write_records(dataset.root / "rationales.jsonl", [Rationale(meme_id="test-0", text="you", teacher="t")])
-    changed = Dataset(dataset.root)
-    assert evaluation_folder(run, changed, "test") == run / "evaluations" / "clubs.test"
+    assert evaluation_folder(run, Dataset(dataset.root), "test") == run
+    evaluate(run, Dataset(dataset.root), probes="none")
+    assert len(stored_in(run)) == 1
+    # A cleaned copy under the same name, with fewer memes.
+    first = json.loads((run / "report.json").read_text())
+    for number, test in enumerate((12, 16)):
+        other = clubs(tmp_path / f"other{number}", test=test)
+        assert evaluate(run, other, probes="none").memes == test
+    assert json.loads((run / "report.json").read_text()) == first
+    own, *others = stored_in(run)
+    assert own.parent == run and len(others) == 2
+    assert others[0].parent.name == "clubs.test" and others[1].parent.name.startswith("clubs.test.")
+    # Asked again, each finds its own.
+    assert evaluation_folder(run, clubs(tmp_path / "again", test=16), "test") == others[1].parent
 
 
 def test_the_same_again_judges_nothing_and_finds_the_same(run, dataset):

@@ -206,6 +206,7 @@ def test_bf16_is_taken_on_request_and_stays_close(run, squares, memes, detector)
     assert rough.label_student.model.dtype == torch.bfloat16
     for one, other in zip(rough.judge(memes, root=squares), detector.judge(memes, root=squares), strict=True):
         assert one.score == pytest.approx(other.score, abs=0.1)
+        assert one.key != other.key  # so that neither is taken for the other's
 
 
 def test_a_loaded_detector_can_be_saved_again_as_a_push_to_the_hub_does(

@@ -11,6 +11,7 @@ import pytest
 from mrharm.errors import DataError, InputError
 from mrharm.metrics.figures import Figure
 from mrharm.records import Meme, Verdict, parse_record, read_records, to_line
+from mrharm.store import alone
 from mrharm.verdicts.batches import judge_all, judge_to_file, read_verdicts
 from mrharm.verdicts.card import Chosen, DetectorCard, read_card, scorer_of, write_card
 from mrharm.verdicts.detector import Detector, JudgeOptions
@@ -156,13 +157,15 @@ def test_after_a_new_policy_every_verdict_of_a_file_is_decided_again_and_none_is
     monkeypatch.setattr(new.label_student, "score", None)
     # One meme is asked for; those that are not must not keep an old decision either.
     tally = judge_to_file(new, MEMES[:1], out, OPTIONS, [])
-    assert (tally.judged, tally.already_there, tally.decided_again) == (0, 1, 3)
+    assert (tally.judged, tally.already_there) == (0, 1)
     there = list(read_records(out, Verdict))
     assert comparable(there) == comparable(fresh)
     assert [verdict.score for verdict in there] == pytest.approx([verdict.score for verdict in fresh])
     assert {verdict.detector for verdict in there} == {new.key} != {old.key}
-    assert judge_to_file(new, MEMES, out, OPTIONS, []).decided_again == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["verdicts.jsonl"]
+    before = out.stat()
+    judge_to_file(new, MEMES, out, OPTIONS, [])
+    assert out.stat() == before  # under the same policy there is nothing to decide, and nothing is written
+    assert {path.name for path in tmp_path.iterdir()} == {"verdicts.jsonl", ".verdicts.jsonl.lock"}
 
 
 def test_a_label_that_was_written_stays_and_only_its_decision_follows_the_threshold(
@@ -199,9 +202,16 @@ def test_a_kill_while_deciding_again_leaves_the_old_file_whole(
         judge_to_file(under(detector, 1.0), MEMES, out, OPTIONS, [])
     monkeypatch.undo()
     assert out.read_bytes() == before
-    assert judge_to_file(under(detector, 1.0), MEMES, out, OPTIONS, []).decided_again == 3
+    judge_to_file(under(detector, 1.0), MEMES, out, OPTIONS, [])
     assert {verdict.decision for verdict in read_records(out, Verdict)} == {"allow"}
-    assert [path.name for path in tmp_path.iterdir()] == ["verdicts.jsonl"]
+    assert {path.name for path in tmp_path.iterdir()} == {"verdicts.jsonl", ".verdicts.jsonl.lock"}
+
+
+def test_two_processes_do_not_write_one_file(detector: Detector, tmp_path: Path) -> None:
+    out = tmp_path / "verdicts.jsonl"
+    with alone(tmp_path, out.name), pytest.raises(InputError, match="is at work there"):
+        judge_to_file(under(detector, 0.0), MEMES, out, OPTIONS, [])
+    assert not out.exists()
 
 
 def test_the_verdict_read_back_is_the_one_of_the_meme_as_it_is_now(

@@ -45,8 +45,8 @@ def align(
         own_name = data.split_name(split or "test")
         stored = [[_judged(run, data, own_name, device, progress) for run in side] for side in folders]
     else:
-        which = _shared([run for side in folders for run in side], split)
-        stored = [[_kept(run, _found(run)[which]) for run in side] for side in folders]
+        files = _shared([run for side in folders for run in side], split)
+        stored = [[_kept(run, files[run]) for run in side] for side in folders]
     for side in stored:
         recipes = {one.judgement.recipe for one in side}
         seeds = [one.judgement.seed for one in side]
@@ -62,31 +62,39 @@ def align(
     return _same_memes(stored)
 
 
-def _found(run: Path) -> dict[Which, Path]:
-    """What a run has judged: (dataset, split) -> file; its own test split comes first."""
-    found: dict[Which, Path] = {}
+def _found(run: Path) -> dict[Which, list[Path]]:
+    """What a run has judged: (dataset, split) -> files, one for each dataset of that name; its own come first."""
+    found: dict[Which, list[Path]] = {}
     for file in stored_in(run):
         judgement = read_judgement(file)
-        found.setdefault((judgement.dataset, judgement.split), file)
+        found.setdefault((judgement.dataset, judgement.split), []).append(file)
     return found
 
 
-def _shared(runs: Sequence[Path], split: str | None) -> Which:
-    everyone = [_found(run) for run in runs]
+def _shared(runs: Sequence[Path], split: str | None) -> dict[Path, Path]:
+    """Run -> its file of the one split that all have judged."""
+    everyone = {run: _found(run) for run in runs}
+    first = everyone[runs[0]]
     shared = [
         which
-        for which in everyone[0]
-        if all(which in found for found in everyone) and split in (None, which[1])
+        for which in first
+        if all(which in found for found in everyone.values()) and split in (None, which[1])
     ]
     if len(shared) > 1:
         own = [
-            which
-            for which in shared
-            if all(found[which].parent == run for run, found in zip(runs, everyone, strict=True))
+            which for which in shared if all(found[which][0].parent == run for run, found in everyone.items())
         ]
         shared = own if len(own) == 1 else shared
     if len(shared) == 1:
-        return shared[0]
+        files = {run: found[shared[0]] for run, found in everyone.items()}
+        for run, some in files.items():
+            if len(some) > 1:
+                places = ", ".join(str(file.parent) for file in some)
+                raise InputError(
+                    f"{run} has judged {'.'.join(shared[0])} with other memes or labels, too ({places}); say which "
+                    "with --dataset DATASET"
+                )
+        return {run: some[0] for run, some in files.items()}
     if shared:
         names = ", ".join(f"{name}.{part}" for name, part in shared)
         raise InputError(
@@ -94,7 +102,7 @@ def _shared(runs: Sequence[Path], split: str | None) -> Which:
         )
     have = "; ".join(
         f"{run}: {', '.join(f'{name}.{part}' for name, part in found) or 'nothing'}"
-        for run, found in zip(runs, everyone, strict=True)
+        for run, found in everyone.items()
     )
     raise InputError(
         f"no split that all runs have judged ({have}); judge what is missing with --dataset DATASET"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -166,7 +167,19 @@ def evaluate_judged(
     progress: Progress = quiet,
 ) -> Evaluation:
     """The second half of `evaluate`: figures of what is judged; ``report.json`` is written where there is a folder."""
-    names = chosen(probes)
+    with alone(folder, "evaluate") if folder else contextlib.nullcontext():
+        return _evaluate_judged(judged, chosen(probes), probe_memes, seed, draws, folder, progress)
+
+
+def _evaluate_judged(
+    judged: Judged,
+    names: Sequence[str],
+    probe_memes: int,
+    seed: int,
+    draws: int,
+    folder: Path | None,
+    progress: Progress,
+) -> Evaluation:
     gold, said, scores = judged.gold, judged.said, judged.scores
     found = score(gold, said, scores, draws=draws, seed=seed)
     groups = score_groups(judged, draws=max(1, draws // 2), seed=seed)

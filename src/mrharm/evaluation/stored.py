@@ -16,7 +16,7 @@ from mrharm.evaluation.judged import Judged
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics.confusion import Said
 from mrharm.records import Record, Verdict, make_record, read_records
-from mrharm.store import write_text
+from mrharm.store import read_appended, write_text
 from mrharm.training.run import RUN, read_run
 from mrharm.verdicts.card import CARD, scorer_of
 
@@ -69,16 +69,40 @@ def run_folder(run: Path) -> Path:
     )
 
 
+def own_dataset(run: Path, dataset: Dataset) -> bool:
+    """Whether a run was trained on this dataset: by name, too, as evidence gathered later changes the fingerprint."""
+    trained = read_run(run)
+    return dataset.info.name == trained.get("dataset") or dataset.fingerprint() == trained.get(
+        "dataset_sha256"
+    )
+
+
 def evaluation_folder(run: Path, dataset: Dataset, split: str) -> Path:
     """Where a run keeps what it says of a split: in itself for the test split of the dataset it was trained on, else in
     ``evaluations/<dataset>.<split>/``; raises as `run_folder` does.
+
+    A dataset with other evidence is the same one; with other memes or labels it is another one, even under the same
+    name (a copy that `mrharm audit --fix` cleaned), and takes a folder of its own beside what lies there.
     """
     folder = run_folder(run)
-    own = (
-        split == dataset.split_name("test")
-        and read_run(folder).get("dataset_sha256") == dataset.fingerprint()
+    name = _plain(f"{dataset.info.name}.{split}")
+    places = [folder] if split == dataset.split_name("test") and own_dataset(folder, dataset) else []
+    places += [folder / EVALUATIONS / name]
+    for place in places:
+        file = judgement_file(place, split)
+        if not file.exists() or _same_memes(read_judgement(file), dataset, split):
+            return place
+    return folder / EVALUATIONS / f"{name}.{dataset.fingerprint()[:8]}"
+
+
+def _same_memes(there: Judgement, dataset: Dataset, split: str) -> bool:
+    """Whether a judgement is of this split's labelled memes, of which some may not have been judged."""
+    labels = {meme.id: meme.label.harmful for meme in dataset.split(split) if meme.label}
+    return (
+        there.dataset == dataset.info.name
+        and len(there.rows) + there.failures == len(labels)
+        and all(labels.get(name) == gold for name, (gold, _) in there.rows.items())
     )
-    return folder if own else folder / EVALUATIONS / _plain(f"{dataset.info.name}.{split}")
 
 
 def verdicts_file(folder: Path, split: str) -> Path:
@@ -88,7 +112,7 @@ def verdicts_file(folder: Path, split: str) -> Path:
 
 def set_aside(file: Path, detector: str) -> Path | None:
     """Rename a file of verdicts whose scores another detector gave, as one trained or calibrated anew is; where to."""
-    first = next(iter(read_records(file, Verdict)), None) if file.exists() else None
+    first = next(iter(read_appended(file, Verdict)), None)
     if first is None or scorer_of(first.detector) == scorer_of(detector):
         return None
     aside = file.with_suffix(f".{scorer_of(first.detector)}.jsonl")

@@ -12,12 +12,13 @@ from mrharm.errors import InputError
 from mrharm.evaluation.evaluate import judge
 from mrharm.evaluation.judged import Judged, NothingJudged, Progress, quiet
 from mrharm.evaluation.scores import DRAWS, headline
-from mrharm.evaluation.stored import evaluation_folder, run_folder, verdicts_file
+from mrharm.evaluation.stored import evaluation_folder, own_dataset, run_folder, verdicts_file
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Figure, figures
-from mrharm.records import Failure, Record, Verdict, read_records
-from mrharm.store import write_json, write_text
+from mrharm.records import Failure, Record, Verdict
+from mrharm.store import read_appended, write_json, write_text
 from mrharm.training.run import read_run
+from mrharm.verdicts.detector import Detector
 
 NO_FIGURES = dict.fromkeys(("accuracy", "macro_f1", "auroc"), Figure())
 
@@ -96,9 +97,10 @@ def transfer(
             )
     cells = []
     for name, folder in folders.items():
+        detector = Detector.from_pretrained(folder, device=device)
         for dataset in every:
             try:
-                judged = _judge(folder, dataset, split, device, name, progress)
+                judged = _judge(detector, folder, dataset, split, name, progress)
             except (
                 NothingJudged
             ) as error:  # texts alone, say, for a run that wants pictures: the others go on
@@ -162,16 +164,19 @@ def in_percent(figure: Figure) -> str:
     return f"{100 * figure.value:.1f} ({100 * figure.low:.1f}-{100 * figure.high:.1f})"
 
 
-def _judge(folder: Path, dataset: Dataset, split: str, device: str, name: str, progress: Progress) -> Judged:
+def _judge(
+    detector: Detector, folder: Path, dataset: Dataset, split: str, name: str, progress: Progress
+) -> Judged:
     def tell(what: str, done: int, total: int) -> None:
         progress(f"{name} on {dataset.info.name}", done, total)
 
     own_name = dataset.split_name(split)
-    file = verdicts_file(evaluation_folder(folder, dataset, own_name), own_name)
+    place = evaluation_folder(folder, dataset, own_name)
+    file = verdicts_file(place, own_name)
     # Rationales change no figure here and take longest; where an evaluation has written them they stand, because
     # verdicts without them would be others, judged anew.
-    explained = file.exists() and any(one.rationale is not None for one in read_records(file, Verdict))
-    judged, _ = judge(folder, dataset, split, rationales=explained, device=device, progress=tell)
+    explained = any(one.rationale is not None for one in read_appended(file, Verdict))
+    judged, _ = judge(detector, dataset, split, rationales=explained, out=place, progress=tell)
     return judged
 
 
@@ -183,12 +188,10 @@ def _cell(
     memes: int,
     shown: Mapping[str, Figure],
 ) -> Cell:
-    run = read_run(folder)
     return Cell(
         run=name,
         dataset=dataset.info.name,
-        # By name, too: evidence gathered after training makes another fingerprint and no other memes.
-        own=dataset.info.name == run.get("dataset") or dataset.fingerprint() == run.get("dataset_sha256"),
+        own=own_dataset(folder, dataset),
         memes=memes,
         failures=len(failures),
         first_failure=f"{failures[0].item}: {failures[0].reason}" if failures else None,

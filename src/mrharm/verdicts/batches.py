@@ -13,7 +13,7 @@ from mrharm.images import SUFFIXES
 from mrharm.memes.dataset import INFO, Dataset
 from mrharm.memes.rows import json_rows
 from mrharm.records import Evidence, Failure, Meme, Verdict, make_record, read_records, to_line
-from mrharm.store import JsonlStore, write_records
+from mrharm.store import JsonlStore, alone, write_records
 from mrharm.verdicts.card import scorer_of
 from mrharm.verdicts.detector import Detector, JudgeOptions
 
@@ -113,13 +113,12 @@ def judge_all(
 
 @dataclass
 class Tally:
-    """What `judge_to_file` did: memes judged, memes whose verdict was there already, verdicts decided again under a new
-    policy, and inputs that were missing. ``keys``: meme id -> key of its verdict in the file.
+    """What `judge_to_file` did: memes judged, memes whose verdict was there already, and inputs that were missing.
+    ``keys``: meme id -> key of its verdict in the file.
     """
 
     judged: int = 0
     already_there: int = 0
-    decided_again: int = 0
     keys: dict[str, str] = field(default_factory=dict)
     missing: dict[str, int] = field(default_factory=dict)
 
@@ -145,25 +144,29 @@ def judge_to_file(
     file is decided again from its score first, so that none shows a decision of the old one.
 
     Raises:
-        InputError: the file holds verdicts of another detector.
+        InputError: the file holds verdicts of another detector, or another process is writing it.
     """
-    store = JsonlStore(out, Verdict, "key")
-    tally = Tally(decided_again=_decide_again(detector, out) if store.done else 0)
-    waiting = []
-    for meme in memes:
-        key = _key(detector, meme, options) if store.done else None
-        if key is not None and key in store.done:
-            tally.keys[meme.id] = key
-        else:
-            waiting.append(meme)
-    tally.already_there = len(memes) - len(waiting)
-    for verdict in judge_all(detector, waiting, options, failures, advance):
-        store.append(verdict)
-        tally.count(verdict)
-        tally.keys[verdict.meme_id] = verdict.key or ""
-    failed = out.with_suffix(".failures.jsonl")
-    if failures or failed.exists():
-        write_records(failed, failures)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with alone(out.parent, out.name):
+        store = JsonlStore(out, Verdict, "key")
+        tally = Tally()
+        if store.done:
+            _decide_again(detector, out)
+        waiting = []
+        for meme in memes:
+            key = _key(detector, meme, options) if store.done else None
+            if key is not None and key in store.done:
+                tally.keys[meme.id] = key
+            else:
+                waiting.append(meme)
+        tally.already_there = len(memes) - len(waiting)
+        for verdict in judge_all(detector, waiting, options, failures, advance):
+            store.append(verdict)
+            tally.count(verdict)
+            tally.keys[verdict.meme_id] = verdict.key or ""
+        failed = out.with_suffix(".failures.jsonl")
+        if failures or failed.exists():
+            write_records(failed, failures)
     return tally
 
 
@@ -175,21 +178,21 @@ def read_verdicts(out: Path, tally: Tally) -> dict[str, Verdict]:
     return {meme_id: row for meme_id, row in rows if row.key and row.key == tally.keys.get(meme_id)}
 
 
-def _decide_again(detector: Detector, out: Path) -> int:
-    """Rewrite a file whose decisions come from another policy, aside and then renamed; how many verdicts it holds.
+def _decide_again(detector: Detector, out: Path) -> None:
+    """Rewrite a file whose decisions come from another policy, aside and then renamed.
 
     Raises:
         InputError: the file holds verdicts of another detector.
     """
-    count, old = 0, False
+    old = False
     for verdict in read_records(out, Verdict):
         if scorer_of(verdict.detector) != detector.card.scorer():
             raise InputError(
                 f"{out}: holds verdicts of detector {verdict.detector}, this is {detector.key}; choose another --out"
             )
-        count, old = count + 1, old or verdict.detector != detector.key
+        old = old or verdict.detector != detector.key
     if not old:
-        return 0
+        return
     aside = out.with_name(f".{out.name}.aside")
     with aside.open("w", encoding="utf-8") as file:
         for verdict in read_records(out, Verdict):
@@ -197,7 +200,6 @@ def _decide_again(detector: Detector, out: Path) -> int:
         file.flush()
         os.fsync(file.fileno())
     aside.replace(out)
-    return count
 
 
 def _key(detector: Detector, meme: Meme, options: JudgeOptions) -> str | None:

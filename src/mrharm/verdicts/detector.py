@@ -87,10 +87,17 @@ class Detector(PushToHubMixin):
     ``Detector.from_pretrained("runs/first").judge(Meme(id="1", image="photo.jpg", text="you smell wonderful"))``
     """
 
-    def __init__(self, card: DetectorCard, label_student: Student, rationale_student: Student | None) -> None:
+    def __init__(
+        self,
+        card: DetectorCard,
+        label_student: Student,
+        rationale_student: Student | None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         self.card = card
         self.label_student = label_student
         self.rationale_student = rationale_student
+        self.dtype = dtype
         self.key = card.key()
 
     @classmethod
@@ -103,7 +110,7 @@ class Detector(PushToHubMixin):
         dtype: torch.dtype = torch.float32,
     ) -> Detector:
         """Models -> a Detector with the students they are: ``label`` and perhaps ``rationale``, or ``joint`` alone."""
-        return cls(card, *take_seats(card, models, processor, device, dtype))
+        return cls(card, *take_seats(card, models, processor, device, dtype), dtype)
 
     @classmethod
     def from_pretrained(
@@ -150,11 +157,11 @@ class Detector(PushToHubMixin):
         """The same Detector, calibrated anew; a policy chosen on its old scores is dropped."""
         card = dataclasses.replace(self.card, temperature=temperature)
         card = card if card.chosen is None else card.with_policy(0.5)
-        return Detector(card, self.label_student, self.rationale_student)
+        return Detector(card, self.label_student, self.rationale_student, self.dtype)
 
     def with_card(self, card: DetectorCard) -> Detector:
         """The same students under another card, as one with another policy is."""
-        return Detector(card, self.label_student, self.rationale_student)
+        return Detector(card, self.label_student, self.rationale_student, self.dtype)
 
     def decide_again(self, verdict: Verdict) -> Verdict:
         """A verdict of this Detector's scorer under an older policy -> what it is under the present one.
@@ -340,6 +347,8 @@ class Detector(PushToHubMixin):
         }
         if given := (options.get("given_rationales") or {}).get(evidence.meme_id):
             how["given_rationale"] = given
+        if self.dtype != torch.float32:
+            how["dtype"] = str(self.dtype)  # a narrower arithmetic gives other scores
         key = content_key(self.card.scorer(), evidence.model_dump(mode="json", exclude={"made_by"}), how)
         return key + (WRITTEN if self._writes_labels(options.get("greedy")) else "")
 

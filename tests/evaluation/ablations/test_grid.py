@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,19 @@ def test_rows_of_another_recipe_are_passed_over(squares, tmp_path):
     assert rows_of(folder, tiny(**STEPS), tmp_path, "test") == {job.key: made}
     assert rows_of(folder, tiny(**STEPS), tmp_path, "validation") == {}
     assert rows_of(folder, tiny(**STEPS, weight_decay=0.5), tmp_path, "test") == {}
+    with (tmp_path / RUNS).open("a") as file:
+        file.write('{"key": "cut sh')  # by a disk that filled
+    assert rows_of(folder, tiny(**STEPS), tmp_path, "test") == {job.key: made}
+
+
+def test_rows_of_what_an_arm_meant_before_are_passed_over(squares, tmp_path, monkeypatch):
+    (job,) = jobs_of(squares, tmp_path, "two-stage")
+    write_records(
+        tmp_path / RUNS,
+        [RunRow(key=job.key, arm="two-stage", size=48, seed=0, splits={}, steps=5, seconds=1.0)],
+    )
+    monkeypatch.setitem(ARMS, "two-stage", replace(ARMS["two-stage"], version=2))
+    assert rows_of(Dataset(squares), tiny(**STEPS), tmp_path, "test") == {}
 
 
 def test_hours_are_told_from_the_rows_there_are_else_from_real_steps(squares, tmp_path):

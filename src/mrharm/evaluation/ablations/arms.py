@@ -8,6 +8,7 @@ from typing import Any
 
 from mrharm.errors import InputError
 from mrharm.evaluation.ablations.kinds import UNCONDITIONED
+from mrharm.evaluation.truth import is_known
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN
 from mrharm.recipe import Part, Recipe
@@ -22,7 +23,8 @@ class Arm:
 
     ``stages``: as `mrharm.training.run.train` takes them. ``rationales``: which kind stands in for the dataset's own.
     ``words``: of each rationale, at most. ``share``: of the training memes' rationales kept. ``settings``: recipe
-    overrides. ``adds``: what the student reads besides.
+    overrides. ``adds``: what the student reads besides. ``version``: goes up when the arm comes to mean another
+    student, so that rows of what it meant before are not taken for its own.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Arm:
     share: float = 1.0
     settings: Mapping[str, Any] = field(default_factory=dict)
     adds: tuple[Part, ...] = ()
+    version: int = 1
 
 
 _BLIND = {"student.vision_tower": "none"}
@@ -42,7 +45,7 @@ ARMS: dict[str, Arm] = {
     for arm in (
         Arm(REFERENCE, "the method: abductive rationales, then labels"),
         Arm("labels-only", "without reasoning distillation, as many steps", stages="label"),
-        Arm("one-stage", "rationale and label joined in one target", stages="joint"),
+        Arm("one-stage", "rationale and label joined in one target", stages="joint", version=2),
         Arm("no-picture", "without visual features", settings=_BLIND),
         # The paper's student without multimodal fusion is told of the picture by its caption alone.
         Arm("no-fusion", "the picture's caption in place of the picture", settings=_BLIND, adds=("caption",)),
@@ -89,7 +92,7 @@ def _why_not(arm: Arm, dataset: Dataset, recipe: Recipe) -> str | None:
     if arm.adds and not any(row.caption for row in dataset.evidence.values()):
         return f"no captions; `mrharm gather {dataset.root} --captions ...` makes them"
     if arm.rationales == "unconditioned" and not (
-        (dataset.root / UNCONDITIONED).exists() or all("truth" in meme.extra for meme in dataset.split(TRAIN))
+        (dataset.root / UNCONDITIONED).exists() or all(is_known(meme) for meme in dataset.split(TRAIN))
     ):
         return f"no {UNCONDITIONED}; `mrharm abduce {dataset.root} --teacher T --prompt unconditioned.v1` writes it"
     return None

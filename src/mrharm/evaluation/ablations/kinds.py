@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from mrharm.errors import InputError
+from mrharm.evaluation.truth import is_known
 from mrharm.memes.dataset import Dataset
 from mrharm.rationales.questions import label_words
 from mrharm.rationales.teachers.generated import explain_without_outcome
@@ -75,7 +76,7 @@ def unconditioned(dataset: Dataset, memes: Sequence[Meme]) -> Rationales:
     if path.exists():
         rows = {row.meme_id: row for row in read_records(path, Rationale)}
         return {meme.id: rows[meme.id] for meme in memes if meme.id in rows}
-    if all("truth" in meme.extra for meme in memes):
+    if all(is_known(meme) for meme in memes):
         return {meme.id: explain_without_outcome(meme) for meme in memes}
     raise InputError(
         f"{path}: not there; `mrharm abduce {dataset.root} --teacher T --prompt unconditioned.v1` writes it"

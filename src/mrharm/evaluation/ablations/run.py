@@ -20,13 +20,13 @@ from mrharm.errors import InputError, MrHarmError
 from mrharm.evaluation.ablations.arms import ARMS, Arm
 from mrharm.evaluation.ablations.variant import LOT, make_variant
 from mrharm.evaluation.judged import Progress, judge_split, quiet
-from mrharm.evaluation.truth import share_true
+from mrharm.evaluation.truth import is_known, share_true
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN, VALIDATION
 from mrharm.metrics import score_summary
 from mrharm.recipe import Recipe, dump_recipe, make_recipe
-from mrharm.records import Failure, Record, read_records
-from mrharm.store import JsonlStore, alone, content_key, write_failures
+from mrharm.records import Failure, Record
+from mrharm.store import JsonlStore, alone, content_key, read_appended, write_failures
 from mrharm.training.examples import require_rationales
 from mrharm.training.run import train
 
@@ -119,7 +119,7 @@ def rows_of(dataset: Dataset, recipe: Recipe, out: Path, split: str) -> dict[str
     """Key -> row of the runs in ``out`` that this dataset, recipe and split made; those of others are passed over."""
     path, fingerprint, memes = out / RUNS, dataset.fingerprint(), len(dataset.split(TRAIN))
     found = {}
-    for row in read_records(path, RunRow) if path.exists() else ():
+    for row in read_appended(path, RunRow) if path.exists() else ():
         arm = ARMS.get(row.arm)
         if arm and row.key == _key(
             fingerprint, recipe_for(recipe, arm, row.size, row.seed), arm, row.size, memes, split
@@ -131,7 +131,8 @@ def rows_of(dataset: Dataset, recipe: Recipe, out: Path, split: str) -> dict[str
 def _key(fingerprint: str, recipe: Recipe, arm: Arm, size: int, memes: int, split: str) -> str:
     """What makes a run; of all ``memes`` there are no lot is drawn."""
     made = [fingerprint, dump_recipe(recipe), arm.rationales, arm.words, arm.share, arm.stages, size, split]
-    return content_key(*made, *([LOT] if size < memes else []))
+    version = [] if arm.version == 1 else [arm.version]
+    return content_key(*made, *([LOT] if size < memes else []), *version)
 
 
 def recipe_for(recipe: Recipe, arm: Arm, memes: int, seed: int) -> Recipe:
@@ -279,7 +280,7 @@ def _run(job: Job) -> RunRow:
         writes = split == job.split and job.arm.stages != "label"
         judged = judge_split(detector, dataset, split, rationales=writes)
         splits[split] = score_summary(judged.gold.tolist(), judged.said.tolist(), judged.scores.tolist())
-        if writes and all("truth" in meme.extra for meme in judged.memes):
+        if writes and all(is_known(meme) for meme in judged.memes):
             truth = share_true(judged.memes, judged.verdicts)
     return RunRow(
         key=job.key,
