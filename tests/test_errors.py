@@ -1,7 +1,10 @@
+import errno
+from pathlib import Path
+
 import pytest
 
 from mrharm import errors
-from mrharm.errors import OUTCOMES, MrHarmError, exit_code, http_status
+from mrharm.errors import OUTCOMES, FileError, MrHarmError, exit_code, file_error, http_status
 
 
 def kinds() -> list[type[MrHarmError]]:
@@ -32,3 +35,18 @@ def test_a_kind_without_a_row_takes_its_nearest_ancestors() -> None:
 def test_an_unforeseen_error_is_a_bug_to_both_faces() -> None:
     assert exit_code(ValueError("x")) == 70
     assert http_status(ValueError("x")) == 500
+
+
+def test_what_the_system_says_of_a_file_is_told_with_its_name_and_the_mend(tmp_path: Path) -> None:
+    with pytest.raises(OSError) as raised:
+        tmp_path.read_text()
+    error = file_error(raised.value)
+    assert isinstance(error, FileError)
+    assert str(error) == f"{tmp_path}: Is a directory; expected a file, not a folder: name a file"
+    renamed = file_error(OSError(errno.EXDEV, "Invalid cross-device link", "a", None, "b"))
+    assert str(renamed) == "a -> b: Invalid cross-device link; mend that, then run the same command again"
+
+
+def test_an_error_that_speaks_of_no_file_is_none_of_a_file() -> None:
+    for error in (ConnectionResetError(errno.ECONNRESET, "reset"), OSError("odd"), TimeoutError()):
+        assert file_error(error) is None

@@ -6,6 +6,8 @@ a log knows what to do next.
 
 from __future__ import annotations
 
+import errno
+
 
 class MrHarmError(Exception):
     """The root of every error mrharm raises on purpose; anything else that escapes is a bug."""
@@ -31,6 +33,10 @@ class ModelUnavailableError(MrHarmError):
     """Weights or a tokenizer could not be had: no local folder of that name and no hub in reach."""
 
 
+class FileError(MrHarmError):
+    """The system would not read or write a file: a full disk, no right to it, a folder where a file should be."""
+
+
 class StoppedError(MrHarmError):
     """Stopped by the user before the work was done; the same command goes on where it stopped."""
 
@@ -47,6 +53,7 @@ OUTCOMES: dict[type[BaseException], tuple[int, int]] = {
     ImageError: (2, 415),
     MissingInputError: (2, 422),
     ModelUnavailableError: (2, 503),
+    FileError: (2, 500),
     StoppedError: (3, 503),
     KeyboardInterrupt: (3, 503),
     GateError: (4, 409),
@@ -54,6 +61,36 @@ OUTCOMES: dict[type[BaseException], tuple[int, int]] = {
 
 EXIT_DONE = 0
 EXIT_SOME_FAILED = 1
+_AGAIN = "then run the same command again"
+_ROOM = f"make room, {_AGAIN}"
+_RIGHT = f"give yourself the right to it or name another place, {_AGAIN}"
+# What a person does about it, by the system's number of the error.
+_MENDS = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EACCES: _RIGHT,
+    errno.EPERM: _RIGHT,
+    errno.EROFS: f"name a place that can be written, {_AGAIN}",
+    errno.EISDIR: "expected a file, not a folder: name a file",
+    errno.ENOTDIR: "expected a folder, not a file: name another place",
+    errno.EEXIST: "something else is there: name another place",
+    errno.ENOENT: "name one that is there",
+    errno.ENAMETOOLONG: "give it a shorter name",
+    errno.EMFILE: f"allow more open files (ulimit -n), {_AGAIN}",
+}
+
+
+def file_error(error: OSError) -> FileError | None:
+    """What the system says of a file, in one line with its mend; None where it speaks of no file, as of a connection.
+
+    A disk that fills while a file is written is said without the file's name.
+    """
+    if error.filename is None and error.errno not in _MENDS:
+        return None
+    names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    what = " -> ".join(names) or "a file"
+    mend = _MENDS.get(error.errno or 0, f"mend that, {_AGAIN}")
+    return FileError(f"{what}: {error.strerror or error}; {mend}")
 
 
 def exit_code(error: BaseException) -> int:

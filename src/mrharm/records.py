@@ -113,8 +113,9 @@ class Verdict(Record):
     ``score`` is the calibrated P(harmful), whatever the label mode. ``harmful`` is None where the model answered no
     label (greedy mode only): counted as wrong, shown as such. ``decision`` is flag from ``threshold`` up and allow
     below; where there is a ``band`` (low, high), scores from low up to but not including high go to review, and flag
-    begins at high. ``missing`` names inputs the recipe wants and the meme does not have. ``key`` says what was judged
-    and how: judging again with the same key gives the same score.
+    begins at high. ``missing`` names inputs the recipe wants and the meme does not have; ``text_cut`` says that the
+    text was longer than the student reads, whose end had no say. ``key`` says what was judged and how: judging again
+    with the same key gives the same score.
     """
 
     meme_id: str
@@ -127,6 +128,7 @@ class Verdict(Record):
     saliency: Saliency | None = None
     evidence: Evidence | None = None
     missing: tuple[str, ...] = ()
+    text_cut: bool = False
     key: str | None = None
     detector: str
     recipe: str

@@ -53,7 +53,7 @@ def rows(tmp_path: Path) -> Path:
 def test_what_would_be_decided_otherwise_is_counted_and_listed(runs: tuple[Path, Path], rows: Path) -> None:
     code, out, _ = run(*runs, rows, "--per-day", 1000, "--no-rationales")
     assert code == 0
-    assert "5 of 20 decisions change: 25.0 (" in out
+    assert "5 of 20 decisions change: 25.0 % (" in out
     assert "flag -> allow" in out and "allow -> flag" not in out
     assert "reviews a day, of 1,000 memes: 500 (" in out and "a change of -250 (" in out
     assert out.count("flag 0.") == 5 and "labelled" not in out
@@ -102,7 +102,7 @@ def test_labels_of_a_dataset_say_who_is_right(runs: tuple[Path, Path], tmp_path:
     data = write_dataset(tmp_path / "data", memes)
     code, out, _ = run(*runs, data.root, "--no-rationales")
     assert code == 0
-    assert "of 20 labelled items A decides 50.0" in out and "B 75.0" in out
+    assert "of 20 labelled items A decides 50.0 % (" in out and "B 75.0 % (" in out
     assert "A alone is right on 0, B alone on 5; McNemar p 0.0625" in out
 
 
@@ -112,7 +112,10 @@ def test_a_row_that_cannot_be_judged_is_exit_code_1(runs: tuple[Path, Path], row
     code, out, err = run(*runs, rows, "--no-rationales")
     assert code == 1
     assert "5 of 20 decisions change" in out
-    assert "failed: lost" in err and "not JSON" in err
+    assert err.count("failed: ") == 2  # not once for every side
+    assert "failed: lost (for A and B): " in err and "not JSON" in err
+    code, out, _ = run(*runs, rows, "--no-rationales", "--json")
+    assert [(one["item"], one["by"]) for one in json.loads(out)["failures"]][1:] == [("lost", "both")]
 
 
 def test_wrong_usage_is_exit_code_2(runs: tuple[Path, Path], rows: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
@@ -14,8 +15,6 @@ from mrharm.memes.dataset import Dataset
 from mrharm.recipe import dump_recipe
 from mrharm.records import Verdict, read_records
 from tests.training.helpers import tiny
-
-VERBS = ("demo", "import", "audit", "gather", "train", "predict")
 
 
 @pytest.fixture
@@ -37,10 +36,13 @@ def run(squares, tmp_path_factory):
 def test_help_names_every_verb_and_the_exit_codes(cli):
     result = cli("--help")
     assert result.exit_code == 0
-    for verb in VERBS:
-        assert verb in result.stdout
+    verbs = [command.name for command in app.registered_commands]
+    assert len(verbs) >= 13
+    listed = [line.split()[1] for line in result.stdout.splitlines() if len(line.split()) > 2]
+    for verb in verbs:
+        assert verb in listed
         assert cli(verb, "--help").exit_code == 0
-    assert "Exit codes" in result.stdout
+    assert "Exit codes" in result.stdout and "70 a bug" in result.stdout
 
 
 def test_version(cli):
@@ -154,3 +156,40 @@ def test_what_was_not_foreseen_exits_70_with_its_traceback_and_one_json_object(t
     assert done.returncode == 70
     assert "Traceback" in done.stderr
     assert json.loads(done.stdout)["kind"] == "ZeroDivisionError"
+
+
+def ended(body: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """What `mrharm` ends with; ``body`` runs first in its process."""
+    code = f"import sys; from mrharm.app.cli import main\n{body}\nmain.main()"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+
+
+def test_a_place_that_cannot_be_written_is_one_line_with_the_mend_and_exit_code_2(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = ended("", "import", "generated", tmp_path / "file" / "d", "--memes", 8, "--json", cwd=tmp_path)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {tmp_path / 'file'}") and "name another place" in line
+    found = json.loads(done.stdout)
+    assert (found["kind"], found["exit_code"]) == ("FileError", 2)
+    assert f"error: {found['error']}" == line
+
+
+def test_a_full_disk_is_no_bug_and_a_connection_that_nobody_foresaw_is_one(tmp_path):
+    """A full disk is said without a file's name; a connection is no file."""
+    raising = (
+        "import mrharm.app.cli.train as verb\ndef load_recipe(*_): open('full', 'w').write('x'); raise {}\n"
+    )
+    raising += "verb.load_recipe = load_recipe"
+    full = ended(
+        raising.format("OSError(28, 'No space left on device')"), "train", "d", "--out", "r", cwd=tmp_path
+    )
+    assert full.returncode == 2 and full.stdout == ""
+    assert (
+        full.stderr == "error: a file: No space left on device; make room, then run the same command again\n"
+    )
+    lost = ended(
+        raising.format("ConnectionResetError(104, 'reset')"), "train", "d", "--out", "r", cwd=tmp_path
+    )
+    assert lost.returncode == 70 and "Traceback" in lost.stderr

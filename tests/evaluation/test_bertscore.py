@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertModel, BertTokenizer, T5Config, T5Model
 
-from mrharm.errors import InputError, ModelUnavailableError
+from mrharm.errors import DataError, InputError, ModelUnavailableError
 from mrharm.evaluation import bertscore as module
-from mrharm.evaluation.bertscore import bertscore
+from mrharm.evaluation.bertscore import bertscore, check_encoder
 
 WORDS = ["you", "sing", "like", "a", "kettle", "and", "smell", "of", "cheese", "the", "club", "is", "kind"]
 
@@ -90,7 +92,28 @@ def test_a_folder_without_an_encoder_and_lists_of_unlike_lengths_are_errors(
 ) -> None:
     with pytest.raises(ModelUnavailableError, match="no such folder"):
         bertscore(tmp_path / "nowhere", ["you"], [["you"]])
-    with pytest.raises(ModelUnavailableError, match="no encoder"):
+    with pytest.raises(ModelUnavailableError, match=r"expected config\.json, tokenizer and safetensors"):
         bertscore(tmp_path, ["you"], [["you"]])
     with pytest.raises(InputError, match="2 candidates and references for 1"):
         bertscore(encoder, ["you", "you"], [["you"]])
+
+
+def test_an_encoder_whose_weights_are_not_whole_is_refused_and_one_without_a_pooler_is_not(
+    encoder: Path, tmp_path: Path
+) -> None:
+    """What is missing would be random, and so would the score."""
+    shutil.copytree(encoder, tmp_path / "copy")
+    file = tmp_path / "copy" / "model.safetensors"
+    weights = load_file(file)
+    for left_out in ("pooler", "attention"):
+        kept = {name: tensor for name, tensor in weights.items() if left_out not in name}
+        save_file(kept, file, metadata={"format": "pt"})
+        if left_out == "pooler":
+            check_encoder(tmp_path / "copy")
+            (found,) = bertscore(tmp_path / "copy", ["you sing"], [["the club"]])
+            assert found == bertscore(encoder, ["you sing"], [["the club"]])[0]
+    with pytest.raises(DataError, match="tensors are not there"):
+        bertscore(tmp_path / "copy", ["you"], [["you"]])
+    file.write_bytes(file.read_bytes()[:500])
+    with pytest.raises(InputError, match="cannot be loaded"):
+        check_encoder(tmp_path / "copy")

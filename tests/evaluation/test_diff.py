@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mrharm.errors import InputError
-from mrharm.evaluation.diff import Diff, compare_decisions, judge_items
+from mrharm.evaluation.diff import Diff, compare_decisions, judge_items, not_judged
 from mrharm.records import Decision, Evidence, Failure, Meme, Verdict
 from mrharm.verdicts.batches import Found
 from mrharm.verdicts.detector import Detector
@@ -107,13 +107,32 @@ def test_nothing_changed_is_a_diff_too_and_says_how_sure_that_is() -> None:
     assert found.reviews_change.value == 0
 
 
-def test_items_that_one_side_could_not_judge_are_left_out_and_counted() -> None:
+def test_items_that_one_side_could_not_judge_are_left_out() -> None:
     found = compare(items([None] * 3), side(["flag", None, "allow"]), side(["flag", "flag", "flag"]))
-    assert (found.items, found.failures, len(found.changes)) == (2, 1, 1)
+    assert (found.items, len(found.changes)) == (2, 1)
     with pytest.raises(InputError, match="none of the 1 items could be judged by both"):
         compare(items([None]), side([None]), side(["flag"]))
     with pytest.raises(InputError, match="more than 0"):
         compare(items([None]), side(["flag"]), side(["flag"]), per_day=0)
+
+
+def test_a_failure_of_both_sides_is_listed_once_and_others_say_whose_they_are() -> None:
+    lost, odd, slow, row = (
+        Failure(item=name, stage="predict", reason="no") for name in ("m1", "m2", "m3", "4")
+    )
+    failures = not_judged([row], [lost, odd], [slow, lost])
+    assert [(one.item, one.by) for one in failures] == [
+        ("4", "both"),
+        ("m1", "both"),
+        ("m2", "a"),
+        ("m3", "b"),
+    ]
+    other = lost.model_copy(update={"reason": "another"})
+    assert [one.by for one in not_judged([], [lost], [other])] == ["a", "b"]
+    one = side(["flag"])
+    plain = random_detector()
+    found = compare_decisions(plain, plain, items([None]), one, one, failures=failures, draws=5)
+    assert found.failures == failures
 
 
 def test_words_read_off_a_picture_are_shown_where_none_were_given() -> None:

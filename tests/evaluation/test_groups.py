@@ -45,7 +45,7 @@ def test_every_kind_of_label_makes_groups_and_two_targets_stand_in_both(tmp_path
     assert individual.accuracy.value == individual.macro_f1.value == individual.recall.value == 1.0
     assert individual.mean_score.value == pytest.approx(0.5)
     assert individual.accuracy.low < 0.8  # twelve of twelve are not certain
-    assert individual.areas.subgroup.value == 1.0
+    assert individual.areas is None  # no harmless memes of it to be ranked
 
 
 def test_fewer_than_ten_memes_are_too_few(tmp_path):
@@ -97,18 +97,18 @@ def test_a_meme_is_counted_by_the_parts_it_was_judged_by(tmp_path):
 
 def test_the_areas_of_a_group_by_hand():
     #               in the group        background
-    gold = np.array([True, False, False, True, True, False])
-    scores = np.array([0.4, 0.5, 0.3, 0.45, 0.9, 0.35])
-    inside = np.array([True, True, True, False, False, False])
+    gold = np.tile([True, False, False, True, True, False], 10)
+    scores = np.tile([0.4, 0.5, 0.3, 0.45, 0.9, 0.35], 10)
+    inside = np.tile([True, True, True, False, False, False], 10)
     found = subgroup_areas(gold, scores, inside, draws=5)
     assert found.subgroup.value == pytest.approx(1 / 2)  # 0.4 against 0.5 and 0.3
     assert found.bpsn.value == pytest.approx(3 / 4)  # 0.45 and 0.9 against 0.5 and 0.3
     assert found.bnsp.value == pytest.approx(1)  # 0.4 against 0.35
 
 
-def test_an_area_with_one_side_missing_cannot_be_had():
-    gold = np.array([True, True, False, True])
-    inside = np.array([True, True, False, False])
-    found = subgroup_areas(gold, np.array([0.1, 0.2, 0.3, 0.4]), inside, draws=5)
+def test_an_area_with_fewer_than_ten_memes_on_a_side_cannot_be_had():
+    gold = np.array([True] * 20 + [False] * 9 + [False] * 12)
+    inside = np.array([True] * 10 + [False] * 10 + [True] * 9 + [False] * 12)
+    found = subgroup_areas(gold, np.linspace(1, 0, 41), inside, draws=5)
     assert found.subgroup == found.bpsn == Figure()
-    assert found.bnsp.value == 0.0
+    assert found.bnsp.value == 1.0

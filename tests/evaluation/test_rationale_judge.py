@@ -279,6 +279,15 @@ def test_rationales_true_of_their_generated_meme_are_told_from_the_rest(tmp_path
     assert (report.when_true.value, report.when_false.value) == (5.0, 2.0)
 
 
+def test_a_truth_of_somebody_elses_kind_is_left_alone(tmp_path: Path) -> None:
+    memes = [
+        meme(f"m{n}", "you sing", True, "test", extra={"truth": {"author": "a kettle"}}) for n in range(2)
+    ]
+    made = judged(tmp_path, memes, [True, True], ["a kettle", "a spoon"])
+    report, _ = ask(made, [Reply(marks(4))], repeats=1)
+    assert (report.judged, report.when_true, report.when_false) == (2, None, None)
+
+
 def test_blank_rationales_are_counted_and_not_asked_about(tmp_path: Path) -> None:
     report, server = ask(some(tmp_path, ["a kettle", " ", None]), [Reply(marks(3))], repeats=2)
     assert (report.memes, report.blank, report.asked, server.calls.total()) == (1, 2, 2, 2)

@@ -20,13 +20,13 @@ def test_every_figure_stands_with_its_interval_around_it():
         assert figure.low <= figure.value <= figure.high
 
 
-def test_no_label_counts_as_wrong_in_every_figure_of_decisions():
+def test_no_label_is_wrong_and_flags_nothing():
     found = score(GOLD, SAID, SCORES, draws=2)
     assert (found.memes, found.harmful, found.flagged, found.unanswered) == (30, 12, 13, 2)
     assert found.accuracy.value == pytest.approx(22 / 30)
     assert found.recall.value == pytest.approx(9 / 12)
-    assert found.false_alarms.value == pytest.approx(5 / 18)
-    assert found.precision.value == pytest.approx(9 / 14)
+    assert found.false_alarms.value == pytest.approx(4 / 18)
+    assert found.precision.value == pytest.approx(9 / 13)
     decided = [not gold if said is None else said for gold, said in zip(GOLD, SAID, strict=True)]
     assert found.macro_f1.value == pytest.approx(f1_score(GOLD, decided, average="macro"))
 
@@ -46,7 +46,7 @@ def test_the_same_seed_gives_the_same_figures():
 def test_one_class_alone_has_no_ranking_and_no_roc():
     some = slice(0, 12)
     found = score(GOLD[some], SAID[some], SCORES[some], draws=20)
-    assert found.auroc == Figure() == found.false_alarms
+    assert found.auroc == found.macro_f1 == Figure() == found.false_alarms
     assert found.accuracy.value == pytest.approx(9 / 12)
     assert curves(GOLD[some], SAID[some], SCORES[some]).roc == ()
 
@@ -58,3 +58,26 @@ def test_curves_span_their_squares():
     assert found.risk_coverage[-1] == (1, pytest.approx(8 / 30))
     assert sum(one.memes for one in found.reliability) == 30
     assert set(HEADLINE) == {"accuracy", "macro_f1", "auroc"}
+
+
+def test_the_calibration_errors_interval_reaches_0_where_chance_explains_it():
+    rng = np.random.default_rng(0)
+    scores = rng.random(300)
+    honest, boastful = rng.random(300) < scores, rng.random(300) < 0.5
+    found = score(honest, scores > 0.5, scores, draws=200)
+    assert found.ece.value < found.ece_by_chance and found.ece.low == 0
+    wrong = score(boastful, scores > 0.5, scores, draws=200)
+    assert wrong.ece.value > wrong.ece_by_chance and wrong.ece.low > 0.1
+
+
+def test_memes_that_are_drawn_together_make_intervals_wider():
+    once = score(GOLD, SAID, SCORES, draws=400)
+    four_times = (np.tile(part, 4) for part in (GOLD, SAID, SCORES))
+    gold, said, scores = four_times
+    copies = score(gold, said, scores, draws=400, together=np.tile(np.arange(30), 4))
+    naive = score(gold, said, scores, draws=400)
+    for name in HEADLINE:
+        wide, one, narrow = (getattr(found, name) for found in (copies, once, naive))
+        assert wide.value == pytest.approx(one.value) == pytest.approx(narrow.value)
+        assert wide.high - wide.low == pytest.approx(one.high - one.low, rel=0.2)
+        assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from mrharm.evaluation.tables import tables_of
+from mrharm.evaluation.tables import markdown, markdown_row, tables_of
 
 ONE = {"value": 0.5, "low": 0.4, "high": 0.6}
 
@@ -21,3 +21,9 @@ def test_a_settings_row_names_its_value_with_its_unit():
     (table,) = tables_of({"settings": rows})
     assert table.rows[0].name == "jpeg 1 60 JPEG quality"
     assert table.rows[0].cells["flipped"].value == 0.5
+
+
+def test_no_name_ends_its_cell_breaks_its_line_or_is_markup():
+    assert markdown_row(["a|b", "**3**"]) == r"| a\|b | **3** |"
+    assert markdown(r"a\|b") == r"a\\\|b"  # a backslash would otherwise free the bar
+    assert markdown("![x](http://you)<img>\n\n# you") == r"!\[x](http://you)&lt;img> # you"

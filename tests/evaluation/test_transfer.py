@@ -191,7 +191,7 @@ def test_the_verb_takes_datasets_after_one_on_and_prints_one_object(places: Plac
 def test_the_verb_says_every_cell_within_80_columns(places: Places) -> None:
     code, out, _ = run(*places[2:], "--on", places[0], "--on", places[1], "--device", "cpu")
     assert code == 0 and "squares *" in out and "boxes *" in out
-    assert "Moving to another changes it by" in out
+    assert "a column of the matrix says" in out
     table = out[: out.index("On the dataset")]
     assert max(map(len, table.splitlines())) <= 80
 

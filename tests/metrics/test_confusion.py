@@ -32,11 +32,11 @@ def test_no_label_is_settled_as_the_wrong_one():
 
 
 def test_figures_by_hand():
-    # hit 1, miss 2, false alarm 2, rest 0
+    # hit 1, miss 2 (one unanswered), false alarm 1, unanswered 1; right 1 of 5
     assert value(accuracy_of(GOLD, SAID), 5) == pytest.approx(1 / 5)
-    assert value(precision_of(GOLD, SAID), 5) == pytest.approx(1 / 3)
+    assert value(precision_of(GOLD, SAID), 5) == pytest.approx(1 / 2)
     assert value(recall_of(GOLD, SAID), 5) == pytest.approx(1 / 3)
-    assert value(false_alarms_of(GOLD, SAID), 5) == pytest.approx(1)
+    assert value(false_alarms_of(GOLD, SAID), 5) == pytest.approx(1 / 2)  # nothing was flagged unanswered
     # harmful: 2 / (2 + 2 + 2); harmless: 0
     assert value(macro_f1_of(GOLD, SAID), 5) == pytest.approx(1 / 6)
 
@@ -57,8 +57,9 @@ def test_they_agree_with_scikit_learn_and_with_the_plain_functions(pairs):
     assert value(accuracy_of(gold, said), count) == pytest.approx(accuracy(gold, said))
     expected = f1_score(gold, decided, average="macro", labels=[False, True], zero_division=0)
     assert value(macro_f1_of(gold, said), count) == pytest.approx(expected)
-    if decided.any():
-        assert value(precision_of(gold, said), count) == pytest.approx(precision_score(gold, decided))
+    flagged = np.array([one is True for one in said])
+    if flagged.any():
+        assert value(precision_of(gold, said), count) == pytest.approx(precision_score(gold, flagged))
     if gold.any():
         assert value(recall_of(gold, said), count) == pytest.approx(recall_score(gold, decided))
 

@@ -109,3 +109,8 @@ def test_the_interval_of_auroc_stays_within_0_and_1():
     assert auroc_interval(0.98, 5, 5)[1] == 1.0
     assert auroc_interval(0.02, 5, 5)[0] == 0.0
     assert auroc_interval(1.0, 5, 5) == (1.0, 1.0)
+
+
+def test_a_share_of_all_or_none_ends_there_exactly():
+    """A hair beside it, 100 of 100 would lie below itself."""
+    assert all(wilson_interval(n, n)[1] == 1.0 and wilson_interval(0, n)[0] == 0.0 for n in range(1, 400))

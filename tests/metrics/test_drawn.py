@@ -63,14 +63,38 @@ def test_what_cannot_be_had_is_none():
     assert figures({"once": once}, 50, draws=20)["once"] == Figure(value=2.0)
 
 
-def test_gaps_that_noise_widens_are_moved_back_around_the_figure():
+def test_the_interval_of_a_gap_that_noise_widens_is_of_the_gap_without_it():
     # The absolute mean of noise around 0: drawn again it lies higher on average than itself.
     values = np.array([-1.0, 1.0] * 50)
     gap = Statistic(lambda counts: np.abs(counts @ values / counts.sum(axis=1)), gap=True)
     found = figures({"gap": gap}, 100, draws=2000)["gap"]
     assert found.value == found.low == 0.0
     plain = figures({"gap": Statistic(gap.of)}, 100, draws=2000)["gap"]
-    assert found.high < plain.high
+    assert 0 < found.high < plain.high
+    # Scores that mean what they say, and a bin each for many of them: the figure is all noise.
+    rng = np.random.default_rng(0)
+    covered = 0
+    for seed in range(20):
+        deviations = rng.normal(size=(200, 10)) * rng.multinomial(1, [0.1] * 10, 200)
+        noisy = Statistic(lambda counts, d=deviations: np.abs(counts @ d).sum(axis=1) / 200, gap=True)
+        found = figures({"gap": noisy}, 200, draws=200, seed=seed)["gap"]
+        covered += found.low <= 0.05 < found.value < found.high
+    assert covered >= 15
+
+
+def test_memes_drawn_together_are_drawn_together():
+    counts = np.concatenate(list(draw_counts(6, 40, 1, np.array([7, 7, 7, 2, 2, -1]))))
+    assert (counts[:, 0] == counts[:, 1]).all() and (counts[:, 0] == counts[:, 2]).all()
+    assert (counts[:, 3] == counts[:, 4]).all()
+    assert (counts[:, 0] + counts[:, 3] + counts[:, 5] == 3).all()  # three clusters a draw
+    assert len(np.unique(counts[:, 5])) > 1
+
+
+def test_the_mean_of_perfect_detectors_has_the_interval_of_one():
+    one = mean_of_values(np.ones(50), share=True)
+    for statistic in (one, average([one]), average([one, one])):
+        found = figures({"it": statistic}, 50, draws=50)["it"]
+        assert found.value == found.high == 1.0 and 0.9 < found.low < 0.95
 
 
 def test_figures_are_the_same_for_the_same_seed_and_others_for_another():

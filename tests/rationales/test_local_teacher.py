@@ -5,10 +5,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -19,8 +21,9 @@ from mrharm.hosted import CallError, Completion, Picture
 from mrharm.hosted.pictures import picture_of
 from mrharm.rationales.teachers import TEACHERS, Ask
 from mrharm.rationales.teachers.chats import Chats
-from mrharm.rationales.teachers.local import LocalTeacher
+from mrharm.rationales.teachers.local import Draws, LocalTeacher, _Question
 from mrharm.records import Meme
+from mrharm.store import content_key
 from tests.rationales.tiny_models import (
     CHATML,
     DROPS_SYSTEM,
@@ -170,6 +173,39 @@ def test_sampling_and_penalties_of_the_makers_are_left_out(reader: Path, tmp_pat
     assert texts == [answer.text for answer in completed(LocalTeacher(str(reader)), asks)]
 
 
+def again(words: str, sample: int, temperature: float) -> Ask:
+    """A question put once more."""
+    question = ask(words, temperature=temperature)
+    return replace(question, parts={**question.parts, "sample": sample})
+
+
+def test_at_a_temperature_repeats_differ_and_asked_again_each_is_the_same(reader: Path) -> None:
+    asks = [again(WORDS[1], sample, 20.0) for sample in range(4)]
+    first = completed(LocalTeacher(str(reader)), asks)
+    assert len({answer.raw for answer in first}) == 4
+    assert completed(LocalTeacher(str(reader)), asks) == first
+    greedy = completed(LocalTeacher(str(reader)), [again(WORDS[1], sample, 0) for sample in range(2)])
+    assert greedy[0].raw == greedy[1].raw not in {answer.raw for answer in first}
+
+
+def test_a_drawn_answer_is_the_same_in_batches_of_any_size_and_beside_greedy_ones(reader: Path) -> None:
+    asks = [again(words, 0, 20.0 * (place % 3)) for place, words in enumerate(WORDS)]
+    alone = completed(LocalTeacher(str(reader), batch_size=1), asks)
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    assert completed(LocalTeacher(str(reader), batch_size=5), asks) == alone
+    assert torch.equal(torch.get_rng_state(), before)  # nobody else's dice are thrown
+
+
+def test_tokens_are_drawn_as_often_as_the_softmax_at_the_temperature_says() -> None:
+    scores = torch.tensor([0.6, 0.3, 0.1]).log()
+    questions = [_Question(content_key(number), "", [], 9, 0.5) for number in range(4000)]
+    tokens = Draws(questions)(None, scores.expand(4000, 3)).argmax(1)
+    shares = torch.bincount(tokens, minlength=3) / 4000
+    # At half the temperature the squares count: 36, 9 and 1 of 46; three standard errors are 0.02.
+    assert shares.tolist() == pytest.approx([36 / 46, 9 / 46, 1 / 46], abs=0.02)
+
+
 def test_thoughts_are_no_part_of_an_answer(reader: Path) -> None:
     teacher = LocalTeacher(str(reader))
     question = teacher._question(ask("x", max_tokens=50))
@@ -245,9 +281,11 @@ def test_a_picture_for_a_model_that_reads_text_alone_and_settings_it_has_not_are
     teacher = LocalTeacher(str(reader))
     with pytest.raises(InputError, match="reads text alone; show it captions"):
         answers(teacher, [ask("x", square("red"))])
-    for how in ({"temperature": 0.7}, {"seed": 1}):
-        with pytest.raises(InputError, match="answers greedily"):
-            answers(teacher, [ask("x", **how)])
+    with pytest.raises(InputError, match="seed: not a setting of a local teacher; expected max_tokens"):
+        answers(teacher, [ask("x", seed=1)])
+    for odd in (-0.1, float("nan"), "hot"):
+        with pytest.raises(InputError, match="expected a number, 0"):
+            answers(teacher, [ask("x", temperature=odd)])
     completed(teacher, [ask("x", temperature=0, response_format={"type": "json_object"})])
 
 

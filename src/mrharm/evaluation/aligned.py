@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from mrharm.errors import InputError
 from mrharm.evaluation.evaluate import judge
 from mrharm.evaluation.judged import Progress, quiet
@@ -19,7 +21,8 @@ from mrharm.evaluation.stored import (
     stored_in,
 )
 from mrharm.memes.dataset import Dataset
-from mrharm.training.run import DETECTOR
+from mrharm.store import content_key
+from mrharm.training.run import DETECTOR, RECIPE, read_run
 from mrharm.verdicts.card import CARD, read_card
 from mrharm.verdicts.detector import Detector
 
@@ -50,6 +53,11 @@ def align(
     for side in stored:
         recipes = {one.judgement.recipe for one in side}
         seeds = [one.judgement.seed for one in side]
+        if len({_made_by(one.run) for one in side}) > 1 and len(recipes) == 1:
+            raise InputError(
+                f"one side holds runs of recipe {recipes.pop()} with other settings than the seed, or trained on other "
+                f"datasets ({', '.join(str(one.run) for one in side)}); give them as sides of their own"
+            )
         if len(recipes) > 1:
             raise InputError(
                 f"one side holds runs of several recipes ({', '.join(sorted(recipes))}); expected runs of one recipe "
@@ -60,6 +68,18 @@ def align(
                 f"one side holds runs of one seed twice ({', '.join(str(one.run) for one in side)}); expected one each"
             )
     return _same_memes(stored)
+
+
+def _made_by(run: Path) -> str:
+    """All that made a run but its seed."""
+    recipe = (run / RECIPE).read_text(encoding="utf-8") if (run / RECIPE).exists() else "{}"
+    values = yaml.safe_load(recipe)
+    trained = read_run(run)
+    return content_key(
+        {name: value for name, value in values.items() if name != "seed"},
+        trained.get("dataset_sha256"),
+        trained.get("stages"),
+    )
 
 
 def _found(run: Path) -> dict[Which, list[Path]]:

@@ -23,6 +23,7 @@ from mrharm.images import open_image
 from mrharm.metrics import Figure, share
 
 Floats = NDArray[np.float64]
+Pixels = NDArray[np.float32]
 FOLDS, FEWEST = 5, 50
 _SIDE = 32  # pixels: scenes are recognisable, and a linear model has 3,072 numbers to look at
 
@@ -96,7 +97,7 @@ def numbers_only(train_numbers: Floats, train: Sequence[bool], numbers: Floats, 
     return _fit(model, train_numbers[:, varied], train, numbers[:, varied])
 
 
-def principal_components(pixels: NDArray[np.float32], count: int = 64, seed: int = 0) -> Floats:
+def principal_components(pixels: Pixels, count: int = 64, seed: int = 0) -> Floats:
     """Flattened pictures -> their first principal components after standardising. *Shape:* (pictures, count)"""
     reduce = make_pipeline(StandardScaler(), PCA(min(count, *pixels.shape), random_state=seed))
     # Where all pictures are alike there is no variance to have shares of; nobody reads those shares.
@@ -108,12 +109,24 @@ def principal_components(pixels: NDArray[np.float32], count: int = 64, seed: int
 def image_only(
     train_pictures: Sequence[Path], train: Sequence[bool], pictures: Sequence[Path], seed: int = 0
 ) -> dict[str, Floats]:
+    """`pixels_only` of picture files; raises ImageError where one cannot be read."""
+    with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
+        seen, unseen = (np.stack(list(pool.map(small, paths))) for paths in (train_pictures, pictures))
+    return pixels_only(seen, train, unseen, seed)
+
+
+def pixels_only(
+    seen: Pixels | Floats, train: Sequence[bool], unseen: Pixels | Floats, seed: int = 0
+) -> dict[str, Floats]:
     """P(harmful) from 32 x 32 pixels alone (64 principal components), by a linear model and a forest.
 
-    Two kinds of model, because a signal a linear one cannot see may still be there. *Shape of each:* (pictures,)
+    Two kinds of model, because a signal a linear one cannot see may still be there.
+
+    *Shapes:* seen (train pictures, 3,072), as `small` makes them; unseen (pictures, 3,072) -> each (pictures,)
     """
-    seen, unseen = _pixels(train_pictures), _pixels(pictures)
-    reduce = make_pipeline(StandardScaler(), PCA(min(64, *seen.shape), random_state=seed)).fit(seen)
+    reduce = make_pipeline(StandardScaler(), PCA(min(64, *seen.shape), random_state=seed))
+    with np.errstate(invalid="ignore"):  # as above
+        reduce.fit(seen)
     seen, unseen = reduce.transform(seen), reduce.transform(unseen)
     return {
         "linear": _fit(LogisticRegression(max_iter=1000), seen, train, unseen),
@@ -127,9 +140,6 @@ def _fit(model: Any, seen: object, gold: Sequence[bool], unseen: object) -> Floa
     return probabilities
 
 
-def _pixels(pictures: Sequence[Path]) -> NDArray[np.float32]:
-    def small(path: Path) -> NDArray[np.float32]:
-        return np.asarray(open_image(path).resize((_SIDE, _SIDE)), dtype=np.float32).ravel()
-
-    with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
-        return np.stack(list(pool.map(small, pictures))) / np.float32(255)
+def small(picture: Path) -> Pixels:
+    """A picture's 32 x 32 pixels in a row, 0 to 1; raises ImageError. *Shape:* (3,072,)"""
+    return np.asarray(open_image(picture).resize((_SIDE, _SIDE)), dtype=np.float32).ravel() / np.float32(255)

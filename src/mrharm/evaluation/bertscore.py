@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrharm.errors import InputError, ModelUnavailableError
+from mrharm.errors import DataError, InputError, ModelUnavailableError, MrHarmError
+from mrharm.hub import reached
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,6 +38,7 @@ def bertscore(
 
     Raises:
         ModelUnavailableError: no encoder can be read from the folder.
+        DataError: its weights are not whole.
         InputError: the numbers of candidates and references differ.
     """
     if len(candidates) != len(references):
@@ -52,6 +54,18 @@ def bertscore(
         ],
         dtype=np.float64,
     )
+
+
+def check_encoder(folder: Path) -> None:
+    """Read an encoder and embed a word with it, before hours of work rest on it.
+
+    Raises:
+        InputError: that cannot be done; the message says why and the mend.
+    """
+    try:
+        bertscore(folder, ["you"], [["you"]])
+    except MrHarmError as error:
+        raise InputError(f"no BERTScore by this encoder: {error}") from None
 
 
 def _f1(candidate: Tensor, reference: Tensor) -> float:
@@ -97,12 +111,23 @@ def _load(folder: Path, device: str) -> tuple[Any, Any]:
         raise ModelUnavailableError(
             f"{folder}: no such folder; BERTScore wants an encoder and its tokenizer, saved there"
         )
-    try:
+
+    def load() -> tuple[Any, Any, Any]:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = transformers.AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelUnavailableError(
-            f"{folder}: no encoder that transformers can read ({str(error)[:120]})"
-        ) from None
-    encoder = model.get_encoder() if model.config.is_encoder_decoder else model
+        model, info = transformers.AutoModel.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+        return model, tokenizer, info
+
+    model, tokenizer, info = reached(str(folder), load, "--encoder FOLDER")
+    decodes = model.config.is_encoder_decoder
+    # A pooler and a decoder are left out, and often not saved; the rest would be random and say nothing.
+    unread = ("pooler", "decoder") if decodes else ("pooler",)
+    missing = sorted(name for name in info["missing_keys"] if not name.startswith(unread))
+    if missing:
+        raise DataError(
+            f"{folder}: {len(missing)} tensors are not there ({', '.join(missing[:3])} ...); expected the weights of "
+            f"a {type(model).__name__}"
+        )
+    encoder = model.get_encoder() if decodes else model
     return encoder.to(device).eval(), tokenizer

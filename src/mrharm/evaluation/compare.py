@@ -12,10 +12,12 @@ from mrharm.evaluation.aligned import align
 from mrharm.evaluation.judged import Progress, quiet
 from mrharm.evaluation.scores import DRAWS, HEADLINE, headline
 from mrharm.evaluation.stored import Stored
-from mrharm.evaluation.wording import counted, percent
+from mrharm.evaluation.wording import FEWEST, counted, points
 from mrharm.metrics import Figure, Statistic, average, figures, mcnemar, settle
 from mrharm.metrics.paired import McNemar
 from mrharm.records import Record
+
+UNSETTLED = "is not shown to differ from"
 
 
 class Spread(Record):
@@ -30,13 +32,14 @@ class Spread(Record):
 class Side(Record):
     """One side of a comparison: its runs, and their figures (the mean over runs, its interval over memes).
 
-    ``spread`` is over the runs, where there are several.
+    ``spread`` is over the runs, where there are several; ``thresholds``: what each run decides by.
     """
 
     name: str
     runs: tuple[str, ...]
     recipe: str
     seeds: tuple[int, ...]
+    thresholds: tuple[float, ...]
     figures: dict[str, Figure]
     spread: dict[str, Spread]
 
@@ -106,6 +109,7 @@ def _compare(first: list[Stored], second: list[Stored], left_out: int, draws: in
         len(gold),
         draws=draws,
         seed=seed,
+        together=first[0].together,
     )
     spreads = [_spread(first), _spread(second)]
     alone = len(first) == len(second) == 1
@@ -135,6 +139,7 @@ def _side(runs: list[Stored], drawn: dict[str, Figure], spread: dict[str, Spread
         runs=tuple(paths),
         recipe=runs[0].judgement.recipe,
         seeds=tuple(one.judgement.seed for one in runs),
+        thresholds=tuple(one.threshold for one in runs),
         figures=drawn,
         spread=spread,
     )
@@ -188,15 +193,30 @@ def _right(one: Stored) -> np.ndarray:
 
 def _words(found: Comparison) -> tuple[str, ...]:
     gain = found.differences["macro_f1"]
-    said = f"macro-F1 differs by {percent(gain, sign=True)} points on {counted(found.memes, 'meme')}"
-    sentences = [f"{found.second.name} {_better(gain)} {found.first.name}: {said}."]
-    if found.over_seeds:
-        seeds = found.over_seeds["macro_f1"]
-        sentences.append(f"Over seeds the difference {_beats(seeds)}: {percent(seeds, sign=True)} points.")
+    said = f"macro-F1 differs by {points(gain)} on {counted(found.memes, 'meme')}"
+    several = max(len(found.first.runs), len(found.second.runs)) > 1
+    seeds = found.over_seeds.get("macro_f1")
+    # Of recipes, which runs of several seeds stand for, nothing is shown that may be the seeds' doing.
+    shown = _better(gain) if not several or (seeds and _better(seeds) == _better(gain)) else UNSETTLED
+    if found.memes < FEWEST:
+        shown = UNSETTLED
+    sentences = [f"{found.second.name} {shown} {found.first.name}: {said}."]
+    if found.memes < FEWEST:
+        sentences.append(f"Fewer than {FEWEST} memes settle nothing.")
+    if seeds:
+        sentences.append(f"Over seeds the difference {_beats(seeds)}: {points(seeds)}.")
+    elif several:
+        sentences.append("With one run on a side nothing is known of what another seed would do there.")
     if found.mcnemar and found.differ is not None:
         sentences.append(
             f"Decisions that differ: {found.differ:,}; right in the first alone {found.mcnemar.only_first:,}, in the "
             f"second alone {found.mcnemar.only_second:,} (McNemar p = {found.mcnemar.p:.3g})."
+        )
+    if len({*found.first.thresholds, *found.second.thresholds}) > 1:
+        cuts = [", ".join(f"{one:.3g}" for one in side.thresholds) for side in (found.first, found.second)]
+        sentences.append(
+            f"They decide at thresholds of their own ({cuts[0]} against {cuts[1]}), which accuracy, macro-F1 and McNemar "
+            "follow; AUROC does not."
         )
     if found.left_out:
         sentences.append(f"Left out, as not all runs judged them: {counted(found.left_out, 'meme')}.")
@@ -213,7 +233,7 @@ def _better(gain: Figure) -> str:
         return "is better than"
     if gain.high is not None and gain.high < 0:
         return "is worse than"
-    return "is not shown to differ from"
+    return UNSETTLED
 
 
 def _beats(gain: Figure) -> str:

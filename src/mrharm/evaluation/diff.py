@@ -22,6 +22,7 @@ from mrharm.verdicts.card import beside, read_card
 from mrharm.verdicts.detector import Detector, JudgeOptions
 
 DECISIONS: tuple[Decision, ...] = ("allow", "review", "flag")
+By = Literal["a", "b", "both"]
 Right = Literal["a", "b", "both", "neither"]
 _RIGHT: dict[tuple[bool, bool], Right] = {
     (True, True): "both",
@@ -69,18 +70,25 @@ class Labelled(Record):
     test: McNemar
 
 
+class NotJudged(Failure):
+    """An item that could not be judged, by which detector; once for both where they fail alike."""
+
+    by: By
+
+
 class Diff(Record):
     """What changes from detector ``a`` to detector ``b``.
 
     ``counts`` maps ``allow->flag`` to how many items go that way, unchanged ones too. ``changed`` is the share that
     changes; ``reviews_a``, ``reviews_b`` and ``reviews_change`` are what people look at, as a share of items, or with
     ``per_day`` as memes a day: a detector's band, or what it flags where it has none. Differences are drawn in pairs.
+    ``items`` are those that both judged; ``failures`` lists the others.
     """
 
     a: str
     b: str
     items: int
-    failures: int
+    failures: tuple[NotJudged, ...]
     counts: dict[str, int]
     changed: Figure
     per_day: float | None
@@ -89,6 +97,19 @@ class Diff(Record):
     reviews_change: Figure
     labelled: Labelled | None
     changes: tuple[Change, ...]
+
+
+def not_judged(
+    neither: Sequence[Failure], by_a: Sequence[Failure] = (), by_b: Sequence[Failure] = ()
+) -> tuple[NotJudged, ...]:
+    """What could be read for neither detector, and what failed with each -> every failure once."""
+    alike = set(by_a) & set(by_b)
+    sides: dict[By, list[Failure]] = {
+        "both": [*neither, *(one for one in by_a if one in alike)],
+        "a": [one for one in by_a if one not in alike],
+        "b": [one for one in by_b if one not in alike],
+    }
+    return tuple(NotJudged(**one.model_dump(), by=by) for by, some in sides.items() for one in some)
 
 
 def judge_items(
@@ -126,6 +147,7 @@ def compare_decisions(
     verdicts_a: Mapping[str, Verdict],
     verdicts_b: Mapping[str, Verdict],
     *,
+    failures: Sequence[NotJudged] = (),
     per_day: float | None = None,
     draws: int = DRAWS,
     seed: int = 0,
@@ -138,6 +160,7 @@ def compare_decisions(
         memes: what was judged; those without a verdict of both are left out.
         verdicts_a: meme id -> verdict.
         verdicts_b: meme id -> verdict.
+        failures: why others have none.
         per_day: how many memes like these come in a day.
         draws: of the bootstrap.
         seed: of the draws.
@@ -178,7 +201,7 @@ def compare_decisions(
         a=a.key,
         b=b.key,
         items=len(both),
-        failures=len(memes) - len(both),
+        failures=tuple(failures),
         counts=counts,
         changed=found["changed"],
         per_day=per_day,

@@ -7,27 +7,32 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from mrharm import __version__
 from mrharm.errors import DataError
 from mrharm.evaluation.beside import Beside, stand_beside
+from mrharm.evaluation.clusters import clusters_of
 from mrharm.evaluation.groups import Group, score_groups, words_of
 from mrharm.evaluation.judged import Judged, Progress, judge_split, quiet
-from mrharm.evaluation.probing import chosen, run_probes
+from mrharm.evaluation.probing import Options, chosen, run_probes
 from mrharm.evaluation.published import Published, published
 from mrharm.evaluation.scores import DRAWS, Curves, Scores, curves, score
 from mrharm.evaluation.stored import REPORT, evaluation_folder, keep, set_aside, verdicts_file
 from mrharm.evaluation.wording import verdict_words
-from mrharm.memes.dataset import Dataset
+from mrharm.memes.dataset import Dataset, in_split
+from mrharm.memes.splits import TRAIN, normalised_text
 from mrharm.metrics import confidence_of, settle
 from mrharm.records import Failure, Record, make_record
 from mrharm.store import alone, write_json
+from mrharm.training.run import RUN, read_run
+from mrharm.verdicts.card import Chosen
 from mrharm.verdicts.detector import Detector
 
 MISTAKES = 20
+Role = Literal["train", "validation"]
 
 
 class Mistake(Record):
@@ -46,7 +51,10 @@ class Evaluation(Record):
     """What an evaluation found; ``report.json``.
 
     ``words`` say it in plain sentences, the verdict first. ``memes`` were judged, ``failures`` could not be and are in
-    no figure; ``missing`` counts memes judged without an input the recipe wants. ``probes`` holds what each probe
+    no figure; ``missing`` counts memes judged without an input the recipe wants. ``role``: what the split is for where
+    detectors learn from it or are chosen on it; ``trained_on``: the dataset of the run, where it is known;
+    ``seen_words``: how many of the memes have the very words of a train meme; ``texts_cut``: how many texts are longer
+    than the student reads; ``chosen``: how the detector's threshold was chosen. ``probes`` holds what each probe
     found, ``skipped`` why others do not apply. ``mistakes`` are the worst ones, the surest first.
     """
 
@@ -57,10 +65,15 @@ class Evaluation(Record):
     dataset: str
     dataset_sha256: str
     split: str
+    role: Role | None = None
+    trained_on: str | None = None
+    seen_words: int = 0
+    texts_cut: int = 0
     memes: int
     failures: tuple[Failure, ...]
     missing: dict[str, int]
     threshold: float
+    chosen: Chosen | None = None
     scores: Scores
     curves: Curves
     groups: tuple[Group, ...]
@@ -81,6 +94,7 @@ def evaluate(
     *,
     probes: str | Sequence[str] = "all",
     probe_memes: int = 500,
+    probe_options: Options | None = None,
     seed: int = 0,
     rationales: bool = True,
     device: str = "auto",
@@ -96,6 +110,7 @@ def evaluate(
         split: by its own name or by its role.
         probes: ``all``, ``none``, or names of rows of `PROBES`.
         probe_memes: how many memes a probe looks at, at most.
+        probe_options: what else is told to a probe, as `run_probes`.
         seed: of the bootstrap's draws and of what probes draw by lot.
         rationales: write them, too; without them there is no probe of rationales.
         device: for a run folder, as `Detector.from_pretrained`.
@@ -118,7 +133,13 @@ def evaluate(
         progress=progress,
     )
     return evaluate_judged(
-        judged, probes=names, probe_memes=probe_memes, seed=seed, folder=folder, progress=progress
+        judged,
+        probes=names,
+        probe_memes=probe_memes,
+        probe_options=probe_options,
+        seed=seed,
+        folder=folder,
+        progress=progress,
     )
 
 
@@ -161,6 +182,7 @@ def evaluate_judged(
     *,
     probes: str | Sequence[str] = "all",
     probe_memes: int = 500,
+    probe_options: Options | None = None,
     seed: int = 0,
     draws: int = DRAWS,
     folder: Path | None = None,
@@ -168,26 +190,38 @@ def evaluate_judged(
 ) -> Evaluation:
     """The second half of `evaluate`: figures of what is judged; ``report.json`` is written where there is a folder."""
     with alone(folder, "evaluate") if folder else contextlib.nullcontext():
-        return _evaluate_judged(judged, chosen(probes), probe_memes, seed, draws, folder, progress)
+        names = chosen(probes)
+        return _evaluate_judged(judged, names, probe_memes, probe_options, seed, draws, folder, progress)
 
 
 def _evaluate_judged(
     judged: Judged,
     names: Sequence[str],
     probe_memes: int,
+    probe_options: Options | None,
     seed: int,
     draws: int,
     folder: Path | None,
     progress: Progress,
 ) -> Evaluation:
     gold, said, scores = judged.gold, judged.said, judged.scores
-    found = score(gold, said, scores, draws=draws, seed=seed)
-    groups = score_groups(judged, draws=max(1, draws // 2), seed=seed)
-    beside = stand_beside(judged, draws=draws, seed=seed)
-    rows = published(judged.dataset.info.name, judged.split, len(judged.memes), len(judged.failures))
+    together = clusters_of(judged)
+    found = score(gold, said, scores, draws=draws, seed=seed, together=together)
+    groups = score_groups(judged, draws=max(1, draws // 2), seed=seed, together=together)
+    beside = stand_beside(judged, draws=draws, seed=seed, together=together)
+    role = role_of(judged)
+    rows = published(
+        judged.dataset.info.name, judged.split, len(judged.memes), len(judged.failures), role=role
+    )
     missing = Counter(part for verdict in judged.verdicts for part in verdict.missing)
     probed, skipped = run_probes(
-        judged, names, seed=seed, memes=probe_memes, folder=folder, progress=progress
+        judged,
+        names,
+        seed=seed,
+        memes=probe_memes,
+        options=probe_options,
+        folder=folder,
+        progress=progress,
     )
     evaluation = Evaluation(
         words=(),
@@ -197,10 +231,15 @@ def _evaluate_judged(
         dataset=judged.dataset.info.name,
         dataset_sha256=judged.dataset.fingerprint(),
         split=judged.split,
+        role=role,
+        trained_on=trained_on(folder) if folder else None,
+        seen_words=seen_words(judged),
+        texts_cut=sum(verdict.text_cut for verdict in judged.verdicts),
         memes=len(judged.memes),
         failures=judged.failures,
         missing=dict(missing),
         threshold=judged.detector.card.threshold,
+        chosen=judged.detector.card.chosen,
         scores=found,
         curves=curves(gold, said, scores),
         groups=groups,
@@ -217,6 +256,29 @@ def _evaluate_judged(
     if folder is not None:
         write_json(folder / REPORT, evaluation.model_dump(mode="json"))
     return evaluation
+
+
+def role_of(judged: Judged) -> Role | None:
+    """Whether the split judged is the one that detectors of this dataset learn from, or are chosen on."""
+    roles: tuple[Role, ...] = ("train", "validation")
+    return next((role for role in roles if judged.dataset.split_name(role) == judged.split), None)
+
+
+def trained_on(folder: Path) -> str | None:
+    """The name of the dataset a run was trained on, by the folder of one of its evaluations; None outside of a run."""
+    for run in (folder, folder.parent.parent):
+        if (run / RUN).is_file():
+            return str(read_run(run).get("dataset") or "") or None
+    return None
+
+
+def seen_words(judged: Judged) -> int:
+    """How many of the memes have the very words, but for case and spaces, of a meme of the train split."""
+    if role_of(judged) == TRAIN:
+        return len(judged.memes)
+    train = judged.dataset.split_name(TRAIN)
+    known = {normalised_text(meme) for meme in judged.dataset.memes if in_split(meme, train)} - {""}
+    return sum(normalised_text(meme) in known for meme in judged.memes)
 
 
 def with_probe(found: Evaluation, name: str, record: Record, folder: Path | None = None) -> Evaluation:

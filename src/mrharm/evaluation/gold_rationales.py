@@ -78,7 +78,7 @@ def against_gold(
         references=sum(map(len, own)),
         rouge_l=_likeness(np.array(rouge[0]), np.array(rouge[1]), seed),
         bertscore=_likeness(by_encoder[0], by_encoder[1], seed) if by_encoder else None,
-        encoder=encoder.name if encoder else None,
+        encoder=encoder.resolve().name if encoder else None,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mrharm.evaluation.judged import Judged
 from mrharm.evaluation.scores import DRAWS
@@ -42,9 +43,9 @@ class SubgroupAreas(Record):
 class Group(Record):
     """The memes of one kind: ``kind`` (severity, target ...) and ``name``, counts, figures.
 
-    Where there are fewer than 10 memes, ``too_few`` stands and there are no figures. ``macro_f1`` and ``auroc`` need
-    both classes, ``recall`` a harmful meme. ``flagged`` is the share said to be harmful, ``mean_score`` the mean
-    P(harmful).
+    Where there are fewer than 10 memes, ``too_few`` stands and there are no figures. ``macro_f1`` needs both classes,
+    ``auroc`` and ``areas`` 10 memes of either, ``recall`` a harmful meme. ``flagged`` is the share said to be harmful,
+    ``mean_score`` the mean P(harmful).
     """
 
     kind: str
@@ -61,11 +62,18 @@ class Group(Record):
     areas: SubgroupAreas | None = None
 
 
-def score_groups(judged: Judged, *, draws: int = DRAWS // 2, seed: int = 0) -> tuple[Group, ...]:
-    """Every group of every kind that tells memes apart, the largest first within a kind.
+def score_groups(
+    judged: Judged,
+    *,
+    draws: int = DRAWS // 2,
+    seed: int = 0,
+    together: NDArray[np.int64] | None = None,
+) -> tuple[Group, ...]:
+    """Every group of every kind that tells memes apart, the largest first within a kind; ``together`` as `figures`.
 
     A meme with two targets stands in both groups, one without any in none.
     """
+    alike = np.arange(len(judged.memes)) if together is None else together
     texts = [words_of(meme, verdict) for meme, verdict in zip(judged.memes, judged.verdicts, strict=True)]
     lengths = [len(text.split()) for text in texts]
     found: list[Group] = []
@@ -81,7 +89,7 @@ def score_groups(judged: Judged, *, draws: int = DRAWS // 2, seed: int = 0) -> t
         for name, places in by_length if kind == "text length" else by_size:
             inside = np.zeros(len(names), dtype=bool)
             inside[places] = True
-            found.append(_group(judged, kind, name, inside, draws, seed))
+            found.append(_group(judged, kind, name, inside, alike, draws, seed))
     return tuple(found)
 
 
@@ -132,7 +140,15 @@ def words_of(meme: Meme, verdict: Verdict) -> str:
     return meme.text or ""
 
 
-def _group(judged: Judged, kind: str, name: str, inside: Booleans, draws: int, seed: int) -> Group:
+def _group(
+    judged: Judged,
+    kind: str,
+    name: str,
+    inside: Booleans,
+    together: NDArray[np.int64],
+    draws: int,
+    seed: int,
+) -> Group:
     gold, said, scores = judged.gold[inside], judged.said[inside], judged.scores[inside]
     memes, harmful = len(gold), int(gold.sum())
     if memes < FEWEST:
@@ -147,30 +163,48 @@ def _group(judged: Judged, kind: str, name: str, inside: Booleans, draws: int, s
         statistics["recall"] = recall_of(gold, said)
     if 0 < harmful < memes:
         statistics["macro_f1"] = macro_f1_of(gold, said)
+    if min(harmful, memes - harmful) >= FEWEST:
         statistics["auroc"] = auroc_of(gold, scores)
     return Group(
         kind=kind,
         name=name,
         memes=memes,
         harmful=harmful,
-        areas=subgroup_areas(judged.gold, judged.scores, inside, draws=draws, seed=seed)
-        if kind in OF_PEOPLE
+        areas=subgroup_areas(judged.gold, judged.scores, inside, draws=draws, seed=seed, together=together)
+        if kind in OF_PEOPLE and min(harmful, memes - harmful) >= FEWEST
         else None,
-        **figures(statistics, memes, draws=draws, seed=seed),
+        **figures(statistics, memes, draws=draws, seed=seed, together=together[inside]),
     )
 
 
 def subgroup_areas(
-    gold: Booleans, scores: Floats, inside: Booleans, *, draws: int = DRAWS // 2, seed: int = 0
+    gold: Booleans,
+    scores: Floats,
+    inside: Booleans,
+    *,
+    draws: int = DRAWS // 2,
+    seed: int = 0,
+    together: NDArray[np.int64] | None = None,
 ) -> SubgroupAreas:
     """The three areas of Borkan et al. of the memes ``inside`` a group and the background, the memes outside.
 
-    An area is there where both of its sides are. *Shape of all:* (memes,)
+    An area is there where either of its sides has 10 memes: with fewer its interval says too little. *Shape of all:*
+    (memes,)
     """
     parts = {"subgroup": inside, "bpsn": inside != gold, "bnsp": inside == gold}
+    alike = np.arange(len(gold)) if together is None else together
 
     def area(some: Booleans) -> Figure:
-        found = figures({"area": auroc_of(gold[some], scores[some])}, int(some.sum()), draws=draws, seed=seed)
+        harmful = int(gold[some].sum())
+        if min(harmful, int(some.sum()) - harmful) < FEWEST:
+            return Figure()
+        found = figures(
+            {"area": auroc_of(gold[some], scores[some])},
+            int(some.sum()),
+            draws=draws,
+            seed=seed,
+            together=alike[some],
+        )
         return found["area"]
 
     return SubgroupAreas(**{name: area(some) for name, some in parts.items()})

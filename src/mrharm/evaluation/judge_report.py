@@ -181,8 +181,8 @@ def _point(repeats: Sequence[Sequence[float]], seed: int) -> Point:
 
 
 def _true(judged: Judged, places: Sequence[int]) -> NDArray[np.bool_] | None:
-    """Whether each rationale is true in all its parts; None where memes were not generated."""
-    if not all(isinstance(judged.memes[place].extra.get("truth"), dict) for place in places):
+    """Whether each rationale is true in all its parts; None where not all of their memes were generated."""
+    if not all(truth.is_known(judged.memes[place]) for place in places):
         return None
     checks = [
         truth.check(judged.verdicts[place].rationale or "", judged.memes[place].extra["truth"])

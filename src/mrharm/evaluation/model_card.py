@@ -7,7 +7,8 @@ from pathlib import Path
 
 from mrharm.evaluation.evaluate import Evaluation
 from mrharm.evaluation.groups import Group
-from mrharm.evaluation.wording import percent
+from mrharm.evaluation.tables import markdown, markdown_row
+from mrharm.metrics import in_table
 from mrharm.store import write_text
 from mrharm.verdicts.card import DetectorCard, model_card
 
@@ -36,18 +37,18 @@ def write_model_card(evaluation: Evaluation, card: DetectorCard, folder: Path) -
 def render_card(evaluation: Evaluation, card: DetectorCard) -> str:
     """What the detector is (`mrharm.verdicts.card.model_card`), then what the evaluation says of it, and its limits."""
     scores = evaluation.scores
-    figures = {label: percent(getattr(scores, name)) for name, label in _FIGURES.items()}
+    figures = {label: in_table(getattr(scores, name)) for name, label in _FIGURES.items()}
     parts = [
         model_card(card.to_json()).rstrip(),
         "## Evaluation",
-        "\n".join(f"- {_cell(words)}" for words in evaluation.words),
-        f"{evaluation.memes:,} memes of {_cell(evaluation.dataset)}, split {_cell(evaluation.split)}, "
+        "\n".join(f"- {markdown(words)}" for words in evaluation.words),
+        f"{evaluation.memes:,} memes of {markdown(evaluation.dataset)}, split {markdown(evaluation.split)}, "
         f"{scores.harmful:,} of them harmful. Percent, with 95 % bootstrap intervals.",
         _table(("figure", "value"), list(figures.items())),
     ]
     if evaluation.beside:
         rows = [
-            (row.name, percent(row.accuracy), percent(row.macro_f1), percent(row.auroc))
+            (row.name, in_table(row.accuracy), in_table(row.macro_f1), in_table(row.auroc))
             for row in evaluation.beside
         ]
         parts += ["### Beside", _table(("model", "accuracy", "macro-F1", "AUROC"), rows)]
@@ -61,7 +62,7 @@ def render_card(evaluation: Evaluation, card: DetectorCard) -> str:
     if evaluation.probes:
         parts.append("### For the right reasons?")
         parts += [
-            f"**{name}**: " + _cell(" ".join(values.get("words", [])))
+            f"**{name}**: " + markdown(" ".join(values.get("words", [])))
             for name, values in evaluation.probes.items()
             if values.get("words")
         ]
@@ -77,14 +78,8 @@ def _group(row: Group) -> tuple[str, ...]:
     name = f"{row.kind}: {row.name}"
     if row.too_few:
         return name, f"{row.memes:,}", "too few", "", ""
-    return name, f"{row.memes:,}", percent(row.accuracy), percent(row.recall), percent(row.auroc)
+    return name, f"{row.memes:,}", in_table(row.accuracy), in_table(row.recall), in_table(row.auroc)
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join("| " + " | ".join(_cell(one) for one in line) + " |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    """Names come from datasets: nothing in them may end a cell, or be taken for markup."""
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
+    return "\n".join(map(markdown_row, (head, ("---",) * len(head), *rows)))

@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
-import base64
+import json
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from mrharm.errors import ImageError
+from mrharm.errors import DataError, ImageError
+from mrharm.evaluation.ablations.report import COLUMNS, JSON, NOTE, Ablation, row_of, to_svg
+from mrharm.evaluation.beside import say_one_modality
 from mrharm.evaluation.evaluate import Evaluation
 from mrharm.evaluation.judged import Judged
-from mrharm.evaluation.plots.bars import Panel, draw_bars
-from mrharm.evaluation.plots.curves import Curve, draw_curves
+from mrharm.evaluation.plots.evaluation import plots_of, saliency_plots, svg_address
 from mrharm.evaluation.report import inline, inline_picture
 from mrharm.evaluation.saliency_picture import draw_saliency, shaded_words
 from mrharm.evaluation.tables import said, tables_of
-from mrharm.evaluation.wording import percent
 from mrharm.images import open_image
-from mrharm.metrics import Figure
-from mrharm.records import Meme, Saliency
-from mrharm.store import write_text
+from mrharm.metrics import in_table
+from mrharm.records import Meme, Record, Saliency, make_record
+from mrharm.store import JsonlStore, alone, content_key, read_appended, write_text
 from mrharm.verdicts.batches import judge_all
-from mrharm.verdicts.detector import JudgeOptions
+from mrharm.verdicts.detector import JudgeOptions, SaliencyKind
 
 SHOWN_MISTAKES = 12
 SHOWN_TEXT = 400  # characters of a meme's words
+SALIENCY = "saliency.jsonl"
+_KIND: SaliencyKind = "gradient"
+
+
+class Shown(Record):
+    """One line of ``saliency.jsonl``: what moved a verdict, kept so that writing the page again does not ask again."""
+
+    key: str
+    meme_id: str
+    saliency: Saliency
 
 
 def write_page(
-    evaluation: Evaluation, judged: Judged, path: Path, *, ablation: Path | None = None, command: str = ""
+    evaluation: Evaluation,
+    judged: Judged,
+    path: Path,
+    *,
+    folder: Path | None = None,
+    ablation: Path | None = None,
+    command: str = "",
 ) -> None:
     """Write the page.
 
@@ -37,110 +53,70 @@ def write_page(
         evaluation: what was found.
         judged: the memes and the detector, for the worst mistakes' pictures and saliency.
         path: the file.
-        ablation: an ablation's folder, whose plot and answers are shown, too.
+        folder: the evaluation's, where the saliency of the mistakes is kept; None to keep none.
+        ablation: an ablation's folder, whose answers, plot and tables are shown, too.
         command: what makes every figure again, for the foot of the page.
+
+    Raises:
+        DataError: the ablation's ``ablation.json`` is missing, or is something else.
     """
     environment = Environment(
         loader=PackageLoader("mrharm", "evaluation"), autoescape=True, undefined=StrictUndefined
     )
-    environment.filters["percent"] = percent
+    environment.filters["percent"] = in_table
     environment.filters["said"] = said
     page = environment.get_template("evaluation.html").render(
         found=evaluation,
-        plots=_plots(evaluation),
-        probes=[
-            {"name": name, "words": values.get("words", []), "tables": tables_of(values)}
-            for name, values in evaluation.probes.items()
-        ],
+        plots=plots_of(evaluation),
+        probes=[_probe(evaluation, name) for name in evaluation.probes],
         ablation=_ablation(ablation) if ablation else None,
-        mistakes=_mistakes(evaluation, judged),
+        mistakes=_mistakes(evaluation, judged, folder),
         has_pictures=any(meme.image for meme in judged.memes),
         command=command,
     )
     write_text(path, page)
 
 
-def _plots(found: Evaluation) -> list[dict[str, str]]:
-    """Name, address and description of each plot that can be drawn."""
-    curves, plots = found.curves, []
-    if curves.reliability:
-        bins = curves.reliability
-        drawn = draw_curves(
-            [
-                Curve(
-                    "",
-                    [one.mean_score for one in bins],
-                    [one.harmful.value or 0.0 for one in bins],
-                    [float(one.memes) for one in bins],
-                )
-            ],
-            "P(harmful)",
-            "share that is harmful",
-            title="Reliability",
-            guide="up",
-        )
-        plots.append(("Reliability", drawn, "Dots on the dotted line: scores that mean what they say."))
-    for name, points, across, up, guide, note in (
-        ("ROC", curves.roc, "harmless memes flagged", "harmful memes flagged", "up", "Further up is better."),
-        ("Precision and recall", curves.pr, "recall", "precision", None, "Further up is better."),
-        (
-            "Risk and coverage",
-            curves.risk_coverage,
-            "share of memes decided, the surest first",
-            "share of those decided wrongly",
-            None,
-            "Lower is better: how wrong it is if people see what it is least sure of.",
-        ),
-    ):
-        if points:
-            line = Curve(name, [x for x, _ in points], [y for _, y in points])
-            top = None if name.startswith("Risk") else 1.0
-            plots.append((name, draw_curves([line], across, up, title=name, guide=guide, top=top), note))  # type: ignore[arg-type]
-    if panels := _robustness(found):
-        title = "Robustness: macro-F1 under the strongest changes"
-        plots.append(
-            (
-                title,
-                draw_bars(panels, "macro-F1", title=title),
-                "Macro-F1 under every change at its strongest; the first bar is without a change.",
-            )
-        )
-    return [{"name": name, "image": svg_address(drawn), "note": note} for name, drawn, note in plots]
+def _probe(found: Evaluation, name: str) -> dict[str, Any]:
+    """A probe's words, its tables in full, and its plots in rows."""
+    values = found.probes[name]
+    words, plots = list(values.get("words", [])), []
+    if name == "modality":
+        alone = say_one_modality(found.beside, found.scores.accuracy, found.memes)
+        words += [alone] if alone else []
+    if name == "saliency":
+        plots = saliency_plots(values)
+    return {"name": name, "words": words, "tables": tables_of(values), "plots": plots}
 
 
-def _robustness(found: Evaluation) -> list[Panel]:
-    probe = found.probes.get("robustness")
-    if not probe:
-        return []
-    settings = probe["settings"]
-    strongest = max((one["strength"] for one in settings), default=0)
-    clean = Figure.model_validate(probe["clean"]["macro_f1"])
-    return [
-        Panel(
-            kind,
-            [("unchanged", clean)]
-            + [
-                (said(one["change"]), Figure.model_validate(one["moved"]["macro_f1"]))
-                for one in settings
-                if one["kind"] == kind and one["strength"] == strongest
-            ],
-            marked=("unchanged",),
-        )
-        for kind in dict.fromkeys(one["kind"] for one in settings)
-    ]
+def read_ablation(folder: Path) -> Ablation:
+    """The ``ablation.json`` that `mrharm ablate` left; raises DataError where there is none, or something else."""
+    file = folder / JSON
+    try:
+        return make_record(json.loads(file.read_text(encoding="utf-8")), Ablation, file=file)
+    except (OSError, ValueError, DataError) as error:
+        raise DataError(
+            f"{file}: expected what an ablation found ({error}); `mrharm ablate ... --out {folder}` writes it anew"
+        ) from None
 
 
 def _ablation(folder: Path) -> dict[str, Any]:
-    """An ablation's plot and its table in Markdown, as `mrharm ablate` left them."""
-    drawing = (folder / "ablation.svg").read_text(encoding="utf-8")
-    return {"image": svg_address(drawing), "table": (folder / "ablation.md").read_text(encoding="utf-8")}
+    """An ablation's answers, plot and tables."""
+    found = read_ablation(folder)
+    return {
+        "answers": found.answers,
+        "image": svg_address(to_svg(found)) if found.runs else None,
+        "columns": COLUMNS,
+        "tables": {split: [row_of(cell) for cell in cells] for split, cells in found.tables.items()},
+        "note": NOTE,
+    }
 
 
-def _mistakes(found: Evaluation, judged: Judged) -> list[dict[str, Any]]:
+def _mistakes(found: Evaluation, judged: Judged, folder: Path | None) -> list[dict[str, Any]]:
     """The worst mistakes: picture, words, score, rationale, and what in them moved the decision."""
     memes = {meme.id: meme for meme in judged.memes}
     shown = [memes[one.meme_id] for one in found.mistakes[:SHOWN_MISTAKES]]
-    saliency = _saliency(judged, shown)
+    saliency = _saliency(judged, shown, folder)
     cards = []
     for mistake, meme in zip(found.mistakes, shown, strict=False):
         seen = saliency.get(meme.id, Saliency())
@@ -157,17 +133,28 @@ def _mistakes(found: Evaluation, judged: Judged) -> list[dict[str, Any]]:
     return cards
 
 
-def _saliency(judged: Judged, memes: list[Meme]) -> dict[str, Saliency]:
+def _saliency(judged: Judged, memes: list[Meme], folder: Path | None) -> dict[str, Saliency]:
+    """Meme id -> what moved the verdict on it; what is kept in the folder is not asked again."""
+    verdicts = {one.meme_id: one.key for one in judged.verdicts}
+    keys = {meme.id: content_key(judged.detector.key, verdicts[meme.id], _KIND) for meme in memes}
+    kept = {one.key: one.saliency for one in read_appended(folder / SALIENCY, Shown)} if folder else {}
+    found = {name: kept[key] for name, key in keys.items() if key in kept}
     options: JudgeOptions = {
         "evidence": judged.dataset.evidence,
         "root": judged.dataset.root,
         "rationales": False,
-        "saliency": "gradient",
+        "saliency": _KIND,
         "gather": False,
     }
     # A picture that is gone since it was judged costs its own card its heat and no other's.
-    verdicts = judge_all(judged.detector, memes, options, [])
-    return {one.meme_id: one.saliency for one in verdicts if one.saliency}
+    asked = judge_all(judged.detector, [meme for meme in memes if meme.id not in found], options, [])
+    new = {one.meme_id: one.saliency for one in asked if one.saliency}
+    if folder and new:
+        with alone(folder, "evaluate"):
+            store = JsonlStore(folder / SALIENCY, Shown, "key")
+            for name, saliency in new.items():
+                store.append(Shown(key=keys[name], meme_id=name, saliency=saliency))
+    return found | new
 
 
 def _picture(judged: Judged, meme: Meme) -> str | None:
@@ -186,8 +173,3 @@ def _heat(judged: Judged, meme: Meme, saliency: Saliency) -> str | None:
         return inline(draw_saliency(open_image(path), saliency, frame))
     except ImageError:
         return None
-
-
-def svg_address(drawing: str) -> str:
-    """An SVG drawing -> a ``data:`` address."""
-    return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode("utf-8")).decode("ascii")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mrharm import __version__
 from mrharm.errors import InputError, MissingInputError, ModelUnavailableError
+from mrharm.hub import named
 from mrharm.plugins import Table
 from mrharm.records import Record, read_records
 from mrharm.store import JsonlStore, content_key
@@ -16,8 +17,11 @@ from mrharm.store import JsonlStore, content_key
 if TYPE_CHECKING:  # PyTorch stays out of --help
     from mrharm.evaluation.judged import Judged, Progress
 
-# A row is `probe(judged, *, seed=0, memes=500, progress=quiet) -> Record`; its record has `words`, plain sentences. One
-# that does not apply to a detector or a dataset raises InputError or MissingInputError, which says why.
+Options = Mapping[str, Mapping[str, Any]]  # probe -> its own options by name
+
+# A row is `probe(judged, *, seed=0, memes=500, progress=quiet) -> Record`, perhaps with options of its own (`encoder`
+# of `rationale`); its record has `words`, plain sentences. One that does not apply to a detector or a dataset raises
+# InputError or MissingInputError, which says why.
 PROBES = Table(
     "probes",
     {
@@ -61,6 +65,7 @@ def run_probes(
     *,
     seed: int = 0,
     memes: int = 500,
+    options: Options | None = None,
     folder: Path | None = None,
     progress: Progress,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
@@ -71,6 +76,8 @@ def run_probes(
         names: rows of `PROBES`.
         seed: of what they draw by lot.
         memes: how many memes a probe looks at, at most.
+        options: what else is told to a probe of that name (``{"rationale": {"encoder": Path(...)}}``); a folder among
+            them is known by what lies in it.
         folder: where ``probes.jsonl`` keeps what was found; what is there for the same verdicts is not made again.
         progress: told how far each is.
     """
@@ -82,13 +89,14 @@ def run_probes(
     # What a probe reads besides the verdicts lies in the dataset: labels, evidence, gold rationales.
     given = content_key(judged.detector.key, verdicts, judged.dataset.fingerprint(), seed, memes, __version__)
     for name in names:
-        key = content_key(name, given)
+        own = (options or {}).get(name, {})
+        key = content_key(name, given, *([_known(own)] if own else []))
         if key in kept:
             found[name] = kept[key].found
             continue
         try:
             record: Record = PROBES.load(name)(
-                judged, seed=seed, memes=min(memes, MOST.get(name, memes)), progress=progress
+                judged, seed=seed, memes=min(memes, MOST.get(name, memes)), progress=progress, **own
             )
         except (InputError, MissingInputError, ModelUnavailableError) as error:
             skipped[name] = str(error)
@@ -98,3 +106,8 @@ def run_probes(
         if store:
             store.append(Probed(key=key, probe=name, found=found[name]))
     return found, skipped
+
+
+def _known(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as a part of a key: the same path may hold another model tomorrow."""
+    return {name: named(str(value)) if isinstance(value, Path) else value for name, value in options.items()}

@@ -16,7 +16,8 @@ FILE = "published.yaml"
 class Published(Record):
     """A figure of the literature, shares from 0 to 1, and where and on what it was measured.
 
-    ``apart`` is why it cannot be held against ours; None where both were measured on the same memes.
+    ``apart`` is why it cannot be held against ours; None where name and size of the split speak for the same memes,
+    which no paper proves. ``ours``: measured with this project.
     """
 
     system: str
@@ -27,6 +28,7 @@ class Published(Record):
     macro_f1: float | None = None
     auroc: float | None = None
     apart: str | None = None
+    ours: bool = False
 
     @property
     def comparable(self) -> bool:
@@ -38,7 +40,9 @@ class _Row(Published):
     datasets: tuple[str, ...]
 
 
-def published(dataset: str, split: str, memes: int, unjudged: int = 0) -> tuple[Published, ...]:
+def published(
+    dataset: str, split: str, memes: int, unjudged: int = 0, *, role: str | None = None
+) -> tuple[Published, ...]:
     """What has been published of a dataset, comparable rows first.
 
     Args:
@@ -46,14 +50,18 @@ def published(dataset: str, split: str, memes: int, unjudged: int = 0) -> tuple[
         split: the split's own name.
         memes: how many of its memes were judged.
         unjudged: how many could not be.
+        role: ``train`` or ``validation`` where the split is learnt from or chosen on here.
     """
-    rows = [_held_against(row, split, memes, unjudged) for row in _rows() if dataset in row.datasets]
+    rows = [_held_against(row, split, memes, unjudged, role) for row in _rows() if dataset in row.datasets]
     return tuple(sorted(rows, key=lambda row: not row.comparable))
 
 
-def _held_against(row: _Row, split: str, memes: int, unjudged: int) -> Published:
+def _held_against(row: _Row, split: str, memes: int, unjudged: int, role: str | None) -> Published:
     apart = row.apart
-    if row.split != split:
+    if row.split == split and role is not None:
+        does = "learns from" if role == "train" else "is chosen on"
+        apart = f"a detector {does} this split here, so that its own figure is too kind"
+    elif row.split != split:
         apart = f"measured on {row.split} ({row.memes:,} memes), this is {split}"
     elif row.memes != memes + unjudged and apart is None:
         apart = f"measured on {row.memes:,} memes, this {split} holds {memes + unjudged:,}"

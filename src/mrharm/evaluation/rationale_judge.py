@@ -71,10 +71,7 @@ def judge_rationales(
     """
     if repeats < 1:
         raise InputError(f"{repeats} repeats; expected 1 or more")
-    if not teacher.reads_prompt:
-        raise InputError(
-            f"{teacher.name} reads no questions and cannot judge; name a model: openai:MODEL or hf:FOLDER"
-        )
+    check_judge(teacher)
     judged = judged.some(memes, seed)
     prompt = load_prompt("mrharm.evaluation", PROMPT)
     asks: list[Ask] = []
@@ -105,6 +102,20 @@ def judge_rationales(
         shown={how: shown.count(how) for how in dict.fromkeys(shown)},
         seed=seed,
     )
+
+
+def check_judge(teacher: Teacher) -> None:
+    """Refuse a teacher that cannot judge, before anything is judged for it to mark.
+
+    Raises:
+        InputError: it reads no prompt, or is a model that does not chat.
+        ModelUnavailableError: no such folder, and no hub in reach.
+    """
+    if not teacher.reads_prompt:
+        raise InputError(
+            f"{teacher.name} reads no questions and cannot judge; name a model: openai:MODEL or hf:FOLDER"
+        )
+    _ = teacher.sees_pictures  # a local model reads its configuration to say so
 
 
 def read_marks(text: str) -> Marks:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mrharm.metrics import (
     Figure,
     Statistic,
@@ -32,16 +35,17 @@ from mrharm.records import Record
 
 DRAWS = 2000
 HEADLINE = ("accuracy", "macro_f1", "auroc")
+UNKNOWN = Statistic(lambda counts: np.full(len(counts), np.nan))
 
 
 class Scores(Record):
     """The figures of memes with a gold label.
 
-    Counts: ``memes``, ``harmful`` (by gold), ``flagged`` (said to be harmful), ``unanswered`` (no label was answered;
-    counted as wrong in every figure of decisions). Figures of decisions: ``accuracy``, ``macro_f1``, ``precision`` and
-    ``recall`` of harmful, ``false_alarms`` (share of harmless memes said to be harmful). Of scores: ``auroc``,
-    ``auprc``, ``brier``, ``ece`` (class-wise, 15 bins; ``ece_by_chance`` is
-    what scores that mean what they say stay below). Of both: ``aurc``, the area under the risk-coverage curve.
+    Counts: ``memes``, ``harmful`` (by gold), ``flagged`` (said to be harmful), ``unanswered`` (no label was answered:
+    wrong in ``accuracy`` and ``macro_f1``, missed in ``recall``, and no flag). Figures of decisions: ``accuracy``,
+    ``macro_f1``, ``precision`` and ``recall`` of harmful, ``false_alarms`` (share of harmless memes said to be
+    harmful). Of scores: ``auroc``, ``auprc``, ``brier``, ``ece`` (class-wise, 15 bins; ``ece_by_chance`` is what scores
+    that mean what they say stay below). Of both: ``aurc``, the area under the risk-coverage curve.
     """
 
     memes: int
@@ -73,7 +77,15 @@ class Curves(Record):
     risk_coverage: Points
 
 
-def score(gold: Booleans, said: Said, scores: Floats, *, draws: int = DRAWS, seed: int = 0) -> Scores:
+def score(
+    gold: Booleans,
+    said: Said,
+    scores: Floats,
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+    together: NDArray[np.int64] | None = None,
+) -> Scores:
     """Every figure of decisions and scores on the same memes, intervals from the same draws.
 
     Args:
@@ -82,6 +94,7 @@ def score(gold: Booleans, said: Said, scores: Floats, *, draws: int = DRAWS, see
         scores: calibrated P(harmful). *Shape:* (memes,)
         draws: of the bootstrap.
         seed: of the draws.
+        together: memes that are no independent ones, as `mrharm.metrics.figures`.
     """
     right = settle(gold, said) == gold
     statistics: dict[str, Statistic] = {
@@ -94,21 +107,29 @@ def score(gold: Booleans, said: Said, scores: Floats, *, draws: int = DRAWS, see
         "ece": classwise_ece_of(gold, scores),
         "aurc": aurc_of(right, confidence_of(said, scores)),
     }
+    chance = ece_by_chance(scores, draws=max(1, draws // 2), seed=seed)
+    found = figures(statistics, len(gold), draws=draws, seed=seed, together=together)
+    if (found["ece"].value or 0.0) <= chance:
+        # What scores without any error could have given does not speak against there being none.
+        found["ece"] = found["ece"].model_copy(update={"low": 0.0})
     return Scores(
         memes=len(gold),
         harmful=int(gold.sum()),
         flagged=sum(one is not None and bool(one) for one in said),
         unanswered=sum(one is None for one in said),
-        ece_by_chance=ece_by_chance(scores, draws=max(1, draws // 2), seed=seed),
-        **figures(statistics, len(gold), draws=draws, seed=seed),
+        ece_by_chance=chance,
+        **found,
     )
 
 
 def headline(gold: Booleans, said: Said, scores: Floats) -> dict[str, Statistic]:
-    """The three figures that tables and comparisons stand on: accuracy, macro-F1, AUROC."""
+    """The three figures that tables and comparisons stand on: accuracy, macro-F1, AUROC; the latter two where there are
+    memes of both labels.
+    """
     return {
         "accuracy": accuracy_of(gold, said),
-        "macro_f1": macro_f1_of(gold, said),
+        # Of one label alone half of it would be of no meme.
+        "macro_f1": macro_f1_of(gold, said) if 0 < gold.sum() < len(gold) else UNKNOWN,
         "auroc": auroc_of(gold, scores),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrharm.errors import DataError, InputError
+from mrharm.evaluation.clusters import clusters_of
 from mrharm.evaluation.judged import Judged
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics.confusion import Said
@@ -27,7 +29,7 @@ class Judgement(Record):
     """``judged.<split>.json``: which memes of which dataset were judged by which detector, and what people said.
 
     ``rationales``: whether they were asked for. ``rows`` maps a meme's id to its gold label and to the key of its
-    verdict in ``verdicts.<split>.jsonl``.
+    verdict in ``verdicts.<split>.jsonl``; ``clusters`` the ids of memes that are no independent ones to a number each.
     """
 
     dataset: str
@@ -39,11 +41,15 @@ class Judgement(Record):
     rationales: bool
     failures: int
     rows: dict[str, tuple[bool, str]]
+    clusters: dict[str, int] = {}
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A `Judgement` read back with its verdicts. *Shape of the arrays:* (memes,), in the order of ``ids``."""
+    """A `Judgement` read back with its verdicts. *Shape of the arrays:* (memes,), in the order of ``ids``.
+
+    ``together``: as `mrharm.metrics.figures` takes it; ``threshold``: what its decisions were made by.
+    """
 
     run: Path
     judgement: Judgement
@@ -51,6 +57,8 @@ class Stored:
     gold: NDArray[np.bool_]
     said: Said
     scores: NDArray[np.float64]
+    together: NDArray[np.int64]
+    threshold: float
 
 
 def run_folder(run: Path) -> Path:
@@ -123,6 +131,8 @@ def set_aside(file: Path, detector: str) -> Path | None:
 def keep(judged: Judged, folder: Path, *, rationales: bool) -> Judgement:
     """Write ``judged.<split>.json`` beside the verdicts."""
     card = judged.detector.card
+    numbers = clusters_of(judged).tolist()
+    sizes = Counter(numbers)
     judgement = Judgement(
         dataset=judged.dataset.info.name,
         dataset_sha256=judged.dataset.fingerprint(),
@@ -136,6 +146,7 @@ def keep(judged: Judged, folder: Path, *, rationales: bool) -> Judgement:
             verdict.meme_id: (bool(gold), verdict.key or "")
             for verdict, gold in zip(judged.verdicts, judged.gold, strict=True)
         },
+        clusters={meme.id: one for meme, one in zip(judged.memes, numbers, strict=True) if sizes[one] > 1},
     )
     write_text(judgement_file(folder, judged.split), judgement.model_dump_json() + "\n")
     return judgement
@@ -181,6 +192,8 @@ def read_stored(run: Path, file: Path) -> Stored:
         np.array([gold for _, (gold, _) in rows], dtype=bool),
         np.array([verdict.harmful for verdict in verdicts], dtype=object),
         np.array([verdict.score for verdict in verdicts], dtype=np.float64),
+        np.array([judgement.clusters.get(name, -1 - place) for place, name in enumerate(judgement.rows)]),
+        verdicts[0].threshold,
     )
 
 
@@ -195,6 +208,8 @@ def only(stored: Stored, ids: Sequence[str]) -> Stored:
         stored.gold[kept],
         stored.said[kept],
         stored.scores[kept],
+        stored.together[kept],
+        stored.threshold,
     )
 
 

@@ -20,6 +20,7 @@ from pydantic import Field
 
 from mrharm.errors import DataError, InputError
 from mrharm.evaluation.judged import Progress, judge_memes, quiet
+from mrharm.evaluation.places import check_place
 from mrharm.evaluation.stored import set_aside, verdicts_file
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.fine_grained import ATTACKS, CATEGORIES, HATE, NO_ATTACK, NO_CATEGORY
@@ -94,7 +95,7 @@ def take_order(kind: str | None, file: Path | None, types: Path | None) -> Order
     """What a person asked for -> an `Order`, or None; what cannot be is said here, before any work.
 
     Raises:
-        InputError: half of an order, or types that are wanted and not there.
+        InputError: half of an order, a file that cannot be written there, or types that are wanted and not there.
         DataError: the file of types is missing or something else.
     """
     if (kind is None) != (file is None):
@@ -105,7 +106,33 @@ def take_order(kind: str | None, file: Path | None, types: Path | None) -> Order
         return None
     if kind == "fine-grained" and types is None:
         raise InputError(_WITHOUT_TYPES)
+    check_place(file, "--submission-file")
     return Order(kind, file, read_types(types) if types else None)
+
+
+def rehearse(order: Order, dataset: Dataset, split: str) -> None:
+    """Make what was ordered out of verdicts made up, and write nothing: what its memes lack is said before any work.
+
+    Raises:
+        InputError: no such split, or a meme without scores of types that are wanted.
+        DataError: an id or a picture's name is none that the leaderboard knows.
+    """
+    own_name = dataset.split_name(split)
+    memes = dataset.split(own_name)
+    made_up = {
+        meme.id: Verdict(
+            meme_id=meme.id,
+            harmful=True,
+            score=1.0,
+            threshold=_HALF,
+            decision="flag",
+            detector="none",
+            recipe="none",
+            created_at="",
+        )
+        for meme in memes
+    }
+    SUBMISSIONS[order.kind](Answers(own_name, memes, made_up, order.types))
 
 
 def submit(

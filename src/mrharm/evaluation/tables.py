@@ -86,5 +86,20 @@ def said(name: str) -> str:
     return name.replace("_", " ").replace("macro f1", "macro-F1").replace("auroc", "AUROC")
 
 
+def markdown(text: str) -> str:
+    """A text for a Markdown cell or line: nothing in it ends the cell, breaks the line, makes a link or is markup.
+
+    Stars stay, so that a cell may be bold.
+    """
+    for letter, shown in (("\\", "\\\\"), ("|", "\\|"), ("[", "\\["), ("<", "&lt;")):
+        text = text.replace(letter, shown)
+    return " ".join(text.split())
+
+
+def markdown_row(cells: Sequence[str]) -> str:
+    """A line of a Markdown table, ``| one | other |``; what names hold stays in its cell."""
+    return f"| {' | '.join(map(markdown, cells))} |"
+
+
 def _is_figure(value: Any) -> bool:
     return isinstance(value, Mapping) and set(value) == _FIGURE

@@ -58,11 +58,6 @@ class Choice(Record):
         assert self.threshold.value is not None  # there is no Choice without one
         return self.threshold.value
 
-    @property
-    def promised(self) -> Figure:
-        """The figure the threshold was chosen for."""
-        return self.figures[self.criterion.promise]
-
 
 def choose_threshold(
     gold: Booleans,

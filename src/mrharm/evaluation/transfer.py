@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from mrharm.errors import InputError
+from mrharm.evaluation.clusters import clusters_of
 from mrharm.evaluation.evaluate import judge
 from mrharm.evaluation.judged import Judged, NothingJudged, Progress, quiet
 from mrharm.evaluation.scores import DRAWS, headline
 from mrharm.evaluation.stored import evaluation_folder, own_dataset, run_folder, verdicts_file
+from mrharm.evaluation.tables import markdown_row
 from mrharm.memes.dataset import Dataset
-from mrharm.metrics import Figure, figures
+from mrharm.metrics import Figure, figures, in_table
 from mrharm.records import Failure, Record, Verdict
 from mrharm.store import read_appended, write_json, write_text
 from mrharm.training.run import read_run
@@ -107,7 +109,13 @@ def transfer(
                 cells.append(_cell(name, folder, dataset, error.failures, 0, NO_FIGURES))
                 continue
             memes = len(judged.memes)
-            shown = figures(headline(judged.gold, judged.said, judged.scores), memes, draws=draws, seed=seed)
+            shown = figures(
+                headline(judged.gold, judged.said, judged.scores),
+                memes,
+                draws=draws,
+                seed=seed,
+                together=clusters_of(judged),
+            )
             cells.append(_cell(name, folder, dataset, judged.failures, memes, shown))
     found = Transfer(
         split=split,
@@ -134,8 +142,8 @@ def to_markdown(found: Transfer) -> str:
         lines += [
             f"## {title}",
             "",
-            _row(["run", "trained on", *found.datasets]),
-            _row(["---"] * (2 + len(found.datasets))),
+            markdown_row(["run", "trained on", *found.datasets]),
+            markdown_row(["---"] * (2 + len(found.datasets))),
         ]
         for run in found.runs:
             texts = []
@@ -143,7 +151,7 @@ def to_markdown(found: Transfer) -> str:
                 cell = found.cell(run, dataset)
                 text = in_percent(getattr(cell, figure))
                 texts.append(f"**{text}**" if cell.own else text)
-            lines.append(_row([run, found.trained_on[run], *texts]))
+            lines.append(markdown_row([run, found.trained_on[run], *texts]))
         lines.append("")
     failed = [
         f"- {one.run} on {one.dataset}: {one.failures:,}; the first: {one.first_failure}"
@@ -157,11 +165,7 @@ def to_markdown(found: Transfer) -> str:
 
 def in_percent(figure: Figure) -> str:
     """``85.4 (81.0-89.1)``; a dash where it cannot be had."""
-    if figure.value is None:
-        return "-"
-    if figure.low is None or figure.high is None:
-        return f"{100 * figure.value:.1f}"
-    return f"{100 * figure.value:.1f} ({100 * figure.low:.1f}-{100 * figure.high:.1f})"
+    return in_table(figure)
 
 
 def _judge(
@@ -210,14 +214,8 @@ def _say(found: Transfer) -> tuple[str, ...]:
         if (some := values[own])
     ]
     if values[True] and values[False]:
-        change = float(np.mean(values[False]) - np.mean(values[True]))
-        lines.append(f"Moving to another changes it by {100 * change:+.1f} points.")
+        lines.append(
+            "How much of that is the move, and how much that datasets differ in how hard they are, a column of the "
+            "matrix says: every run on the same memes."
+        )
     return tuple(lines)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return (
-        "| "
-        + " | ".join(" ".join(one.replace("|", "\\|").replace("<", "&lt;").split()) for one in cells)
-        + " |"
-    )

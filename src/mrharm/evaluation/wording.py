@@ -9,10 +9,19 @@ from mrharm.metrics import Figure, spell
 if TYPE_CHECKING:
     from mrharm.evaluation.evaluate import Evaluation
 
+FEWEST = 30  # memes; below, the bootstrap's interval of a difference leaves out too much
+COARSE = 0.10  # calibration error that chance alone may give: smaller ones would not show
+SMALL = 0.03  # calibration error that is of little matter, however many memes show it
 
-def percent(figure: Figure, *, sign: bool = False) -> str:
-    """``81.1 (77.1 to 85.0)``, in percent or points; a dash where there is no figure."""
-    return spell(figure, sign=sign, unknown="-")
+
+def percent(figure: Figure) -> str:
+    """``81.1 % (77.1 to 85.0)``"""
+    return spell(figure, unit=" %")
+
+
+def points(figure: Figure) -> str:
+    """A difference of two shares: ``+3.1 points (+0.2 to +6.0)``."""
+    return spell(figure, unit=" points", sign=True)
 
 
 def counted(count: int, what: str) -> str:
@@ -25,9 +34,11 @@ def verdict_words(found: Evaluation) -> tuple[str, ...]:
     scores = found.scores
     sentences = [
         f"On {counted(found.memes, 'meme')} of {found.dataset} ({found.split}) it decides "
-        f"{percent(scores.accuracy)} % rightly; macro-F1 {percent(scores.macro_f1)}, AUROC {percent(scores.auroc)}."
+        f"{percent(scores.accuracy)} rightly; macro-F1 {percent(scores.macro_f1)}, AUROC {percent(scores.auroc)}."
     ]
+    sentences += _seen_before(found)
     sentences += _beside(found)
+    sentences += _reasons(found)
     if scores.recall.value is not None and scores.false_alarms.value is not None:
         sentences.append(
             f"It misses {100 * (1 - scores.recall.value):.0f} of 100 harmful memes and flags "
@@ -40,37 +51,110 @@ def verdict_words(found: Evaluation) -> tuple[str, ...]:
     return tuple(sentences)
 
 
+def _seen_before(found: Evaluation) -> list[str]:
+    """What makes the figures kinder than those of new memes would be."""
+    sentences = []
+    if found.role and found.trained_on in (None, found.dataset):
+        did = "learn from" if found.role == "train" else "are chosen on"
+        sentences.append(
+            f"Detectors of this dataset {did} this split: its figures say little of memes never seen before."
+        )
+    if found.chosen and (found.chosen.dataset, found.chosen.split) == (found.dataset, found.split):
+        sentences.append(
+            f"Its threshold was chosen on these very memes ({found.chosen.criterion}): figures of decisions are too "
+            "kind."
+        )
+    if found.seen_words and found.role != "train":
+        sentences.append(
+            f"{counted(found.seen_words, 'meme')} of these {found.memes:,} have the very words of a train meme; "
+            "`mrharm audit` says more."
+        )
+    return sentences
+
+
 def _beside(found: Evaluation) -> list[str]:
-    words = [row for row in found.beside if row.name != "majority"] or list(found.beside)
-    if not words:
+    rows = [row for row in found.beside if row.name != "majority"]
+    if not found.beside:
         return [
             "No baseline stands beside it: that takes a train split with both labels, other than the split judged."
         ]
-    best = max(words, key=lambda row: row.macro_f1.value or 0.0)
-    gain = best.gains["macro_f1"]
+    best = max(rows or found.beside, key=lambda row: row.macro_f1.value or 0.0)
+    gain, ranking = best.gains["macro_f1"], best.gains["auroc"]
     if gain.value is None or gain.low is None or gain.high is None:
         return []
-    name = "Always saying the commoner label" if best.name == "majority" else f"A bag of words ({best.name})"
-    what = f"{name} has a macro-F1 of {percent(best.macro_f1)}; this one's differs by {percent(gain, sign=True)} points"
-    if gain.low > 0:
-        return [f"It beats surface signals. {what}."]
-    if gain.high < 0:
-        return [f"It does worse than surface signals. {what}."]
-    return [f"It is not shown to do better than surface signals. {what}, which may be chance."]
+    what = _what(best.name)
+    theirs = f"{what} has a macro-F1 of {percent(best.macro_f1)}; this one's differs by {points(gain)}"
+    if best.name != "majority":
+        theirs += f", its AUROC by {points(ranking)}"
+    if found.trained_on not in (None, found.dataset):
+        theirs += f" (the baseline learned from {found.dataset}, the detector from {found.trained_on})"
+    if found.memes < FEWEST:
+        return [f"{theirs}. Fewer than {FEWEST} memes settle nothing."]
+    worse, better = _sides(gain), _sides(ranking)
+    known = what[0].lower() + what[1:]
+    if worse[1] and not better[0]:
+        verdict = f"It beats {known}."
+    elif worse[0] and not better[1]:
+        verdict = f"It does worse than {known}."
+    elif worse[0] or worse[1]:
+        verdict = f"Whether it beats {known} depends on the figure."
+    else:
+        verdict = f"It is not shown to do better than {known}."
+    sentences = [f"{verdict} {theirs}."]
+    if not any(row.name.startswith("words") for row in rows):
+        sentences.append(
+            "No bag of words stands beside it, as these memes or those of the train split have no words that were "
+            "gathered: nothing here says that it does more than read surface signals."
+        )
+    return sentences
+
+
+def _what(name: str) -> str:
+    named = {
+        "majority": "Always saying the commoner label",
+        "pixels alone": "A model of small pictures (pixels alone)",
+    }
+    return named.get(name, f"A bag of words ({name})")
+
+
+def _sides(gain: Figure) -> tuple[bool, bool]:
+    """Whether a difference is shown to be below 0, and whether above."""
+    return gain.high is not None and gain.high < 0, gain.low is not None and gain.low > 0
+
+
+def _reasons(found: Evaluation) -> list[str]:
+    """What the probes say against its being right for the right reasons."""
+    sentences = []
+    ignored = (found.probes.get("modality") or {}).get("ignores") or []
+    if ignored:
+        sentences.append(f"It hardly looks at {' and '.join(ignored)} (probe of modalities).")
+    for kind, missed in (("same_text", "picture"), ("same_picture", "words")):
+        pairs = (found.probes.get("pairs") or {}).get(kind)
+        if pairs and pairs["both_right"]["value"] is not None:
+            both = Figure.model_validate(pairs["both_right"])
+            sentences.append(
+                f"Of {counted(pairs['pairs'], 'pair')} that differ in {missed} and label alone, it gets both memes "
+                f"right in {percent(both)}; guessing gets 25 % at most."
+            )
+    return sentences
 
 
 def _calibration(found: Evaluation) -> list[str]:
     ece, chance = found.scores.ece, found.scores.ece_by_chance
     if ece.value is None:
         return []
-    what = f"off by {percent(ece)} points on average, and chance explains up to {100 * chance:.1f}"
-    if ece.value > chance:
-        return [f"Its scores cannot be read as probabilities as they are: {what}."]
-    return [f"Nothing speaks against reading its scores as probabilities: {what}."]
+    what = f"off by {spell(ece, unit=' points')} on average, and chance explains up to {100 * chance:.1f}"
+    if chance > COARSE:
+        return [f"Too few memes to say whether its scores can be read as probabilities: {what}."]
+    if ece.value <= chance:
+        return [f"Nothing here speaks against reading its scores as probabilities: {what}."]
+    if ece.value <= SMALL:
+        return [f"Read as probabilities its scores are a little off: {what}."]
+    return [f"Its scores cannot be read as probabilities as they are: {what}."]
 
 
 def _published(found: Evaluation) -> list[str]:
-    rows = [row for row in found.published if row.comparable and row.accuracy is not None]
+    rows = [row for row in found.published if row.comparable and not row.ours and row.accuracy is not None]
     if not rows or found.scores.accuracy.low is None or found.scores.accuracy.high is None:
         return []
     best = max(rows, key=lambda row: row.accuracy or 0.0)
@@ -80,21 +164,33 @@ def _published(found: Evaluation) -> list[str]:
         else "below" if accuracy < found.scores.accuracy.low else "within"
     )  # fmt: skip
     return [
-        f"The best accuracy published for a split of this name and size, {100 * accuracy:.1f} % ({best.system}), lies "
-        f"{where} its interval."
+        f"The best accuracy published for a split of this name and size, {100 * accuracy:.1f} % ({best.system}, "
+        f"{best.source}), lies {where} its interval; it has an interval of its own that its paper does not give."
     ]
 
 
 def _weakest(found: Evaluation) -> list[str]:
-    """The group whose accuracy lies lowest, where its whole interval lies below the accuracy of all."""
-    whole = found.scores.accuracy.value or 0.0
-    below = [row for row in found.groups if row.accuracy.high is not None and row.accuracy.high < whole]
+    """The group furthest below all memes of its labels, of those whose whole interval lies below.
+
+    A group of harmful memes alone has its recall for accuracy, and is held against the recall of all; likewise one of
+    harmless memes alone.
+    """
+    alarms = found.scores.false_alarms.value
+    spared = None if alarms is None or found.scores.unanswered else 1 - alarms
+    below = []
+    for row in found.groups:
+        whole = {row.memes: found.scores.recall.value, 0: spared}.get(
+            row.harmful, found.scores.accuracy.value
+        )
+        if whole is not None and row.accuracy.high is not None and row.accuracy.high < whole:
+            below.append((whole - (row.accuracy.value or 0.0), row, whole))
     if not below:
         return []
-    worst = min(below, key=lambda row: row.accuracy.value or 0.0)
+    _, worst, whole = max(below, key=lambda one: one[0])
+    of = {worst.memes: "all harmful memes", 0: "all harmless memes"}.get(worst.harmful, "all memes")
     return [
-        f"Weakest on {worst.kind} “{worst.name}” ({worst.memes:,} memes): {percent(worst.accuracy)} % rightly. "
-        f"Groups below the accuracy of all with their whole interval: {len(below)} of "
+        f"Weakest on {worst.kind} “{worst.name}” ({worst.memes:,} memes): {percent(worst.accuracy)} rightly, of {of} "
+        f"{100 * whole:.1f} %. Groups so far below with their whole interval: {len(below)} of "
         f"{sum(not row.too_few for row in found.groups)} looked at."
     ]
 
@@ -108,6 +204,11 @@ def _beware(found: Evaluation) -> list[str]:
     for part, count in found.missing.items():
         sentences.append(
             f"{count:,} of {found.memes:,} memes were judged without {part}, which its recipe wants."
+        )
+    if found.texts_cut:
+        sentences.append(
+            f"{counted(found.texts_cut, 'text')} of {found.memes:,} are longer than it reads: what stands at their end "
+            "had no say."
         )
     if found.failures:
         sentences.append(

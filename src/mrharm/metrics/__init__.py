@@ -22,7 +22,7 @@ from mrharm.metrics.decisions import (
     wilson_interval,
 )
 from mrharm.metrics.drawn import Statistic, average, figures, mean_of_values
-from mrharm.metrics.figures import Figure, bootstrap, figure_of_values, spell
+from mrharm.metrics.figures import Figure, bootstrap, figure_of_values, in_table, spell
 from mrharm.metrics.means import mean_of, share, share_of
 from mrharm.metrics.paired import mcnemar
 from mrharm.metrics.ranking import auprc_of, auroc_of, pr_points, roc_points
@@ -47,6 +47,7 @@ __all__ = [
     "false_alarms_of",
     "figure_of_values",
     "figures",
+    "in_table",
     "macro_f1",
     "macro_f1_interval",
     "macro_f1_of",

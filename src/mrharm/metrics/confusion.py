@@ -1,6 +1,6 @@
-"""Figures of decisions, as statistics to draw: all depend on the four cells of the confusion table alone.
+"""Figures of decisions, as statistics to draw: all depend on the cells of the confusion table alone.
 
-A decision that is None (no label answered) counts as the wrong one of the two.
+A decision that is None (no label answered) is a wrong one, and flags nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def accuracy_of(gold: Booleans, said: Said) -> Statistic:
 
 
 def macro_f1_of(gold: Booleans, said: Said) -> Statistic:
-    """F1 averaged over harmful and harmless, 0 for a side that neither people nor decisions ever took."""
+    """F1 averaged over harmful and harmless, 0 for a side that neither people nor decisions ever took; a None is the
+    wrong one of the two.
+    """
     cells = cells_of(gold, said)
 
     def of(counts: Floats) -> Floats:
@@ -53,23 +55,26 @@ def macro_f1_of(gold: Booleans, said: Said) -> Statistic:
 
 def precision_of(gold: Booleans, said: Said) -> Statistic:
     """Share of harmful memes among those said to be harmful."""
-    cells = cells_of(gold, said)
-    return _share(cells, 0, 1)
+    flagged = _flagged(said)
+    return _share(flagged & np.asarray(gold, dtype=bool), flagged)
 
 
 def recall_of(gold: Booleans, said: Said) -> Statistic:
     """Share of the harmful memes that are said to be harmful."""
-    return _share(cells_of(gold, said), 0, 2)
+    truth = np.asarray(gold, dtype=bool)
+    return _share(_flagged(said) & truth, truth)
 
 
 def false_alarms_of(gold: Booleans, said: Said) -> Statistic:
     """Share of the harmless memes that are said to be harmful."""
-    return _share(cells_of(gold, said), 1, 3)
+    harmless = ~np.asarray(gold, dtype=bool)
+    return _share(_flagged(said) & harmless, harmless)
 
 
-def _share(cells: Floats, held: int, other: int) -> Statistic:
-    def of(counts: Floats) -> Floats:
-        table = counts @ cells
-        return np.asarray(table[:, held] / (table[:, held] + table[:, other]))
+def _flagged(said: Said) -> Booleans:
+    return np.array([one is not None and bool(one) for one in said], dtype=bool)
 
-    return Statistic(of, base=int(cells[:, [held, other]].sum()))
+
+def _share(held: Booleans, of: Booleans) -> Statistic:
+    """How many of ``of`` are ``held``."""
+    return Statistic(lambda counts: np.asarray((counts @ held) / (counts @ of)), base=int(of.sum()))

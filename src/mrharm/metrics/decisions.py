@@ -40,7 +40,8 @@ def wilson_interval(right: int, of: int, z: float = 1.96) -> tuple[float, float]
     share = right / of
     middle = (share + z * z / (2 * of)) / (1 + z * z / of)
     half = z / (1 + z * z / of) * float(np.sqrt(share * (1 - share) / of + z * z / (4 * of * of)))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # Rounding must not put the bound of a share of 0 or 1 a hair beside it.
+    return 0.0 if right == 0 else max(0.0, middle - half), 1.0 if right == of else min(1.0, middle + half)
 
 
 def macro_f1_interval(

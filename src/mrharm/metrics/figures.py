@@ -21,32 +21,40 @@ class Figure(Record):
     high: float | None = None
 
 
-def spell(
-    figure: Figure,
-    *,
-    times: float = 100,
-    digits: int = 1,
-    unit: str = "",
-    sign: bool = False,
-    unknown: str = "none",
-) -> str:
-    """A figure in words, ``81.1 % (77.1 to 85.0)``.
+def spell(figure: Figure, *, unit: str = "", times: float = 100, digits: int = 1, sign: bool = False) -> str:
+    """A figure in a sentence, ``81.1 % (77.1 to 85.0)``; ``not known`` where there is no value.
 
     Args:
         figure: what to say.
+        unit: stands after the value, once.
         times: 100 for a share in percent, 1 for a plain number.
         digits: after the point.
-        unit: stands after the value, once.
         sign: write a plus, too: for differences.
-        unknown: what is said where there is no value.
     """
+    numbers = _numbers(figure, times, digits, sign)
+    if not numbers:
+        return "not known"
+    value, *bounds = numbers
+    return value + unit + (f" ({' to '.join(bounds)})" if bounds else "")
+
+
+def in_table(figure: Figure, *, times: float = 100, digits: int = 1, sign: bool = False) -> str:
+    """A figure in a table, ``81.1 (77.1-85.0)``; a dash where there is no value. Arguments as `spell`."""
+    numbers = _numbers(figure, times, digits, sign)
+    if not numbers:
+        return "-"
+    value, *bounds = numbers
+    # A hyphen between numbers with signs reads as one of them.
+    return value + (f" ({(' to ' if sign else '-').join(bounds)})" if bounds else "")
+
+
+def _numbers(figure: Figure, times: float, digits: int, sign: bool) -> tuple[str, ...]:
+    """The value and, where there are both, its bounds; nothing without a value."""
     if figure.value is None:
-        return unknown
-    form = f"{'+' if sign else ''}.{digits}f"
-    text = f"{times * figure.value:{form}}{unit}"
-    if figure.low is None or figure.high is None:
-        return text
-    return f"{text} ({times * figure.low:{form}} to {times * figure.high:{form}})"
+        return ()
+    bounds = () if figure.low is None or figure.high is None else (figure.low, figure.high)
+    form = f"{'+' if sign else ''}z,.{digits}f"
+    return tuple(f"{times * number:{form}}" for number in (figure.value, *bounds))
 
 
 def bootstrap(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import digamma
 
 from mrharm.metrics.confusion import Said
 from mrharm.metrics.decisions import Booleans, Floats
@@ -29,7 +30,6 @@ def aurc_of(right: Booleans, confidence: Floats) -> Statistic:
     ones, the sum of (E + j e/c) / (N + j) for j = 1..c.
     """
     ranked, wrong = sort_by(confidence), 1 - np.asarray(right, dtype=np.float64)
-    harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, len(wrong) + 1))])
 
     def of(counts: Floats) -> Floats:
         memes, errors = ranked.sums(counts), ranked.sums(counts * wrong)
@@ -37,7 +37,8 @@ def aurc_of(right: Booleans, confidence: Floats) -> Statistic:
         before, errors_before = after - memes, np.cumsum(errors, axis=1) - errors
         rate = np.divide(errors, memes, out=np.zeros_like(errors), where=memes > 0)
         # (E + j r) / (N + j) is r + (E - r N) / (N + j); the sum of 1 / (N + j) is a difference of harmonic numbers.
-        spread = harmonic[after.astype(np.int64)] - harmonic[before.astype(np.int64)]
+        # H(n) = digamma(n + 1) + Euler's constant.
+        spread = digamma(after + 1) - digamma(before + 1)
         return np.asarray(
             (errors + (errors_before - rate * before) * spread).sum(axis=1) / counts.sum(axis=1)
         )

@@ -67,6 +67,9 @@ class Student(Protocol):
     def text_tokens(self, text: str) -> int:
         """How many tokens a text takes: batches are made of alike lengths."""
 
+    def cuts(self, text: str) -> bool:
+        """Whether a text is longer than what the student reads of it."""
+
     def score(self, inputs: Sequence[StudentInput], answers: Sequence[str]) -> NDArray[np.float64]:
         """Summed token log-probabilities of each answer, end token included. *Shape:* (batch, answers)"""
 
@@ -126,6 +129,10 @@ class FusedStudent:
     def text_tokens(self, text: str) -> int:
         """How many tokens a text takes, end token included."""
         return len(self.processor.tokenize(text))
+
+    def cuts(self, text: str) -> bool:
+        """Whether a text has more tokens than the processor's limit."""
+        return len(self.processor.tokenize(text, 100_000)) > self.processor.max_text_tokens
 
     @torch.inference_mode()
     def score(self, inputs: Sequence[StudentInput], answers: Sequence[str]) -> NDArray[np.float64]:

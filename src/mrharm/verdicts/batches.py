@@ -164,10 +164,15 @@ def judge_to_file(
             store.append(verdict)
             tally.count(verdict)
             tally.keys[verdict.meme_id] = verdict.key or ""
-        failed = out.with_suffix(".failures.jsonl")
+        failed = failures_file(out)
         if failures or failed.exists():
             write_records(failed, failures)
     return tally
+
+
+def failures_file(out: Path) -> Path:
+    """Where `judge_to_file` lists the memes it could not judge."""
+    return out.with_suffix(".failures.jsonl")
 
 
 def read_verdicts(out: Path, tally: Tally) -> dict[str, Verdict]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mrharm import __version__
 from mrharm.errors import DataError, InputError
-from mrharm.metrics.figures import Figure
+from mrharm.metrics.figures import Figure, spell
 from mrharm.recipe import Answer, Part
 from mrharm.records import Decision, Record
 from mrharm.store import content_key, write_json, write_text
@@ -145,16 +145,9 @@ def figure_name(name: str) -> str:
 
 def figure_words(name: str, figure: Figure) -> str:
     """A figure of a policy for people: memes a day, or per cent, with its interval."""
-    if figure.value is None:
-        return "not to be had"
-    numbers = [figure.value, *([figure.low, figure.high] if figure.low is not None else [])]
-    shown = [
-        f"{number:,.0f}" if name == "reviews" else f"{100 * number:.1f}"
-        for number in numbers
-        if number is not None
-    ]
-    unit = " a day" if name == "reviews" else " %"
-    return shown[0] + unit + (f" ({shown[1]} to {shown[2]})" if len(shown) == 3 else "")
+    if name == "reviews":
+        return spell(figure, unit=" a day", times=1, digits=0)
+    return spell(figure, unit=" %")
 
 
 def scorer_of(detector: str) -> str:

@@ -248,6 +248,7 @@ class Detector(PushToHubMixin):
                 saliency=seen[index],
                 evidence=ready[index].evidence,
                 missing=inputs[index].missing,
+                text_cut=self.label_student.cuts(inputs[index].text),
                 key=self.judgement_key(ready[index].given, options),
                 detector=self.key,
                 recipe=self.card.recipe,

@@ -34,7 +34,7 @@ def test_the_three_files_say_the_same(tmp_path):
     assert kept["tables"]["test"][1]["differences"]["macro_f1"]["value"] == pytest.approx(-0.1)
     text = (tmp_path / "ablation.md").read_text()
     assert "| labels-only | 800 | 3 | 0.810 ± 0.025 | 0.810 ± 0.025 | -0.100 ± 0.025 |" in text
-    assert "it helps (+0.100 ± 0.025)" in text
+    assert "it helps (macro-F1 +0.100 ± 0.025, AUROC +0.100 ± 0.025)" in text
     assert (
         "no-picture: left out: no pictures" in text
         and "leaking-800-0: failed: its process was killed" in text

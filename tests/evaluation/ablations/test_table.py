@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mrharm.evaluation.ablations.answers import answers, plus_minus, sign
+from mrharm.evaluation.ablations.run import RunRow
 from mrharm.evaluation.ablations.table import difference, tabulate, trend
 from mrharm.metrics import Figure
 from tests.evaluation.ablations.rows import row, rows
@@ -80,18 +81,35 @@ def test_answers_say_what_is_settled_and_what_is_not():
         *rows("leaking", 200, [0.80, 0.82, 0.81]),
     ]
     distillation, reasoning, leaking = answers(given, "test")
-    assert "With 100 memes not settled (+0.007 ± " in distillation.words
-    assert "the interval holds 0" in distillation.words
-    assert "with 200 memes it helps (+0.100 ± 0.025)" in distillation.words
-    assert "whether the gain grows or shrinks with the data is not settled (+0.093 ± " in distillation.words
-    assert (
-        "the meme's own rationale does better than another meme's (+0.200 ± 0.025)" in reasoning.words.lower()
+    assert "With 100 memes not settled (macro-F1 +0.007 ± " in distillation.words
+    assert "with 200 memes it helps (macro-F1 +0.100 ± 0.025, AUROC +0.100 ± 0.025)" in distillation.words
+    assert "whether the gain is larger at 200 memes than at 100 is not settled (macro-F1 +0.093 ± " in (
+        distillation.words
     )
-    assert "the extra text alone hurts (-0.100" in reasoning.words
-    assert leaking.words == "With 200 memes it hurts (-0.100 ± 0.025)."
-    assert leaking.rests_on["leaking - two-stage, 200 memes"].value == pytest.approx(-0.1)
+    assert "the meme's own rationale does better than another meme's (macro-f1 +0.200 ± 0.025" in (
+        reasoning.words.lower()
+    )
+    assert "the extra text alone hurts (macro-F1 -0.100" in reasoning.words
+    assert leaking.words == "With 200 memes it hurts (macro-F1 -0.100 ± 0.025, AUROC -0.100 ± 0.025)."
+    assert leaking.rests_on["leaking - two-stage, 200 memes"].macro_f1.value == pytest.approx(-0.1)
 
 
-def test_a_single_seed_settles_nothing_and_a_question_without_runs_is_not_answered():
+def test_students_at_chance_that_say_either_label_more_often_are_no_gain():
+    def at_chance(arm: str, figures: list[float]) -> list[RunRow]:
+        made = rows(arm, 200, figures)
+        return [
+            one.model_copy(update={"splits": {"test": {**one.splits["test"], "auroc": 0.5 + place / 1000}}})
+            for place, one in enumerate(made)
+        ]
+
+    given = [*at_chance("two-stage", [0.50, 0.49, 0.51]), *at_chance("labels-only", [0.33, 0.34, 0.33])]
+    (only,) = answers(given, "test")
+    assert only.words.startswith("With 200 memes not settled (macro-F1 +0.167 ± ")
+
+
+def test_one_or_two_seeds_settle_nothing_and_a_question_without_runs_is_not_answered():
     (only,) = answers([row("two-stage", 50, 0, 0.9), row("labels-only", 50, 0, 0.5)], "test")
-    assert only.words == "With 50 memes not settled (+0.400, one seed)."
+    assert only.words == "With 50 memes not settled (macro-F1 +0.400, AUROC +0.400, 1 seed)."
+    alike = [*rows("two-stage", 50, [0.9, 0.9]), *rows("labels-only", 50, [0.5, 0.5])]
+    assert answers(alike, "test")[0].words.endswith("AUROC +0.400 ± 0.000, 2 seeds).")
+    assert answers(alike, "test")[0].words.startswith("With 50 memes not settled")

@@ -1,19 +1,31 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mrharm.errors import InputError
-from mrharm.evaluation.probes.identity import SENTENCES, find_terms, kinds, probe, spread_of, swap_term
+from mrharm.evaluation.probes.identity import (
+    FEWEST,
+    SENTENCES,
+    holm,
+    leads_of,
+    permutation_p,
+    probe,
+    rates_of,
+    spread_of,
+    term_list,
+)
+from mrharm.evaluation.tables import tables_of
 from mrharm.memes.dataset import Dataset
-from tests.evaluation.audit.helpers import draw, meme, write_dataset
+from tests.evaluation.audit.helpers import club, draw, meme, write_dataset
 from tests.evaluation.probes.stubs import Stub, both, judged_by
 
 
 def naming(folder: Path, texts: list[str], *, picture: bool = True) -> Dataset:
-    """Benign memes with these texts."""
+    """Memes with these texts, every second harmless."""
     if picture:
         draw(folder / "1.png", 1)
     return write_dataset(
@@ -25,51 +37,156 @@ def naming(folder: Path, texts: list[str], *, picture: bool = True) -> Dataset:
     )
 
 
-SOUP = [f"a teenager had soup on day {number}" for number in range(6)]
+def by_lot(text: str) -> float:
+    """A number from 0 to 1 of its own for each text: a detector that is nothing but noise."""
+    return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) / 0xFFFFFFFF
+
+
+SOUP = [f"a teenager had {club(number)} soup" for number in range(FEWEST)]
+REST = [f"{club(100 + number)} tea with {club(200 + number)}" for number in range(8)]  # words for the control
 
 
 def test_a_detector_that_minds_who_is_named_is_found_out(tmp_path: Path) -> None:
     stub = Stub(lambda text, image: 0.9 if "teenager" in text else 0.2)
-    found = probe(judged_by(stub, naming(tmp_path / "data", [*SOUP, "soup on a Tuesday"])))
+    found = probe(judged_by(stub, naming(tmp_path / "data", [*SOUP, *REST])))
     assert set(found.swapped) == {"age"} and not found.sentences
     age = found.swapped["age"]
-    assert (age.memes, age.swaps, found.without_term) == (6, 18, 1)  # a child, an adult, a pensioner
-    assert age.flipped.value == 1.0 and age.moved.value == pytest.approx(0.7)
-    assert {text.split(" had")[0] for _, text, _ in stub.given} == {
-        "a teenager",
-        "a child",
-        "an adult",
-        "a pensioner",
-    }
-    assert "age 100 %" in found.words[1] and "6 memes" in found.words[1]
+    # Each of ten memes with an adult, a child, a pensioner in the teenager's place.
+    assert (age.memes, age.swaps, found.without_term) == (10, 30, 8)
+    assert age.flipped.value == 1.0 and age.control.value == 0.0 and age.more.value == 1.0
+    assert age.moved.value == pytest.approx(0.7) and age.control_moved.value == 0
+    assert "found" not in found.words[0] and "8 of 18 memes hold none of the terms" in found.words[0]
+    assert "for 1 of 1 axes: age 100 % against 0 %, +100 points" in found.words[2]
+    # All three put in do the same: the terms put in do not differ.
+    assert age.p == 1.0 and "Not shown to differ by the term put in: age" in found.words[3]
 
 
-def test_a_detector_that_does_not_mind_moves_nothing(tmp_path: Path) -> None:
-    stub = Stub(lambda text, image: 0.9 if "soup" in text else 0.2)
-    texts = [*SOUP, "my sister and her daughter had tea", "a woman and a child had tea"]
-    found = probe(judged_by(stub, naming(tmp_path / "data", texts)))
-    assert {name: one.memes for name, one in found.swapped.items()} == {"age": 7, "gender": 2}
-    for one in found.swapped.values():
-        assert (one.flipped.value, one.moved.value) == (0, 0) and one.flipped.high > 0.1
+def test_every_swap_changes_the_term_alone_and_every_control_another_word_alone(tmp_path: Path) -> None:
+    stub = Stub(lambda text, image: 0.1)
+    probe(judged_by(stub, naming(tmp_path / "data", [*SOUP, *REST])))
+    original = {text.split()[3]: text for text in SOUP}
+    texts = [text for _, text, _ in stub.given]
+    assert texts[: len(SOUP)] == SOUP
+    swaps, controls = texts[len(SOUP) : 4 * len(SOUP)], texts[4 * len(SOUP) :]
+    assert len(controls) == len(swaps) == 3 * len(SOUP)
+    for text in swaps:
+        was = original[text.split(" had ")[1].split()[0]]
+        assert text.split(" had ")[0] in ("a child", "an adult", "a pensioner")
+        assert text.split(" had ")[1] == was.split(" had ")[1]
+    for number, text in enumerate(controls):
+        was = SOUP[number // 3].split()
+        differing = [place for place, word in enumerate(text.split()) if word != was[place]]
+        assert len(differing) == 1 and differing[0] >= 3  # not "a teenager had"
+
+
+def test_a_detector_that_minds_every_word_flips_as_often_under_the_control(tmp_path: Path) -> None:
+    known = {*SOUP, *REST}
+    stub = Stub(lambda text, image: 0.2 if text in known else 0.9)
+    age = probe(judged_by(stub, naming(tmp_path / "data", [*SOUP, *REST]))).swapped["age"]
+    assert age.flipped.value == age.control.value == 1.0
+    # Wilson of 10 of 10 is 0.7225 to 1, so by Newcombe -0.2775 to +0.2775.
+    assert (age.more.value, age.more.low, age.more.high) == pytest.approx((0, -0.2775, 0.2775), abs=1e-4)
+
+
+def test_where_two_terms_change_places_it_is_one_swap_of_two_words(tmp_path: Path) -> None:
+    texts = [f"a man and a woman with {club(number)} and {club(50 + number)} soup" for number in range(10)]
+    stub = Stub(lambda text, image: 0.9 if text.startswith("a man") else 0.2)
+    gender = probe(judged_by(stub, naming(tmp_path / "data", texts + REST))).swapped["gender"]
+    assert (gender.memes, gender.swaps, gender.flipped.value) == (10, 10, 1.0)
+    given = [text for _, text, _ in stub.given]
+    assert all(text.startswith("a woman and a man with") for text in given[10:20])
+    changed = [
+        sum(one != other for one, other in zip(text.split(), was.split(), strict=True))
+        for text, was in zip(given[20:], texts, strict=True)
+    ]
+    assert changed == [2] * 10
+    assert gender.p is None and gender.terms == {}
+
+
+def test_a_term_that_is_singled_out_is_named_and_only_then(tmp_path: Path) -> None:
+    texts = [f"the {term} neighbours and {club(number)} soup" for number, term in enumerate(["sikh"] * 40)]
+    minds = Stub(lambda text, image: 0.1 + 0.2 * ("hindu" in text) + 0.1 * by_lot(text))
+    dataset = naming(tmp_path / "data", texts + REST)
+    found = probe(judged_by(minds, dataset))
+    religion = found.swapped["religion"]
+    assert religion.p is not None and religion.p < 0.01 and religion.p_adjusted == religion.p
+    assert max(religion.terms, key=religion.terms.__getitem__) == "hindu"
+    assert religion.terms["hindu"] == pytest.approx(0.2, abs=0.05)
+    assert sum(religion.times.values()) == religion.swaps == 120
+    assert "religion (p" in found.words[3] and "highest for hindu +0.2" in found.words[3]
+    noise = probe(judged_by(Stub(lambda text, image: 0.4 * by_lot(text)), dataset))
+    assert (noise.swapped["religion"].p or 0) > 0.05
+    assert "Not shown to differ by the term put in: religion." in noise.words
+    assert not any("highest" in words for words in noise.words)
+
+
+def test_an_axis_that_few_memes_name_is_not_judged_and_says_so(tmp_path: Path) -> None:
+    texts = [*SOUP, "my sister and her daughter had tea", "a woman had cake and tea"]
+    found = probe(judged_by(Stub(lambda text, image: 0.2), naming(tmp_path / "data", texts)))
+    assert set(found.swapped) == {"age"}
+    assert found.skipped["gender"] == "terms can be swapped in 2 memes; 10 are needed"
+
+
+def test_a_meme_with_no_other_word_has_no_control_and_is_left_out(tmp_path: Path) -> None:
+    found = probe(judged_by(Stub(lambda text, image: 0.2), naming(tmp_path / "data", [*SOUP, "a teenager"])))
+    assert found.without_control == 3 and found.swapped["age"].memes == 10
+
+
+def test_at_most_the_memes_asked_for_are_drawn_among_those_with_a_term(tmp_path: Path) -> None:
+    texts = ["cold soup"] * 30 + [f"{text} and tea" for text in [*SOUP, *SOUP]]
+    found = probe(judged_by(Stub(lambda text, image: 0.5), naming(tmp_path / "data", texts)), memes=12)
+    assert found.swapped["age"].memes == 12 and found.without_term == 30
+
+
+def test_figures_of_each_axis_stand_in_a_table_of_the_page(tmp_path: Path) -> None:
+    found = probe(judged_by(Stub(lambda text, image: 0.5), naming(tmp_path / "data", [*SOUP, *REST])))
+    (table,) = tables_of(found.model_dump(mode="json"))
+    assert table.title == "swapped" and [row.name for row in table.rows] == ["age"]
+    assert table.columns == ["flipped", "control", "more", "moved", "control moved"]
 
 
 def test_where_few_memes_name_anyone_benign_sentences_are_asked(tmp_path: Path) -> None:
     stub = Stub(lambda text, image: 0.9 if "a teenager" in text else 0.1, takes_picture=False)
     found = probe(judged_by(stub, naming(tmp_path / "data", SOUP[:4], picture=False)))
-    assert not found.swapped and "4 of 4 memes name" in found.skipped["swapped"]
-    assert set(found.sentences) == set(kinds())
+    assert not found.swapped and "4 of 4 memes hold a term" in found.skipped["swapped"]
+    assert set(found.sentences) == set(term_list().axes)
     age = found.sentences["age"]
     assert age.terms == pytest.approx({"child": 0.1, "teenager": 0.9, "adult": 0.1, "pensioner": 0.1})
-    assert age.spread.value == pytest.approx(0.8) and age.flagged.value == 0.25
-    assert {one.spread.value for name, one in found.sentences.items() if name != "age"} == {0}
-    assert "by age, 0.90 for teenager" in found.words[0]
+    # Means 0.1, 0.1, 0.1, 0.9: variance 0.16, no residual.
+    assert age.spread.value == pytest.approx(0.4) and age.flagged.value == 0.25 and age.p == 0.0005
+    assert {(one.spread.value, one.p) for name, one in found.sentences.items() if name != "age"} == {(0, 1)}
+    assert (
+        "age (p = 0.005, standard deviation 0.40, highest for teenager 0.90, lowest for adult 0.10)"
+        in (found.words[1])
+    )
     asked = [text for _, text, _ in stub.given]
     assert "my neighbour is an adult and we had soup together" in asked
-    assert len(asked) == len(SENTENCES) * sum(len(kind.groups[0]) for kind in kinds().values())
+    assert "my neighbour is black and lent me a ladder" in asked
+    assert len(asked) == len(SENTENCES) * sum(len(axis.asked) for axis in term_list().axes.values())
+
+
+def test_noise_singles_out_no_axis_however_many_terms_it_has(tmp_path: Path) -> None:
+    dataset = naming(tmp_path / "data", SOUP[:4], picture=False)
+    shown: list[str] = []
+    for seed in range(10):
+        stub = Stub(lambda text, image, seed=seed: by_lot(f"{seed} {text}"), takes_picture=False)  # type: ignore[misc]
+        found = probe(judged_by(stub, dataset), seed=seed)
+        shown += [axis for axis, one in found.sentences.items() if (one.p_adjusted or 0) <= 0.05]
+        assert all("differs" not in words for words in found.words) or shown
+    assert len(shown) <= 2
+
+
+def test_an_axis_of_two_terms_can_be_shown_to_differ(tmp_path: Path) -> None:
+    stub = Stub(lambda text, image: 0.3 if "a woman" in text else 0.2, takes_picture=False)
+    found = probe(judged_by(stub, naming(tmp_path / "data", SOUP[:4], picture=False)))
+    assert (found.sentences["gender"].p_adjusted or 1) < 0.05
+    assert (
+        "gender (p = 0." in found.words[1] and "highest for woman 0.30, lowest for man 0.20" in found.words[1]
+    )
 
 
 def test_benign_sentences_say_nothing_of_a_detector_that_is_shown_pictures(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"4 of 4 memes name .* have no picture"):
+    with pytest.raises(InputError, match=r"4 of 4 memes hold a term .* have no picture"):
         probe(judged_by(Stub(both), naming(tmp_path / "data", SOUP[:4])))
 
 
@@ -78,46 +195,57 @@ def test_a_detector_that_reads_no_words_cannot_be_probed(tmp_path: Path) -> None
         probe(judged_by(Stub(lambda text, image: 0.5, reads=("caption",)), naming(tmp_path / "data", SOUP)))
 
 
-def test_at_most_the_memes_asked_for_are_drawn_among_those_with_a_term(tmp_path: Path) -> None:
-    texts = ["soup"] * 30 + SOUP
-    found = probe(judged_by(Stub(lambda text, image: 0.5), naming(tmp_path / "data", texts)), memes=5)
-    assert found.swapped["age"].memes == 5 and found.without_term == 30
+def test_rates_count_single_swaps_and_their_intervals_draw_memes() -> None:
+    owner = np.array([7, 7, 7, 9])
+    flips, control = np.array([True, True, True, False]), np.array([False, False, True, False])
+    moves = np.array([0.1, -0.2, 0.3, 0.0])
+    found = rates_of(flips, control, moves, moves / 2, owner, owner)
+    assert found["flipped"].value == 0.75 and found["control"].value == 0.25 and found["more"].value == 0.5
+    assert found["moved"].value == pytest.approx(0.15)
+    assert found["control_moved"].value == pytest.approx(0.075)
+    # Drawn are both, the first meme twice (3 of 3; 1 of 3) or the second twice (none).
+    assert (found["flipped"].low, found["flipped"].high) == (0, 1)
+    assert (found["more"].low, found["more"].high) == pytest.approx((0, 2 / 3))
 
 
-@pytest.mark.parametrize(
-    ("text", "term", "other", "expected"),
-    [
-        ("a child and an adult", "child", "adult", "an adult and an adult"),
-        ("An adult had soup", "adult", "child", "A child had soup"),
-        ("AN ADULT HAD SOUP", "adult", "child", "A CHILD HAD SOUP"),
-        ("Women and a woman's soup", "woman", "man", "Women and a man's soup"),
-        ("a mango for the Woman", "woman", "man", "a mango for the Man"),
-        ("old  people like soup", "old people", "young people", "young people like soup"),
-        ("a ukrainian soup", "ukrainian", "italian", "an italian soup"),
-    ],
-)
-def test_a_swap_keeps_case_and_article_and_touches_whole_words(
-    text: str, term: str, other: str, expected: str
-) -> None:
-    assert swap_term(text, term, other) == expected
+def test_memes_that_belong_together_are_one_draw() -> None:
+    owner, together = np.arange(40), np.repeat([0, 1], 20)
+    flips, none = together == 0, np.zeros(40, dtype=bool)
+    moves = np.zeros(40)
+    apart = rates_of(flips, none, moves, moves, owner, owner)["flipped"]
+    drawn = rates_of(flips, none, moves, moves, owner, together)["flipped"]
+    assert apart.low is not None and apart.low > 0.3
+    assert (drawn.low, drawn.high) == (0, 1)
 
 
-def test_terms_are_found_as_whole_words_with_their_group() -> None:
-    found = find_terms("The WOMAN ate a mango,  with old\npeople")
-    assert found["gender"] == [("woman", ("woman", "man"))]
-    assert [term for term, _ in found["age"]] == ["old people"]
-    assert not found["religion"] and not found["made_up"]
+def test_a_lead_is_over_the_others_of_the_block() -> None:
+    scores, blocks = np.array([0.1, 0.4, 0.7, 0.9, 0.2, 0.6]), np.array([0, 0, 0, 1, 2, 2])
+    expected = [0.1 - 0.55, 0.4 - 0.4, 0.7 - 0.25, np.nan, -0.4, 0.4]
+    assert leads_of(scores, blocks) == pytest.approx(expected, nan_ok=True)
 
 
-def test_terms_that_ship_are_lower_case_and_stand_once() -> None:
-    terms = [term for kind in kinds().values() for group in kind.groups for term in group]
-    assert len(set(terms)) == len(terms) and all(term == term.lower() for term in terms)
-    assert all(len(group) > 1 for kind in kinds().values() for group in kind.groups)
+def test_a_permutation_p_is_the_share_of_deals_as_far_apart() -> None:
+    # Three blocks of two, always the same term higher by as much: 2 of 2^3 deals are as far apart.
+    leads = np.array([1.0, -1.0] * 3)
+    terms, blocks = np.array([0, 1] * 3), np.repeat([0, 1, 2], 2)
+    assert permutation_p(leads, terms, blocks) == pytest.approx(0.25, abs=0.03)
+    # Leads of one block are never dealt to another: blocks of one term each say nothing.
+    assert (
+        permutation_p(np.array([1.0, 1.0, -1.0, -1.0]), np.array([0, 0, 1, 1]), np.array([0, 0, 1, 1])) == 1
+    )
 
 
-def test_the_spread_is_between_means_of_terms() -> None:
-    scores = np.array([[0.1, 0.3], [0.5, 0.7], [0.4, 0.2]])  # means 0.2, 0.6, 0.3
-    found = spread_of(scores)
-    assert found.value == pytest.approx(0.4)
-    # Either sentence alone: 0.5 - 0.1 and 0.7 - 0.2
-    assert (found.low, found.high) == pytest.approx((0.4, 0.5))
+def test_p_values_of_several_questions_count_for_less() -> None:
+    assert holm({"a": 0.04, "b": 0.01, "c": 0.03}) == pytest.approx({"b": 0.03, "c": 0.06, "a": 0.06})
+    assert holm({"a": 0.6, "b": 0.7}) == {"a": 1.0, "b": 1.0}
+    assert holm({}) == {}
+
+
+def test_the_spread_is_between_terms_beyond_what_sentences_explain() -> None:
+    # Means 0.2, 0.6, 0.4 (MS 2 x 0.04); every residual -0.1 or +0.1 but those of the third, 0.0: MS 0.02 / 2... by hand:
+    scores = np.array([[0.1, 0.3], [0.5, 0.7], [0.3, 0.5]])  # sentences differ by 0.2 alike: no residual
+    assert spread_of(scores) == pytest.approx(0.2)
+    # Terms alike, sentences not: nothing between terms.
+    assert spread_of(np.array([[0.1, 0.5], [0.1, 0.5]])) == 0
+    # Means 0.3 and 0.5: MS of terms 2 x 0.02 = 0.04; residuals all 0.1: MS 0.04. Nothing is left.
+    assert spread_of(np.array([[0.2, 0.4], [0.6, 0.4]])) == pytest.approx(0, abs=1e-8)

@@ -49,6 +49,9 @@ class Rule:
     def text_tokens(self, text: str) -> int:
         return len(text.split()) + 1
 
+    def cuts(self, text: str) -> bool:
+        return False
+
     def score(self, inputs: Sequence[StudentInput], answers: Sequence[str]) -> np.ndarray:
         self.scored += inputs
         sure = [SURE if self._mocks(one) else UNSURE for one in inputs]

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mrharm.app.cli.rationales import export_sample, import_corrections, regate_file, show_stats
-from mrharm.app.cli.terminal import Bars, err, fail, out, print_json, seen
+from mrharm.app.cli.terminal import Bars, fail, out, print_json, say_failures, seen
 from mrharm.errors import EXIT_SOME_FAILED, InputError, MrHarmError
 from mrharm.memes.dataset import RATIONALES, Dataset
 from mrharm.rationales.teachers import TEACHERS, Teacher, teacher_named
 from mrharm.records import Failure
+from mrharm.store import FAILURES
 
 if TYPE_CHECKING:
     from mrharm.hosted import Estimate, HostedClient
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from mrharm.rationales.questions import Asking
 
 PROMPT = "abductive.v1"
-_SHOWN = 20
 
 
 class Shown(StrEnum):
@@ -193,7 +193,7 @@ def abduce_command(
             }
         )
     else:
-        _say(done, path)
+        _say(done, path, dataset)
     if done.failures:
         raise typer.Exit(EXIT_SOME_FAILED)
 
@@ -293,7 +293,7 @@ def _estimate(
     out.print("answers that state their label are asked for again, at most twice: those calls come on top")
 
 
-def _say(done: Abduced, path: Path) -> None:
+def _say(done: Abduced, path: Path, folder: Path) -> None:
     written = ", ".join(f"{status} {count:,}" for status, count in done.statuses.most_common())
     out.print(
         f"{done.memes:,} memes: {done.statuses.total():,} answered" + (f" ({written})" if written else "")
@@ -304,14 +304,11 @@ def _say(done: Abduced, path: Path) -> None:
             (done.kept, "written before"),
             (done.by_people, "written by people and left alone"),
             (done.asked_again, "answers asked for again"),
-            (len(done.failures), "failed (failures.jsonl)"),
+            (len(done.failures), "failed"),
         )
         if count
     ]
     if there:
         out.print("; ".join(there))
     out.print(f"{path}: {done.usd:.4f} USD spent by this run")
-    for failure in done.failures[:_SHOWN]:
-        err.print(seen(f"failed: {failure.item}: {failure.reason}"))
-    if len(done.failures) > _SHOWN:
-        err.print(f"and {len(done.failures) - _SHOWN:,} more; failures.jsonl lists them all")
+    say_failures(done.failures, folder / FAILURES)

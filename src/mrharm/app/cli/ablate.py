@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from mrharm.app.cli.terminal import Bars, err, fail, out, print_json
+from mrharm.app.cli.terminal import Bars, err, fail, out, print_json, say_failures, seen
 from mrharm.errors import EXIT_SOME_FAILED, InputError, MrHarmError
 from mrharm.memes.dataset import Dataset
 from mrharm.recipe import load_recipe, parse_overrides, recipe_names
@@ -59,7 +59,7 @@ def ablate_command(
         folder = Dataset(dataset)
         possible, skipped = arms_possible(arms_named(arms), folder, chosen)
         for name, why in skipped.items():
-            err.print(f"left out: {name}: {why}")
+            err.print(seen(f"left out: {name}: {why}"))
         jobs = make_jobs(folder, chosen, out_folder, possible, counts, seeds, split=split, keep=keep_runs)
         guess = estimate(jobs, rows_of(folder, chosen, out_folder, split), workers)
         err.print(str(guess))
@@ -115,10 +115,10 @@ def _say_plan(
 
 
 def _say(found: Ablation, folder: Path) -> None:
-    from mrharm.evaluation.ablations.report import COLUMNS, MARKDOWN, row_of
+    from mrharm.evaluation.ablations.report import COLUMNS, JSON, MARKDOWN, row_of
 
     table = Table(
-        title=f"{found.dataset}, {found.split}, recipe {found.recipe}", title_justify="left", box=None
+        title=seen(f"{found.dataset}, {found.split}, recipe {found.recipe}"), title_justify="left", box=None
     )
     # What fits 80 columns with every figure whole; ablation.md has the rest.
     kept = [index for index, name in enumerate(COLUMNS) if name not in ("accuracy", "AUROC")]
@@ -131,6 +131,5 @@ def _say(found: Ablation, folder: Path) -> None:
     out.print("mean ± half of the 95 % interval over seeds; difference in macro-F1 with the same seeds")
     for answer in found.answers:
         out.print(f"{answer.question}\n  {answer.words}")
-    for failure in found.failures:
-        err.print(f"failed: {failure.item}: {failure.reason}")
+    say_failures(found.failures, folder / JSON)
     out.print(f"{found.runs} runs; see {folder / MARKDOWN}")

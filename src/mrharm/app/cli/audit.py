@@ -124,19 +124,20 @@ def _names(memes: tuple[str, ...]) -> str:
 
 def _say_shortcuts(report: AuditReport) -> None:
     from mrharm.evaluation.audit.shortcuts import PROTOCOLS, SIGNALS
+    from mrharm.metrics import Figure, in_table
 
     # What fits 80 columns; --html and --json hold every protocol.
     protocols = [name for name in TERMINAL if name in report.shortcuts[0].scores]
     table = Table(title="surface signals alone: macro-F1", title_justify="left")
     table.add_column("")
     for protocol in protocols:
-        table.add_column(PROTOCOLS[protocol], justify="right")
+        table.add_column(PROTOCOLS[protocol], justify="right", no_wrap=True)
     for row in report.shortcuts:
         cells = []
         for protocol in protocols:
             score = row.scores[protocol]
             low, high = score.macro_f1_ci
-            cells.append(f"{100 * score.macro_f1:.1f} ({100 * low:.0f}-{100 * high:.0f})")
+            cells.append(in_table(Figure(value=score.macro_f1, low=low, high=high)))
         table.add_row(SIGNALS[row.signal], *cells)
     out.print()
     out.print(table)

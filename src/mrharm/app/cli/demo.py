@@ -36,6 +36,7 @@ def demo_command(
 
 def _say(report: dict[str, Any], folder: Path) -> None:
     from mrharm.evaluation.report import ROW_NAMES
+    from mrharm.metrics import Figure, in_table
 
     for split, what in (
         ("test", "new phrasings, new renderings"),
@@ -44,15 +45,14 @@ def _say(report: dict[str, Any], folder: Path) -> None:
         rows = report[split]
         table = Table(title=f"{split}: {what} (n = {rows['two_stage']['n']})", title_justify="left")
         table.add_column("", no_wrap=True)
-        for column in ("accuracy", "95 % interval", "macro-F1", "AUROC"):
+        for column in ("accuracy (95 %)", "macro-F1", "AUROC"):
             table.add_column(column, justify="right", no_wrap=True)
         for key, name in ROW_NAMES.items():
             row = rows[key]
             low, high = row["accuracy_ci"]
             area = "-" if row["auroc"] is None else f"{row['auroc']:.3f}"
-            table.add_row(
-                name, f"{row['accuracy']:.3f}", f"{low:.3f}-{high:.3f}", f"{row['macro_f1']:.3f}", area
-            )
+            accuracy = in_table(Figure(value=row["accuracy"], low=low, high=high), times=1, digits=3)
+            table.add_row(name, accuracy, f"{row['macro_f1']:.3f}", area)
         out.print(table)
     truth = report["rationale_truth"]
     out.print(

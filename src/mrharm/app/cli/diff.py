@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mrharm.app.cli.terminal import Bars, err, fail, out, print_json, seen
+from mrharm.app.cli.terminal import Bars, fail, out, print_json, say_failures, seen
 from mrharm.errors import EXIT_SOME_FAILED, InputError, MrHarmError
 
 if TYPE_CHECKING:
     from mrharm.evaluation.diff import Change, Diff
-    from mrharm.metrics.figures import Figure
-    from mrharm.records import Failure
 
-_SHOWN = 10
+_SHOWN = 10  # changes
 
 
 def diff_command(
@@ -44,7 +42,7 @@ def diff_command(
     """Show what would be decided otherwise on memes of your own, labelled or not, before you switch."""
     try:
         from mrharm.evaluation.cuts import Stream
-        from mrharm.evaluation.diff import compare_decisions, judge_items
+        from mrharm.evaluation.diff import compare_decisions, judge_items, not_judged
         from mrharm.store import write_records
         from mrharm.verdicts.batches import find_memes
         from mrharm.verdicts.detector import Detector
@@ -53,7 +51,6 @@ def diff_command(
             raise InputError(f"{out_file}: a folder; expected the JSONL file to write")
         Stream(per_day=per_day)  # a number that cannot be is said before any work
         found = find_memes(paths)
-        failures = list(found.failures)
         with Bars() as bars:
             sides = []
             for name, run in (("a", run_a), ("b", run_b)):
@@ -67,32 +64,30 @@ def diff_command(
                     what=f"judging with {name}",
                     progress=bars.show,
                 )
-                failures += failed
-                sides.append((detector, verdicts))
-        (a, verdicts_a), (b, verdicts_b) = sides
-        diff = compare_decisions(a, b, found.memes, verdicts_a, verdicts_b, per_day=per_day)
+                sides.append((detector, verdicts, failed))
+        (a, verdicts_a, failed_a), (b, verdicts_b, failed_b) = sides
+        failures = not_judged(found.failures, failed_a, failed_b)
+        diff = compare_decisions(
+            a, b, found.memes, verdicts_a, verdicts_b, failures=failures, per_day=per_day
+        )
         if out_file:
             write_records(out_file, diff.changes)
     except (MrHarmError, KeyboardInterrupt) as error:
         raise fail(error, as_json=as_json) from None
     if as_json:
-        values = diff.model_dump(mode="json", exclude={"changes", "failures"} if out_file else {"failures"})
-        print_json(
-            {
-                **values,
-                "out": str(out_file) if out_file else None,
-                "failures": [failure.model_dump(mode="json") for failure in failures],
-            }
-        )
+        values = diff.model_dump(mode="json", exclude={"changes"} if out_file else None)
+        print_json({**values, "out": str(out_file) if out_file else None})
     else:
-        _say(diff, failures, out_file)
-    if failures:
+        _say(diff, out_file)
+    if diff.failures:
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _say(diff: Diff, failures: list[Failure], out_file: Path | None) -> None:
+def _say(diff: Diff, out_file: Path | None) -> None:
+    from mrharm.metrics import spell
+
     out.print(
-        f"{len(diff.changes):,} of {diff.items:,} decisions change: {_numbers(diff.changed, 100, 1)} %",
+        f"{len(diff.changes):,} of {diff.items:,} decisions change: {spell(diff.changed, unit=' %')}",
         style="bold",
     )
     for way, count in diff.counts.items():
@@ -100,17 +95,13 @@ def _say(diff: Diff, failures: list[Failure], out_file: Path | None) -> None:
         if count and before != after:
             out.print(f"  {before:>6} -> {after:<6} {count:>8,}")
     if diff.per_day is not None:
-        out.print(
-            f"reviews a day, of {diff.per_day:,.0f} memes: {_numbers(diff.reviews_a)} now, "
-            f"{_numbers(diff.reviews_b)} then"
-        )
-        out.print(f"  a change of {_numbers(diff.reviews_change, sign=True)}")
+        now, then = (spell(one, times=1, digits=0) for one in (diff.reviews_a, diff.reviews_b))
+        out.print(f"reviews a day, of {diff.per_day:,.0f} memes: {now} now, {then} then")
+        out.print(f"  a change of {spell(diff.reviews_change, times=1, digits=0, sign=True)}")
     if diff.labelled:
         known = diff.labelled
-        out.print(
-            f"of {known.items:,} labelled items A decides {_numbers(known.right_a, 100, 1)} % rightly, "
-            f"B {_numbers(known.right_b, 100, 1)} %"
-        )
+        out.print(f"of {known.items:,} labelled items A decides {spell(known.right_a, unit=' %')} rightly,")
+        out.print(f"  B {spell(known.right_b, unit=' %')}")
         out.print(
             f"  of the changes A alone is right on {known.only_a:,}, B alone on {known.only_b:,}; "
             f"McNemar p {known.test.p:.3g}"
@@ -120,10 +111,10 @@ def _say(diff: Diff, failures: list[Failure], out_file: Path | None) -> None:
     if len(diff.changes) > _SHOWN:
         where = f"{out_file} holds them all" if out_file else "--out FILE keeps them all"
         out.print(f"and {len(diff.changes) - _SHOWN:,} more; {where}")
-    for failure in failures[:_SHOWN]:
-        err.print(f"failed: {failure.item}: {failure.reason}")
-    if len(failures) > _SHOWN:
-        err.print(f"and {len(failures) - _SHOWN:,} more failures")
+    whose = {"a": "A", "b": "B", "both": "A and B"}
+    say_failures(
+        [one.model_copy(update={"item": f"{one.item} (for {whose[one.by]})"}) for one in diff.failures]
+    )
 
 
 def _say_change(change: Change) -> None:
@@ -135,13 +126,3 @@ def _say_change(change: Change) -> None:
     for what, text in (("", change.text), ("A: ", change.a.rationale), ("B: ", change.b.rationale)):
         if text:
             out.print(f"    {what}{seen(text)}"[:80], style="dim")
-
-
-def _numbers(figure: Figure, factor: float = 1.0, places: int = 0, sign: bool = False) -> str:
-    if figure.value is None:
-        return "-"
-    form = f"{'+' if sign else ''},.{places}f"
-    shown = f"{factor * figure.value:{form}}"
-    if figure.low is None or figure.high is None:
-        return shown
-    return f"{shown} ({factor * figure.low:{form}} to {factor * figure.high:{form}})"

@@ -13,14 +13,16 @@ import typer
 
 from mrharm.app.cli.terminal import Bars, err, fail, out, print_json, seen
 from mrharm.errors import EXIT_SOME_FAILED, InputError, MrHarmError
+from mrharm.evaluation.places import check_place
 from mrharm.evaluation.probing import PROBES, chosen
 
 if TYPE_CHECKING:
-    from mrharm.evaluation.judge_report import JudgeReport
-    from mrharm.evaluation.judged import Judged
+    from mrharm.evaluation.evaluate import Evaluation
+    from mrharm.rationales.teachers import Teacher
 
 _SHOWN = 20
 PAGE = "report.html"
+_PRECISION = "fp32"
 
 
 class Leaderboard(StrEnum):
@@ -46,7 +48,11 @@ def evaluate_command(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     precision: Annotated[
         str, typer.Option(help="fp32, bf16, or auto: bf16 where the hardware has it.")
-    ] = "fp32",
+    ] = _PRECISION,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="A local encoder for BERTScore of rationales against people's."),
+    ] = None,
     out_folder: Annotated[
         Path | None,
         typer.Option(
@@ -96,64 +102,87 @@ def evaluate_command(
     Keeps verdicts.<split>.jsonl, probes.jsonl, report.json, report.html and model-card.md. A split without labels can
     be judged for --submission.
     """
+    found: Evaluation | None = None
     try:
         names = chosen(probes)
-        if ablation and not (ablation / "ablation.svg").is_file():
-            raise InputError(
-                f"{ablation}: no ablation.svg there; `mrharm ablate ... --out {ablation}` makes it"
-            )
+        _check_options(names, rationales, judge_by, encoder, html, ablation)
+        from mrharm.evaluation.submissions import rehearse, submit, take_order
+
+        order = take_order(submission and submission.value, submission_file, submission_types)
         from mrharm.evaluation.evaluate import evaluate_judged, judge, with_probe
         from mrharm.evaluation.model_card import write_model_card
         from mrharm.evaluation.page import write_page
+        from mrharm.evaluation.rationale_judge import judge_rationales
         from mrharm.evaluation.stored import evaluation_folder
-        from mrharm.evaluation.submissions import submit, take_order
         from mrharm.memes.dataset import Dataset
         from mrharm.verdicts.detector import Detector
 
-        order = take_order(submission and submission.value, submission_file, submission_types)
         data = Dataset(dataset)
         labelled = any(meme.label for meme in data.split(split))
+        if order:
+            rehearse(order, data, split)
         folder = out_folder or evaluation_folder(run, data, data.split_name(split))
-        detector = Detector.from_pretrained(run, device=device, precision=precision)
-        found = None
-        with Bars() as bars:
+        page = html or folder / PAGE
+        check_place(folder / PAGE, "--out")
+        # The device is left out: it changes no figure that is promised, and the next reader's machine may lack it.
+        command = _again(
+            [run, dataset],
+            {
+                "--split": split,
+                "--seed": seed,
+                "--probes": probes,
+                "--probe-memes": probe_memes,
+                "--precision": precision if precision != _PRECISION else None,
+                "--encoder": encoder,
+                "--out": out_folder,
+                "--judge": judge_by,
+                "--judge-memes": judge_memes if judge_by else None,
+                "--judge-repeats": judge_repeats if judge_by else None,
+                "--budget": budget,
+                "--ablation": ablation,
+                "--html": html,
+            },
+            () if rationales else ("--no-rationales",),
+        )
+        with Bars() as bars, ExitStack() as closing:
+            marker = _marker(judge_by, budget, device, closing)
+            detector = Detector.from_pretrained(run, device=device, precision=precision)
+            if marker and not (labelled and detector.rationale_student):
+                lacks = "label" if detector.rationale_student else "rationale, as this detector writes none"
+                raise InputError(
+                    f"--judge marks rationales, and no meme of {split} has a {lacks}; leave it out"
+                )
             if labelled or not order:
                 judged, _ = judge(
                     detector, data, split, rationales=rationales, out=folder, progress=bars.show
                 )
-            if order:
-                submit(order, detector, data, split, folder=folder, rationales=rationales, progress=bars.show)
             if labelled:
                 found = evaluate_judged(
                     judged,
                     probes=names,
                     probe_memes=probe_memes,
+                    probe_options={"rationale": {"encoder": encoder}} if encoder else None,
                     seed=seed,
                     folder=folder,
                     progress=bars.show,
                 )
-                if judge_by:
-                    marks = _mark(judged, judge_by, judge_repeats, judge_memes, seed, budget, bars)
-                    found = with_probe(found, "judge", marks, folder)
-                command = _again(
-                    [run, dataset],
-                    {
-                        "--split": split,
-                        "--seed": seed,
-                        "--probes": probes,
-                        "--probe-memes": probe_memes,
-                        "--out": out_folder,
-                        "--judge": judge_by,
-                        "--judge-memes": judge_memes if judge_by else None,
-                        "--judge-repeats": judge_repeats if judge_by else None,
-                        "--ablation": ablation,
-                        "--html": html,
-                    },
-                    () if rationales else ("--no-rationales",),
-                )
-                write_page(found, judged, html or folder / PAGE, ablation=ablation, command=command)
                 write_model_card(found, detector.card, folder)
+                write_page(found, judged, page, folder=folder, ablation=ablation, command=command)
+            # What may fail midway comes last: report, card and page are whole and of one evaluation by now.
+            if order:
+                submit(order, detector, data, split, folder=folder, rationales=rationales, progress=bars.show)
+            if found and marker:
+                marks = judge_rationales(
+                    judged, marker, repeats=judge_repeats, memes=judge_memes, seed=seed, progress=bars.show
+                )
+                found = with_probe(found, "judge", marks, folder)
+                write_model_card(found, detector.card, folder)
+                write_page(found, judged, page, folder=folder, ablation=ablation, command=command)
     except (MrHarmError, KeyboardInterrupt) as error:
+        if found:
+            err.print(
+                f"what was found before this is kept: page {page}; report.json, model-card.md in {folder}"
+            )
         raise fail(error, as_json=as_json) from None
     submitted = str(submission_file) if submission_file else None
     if as_json:
@@ -164,7 +193,7 @@ def evaluate_command(
             from mrharm.app.cli.evaluation_tables import say
 
             say(found)
-            out.print(f"\npage: {html or folder / PAGE}; figures: report.json, model-card.md in {folder}")
+            out.print(f"\npage: {page}; figures: report.json, model-card.md in {folder}")
         if submitted:
             out.print(f"{order.kind if order else ''} submission: {submitted}")
     failures = found.failures if found else ()
@@ -182,18 +211,59 @@ def _again(what: Sequence[object], options: Mapping[str, object], flags: Sequenc
     return shlex.join(["mrharm", "evaluate", *(str(one) for one in what), *given, *flags])
 
 
-def _mark(
-    judged: Judged, name: str, repeats: int, memes: int, seed: int, budget: float | None, bars: Bars
-) -> JudgeReport:
-    """Have a teacher mark some rationales."""
-    from mrharm.evaluation.rationale_judge import judge_rationales
+def _check_options(
+    names: Sequence[str],
+    rationales: bool,
+    judge_by: str | None,
+    encoder: Path | None,
+    html: Path | None,
+    ablation: Path | None,
+) -> None:
+    """Refuse what cannot be, or would do nothing, before hours of work."""
+    if judge_by and not rationales:
+        raise InputError("--judge marks rationales; leave --no-rationales out")
+    if html:
+        check_place(html, "--html")
+    if ablation:
+        from mrharm.evaluation.page import read_ablation
+
+        read_ablation(ablation)
+    if encoder:
+        if "rationale" not in names or not rationales:
+            raise InputError("--encoder goes with the probe `rationale` (--probes), and with rationales")
+        from mrharm.evaluation.bertscore import check_encoder
+
+        check_encoder(encoder)
+
+
+def _marker(name: str | None, budget: float | None, device: str, closing: ExitStack) -> Teacher | None:
+    """The teacher that is to mark rationales; what would keep it from its first answer is said now.
+
+    Raises:
+        MrHarmError: no such teacher or model; hosted: no package, no key, a budget without the model's price.
+    """
+    row, _, what = (name or "").partition(":")
+    if budget is not None and row != "openai":
+        raise InputError("--budget goes with --judge openai:MODEL; nothing else costs anything")
+    if not name:
+        return None
+    from mrharm.evaluation.rationale_judge import check_judge
     from mrharm.rationales.teachers import teacher_named
 
-    with ExitStack() as closing:
-        options: dict[str, Any] = {}
-        if name.partition(":")[0] == "openai":
-            from mrharm.hosted import HostedClient
+    options: dict[str, Any] = {}
+    if row == "openai":
+        from mrharm.hosted import HostedClient
+        from mrharm.hosted.endpoint import Endpoint
 
-            options["client"] = closing.enter_context(HostedClient(budget=budget))
-        teacher = teacher_named(name, **options)
-        return judge_rationales(judged, teacher, repeats=repeats, memes=memes, seed=seed, progress=bars.show)
+        Endpoint().close()
+        options["client"] = closing.enter_context(HostedClient(budget=budget))
+    elif row == "hf":
+        options["device"] = device
+    teacher = teacher_named(name, **options)
+    check_judge(teacher)
+    if budget is not None:
+        from mrharm.hosted import Request
+        from mrharm.hosted.prices import load_prices, worst_case
+
+        worst_case(Request((), what, {"max_tokens": 1}), load_prices())
+    return teacher

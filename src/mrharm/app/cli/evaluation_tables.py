@@ -8,11 +8,11 @@ from rich import box
 from rich.table import Table
 
 from mrharm.app.cli.terminal import out, seen
+from mrharm.metrics import Figure, in_table
 
 if TYPE_CHECKING:
     from mrharm.evaluation.compare import Comparison
     from mrharm.evaluation.evaluate import Evaluation
-    from mrharm.metrics import Figure
 
 NAMES = {
     "accuracy": "accuracy",
@@ -58,9 +58,9 @@ def say_comparison(found: Comparison) -> None:
     for name, difference in found.differences.items():
         table.add_row(
             NAMES[name],
-            cell(found.first.figures[name]),
-            cell(found.second.figures[name]),
-            cell(difference, sign=True),
+            in_table(found.first.figures[name]),
+            in_table(found.second.figures[name]),
+            in_table(difference, sign=True),
         )
     out.print(table)
     for place, side in (("first", found.first), ("second", found.second)):
@@ -76,20 +76,8 @@ def say_comparison(found: Comparison) -> None:
             for side in (found.first, found.second)
         ]
         over = found.over_seeds.get(name)
-        table.add_row(NAMES[name], *cells, cell(over, sign=True) if over else "-")
+        table.add_row(NAMES[name], *cells, in_table(over, sign=True) if over else "-")
     out.print(table)
-
-
-def cell(figure: Figure, *, sign: bool = False) -> str:
-    """``81.1 (77-85)``, in percent; a dash where there is no figure."""
-    if figure.value is None:
-        return "-"
-    form, edge = ("+.1f", "+.1f") if sign else (".1f", ".0f")
-    value = f"{100 * figure.value:{form}}"
-    if figure.low is None or figure.high is None:
-        return value
-    between = " to " if sign else "-"
-    return f"{value} ({100 * figure.low:{edge}}{between}{100 * figure.high:{edge}})"
 
 
 def _table(title: str, *columns: str, header: bool = True, width: int = _NAME) -> Table:
@@ -111,39 +99,29 @@ def _figures(found: Evaluation) -> None:
     scores = found.scores
     table = _table("figures in %, 95 % interval", "", header=False)
     for name, words in NAMES.items():
-        table.add_row(words, _fine(getattr(scores, name)))
+        table.add_row(words, in_table(getattr(scores, name)))
     out.print(table)
-
-
-def _fine(figure: Figure) -> str:
-    if figure.value is None:
-        return "-"
-    interval = (
-        ""
-        if figure.low is None or figure.high is None
-        else f" ({100 * figure.low:.1f}-{100 * figure.high:.1f})"
-    )
-    return f"{100 * figure.value:.1f}{interval}"
 
 
 def _beside(found: Evaluation) -> None:
     scores = found.scores
     table = _table("beside others, in %", "accuracy", "macro-F1", "AUROC", width=34)
     table.add_row(
-        "this detector", cell(scores.accuracy), cell(scores.macro_f1), cell(scores.auroc), style="bold"
+        "this detector",
+        in_table(scores.accuracy),
+        in_table(scores.macro_f1),
+        in_table(scores.auroc),
+        style="bold",
     )
     for row in found.beside:
-        table.add_row(row.name, cell(row.accuracy), cell(row.macro_f1), cell(row.auroc))
+        table.add_row(row.name, in_table(row.accuracy), in_table(row.macro_f1), in_table(row.auroc))
     notes: list[str] = []
     for paper in found.published:
         mark = ""
         if paper.apart:
             mark = f" [{len(notes) + 1}]"
             notes.append(f"[{len(notes) + 1}] not comparable: {paper.apart}")
-        figures = [
-            "-" if value is None else f"{100 * value:.1f}"
-            for value in (paper.accuracy, paper.macro_f1, paper.auroc)
-        ]
+        figures = [in_table(Figure(value=value)) for value in (paper.accuracy, paper.macro_f1, paper.auroc)]
         table.add_row(f"{paper.system}{mark}", *figures, style="dim" if paper.apart else None)
     out.print(table)
     for note in notes:
@@ -154,7 +132,7 @@ def _groups(found: Evaluation) -> None:
     kinds = dict.fromkeys(row.kind for row in found.groups)
     if not kinds:
         return
-    table = _table("by group, in %", "memes", "harmful", "accuracy", "macro-F1", "AUROC")
+    table = _table("by group, in %", "harmful", "accuracy", "macro-F1", "AUROC")
     for kind in kinds:
         rows = [row for row in found.groups if row.kind == kind]
         table.add_row(kind, style="bold")
@@ -162,9 +140,9 @@ def _groups(found: Evaluation) -> None:
             cells = (
                 ["too few", "", ""]
                 if row.too_few
-                else [cell(row.accuracy), cell(row.macro_f1), cell(row.auroc)]
+                else [in_table(row.accuracy), in_table(row.macro_f1), in_table(row.auroc)]
             )
-            table.add_row(f"  {_short(row.name)}", f"{row.memes:,}", f"{row.harmful:,}", *cells)
+            table.add_row(f"  {_short(row.name)}", f"{row.harmful:,}/{row.memes:,}", *cells)
         if len(rows) > SHOWN:
             table.add_row(f"  and {len(rows) - SHOWN} more")
     out.print(table)
@@ -182,7 +160,10 @@ def _areas(found: Evaluation) -> None:
     for row in rows[:SHOWN]:
         if row.areas:
             table.add_row(
-                _short(row.name), cell(row.areas.subgroup), cell(row.areas.bpsn), cell(row.areas.bnsp)
+                _short(row.name),
+                in_table(row.areas.subgroup),
+                in_table(row.areas.bpsn),
+                in_table(row.areas.bnsp),
             )
     out.print(table)
     out.print("low BPSN: its harmless memes score too high; low BNSP: its harmful ones too low", style="dim")

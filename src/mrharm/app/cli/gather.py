@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mrharm.app.cli.terminal import Bars, err, fail, out, print_json
+from mrharm.app.cli.terminal import Bars, err, fail, out, print_json, say_failures, seen
 from mrharm.errors import EXIT_SOME_FAILED, InputError, MrHarmError
 from mrharm.evidence.engines import CAPTIONERS, INPAINTERS, OCR, Captioner
 from mrharm.memes.dataset import Dataset
+from mrharm.store import FAILURES
 
 if TYPE_CHECKING:
     from mrharm.evidence.gather import Gathered, Part
     from mrharm.evidence.look import Engines
-
-_SHOWN = 20
 
 
 class Policy(StrEnum):
@@ -145,7 +144,7 @@ def _show(folder: Dataset, meme_id: str, engines: Engines, out_file: Path | None
         return
     out.print(f"{path}: {len(evidence.boxes)} lines of text")
     for number, box in enumerate(evidence.boxes, 1):
-        out.print(f"  {number}. {box.text} ({box.confidence:.2f})")
+        out.print(f"  {number}. {seen(box.text)} ({box.confidence:.2f})")
 
 
 def _say(done: Gathered, dataset: Path) -> None:
@@ -159,8 +158,5 @@ def _say(done: Gathered, dataset: Path) -> None:
             f"(more than half of the words); on {100 * done.mean_disagreement:.1f} % of the words on average"
         )
     for note in done.notes:
-        err.print(f"note: {note}")
-    for failure in done.failures[:_SHOWN]:
-        err.print(f"failed: {failure.item}: {failure.reason}")
-    if len(done.failures) > _SHOWN:
-        err.print(f"and {len(done.failures) - _SHOWN:,} more; failures.jsonl lists them all")
+        err.print(f"note: {seen(note)}")
+    say_failures(done.failures, dataset / FAILURES)

@@ -10,14 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
-from mrharm.app.cli.terminal import fail, out, print_json, progress
+from mrharm.app.cli.terminal import fail, out, print_json, progress, say_failures, seen
 from mrharm.errors import EXIT_SOME_FAILED, InputError, MrHarmError
 from mrharm.memes.dataset import Dataset, ImportOptions
 from mrharm.memes.importing import IMPORTERS, about, import_memes
 from mrharm.records import Failure, Meme, Rationale, read_records
 from mrharm.store import FAILURES
-
-SHOWN_FAILURES = 10
 
 
 def import_command(
@@ -146,20 +144,16 @@ def _say(dataset: Dataset, summary: dict[str, Any], failures: list[Failure]) -> 
         f"{split} {count:,}" + (f" (as {roles[split]})" if split in roles else "")
         for split, count in dataset.info.splits.items()
     )
-    out.print(f"{summary['memes']:,} memes in {dataset.root}: {splits}")
+    out.print(f"{summary['memes']:,} memes in {dataset.root}: {seen(splits)}")
     out.print(
         f"{summary['labelled']:,} labelled, {summary['harmful']:,} of them harmful; {summary['pictures']:,} pictures, "
         f"{summary['captions']:,} captions, {summary['rationales']:,} rationales"
     )
     for note in dataset.info.notes:
-        out.print(f"note: {note}")
+        out.print(f"note: {seen(note)}")
     if failures:
-        out.print(f"{len(failures):,} failed and were left out; all are listed in {dataset.root / FAILURES}:")
-    for failure in failures[:SHOWN_FAILURES]:
-        place = f"{failure.file}, line {failure.line}" if failure.line else (failure.file or "")
-        out.print(f"  {failure.item} ({place}): {failure.reason}")
-    if len(failures) > SHOWN_FAILURES:
-        out.print(f"  and {len(failures) - SHOWN_FAILURES:,} more")
+        out.print(f"{len(failures):,} failed and were left out; all are listed in {dataset.root / FAILURES}")
+    say_failures(failures, dataset.root / FAILURES)
 
 
 def _list_kinds(as_json: bool) -> None:

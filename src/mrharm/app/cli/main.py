@@ -23,6 +23,7 @@ from mrharm.app.cli.terminal import fail, out
 from mrharm.app.cli.threshold import threshold_command
 from mrharm.app.cli.train import train_command
 from mrharm.app.cli.transfer import transfer_command
+from mrharm.errors import file_error
 
 app = typer.Typer(
     name="mrharm",
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 some items failed (listed), 2 wrong usage or input, 3 stopped, 4 an audit or a gate "
-    "found errors.",
+    "found errors, 70 a bug of mrharm: please report it with the traceback.",
 )
 app.command("demo")(demo_command)
 app.command("import")(import_command)
@@ -65,10 +66,15 @@ def _options(
 
 
 def main() -> None:
-    """The ``mrharm`` command; what mrharm did not foresee ends with its traceback and exit code 70."""
+    """The ``mrharm`` command.
+
+    A file that the system will not read or write is one line and exit code 2, whichever verb came upon it; what mrharm
+    did not foresee ends with its traceback and exit code 70.
+    """
     try:
         app()
     except Exception as error:
-        traceback.print_exc()
-        failure = fail(error, as_json="--json" in sys.argv)
-        sys.exit(failure.exit_code)
+        foreseen = file_error(error) if isinstance(error, OSError) else None
+        if foreseen is None:
+            traceback.print_exc()
+        sys.exit(fail(foreseen or error, as_json="--json" in sys.argv).exit_code)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mrharm.app.cli.terminal import Bars, err, fail, out, print_json
+from mrharm.app.cli.terminal import Bars, err, fail, out, print_json, say_failures, seen
 from mrharm.errors import EXIT_SOME_FAILED, MrHarmError
 from mrharm.records import Failure, Meme, Saliency, Verdict
 from mrharm.store import write_bytes
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mrharm.verdicts.batches import Tally
     from mrharm.verdicts.detector import Detector, JudgeOptions
 
-_SHOWN = 50
+_SHOWN = 50  # verdicts
 
 
 def predict_command(
@@ -136,11 +136,13 @@ def _draw(detector: Detector, meme: Meme, options: JudgeOptions, path: Path) -> 
 
 
 def _say(verdicts: list[Verdict], failures: list[Failure], out_file: Path | None, tally: Tally) -> None:
+    from mrharm.verdicts.batches import failures_file
+
     for verdict in verdicts[:_SHOWN]:
         says = {True: "harmful", False: "harmless", None: "no label"}[verdict.harmful]
-        out.print(f"{verdict.meme_id}: {says} ({verdict.decision}), P(harmful) {verdict.score:.3f}")
+        out.print(f"{seen(verdict.meme_id)}: {says} ({verdict.decision}), P(harmful) {verdict.score:.3f}")
         if verdict.rationale:
-            out.print(f"    because: {verdict.rationale}")
+            out.print(f"    because: {seen(verdict.rationale)}")
     if len(verdicts) > _SHOWN:
         out.print(f"and {len(verdicts) - _SHOWN:,} more; --out FILE keeps them all")
     if out_file:
@@ -151,10 +153,4 @@ def _say(verdicts: list[Verdict], failures: list[Failure], out_file: Path | None
         err.print(
             f"warning: {count:,} of {tally.judged:,} judged without {part}, which this detector wants{mend}"
         )
-    for failure in failures[:_SHOWN]:
-        err.print(f"failed: {failure.item}: {failure.reason}")
-    if len(failures) > _SHOWN:
-        err.print(
-            f"and {len(failures) - _SHOWN:,} more failures"
-            + ("" if out_file else "; --out FILE lists them all")
-        )
+    say_failures(failures, failures_file(out_file) if out_file else "--json")

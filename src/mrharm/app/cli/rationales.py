@@ -17,6 +17,7 @@ from mrharm.store import JsonlStore, alone, read_appended, write_records
 def show_stats(folder: Dataset, path: Path, split: str | None, as_json: bool) -> None:
     """Print what a file of rationales holds, and how well a bag of words reads the label off it."""
     from mrharm.evaluation.baselines import read_off
+    from mrharm.metrics import spell
     from mrharm.rationales.regate import first_answers
     from mrharm.rationales.stats import TEACHES, measure
 
@@ -37,10 +38,9 @@ def show_stats(folder: Dataset, path: Path, split: str | None, as_json: bool) ->
         told = {name: one.model_dump(mode="json") if one else None for name, one in readable.items()}
         print_json({**found.model_dump(mode="json"), "rationale_only_classifier": told, "file": str(path)})
         return
-    share = found.teaching.share
     out.print(
         f"{path}: {found.written:,} of {found.memes:,} labelled memes have a rationale; "
-        f"{found.teaching.count:,} may teach ({_percent(share.value)}, {_percent(share.low)} to {_percent(share.high)})"
+        f"{found.teaching.count:,} may teach, {spell(found.teaching.share, unit=' %')}"
     )
     table = Table(title="answers by the gate", title_justify="left")
     for name in ("", "as first given", "as they stand"):
@@ -66,8 +66,8 @@ def show_stats(folder: Dataset, path: Path, split: str | None, as_json: bool) ->
     for name, right in readable.items():
         if right:
             out.print(
-                f"a bag of words that sees only the rationale reads the label off {_percent(right.value)} "
-                f"({_percent(right.low)} to {_percent(right.high)}) {name} the gate"
+                f"a bag of words that sees only the rationale reads the label off {spell(right, unit=' %')} "
+                f"{name} the gate"
             )
     if found.words:
         out.print(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -19,20 +20,49 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from mrharm.errors import exit_code
+from mrharm.records import Failure
 from mrharm.texts import hides
 
-# Ids, paths and texts may hold anything; none of it is markup, and no line is broken for a narrow terminal.
-out = Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
-err = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
-
 QUIET_SECONDS = 10.0
+SHOWN_FAILURES = 20
+
+
+class _Terminal(Console):
+    """A console on which no text moves the cursor, whoever wrote it; not even one that a verb forgot to pass through
+    `seen`.
+    """
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(_harmless(text), **options)
+
+
+def _harmless(text: str) -> str:
+    return "".join(letter for letter in text if not hides(letter))
+
+
+# Ids, paths and texts may hold anything; none of it is markup, and no line is broken for a narrow terminal.
+out = _Terminal(markup=False, highlight=False, emoji=False, soft_wrap=True)
+err = _Terminal(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 def seen(text: str) -> str:
     """What a dataset or a teacher says, on one line and without the characters that would move a terminal's cursor."""
-    return "".join(letter for letter in " ".join(text.split()) if not hides(letter))
+    return _harmless(" ".join(text.split()))
+
+
+def say_failures(failures: Sequence[Failure], all_in: Path | str = "--json") -> None:
+    """Name on stderr what failed and why, at most 20 of them; ``all_in`` is the file or option that lists them all."""
+    for failure in failures[:SHOWN_FAILURES]:
+        place = failure.file if failure.line is None else f"{failure.file}, line {failure.line}"
+        # Most say themselves where they stand.
+        known = failure.file is None or failure.file in failure.item + failure.reason
+        err.print(seen(f"failed: {failure.item}{'' if known else f' ({place})'}: {failure.reason}"))
+    if len(failures) > SHOWN_FAILURES:
+        more = len(failures) - SHOWN_FAILURES
+        err.print(f"and {more:,} more {'failure' if more == 1 else 'failures'}; {all_in} lists them all")
 
 
 def print_json(value: Any) -> None:
@@ -63,7 +93,7 @@ def progress(label: str, total: int) -> Iterator[Callable[[], None]]:
         columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn())
         counts = (MofNCompleteColumn(), TimeRemainingColumn()) if total else ()
         with Progress(*columns, *counts, console=err, transient=True) as bar:
-            task = bar.add_task(label, total=total or None)
+            task = bar.add_task(seen(label), total=total or None)
             yield lambda: bar.advance(task)
         return
     done, last = 0, monotonic()
@@ -110,8 +140,8 @@ class Bars:
                 err.print(f"{what}: {done:,} of {total:,}" + (f", {note}" if note else ""))
             return
         if what not in self._tasks:
-            self._tasks[what] = self._bars.add_task(what, total=total)
-        label = f"{what}, {note}" if note else what
+            self._tasks[what] = self._bars.add_task(seen(what), total=total)
+        label = seen(f"{what}, {note}" if note else what)  # a bar's columns print past render_str
         self._bars.update(
             self._tasks[what], completed=done, total=total, visible=done < total, description=label
         )

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from mrharm.app.cli.terminal import Bars, err, fail, out, print_json
+from mrharm.app.cli.terminal import Bars, err, fail, out, print_json, say_failures, seen
 from mrharm.errors import EXIT_SOME_FAILED, InputError, MrHarmError
 
 if TYPE_CHECKING:
     from mrharm.evaluation.bands import BandCriterion
     from mrharm.evaluation.policy import Proposal
     from mrharm.evaluation.thresholds import Criterion
+    from mrharm.metrics import Figure
 
-_SHOWN = 20
 _CHOOSE = "Choose the threshold"
 _BAND = "Send uncertain memes to a person"
 _STREAM = "What will come in"
@@ -175,6 +175,7 @@ def _band(
 
 
 def _say(found: Proposal, dry_run: bool) -> None:
+    from mrharm.metrics import Figure
     from mrharm.verdicts.card import figure_name, figure_words
 
     if found.menu:
@@ -184,17 +185,13 @@ def _say(found: Proposal, dry_run: bool) -> None:
                 out.print(f"  {row.why}")
         out.print()
     card = found.card
-    spread = _range(found.threshold.low, found.threshold.high)
-    out.print(f"threshold {card.threshold:.4g}{spread}: {found.criterion_words}", style="bold")
+    out.print(f"threshold {_score(found.threshold)}: {found.criterion_words}", style="bold")
     if found.band_words:
         if card.band:
-            low, high = card.band
-            out.print(f"allow below {low:.4g}, review up to {high:.4g}, flag from there: {found.band_words}")
-            if found.band:
-                out.print(
-                    f"  bounds on memes drawn anew: {_range(found.band.low.low, found.band.low.high).strip() or '-'} "
-                    f"and {_range(found.band.high.low, found.band.high.high).strip() or '-'}"
-                )
+            bounds = [Figure(value=bound) for bound in card.band]
+            low, high = (found.band.low, found.band.high) if found.band else bounds
+            out.print(f"allow below {_score(low)}, review from there,")
+            out.print(f"flag from {_score(high)}: {found.band_words}")
         else:
             out.print(f"no band is needed: the threshold alone does it ({found.band_words})")
     if found.figures:
@@ -209,10 +206,7 @@ def _say(found: Proposal, dry_run: bool) -> None:
             out.print(f"  {figure_name(name):<16}{figure_words(name, figure)}")
     for note in found.check_notes:
         out.print(note, style="bold")
-    for failure in found.failures[:_SHOWN]:
-        err.print(f"failed: {failure.item}: {failure.reason}")
-    if len(found.failures) > _SHOWN:
-        err.print(f"and {len(found.failures) - _SHOWN:,} more failures")
+    say_failures(found.failures)
     if dry_run:
         out.print("nothing stored (--dry-run)")
     else:
@@ -222,33 +216,32 @@ def _say(found: Proposal, dry_run: bool) -> None:
 
 
 def _table(found: Proposal) -> Table:
-    """What there is to choose from, in 80 columns; intervals of the threshold and, last, of what it promises."""
+    """What there is to choose from, in 80 columns; intervals of the threshold and of what it promises."""
+    from mrharm.metrics import Figure, in_table
     from mrharm.verdicts.card import figure_name
 
     last = "reviews" if found.wanted.stream.per_day is not None else "flagged"
-    names = ("precision", "recall", "macro_f1", last)
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, title_justify="left")
-    table.title = f"to choose from, on {found.split}; in %{', reviews a day' if last == 'reviews' else ''}"
-    for header in ("", "at", "95 %", *map(figure_name, names), "95 % of it"):
-        table.add_column(header, justify="right" if header else "left", no_wrap=True)
+    table.title = (
+        f"to choose from, on {seen(found.split or '')}; in %{', reviews a day' if last == 'reviews' else ''}"
+    )
+    table.add_column("")
+    for header in ("at", *map(figure_name, ("precision", "recall", "macro_f1", last))):
+        table.add_column(header, justify="right", no_wrap=True)
     for row in found.menu:
         if row.why:
             continue
-        factors = {name: 1 if name == "reviews" else 100 for name in names}
-        cells = [_number(row.figures[name].value, factors[name]) for name in names]
-        promised = row.figures.get(row.promise or "")
-        spread = "-"
-        if promised and row.promise and promised.low is not None and promised.high is not None:
-            spread = f"{factors[row.promise] * promised.low:,.0f}-{factors[row.promise] * promised.high:,.0f}"
-        at = row.threshold
-        around = f"{at.low:.2f}-{at.high:.2f}" if at.low is not None and at.high is not None else "-"
-        table.add_row(row.words, f"{at.value:.4f}", around, *cells, spread)
+        cells = []
+        for name in ("precision", "recall", "macro_f1", last):
+            # Reviews a day are long; their interval stands under the table.
+            whole = name == row.promise and name != "reviews"
+            figure = row.figures[name] if whole else Figure(value=row.figures[name].value)
+            cells.append(in_table(figure, times=1 if name == "reviews" else 100, digits=0))
+        table.add_row(row.words, in_table(row.threshold, times=1, digits=3), *cells)
     return table
 
 
-def _number(value: float | None, factor: int) -> str:
-    return "-" if value is None else f"{factor * value:,.0f}"
+def _score(figure: Figure) -> str:
+    from mrharm.metrics import spell
 
-
-def _range(low: float | None, high: float | None) -> str:
-    return f" ({low:.4g} to {high:.4g})" if low is not None and high is not None else ""
+    return spell(figure, times=1, digits=4)

@@ -9,9 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from mrharm.app.cli.terminal import Bars, err, fail, out, print_json
+from mrharm.app.cli.terminal import Bars, err, fail, out, print_json, say_failures
 from mrharm.errors import EXIT_SOME_FAILED, MrHarmError
 from mrharm.recipe import load_recipe, parse_overrides, recipe_names
+from mrharm.records import Failure, read_records
+from mrharm.store import FAILURES
 
 
 class Stages(StrEnum):
@@ -85,5 +87,7 @@ def train_command(
         out.print(
             f"detector in {out_folder / 'detector'}; judge with: mrharm predict {out_folder} photo.jpg --text ..."
         )
+        if summary.get("failed_pictures"):
+            say_failures(list(read_records(out_folder / FAILURES, Failure)), out_folder / FAILURES)
     if summary.get("failed_pictures"):
         raise typer.Exit(EXIT_SOME_FAILED)

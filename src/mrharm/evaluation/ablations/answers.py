@@ -12,16 +12,34 @@ from mrharm.metrics import Figure
 from mrharm.records import Record
 
 Sign = Literal["more", "less", "open"]
-_FIGURE = "macro_f1"
-_MANY_SEEDS = 2  # below, there is no interval, and so no answer
+_FIGURE, _RANKING = "macro_f1", "auroc"
+_MANY_SEEDS = 3  # two differences that happen to be equal have no spread and settle nothing
+
+
+class Gain(Record):
+    """How much more one arm reaches than another, over seeds: in macro-F1 and in AUROC.
+
+    Students at chance differ in macro-F1 by how often they say either label, which is no gain: what is settled must
+    show in both.
+    """
+
+    seeds: int
+    macro_f1: Figure
+    auroc: Figure
+
+    @property
+    def sign(self) -> Sign:
+        """Whether both figures are shown to be above 0, or both below."""
+        signs = {sign(self.macro_f1), sign(self.auroc)}
+        return signs.pop() if len(signs) == 1 and self.seeds >= _MANY_SEEDS else "open"
 
 
 class Answer(Record):
-    """A question, the answer in words, and what it rests on: (what, size) -> difference in macro-F1."""
+    """A question, the answer in words, and what it rests on: (what, size) -> difference."""
 
     question: str
     words: str
-    rests_on: dict[str, Figure]
+    rests_on: dict[str, Gain]
 
 
 def answers(rows: Sequence[RunRow], split: str) -> list[Answer]:
@@ -58,14 +76,21 @@ def _distillation(rows: Sequence[RunRow], split: str) -> Answer | None:
     rests_on = {f"two-stage - labels-only, {size} memes": gain for size, gain in gains.items()}
     if len(gains) > 1:
         ends = (min(gains), max(gains))
-        more = trend(rows, REFERENCE, "labels-only", ends, split, _FIGURE)
+        more = Gain(
+            seeds=min(gains[ends[0]].seeds, gains[ends[1]].seeds),
+            macro_f1=trend(rows, REFERENCE, "labels-only", ends, split, _FIGURE),
+            auroc=trend(rows, REFERENCE, "labels-only", ends, split, _RANKING),
+        )
         rests_on[f"gain at {ends[1]} memes - gain at {ends[0]}"] = more
-        grows = {
-            "more": "the gain grows with the data",
-            "less": "the gain shrinks as data grows",
-            "open": "whether the gain grows or shrinks with the data is not settled",
-        }[sign(more)]
-        said.append(f"{grows} ({plus_minus(more, signed=True)} from {ends[0]:,} to {ends[1]:,})")
+        than = f"at {ends[1]:,} memes than at {ends[0]:,}"
+        said.append(
+            _said(
+                more,
+                f"the gain is larger {than}",
+                f"the gain is smaller {than}",
+                f"whether the gain is larger {than} is not settled",
+            )
+        )
     return _answer("Does distillation help, and by how much as data grows?", said, rests_on)
 
 
@@ -108,21 +133,27 @@ def _leaking(rows: Sequence[RunRow], split: str) -> Answer | None:
     return _answer("Does it hurt when rationales state their label?", said, rests_on)
 
 
-def _gains(rows: Sequence[RunRow], arm: str, other: str, split: str) -> dict[int, Figure]:
+def _gains(rows: Sequence[RunRow], arm: str, other: str, split: str) -> dict[int, Gain]:
     """Size -> difference, for the sizes at which both have a seed in common."""
-    sizes = sorted({row.size for row in rows if paired_seeds(rows, arm, other, row.size, split)})
-    return {size: difference(rows, arm, other, size, split, _FIGURE) for size in sizes}
+    seeds = {size: paired_seeds(rows, arm, other, size, split) for size in sorted({row.size for row in rows})}
+    return {
+        size: Gain(
+            seeds=len(common),
+            macro_f1=difference(rows, arm, other, size, split, _FIGURE),
+            auroc=difference(rows, arm, other, size, split, _RANKING),
+        )
+        for size, common in seeds.items()
+        if common
+    }
 
 
-def _said(figure: Figure, more: str, less: str, open_: str) -> str:
-    words = {"more": more, "less": less, "open": open_}[sign(figure)]
-    if figure.low is None:
-        return f"{words} ({plus_minus(figure, signed=True)}, one seed)"
-    if sign(figure) == "open":
-        return f"{words} ({plus_minus(figure, signed=True)}, the interval holds 0)"
-    return f"{words} ({plus_minus(figure, signed=True)})"
+def _said(gain: Gain, more: str, less: str, open_: str) -> str:
+    words = {"more": more, "less": less, "open": open_}[gain.sign]
+    both = f"macro-F1 {plus_minus(gain.macro_f1, signed=True)}, AUROC {plus_minus(gain.auroc, signed=True)}"
+    few = f", {gain.seeds} seed{'s' * (gain.seeds > 1)}" if gain.seeds < _MANY_SEEDS else ""
+    return f"{words} ({both}{few})"
 
 
-def _answer(question: str, said: Sequence[str], rests_on: dict[str, Figure]) -> Answer:
+def _answer(question: str, said: Sequence[str], rests_on: dict[str, Gain]) -> Answer:
     words = "; ".join(said)
     return Answer(question=question, words=f"{words[0].upper()}{words[1:]}.", rests_on=rests_on)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from mrharm.errors import InputError
 from mrharm.evaluation.truth import is_known
@@ -91,13 +91,19 @@ def first_words(rationales: Mapping[str, Rationale], count: int) -> Rationales:
     }
 
 
-def some(memes: Sequence[Meme], rationales: Mapping[str, Rationale], share: float, seed: int) -> Rationales:
-    """A share of the training memes' rationales, by lot and for each label alike; those of validation stay."""
+def some(
+    memes: Sequence[Meme],
+    rationales: Mapping[str, Rationale],
+    share: float,
+    seed: int,
+    learnt_from: Collection[str],
+) -> Rationales:
+    """A share of the rationales of memes ``learnt_from``, by lot and for each label alike; the others' stay."""
     kept: Rationales = {}
     groups: dict[tuple[bool, bool], list[str]] = defaultdict(list)
     for meme in memes:
         if meme.id in rationales and meme.label:
-            groups[meme.split == "train", meme.label.harmful].append(meme.id)
+            groups[meme.id in learnt_from, meme.label.harmful].append(meme.id)
     rng = random.Random(seed)
     for (learnt, _), ids in groups.items():
         count = max(1, round(share * len(ids))) if learnt else len(ids)

@@ -10,6 +10,7 @@ from mrharm.evaluation.ablations.arms import ARMS, REFERENCE
 from mrharm.evaluation.ablations.run import MORE_SPLITS, RunRow
 from mrharm.evaluation.ablations.table import TRUTH, Cell, tabulate
 from mrharm.evaluation.plots.bars import Panel, draw_bars
+from mrharm.evaluation.tables import markdown, markdown_row
 from mrharm.metrics import Figure
 from mrharm.records import Failure, Record
 from mrharm.store import write_json, write_text
@@ -95,16 +96,16 @@ COLUMNS = ("arm", "memes", "seeds", "accuracy", "macro-F1", "difference", "AUROC
 
 def to_markdown(found: Ablation) -> str:
     """The report a person reads."""
-    lines = [f"# Ablation: {found.dataset}, recipe {found.recipe}", ""]
+    lines = [f"# Ablation: {markdown(found.dataset)}, recipe {markdown(found.recipe)}", ""]
     for answer in found.answers:
         lines += [f"**{answer.question}** {answer.words}", ""]
     for split, cells in found.tables.items():
         lines += [
-            f"## {split}",
+            f"## {markdown(split)}",
             "",
-            f"| {' | '.join(COLUMNS)} |",
-            f"|{'---|' * len(COLUMNS)}",
-            *(f"| {' | '.join(row_of(cell))} |" for cell in cells),
+            markdown_row(COLUMNS),
+            markdown_row(["---"] * len(COLUMNS)),
+            *(markdown_row(row_of(cell)) for cell in cells),
             "",
         ]
     lines += [
@@ -115,8 +116,8 @@ def to_markdown(found: Ablation) -> str:
     if found.runs:
         lines += [f"![macro-F1 of every arm]({PLOT})", ""]
     lines += [f"- {name}: {what}" for name, what in found.arms.items()]
-    lines += [f"- {name}: left out: {why}" for name, why in found.skipped.items()]
-    lines += [f"- {failure.item}: failed: {failure.reason}" for failure in found.failures]
+    lines += [markdown(f"- {name}: left out: {why}") for name, why in found.skipped.items()]
+    lines += [markdown(f"- {failure.item}: failed: {failure.reason}") for failure in found.failures]
     return "\n".join(lines) + "\n"
 
 

@@ -54,7 +54,7 @@ def make_variant(dataset: Dataset, recipe: Recipe, arm: Arm, size: int, seed: in
     if arm.words is not None:
         rationales = kinds.first_words(rationales, arm.words)
     if arm.share < 1:
-        rationales = kinds.some(learnt, rationales, arm.share, seed)
+        rationales = kinds.some(learnt, rationales, arm.share, seed, chosen)
     return Variant(dataset.root, memes, rationales)
 
 

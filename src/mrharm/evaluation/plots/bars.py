@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import Any
 
 import matplotlib
@@ -13,6 +14,7 @@ from mrharm.metrics import Figure
 
 # Okabe and Ito's colours, told apart by colour-blind readers; grey text reads on white and on black paper.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#767676"
+_WIDTH, _LINE = 5, 55  # inches, and how many letters fit: on a phone the text must stay large enough to read
 SETTINGS: Any = {
     "svg.fonttype": "none",  # text stays text: searchable, small, in the page's own font
     "svg.hashsalt": "mrharm",  # the same figures give the same file
@@ -53,13 +55,13 @@ def draw_bars(panels: Sequence[Panel], axis: str, *, title: str = "", guess: flo
 
     heights = [len(panel.bars) + 1 for panel in panels]
     with matplotlib.rc_context(SETTINGS):
-        canvas = Canvas(figsize=(7, 0.8 + 0.3 * sum(heights)), layout="constrained")
+        canvas = Canvas(figsize=(_WIDTH, 0.8 + 0.3 * sum(heights)), layout="constrained")
         FigureCanvasSVG(canvas)
         axes = canvas.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
         for ax, panel in zip(axes, panels, strict=True):
             _draw(ax, panel, guess)
         axes[0].set_xlim(0.0, 1.0)
-        axes[-1].set_xlabel(axis)
+        axes[-1].set_xlabel(fill(axis, _LINE))
         drawn = io.StringIO()
         # Without a date the same figures give the same bytes.
         canvas.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None, "Title": title or axis})

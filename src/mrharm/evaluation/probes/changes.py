@@ -170,4 +170,4 @@ def said_by(verdicts: Sequence[Verdict]) -> NDArray[Any]:
 
 def percent(figure: Figure) -> str:
     """A share as people read it: ``12 %``, with its interval where there is one."""
-    return spell(figure, digits=0, unit=" %", unknown="not known")
+    return spell(figure, digits=0, unit=" %")

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mrharm.errors import ImageError, InputError
-from mrharm.evaluation.baselines import image_only, text_only
+from mrharm.errors import InputError
+from mrharm.evaluation.beside import ONE_MODALITY, learners
 from mrharm.evaluation.judged import Judged, Progress, quiet
 from mrharm.evaluation.probes.changes import (
     SEEN_PARTS,
@@ -29,27 +29,24 @@ from mrharm.evaluation.probes.changes import (
     shown_place,
 )
 from mrharm.images import image_sha256
-from mrharm.memes.splits import TRAIN
-from mrharm.records import Evidence, Record
+from mrharm.records import Record
 
 CONDITIONS = ("text_blanked", "image_blanked", "image_swapped", "caption_swapped")
 OF_WORDS, OF_PICTURE = ("text_blanked",), ("image_blanked", "image_swapped")
 IGNORED = 0.02  # of decisions flipped, and of P(harmful) moved: what does less is as good as not looked at
-TRAIN_MEMES = 4  # times the memes probed, for the baselines at most
 
 
 class ModalityProbe(Record):
     """What each modality does. ``before``: scores of the same memes unchanged; ``conditions``: change -> what moved.
 
-    ``baselines``: what words alone and pixels alone reach on these memes, learnt from the train split; ``ignores``:
-    ``text``, ``image`` where taking it away (and swapping it) flips fewer than 2 % of the decisions and moves
-    P(harmful) by less than 0.02 on average; ``skipped``: condition or baseline -> why it could not be had.
+    ``ignores``: ``text``, ``image`` where taking it away (and swapping it) flips fewer than 2 % of the decisions and
+    moves P(harmful) by less than 0.02 on average; ``skipped``: condition -> why it could not be had. What one modality
+    alone reaches is measured once, of the whole split: `mrharm.evaluation.beside`.
     """
 
     memes: int
     before: Decided
     conditions: dict[str, Moved]
-    baselines: dict[str, Decided]
     ignores: tuple[str, ...]
     skipped: dict[str, str]
     words: tuple[str, ...] = ()
@@ -91,11 +88,10 @@ def probe(judged: Judged, *, seed: int = 0, memes: int = 500, progress: Progress
         memes=len(cases),
         before=scores_of(judged.gold, said_by(before), seed=seed),
         conditions=conditions,
-        baselines=_baselines(judged, cases, seed, memes, skipped),
         ignores=_ignored(conditions),
         skipped=skipped,
     )
-    return found.model_copy(update={"words": _say(found)})
+    return found.model_copy(update={"words": _say(found, bool(learners(judged)))})
 
 
 def _changed(judged: Judged, cases: Sequence[Case], name: str, seed: int) -> list[Case]:
@@ -156,65 +152,6 @@ def _why_not(judged: Judged, name: str) -> str:
     return f"no meme has a {shown} to take away, two different ones to swap, or anything left{mend}"
 
 
-def _baselines(
-    judged: Judged, cases: Sequence[Case], seed: int, memes: int, skipped: dict[str, str]
-) -> dict[str, Decided]:
-    """Words alone and pixels alone, learnt from the train split's labels."""
-    dataset = judged.dataset
-    try:
-        train = [meme for meme in dataset.split(TRAIN) if meme.label]
-    except InputError:
-        train = []
-    if (
-        judged.split == dataset.split_name(TRAIN)
-        or len({bool(one.label and one.label.harmful) for one in train}) < 2
-    ):
-        skipped["baselines"] = "they learn from a train split with both labels, and are asked of another one"
-        return {}
-    order = np.random.default_rng(seed).permutation(len(train))[: TRAIN_MEMES * memes]
-    learnt = [
-        Case(
-            int(place),
-            train[place],
-            dataset.evidence.get(train[place].id) or Evidence(meme_id=train[place].id),
-        )
-        for place in sorted(order)
-    ]
-    found: dict[str, Decided] = {}
-
-    def add(name: str, some: Sequence[Case], scores: object) -> None:
-        said = np.asarray(scores) >= 0.5
-        found[name] = scores_of(judged.gold[[case.place for case in some]], said.astype(object), seed=seed)
-
-    def labels(some: Sequence[Case]) -> list[bool]:
-        return [bool(case.meme.label and case.meme.label.harmful) for case in some]
-
-    try:
-        scores = text_only([case.words for case in learnt], labels(learnt), [case.words for case in cases])
-        add("text_only", cases, scores)
-    except ValueError:  # a vocabulary of nothing
-        skipped["text_only"] = "the train split has no words"
-    clean = judged.detector.card.picture_shown == "clean"
-
-    def pictured(some: Sequence[Case]) -> list[Case]:
-        return [case for case in some if (case.evidence.clean_image if clean else case.meme.image)]
-
-    seen, unseen = pictured(learnt), pictured(cases)
-    if len(set(labels(seen))) < 2 or not unseen:
-        skipped["image_only"] = "too few memes of train or of this split have a picture"
-        return found
-    paths = [
-        [dataset.root / str(case.evidence.clean_image if clean else case.meme.image) for case in some]
-        for some in (seen, unseen)
-    ]
-    try:
-        for kind, scores in image_only(paths[0], labels(seen), paths[1], seed).items():
-            add(f"image_only_{kind}", unseen, scores)
-    except ImageError as error:
-        skipped["image_only"] = str(error)
-    return found
-
-
 def _ignored(conditions: dict[str, Moved]) -> tuple[str, ...]:
     found = []
     for name, of in (("text", OF_WORDS), ("image", OF_PICTURE)):
@@ -233,7 +170,7 @@ _IN_WORDS = {
 }
 
 
-def _say(found: ModalityProbe) -> tuple[str, ...]:
+def _say(found: ModalityProbe, beside: bool) -> tuple[str, ...]:
     moved = [
         f"{_IN_WORDS[name]} {percent(one.flipped)} of the decisions flip and P(harmful) moves by "
         f"{one.moved.value or 0.0:.2f} on average"
@@ -251,11 +188,9 @@ def _say(found: ModalityProbe) -> tuple[str, ...]:
         lines.append("It uses both words and picture.")
     else:
         lines.append("Whether it uses both words and picture cannot be said of these memes.")
-    if found.baselines:
-        alone = "; ".join(
-            f"{name.replace('_', ' ')} {percent(one.accuracy)}" for name, one in found.baselines.items()
-        )
-        lines.append(
-            f"It is right on {percent(found.before.accuracy)} of them; what one modality alone reaches: {alone}."
-        )
+    lines.append(
+        f"What one modality alone reaches stands beside the detector's figures: {' and '.join(ONE_MODALITY)}."
+        if beside
+        else "What one modality alone reaches is not known: no train split with both labels to learn it from."
+    )
     return tuple(lines)

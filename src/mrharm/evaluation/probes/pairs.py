@@ -33,16 +33,17 @@ Pair = tuple[int, int]  # places of a harmful and a harmless meme
 
 
 class PairScores(Record):
-    """Pairs of one kind. ``both_right``: share of pairs with both memes right; ``chance``: what it would be had the two
-    decisions of a pair nothing to do with each other, at the same rates (share of the pairs' harmful memes found, times
-    share of their harmless ones let pass; a coin's is 25 %); ``alike``: share of pairs decided alike; ``ordered``:
-    share in which the harmful meme has the higher score, a tie counting half.
+    """Pairs of one kind. ``both_right``: share of pairs with both memes right; ``chance``: what guessing would reach
+    that flags as many of these memes (that share, times the rest: 25 % at most); ``alike``: share of pairs decided
+    alike; ``unanswered``: share of pairs with a meme that got no label; ``ordered``: share in which the harmful meme
+    has the higher score, a tie counting half.
     """
 
     pairs: int
     both_right: Figure
     chance: Figure
     alike: Figure
+    unanswered: Figure
     ordered: Figure
 
 
@@ -153,18 +154,26 @@ def _score(judged: Judged, pairs: Sequence[Pair], seed: int) -> PairScores | Non
     harmful, harmless = np.array(pairs).T
     found = np.array([judged.said[place] is True for place in harmful])
     passed = np.array([judged.said[place] is False for place in harmless])
+    flagged = np.array([[judged.said[place] is True for place in pair] for pair in pairs])
     lead = judged.scores[harmful] - judged.scores[harmless]
     return PairScores(
         pairs=len(pairs),
         both_right=share_of(found & passed),
-        chance=bootstrap(
-            lambda drawn: float(found[drawn].mean() * passed[drawn].mean()), len(pairs), seed=seed
-        ),
+        chance=bootstrap(lambda drawn: _guessed(flagged[drawn]), len(pairs), seed=seed),
         alike=share_of(
-            np.array([judged.said[one] == judged.said[other] for one, other in pairs], dtype=bool)
+            np.array([None is not judged.said[one] == judged.said[other] for one, other in pairs], dtype=bool)
+        ),
+        unanswered=share_of(
+            np.array([None in (judged.said[one], judged.said[other]) for one, other in pairs], dtype=bool)
         ),
         ordered=mean_of(np.where(lead == 0, 0.5, lead > 0), seed=seed),
     )
+
+
+def _guessed(flagged: NDArray[np.bool_]) -> float:
+    """How many pairs a guess gets right that flags as many memes. *Shape:* (pairs, 2)"""
+    rate = float(flagged.mean())
+    return rate * (1 - rate)
 
 
 def _say(found: PairsProbe) -> tuple[str, ...]:
@@ -178,11 +187,13 @@ def _say(found: PairsProbe) -> tuple[str, ...]:
         chance = scores.chance.value or 0.0
         line = (
             f"Of {counted(scores.pairs, 'pair')} with {what} and the other label it gets both memes right in "
-            f"{percent(scores.both_right)}; independent guesses at its rates would in {100 * chance:.0f} %."
+            f"{percent(scores.both_right)}; guessing that flags as many would in {100 * chance:.0f} %."
         )
+        if scores.unanswered.value:
+            line += f" In {percent(Figure(value=scores.unanswered.value))} a meme got no label."
         if scores.pairs >= FEWEST and (scores.alike.value or 0.0) >= ALIKE:
             line += f" It decides both alike: the {missed} does not reach its decisions."
-        elif (scores.both_right.high or 0.0) < chance:
+        elif scores.pairs >= FEWEST and (scores.both_right.high or 0.0) < chance:
             line += f" That is worse than guessing: the {missed} hardly reaches its decisions."
         lines.append(line)
     return tuple(lines)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from mrharm.metrics import Figure
+from mrharm.metrics import Figure, spell
 from mrharm.records import Record
 
 # Of the words or patches taken away, or given.
 SHARES = tuple(step / 10 for step in range(11))
-_UNITS = {"text": "words", "picture": "patches"}
+UNITS = {"text": "words", "picture": "patches"}
 # P(decision) that moves by less between all and nothing leaves no order anything to show.
 _MOVES = 0.05
 
@@ -54,7 +54,7 @@ def say(found: SaliencyProbe) -> tuple[str, ...]:
     sentences: list[str] = []
     for name, part in (("text", found.text), ("picture", found.picture)):
         if part:
-            sentences += _of_part(part, _UNITS[name])
+            sentences += _of_part(part, UNITS[name])
     return (*sentences, *(f"Not measured ({part}): {why}." for part, why in found.skipped.items()))
 
 
@@ -71,10 +71,10 @@ def _of_part(part: Part, units: str) -> list[str]:
     for kind, order in part.orders.items():
         if order.deletion_gain and order.insertion_gain:
             sentences.append(
-                f"{kind.capitalize()} over {units}: taking the weightiest away first {_verdict(order.deletion_gain)} "
-                f"({_areas(order.deletion, by_lot.deletion, order.deletion_gain)}); giving them first "
-                f"{_verdict(order.insertion_gain)} "
-                f"({_areas(order.insertion, by_lot.insertion, order.insertion_gain)}). "
+                f"{kind.capitalize()} over {units}: taking the weightiest away first {_verdict(order.deletion_gain)}, "
+                f"{_areas(order.deletion, by_lot.deletion, order.deletion_gain)}; giving them first "
+                f"{_verdict(order.insertion_gain)}, "
+                f"{_areas(order.insertion, by_lot.insertion, order.insertion_gain)}. "
                 + _in_short(kind, units, order.deletion_gain, order.insertion_gain)
             )
     return sentences
@@ -102,11 +102,5 @@ def _in_short(kind: str, units: str, deletion: Figure, insertion: Figure) -> str
 
 
 def _areas(own: Figure, by_lot: Figure, gain: Figure) -> str:
-    text = f"area {_number(own)} against {_number(by_lot)}, gain {_number(gain, '+.3f')}"
-    if gain.low is None or gain.high is None:
-        return text
-    return f"{text}, {gain.low:+.3f} to {gain.high:+.3f}"
-
-
-def _number(figure: Figure, form: str = ".3f") -> str:
-    return "none" if figure.value is None else format(figure.value, form)
+    alone = [spell(Figure(value=one.value), times=1, digits=3) for one in (own, by_lot)]
+    return f"area {alone[0]} against {alone[1]}, gain {spell(gain, times=1, digits=3, sign=True)}"

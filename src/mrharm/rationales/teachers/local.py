@@ -6,6 +6,7 @@ PyTorch and transformers are imported when the first question is answered (or th
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,10 +35,14 @@ class _Question:
     text: str
     pictures: list[Image.Image]
     max_tokens: int
+    temperature: float = 0.0
 
 
 class LocalTeacher:
-    """A chat model from a local folder or the hub (``MODEL`` or ``MODEL@REVISION``), greedy.
+    """A chat model from a local folder or the hub (``MODEL`` or ``MODEL@REVISION``).
+
+    It answers greedily, or with a ``temperature`` above 0 by a draw that follows from the question: asked again it says
+    the same, and questions that differ in their ``parts`` (a sample's number) are drawn apart.
 
     In bf16 on a GPU that has it, else in fp32. Batches hold questions of different lengths, filled up on the left; in
     fp32 an answer does not depend on the others in its batch (in bf16 the last bits of a score may). Nothing forces an
@@ -100,15 +105,18 @@ class LocalTeacher:
     def _question(self, ask: Ask) -> _Question:
         settings = {"max_tokens": MAX_TOKENS, **ask.settings}
         wrong = [name for name in settings if name not in _SETTINGS]
-        if wrong or settings.get("temperature"):
+        if wrong:
             raise InputError(
-                f"{wrong[0] if wrong else 'a temperature'}: not a setting of a local teacher, which answers greedily; "
-                f"expected {', '.join(_SETTINGS)} (temperature 0)"
+                f"{wrong[0]}: not a setting of a local teacher; expected {', '.join(_SETTINGS)}, and nothing else"
             )
+        temperature = settings.get("temperature") or 0.0
+        if not isinstance(temperature, int | float) or not 0 <= temperature < math.inf:
+            raise InputError(f"temperature {temperature!r}: expected a number, 0 (greedy) or above")
         dtype = str(self._loaded.model.dtype).removeprefix("torch.")
         key = Request(ask.messages, self.name, {**settings, "dtype": dtype}, ask.parts).key
         text, pictures = self._loaded.chats.text(ask.messages)
-        return _Question(key, text, [_decoded(picture) for picture in pictures], settings["max_tokens"])
+        shown = [_decoded(picture) for picture in pictures]
+        return _Question(key, text, shown, settings["max_tokens"], float(temperature))
 
     def _complete(self, questions: list[_Question]) -> list[Completion | CallError]:
         """An answer each; a batch that fails is halved, so that what fails at last fails alone."""
@@ -130,7 +138,7 @@ class LocalTeacher:
 
     def _generate(self, questions: Sequence[_Question]) -> list[Completion | CallError]:
         import torch
-        from transformers import GenerationConfig
+        from transformers import GenerationConfig, LogitsProcessorList
 
         model, longest = self._loaded.model, self._loaded.longest
         inputs = self._inputs(questions)
@@ -143,7 +151,9 @@ class LocalTeacher:
             )
         greedy = GenerationConfig(max_new_tokens=most, do_sample=False, num_beams=1)
         with torch.inference_mode():
-            tokens = model.generate(**inputs, generation_config=greedy)
+            tokens = model.generate(
+                **inputs, generation_config=greedy, logits_processor=LogitsProcessorList([Draws(questions)])
+            )
         width = inputs["input_ids"].shape[1]
         return [
             self._read(question, prompt, row[width:].tolist())
@@ -204,6 +214,36 @@ class LocalTeacher:
     @cached_property
     def _loaded(self) -> Loaded:
         return load(self._source, self._place, self._config, self._device)
+
+
+class Draws:
+    """Makes each greedy choice of a token a draw, for the questions of a batch that have a temperature.
+
+    The argmax of ``score / temperature`` plus Gumbel noise falls on each token as often as their softmax says (the
+    Gumbel-max trick: Maddison et al., "A* Sampling", NeurIPS 2014). Each question's noise has a generator of its own,
+    seeded by its key, so that its answer depends neither on its batch nor on what was asked before it.
+    """
+
+    def __init__(self, questions: Sequence[_Question]) -> None:
+        import torch
+
+        self._drawn = [
+            (row, one.temperature, torch.Generator().manual_seed(int(one.key[:16], 16)))
+            for row, one in enumerate(questions)
+            if one.temperature
+        ]
+
+    def __call__(self, tokens: Any, scores: Any) -> Any:
+        """Scores of the next token -> scores whose argmax is drawn. *Shape of both:* (questions, vocabulary)"""
+        import torch
+
+        scores = scores.clone() if self._drawn else scores
+        for row, temperature, generator in self._drawn:
+            waits = torch.empty(scores.shape[1]).exponential_(generator=generator)
+            # Minus the logarithm of an exponential wait is Gumbel noise; a wait of 0 would be an infinite one.
+            noise = -waits.clamp_min(torch.finfo(waits.dtype).tiny).log()
+            scores[row] = scores[row] / temperature + noise.to(scores)
+        return scores
 
 
 def _decoded(picture: Picture) -> Image.Image:

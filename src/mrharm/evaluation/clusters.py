@@ -1,0 +1,45 @@
+"""Memes that are no independent ones: made from one another, or with the same words or picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import DisjointSet
+
+from mrharm.evaluation.groups import words_of
+from mrharm.evaluation.judged import Judged
+from mrharm.records import Meme, Verdict
+
+
+def clusters_of(judged: Judged) -> NDArray[np.int64]:
+    """A number for each meme, the same for memes of one generated quad, with the same words or the same picture file.
+
+    A detector that gets one of them right is likelier to get the others right (or, of confounders, wrong): drawn one by
+    one they would make intervals too narrow. *Shape:* (memes,)
+    """
+    names = [_names(meme, verdict) for meme, verdict in zip(judged.memes, judged.verdicts, strict=True)]
+    return number(names)
+
+
+def number(names: Sequence[Sequence[str]]) -> NDArray[np.int64]:
+    """What items are called -> a number each, the same for those with a name in common, through others or not.
+
+    *Length of both:* items
+    """
+    joined: DisjointSet[int] = DisjointSet(range(len(names)))
+    first: dict[str, int] = {}
+    for place, own in enumerate(names):
+        for name in own:
+            joined.merge(first.setdefault(name, place), place)
+    return np.array([joined[place] for place in range(len(names))], dtype=np.int64)
+
+
+def _names(meme: Meme, verdict: Verdict) -> list[str]:
+    truth = meme.extra.get("truth")
+    quad = truth.get("quad") if isinstance(truth, dict) else None
+    words = " ".join(words_of(meme, verdict).casefold().split())
+    picture = verdict.evidence.image_sha256 if verdict.evidence else None
+    found = {"quad": quad, "words": words, "picture": picture}
+    return [f"{kind} {name}" for kind, name in found.items() if name]
