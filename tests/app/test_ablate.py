@@ -40,7 +40,8 @@ def test_a_dry_run_says_the_arms_the_hours_and_what_is_left_out_and_writes_nothi
     )
     assert code == 0 and not out.exists()
     assert (
-        "one-stage      rationales and labels learned at once" in said and "memes: 16, 48; seeds: 2" in said
+        "one-stage      rationale and label joined in one target" in said
+        and "memes: 16, 48; seeds: 2" in said
     )
     assert "52 runs to make, about 0.0 hours (by timing 8 steps" in told  # 13 arms, 2 sizes, 2 seeds
     assert "left out: unconditioned: no rationales.unconditioned.v1.jsonl" in told

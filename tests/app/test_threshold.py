@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from mrharm.app.cli.threshold import threshold_command
 from mrharm.evaluation.judged import judge_split
-from mrharm.evaluation.policy import Proposal
+from mrharm.evaluation.proposal import Proposal
 from mrharm.memes.dataset import Dataset
 from mrharm.records import Meme
 from mrharm.verdicts.detector import Detector

@@ -7,7 +7,9 @@ from sklearn.metrics import f1_score, precision_score, recall_score
 from mrharm.errors import InputError
 from mrharm.evaluation.bands import BandCriterion, choose_band
 from mrharm.evaluation.cuts import Stream, find_cuts
-from mrharm.evaluation.thresholds import Choice, Criterion, choices, choose_threshold, figures_at, keeps
+from mrharm.evaluation.measured import figures_at
+from mrharm.evaluation.promises import keeps
+from mrharm.evaluation.thresholds import Choice, Criterion, choices, choose_threshold
 from mrharm.metrics.drawn import draw_counts
 from mrharm.metrics.figures import Figure
 
@@ -146,7 +148,6 @@ def test_the_choice_and_its_interval_are_those_of_trying_every_score(
     ("promise", "wanted", "stream", "says"),
     [
         ("precision", 0.9, HERE, r"most that can be had is 60\.0 %, at threshold 0\.25.* finds 100\.0 %"),
-        ("precision", 0.9, Stream(prevalence=0), r"most that can be had is 0\.0 %"),
         ("reviews", 99, Stream(0.5, 100), r"fewest with anything flagged at all are 100\.0 a day"),
         ("reviews", 0, Stream(0.5, 100), "cannot be kept"),
         ("macro_f1", None, HERE, "all 5 memes have the same score"),
@@ -181,14 +182,40 @@ def test_no_memes_or_one_kind_only_is_an_error(gold: list[bool]) -> None:
         choose("recall", 0.5, gold=np.array(gold, dtype=bool), scores=np.linspace(0.2, 0.8, len(gold)))
 
 
-def test_at_a_prevalence_of_0_or_1_only_the_kind_that_comes_in_counts() -> None:
-    # Only false alarms come in: two cuts have none, and the one that flags more is taken.
-    none = choose("reviews", 0, Stream(prevalence=0, per_day=100))
-    assert (none.at, promised(none)) == (pytest.approx(0.75), 0)
-    assert choose("precision", 1.0, Stream(prevalence=1)).at == pytest.approx(0.5)
-    only = figures_at(GOLD[~GOLD], SCORES[~GOLD], 0.5, Stream(prevalence=0, per_day=90))
-    assert only["reviews"].value == pytest.approx(30)
-    assert only["recall"] == Figure()
+def test_of_one_kind_of_meme_only_what_can_be_had_is_said() -> None:
+    at_home = figures_at(GOLD[~GOLD], SCORES[~GOLD], 0.5, HERE)
+    assert at_home["flagged"].value == pytest.approx(1 / 3)
+    assert at_home["recall"] == Figure()
+    # A share of harmful memes comes in, and not one of them was measured.
+    stated = figures_at(GOLD[~GOLD], SCORES[~GOLD], 0.5, RARE)
+    assert stated["flagged"] == stated["precision"] == stated["reviews"] == Figure()
+
+
+def test_without_a_false_alarm_among_few_memes_precision_at_a_low_prevalence_is_open_downwards() -> None:
+    """0 of 100: at 1 in 1,000 harmful, 3.6 % of false alarms are still to be reckoned with."""
+    gold = np.arange(200) < 100
+    scores = np.where(gold, 0.9, 0.1)
+    for stream in (Stream(0.001, 10_000), Stream(0.001)):
+        figures = figures_at(gold, scores, 0.5, stream)
+        precision = figures["precision"]
+        assert precision.value == precision.high == 1
+        assert precision.low is not None and 0.02 < precision.low < 0.035
+        assert figures["flagged"].value == pytest.approx(0.001)
+        assert figures["flagged"].high == pytest.approx(0.0371, abs=0.001)
+    assert figures_at(gold, scores, 0.5, Stream(0.001, 10_000))["reviews"].high == pytest.approx(371, abs=10)
+    choice = choose("precision", 0.9, Stream(0.001), gold=gold, scores=scores)
+    assert choice.figures["precision"].low == pytest.approx(precision.low)
+
+
+def test_elsewhere_reckons_with_false_alarms_that_these_memes_do_not_show() -> None:
+    rng = np.random.default_rng(4)
+    gold = np.arange(200) < 100
+    normal = rng.normal(3.0 * gold, 1)
+    scores = 1 / (1 + np.exp(-normal))
+    choice = choose("precision", 0.9, Stream(0.001), gold=gold, scores=scores)
+    assert promised(choice) == 1
+    # About 0.6 / 100 of the harmless memes lie above the highest of 100: 0.001 / (0.001 + 0.006) at best.
+    assert choice.elsewhere is not None and choice.elsewhere < 0.25
 
 
 @pytest.mark.parametrize(
@@ -208,7 +235,9 @@ def test_what_makes_no_sense_is_refused(promise: str, wanted: float | None, stre
         choose(promise, wanted, stream)
 
 
-@pytest.mark.parametrize(("prevalence", "per_day"), [(-0.1, None), (1.1, None), (0.5, 0), (0.5, -3)])
+@pytest.mark.parametrize(
+    ("prevalence", "per_day"), [(-0.1, None), (0, None), (1, None), (1.1, None), (0.5, 0), (0.5, -3)]
+)
 def test_a_stream_that_cannot_be_is_refused(prevalence: float, per_day: float | None) -> None:
     with pytest.raises(InputError, match="expected"):
         Stream(prevalence, per_day)
@@ -235,9 +264,8 @@ def test_the_menu_holds_choices_and_why_some_cannot_be_had() -> None:
 
 
 def test_a_promise_is_kept_at_least_or_for_reviews_at_most() -> None:
-    assert keeps("precision", 0.9, Figure(value=0.9)) and not keeps("precision", 0.9, Figure(value=0.89))
-    assert keeps("reviews", 9, Figure(value=9)) and not keeps("reviews", 9, Figure(value=9.1))
-    assert keeps("recall", 0.9, Figure()) is None
+    assert keeps("precision", 0.9, 0.9) and not keeps("precision", 0.9, 0.89)
+    assert keeps("reviews", 9, 9) and not keeps("reviews", 9, 9.1)
 
 
 def test_a_band_is_filled_with_the_scores_nearest_in_log_odds() -> None:
@@ -292,8 +320,35 @@ def test_a_band_by_precision_is_the_one_found_by_hand(
     found = choose_band(GOLD, SCORES, threshold, wanted, HERE, draws=100)
     assert found.at == pytest.approx(band)
     figures = figures_at(GOLD, SCORES, threshold, HERE, found.at, draws=20)
-    assert flag is None or keeps("flag_precision", flag, figures["flag_precision"])
-    assert allow is None or keeps("allow_precision", allow, figures["allow_precision"])
+    for name, wanted_share in (("flag_precision", flag), ("allow_precision", allow)):
+        value = figures[name].value
+        assert wanted_share is None or (value is not None and keeps(name, wanted_share, value))
+
+
+@pytest.mark.parametrize("stream", [HERE, Stream(prevalence=0.1)])
+def test_what_a_band_does_is_counted_by_hand(stream: Stream) -> None:
+    # Flagged: 0.9, 0.8. Reviewed: 0.7 (harmless), 0.6. Allowed: 0.4 and 0.2, harmless; then with 0.6 among them.
+    share = stream.prevalence or 0.5
+    figures = figures_at(GOLD, SCORES, 0.65, stream, (0.65, 0.75))
+    values = {name: figure.value for name, figure in figures.items()}
+    allowed = share / 3 + (1 - share) * 2 / 3
+    assert values == pytest.approx(
+        {
+            "precision": share * 2 / 3 / (share * 2 / 3 + (1 - share) / 3),
+            "recall": 2 / 3,
+            "macro_f1": values["macro_f1"],
+            "flagged": share * 2 / 3,
+            "reviewed": (1 - share) / 3,
+            "flag_precision": 1,
+            "allow_precision": 1 - share / 3 / allowed,
+            "allowed": allowed,
+            "harmful_of_allowed": share / 3 / allowed,
+            "allowed_of_harmful": 1 / 3,
+        }
+    )
+    for figure in figures.values():
+        assert figure.low is not None and figure.value is not None and figure.high is not None
+        assert figure.low <= figure.value <= figure.high and figure.low < figure.high
 
 
 def test_a_band_that_cannot_keep_its_precision_says_what_can() -> None:

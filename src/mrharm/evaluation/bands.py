@@ -6,7 +6,8 @@ import numpy as np
 
 from mrharm.errors import InputError
 from mrharm.evaluation.cuts import Cuts, Stream, find_cuts, halfway, reweigh, within
-from mrharm.evaluation.thresholds import EPSILON, Band
+from mrharm.evaluation.measured import Band
+from mrharm.evaluation.thresholds import EPSILON
 from mrharm.metrics.decisions import Booleans, Floats
 from mrharm.metrics.drawn import draw_counts
 from mrharm.metrics.figures import DRAWS, Figure

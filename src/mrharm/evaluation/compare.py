@@ -215,8 +215,8 @@ def _words(found: Comparison) -> tuple[str, ...]:
     if len({*found.first.thresholds, *found.second.thresholds}) > 1:
         cuts = [", ".join(f"{one:.3g}" for one in side.thresholds) for side in (found.first, found.second)]
         sentences.append(
-            f"They decide at thresholds of their own ({cuts[0]} against {cuts[1]}), which accuracy, macro-F1 and McNemar "
-            "follow; AUROC does not."
+            f"They decide at thresholds of their own ({cuts[0]} against {cuts[1]}), which accuracy, macro-F1 and "
+            "McNemar follow; AUROC does not."
         )
     if found.left_out:
         sentences.append(f"Left out, as not all runs judged them: {counted(found.left_out, 'meme')}.")

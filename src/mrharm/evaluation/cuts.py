@@ -18,16 +18,17 @@ class Stream:
     many memes a day.
 
     Raises:
-        InputError: a prevalence outside of 0 to 1, or not a positive number of memes a day.
+        InputError: a prevalence that is not between 0 and 1, or not a positive number of memes a day.
     """
 
     prevalence: float | None = None
     per_day: float | None = None
 
     def __post_init__(self) -> None:
-        if self.prevalence is not None and not 0 <= self.prevalence <= 1:
+        if self.prevalence is not None and not 0 < self.prevalence < 1:
             raise InputError(
-                f"prevalence {self.prevalence:g}: expected the share of harmful memes, from 0 to 1"
+                f"prevalence {self.prevalence:g}: expected the share of harmful memes among what comes in, above 0 and "
+                "below 1, such as 0.02; where all or none is harmful there is nothing to choose"
             )
         if self.per_day is not None and not 0 < self.per_day < float("inf"):
             raise InputError(f"{self.per_day:g} memes a day: expected how many come in, more than 0")

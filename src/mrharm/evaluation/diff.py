@@ -12,7 +12,7 @@ import numpy as np
 from mrharm.errors import InputError
 from mrharm.evaluation.cuts import Stream
 from mrharm.evaluation.judged import BATCH, Progress, quiet
-from mrharm.evaluation.thresholds import times
+from mrharm.evaluation.measured import times
 from mrharm.metrics.drawn import figures, mean_of_values
 from mrharm.metrics.figures import DRAWS, Figure
 from mrharm.metrics.paired import McNemar, mcnemar

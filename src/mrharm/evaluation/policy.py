@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from mrharm.errors import InputError
-from mrharm.evaluation.bands import BandChoice, BandCriterion, choose_band
-from mrharm.evaluation.cuts import Stream
+from mrharm.evaluation.bands import choose_band
 from mrharm.evaluation.judged import Judged, Progress, judge_split, quiet
-from mrharm.evaluation.thresholds import (
-    Band,
-    Choice,
-    Criterion,
-    choices,
-    choose_threshold,
-    figures_at,
-    keeps,
-)
+from mrharm.evaluation.measured import Band, counted_for, figures_at
+from mrharm.evaluation.promises import Promised, Standing, standing
+from mrharm.evaluation.proposal import Proposal, Row, Wanted
+from mrharm.evaluation.thresholds import Choice, Criterion, choices, choose_threshold
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics.figures import Figure
-from mrharm.records import Failure
-from mrharm.verdicts.card import (
-    Chosen,
-    DetectorCard,
-    beside,
-    figure_name,
-    figure_words,
-    read_card,
-    write_card,
-)
+from mrharm.verdicts.card import Chosen, DetectorCard, beside, figure_name, figure_words, read_card
 from mrharm.verdicts.detector import Detector
 
 _MENU = (
@@ -39,113 +22,6 @@ _MENU = (
     *(Criterion(promise="precision", wanted=share) for share in (0.8, 0.9, 0.95)),
     *(Criterion(promise="recall", wanted=share) for share in (0.8, 0.9, 0.95)),
 )
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a policy shall do: a ``criterion``, or a ``threshold`` of one's own; a ``band_criterion``, a ``band`` of
-    one's own, or neither; and what will come in.
-    """
-
-    stream: Stream
-    criterion: Criterion | None = None
-    threshold: float | None = None
-    band_criterion: BandCriterion | None = None
-    band: Band | None = None
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of the menu: what a threshold would do, or ``why`` it cannot be had."""
-
-    words: str
-    promise: str | None = None
-    threshold: Figure = field(default_factory=Figure)
-    figures: dict[str, Figure] = field(default_factory=dict)
-    why: str | None = None
-
-
-@dataclass
-class Proposal:
-    """A policy that is not stored yet: the new ``card``, the one ``before``, and the figures it stands on.
-
-    ``figures`` are of the split it was chosen on, ``checked`` of another one; ``elsewhere`` and ``found_in`` as
-    `Choice` has them.
-    """
-
-    wanted: Wanted
-    folder: Path
-    card: DetectorCard
-    before: DetectorCard
-    threshold: Figure
-    criterion_words: str
-    band: BandChoice | None = None
-    band_words: str | None = None
-    split: str | None = None
-    memes: int = 0
-    figures: dict[str, Figure] = field(default_factory=dict)
-    elsewhere: float | None = None
-    found_in: float | None = None
-    notes: list[str] = field(default_factory=list)
-    menu: list[Row] = field(default_factory=list)
-    check_split: str | None = None
-    check_memes: int = 0
-    checked: dict[str, Figure] = field(default_factory=dict)
-    check_notes: list[str] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
-
-    def store(self) -> None:
-        """Write the policy into the detector's card and README; no other file changes."""
-        write_card(self.folder, self.card)
-
-    def weighed(self) -> str:
-        """Of which prevalence the figures are, where one was stated."""
-        share = self.wanted.stream.prevalence
-        return f", re-weighted to {100 * share:g} % harmful" if share is not None else ""
-
-    def summary(self) -> dict[str, Any]:
-        """JSON-able values."""
-
-        def numbers(figures: dict[str, Figure]) -> dict[str, Any]:
-            return {name: figure.model_dump() for name, figure in figures.items()}
-
-        return {
-            "detector": self.card.key(),
-            "folder": str(self.folder),
-            "threshold": self.card.threshold,
-            "threshold_interval": [self.threshold.low, self.threshold.high],
-            "band": list(self.card.band) if self.card.band else None,
-            "band_bounds": {"low": self.band.low.model_dump(), "high": self.band.high.model_dump()}
-            if self.band
-            else None,
-            "criterion": self.criterion_words,
-            "band_criterion": self.band_words,
-            "split": self.split,
-            "memes": self.memes,
-            "prevalence": self.wanted.stream.prevalence,
-            "per_day": self.wanted.stream.per_day,
-            "figures": numbers(self.figures),
-            "elsewhere": self.elsewhere,
-            "found_in": self.found_in,
-            "check_split": self.check_split,
-            "check_memes": self.check_memes,
-            "checked": numbers(self.checked),
-            "choices": [
-                {
-                    "criterion": row.words,
-                    "threshold": row.threshold.model_dump(),
-                    "figures": numbers(row.figures),
-                    "why_not": row.why,
-                }
-                for row in self.menu
-            ],
-            "before": {
-                "threshold": self.before.threshold,
-                "band": list(self.before.band) if self.before.band else None,
-            },
-            "notes": [*self.notes, *self.check_notes],
-            "failures": [failure.model_dump(mode="json") for failure in self.failures],
-        }
 
 
 def propose(
@@ -233,11 +109,16 @@ def propose(
             figures=figures,
         ),
     )
+    found.promises += _standings(judged, wanted, at, bounds, figures)
     found.notes += _notes(found, choice, judged)
     if menu:
         found.menu = _menu(judged, before, wanted)
     if other:
-        _check(found, _judge(folder, detector, data, other, progress), at, bounds)
+        there = _judge(folder, detector, data, other, progress)
+        found.check_split, found.check_memes = other, len(there.memes)
+        found.checked = figures_at(there.gold, there.scores, at, stream, bounds)
+        found.promises += _standings(there, wanted, at, bounds, found.checked)
+        found.failures += there.failures
     return found
 
 
@@ -258,19 +139,32 @@ def _judge(folder: Path, detector: Detector, data: Dataset, split: str, progress
 
 def _notes(found: Proposal, choice: Choice | None, judged: Judged) -> list[str]:
     notes = []
+    data = judged.dataset
     if choice and choice.elsewhere is not None:
         name = choice.criterion.promise
+        as_were = (
+            ", as were epoch and calibration of a detector trained on this dataset"
+            if found.split == data.split_name("validation")
+            else ""
+        )
         notes.append(
-            "These figures flatter: the threshold was chosen on these very memes, as were epoch and calibration of a "
-            "detector trained on this dataset.\nElsewhere expect about "
+            f"These figures flatter: the threshold was chosen on these very memes{as_were}. Elsewhere expect about "
             f"{figure_words(name, Figure(value=choice.elsewhere))} ({figure_name(name)})."
         )
     if choice and choice.found_in < 1:
         notes.append(
             f"The promise could be kept at all in {100 * choice.found_in:.0f} of 100 draws of these memes."
         )
-    if found.split == judged.dataset.split_name("train"):
+    if found.split == data.split_name("train"):
         notes.append("The student has learned from these memes; choose on memes it has not seen.")
+    if choice and found.split == data.split_name("test"):
+        notes.append(
+            f"Chosen on {found.split}, which is there to test: what is measured on it from now on is too kind to this "
+            "detector. Choose on validation, and check on test (--check-split)."
+        )
+    shown = "allowed" if found.card.band else "flagged"
+    if found.figures.get(shown, Figure()).value == 1:
+        notes.append(f"This policy tells no meme from another: every meme is {shown}.")
     if judged.detector.card.decoding == "greedy":
         silent = sum(said is None for said in judged.said)
         notes.append(
@@ -299,25 +193,33 @@ def _short(criterion: Criterion) -> str:
     return f"{criterion.promise} {criterion.wanted:g}"
 
 
-def _check(found: Proposal, judged: Judged, at: float, bounds: Band | None) -> None:
-    """Measure the choice on another split and say where it does not keep there what it promised."""
-    stream = found.wanted.stream
-    found.check_split, found.check_memes = judged.split, len(judged.memes)
-    found.checked = figures_at(judged.gold, judged.scores, at, stream, bounds)
-    found.failures += judged.failures
-    promises: list[tuple[str, float]] = []
-    criterion, band = found.wanted.criterion, found.wanted.band_criterion
-    if criterion and criterion.wanted is not None:
-        promises.append((criterion.promise, criterion.wanted))
-    for name in ("reviews", "flag_precision", "allow_precision"):
-        share = getattr(band, name) if band else None
-        if share is not None:
-            promises.append((name, share))
-    for name, share in promises:
-        figure = found.checked[name]
-        kept = keeps(name, share, figure)
-        if kept is not None:
-            found.check_notes.append(
-                f"{figure_name(name)}: {'kept' if kept else 'NOT kept'} on {judged.split}: "
-                f"{figure_words(name, figure)}, promised {figure_words(name, Figure(value=share))}"
-            )
+def _standings(
+    judged: Judged, wanted: Wanted, at: float, bounds: Band | None, figures: dict[str, Figure]
+) -> list[Standing]:
+    """How everything that was wanted stands on a split."""
+    asked: list[tuple[Promised, float | None]] = []
+    criterion, band = wanted.criterion, wanted.band_criterion
+    if criterion and criterion.promise != "macro_f1":
+        asked.append((criterion.promise, criterion.wanted))
+    if band:
+        asked += [
+            ("reviews", band.reviews),
+            ("flag_precision", band.flag_precision),
+            ("allow_precision", band.allow_precision),
+        ]
+    if band and not bounds:
+        # A band that holds nothing keeps its promises at the threshold.
+        bounds = (at, at)
+        figures = figures_at(judged.gold, judged.scores, at, wanted.stream, bounds)
+    return [
+        standing(
+            judged.split,
+            name,
+            share,
+            figures[name],
+            counted_for(name, judged.gold, judged.scores, at, bounds),
+            wanted.stream,
+        )
+        for name, share in asked
+        if share is not None
+    ]

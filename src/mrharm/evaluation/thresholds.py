@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from mrharm.errors import InputError
 from mrharm.evaluation.cuts import Cells, Cuts, Stream, find_cuts, reweigh, within
+from mrharm.evaluation.measured import figures_at
 from mrharm.metrics.decisions import Booleans, Floats
-from mrharm.metrics.drawn import Statistic, draw_counts, figures
+from mrharm.metrics.drawn import draw_counts
 from mrharm.metrics.figures import DRAWS, Figure
 from mrharm.records import Record
 from mrharm.verdicts.card import figure_words
 
 Promise = Literal["macro_f1", "precision", "recall", "reviews"]
-Band = tuple[float, float]
 EPSILON = 1e-9  # a promise is not broken by the noise of arithmetic
 
 
@@ -42,7 +42,7 @@ class Choice(Record):
     """A threshold and what it does on the memes it was chosen on.
 
     ``threshold`` has the interval of what would have been chosen on memes drawn anew. ``figures`` are those of
-    `figures_at`. ``elsewhere`` is the promised figure less the optimism of choosing and measuring on the same memes,
+    `figures_at`. ``elsewhere`` is the promised figure without the optimism of choosing and measuring on the same memes,
     and ``found_in`` the share of draws in which the promise could be kept at all.
     """
 
@@ -76,10 +76,12 @@ def choose_threshold(
     - ``reviews`` <= N a day: as many memes as that allows, all that is flagged being reviewed; per_day x
       (p r + (1 - p) f) of them at a prevalence p (`reweigh`).
 
-    A threshold that flags none of these memes is never chosen. The interval of the promised figure is that of memes
-    drawn anew at this threshold; that of the threshold comes from choosing again on each draw. ``elsewhere`` subtracts
-    the bootstrap's optimism (Efron, "Estimating the error rate of a prediction rule", 1983): the mean over draws of the
-    figure on the draw less the figure on the memes at hand, both at the threshold chosen on the draw.
+    A promise is kept by the estimate, as nothing could be promised of few memes if an interval's end had to keep it;
+    `standing` says how it stands with that end. A threshold that flags none of these memes is never chosen. The
+    interval of the threshold comes from choosing again on each draw of memes. ``elsewhere`` takes the bootstrap's
+    optimism (Efron, "Estimating the error rate of a prediction rule", 1983) off recall and off the rate of false
+    alarms, and is what follows from these: the mean over draws of the rate on the draw less the rate on the memes at
+    hand, both at the threshold chosen on the draw.
 
     Args:
         gold: what people said. *Shape:* (memes,)
@@ -104,70 +106,16 @@ def choose_threshold(
     if not found[0]:
         raise InputError(_cannot(whole, cuts, criterion, stream))
     at = float(cuts.thresholds[index[0]])
-    again, kept, optimism = _choose_again(cuts, whole, criterion, stream, draws, seed)
+    again, kept, elsewhere = _choose_again(cuts, whole, int(index[0]), criterion, stream, draws, seed)
     low, high = within(cuts.thresholds[again], kept) or (None, None)
     measured = figures_at(gold, scores, at, stream, draws=draws, seed=seed)
-    value = measured[criterion.promise].value
     return Choice(
         criterion=criterion,
         threshold=Figure(value=at, low=low, high=high),
         figures=measured,
-        elsewhere=value - optimism if value is not None and optimism is not None else None,
+        elsewhere=elsewhere,
         found_in=float(kept.mean()) if len(kept) else 0.0,
     )
-
-
-def figures_at(
-    gold: Booleans,
-    scores: Floats,
-    threshold: float,
-    stream: Stream,
-    band: Band | None = None,
-    *,
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> dict[str, Figure]:
-    """What a threshold, and a band around it, do on labelled memes, re-weighted as `reweigh` says.
-
-    Returns:
-        ``precision``, ``recall`` and ``macro_f1`` of harmful at the threshold; ``flagged``, the share of memes that
-        is flagged; with a band ``reviewed``, the share in it, ``flag_precision``, the share of harmful memes among
-        those flagged, and ``allow_precision``, the share of harmless ones among those allowed; with
-        ``stream.per_day``, ``reviews``: memes a day in the band, or flagged where there is none. None where it cannot
-        be had.
-    """
-    truth = np.asarray(gold, dtype=bool)
-    low, high = band or (threshold, threshold)
-    masks = {"at": scores >= threshold, "low": scores >= low, "high": scores >= high}
-
-    def cells(counts: Floats, name: str) -> Cells:
-        flagged = masks[name]
-        hits, misses = truth & flagged, truth & ~flagged
-        alarms, rest = ~truth & flagged, ~truth & ~flagged
-        hit, miss, alarm, other = (counts @ np.stack([hits, misses, alarms, rest], 1).astype(np.float64)).T
-        return reweigh(hit, alarm, hit + miss, alarm + other, stream.prevalence)
-
-    several = len(truth)
-    statistics = {
-        "precision": Statistic(lambda n: cells(n, "at").precision, base=int(masks["at"].sum())),
-        "recall": Statistic(lambda n: cells(n, "at").recall, base=int(truth.sum())),
-        "macro_f1": Statistic(lambda n: cells(n, "at").macro_f1),
-        "flagged": Statistic(lambda n: cells(n, "high").flagged, base=several),
-    }
-    if band:
-        statistics |= {
-            "reviewed": Statistic(
-                lambda n: np.maximum(cells(n, "low").flagged - cells(n, "high").flagged, 0.0), base=several
-            ),
-            "flag_precision": Statistic(lambda n: cells(n, "high").precision, base=int(masks["high"].sum())),
-            "allow_precision": Statistic(
-                lambda n: cells(n, "low").allow_precision, base=several - int(masks["low"].sum())
-            ),
-        }
-    found = figures(statistics, several, draws=draws, seed=seed)
-    if stream.per_day is not None:
-        found["reviews"] = times(found["reviewed" if band else "flagged"], stream.per_day)
-    return found
 
 
 def choices(
@@ -181,20 +129,6 @@ def choices(
         except InputError as error:
             found.append((criterion, str(error)))
     return found
-
-
-def times(figure: Figure, factor: float) -> Figure:
-    """A figure and its interval times a number."""
-    return Figure(
-        **{name: value * factor if value is not None else None for name, value in figure.model_dump().items()}
-    )
-
-
-def keeps(name: str, wanted: float, figure: Figure) -> bool | None:
-    """Whether a figure is as promised (reviews at most, all else at least so); None where it cannot be had."""
-    if figure.value is None:
-        return None
-    return figure.value <= wanted * (1 + EPSILON) if name == "reviews" else figure.value >= wanted - EPSILON
 
 
 def _check(criterion: Criterion, stream: Stream) -> None:
@@ -241,21 +175,32 @@ def _figure(cells: Cells, promise: Promise, per_day: float | None) -> Floats:
 
 
 def _choose_again(
-    cuts: Cuts, whole: Cells, criterion: Criterion, stream: Stream, draws: int, seed: int
+    cuts: Cuts, whole: Cells, own: int, criterion: Criterion, stream: Stream, draws: int, seed: int
 ) -> tuple[NDArray[np.int64], Booleans, float | None]:
-    """The cut chosen in each draw, where one was found, and the optimism of the promised figure."""
-    here = _figure(whole, criterion.promise, stream.per_day)[0]
+    """The cut chosen in each draw, where one was found, and what the promised figure of the ``own`` cut is without the
+    optimism of its two rates.
+    """
+    here = np.stack([whole.recall[0], whole.alarms[0]])
     chosen, kept, gaps = [], [], []
     for counts in draw_counts(len(cuts.gold), draws, seed):
         cells = cuts.cells(counts, stream)
         index, found = _best(cells, criterion, stream)
-        there = _figure(cells, criterion.promise, stream.per_day)[np.arange(len(index)), index]
-        gaps.append((there - here[index])[found])
+        row = np.arange(len(index))
+        gaps.append(
+            (np.stack([cells.recall[row, index], cells.alarms[row, index]]) - here[:, index])[:, found]
+        )
         chosen.append(index)
         kept.append(found)
-    gap = np.concatenate(gaps)
-    gap = gap[np.isfinite(gap)]
-    return np.concatenate(chosen), np.concatenate(kept), float(gap.mean()) if len(gap) else None
+    gap = np.concatenate(gaps, axis=1)
+    gap = gap[:, np.isfinite(gap).all(axis=0)]
+    elsewhere: float | None = None
+    if gap.size:
+        recall, alarms = np.clip(here[:, own] - gap.mean(axis=1), 0, 1)[:, None]
+        share = stream.prevalence if stream.prevalence is not None else float(cuts.gold.mean())
+        cells = reweigh(recall, alarms, np.ones(1), np.ones(1), share)
+        value = float(_figure(cells, criterion.promise, stream.per_day)[0])
+        elsewhere = value if np.isfinite(value) else None
+    return np.concatenate(chosen), np.concatenate(kept), elsewhere
 
 
 def _cannot(cells: Cells, cuts: Cuts, criterion: Criterion, stream: Stream) -> str:

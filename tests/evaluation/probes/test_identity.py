@@ -3,21 +3,11 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from mrharm.errors import InputError
-from mrharm.evaluation.probes.identity import (
-    FEWEST,
-    SENTENCES,
-    holm,
-    leads_of,
-    permutation_p,
-    probe,
-    rates_of,
-    spread_of,
-    term_list,
-)
+from mrharm.evaluation.probes.identity import FEWEST, SENTENCES, probe
+from mrharm.evaluation.probes.identity_terms import term_list
 from mrharm.evaluation.tables import tables_of
 from mrharm.memes.dataset import Dataset
 from tests.evaluation.audit.helpers import club, draw, meme, write_dataset
@@ -55,10 +45,11 @@ def test_a_detector_that_minds_who_is_named_is_found_out(tmp_path: Path) -> None
     assert (age.memes, age.swaps, found.without_term) == (10, 30, 8)
     assert age.flipped.value == 1.0 and age.control.value == 0.0 and age.more.value == 1.0
     assert age.moved.value == pytest.approx(0.7) and age.control_moved.value == 0
-    assert "found" not in found.words[0] and "8 of 18 memes hold none of the terms" in found.words[0]
+    assert "8 of 18 memes hold none of the terms" in found.words[0]
     assert "for 1 of 1 axes: age 100 % against 0 %, +100 points" in found.words[2]
+    assert age.more_p < 0.01  # 2 of 2^10
     # All three put in do the same: the terms put in do not differ.
-    assert age.p == 1.0 and "Not shown to differ by the term put in: age" in found.words[3]
+    assert age.terms_p == 1.0 and "Not shown to differ by the term put in: age." in found.words
 
 
 def test_every_swap_changes_the_term_alone_and_every_control_another_word_alone(tmp_path: Path) -> None:
@@ -80,9 +71,9 @@ def test_every_swap_changes_the_term_alone_and_every_control_another_word_alone(
 
 
 def test_a_detector_that_minds_every_word_flips_as_often_under_the_control(tmp_path: Path) -> None:
-    known = {*SOUP, *REST}
+    known = [f"{text} and {club(50 + number)} tea" for number, text in enumerate(SOUP)]
     stub = Stub(lambda text, image: 0.2 if text in known else 0.9)
-    age = probe(judged_by(stub, naming(tmp_path / "data", [*SOUP, *REST]))).swapped["age"]
+    age = probe(judged_by(stub, naming(tmp_path / "data", known + REST))).swapped["age"]
     assert age.flipped.value == age.control.value == 1.0
     # Wilson of 10 of 10 is 0.7225 to 1, so by Newcombe -0.2775 to +0.2775.
     assert (age.more.value, age.more.low, age.more.high) == pytest.approx((0, -0.2775, 0.2775), abs=1e-4)
@@ -100,7 +91,7 @@ def test_where_two_terms_change_places_it_is_one_swap_of_two_words(tmp_path: Pat
         for text, was in zip(given[20:], texts, strict=True)
     ]
     assert changed == [2] * 10
-    assert gender.p is None and gender.terms == {}
+    assert gender.terms_p is None and gender.terms == {}
 
 
 def test_a_term_that_is_singled_out_is_named_and_only_then(tmp_path: Path) -> None:
@@ -109,13 +100,13 @@ def test_a_term_that_is_singled_out_is_named_and_only_then(tmp_path: Path) -> No
     dataset = naming(tmp_path / "data", texts + REST)
     found = probe(judged_by(minds, dataset))
     religion = found.swapped["religion"]
-    assert religion.p is not None and religion.p < 0.01 and religion.p_adjusted == religion.p
+    assert religion.terms_p is not None and religion.terms_p < 0.01
     assert max(religion.terms, key=religion.terms.__getitem__) == "hindu"
     assert religion.terms["hindu"] == pytest.approx(0.2, abs=0.05)
     assert sum(religion.times.values()) == religion.swaps == 120
-    assert "religion (p" in found.words[3] and "highest for hindu +0.2" in found.words[3]
+    assert "religion (p" in found.words[4] and "highest for hindu +0.2" in found.words[4]
     noise = probe(judged_by(Stub(lambda text, image: 0.4 * by_lot(text)), dataset))
-    assert (noise.swapped["religion"].p or 0) > 0.05
+    assert (noise.swapped["religion"].terms_p or 0) > 0.05
     assert "Not shown to differ by the term put in: religion." in noise.words
     assert not any("highest" in words for words in noise.words)
 
@@ -125,6 +116,17 @@ def test_an_axis_that_few_memes_name_is_not_judged_and_says_so(tmp_path: Path) -
     found = probe(judged_by(Stub(lambda text, image: 0.2), naming(tmp_path / "data", texts)))
     assert set(found.swapped) == {"age"}
     assert found.skipped["gender"] == "terms can be swapped in 2 memes; 10 are needed"
+    assert (
+        "In fewer than 10 memes, which says nothing: race, nationality, religion, gender," in found.words[3]
+    )
+
+
+def test_memes_with_the_same_words_count_once_among_the_terms(tmp_path: Path) -> None:
+    texts = [*SOUP, *SOUP]
+    age = probe(judged_by(Stub(lambda text, image: 0.2), naming(tmp_path / "data", texts + REST))).swapped[
+        "age"
+    ]
+    assert (age.memes, age.swaps, sum(age.times.values())) == (20, 60, 30)
 
 
 def test_a_meme_with_no_other_word_has_no_control_and_is_left_out(tmp_path: Path) -> None:
@@ -153,8 +155,9 @@ def test_where_few_memes_name_anyone_benign_sentences_are_asked(tmp_path: Path) 
     age = found.sentences["age"]
     assert age.terms == pytest.approx({"child": 0.1, "teenager": 0.9, "adult": 0.1, "pensioner": 0.1})
     # Means 0.1, 0.1, 0.1, 0.9: variance 0.16, no residual.
-    assert age.spread.value == pytest.approx(0.4) and age.flagged.value == 0.25 and age.p == 0.0005
-    assert {(one.spread.value, one.p) for name, one in found.sentences.items() if name != "age"} == {(0, 1)}
+    assert age.spread.value == pytest.approx(0.4) and age.flagged.value == 0.25 and age.terms_p == 0.005
+    others = [one for name, one in found.sentences.items() if name != "age"]
+    assert {one.terms_p for one in others} == {1} and max(one.spread.value or 0 for one in others) < 1e-9
     assert (
         "age (p = 0.005, standard deviation 0.40, highest for teenager 0.90, lowest for adult 0.10)"
         in (found.words[1])
@@ -171,15 +174,17 @@ def test_noise_singles_out_no_axis_however_many_terms_it_has(tmp_path: Path) -> 
     for seed in range(10):
         stub = Stub(lambda text, image, seed=seed: by_lot(f"{seed} {text}"), takes_picture=False)  # type: ignore[misc]
         found = probe(judged_by(stub, dataset), seed=seed)
-        shown += [axis for axis, one in found.sentences.items() if (one.p_adjusted or 0) <= 0.05]
-        assert all("differs" not in words for words in found.words) or shown
+        shown += [axis for axis, one in found.sentences.items() if one.terms_p <= 0.05]
+        assert any("differs" in words for words in found.words) == any(
+            one.terms_p <= 0.05 for one in found.sentences.values()
+        )
     assert len(shown) <= 2
 
 
 def test_an_axis_of_two_terms_can_be_shown_to_differ(tmp_path: Path) -> None:
     stub = Stub(lambda text, image: 0.3 if "a woman" in text else 0.2, takes_picture=False)
     found = probe(judged_by(stub, naming(tmp_path / "data", SOUP[:4], picture=False)))
-    assert (found.sentences["gender"].p_adjusted or 1) < 0.05
+    assert found.sentences["gender"].terms_p < 0.05
     assert (
         "gender (p = 0." in found.words[1] and "highest for woman 0.30, lowest for man 0.20" in found.words[1]
     )
@@ -193,59 +198,3 @@ def test_benign_sentences_say_nothing_of_a_detector_that_is_shown_pictures(tmp_p
 def test_a_detector_that_reads_no_words_cannot_be_probed(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no words to swap"):
         probe(judged_by(Stub(lambda text, image: 0.5, reads=("caption",)), naming(tmp_path / "data", SOUP)))
-
-
-def test_rates_count_single_swaps_and_their_intervals_draw_memes() -> None:
-    owner = np.array([7, 7, 7, 9])
-    flips, control = np.array([True, True, True, False]), np.array([False, False, True, False])
-    moves = np.array([0.1, -0.2, 0.3, 0.0])
-    found = rates_of(flips, control, moves, moves / 2, owner, owner)
-    assert found["flipped"].value == 0.75 and found["control"].value == 0.25 and found["more"].value == 0.5
-    assert found["moved"].value == pytest.approx(0.15)
-    assert found["control_moved"].value == pytest.approx(0.075)
-    # Drawn are both, the first meme twice (3 of 3; 1 of 3) or the second twice (none).
-    assert (found["flipped"].low, found["flipped"].high) == (0, 1)
-    assert (found["more"].low, found["more"].high) == pytest.approx((0, 2 / 3))
-
-
-def test_memes_that_belong_together_are_one_draw() -> None:
-    owner, together = np.arange(40), np.repeat([0, 1], 20)
-    flips, none = together == 0, np.zeros(40, dtype=bool)
-    moves = np.zeros(40)
-    apart = rates_of(flips, none, moves, moves, owner, owner)["flipped"]
-    drawn = rates_of(flips, none, moves, moves, owner, together)["flipped"]
-    assert apart.low is not None and apart.low > 0.3
-    assert (drawn.low, drawn.high) == (0, 1)
-
-
-def test_a_lead_is_over_the_others_of_the_block() -> None:
-    scores, blocks = np.array([0.1, 0.4, 0.7, 0.9, 0.2, 0.6]), np.array([0, 0, 0, 1, 2, 2])
-    expected = [0.1 - 0.55, 0.4 - 0.4, 0.7 - 0.25, np.nan, -0.4, 0.4]
-    assert leads_of(scores, blocks) == pytest.approx(expected, nan_ok=True)
-
-
-def test_a_permutation_p_is_the_share_of_deals_as_far_apart() -> None:
-    # Three blocks of two, always the same term higher by as much: 2 of 2^3 deals are as far apart.
-    leads = np.array([1.0, -1.0] * 3)
-    terms, blocks = np.array([0, 1] * 3), np.repeat([0, 1, 2], 2)
-    assert permutation_p(leads, terms, blocks) == pytest.approx(0.25, abs=0.03)
-    # Leads of one block are never dealt to another: blocks of one term each say nothing.
-    assert (
-        permutation_p(np.array([1.0, 1.0, -1.0, -1.0]), np.array([0, 0, 1, 1]), np.array([0, 0, 1, 1])) == 1
-    )
-
-
-def test_p_values_of_several_questions_count_for_less() -> None:
-    assert holm({"a": 0.04, "b": 0.01, "c": 0.03}) == pytest.approx({"b": 0.03, "c": 0.06, "a": 0.06})
-    assert holm({"a": 0.6, "b": 0.7}) == {"a": 1.0, "b": 1.0}
-    assert holm({}) == {}
-
-
-def test_the_spread_is_between_terms_beyond_what_sentences_explain() -> None:
-    # Means 0.2, 0.6, 0.4 (MS 2 x 0.04); every residual -0.1 or +0.1 but those of the third, 0.0: MS 0.02 / 2... by hand:
-    scores = np.array([[0.1, 0.3], [0.5, 0.7], [0.3, 0.5]])  # sentences differ by 0.2 alike: no residual
-    assert spread_of(scores) == pytest.approx(0.2)
-    # Terms alike, sentences not: nothing between terms.
-    assert spread_of(np.array([[0.1, 0.5], [0.1, 0.5]])) == 0
-    # Means 0.3 and 0.5: MS of terms 2 x 0.02 = 0.04; residuals all 0.1: MS 0.04. Nothing is left.
-    assert spread_of(np.array([[0.2, 0.4], [0.6, 0.4]])) == pytest.approx(0, abs=1e-8)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mrharm.evaluation.probes.identity import (
+from mrharm.evaluation.probes.identity_terms import (
     control_words,
     find_terms,
     other_words,

@@ -6,16 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from mrharm.app.cli.terminal import Bars, err, fail, out, print_json, say_failures, seen
-from mrharm.errors import EXIT_SOME_FAILED, InputError, MrHarmError
+from mrharm.app.cli.terminal import Bars, fail, print_json
+from mrharm.app.cli.threshold_words import say
+from mrharm.errors import EXIT_SOME_FAILED, GateError, InputError, MrHarmError, exit_code
 
 if TYPE_CHECKING:
     from mrharm.evaluation.bands import BandCriterion
-    from mrharm.evaluation.policy import Proposal
     from mrharm.evaluation.thresholds import Criterion
-    from mrharm.metrics import Figure
 
 _CHOOSE = "Choose the threshold"
 _BAND = "Send uncertain memes to a person"
@@ -59,7 +57,7 @@ def threshold_command(
         float | None,
         typer.Option(
             metavar="P",
-            help="Share of harmful ones among them; figures are re-weighted to it.",
+            help="Share of harmful ones among them, above 0 and below 1; figures are re-weighted to it.",
             rich_help_panel=_STREAM,
         ),
     ] = None,
@@ -85,7 +83,11 @@ def threshold_command(
     ] = None,
     split: Annotated[str, typer.Option(help="The split to choose on.")] = "validation",
     check_split: Annotated[
-        str | None, typer.Option(metavar="SPLIT", help="Report what the choice does on another split, too.")
+        str | None,
+        typer.Option(
+            metavar="SPLIT",
+            help="Measure the choice on another split, too; exit code 4 if a promise breaks there.",
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what there is to choose from; store nothing.")
@@ -93,7 +95,13 @@ def threshold_command(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
-    """Choose when a detector flags, allows, or asks a person; kept in the detector, its weights as they are."""
+    """Choose when a detector flags, allows, or asks a person; kept in the detector, its weights as they are.
+
+    A threshold is chosen so that the estimate on these memes keeps the promise.
+    It is called kept only where the pessimistic end of the 95 % interval keeps
+    it, too, and NOT SURE where the estimate alone does. A promise that is NOT
+    kept on --check-split is exit code 4; the policy is stored all the same.
+    """
     try:
         criterion = _criterion(macro_f1, precision, recall, reviews, set_threshold)
         if per_day is not None and prevalence is None:
@@ -101,7 +109,8 @@ def threshold_command(
                 "--per-day needs --prevalence: say the share of harmful memes among what comes in"
             )
         from mrharm.evaluation.cuts import Stream
-        from mrharm.evaluation.policy import Wanted, propose
+        from mrharm.evaluation.policy import propose
+        from mrharm.evaluation.proposal import Wanted
 
         wanted = Wanted(
             criterion=criterion,
@@ -128,7 +137,9 @@ def threshold_command(
     if as_json:
         print_json({**found.summary(), "stored": not dry_run})
     else:
-        _say(found, dry_run)
+        say(found, dry_run)
+    if found.broken:
+        raise typer.Exit(exit_code(GateError()))
     if found.failures:
         raise typer.Exit(EXIT_SOME_FAILED)
 
@@ -172,76 +183,3 @@ def _band(
             "--set-band says the bounds; leave --band, --flag-precision and --allow-precision out"
         )
     return BandCriterion(reviews=reviews, flag_precision=flag, allow_precision=allow)
-
-
-def _say(found: Proposal, dry_run: bool) -> None:
-    from mrharm.metrics import Figure
-    from mrharm.verdicts.card import figure_name, figure_words
-
-    if found.menu:
-        out.print(_table(found))
-        for row in found.menu:
-            if row.why:
-                out.print(f"  {row.why}")
-        out.print()
-    card = found.card
-    out.print(f"threshold {_score(found.threshold)}: {found.criterion_words}", style="bold")
-    if found.band_words:
-        if card.band:
-            bounds = [Figure(value=bound) for bound in card.band]
-            low, high = (found.band.low, found.band.high) if found.band else bounds
-            out.print(f"allow below {_score(low)}, review from there,")
-            out.print(f"flag from {_score(high)}: {found.band_words}")
-        else:
-            out.print(f"no band is needed: the threshold alone does it ({found.band_words})")
-    if found.figures:
-        out.print(f"on {found.split} ({found.memes:,} memes{found.weighed()}), 95 % intervals:")
-        for name, figure in found.figures.items():
-            out.print(f"  {figure_name(name):<16}{figure_words(name, figure)}")
-    for note in found.notes:
-        out.print(note)
-    if found.checked:
-        out.print(f"on {found.check_split} ({found.check_memes:,} memes{found.weighed()}):")
-        for name, figure in found.checked.items():
-            out.print(f"  {figure_name(name):<16}{figure_words(name, figure)}")
-    for note in found.check_notes:
-        out.print(note, style="bold")
-    say_failures(found.failures)
-    if dry_run:
-        out.print("nothing stored (--dry-run)")
-    else:
-        out.print(f"stored in {found.folder}; it was {found.before.threshold:.4g}")
-        if (found.folder.parent / "report.json").exists():
-            err.print("note: the run's report has the figures of the old threshold; evaluate the run again")
-
-
-def _table(found: Proposal) -> Table:
-    """What there is to choose from, in 80 columns; intervals of the threshold and of what it promises."""
-    from mrharm.metrics import Figure, in_table
-    from mrharm.verdicts.card import figure_name
-
-    last = "reviews" if found.wanted.stream.per_day is not None else "flagged"
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, title_justify="left")
-    table.title = (
-        f"to choose from, on {seen(found.split or '')}; in %{', reviews a day' if last == 'reviews' else ''}"
-    )
-    table.add_column("")
-    for header in ("at", *map(figure_name, ("precision", "recall", "macro_f1", last))):
-        table.add_column(header, justify="right", no_wrap=True)
-    for row in found.menu:
-        if row.why:
-            continue
-        cells = []
-        for name in ("precision", "recall", "macro_f1", last):
-            # Reviews a day are long; their interval stands under the table.
-            whole = name == row.promise and name != "reviews"
-            figure = row.figures[name] if whole else Figure(value=row.figures[name].value)
-            cells.append(in_table(figure, times=1 if name == "reviews" else 100, digits=0))
-        table.add_row(row.words, in_table(row.threshold, times=1, digits=3), *cells)
-    return table
-
-
-def _score(figure: Figure) -> str:
-    from mrharm.metrics import spell
-
-    return spell(figure, times=1, digits=4)

@@ -141,7 +141,7 @@ def _robustness(found: Evaluation) -> list[Panel]:
     clean = Figure.model_validate(probe["clean"]["macro_f1"])
     return [
         Panel(
-            kind,
+            f"Robustness: {kind} changed",
             [("unchanged", clean)]
             + [
                 (said(one["change"]), Figure.model_validate(one["moved"]["macro_f1"]))
