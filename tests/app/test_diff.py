@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from typer.testing import CliRunner
 from mrharm.app.cli.diff import diff_command
 from mrharm.evaluation.diff import Change
 from mrharm.records import read_records
+from mrharm.store import write_json
 from mrharm.verdicts.detector import Detector
 from tests.evaluation.audit.helpers import club, meme, write_dataset
 from tests.evaluation.probes.written import detector as random_detector
@@ -25,14 +28,25 @@ def run(*arguments: object) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def save(detector: Detector, folder: Path, quantile: float) -> Path:
-    """A run whose threshold lies so high among the scores of 20 memes."""
+def save(detector: Detector, folder: Path, quantile: float, band: tuple[float, float] | None = None) -> Path:
+    """A run whose threshold, and band, lie so high among the scores of 20 memes."""
     memes = [meme(f"m{n}", f"you and the {club(n)} club", None, None) for n in range(20)]
     scores = sorted(one.score for one in detector.judge(memes, rationales=False, gather=False))
-    place = int(quantile * 20)
-    threshold = (scores[place - 1] + scores[place]) / 2
-    detector.with_card(detector.card.with_policy(threshold)).save_pretrained(folder / "detector")
+
+    def at(share: float) -> float:
+        return sum(scores[int(share * 20) - 1 :][:2]) / 2
+
+    card = detector.card.with_policy(at(quantile), (at(band[0]), at(band[1])) if band else None)
+    detector.with_card(card).save_pretrained(folder / "detector")
     return folder
+
+
+def cells(out: str, row: str) -> list[str]:
+    """The words of a table's row after its name."""
+    (line,) = [
+        line.strip() for line in out.splitlines() if re.match(rf"{re.escape(row)}  +[\d-]", line.strip())
+    ]
+    return line.removeprefix(row).split()
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +68,49 @@ def test_what_would_be_decided_otherwise_is_counted_and_listed(runs: tuple[Path,
     code, out, _ = run(*runs, rows, "--per-day", 1000, "--no-rationales")
     assert code == 0
     assert "5 of 20 decisions change: 25.0 % (" in out
-    assert "flag -> allow" in out and "allow -> flag" not in out
-    assert "reviews a day, of 1,000 memes: 500 (" in out and "a change of -250 (" in out
-    assert out.count("flag 0.") == 5 and "labelled" not in out
+    assert "memes a day, of 1,000" in out
+    assert cells(out, "flag")[0] == "500" and "-250" in cells(out, "flag")
+    assert (cells(out, "A: allow"), cells(out, "A: flag")) == (["10", "0"], ["5", "5"])
+    assert out.count(": flag 0.") == 5 and "labelled" not in out and "review" not in out
+    assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_beside_a_band_like_is_held_with_like(runs: tuple[Path, Path], tmp_path: Path, rows: Path) -> None:
+    banded = save(random_detector(), tmp_path / "c", 0.5, (0.4, 0.6))
+    code, out, _ = run(runs[0], banded, rows, "--per-day", 1_000_000, "--no-rationales")
+    assert code == 0
+    assert [cells(out, f"A: {way}") for way in ("allow", "review", "flag")] == [
+        ["8", "2", "0"],
+        ["0", "0", "0"],
+        ["0", "2", "8"],
+    ]
+    now_then = {what: cells(out, what) for what in ("allow", "review", "flag", "review or flag")}
+    assert now_then["review"][:2] == ["0", "200,000"] and "+200,000" in now_then["review"]
+    for what, now, then, change in (
+        ("allow", "500,000", "400,000", "-100,000"),
+        ("flag", "500,000", "400,000", "-100,000"),
+        ("review or flag", "500,000", "600,000", "+100,000"),
+    ):
+        assert now_then[what][0] == now and then in now_then[what] and change in now_then[what]
+    assert "People look at review; at review or flag where" in out
+    assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_beside_a_band_labels_are_held_against_what_is_decided_without_a_person(
+    runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    banded = save(random_detector(), tmp_path / "c", 0.5, (0.4, 0.6))
+    memes = [meme(f"m{n}", f"you and the {club(n)} club", False, "test") for n in range(20)]
+    data = write_dataset(tmp_path / "data", memes)
+    code, out, _ = run(runs[0], banded, data.root, "--no-rationales")
+    assert code == 0
+    decided = cells(out, "decided without a person, %")
+    assert decided[:2] == ["100.0", "80.0"]  # of A it is no estimate
+    assert cells(out, "of these rightly, %")[::2] == ["50.0", "50.0"]
+    assert cells(out, "harmless, flagged") == ["10", "8"]
+    assert cells(out, "harmless, to review") == ["0", "4"]
+    assert "If all were decided, each at its threshold, with no review:" in out
+    assert "B differs from A by +0.0 points" in out and "McNemar p 1" in out
     assert all(len(line) <= 80 for line in out.splitlines())
 
 
@@ -102,8 +156,36 @@ def test_labels_of_a_dataset_say_who_is_right(runs: tuple[Path, Path], tmp_path:
     data = write_dataset(tmp_path / "data", memes)
     code, out, _ = run(*runs, data.root, "--no-rationales")
     assert code == 0
-    assert "of 20 labelled items A decides 50.0 % (" in out and "B 75.0 % (" in out
+    assert "20 labelled items" in out and cells(out, "decided rightly, %")[::2] == ["50.0", "75.0"]
+    assert cells(out, "harmless, flagged") == ["10", "5"]
+    assert "B differs from A by +25.0 points (" in out
     assert "A alone is right on 0, B alone on 5; McNemar p 0.0625" in out
+
+
+def test_of_a_dataset_its_test_split_is_taken_and_what_a_run_learned_from_is_warned_of(
+    runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    copy = tmp_path / "a"
+    shutil.copytree(runs[0], copy)
+    write_json(copy / "run.json", {"dataset": "clubs"})
+    memes = [
+        meme(f"m{n}", f"you and the {club(n)} club", False, "train" if n < 15 else "test") for n in range(20)
+    ]
+    data = write_dataset(tmp_path / "data", memes)
+    code, out, err = run(copy, runs[1], data.root, "--no-rationales")
+    assert (code, err) == (0, "")
+    assert "taken: test of clubs, 5 of 20 memes" in out and " of 5 decisions change" in out
+    code, out, err = run(copy, runs[1], data.root, "--no-rationales", "--split", "all", "--json")
+    found = json.loads(out)
+    assert (found["items"], found["taken"][0]["split"]) == (20, None)
+    assert found["warnings"] and f"warning: {found['warnings'][0]}" in err
+    assert found["warnings"][0].startswith("A learned from 15 of these 20 memes of clubs")
+
+
+def test_one_detector_on_both_sides_is_said(runs: tuple[Path, Path], rows: Path) -> None:
+    code, out, err = run(runs[0], runs[0], rows, "--no-rationales")
+    assert code == 0 and "0 of 20 decisions change" in out
+    assert err.startswith("warning: A and B are the same detector")
 
 
 def test_a_row_that_cannot_be_judged_is_exit_code_1(runs: tuple[Path, Path], rows: Path) -> None:
@@ -114,12 +196,23 @@ def test_a_row_that_cannot_be_judged_is_exit_code_1(runs: tuple[Path, Path], row
     assert "5 of 20 decisions change" in out
     assert err.count("failed: ") == 2  # not once for every side
     assert "failed: lost (for A and B): " in err and "not JSON" in err
+    assert err.count(f"{rows}") == 1  # the place of the broken line, once
     code, out, _ = run(*runs, rows, "--no-rationales", "--json")
     assert [(one["item"], one["by"]) for one in json.loads(out)["failures"]][1:] == [("lost", "both")]
 
 
+def test_where_no_item_can_be_judged_the_reasons_are_said(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "lost.jsonl").write_text('{"id": "1", "image": "lost.png"}\n')
+    code, out, err = run(*runs, tmp_path / "lost.jsonl")
+    assert (code, out) == (2, "")
+    assert "none of the 1 items could be judged" in err and "\n  1: " in err and "lost.png" in err
+
+
 def test_wrong_usage_is_exit_code_2(runs: tuple[Path, Path], rows: Path, tmp_path: Path) -> None:
+    (tmp_path / "posts.csv").write_text("id,text\n1,you\n")
     for arguments, says in (
+        ((*runs, tmp_path / "posts.csv"), "expected a picture"),
+        ((*runs, rows, "--split", "test"), "goes with a dataset folder"),
         ((tmp_path, runs[1], rows), "no detector there"),
         ((*runs, tmp_path / "lost.png"), "no such file"),
         ((*runs, rows, "--per-day", -1), "more than 0"),

@@ -32,7 +32,7 @@ def run_verb(*arguments: object) -> tuple[int, str, str]:
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:
-    return clubs(tmp_path / "clubs", test=30)
+    return clubs(tmp_path / "clubs", test=72)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_the_verdict_in_plain_words_stands_first_and_tables_fit_80_columns(
     code, out, _ = run_verb(run, dataset.root, "--probes", "none")
     lines = out.splitlines()
     assert code == 0
-    assert lines[0].startswith("On 30 memes of clubs (test) it decides ")
+    assert lines[0].startswith("On 72 memes of clubs (test) it decides ")
     tables = out[out.index("figures in %") :].splitlines()
     assert (
         max(map(len, tables[: next(n for n, line in enumerate(tables) if line.startswith("page: "))])) <= 80

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from mrharm.app.cli.threshold import threshold_command
 from mrharm.evaluation.judged import judge_split
 from mrharm.evaluation.proposal import Proposal
+from mrharm.evaluation.stored import Judgement
 from mrharm.memes.dataset import Dataset
 from mrharm.records import Meme
 from mrharm.verdicts.detector import Detector
@@ -118,33 +119,126 @@ def test_reviews_a_day_and_a_check_on_another_split(trained: Path, data: Dataset
         "--check-split", "test", "--json",
     )  # fmt: skip
     found = json.loads(out)
-    assert code == 0 and found["stored"]
+    there = found["promises"][1]
+    assert (there["split"], there["name"], there["wanted"]) == ("test", "reviews", 50_000)
+    assert there["figure"] == found["checked"]["reviews"] and there["bound"] == there["figure"]["high"]
+    assert found["kept_on"] == {one["split"]: one["state"] == "kept" for one in found["promises"]}
+    assert code == (4 if there["state"] == "broken" else 0) and found["stored"]
     assert found["figures"]["reviews"]["value"] <= 50_000
     low, high = found["threshold_interval"]
     assert low <= found["threshold"] <= high
     assert (found["check_split"], found["check_memes"]) == ("test", 30)
     assert found["checked"]["reviews"]["low"] < found["checked"]["reviews"]["high"]
-    assert any(note.startswith("reviews: ") and "kept on test" in note for note in found["notes"])
+    assert any(note.startswith("reviews: ") and " on test: " in note for note in found["notes"])
     assert found["before"] == {"threshold": 0.5, "band": None}
 
 
-def test_a_promise_that_another_split_breaks_is_said(trained: Path, data: Dataset, tmp_path: Path) -> None:
+def test_a_promise_that_another_split_breaks_is_said_first_and_is_exit_code_4(
+    trained: Path, data: Dataset, tmp_path: Path
+) -> None:
     turned = [
         meme(one.id, one.text, one.label.harmful == (one.split == "validation"), one.split)
         for one in data.memes
         if one.label
     ]
     other = write_dataset(tmp_path / "turned", turned)
-    code, out, _ = run(trained, other.root, "--precision", 1, "--check-split", "test")
+    arguments = (trained, other.root, "--precision", 1, "--check-split", "test")
+    code, out, _ = run(*arguments)
+    assert code == 4
+    assert out.startswith("precision: NOT kept on test: 0.0 %") and "promised at least 100.0 %" in out
+    assert "stored all the same in" in out
+    code, out, _ = run(*arguments, "--json")
+    found = json.loads(out)
+    assert code == 4 and found["stored"] and found["kept_on"] == {"validation": False, "test": False}
+    assert [one["state"] for one in found["promises"]] == ["open", "broken"]
+
+
+def test_a_precision_that_few_harmless_memes_cannot_show_is_not_called_kept(
+    trained: Path, data: Dataset
+) -> None:
+    code, out, _ = run(trained, data.root, "--precision", 0.9, "--prevalence", 0.001)
+    said = " ".join(out.split())
     assert code == 0
-    assert "precision: NOT kept on test: 0.0 %" in out and "promised 100.0 %" in out
+    assert said.startswith("precision: NOT SURE on validation: 100.0 % (")
+    assert "validation holds too few harmless memes to tell: 27; it takes at least" in said
+    chosen = Detector.from_pretrained(trained, device="cpu").card.chosen
+    assert chosen is not None
+    precision = chosen.figures["precision"]
+    assert precision.value == 1 and precision.low is not None and precision.low < 0.01
+    assert all(len(line) <= 80 for line in out.splitlines() if not line.startswith("stored"))
+
+
+def test_choosing_on_test_is_said_and_kept_in_the_card(trained: Path, data: Dataset) -> None:
+    _, out, _ = run(trained, data.root, "--split", "test", "--recall", 0.8)
+    said = " ".join(out.split())
+    assert "Chosen on test, which is there to test" in said and "epoch and calibration" not in said
+    chosen = Detector.from_pretrained(trained, device="cpu").card.chosen
+    assert chosen is not None and chosen.split == "test" and "on test of clubs" in chosen.words()
+    _, out, _ = run(trained, data.root, "--recall", 0.8)
+    said = " ".join(out.split())
+    assert "there to test" not in said and "as were epoch and calibration" in said
+
+
+def test_a_policy_that_flags_every_meme_is_said(trained: Path, data: Dataset) -> None:
+    _, out, _ = run(trained, data.root, "--set-threshold", 0.0)
+    assert "every meme is flagged" in out
+    _, out, _ = run(trained, data.root, "--precision", 0.9)
+    assert "every meme" not in out
+
+
+def evaluated(folder: Path, detector: str) -> None:
+    """What an evaluation leaves, as far as it says of which detector it is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    judgement = Judgement(
+        dataset="clubs",
+        dataset_sha256="0",
+        split="test",
+        detector=detector,
+        recipe="random",
+        seed=0,
+        rationales=False,
+        failures=0,
+        rows={},
+    )
+    (folder / "judged.test.json").write_text(judgement.model_dump_json())
+    for name in ("report.html", "model-card.md"):
+        (folder / name).write_text("figures")
+
+
+def test_reports_of_an_older_policy_are_named_only_where_the_policy_changed(
+    trained: Path, data: Dataset
+) -> None:
+    key = Detector.from_pretrained(trained, device="cpu").card.key()
+    elsewhere = trained / "evaluations" / "clubs.test"
+    evaluated(trained, key)
+    evaluated(elsewhere, key)
+    _, _, err = run(trained, "--set-threshold", 0.5)
+    assert err == ""  # it was 0.5 before
+    _, _, err = run(trained, "--set-threshold", 0.6)
+    stale = [folder / name for folder in (trained, elsewhere) for name in ("report.html", "model-card.md")]
+    assert [line.strip() for line in err.splitlines()[1:]] == [str(path) for path in stale]
+    evaluated(trained, Detector.from_pretrained(trained, device="cpu").card.key())
+    _, out, _ = run(trained, "--set-threshold", 0.6, "--set-band", 0.5, 0.7, "--json")
+    assert json.loads(out)["stale"] == [str(path) for path in stale]
+    evaluated(trained, Detector.from_pretrained(trained, device="cpu").card.key())
+    _, out, _ = run(trained, "--set-threshold", 0.6, "--set-band", 0.5, 0.7, "--json")
+    assert json.loads(out)["stale"] == []
+    (trained / "judged.test.json").write_text("cut of")
+    _, out, _ = run(trained, "--set-threshold", 0.7, "--json")
+    assert json.loads(out)["stale"] == [str(path) for path in stale]
 
 
 def test_a_band_sends_what_is_uncertain_to_a_person(trained: Path, data: Dataset) -> None:
     code, out, _ = run(
         trained, data.root, "--band", 400, "--per-day", 1000, "--prevalence", 0.3, "--check-split", "test"
     )
-    assert code == 0
+    assert code in (0, 4)
+    shares = "allowed|reviewed by a person|flagged"
+    sides = "flagged that is harmful|allowed that is harmful|harmful that is allowed"
+    for row in f"{shares}|{sides}".split("|"):
+        assert len(re.findall(rf"^  {row} +\d+\.\d+ % \(\d+\.\d+ to \d+\.\d+\)$", out, re.M)) == 2, row
+    apart = out.index("  were all from the threshold up flagged, without a band:")
+    assert out.index("  flagged  ") < apart < out.index("  macro-F1")
     assert re.search(r"allow below 0\.\d{4} \(0\.\d{4} to 0\.\d{4}\), review from there", out)
     detector = Detector.from_pretrained(trained, device="cpu")
     low, high = detector.card.band or (0, 0)
@@ -160,6 +254,16 @@ def test_a_band_by_precision_of_flag(trained: Path, data: Dataset) -> None:
     assert code == 0
     assert found["figures"]["flag_precision"]["value"] == 1.0
     assert found["band"][0] == found["threshold"] < found["band"][1]
+
+
+def test_a_band_that_holds_nothing_is_checked_all_the_same(trained: Path, data: Dataset) -> None:
+    code, out, _ = run(
+        trained, data.root, "--precision", 1, "--flag-precision", 0.1, "--check-split", "test", "--json"
+    )
+    found = json.loads(out)
+    assert found["band"] is None
+    assert [one["name"] for one in found["promises"]] == 2 * ["precision", "flag_precision"]
+    assert code == (4 if "broken" in {one["state"] for one in found["promises"][2:]} else 0)
 
 
 def test_a_number_of_ones_own_needs_no_dataset_and_with_one_has_figures(trained: Path, data: Dataset) -> None:
@@ -192,7 +296,9 @@ def test_a_promise_that_cannot_be_kept_is_exit_code_2_and_stores_nothing(
         (["--macro-f1", "--set-threshold", 0.5], "--macro-f1 and --set-threshold"),
         (["--reviews", 9], "--per-day"),
         (["--per-day", 9], "needs --prevalence"),
-        (["--prevalence", 2], "from 0 to 1"),
+        (["--prevalence", 2], "above 0 and below 1"),
+        (["--prevalence", 0], "above 0 and below 1"),
+        (["--precision", 0.9, "--prevalence", 1], "above 0 and below 1"),
         (["--precision", 0], "above 0 and up to 1"),
         (["--set-threshold", 1.5], "from 0 to 1"),
         (["--set-threshold", 0.5, "--set-band", 0.6, 0.7], "low <= threshold"),

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from mrharm.errors import InputError
-from mrharm.evaluation.diff import Diff, compare_decisions, judge_items, not_judged
+from mrharm.evaluation.diff import Diff, compare_decisions
+from mrharm.evaluation.own_items import NotJudged, judge_items, not_judged
+from mrharm.metrics import Figure
 from mrharm.records import Decision, Evidence, Failure, Meme, Verdict
 from mrharm.verdicts.batches import Found
 from mrharm.verdicts.detector import Detector
@@ -19,6 +21,7 @@ def side(
     scores: Sequence[float] | None = None,
     silent: Sequence[int] = (),
     evidence: Evidence | None = None,
+    band: tuple[float, float] | None = None,
 ) -> dict[str, Verdict]:
     """Verdicts on memes m0, m1 ...; None where there is none; ``silent`` ones wrote no label."""
     return {
@@ -27,6 +30,7 @@ def side(
             harmful=None if n in silent else decision == "flag",
             score=scores[n] if scores else {"allow": 0.1, "review": 0.5, "flag": 0.9}[decision],
             threshold=0.5,
+            band=band,
             decision=decision,
             rationale=f"because {n}",
             evidence=evidence,
@@ -70,32 +74,70 @@ def test_every_way_is_counted_and_the_largest_move_comes_first() -> None:
         "you and kettle 2", "because 2", "flag", "allow",
     )  # fmt: skip
     assert found.changed.value == 0.5 and found.labelled is None
-    assert (first.gold, first.right) == (None, None)
+    assert (first.gold, first.a.right, first.b.right) == (None, None, None)
 
 
-def test_reviews_are_what_is_flagged_or_where_there_is_a_band_what_lies_in_it() -> None:
+BAND = (0.4, 0.6)
+
+
+def test_what_both_allow_review_and_flag_is_held_like_with_like() -> None:
     a = side(["flag", "flag", "flag", "allow", "allow"])
-    b = side(["flag", "review", "allow", "allow", "allow"])
+    b = side(["flag", "review", "allow", "allow", "allow"], band=BAND)
     found = compare(items([None] * 5), a, b, per_day=1000, banded=True)
-    assert (found.reviews_a.value, found.reviews_b.value) == (600, 200)
-    assert found.reviews_change.value == pytest.approx(-400)
-    assert found.reviews_change.low is not None and found.reviews_change.low < -400
-    shares = compare(items([None] * 5), a, b, banded=True)
-    assert (shares.reviews_a.value, shares.per_day) == (pytest.approx(0.6), None)
+    rows = {what: (one.a.value, one.b.value) for what, one in found.amounts.items()}
+    assert rows == {"allow": (400, 600), "review": (0, 200), "flag": (600, 200), "review or flag": (600, 400)}
+    # Not -400, which would hold what A flags against B's band.
+    change = found.amounts["review or flag"].change
+    assert change.value == pytest.approx(-200) and change.low is not None and change.low < -200
+    assert found.amounts["review"].change.value == pytest.approx(200)
+    # A has no band: that it sends nothing to review is no estimate.
+    assert found.amounts["review"].a == Figure(value=0)
+    assert (found.policy_a.band, found.policy_b.band, found.banded) == (None, BAND, True)
+    shares = compare(items([None] * 5), a, b)
+    assert (shares.amounts["flag"].a.value, shares.per_day) == (pytest.approx(0.6), None)
 
 
-def test_people_say_who_is_right_and_a_person_or_no_label_never_is() -> None:
+def test_a_detector_that_asks_people_is_not_wrong_where_it_asks() -> None:
+    gold = [True, True, False, False, True, False]
+    a = side(["flag", "allow", "flag", "allow", "flag", "allow"])
+    # Of the two that A decides wrongly B asks a person; at its threshold it would have one of them right.
+    b = side(
+        ["flag", "review", "review", "allow", "flag", "allow"], [0.9, 0.55, 0.5, 0.1, 0.9, 0.1], band=BAND
+    )
+    known = compare(items(gold), a, b, banded=True).labelled
+    assert known is not None
+    assert (known.a.decided, known.a.right.value) == (Figure(value=1), pytest.approx(4 / 6))
+    assert (known.b.decided.value, known.b.right.value) == (pytest.approx(4 / 6), 1.0)
+    assert known.b.right.low is not None and known.b.right.low < 0.7  # four memes say little
+    assert known.a.harmful == {"allow": 1, "review": 0, "flag": 2}
+    assert known.b.harmful == {"allow": 0, "review": 1, "flag": 2}
+    assert known.b.harmless == {"allow": 2, "review": 1, "flag": 0}
+    # Like with like: every meme decided at the threshold.
+    assert (known.a.at_threshold.value, known.b.at_threshold.value) == (
+        pytest.approx(4 / 6),
+        pytest.approx(5 / 6),
+    )
+    assert known.difference.value == pytest.approx(1 / 6)
+    assert (known.test.only_first, known.test.only_second, known.test.p) == (0, 1, 1.0)
+
+
+def test_a_side_that_asks_a_person_about_everything_has_no_share_of_right_decisions() -> None:
+    asks = side(["review", "review"], band=BAND)
+    known = compare(items([True, False]), side(["flag", "allow"]), asks, banded=True).labelled
+    assert known is not None and (known.b.decided.value, known.b.right) == (0, Figure())
+
+
+def test_people_say_who_is_right_and_no_label_never_is() -> None:
     gold = [True, True, False, False, True, None]
     a = side(["allow", "flag", "allow", "flag", "allow", "allow"], silent=[2])
     b = side(["flag", "review", "flag", "flag", "allow", "flag"])
     found = compare(items(gold), a, b)
-    assert {change.id: change.right for change in found.changes} == {
-        "m0": "b", "m1": "a", "m2": "neither", "m5": None,
+    assert {change.id: (change.a.right, change.b.right) for change in found.changes} == {
+        "m0": (False, True), "m1": (True, None), "m2": (False, False), "m5": (None, None),
     }  # fmt: skip
     known = found.labelled
-    assert known is not None
-    assert (known.items, known.only_a, known.only_b) == (5, 1, 1)
-    assert (known.right_a.value, known.right_b.value) == (pytest.approx(0.2), pytest.approx(0.2))
+    assert known is not None and known.items == 5
+    assert known.a.right.value == known.a.at_threshold.value == pytest.approx(0.2)
     assert (known.test.p, known.test.exact) == (1.0, True)
 
 
@@ -104,7 +146,7 @@ def test_nothing_changed_is_a_diff_too_and_says_how_sure_that_is() -> None:
     found = compare(items([None] * 3), same, same, per_day=100)
     assert found.changes == () and found.changed.value == 0
     assert found.changed.high is not None and found.changed.high > 0.3  # three memes say little
-    assert found.reviews_change.value == 0
+    assert {amount.change.value for amount in found.amounts.values()} == {0}
 
 
 def test_items_that_one_side_could_not_judge_are_left_out() -> None:
@@ -114,6 +156,16 @@ def test_items_that_one_side_could_not_judge_are_left_out() -> None:
         compare(items([None]), side([None]), side(["flag"]))
     with pytest.raises(InputError, match="more than 0"):
         compare(items([None]), side(["flag"]), side(["flag"]), per_day=0)
+
+
+def test_where_nothing_could_be_judged_the_first_reasons_are_said() -> None:
+    lost = [NotJudged(item=f"m{n}\nx", stage="predict", reason="torn", by="both") for n in range(5)]
+    plain = random_detector()
+    with pytest.raises(InputError) as raised:
+        compare_decisions(plain, plain, [], {}, {}, failures=lost)
+    lines = str(raised.value).splitlines()
+    assert lines[0].startswith("none of the 5 items")
+    assert lines[1:] == ["  m0 x: torn", "  m1 x: torn", "  m2 x: torn", "  and 2 more"]
 
 
 def test_a_failure_of_both_sides_is_listed_once_and_others_say_whose_they_are() -> None:

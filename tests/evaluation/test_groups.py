@@ -45,7 +45,7 @@ def test_every_kind_of_label_makes_groups_and_two_targets_stand_in_both(tmp_path
     assert individual.accuracy.value == individual.macro_f1.value == individual.recall.value == 1.0
     assert individual.mean_score.value == pytest.approx(0.5)
     assert individual.accuracy.low < 0.8  # twelve of twelve are not certain
-    assert individual.areas is None  # no harmless memes of it to be ranked
+    assert individual.areas.subgroup == Figure()  # too few on either side to be ranked
 
 
 def test_fewer_than_ten_memes_are_too_few(tmp_path):

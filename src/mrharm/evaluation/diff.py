@@ -4,48 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import product
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from mrharm.errors import InputError
 from mrharm.evaluation.cuts import Stream
-from mrharm.evaluation.judged import BATCH, Progress, quiet
 from mrharm.evaluation.measured import times
+from mrharm.evaluation.own_items import NotJudged, Taken
+from mrharm.evaluation.rightness import Labelled, find_labelled, never_reviews
 from mrharm.metrics.drawn import figures, mean_of_values
 from mrharm.metrics.figures import DRAWS, Figure
-from mrharm.metrics.paired import McNemar, mcnemar
-from mrharm.records import Decision, Failure, Meme, Record, Verdict
-from mrharm.verdicts.batches import Found, judge_to_file, read_verdicts
-from mrharm.verdicts.card import beside, read_card
-from mrharm.verdicts.detector import Detector, JudgeOptions
+from mrharm.records import Decision, Meme, Record, Verdict
+from mrharm.verdicts.detector import Detector
 
 DECISIONS: tuple[Decision, ...] = ("allow", "review", "flag")
-By = Literal["a", "b", "both"]
-Right = Literal["a", "b", "both", "neither"]
-_RIGHT: dict[tuple[bool, bool], Right] = {
-    (True, True): "both",
-    (True, False): "a",
-    (False, True): "b",
-    (False, False): "neither",
+_REASONS = 3  # named where nothing could be judged
+What = Literal["allow", "review", "flag", "review or flag"]
+_WHATS: dict[What, tuple[Decision, ...]] = {
+    **{one: (one,) for one in DECISIONS},
+    "review or flag": ("review", "flag"),
 }
 
 
+class Policy(Record):
+    """What a detector decides by."""
+
+    threshold: float
+    band: tuple[float, float] | None
+
+
 class Side(Record):
-    """What one detector says of an item."""
+    """What one detector says of an item.
+
+    ``right`` says whether people's label bears its decision out: None where there is no label, or the decision is
+    review, as a person makes it then; False for an answer that was no label (``harmful`` None).
+    """
 
     score: float
     decision: Decision
     harmful: bool | None
     rationale: str | None = None
+    right: bool | None = None
 
 
 class Change(Record):
-    """An item whose decision changes, with both sides; ``right`` says whose decision people's label bears out.
-
-    A decision of review is right for neither: a person makes it. So is an answer that was no label (``harmful`` None).
-    """
+    """An item whose decision changes, with both sides."""
 
     id: str
     text: str | None = None
@@ -54,90 +58,46 @@ class Change(Record):
     b: Side
     moved: float
     gold: bool | None = None
-    right: Right | None = None
 
 
-class Labelled(Record):
-    """Of the items that people labelled: how many changed decisions only the one or only the other has right, each
-    one's share of right decisions over all of them, and McNemar's test of the two.
-    """
+class Amount(Record):
+    """How much each detector decides so, as a share of items or as memes a day, and the change, drawn in pairs."""
 
-    items: int
-    only_a: int
-    only_b: int
-    right_a: Figure
-    right_b: Figure
-    test: McNemar
-
-
-class NotJudged(Failure):
-    """An item that could not be judged, by which detector; once for both where they fail alike."""
-
-    by: By
+    a: Figure
+    b: Figure
+    change: Figure
 
 
 class Diff(Record):
     """What changes from detector ``a`` to detector ``b``.
 
-    ``counts`` maps ``allow->flag`` to how many items go that way, unchanged ones too. ``changed`` is the share that
-    changes; ``reviews_a``, ``reviews_b`` and ``reviews_change`` are what people look at, as a share of items, or with
-    ``per_day`` as memes a day: a detector's band, or what it flags where it has none. Differences are drawn in pairs.
-    ``items`` are those that both judged; ``failures`` lists the others.
+    ``counts`` maps ``allow->flag`` to how many items go that way, unchanged ones too; ``changed`` is the share that
+    changes. ``amounts`` says what each allows, sends to review and flags, as a share of items, or with ``per_day`` as
+    memes a day; ``review or flag`` is what people have to look at where they look at flagged memes, too. Without a
+    band review is 0 for certain, and has no interval. ``items`` are those that both judged; ``failures`` lists the
+    others. ``taken``: what was taken of each dataset folder; ``warnings``: what makes this comparison worth less than
+    it seems.
     """
 
     a: str
     b: str
+    policy_a: Policy
+    policy_b: Policy
+    taken: tuple[Taken, ...]
+    warnings: tuple[str, ...]
     items: int
     failures: tuple[NotJudged, ...]
     counts: dict[str, int]
     changed: Figure
     per_day: float | None
-    reviews_a: Figure
-    reviews_b: Figure
-    reviews_change: Figure
+    amounts: dict[What, Amount]
     labelled: Labelled | None
     changes: tuple[Change, ...]
 
-
-def not_judged(
-    neither: Sequence[Failure], by_a: Sequence[Failure] = (), by_b: Sequence[Failure] = ()
-) -> tuple[NotJudged, ...]:
-    """What could be read for neither detector, and what failed with each -> every failure once."""
-    alike = set(by_a) & set(by_b)
-    sides: dict[By, list[Failure]] = {
-        "both": [*neither, *(one for one in by_a if one in alike)],
-        "a": [one for one in by_a if one not in alike],
-        "b": [one for one in by_b if one not in alike],
-    }
-    return tuple(NotJudged(**one.model_dump(), by=by) for by, some in sides.items() for one in some)
-
-
-def judge_items(
-    run: Path,
-    detector: Detector,
-    found: Found,
-    *,
-    keep: Path | None = None,
-    rationales: bool = True,
-    what: str = "judging",
-    progress: Progress = quiet,
-) -> tuple[dict[str, Verdict], list[Failure]]:
-    """Verdicts on a user's own items, kept in ``verdicts.diff.<scorer>.jsonl`` of the run's folder or of ``keep``.
-
-    Stopped at any moment, the same call goes on; verdicts of an older threshold are decided again from their scores.
-    """
-    options: JudgeOptions = {"evidence": found.evidence, "batch_size": BATCH, "rationales": rationales}
-    failures: list[Failure] = []
-    done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        done += count
-        progress(what, done, len(found.memes))
-
-    file = (keep or beside(read_card(run)[0])) / f"verdicts.diff.{detector.card.scorer()}.jsonl"
-    tally = judge_to_file(detector, found.memes, file, options, failures, advance)
-    return read_verdicts(file, tally), failures
+    @property
+    def banded(self) -> bool:
+        """Whether either detector sends memes to review."""
+        return bool(self.policy_a.band or self.policy_b.band)
 
 
 def compare_decisions(
@@ -148,6 +108,8 @@ def compare_decisions(
     verdicts_b: Mapping[str, Verdict],
     *,
     failures: Sequence[NotJudged] = (),
+    taken: Sequence[Taken] = (),
+    warnings: Sequence[str] = (),
     per_day: float | None = None,
     draws: int = DRAWS,
     seed: int = 0,
@@ -161,6 +123,8 @@ def compare_decisions(
         verdicts_a: meme id -> verdict.
         verdicts_b: meme id -> verdict.
         failures: why others have none.
+        taken: what the memes are, for the record.
+        warnings: what else is to be known of them, for the record.
         per_day: how many memes like these come in a day.
         draws: of the bootstrap.
         seed: of the draws.
@@ -171,105 +135,87 @@ def compare_decisions(
     stream = Stream(per_day=per_day)
     both = [meme for meme in memes if meme.id in verdicts_a and meme.id in verdicts_b]
     if not both:
-        raise InputError(
-            f"none of the {len(memes):,} items could be judged by both detectors; nothing to compare"
-        )
+        raise InputError(_none_judged(memes, failures))
     first, second = [verdicts_a[meme.id] for meme in both], [verdicts_b[meme.id] for meme in both]
     counts = dict.fromkeys((f"{one}->{other}" for one, other in product(DECISIONS, DECISIONS)), 0)
     for one, other in zip(first, second, strict=True):
         counts[f"{one.decision}->{other.decision}"] += 1
-    look_a, look_b = _looked_at(a, first), _looked_at(b, second)
-    differ = np.array([one.decision != other.decision for one, other in zip(first, second, strict=True)])
-    shares = {name: mean_of_values(values, share=True) for name, values in (("a", look_a), ("b", look_b))}
-    found = figures(
-        {
-            **shares,
-            "changed": mean_of_values(differ, share=True),
-            "change": mean_of_values(look_b.astype(float) - look_a.astype(float)),
-        },
-        len(both),
-        draws=draws,
-        seed=seed,
-    )
-    factor = stream.per_day or 1.0
     changes = [
         _change(meme, one, other)
         for meme, one, other in zip(both, first, second, strict=True)
         if one.decision != other.decision
     ]
+    changed, amounts = _amounts(first, second, stream.per_day or 1.0, draws, seed)
     return Diff(
         a=a.key,
         b=b.key,
+        policy_a=Policy(threshold=a.card.threshold, band=a.card.band),
+        policy_b=Policy(threshold=b.card.threshold, band=b.card.band),
+        taken=tuple(taken),
+        warnings=tuple(warnings),
         items=len(both),
         failures=tuple(failures),
         counts=counts,
-        changed=found["changed"],
+        changed=changed,
         per_day=per_day,
-        reviews_a=times(found["a"], factor),
-        reviews_b=times(found["b"], factor),
-        reviews_change=times(found["change"], factor),
-        labelled=_labelled(both, first, second, draws, seed),
+        amounts=amounts,
+        labelled=find_labelled(both, first, second, draws=draws, seed=seed),
         changes=tuple(sorted(changes, key=lambda change: (-abs(change.moved), change.id))),
     )
 
 
-def _looked_at(detector: Detector, verdicts: Sequence[Verdict]) -> np.ndarray:
-    looked = "review" if detector.card.band else "flag"
-    return np.array([verdict.decision == looked for verdict in verdicts])
+def _none_judged(memes: Sequence[Meme], failures: Sequence[NotJudged]) -> str:
+    count = len({meme.id for meme in memes} | {one.item for one in failures})
+    why = "".join(f"\n  {' '.join(f'{one.item}: {one.reason}'.split())}" for one in failures[:_REASONS])
+    more = f"\n  and {len(failures) - _REASONS:,} more" if len(failures) > _REASONS else ""
+    return f"none of the {count:,} items could be judged by both detectors; nothing to compare{why}{more}"
+
+
+def _amounts(
+    first: Sequence[Verdict], second: Sequence[Verdict], factor: float, draws: int, seed: int
+) -> tuple[Figure, dict[What, Amount]]:
+    one, two = (np.array([verdict.decision for verdict in side]) for side in (first, second))
+    wanted = {"changed": mean_of_values(one != two, share=True)}
+    for what, decisions in _WHATS.items():
+        in_a, in_b = np.isin(one, decisions), np.isin(two, decisions)
+        wanted[f"{what} a"] = mean_of_values(in_a, share=True)
+        wanted[f"{what} b"] = mean_of_values(in_b, share=True)
+        wanted[f"{what} change"] = mean_of_values(in_b.astype(float) - in_a.astype(float))
+    found = figures(wanted, len(one), draws=draws, seed=seed)
+    for name, side in (("review a", first), ("review b", second)):
+        if never_reviews(side):
+            found[name] = Figure(value=0.0)
+    amounts = {
+        what: Amount(
+            a=times(found[f"{what} a"], factor),
+            b=times(found[f"{what} b"], factor),
+            change=times(found[f"{what} change"], factor),
+        )
+        for what in _WHATS
+    }
+    return found["changed"], amounts
 
 
 def _change(meme: Meme, a: Verdict, b: Verdict) -> Change:
     text = meme.text if meme.text is not None else a.evidence.text if a.evidence else None
     gold = meme.label.harmful if meme.label else None
-    right = None if gold is None else _RIGHT[_is_right(a, gold), _is_right(b, gold)]
     return Change(
         id=meme.id,
         text=text,
         image=meme.image,
-        a=_side(a),
-        b=_side(b),
+        a=_side(a, gold),
+        b=_side(b, gold),
         moved=b.score - a.score,
         gold=gold,
-        right=right,
     )
 
 
-def _side(verdict: Verdict) -> Side:
+def _side(verdict: Verdict, gold: bool | None) -> Side:
+    undecided = gold is None or verdict.decision == "review"
     return Side(
-        score=verdict.score, decision=verdict.decision, harmful=verdict.harmful, rationale=verdict.rationale
-    )
-
-
-def _is_right(verdict: Verdict, gold: bool) -> bool:
-    return verdict.harmful is not None and verdict.decision == ("flag" if gold else "allow")
-
-
-def _labelled(
-    memes: Sequence[Meme], first: Sequence[Verdict], second: Sequence[Verdict], draws: int, seed: int
-) -> Labelled | None:
-    rows = [
-        (
-            _is_right(one, meme.label.harmful),
-            _is_right(other, meme.label.harmful),
-            one.decision != other.decision,
-        )
-        for meme, one, other in zip(memes, first, second, strict=True)
-        if meme.label
-    ]
-    if not rows:
-        return None
-    right_a, right_b, differ = np.array(rows, dtype=bool).T
-    found = figures(
-        {"a": mean_of_values(right_a, share=True), "b": mean_of_values(right_b, share=True)},
-        len(rows),
-        draws=draws,
-        seed=seed,
-    )
-    return Labelled(
-        items=len(rows),
-        only_a=int(np.sum(right_a & ~right_b & differ)),
-        only_b=int(np.sum(right_b & ~right_a & differ)),
-        right_a=found["a"],
-        right_b=found["b"],
-        test=mcnemar(right_a, right_b),
+        score=verdict.score,
+        decision=verdict.decision,
+        harmful=verdict.harmful,
+        rationale=verdict.rationale,
+        right=None if undecided else verdict.harmful is not None and (verdict.decision == "flag") == gold,
     )

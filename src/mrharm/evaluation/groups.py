@@ -44,7 +44,7 @@ class Group(Record):
     """The memes of one kind: ``kind`` (severity, target ...) and ``name``, counts, figures.
 
     Where there are fewer than 10 memes, ``too_few`` stands and there are no figures. ``macro_f1`` needs both classes,
-    ``auroc`` and ``areas`` 10 memes of either, ``recall`` a harmful meme. ``flagged`` is the share said to be harmful,
+    ``auroc`` 10 memes of either, ``recall`` a harmful meme. ``flagged`` is the share said to be harmful,
     ``mean_score`` the mean P(harmful).
     """
 
@@ -171,7 +171,7 @@ def _group(
         memes=memes,
         harmful=harmful,
         areas=subgroup_areas(judged.gold, judged.scores, inside, draws=draws, seed=seed, together=together)
-        if kind in OF_PEOPLE and min(harmful, memes - harmful) >= FEWEST
+        if kind in OF_PEOPLE
         else None,
         **figures(statistics, memes, draws=draws, seed=seed, together=together[inside]),
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mrharm.errors import ImageError, InputError, MissingInputError, MrHarmError
-from mrharm.images import SUFFIXES
+from mrharm.images import SUFFIXES, sniff
 from mrharm.memes.dataset import INFO, Dataset
 from mrharm.memes.rows import json_rows
 from mrharm.records import Evidence, Failure, Meme, Verdict, make_record, read_records, to_line
@@ -45,7 +45,9 @@ class Found:
     _ids: set[str] = field(default_factory=set, repr=False)
 
 
-def find_memes(paths: Sequence[Path], text: str | None = None) -> Found:
+def find_memes(
+    paths: Sequence[Path], text: str | None = None, *, splits: Mapping[Path, str] | None = None
+) -> Found:
     """Pictures, folders of pictures, dataset folders and JSONL files -> memes to judge, in order.
 
     A JSONL row holds an ``id`` and an ``image`` (a path from the file's folder), a ``text``, or both, and may hold
@@ -55,15 +57,17 @@ def find_memes(paths: Sequence[Path], text: str | None = None) -> Found:
     Args:
         paths: what to judge.
         text: the words on the picture, where one picture is given.
+        splits: dataset folder -> the split to take of it; all memes of those not named.
 
     Raises:
-        InputError: a path does not exist or holds nothing to judge, or ``text`` with more than one meme.
+        InputError: a path does not exist, is a file of another kind or holds nothing to judge, ``text`` with more than
+            one meme, or no such split.
         DataError: a JSONL file cannot be read at all.
     """
     found = Found()
     for path in paths:
         if (path / INFO).is_file():
-            _add_dataset(found, Dataset(path))
+            _add_dataset(found, Dataset(path), (splits or {}).get(path))
         elif path.is_dir():
             for one in sorted(path.rglob("*")):
                 if one.is_file() and one.suffix.lower() in SUFFIXES:
@@ -71,6 +75,7 @@ def find_memes(paths: Sequence[Path], text: str | None = None) -> Found:
         elif path.suffix.lower() == ".jsonl":
             _add_rows(found, path)
         elif path.is_file():
+            _refuse_no_picture(path)
             found.add(Meme(id=str(path), image=str(path.absolute())))
         else:
             raise InputError(
@@ -217,8 +222,20 @@ def _key(detector: Detector, meme: Meme, options: JudgeOptions) -> str | None:
     return detector.judgement_key(ready.given, options)
 
 
-def _add_dataset(found: Found, dataset: Dataset) -> None:
-    for meme in dataset.memes:
+def _refuse_no_picture(path: Path) -> None:
+    """A picture by its suffix fails alone where it is broken; a file of another kind is a mistake, said at once."""
+    if path.suffix.lower() in SUFFIXES:
+        return
+    with path.open("rb") as file:
+        if sniff(file.read(16)) is None:
+            raise InputError(
+                f"{path}: expected a picture ({', '.join(SUFFIXES)}) or a .jsonl file of rows with an `id` and an "
+                f"`image` or a `text`; `mrharm import folder {path} DATASET` takes a .csv or .tsv"
+            )
+
+
+def _add_dataset(found: Found, dataset: Dataset, split: str | None) -> None:
+    for meme in dataset.memes if split is None else dataset.split(split):
         evidence = dataset.evidence.get(meme.id)
         if evidence and evidence.clean_image:
             clean = str((dataset.root / evidence.clean_image).absolute())
@@ -251,9 +268,9 @@ def _add_rows(found: Found, path: Path) -> None:
         except MrHarmError as error:
             found.failures.append(
                 Failure(
-                    item=str(values.get("id", f"line {row.line}")),
+                    item=str(values.get("id", f"{path}:{row.line}")),
                     stage=STAGE,
-                    reason=str(error),
+                    reason=str(error).removeprefix(f"{path}, line {row.line}: "),
                     file=str(path),
                     line=row.line,
                 )

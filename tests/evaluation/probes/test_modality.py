@@ -45,7 +45,7 @@ def test_a_detector_that_needs_both_loses_them_with_either(memes: Dataset) -> No
     swapped = found.conditions["image_swapped"]
     assert swapped.accuracy.value == pytest.approx(1 - swapped.flipped.value)
     assert 0.2 < swapped.flipped.value < 0.8
-    assert "It uses both words and picture." in found.words
+    assert "What it says depends on the words and on the picture." in found.words
 
 
 def test_a_detector_that_says_one_thing_to_all_ignores_both(memes: Dataset) -> None:
@@ -133,5 +133,18 @@ def test_without_words_to_take_away_it_is_not_said_to_use_them(tmp_path: Path) -
     judged = judged_by(Stub(picture_alone), write_dataset(memes.root, wordless))
     found = probe(judged)
     assert "text_blanked" in found.skipped and found.conditions.keys() == {"image_swapped"}
-    assert "It uses both words and picture." not in found.words
-    assert any("cannot be said of these memes" in line for line in found.words)
+    assert found.uses == ("image",)
+    assert any(line.startswith("That what it says depends on the words is not shown") for line in found.words)
+
+
+def test_a_detector_that_minds_only_whether_there_is_a_picture_is_not_said_to_use_it(memes: Dataset) -> None:
+    stub = Stub(lambda text, image: 0.9 if "smell" in text and image else 0.1)
+    found = probe(judged_by(stub, memes))
+    assert found.conditions["image_blanked"].flipped.value == 0.5
+    assert found.conditions["image_swapped"].flipped.value == 0.0
+    assert found.ignores == ("image",) and "It hardly looks at the picture." in found.words
+
+
+def test_few_memes_do_not_tell(memes: Dataset) -> None:
+    found = probe(judged_by(Stub(both), memes), memes=12)
+    assert any(line.startswith("Fewer than 30 memes do not tell") for line in found.words)

@@ -103,8 +103,8 @@ def split(folder: Path, student: Rule, texts: Sequence[str | None], pictures: bo
     return judge_split(Detector(detector().card, student, None), dataset, "test", rationales=False)
 
 
-def found(folder: Path, student: Rule, **more: object) -> SaliencyProbe:
-    return probe(split(folder, student, [ten_words(n) for n in range(10)]), **more)  # type: ignore[arg-type]
+def found(folder: Path, student: Rule, memes: int = 10, **more: object) -> SaliencyProbe:
+    return probe(split(folder, student, [ten_words(n) for n in range(memes)]), **more)  # type: ignore[arg-type]
 
 
 def test_the_curves_of_a_decision_that_hangs_on_one_word_are_those_worked_out_by_hand(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_the_curves_of_a_decision_that_hangs_on_one_word_are_those_worked_out_by
 
 
 def test_a_saliency_that_is_right_beats_lot_and_one_that_is_wrong_does_worse(tmp_path: Path) -> None:
-    result = found(tmp_path, Rule())
+    result = found(tmp_path, Rule(), memes=30)
     assert result.text is not None
     by_lot = result.text.orders["random"]
     assert by_lot.deletion_gain is None and by_lot.deletion.value is not None

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from mrharm.app.cli.terminal import Bars, fail, out, print_json, say_failures, seen
+from mrharm.app.cli.terminal import Bars, err, fail, print_json, seen
 from mrharm.errors import EXIT_SOME_FAILED, InputError, MrHarmError
-
-if TYPE_CHECKING:
-    from mrharm.evaluation.diff import Change, Diff
-
-_SHOWN = 10  # changes
 
 
 def diff_command(
@@ -25,8 +20,15 @@ def diff_command(
             metavar="PATH...", help="Pictures, folders of pictures, dataset folders, JSONL files."
         ),
     ],
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Of dataset folders, by name or role, or all; default: test where there is one, else all."
+        ),
+    ] = None,
     per_day: Annotated[
-        float | None, typer.Option(metavar="N", help="Memes like these a day: says reviews a day, too.")
+        float | None,
+        typer.Option(metavar="N", help="Memes like these a day: says how many a day are decided how."),
     ] = None,
     out_file: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write every changed item here as JSONL.")
@@ -42,15 +44,18 @@ def diff_command(
     """Show what would be decided otherwise on memes of your own, labelled or not, before you switch."""
     try:
         from mrharm.evaluation.cuts import Stream
-        from mrharm.evaluation.diff import compare_decisions, judge_items, not_judged
+        from mrharm.evaluation.diff import compare_decisions
+        from mrharm.evaluation.own_items import find_items, judge_items, not_judged
         from mrharm.store import write_records
-        from mrharm.verdicts.batches import find_memes
         from mrharm.verdicts.detector import Detector
 
         if out_file and out_file.is_dir():
             raise InputError(f"{out_file}: a folder; expected the JSONL file to write")
         Stream(per_day=per_day)  # a number that cannot be is said before any work
-        found = find_memes(paths)
+        items = find_items(paths, run_a, run_b, split=split)
+        found = items.found
+        for warning in items.warnings:  # before hours of judging, too
+            err.print(f"warning: {seen(warning)}")
         with Bars() as bars:
             sides = []
             for name, run in (("a", run_a), ("b", run_b)):
@@ -68,7 +73,15 @@ def diff_command(
         (a, verdicts_a, failed_a), (b, verdicts_b, failed_b) = sides
         failures = not_judged(found.failures, failed_a, failed_b)
         diff = compare_decisions(
-            a, b, found.memes, verdicts_a, verdicts_b, failures=failures, per_day=per_day
+            a,
+            b,
+            found.memes,
+            verdicts_a,
+            verdicts_b,
+            failures=failures,
+            taken=items.taken,
+            warnings=items.warnings,
+            per_day=per_day,
         )
         if out_file:
             write_records(out_file, diff.changes)
@@ -78,51 +91,8 @@ def diff_command(
         values = diff.model_dump(mode="json", exclude={"changes"} if out_file else None)
         print_json({**values, "out": str(out_file) if out_file else None})
     else:
-        _say(diff, out_file)
+        from mrharm.app.cli.diff_words import say
+
+        say(diff, out_file)
     if diff.failures:
         raise typer.Exit(EXIT_SOME_FAILED)
-
-
-def _say(diff: Diff, out_file: Path | None) -> None:
-    from mrharm.metrics import spell
-
-    out.print(
-        f"{len(diff.changes):,} of {diff.items:,} decisions change: {spell(diff.changed, unit=' %')}",
-        style="bold",
-    )
-    for way, count in diff.counts.items():
-        before, _, after = way.partition("->")
-        if count and before != after:
-            out.print(f"  {before:>6} -> {after:<6} {count:>8,}")
-    if diff.per_day is not None:
-        now, then = (spell(one, times=1, digits=0) for one in (diff.reviews_a, diff.reviews_b))
-        out.print(f"reviews a day, of {diff.per_day:,.0f} memes: {now} now, {then} then")
-        out.print(f"  a change of {spell(diff.reviews_change, times=1, digits=0, sign=True)}")
-    if diff.labelled:
-        known = diff.labelled
-        out.print(f"of {known.items:,} labelled items A decides {spell(known.right_a, unit=' %')} rightly,")
-        out.print(f"  B {spell(known.right_b, unit=' %')}")
-        out.print(
-            f"  of the changes A alone is right on {known.only_a:,}, B alone on {known.only_b:,}; "
-            f"McNemar p {known.test.p:.3g}"
-        )
-    for change in diff.changes[:_SHOWN]:
-        _say_change(change)
-    if len(diff.changes) > _SHOWN:
-        where = f"{out_file} holds them all" if out_file else "--out FILE keeps them all"
-        out.print(f"and {len(diff.changes) - _SHOWN:,} more; {where}")
-    whose = {"a": "A", "b": "B", "both": "A and B"}
-    say_failures(
-        [one.model_copy(update={"item": f"{one.item} (for {whose[one.by]})"}) for one in diff.failures]
-    )
-
-
-def _say_change(change: Change) -> None:
-    gold = "" if change.gold is None else f", people: {'harmful' if change.gold else 'harmless'}"
-    out.print(
-        f"{seen(change.id)}: {change.a.decision} {change.a.score:.3f} -> "
-        f"{change.b.decision} {change.b.score:.3f}{gold}"
-    )
-    for what, text in (("", change.text), ("A: ", change.a.rationale), ("B: ", change.b.rationale)):
-        if text:
-            out.print(f"    {what}{seen(text)}"[:80], style="dim")

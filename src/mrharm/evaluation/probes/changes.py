@@ -19,6 +19,7 @@ from mrharm.metrics import Figure, accuracy_of, figures, macro_f1_of, mean_of_va
 from mrharm.records import Evidence, Meme, Record, Verdict
 from mrharm.student.inputs import compose_text
 
+SAME = 1e-6  # a score that moves by less is that of the same input in another batch
 SEEN_PARTS = ("caption", "entities", "demographics")  # what a text says of the picture
 
 
@@ -67,14 +68,15 @@ class Moved(Record):
     """What a change does to verdicts, each held against the verdict on the same meme unchanged.
 
     ``moved``: mean absolute move of P(harmful); ``drift``: the mean move, upwards positive; ``flipped``: share of
-    decisions that change; ``accuracy`` and ``macro_f1``: against the labels of the unchanged memes;
-    ``macro_f1_change``: macro-F1 after minus before, drawn together.
+    decisions that change; ``reached``: share of memes whose score changes at all; ``accuracy`` and ``macro_f1``:
+    against the labels of the unchanged memes; ``macro_f1_change``: macro-F1 after minus before, drawn together.
     """
 
     memes: int
     moved: Figure
     drift: Figure
     flipped: Figure
+    reached: Figure
     accuracy: Figure
     macro_f1: Figure
     macro_f1_change: Figure
@@ -147,6 +149,7 @@ def compare(
             "moved": mean_of_values(np.abs(move)),
             "drift": mean_of_values(move),
             "flipped": mean_of_values(flipped, share=True),
+            "reached": mean_of_values(np.abs(move) > SAME, share=True),
             "accuracy": accuracy_of(gold, again),
             "macro_f1": macro_f1_of(gold, again),
             "macro_f1_change": macro_f1_of(gold, again) - macro_f1_of(gold, said),

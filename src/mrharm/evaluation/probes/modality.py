@@ -7,7 +7,7 @@ detector that lives off one modality keeps it when the other is swapped.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -28,26 +28,30 @@ from mrharm.evaluation.probes.changes import (
     scores_of,
     shown_place,
 )
+from mrharm.evaluation.wording import FEWEST
 from mrharm.images import image_sha256
 from mrharm.records import Record
 
 CONDITIONS = ("text_blanked", "image_blanked", "image_swapped", "caption_swapped")
-OF_WORDS, OF_PICTURE = ("text_blanked",), ("image_blanked", "image_swapped")
+# What tells whether a modality is looked at: a blank picture only whether there is one, where it can be swapped.
+OF_WORDS, OF_PICTURE = ("text_blanked",), ("image_swapped", "image_blanked")
 IGNORED = 0.02  # of decisions flipped, and of P(harmful) moved: what does less is as good as not looked at
 
 
 class ModalityProbe(Record):
     """What each modality does. ``before``: scores of the same memes unchanged; ``conditions``: change -> what moved.
 
-    ``ignores``: ``text``, ``image`` where taking it away (and swapping it) flips fewer than 2 % of the decisions and
-    moves P(harmful) by less than 0.02 on average; ``skipped``: condition -> why it could not be had. What one modality
-    alone reaches is measured once, of the whole split: `mrharm.evaluation.beside`.
+    ``ignores``: ``text``, ``image`` where taking the words away or swapping the picture flips fewer than 2 % of the
+    decisions and moves P(harmful) by less than 0.02 on average; ``uses``: where the whole interval of either lies above
+    that; ``skipped``: condition -> why it could not be had. What one modality alone reaches is measured once, of the
+    whole split: `mrharm.evaluation.beside`.
     """
 
     memes: int
     before: Decided
     conditions: dict[str, Moved]
     ignores: tuple[str, ...]
+    uses: tuple[str, ...]
     skipped: dict[str, str]
     words: tuple[str, ...] = ()
 
@@ -88,7 +92,8 @@ def probe(judged: Judged, *, seed: int = 0, memes: int = 500, progress: Progress
         memes=len(cases),
         before=scores_of(judged.gold, said_by(before), seed=seed),
         conditions=conditions,
-        ignores=_ignored(conditions),
+        ignores=_parts(conditions, lambda moved: max(_reach(moved)) < IGNORED),
+        uses=_parts(conditions, lambda moved: max(_surely(moved)) > IGNORED),
         skipped=skipped,
     )
     return found.model_copy(update={"words": _say(found, bool(learners(judged)))})
@@ -152,18 +157,27 @@ def _why_not(judged: Judged, name: str) -> str:
     return f"no meme has a {shown} to take away, two different ones to swap, or anything left{mend}"
 
 
-def _ignored(conditions: dict[str, Moved]) -> tuple[str, ...]:
+def _parts(conditions: dict[str, Moved], holds: Callable[[Moved], bool]) -> tuple[str, ...]:
+    """The modalities of which something holds of the first condition there is."""
     found = []
     for name, of in (("text", OF_WORDS), ("image", OF_PICTURE)):
         there = [moved for part in of if (moved := conditions.get(part))]
-        reach = [figure.value or 0.0 for moved in there for figure in (moved.flipped, moved.moved)]
-        if reach and max(reach) < IGNORED:
+        if there and holds(there[0]):
             found.append(name)
     return tuple(found)
 
 
+def _reach(moved: Moved) -> list[float]:
+    return [figure.value or 0.0 for figure in (moved.flipped, moved.moved)]
+
+
+def _surely(moved: Moved) -> list[float]:
+    return [figure.low or 0.0 for figure in (moved.flipped, moved.moved)]
+
+
+_PARTS = {"text": "words", "image": "picture"}
 _IN_WORDS = {
-    "text_blanked": "without the words",
+    "text_blanked": "without the words as text (those drawn on a posted picture stay)",
     "image_blanked": "without the picture",
     "image_swapped": "with another meme's picture",
     "caption_swapped": "with another meme's caption",
@@ -177,17 +191,20 @@ def _say(found: ModalityProbe, beside: bool) -> tuple[str, ...]:
         for name, one in found.conditions.items()
     ]
     lines = [f"Of {found.memes:,} memes: " + "; ".join(moved) + "."] if moved else []
-    if set(found.ignores) == {"text", "image"}:
+    if found.memes < FEWEST:
+        lines.append(f"Fewer than {FEWEST} memes do not tell whether it uses words and picture.")
+    elif set(found.ignores) == {"text", "image"}:
         lines.append(
             "It decides the same whatever it is given: look at its threshold and its training first."
         )
     elif found.ignores:
         (part,) = found.ignores
-        lines.append(f"It hardly looks at the {'words' if part == 'text' else 'picture'}.")
-    elif found.conditions.keys() & set(OF_WORDS) and found.conditions.keys() & set(OF_PICTURE):
-        lines.append("It uses both words and picture.")
+        lines.append(f"It hardly looks at the {_PARTS[part]}.")
+    elif len(found.uses) == 2:
+        lines.append("What it says depends on the words and on the picture.")
     else:
-        lines.append("Whether it uses both words and picture cannot be said of these memes.")
+        unknown = " and on the ".join(words for part, words in _PARTS.items() if part not in found.uses)
+        lines.append(f"That what it says depends on the {unknown} is not shown of these memes.")
     lines.append(
         f"What one modality alone reaches stands beside the detector's figures: {' and '.join(ONE_MODALITY)}."
         if beside

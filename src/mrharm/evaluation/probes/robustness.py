@@ -39,6 +39,7 @@ from mrharm.store import content_key
 Kind = Literal["picture", "text"]
 STRENGTHS = (1, 2, 3)
 FLIPS_SHOWN = 3
+HALF = 0.5
 WORKERS = 2
 MOST_PIXELS = 4_000_000
 
@@ -225,6 +226,16 @@ def _say(found: RobustnessProbe) -> tuple[str, ...]:
         lines.append(
             f"Changed at full strength, the {kind} flips the most decisions by {flips}; macro-F1 changes by "
             f"{100 * drop:+.0f} points at worst."
+        )
+    unread = [
+        one.change.replace("_", " ")
+        for one in found.settings
+        if one.strength == STRENGTHS[-1] and (one.moved.reached.value or 0.0) < HALF
+    ]
+    if unread:
+        lines.append(
+            f"Nothing is shown of {', '.join(unread)}: most memes are the same to the detector with the change, "
+            "which is undone before it reads, or lies beyond what it reads."
         )
     gentle = [one.moved.flipped.value or 0.0 for one in found.settings if one.strength == STRENGTHS[0]]
     lines.append(

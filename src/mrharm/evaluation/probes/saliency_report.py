@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mrharm.evaluation.wording import FEWEST
 from mrharm.metrics import Figure, spell
 from mrharm.records import Record
 
@@ -75,7 +76,11 @@ def _of_part(part: Part, units: str) -> list[str]:
                 f"{_areas(order.deletion, by_lot.deletion, order.deletion_gain)}; giving them first "
                 f"{_verdict(order.insertion_gain)}, "
                 f"{_areas(order.insertion, by_lot.insertion, order.insertion_gain)}. "
-                + _in_short(kind, units, order.deletion_gain, order.insertion_gain)
+                + (
+                    _in_short(kind, units, order.deletion_gain, order.insertion_gain)
+                    if part.memes >= FEWEST
+                    else f"Fewer than {FEWEST} memes settle nothing."
+                )
             )
     return sentences
 

@@ -1,0 +1,115 @@
+"""Two detectors held against people's labels, like with like where one or both send doubtful memes to review."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrharm.metrics.decisions import Booleans, Floats
+from mrharm.metrics.drawn import Statistic, figures, mean_of_values
+from mrharm.metrics.figures import DRAWS, Figure
+from mrharm.metrics.paired import McNemar, mcnemar
+from mrharm.records import Decision, Meme, Record, Verdict
+
+
+class Rightness(Record):
+    """What one detector makes of labelled items.
+
+    ``decided`` is the share that it decides without a person, ``right`` the share of those that it decides rightly;
+    ``harmful`` and ``harmless`` count what people called so by what is done with it. ``at_threshold`` is the share of
+    all items that it would decide rightly had it no band: at the threshold within. Without a band it equals ``right``.
+    """
+
+    decided: Figure
+    right: Figure
+    harmful: dict[Decision, int]
+    harmless: dict[Decision, int]
+    at_threshold: Figure
+
+
+class Labelled(Record):
+    """Both detectors on the items that people labelled.
+
+    A detector that leaves doubtful memes to people is more often right on the rest, so that ``difference`` (B minus A)
+    and McNemar's ``test`` take every item, decided at each detector's threshold. An answer that was no label is wrong.
+    """
+
+    items: int
+    a: Rightness
+    b: Rightness
+    difference: Figure
+    test: McNemar
+
+
+def find_labelled(
+    memes: Sequence[Meme],
+    first: Sequence[Verdict],
+    second: Sequence[Verdict],
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Labelled | None:
+    """Memes and both verdicts on each, in the same order -> how right they are; None where no meme has a label."""
+    known = [place for place, meme in enumerate(memes) if meme.label]
+    if not known:
+        return None
+    gold = np.array([bool(label and label.harmful) for label in (memes[place].label for place in known)])
+    sides = {"a": [first[place] for place in known], "b": [second[place] for place in known]}
+    forced = {name: _at_threshold(side, gold) for name, side in sides.items()}
+    wanted = {"difference": mean_of_values(forced["b"].astype(float) - forced["a"].astype(float))}
+    for name, side in sides.items():
+        decided = np.array([verdict.decision != "review" for verdict in side])
+        wanted[f"{name} decided"] = mean_of_values(decided, share=True)
+        # What is decided without a person lies outside of the band, on the threshold's either side.
+        wanted[f"{name} right"] = _share_of(forced[name] & decided, decided)
+        wanted[f"{name} at threshold"] = mean_of_values(forced[name], share=True)
+    found = figures(wanted, len(known), draws=draws, seed=seed)
+    for name, side in sides.items():
+        if never_reviews(side):
+            found[f"{name} decided"] = Figure(value=1.0)
+    a, b = (
+        Rightness(
+            decided=found[f"{name} decided"],
+            right=found[f"{name} right"],
+            harmful=_count(side, gold),
+            harmless=_count(side, ~gold),
+            at_threshold=found[f"{name} at threshold"],
+        )
+        for name, side in sides.items()
+    )
+    return Labelled(
+        items=len(known), a=a, b=b, difference=found["difference"], test=mcnemar(forced["a"], forced["b"])
+    )
+
+
+def never_reviews(verdicts: Sequence[Verdict]) -> bool:
+    """Whether these are of a detector without a band, which sends nothing to review whatever comes."""
+    return all(verdict.band is None for verdict in verdicts)
+
+
+def _at_threshold(verdicts: Sequence[Verdict], gold: Booleans) -> Booleans:
+    rows = [
+        verdict.harmful is not None and (verdict.score >= verdict.threshold) == truth
+        for verdict, truth in zip(verdicts, gold, strict=True)
+    ]
+    return np.array(rows, dtype=bool)
+
+
+def _share_of(part: Booleans, whole: Booleans) -> Statistic:
+    """The share of memes of ``whole`` that are in ``part``. *Shape of both:* (memes,)"""
+    parts: NDArray[np.float64] = np.stack([part, whole], 1).astype(np.float64)
+
+    def of(counts: Floats) -> Floats:
+        some, every = (counts @ parts).T
+        return np.asarray(some / every)
+
+    return Statistic(of, base=int(whole.sum()))
+
+
+def _count(verdicts: Sequence[Verdict], which: Booleans) -> dict[Decision, int]:
+    counts: dict[Decision, int] = {"allow": 0, "review": 0, "flag": 0}
+    for verdict, there in zip(verdicts, which, strict=True):
+        counts[verdict.decision] += bool(there)
+    return counts
