@@ -240,3 +240,13 @@ def test_an_encoded_picture_carries_no_metadata() -> None:
     again.load()
     assert again.info == {}
     assert again.tobytes() == four_corners().tobytes()
+
+
+def test_a_reason_is_the_same_each_time() -> None:
+    broken = b"\x89PNG\r\n\x1a\n" + b"\x00" * 40
+    reasons = set()
+    for _ in range(2):
+        with pytest.raises(ImageError) as caught:
+            decode(broken, "x.png")
+        reasons.add(str(caught.value))
+    assert len(reasons) == 1 and "object at" not in reasons.pop()

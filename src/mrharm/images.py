@@ -136,7 +136,9 @@ def decode(data: bytes, name: str = "picture") -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageError(f"{name}: too many pixels; {too_many}") from None
     except Exception as error:  # Pillow's decoders raise a dozen kinds on hostile input
-        raise ImageError(f"{name}: broken {container} ({type(error).__name__}: {error})") from None
+        # Pillow names the object it read from by its address, which is another one each time.
+        why = re.sub(r" <_io\.BytesIO object at \w+>", "", str(error))
+        raise ImageError(f"{name}: broken {container} ({type(error).__name__}: {why})") from None
 
 
 def open_image(path: Path) -> Image.Image:

@@ -43,7 +43,7 @@ def test_a_dry_run_says_the_arms_the_hours_and_what_is_left_out_and_writes_nothi
         "one-stage      rationale and label joined in one target" in said
         and "memes: 16, 48; seeds: 2" in said
     )
-    assert "52 runs to make, about 0.0 hours (by timing 8 steps" in told  # 13 arms, 2 sizes, 2 seeds
+    assert "52 runs to make, about 1 minutes (by timing 8 steps" in told  # 13 arms, 2 sizes, 2 seeds
     assert "left out: unconditioned: no rationales.unconditioned.v1.jsonl" in told
 
 

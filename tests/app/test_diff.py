@@ -178,14 +178,15 @@ def test_of_a_dataset_its_test_split_is_taken_and_what_a_run_learned_from_is_war
     code, out, err = run(copy, runs[1], data.root, "--no-rationales", "--split", "all", "--json")
     found = json.loads(out)
     assert (found["items"], found["taken"][0]["split"]) == (20, None)
-    assert found["warnings"] and f"warning: {found['warnings'][0]}" in err
+    assert f"warning: {found['warnings'][0]}" in " ".join(err.split())
+    assert all(len(line) <= 80 for line in err.splitlines())
     assert found["warnings"][0].startswith("A learned from 15 of these 20 memes of clubs")
 
 
 def test_one_detector_on_both_sides_is_said(runs: tuple[Path, Path], rows: Path) -> None:
     code, out, err = run(runs[0], runs[0], rows, "--no-rationales")
     assert code == 0 and "0 of 20 decisions change" in out
-    assert err.startswith("warning: A and B are the same detector")
+    assert err.startswith("warning: A and B are the same detector (")
 
 
 def test_a_row_that_cannot_be_judged_is_exit_code_1(runs: tuple[Path, Path], rows: Path) -> None:

@@ -32,8 +32,8 @@ def test_fhm_is_csv_of_number_probability_and_label(tmp_path):
     write_submission("fhm", Answers("test_seen", MEMES, VERDICTS), file)
     rows = list(csv.DictReader(file.read_text().splitlines()))
     assert rows == [
-        {"id": "1235", "proba": "0.750000", "label": "1"},
-        {"id": "42953", "proba": "0.125000", "label": "0"},
+        {"id": "1235", "proba": "0.75", "label": "1"},
+        {"id": "42953", "proba": "0.125", "label": "0"},
     ]
 
 
@@ -41,7 +41,7 @@ def test_an_answer_that_is_no_label_is_given_the_side_of_its_score(tmp_path):
     file = tmp_path / "fhm.csv"
     said = {**VERDICTS, "01235": verdict("01235", None, 0.3)}
     write_submission("fhm", Answers("test_seen", MEMES, said), file)
-    assert file.read_text().splitlines()[1] == "1235,0.300000,0"
+    assert file.read_text().splitlines()[1] == "1235,0.3,0"
 
 
 def test_mami_is_tabs_without_a_header_for_one_task_or_both(tmp_path):

@@ -17,7 +17,7 @@ from mrharm.memes.dataset import in_split
 from mrharm.memes.splits import TRAIN
 from mrharm.metrics import Figure, Statistic, figures
 from mrharm.metrics.confusion import Said
-from mrharm.records import Meme, Record
+from mrharm.records import Meme, Record, Verdict
 from mrharm.student.inputs import compose_text
 
 MAJORITY, WORDS, CAPTIONED, PIXELS = "majority", "words alone", "words and caption", "pixels alone"
@@ -65,14 +65,16 @@ def stand_beside(
     said, share = baselines.majority(gold, len(judged.memes))
     rows = [row(MAJORITY, len(learn), np.array(said, dtype=object), np.array(share))]
     parts: dict[str, tuple[str, ...]] = {WORDS: ("text",)}
-    captioned = [bool(_text(judged, meme, ("caption",))) for meme in (*learn, *judged.memes)]
+    captioned = [bool(_text(judged, meme, ("caption",))) for meme in learn]
+    captioned += [bool(_text(judged, meme, ("caption",), verdict)) for meme, verdict in _both_of(judged)]
     if all(captioned):
         parts[CAPTIONED] = ("text", "caption")
     for name, reads in parts.items():
         seen = [_text(judged, meme, reads) for meme in learn]
-        if not any(len(word) > 1 for text in seen for word in text.split()):
+        asked = [_text(judged, meme, reads, verdict) for meme, verdict in _both_of(judged)]
+        if not all(_hold_words(texts) for texts in (seen, asked)):
             continue  # a bag without words
-        scores = baselines.text_only(seen, gold, [_text(judged, meme, reads) for meme in judged.memes])
+        scores = baselines.text_only(seen, gold, asked)
         rows.append(row(name, len(learn), (scores >= 0.5).astype(object), scores))
     if found := _by_pixels(judged, learn, seed):
         learnt, scores = found
@@ -137,9 +139,20 @@ def _pictures(judged: Judged, memes: Sequence[Meme]) -> list[baselines.Pixels | 
         return list(pool.map(look, memes))
 
 
+def _hold_words(texts: Sequence[str]) -> bool:
+    return any(len(word) > 1 for text in texts for word in text.split())
+
+
 def _gold(memes: Sequence[Meme]) -> list[bool]:
     return [bool(meme.label and meme.label.harmful) for meme in memes]
 
 
-def _text(judged: Judged, meme: Meme, reads: tuple[str, ...]) -> str:
-    return compose_text(reads, meme, judged.dataset.evidence.get(meme.id))[0]
+def _both_of(judged: Judged) -> list[tuple[Meme, Verdict]]:
+    """The memes judged, each with its verdict."""
+    return list(zip(judged.memes, judged.verdicts, strict=True))
+
+
+def _text(judged: Judged, meme: Meme, reads: tuple[str, ...], verdict: Verdict | None = None) -> str:
+    """What a detector would read of a meme; of one judged, what it did read, words off the picture among it."""
+    known = verdict.evidence if verdict else None
+    return compose_text(reads, meme, known or judged.dataset.evidence.get(meme.id))[0]

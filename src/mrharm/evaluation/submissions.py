@@ -187,7 +187,8 @@ def _fhm(answers: Answers) -> str:
     lines.writerow(("id", "proba", "label"))
     for meme in answers.memes:
         verdict = answers.verdicts[meme.id]
-        lines.writerow((_number(meme), f"{verdict.score:.6f}", int(_says(verdict))))
+        # In full: rounded, the smallest scores would tie where scores are ranked.
+        lines.writerow((_number(meme), repr(verdict.score), int(_says(verdict))))
     return text.getvalue()
 
 

@@ -153,7 +153,11 @@ class Dataset:
         memes = [meme for meme in self.memes if in_split(meme, own_name)]
         if not memes:
             there = ", ".join(sorted({meme.split or "(none)" for meme in self.memes}))
-            raise InputError(f"{self.root}: no split called {name!r}; there are: {there}")
+            raise InputError(
+                f"{self.root}: no split called {name!r}; there are: {there}"
+                if there
+                else f"{self.root}: holds no memes; `mrharm import` makes a dataset of some"
+            )
         return memes
 
     def split_name(self, role: str) -> str:

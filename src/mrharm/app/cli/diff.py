@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
@@ -55,7 +56,7 @@ def diff_command(
         items = find_items(paths, run_a, run_b, split=split)
         found = items.found
         for warning in items.warnings:  # before hours of judging, too
-            err.print(f"warning: {seen(warning)}")
+            err.print(textwrap.fill(f"warning: {seen(warning)}", 80, subsequent_indent="  "))
         with Bars() as bars:
             sides = []
             for name, run in (("a", run_a), ("b", run_b)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections import defaultdict
@@ -32,7 +33,8 @@ class Estimate:
     known_by: str
 
     def __str__(self) -> str:
-        return f"{self.runs} runs to make, about {self.hours:.1f} hours ({self.known_by})"
+        long = f"{self.hours:.1f} hours" if self.hours >= 1 else f"{math.ceil(60 * self.hours)} minutes"
+        return f"{self.runs} runs to make, about {long} ({self.known_by})"
 
 
 def estimate(jobs: Sequence[Job], rows: Mapping[str, RunRow], workers: int) -> Estimate:
