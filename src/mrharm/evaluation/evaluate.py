@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -15,24 +15,24 @@ from mrharm import __version__
 from mrharm.errors import DataError
 from mrharm.evaluation.beside import Beside, stand_beside
 from mrharm.evaluation.clusters import clusters_of
+from mrharm.evaluation.cuts import Stream
 from mrharm.evaluation.groups import Group, score_groups, words_of
 from mrharm.evaluation.judged import Judged, Progress, judge_split, quiet
+from mrharm.evaluation.measured import figures_at
 from mrharm.evaluation.probing import Options, chosen, run_probes
 from mrharm.evaluation.published import Published, published
 from mrharm.evaluation.scores import DRAWS, Curves, Scores, curves, score
+from mrharm.evaluation.seen import Role, role_of, seen_words, trained_on
 from mrharm.evaluation.stored import REPORT, evaluation_folder, keep, set_aside, verdicts_file
 from mrharm.evaluation.wording import verdict_words
-from mrharm.memes.dataset import Dataset, in_split
-from mrharm.memes.splits import TRAIN, normalised_text
-from mrharm.metrics import confidence_of, settle
+from mrharm.memes.dataset import Dataset
+from mrharm.metrics import Figure, confidence_of, settle
 from mrharm.records import Failure, Record, make_record
 from mrharm.store import alone, write_json
-from mrharm.training.run import RUN, read_run
 from mrharm.verdicts.card import Chosen
 from mrharm.verdicts.detector import Detector
 
 MISTAKES = 20
-Role = Literal["train", "validation"]
 
 
 class Mistake(Record):
@@ -51,11 +51,17 @@ class Evaluation(Record):
     """What an evaluation found; ``report.json``.
 
     ``words`` say it in plain sentences, the verdict first. ``memes`` were judged, ``failures`` could not be and are in
-    no figure; ``missing`` counts memes judged without an input the recipe wants. ``role``: what the split is for where
-    detectors learn from it or are chosen on it; ``trained_on``: the dataset of the run, where it is known;
-    ``seen_words``: how many of the memes have the very words of a train meme; ``texts_cut``: how many texts are longer
-    than the student reads; ``chosen``: how the detector's threshold was chosen. ``probes`` holds what each probe
-    found, ``skipped`` why others do not apply. ``mistakes`` are the worst ones, the surest first.
+    no figure; ``missing`` counts memes judged without an input the recipe wants.
+
+    ``role``: what the split is for where detectors learn from it or are chosen on it; ``trained_on``: the dataset of the
+    run, where it is known; ``seen_words``: how many of the memes have the very words of a train meme; ``texts_cut``:
+    how many texts are longer than the student reads.
+
+    ``chosen``: how the detector's threshold was chosen; ``band``: between what it allows and what it flags, and
+    ``band_figures`` what that does, as `mrharm.evaluation.measured.figures_at` names them.
+
+    ``probes`` holds what each probe found, ``skipped`` why others do not apply. ``mistakes`` are the worst ones, the
+    surest first.
     """
 
     words: tuple[str, ...]
@@ -74,6 +80,8 @@ class Evaluation(Record):
     missing: dict[str, int]
     threshold: float
     chosen: Chosen | None = None
+    band: tuple[float, float] | None = None
+    band_figures: dict[str, Figure] = {}
     scores: Scores
     curves: Curves
     groups: tuple[Group, ...]
@@ -204,7 +212,7 @@ def _evaluate_judged(
     folder: Path | None,
     progress: Progress,
 ) -> Evaluation:
-    gold, said, scores = judged.gold, judged.said, judged.scores
+    gold, said, scores, card = judged.gold, judged.said, judged.scores, judged.detector.card
     together = clusters_of(judged)
     found = score(gold, said, scores, draws=draws, seed=seed, together=together)
     groups = score_groups(judged, draws=max(1, draws // 2), seed=seed, together=together)
@@ -238,8 +246,12 @@ def _evaluate_judged(
         memes=len(judged.memes),
         failures=judged.failures,
         missing=dict(missing),
-        threshold=judged.detector.card.threshold,
-        chosen=judged.detector.card.chosen,
+        threshold=card.threshold,
+        chosen=card.chosen,
+        band=card.band,
+        band_figures=figures_at(gold, scores, card.threshold, Stream(), card.band, seed=seed)
+        if card.band
+        else {},
         scores=found,
         curves=curves(gold, said, scores),
         groups=groups,
@@ -256,29 +268,6 @@ def _evaluate_judged(
     if folder is not None:
         write_json(folder / REPORT, evaluation.model_dump(mode="json"))
     return evaluation
-
-
-def role_of(judged: Judged) -> Role | None:
-    """Whether the split judged is the one that detectors of this dataset learn from, or are chosen on."""
-    roles: tuple[Role, ...] = ("train", "validation")
-    return next((role for role in roles if judged.dataset.split_name(role) == judged.split), None)
-
-
-def trained_on(folder: Path) -> str | None:
-    """The name of the dataset a run was trained on, by the folder of one of its evaluations; None outside of a run."""
-    for run in (folder, folder.parent.parent):
-        if (run / RUN).is_file():
-            return str(read_run(run).get("dataset") or "") or None
-    return None
-
-
-def seen_words(judged: Judged) -> int:
-    """How many of the memes have the very words, but for case and spaces, of a meme of the train split."""
-    if role_of(judged) == TRAIN:
-        return len(judged.memes)
-    train = judged.dataset.split_name(TRAIN)
-    known = {normalised_text(meme) for meme in judged.dataset.memes if in_split(meme, train)} - {""}
-    return sum(normalised_text(meme) in known for meme in judged.memes)
 
 
 def with_probe(found: Evaluation, name: str, record: Record, folder: Path | None = None) -> Evaluation:

@@ -81,8 +81,19 @@ def _figures(value: Mapping[str, Any], *, deep: bool = False) -> dict[str, Figur
     return found
 
 
+_NAMES = {
+    "before": "unchanged",
+    "clean": "unchanged",
+    "conditions": "one modality changed",
+    "settings": "every change at every strength (kind, change, strength, its number, unit)",
+    "written": "what the rationales look like",
+}
+
+
 def said(name: str) -> str:
     """A field's name as people read it."""
+    if name in _NAMES:
+        return _NAMES[name]
     return name.replace("_", " ").replace("macro f1", "macro-F1").replace("auroc", "AUROC")
 
 

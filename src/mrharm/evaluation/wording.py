@@ -44,6 +44,7 @@ def verdict_words(found: Evaluation) -> tuple[str, ...]:
             f"It misses {100 * (1 - scores.recall.value):.0f} of 100 harmful memes and flags "
             f"{100 * scores.false_alarms.value:.0f} of 100 harmless ones, at a threshold of {found.threshold:.2f}."
         )
+    sentences += _band(found)
     sentences += _calibration(found)
     sentences += _published(found)
     sentences += _weakest(found)
@@ -125,9 +126,10 @@ def _sides(gain: Figure) -> tuple[bool, bool]:
 def _reasons(found: Evaluation) -> list[str]:
     """What the probes say against its being right for the right reasons."""
     sentences = []
-    ignored = (found.probes.get("modality") or {}).get("ignores") or []
+    parts = {"text": "the words", "image": "the picture"}
+    ignored = [parts[part] for part in (found.probes.get("modality") or {}).get("ignores") or ()]
     if ignored:
-        sentences.append(f"It hardly looks at {' and '.join(ignored)} (probe of modalities).")
+        sentences.append(f"It hardly looks at {' and '.join(ignored)}.")
     for kind, missed in (("same_text", "picture"), ("same_picture", "words")):
         pairs = (found.probes.get("pairs") or {}).get(kind)
         if pairs and pairs["both_right"]["value"] is not None:
@@ -136,7 +138,32 @@ def _reasons(found: Evaluation) -> list[str]:
                 f"Of {counted(pairs['pairs'], 'pair')} that differ in {missed} and label alone, it gets both memes "
                 f"right in {percent(both)}; guessing gets 25 % at most."
             )
+    settings = (found.probes.get("robustness") or {}).get("settings") or ()
+    lightest = [one for one in settings if one["strength"] == 1]
+    if lightest:
+        worst = max(lightest, key=lambda one: one["moved"]["flipped"]["value"] or 0.0)
+        flipped = Figure.model_validate(worst["moved"]["flipped"])
+        change = worst["change"].replace("_", " ")
+        sentences.append(f"Of the lightest changes {change} flips most of its decisions, {percent(flipped)}.")
+    truth = (found.probes.get("rationale") or {}).get("truth")
+    if truth:
+        true = Figure.model_validate(truth["all"])
+        sentences.append(f"Of its rationales {percent(true)} are true in all their parts.")
     return sentences
+
+
+def _band(found: Evaluation) -> list[str]:
+    """What the band in force does, which the figures at the threshold do not tell."""
+    does = found.band_figures
+    if not found.band:
+        return []
+    return [
+        f"In force is a band from {found.band[0]:.2f} to {found.band[1]:.2f}: it allows {percent(does['allowed'])} of "
+        f"these memes ({percent(does['harmful_of_allowed'])} of them harmful), sends {percent(does['reviewed'])} to "
+        f"people and flags {percent(does['flagged'])} ({percent(does['flag_precision'])} of them harmful); of the "
+        f"harmful memes {percent(does['allowed_of_harmful'])} are allowed. The other figures are of the threshold "
+        "within."
+    ]
 
 
 def _calibration(found: Evaluation) -> list[str]:
@@ -207,8 +234,7 @@ def _beware(found: Evaluation) -> list[str]:
         )
     if found.texts_cut:
         sentences.append(
-            f"{counted(found.texts_cut, 'text')} of {found.memes:,} are longer than it reads: what stands at their end "
-            "had no say."
+            f"{found.texts_cut:,} of {found.memes:,} texts are longer than it reads: what stands at their end had no say."
         )
     if found.failures:
         sentences.append(
