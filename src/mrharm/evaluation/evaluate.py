@@ -53,9 +53,9 @@ class Evaluation(Record):
     ``words`` say it in plain sentences, the verdict first. ``memes`` were judged, ``failures`` could not be and are in
     no figure; ``missing`` counts memes judged without an input the recipe wants.
 
-    ``role``: what the split is for where detectors learn from it or are chosen on it; ``trained_on``: the dataset of the
-    run, where it is known; ``seen_words``: how many of the memes have the very words of a train meme; ``texts_cut``:
-    how many texts are longer than the student reads.
+    ``role``: what the split is for where detectors learn from it or are chosen on it; ``trained_on``: the dataset of
+    the run, where it is known; ``seen_words``: how many of the memes have the very words of a train meme;
+    ``texts_cut``: how many texts are longer than the student reads.
 
     ``chosen``: how the detector's threshold was chosen; ``band``: between what it allows and what it flags, and
     ``band_figures`` what that does, as `mrharm.evaluation.measured.figures_at` names them.

@@ -234,7 +234,8 @@ def _beware(found: Evaluation) -> list[str]:
         )
     if found.texts_cut:
         sentences.append(
-            f"{found.texts_cut:,} of {found.memes:,} texts are longer than it reads: what stands at their end had no say."
+            f"{found.texts_cut:,} of {found.memes:,} texts are longer than it reads: what stands at their end had no "
+            "say."
         )
     if found.failures:
         sentences.append(
