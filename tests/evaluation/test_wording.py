@@ -141,13 +141,18 @@ def test_what_probes_say_against_it_stands_in_the_verdict(found: Evaluation) -> 
                 )
             ]
         },
-        "rationale": {"truth": {"all": figure(0.8).model_dump()}},
+        "rationale": {
+            "memes": 40,
+            "written": {"distinct": 19},
+            "truth": {"all": figure(0.8).model_dump()},
+        },
         "pairs": {"same_text": {"pairs": 30, "both_right": figure(0.1).model_dump()}, "same_picture": None},
     }
     said = words(found, probes=probes)
     assert "It hardly looks at the picture." in said
     assert "Of 30 pairs that differ in picture and label alone, it gets both memes right in 10.0 %" in said
     assert "Of the lightest changes salt text flips most of its decisions, 30.0 % (25.0 to 35.0)." in said
+    assert "It writes 19 different rationales for 40 memes" in said
     assert "Of its rationales 80.0 % (75.0 to 85.0) are true in all their parts." in said
 
 

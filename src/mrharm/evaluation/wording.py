@@ -145,7 +145,11 @@ def _reasons(found: Evaluation) -> list[str]:
         flipped = Figure.model_validate(worst["moved"]["flipped"])
         change = worst["change"].replace("_", " ")
         sentences.append(f"Of the lightest changes {change} flips most of its decisions, {percent(flipped)}.")
-    truth = (found.probes.get("rationale") or {}).get("truth")
+    written = found.probes.get("rationale") or {}
+    distinct, of = (written.get("written") or {}).get("distinct"), written.get("memes")
+    if distinct and of and distinct < of / 2:
+        sentences.append(f"It writes {distinct:,} different rationales for {of:,} memes: most say little of the meme.")
+    truth = written.get("truth")
     if truth:
         true = Figure.model_validate(truth["all"])
         sentences.append(f"Of its rationales {percent(true)} are true in all their parts.")
