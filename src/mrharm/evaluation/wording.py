@@ -148,7 +148,9 @@ def _reasons(found: Evaluation) -> list[str]:
     written = found.probes.get("rationale") or {}
     distinct, of = (written.get("written") or {}).get("distinct"), written.get("memes")
     if distinct and of and distinct < of / 2:
-        sentences.append(f"It writes {distinct:,} different rationales for {of:,} memes: most say little of the meme.")
+        sentences.append(
+            f"It writes {distinct:,} different rationales for {of:,} memes: most say little of the meme."
+        )
     truth = written.get("truth")
     if truth:
         true = Figure.model_validate(truth["all"])
