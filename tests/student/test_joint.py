@@ -74,11 +74,11 @@ def test_what_is_written_is_parted_where_the_label_begins(monkeypatch):
     said = [
         "Output: you smell The answer is: harmful",
         "The answer is: harmless",
-        "Output: you smell like a rose",  # never comes to a label
+        "Output: a rose",  # never comes to a label
         "Output: you The answer is: a rose The answer is: harmful",
     ]
     for part, expected in {
-        "rationale": ["output: you smell", "", "output: you smell like a rose", "output: you"],
+        "rationale": ["output: you smell", "", "output: a rose", "output: you"],
         "label": [
             "the answer is: harmful",
             "the answer is: harmless",
@@ -115,3 +115,18 @@ def test_a_label_template_without_words_before_the_label_is_refused():
     model, processor = tiny_student()
     with pytest.raises(InputError, match="does not begin with words"):
         JointStudent(model, processor, rationale_template=OUTPUT, label_template="{label}", tokens=8)
+
+
+def test_a_rationale_that_reaches_its_limit_is_cut_before_the_label_and_not_within_its_first_words(
+    monkeypatch,
+):
+    tokenize = tiny_student()[1].tokenize_target
+    rationale, label = tokenize("Output: you smell wonderful")[:-1], tokenize("The answer is: harmful")
+    for tokens in (len(rationale) + 1, len(rationale) - 1, 3):
+        student = make(part="rationale")
+        student._tokens = tokens
+        monkeypatch.setattr(student, "_write", lambda arguments, most: [[*rationale, *label[:-1]][:most]])
+        arguments = student._arguments(INPUTS[:1])
+        (before,) = student._before_label(INPUTS[:1], arguments)
+        assert list(before) == rationale[: tokens - 1]
+        assert student.write(INPUTS[:1], tokens) == student.processor.decode([before])

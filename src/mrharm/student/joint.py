@@ -65,18 +65,20 @@ class JointStudent(FusedStudent):
     @torch.inference_mode()
     def write(self, inputs: Sequence[StudentInput], max_new_tokens: int) -> list[str]:
         """The rationale, or the label it writes after it; an empty text where it never came to one."""
-        written = self._write(self._arguments(inputs), self._tokens + max_new_tokens)
-        parts = [
-            ids[:end] if self._part == "rationale" else ids[end:]
-            for ids, end in ((ids, self._end(ids)) for ids in written)
-        ]
-        return self.processor.decode(parts)
+        more = len(self._opening) + (max_new_tokens if self._part == "label" else 0)
+        written = self._write(self._arguments(inputs), self._tokens + more)
+        ends = [self._end(ids) for ids in written]
+        if self._part == "rationale":
+            return self.processor.decode([ids[:end] for ids, end in zip(written, ends, strict=True)])
+        return self.processor.decode([ids[end:] for ids, end in zip(written, ends, strict=True)])
 
     def _before_label(
         self, inputs: Sequence[StudentInput], arguments: dict[str, Tensor]
     ) -> list[Sequence[int]]:
         given = [one.rationale for one in inputs]
-        own = self._write(arguments, self._tokens) if None in given else [[]] * len(inputs)
+        # So many more that a label begun at the limit is seen for what it is.
+        most = self._tokens + len(self._opening)
+        own = self._write(arguments, most) if None in given else [[]] * len(inputs)
         return [
             ids[: self._end(ids)]
             if text is None
@@ -91,7 +93,7 @@ class JointStudent(FusedStudent):
         return [[one for one in row[1:] if one not in special] for row in ids.tolist()]
 
     def _end(self, ids: Sequence[int]) -> int:
-        """Where the rationale ends: before the label's first words, or at the end of all that was written."""
-        width = len(self._opening)
-        places = (place for place in range(len(ids)) if list(ids[place : place + width]) == self._opening)
-        return next(places, len(ids))
+        """Where the rationale ends: before the label's first words, or at its limit, end token left out."""
+        width, most = len(self._opening), min(len(ids), self._tokens - 1)
+        places = (place for place in range(most + 1) if list(ids[place : place + width]) == self._opening)
+        return next(places, most)

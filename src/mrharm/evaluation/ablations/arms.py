@@ -45,7 +45,7 @@ ARMS: dict[str, Arm] = {
     for arm in (
         Arm(REFERENCE, "the method: abductive rationales, then labels"),
         Arm("labels-only", "without reasoning distillation, as many steps", stages="label"),
-        Arm("one-stage", "rationale and label joined in one target", stages="joint", version=2),
+        Arm("one-stage", "rationale and label joined in one target", stages="joint", version=3),
         Arm("no-picture", "without visual features", settings=_BLIND),
         # The paper's student without multimodal fusion is told of the picture by its caption alone.
         Arm("no-fusion", "the picture's caption in place of the picture", settings=_BLIND, adds=("caption",)),
