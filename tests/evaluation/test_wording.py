@@ -51,7 +51,8 @@ MAJORITY = beside("majority", 0.4, 0.3, 0.2)
         (0.1, 0.1, "It beats a bag of words (words alone)."),
         (0.1, 0.0, "It beats a bag of words (words alone)."),
         (-0.1, -0.1, "It does worse than a bag of words (words alone)."),
-        (0.0, 0.1, "It is not shown to do better than a bag of words (words alone)."),
+        (0.0, 0.0, "It is not shown to do better than a bag of words (words alone)."),
+        (0.0, 0.1, "Whether it beats a bag of words (words alone) depends on the figure."),
         (0.1, -0.1, "Whether it beats a bag of words (words alone) depends on the figure."),
         (-0.1, 0.1, "Whether it beats a bag of words (words alone) depends on the figure."),
     ],
@@ -151,7 +152,10 @@ def test_what_probes_say_against_it_stands_in_the_verdict(found: Evaluation) -> 
     said = words(found, probes=probes)
     assert "It hardly looks at the picture." in said
     assert "Of 30 pairs that differ in picture and label alone, it gets both memes right in 10.0 %" in said
-    assert "Of the lightest changes salt text flips most of its decisions, 30.0 % (25.0 to 35.0)." in said
+    assert (
+        "Of the changes at their lightest salt text flips the most decisions, 30.0 % (25.0 to 35.0); "
+        "at their strongest leet, 90.0 %"
+    ) in said
     assert "It writes 19 different rationales for 40 memes" in said
     assert "Of its rationales 80.0 % (75.0 to 85.0) are true in all their parts." in said
 
@@ -166,3 +170,19 @@ def test_the_band_in_force_is_told_with_what_it_lets_pass(found: Evaluation) -> 
 
 def test_texts_longer_than_it_reads_are_counted(found: Evaluation) -> None:
     assert "1 of 40 texts are longer than it reads" in words(found, texts_cut=1)
+
+
+def test_precision_is_told_where_harmful_memes_are_rare_and_a_threshold_nobody_chose(
+    found: Evaluation,
+) -> None:
+    scores = found.scores.model_copy(update={"recall": figure(0.96), "false_alarms": figure(0.033)})
+    said = words(found, scores=scores)
+    # 0.01 * 0.96 / (0.01 * 0.96 + 0.99 * 0.033) = 0.227
+    assert "Of these memes 50 in 100 are harmful; where 1 in 100 is, about 23 of 100 that it flags" in said
+    assert "at a threshold of 0.50, which nobody chose." in said
+    rare = scores.model_copy(update={"harmful": 0})
+    assert "where 1 in 100 is" not in words(found, scores=rare)
+
+
+def test_words_shared_with_a_train_split_it_did_not_learn_from_are_not_said(found: Evaluation) -> None:
+    assert "very words" not in words(found, seen_words=3, trained_on="others")

@@ -43,7 +43,7 @@ def render_card(evaluation: Evaluation, card: DetectorCard) -> str:
         "## Evaluation",
         "\n".join(f"- {markdown(words)}" for words in evaluation.words),
         f"{evaluation.memes:,} memes of {markdown(evaluation.dataset)}, split {markdown(evaluation.split)}, "
-        f"{scores.harmful:,} of them harmful. Percent, with 95 % bootstrap intervals.",
+        f"{scores.harmful:,} of them harmful. Percent, with 95 % intervals.",
         _table(("figure", "value"), list(figures.items())),
     ]
     if evaluation.beside:
@@ -66,6 +66,12 @@ def render_card(evaluation: Evaluation, card: DetectorCard) -> str:
             for name, values in evaluation.probes.items()
             if values.get("words")
         ]
+    if evaluation.skipped:
+        parts.append(
+            "\n".join(
+                f"- not measured: **{name}**: {markdown(why)}" for name, why in evaluation.skipped.items()
+            )
+        )
     parts += [
         "## Limits",
         "The figures hold for memes drawn as these were. They say nothing of other languages, other times, other kinds "

@@ -104,6 +104,8 @@ def _ablation(folder: Path) -> dict[str, Any]:
     """An ablation's answers, plot and tables."""
     found = read_ablation(folder)
     return {
+        "dataset": found.dataset,
+        "recipe": found.recipe,
         "answers": found.answers,
         "image": svg_address(to_svg(found)) if found.runs else None,
         "columns": COLUMNS,

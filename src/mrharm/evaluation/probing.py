@@ -30,6 +30,8 @@ PROBES = Table(
     },
 )
 FILE = "probes.jsonl"
+# Of what a probe does and says: goes up when that changes, so that older rows of FILE are not taken for new ones.
+VERSIONS = {"modality": 2, "pairs": 2, "robustness": 2, "identity": 2, "saliency": 2, "rationale": 2}
 # Memes of probes that judge each of them dozens of times: enough for a figure, in a minute or two.
 MOST = {"robustness": 200, "saliency": 100}
 
@@ -90,7 +92,7 @@ def run_probes(
     given = content_key(judged.detector.key, verdicts, judged.dataset.fingerprint(), seed, memes, __version__)
     for name in names:
         own = (options or {}).get(name, {})
-        key = content_key(name, given, *([_known(own)] if own else []))
+        key = content_key(name, VERSIONS.get(name, 1), given, *([_known(own)] if own else []))
         if key in kept:
             found[name] = kept[key].found
             continue

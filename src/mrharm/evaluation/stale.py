@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from mrharm.errors import DataError
-from mrharm.evaluation.stored import read_judgement, stored_in
+from mrharm.evaluation.stored import REPORT, stored_in
 
 _SHOWN = ("report.html", "model-card.md")
 
@@ -19,9 +19,11 @@ def stale_reports(run: Path, detector: str) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for file in stored_in(run):
+        # Of the page's own figures: verdicts may have been given anew without it, as `compare --dataset` does.
+        report = file.parent / REPORT
         try:
-            same = read_judgement(file).detector == detector
-        except DataError:
+            same = json.loads(report.read_text(encoding="utf-8")).get("detector") == detector
+        except (OSError, ValueError, AttributeError):
             same = False  # it has to be made again all the same
         if not same:
             found |= dict.fromkeys(path for name in _SHOWN if (path := file.parent / name).exists())

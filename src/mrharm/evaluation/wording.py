@@ -9,6 +9,7 @@ from mrharm.metrics import Figure, spell
 if TYPE_CHECKING:
     from mrharm.evaluation.evaluate import Evaluation
 
+RARE = 0.01  # harmful memes where there are few, for a sense of it
 FEWEST = 30  # memes; below, the bootstrap's interval of a difference leaves out too much
 COARSE = 0.10  # calibration error that chance alone may give: smaller ones would not show
 SMALL = 0.03  # calibration error that is of little matter, however many memes show it
@@ -42,8 +43,10 @@ def verdict_words(found: Evaluation) -> tuple[str, ...]:
     if scores.recall.value is not None and scores.false_alarms.value is not None:
         sentences.append(
             f"It misses {100 * (1 - scores.recall.value):.0f} of 100 harmful memes and flags "
-            f"{100 * scores.false_alarms.value:.0f} of 100 harmless ones, at a threshold of {found.threshold:.2f}."
+            f"{100 * scores.false_alarms.value:.0f} of 100 harmless ones, at a threshold of {found.threshold:.2f}"
+            f"{'' if found.chosen else ', which nobody chose'}."
         )
+        sentences += _elsewhere(found, scores.recall.value, scores.false_alarms.value)
     sentences += _band(found)
     sentences += _calibration(found)
     sentences += _published(found)
@@ -65,7 +68,7 @@ def _seen_before(found: Evaluation) -> list[str]:
             f"Its threshold was chosen on these very memes ({found.chosen.criterion}): figures of decisions are too "
             "kind."
         )
-    if found.seen_words and found.role != "train":
+    if found.seen_words and found.role != "train" and found.trained_on in (None, found.dataset):
         sentences.append(
             f"{counted(found.seen_words, 'meme')} of these {found.memes:,} have the very words of a train meme; "
             "`mrharm audit` says more."
@@ -91,13 +94,13 @@ def _beside(found: Evaluation) -> list[str]:
         theirs += f" (the baseline learned from {found.dataset}, the detector from {found.trained_on})"
     if found.memes < FEWEST:
         return [f"{theirs}. Fewer than {FEWEST} memes settle nothing."]
-    worse, better = _sides(gain), _sides(ranking)
+    (worse, better), (ranks_worse, ranks_better) = _sides(gain), _sides(ranking)
     known = what[0].lower() + what[1:]
-    if worse[1] and not better[0]:
+    if better and not ranks_worse:
         verdict = f"It beats {known}."
-    elif worse[0] and not better[1]:
+    elif worse and not ranks_better:
         verdict = f"It does worse than {known}."
-    elif worse[0] or worse[1]:
+    elif worse or better or ranks_worse or ranks_better:
         verdict = f"Whether it beats {known} depends on the figure."
     else:
         verdict = f"It is not shown to do better than {known}."
@@ -144,7 +147,13 @@ def _reasons(found: Evaluation) -> list[str]:
         worst = max(lightest, key=lambda one: one["moved"]["flipped"]["value"] or 0.0)
         flipped = Figure.model_validate(worst["moved"]["flipped"])
         change = worst["change"].replace("_", " ")
-        sentences.append(f"Of the lightest changes {change} flips most of its decisions, {percent(flipped)}.")
+        strongest = [one for one in settings if one["strength"] == max(row["strength"] for row in settings)]
+        worst = max(strongest, key=lambda one: one["moved"]["flipped"]["value"] or 0.0)
+        utmost = Figure.model_validate(worst["moved"]["flipped"])
+        sentences.append(
+            f"Of the changes at their lightest {change} flips the most decisions, {percent(flipped)}; at their "
+            f"strongest {worst['change'].replace('_', ' ')}, {percent(utmost)}."
+        )
     written = found.probes.get("rationale") or {}
     distinct, of = (written.get("written") or {}).get("distinct"), written.get("memes")
     if distinct and of and distinct < of / 2:
@@ -156,6 +165,19 @@ def _reasons(found: Evaluation) -> list[str]:
         true = Figure.model_validate(truth["all"])
         sentences.append(f"Of its rationales {percent(true)} are true in all their parts.")
     return sentences
+
+
+def _elsewhere(found: Evaluation, recall: float, alarms: float) -> list[str]:
+    """What is left of precision where harmful memes are rare, as they are in most streams."""
+    share = found.scores.harmful / max(found.memes, 1)
+    flagged = RARE * recall + (1 - RARE) * alarms
+    if share < 2 * RARE or not flagged:
+        return []
+    rightly = 100 * RARE * recall / flagged
+    return [
+        f"Of these memes {100 * share:.0f} in 100 are harmful; where 1 in 100 is, about {rightly:.0f} of 100 that it "
+        "flags would be harmful (`mrharm threshold --prevalence`)."
+    ]
 
 
 def _band(found: Evaluation) -> list[str]:

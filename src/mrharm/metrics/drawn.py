@@ -25,8 +25,8 @@ class Statistic:
     Attributes:
         of: how often each meme counts, *Shape:* (draws, memes) -> the figure of each draw, *Shape:* (draws,); not a
             number where it cannot be had.
-        base: of how many memes it is a share; None for what is no share. A share of 0 or 1 comes out the same in every
-            draw and would seem certain; it gets the Wilson interval instead.
+        base: of how many memes it is a share; None for what is no share. A share that comes out the same in every draw,
+            as one of 0 or 1 does, would seem certain; it gets the Wilson interval instead.
         gap: it adds up absolute gaps, which noise can only widen: in the memes there are, and again in those drawn of
             them. Its interval speaks of the gap without noise: from the draws mirrored at the figure, which undoes both
             (the basic bootstrap, Davison and Hinkley 1997), up to the draws moved down by as much as they lie above the

@@ -148,7 +148,8 @@ def train(
         data, coverage = shared.stage_data(stage, limits, rationales, say)
         if stages == "joint":
             # Chosen, as the label stage is, by the labels of the validation split.
-            explained, _ = shared.stage_data("rationale", limits, rationales, say)
+            explained, its = shared.stage_data("rationale", limits, rationales, say)
+            results["rationale_coverage"] = {name: dataclasses.asdict(one) for name, one in its.items()}
             data = dataclasses.replace(data, train=_joined(data.train, explained.train))
         results[stage] = train_stage(
             stage,

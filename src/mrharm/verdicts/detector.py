@@ -346,7 +346,8 @@ class Detector(PushToHubMixin):
         how: dict[str, Any] = {
             name: options.get(name) for name in ("rationales", "saliency", "greedy", "gather")
         }
-        if given := (options.get("given_rationales") or {}).get(evidence.meme_id):
+        given = (options.get("given_rationales") or {}).get(evidence.meme_id)
+        if given is not None:
             how["given_rationale"] = given
         if self.dtype != torch.float32:
             how["dtype"] = str(self.dtype)  # a narrower arithmetic gives other scores

@@ -222,7 +222,7 @@ def _swap(judged: Judged, texts: Sequence[str], seed: int, skipped: dict[str, st
             judged.memes,
             given_rationales={meme.id: texts[donor] for meme, donor in zip(judged.memes, given, strict=True)},
         )
-        changed[name] = np.array([one.harmful != own for one, own in zip(again, decided, strict=True)])
+        changed[name] = np.array([bool(one.harmful) != own for one, own in zip(again, decided, strict=True)])
         moved[name] = np.where(decided, -1, 1) * (np.array([one.score for one in again]) - judged.scores)
     return Swap(
         memes=len(texts),
