@@ -109,8 +109,6 @@ def judge_split(
     *,
     out: Path | None = None,
     rationales: bool = True,
-    saliency: bool = False,
-    greedy: bool | None = None,
     progress: Progress = quiet,
 ) -> Judged:
     """Judge a split's labelled memes; with ``out``, verdicts already in that JSONL file are not made again.
@@ -130,8 +128,6 @@ def judge_split(
         memes,
         out=out,
         rationales=rationales,
-        saliency=saliency,
-        greedy=greedy,
         progress=progress,
     )
     judged = [meme for meme in memes if meme.id in verdicts]
@@ -155,8 +151,6 @@ def judge_memes(
     *,
     out: Path | None = None,
     rationales: bool = True,
-    saliency: bool = False,
-    greedy: bool | None = None,
     progress: Progress = quiet,
 ) -> tuple[dict[str, Verdict], list[Failure]]:
     """A dataset's memes, labelled or not -> meme id -> verdict, and what could not be judged; ``out`` as `judge_split`.
@@ -169,8 +163,6 @@ def judge_memes(
         "root": dataset.root,
         "batch_size": BATCH,
         "rationales": rationales,
-        "saliency": saliency,
-        "greedy": greedy,
     }
     failures: list[Failure] = []
     done = 0

@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -20,36 +20,29 @@ from mrharm import __version__
 from mrharm.errors import InputError
 from mrharm.hub import pick_device
 from mrharm.memes.dataset import Dataset
-from mrharm.memes.splits import TRAIN, VALIDATION
+from mrharm.memes.splits import TRAIN
 from mrharm.recipe import Recipe, StageName, dump_recipe
-from mrharm.records import Failure, Rationale
 from mrharm.store import write_failures, write_json, write_text
 from mrharm.student.backbones import build_student
 from mrharm.student.hardware import pick_dtype
 from mrharm.student.inputs import StudentInput
-from mrharm.student.joint import JointStudent, joint_target
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
-from mrharm.student.seat import FusedStudent, Student
-from mrharm.training.batches import ExampleSet, Pictures
+from mrharm.student.seat import Student
 from mrharm.training.examples import (
-    Coverage,
-    Example,
-    Limits,
     input_texts,
-    make_examples,
     measure_limits,
     require_rationales,
     target_text,
 )
-from mrharm.training.pictures import FeatureStore, PixelStore
-from mrharm.training.stages import FOLDERS, StageData, train_stage
+from mrharm.training.stage_data import StageDataMaker, join_targets
+from mrharm.training.stages import FOLDERS, train_stage
 from mrharm.training.trainer import Progress
 from mrharm.verdicts.calibration import fit_temperature
 from mrharm.verdicts.card import DetectorCard
 from mrharm.verdicts.detector import CARD, Detector
 from mrharm.verdicts.scoring import score_answers
-from mrharm.verdicts.seats import JOINT
+from mrharm.verdicts.seats import JOINT, take_seats
 
 WhichStages = Literal["both", "label", "joint"]
 RECIPE, RUN, DETECTOR = "recipe.yaml", "run.json", "detector"
@@ -126,31 +119,38 @@ def train(
     limits = measure_limits(recipe, processor, texts, targets.get("rationale", []))
     processor.max_text_tokens = limits.text
 
+    card = DetectorCard(
+        recipe=recipe.name,
+        reads=recipe.reads,
+        picture_shown=recipe.picture.shown,
+        odd_text=recipe.odd_text,
+        answers=recipe.answers,
+        label_template=recipe.templates.label,
+        rationale_template=recipe.templates.rationale,
+        rationale_tokens=0 if stages == "label" else limits.rationale,
+        decoding=recipe.decoding,
+        students=(JOINT,) if stages == "joint" else tuple(order),
+        seed=recipe.seed,
+    )
+
     def seat(model: MrHarmForConditionalGeneration) -> Student:
-        if stages != "joint":
-            return FusedStudent(model, processor, where)
-        return JointStudent(
-            model,
-            processor,
-            where,
-            rationale_template=recipe.templates.rationale,
-            label_template=recipe.templates.label,
-            tokens=limits.rationale,
-        )
+        """The seat in which the model will answer, so that it is chosen by what it will say."""
+        name = JOINT if stages == "joint" else "label"
+        return take_seats(card, {name: model}, processor, where, torch.float32)[0]
 
     seat(model)  # templates that do not suit are said now, not at the first look
-    shared = _Shared(dataset, recipe, model, processor, progress)
+    maker = StageDataMaker(dataset, recipe, model, processor, progress)
     bf16 = pick_dtype(recipe.precision, where) == torch.bfloat16
     results: dict[str, object] = {}
     states: dict[str, dict[str, torch.Tensor]] = {}
     validation: tuple[list[StudentInput], list[bool]] = ([], [])
     for stage in order:
-        data, coverage = shared.stage_data(stage, limits, rationales, say)
+        data, coverage = maker.stage_data(stage, limits, rationales, say)
         if stages == "joint":
             # Chosen, as the label stage is, by the labels of the validation split.
-            explained, its = shared.stage_data("rationale", limits, rationales, say)
+            explained, its = maker.stage_data("rationale", limits, rationales, say)
             results["rationale_coverage"] = {name: dataclasses.asdict(one) for name, one in its.items()}
-            data = dataclasses.replace(data, train=_joined(data.train, explained.train))
+            data = dataclasses.replace(data, train=join_targets(data.train, explained.train))
         results[stage] = train_stage(
             stage,
             data,
@@ -172,16 +172,16 @@ def train(
     if stages == "joint":
         states = {JOINT: states["label"]}
     if first:
-        write_failures(out, shared.failures, stage="train")
+        write_failures(out, maker.failures, stage="train")
         _note(
             out,
             {
                 "results": results,
                 "limits": dataclasses.asdict(limits),
-                "failed_pictures": len(shared.failures),
+                "failed_pictures": len(maker.failures),
             },
         )
-    detector = _make_detector(out, recipe, states, model, processor, limits, validation, where, first)
+    detector = _make_detector(out, recipe, card, states, model, processor, validation, where, first)
     if first:
         _note(out, {"done": True})
     wait()
@@ -194,109 +194,13 @@ def read_run(out: Path | str) -> dict[str, Any]:
     return values
 
 
-class _Shared:
-    """What both stages share: pictures decoded or seen once, and the list of those that could not be."""
-
-    def __init__(
-        self,
-        dataset: Dataset,
-        recipe: Recipe,
-        model: MrHarmForConditionalGeneration,
-        processor: MrHarmProcessor,
-        progress: Progress | None,
-    ) -> None:
-        self._dataset = dataset
-        self._recipe = recipe
-        self._processor = processor
-        self._progress = progress
-        self._broken: dict[Path, str] = {}
-        self._known: set[Path] = set()
-        # A tower that learns, or pictures that vary, must be seen anew each time.
-        frozen = processor.picture is not None and not recipe.student.train_vision
-        self._cached = frozen and recipe.picture.augment == "none"
-        self._pixels = PixelStore(processor)
-        self._features = FeatureStore(model, processor) if frozen else None
-        self.failures: list[Failure] = []
-
-    def stage_data(
-        self, stage: StageName, limits: Limits, rationales: dict[str, Rationale], say: Callable[[str], None]
-    ) -> tuple[StageData, dict[str, Coverage]]:
-        """One stage's examples of both splits; memes whose picture cannot be read are left out and counted."""
-        sets, coverages = {}, {}
-        for split in (TRAIN, VALIDATION):
-            examples, coverage = make_examples(
-                self._dataset,
-                self._recipe,
-                self._processor,
-                limits,
-                stage,
-                split,
-                rationales,
-            )
-            self._check([example.picture for example in examples if example.picture], split)
-            whole = [example for example in examples if example.picture not in self._broken]
-            coverage.used = len(whole)
-            _tell(stage, split, coverage, len(examples) - len(whole), say)
-            if not whole:
-                raise InputError(
-                    f"{self._dataset.root}: no {split} meme can be used in stage {stage}; a stage learns from train "
-                    "and is chosen on validation, never on test"
-                    + (f" (have the {split} split's rationales written, too)" if stage == "rationale" else "")
-                )
-            sets[split], coverages[split] = self._examples(whole, split), coverage
-        shown = [self._shown(sets[VALIDATION], index) for index in range(len(sets[VALIDATION]))]
-        return StageData(sets[TRAIN], sets[VALIDATION], shown), coverages
-
-    def _examples(self, examples: Sequence[Example], split: str) -> ExampleSet:
-        features = self._by_features(split)
-        pictures: Pictures | None = None
-        if self._processor.picture is not None:
-            pictures = self._features if features else self._pixels
-        augmentation = self._recipe.picture.augment if split == TRAIN else "none"
-        return ExampleSet(
-            examples, pictures, features=features, augmentation=augmentation, seed=self._recipe.seed
-        )
-
-    def _shown(self, examples: ExampleSet, index: int) -> StudentInput:
-        example, picture = examples[index]
-        return dataclasses.replace(picture, text=example.text)
-
-    def _by_features(self, split: str) -> bool:
-        """Whether this split is read as features; validation pictures never vary, so a frozen tower sees them once."""
-        return self._cached or (self._features is not None and split == VALIDATION)
-
-    def _check(self, paths: list[Path], split: str) -> None:
-        new = [path for path in dict.fromkeys(paths) if path not in self._known]
-        self._known.update(new)
-        if self._by_features(split):
-            assert self._features is not None
-            broken = self._features.prepare(new, progress=self._progress)
-        else:
-            broken = self._pixels.check(new, self._progress)
-        self._broken.update(broken)
-        self.failures += [Failure(item=path.name, stage="train", reason=why) for path, why in broken.items()]
-
-
-def _joined(labels: ExampleSet, rationales: ExampleSet) -> ExampleSet:
-    """One target for both, rationale first; memes without a rationale learn their label alone."""
-    explained = {example.meme_id: example.target_ids for example in rationales.examples}
-    return labels.with_examples(
-        [
-            dataclasses.replace(
-                example, target_ids=joint_target(explained.get(example.meme_id, ()), example.target_ids)
-            )
-            for example in labels.examples
-        ]
-    )
-
-
 def _make_detector(
     out: Path,
     recipe: Recipe,
+    card: DetectorCard,
     states: dict[str, dict[str, torch.Tensor]],
     model: MrHarmForConditionalGeneration,
     processor: MrHarmProcessor,
-    limits: Limits,
     validation: tuple[list[StudentInput], list[bool]],
     device: torch.device,
     first: bool,
@@ -306,19 +210,6 @@ def _make_detector(
         twin = MrHarmForConditionalGeneration(model.config)
         twin.load_state_dict(state)
         models[name] = twin.eval()
-    card = DetectorCard(
-        recipe=recipe.name,
-        reads=recipe.reads,
-        picture_shown=recipe.picture.shown,
-        odd_text=recipe.odd_text,
-        answers=recipe.answers,
-        label_template=recipe.templates.label,
-        rationale_template=recipe.templates.rationale,
-        rationale_tokens=0 if set(states) == {"label"} else limits.rationale,
-        decoding=recipe.decoding,
-        students=tuple(states),
-        seed=recipe.seed,
-    )
     detector = Detector.from_models(card, models, processor, device=device)
     shown, gold = validation
     scores = score_answers(detector.label_student, shown, card.label_texts())
@@ -390,23 +281,6 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _tell(stage: str, split: str, coverage: Coverage, unreadable: int, say: Callable[[str], None]) -> None:
-    parts = [f"stage {stage}, {split}: {coverage.used} of {coverage.memes} memes"]
-    for count, what in (
-        (coverage.without_rationale, "without a rationale"),
-        (coverage.held_back, "with a rationale held back by the gate"),
-        (coverage.unlabelled, "unlabelled"),
-        (unreadable, "with a picture that cannot be read (failures.jsonl)"),
-        (coverage.severity_unknown, "without a severity, taught the first answer on their side"),
-        (coverage.text_cut, "with their text cut at the token limit"),
-        (coverage.target_cut, "with their rationale cut at the token limit"),
-        *((count, f"without {part}") for part, count in coverage.missing.items()),
-    ):
-        if count:
-            parts.append(f"{count} {what}")
-    say("; ".join(parts))
 
 
 def _is_first_process() -> bool:
