@@ -14,10 +14,10 @@ from pathlib import Path
 from time import monotonic
 
 from benchmarks.common import machine, show, stub_server
-from mrharm.hosted import HostedClient
+from mrharm.llm import HostedClient
 from mrharm.rationales.abduce import Abduced, abduce
-from mrharm.rationales.questions import Asking
-from mrharm.rationales.teachers.hosted import HostedTeacher
+from mrharm.rationales.prompting import Asking
+from mrharm.rationales.teachers.openai import HostedTeacher
 from mrharm.records import Evidence, Label, Meme, Rationale, read_records
 
 MODEL = "gpt-4o-mini"

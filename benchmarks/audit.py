@@ -22,8 +22,8 @@ import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
 from benchmarks.common import machine, peak_memory_mb, reset_peak_memory, show
-from mrharm.evaluation.audit.copies import NEAR, TEMPLATE
-from mrharm.evaluation.audit.run import audit
+from mrharm.audit.copies import NEAR, TEMPLATE
+from mrharm.audit.run import audit
 from mrharm.images import open_image
 from mrharm.memes.dataset import Dataset, DatasetInfo, ImportOptions, count_splits
 from mrharm.memes.importing import import_memes

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from mrharm.memes.generated.scenes import SCENES, draw_picture
+from mrharm.synthetic.scenes import SCENES, draw_picture
 
 Size = tuple[int, int]
 

@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import machine
-from mrharm.app.cli.terminal import print_json
-from mrharm.evaluation.baselines import majority, text_only
+from mrharm.baselines import majority, text_only
+from mrharm.cli.terminal import print_json
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import score_summary
 from mrharm.recipe import Recipe, load_recipe

@@ -19,7 +19,7 @@ from typing import Any
 import openai
 
 from benchmarks.common import machine, show, stub_server
-from mrharm.hosted import Completion, HostedClient, Request
+from mrharm.llm import Completion, HostedClient, Request
 
 MODEL = "gpt-4o-mini"
 WORDS = "The words in the picture are of medium length, as those of memes and of their captions are. " * 4

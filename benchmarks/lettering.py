@@ -9,12 +9,12 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-import mrharm.memes.generated
+import mrharm.synthetic
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 Colour = str | tuple[int, int, int]
 
-_FOLDER = Path(mrharm.memes.generated.__file__).parent / "fonts"
+_FOLDER = Path(mrharm.synthetic.__file__).parent / "fonts"
 FONTS: dict[str, str | None] = {
     "poster": "BebasNeue-Bold.otf",
     "hand": "ComicNeue-Bold.otf",

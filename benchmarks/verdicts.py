@@ -27,7 +27,7 @@ from benchmarks.common import (
 )
 from mrharm.recipe import ANSWERS
 from mrharm.student.hardware import bf16_pays
-from mrharm.student.seat import FusedStudent
+from mrharm.student.two_stage import FusedStudent
 from mrharm.verdicts.scoring import alike_lengths, harm_probability, score_answers
 
 VERDICT_TOKENS, RATIONALE_TOKENS = 8, 64

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from mrharm import Dataset, Detector, import_memes
-from mrharm.evaluation.truth import share_true
 from mrharm.memes.dataset import ImportOptions
 from mrharm.metrics import score_summary
 from mrharm.rationales.abduce import abduce
-from mrharm.rationales.questions import Asking
-from mrharm.rationales.teachers.generated import GeneratedTeacher
+from mrharm.rationales.prompting import Asking
+from mrharm.synthetic.teacher import GeneratedTeacher
+from mrharm.synthetic.truth import share_true
 from mrharm.training.run import train
 from tests.training.helpers import tiny
 

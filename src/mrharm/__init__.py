@@ -19,7 +19,7 @@ _WHERE = {
     "MrHarmError": "mrharm.errors",
     "Rationale": "mrharm.records",
     "Verdict": "mrharm.records",
-    "audit": "mrharm.evaluation.audit.run",
+    "audit": "mrharm.audit.run",
     "import_memes": "mrharm.memes.importing",
     "read_memes": "mrharm.memes.importing",
     "train": "mrharm.training.run",
@@ -28,8 +28,8 @@ _WHERE = {
 __all__ = [*sorted(_WHERE), "__version__"]
 
 if TYPE_CHECKING:
+    from mrharm.audit.run import audit
     from mrharm.errors import MrHarmError
-    from mrharm.evaluation.audit.run import audit
     from mrharm.memes.dataset import Dataset
     from mrharm.memes.importing import import_memes, read_memes
     from mrharm.records import Evidence, Label, Meme, Rationale, Verdict

@@ -1,6 +1,6 @@
 """``python -m mrharm``: the same as the ``mrharm`` command, for launchers such as torchrun."""
 
-from mrharm.app.cli.main import main
+from mrharm.cli.main import main
 
 if __name__ == "__main__":
     main()

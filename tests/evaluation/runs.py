@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mrharm.evaluation.judged import Judged
+from mrharm.evaluation.predictions import Judged
 from mrharm.memes.dataset import Dataset
 from mrharm.recipe import ANSWERS, PictureRecipe, StudentRecipe
 from mrharm.records import Evidence, Label, Meme, Rationale, Verdict
@@ -16,7 +16,7 @@ from mrharm.store import write_json
 from mrharm.student.backbones import build_student
 from mrharm.verdicts.card import DetectorCard
 from mrharm.verdicts.detector import Detector
-from tests.evaluation.audit.helpers import club, write_dataset
+from tests.audit.helpers import club, write_dataset
 
 TEXTS = ["you and the club", "The answer is: harmful", "The answer is: harmless", "Output: a kettle"] * 3
 

@@ -10,7 +10,7 @@ from scipy.stats import ttest_ind
 from mrharm.errors import DataError, InputError
 from mrharm.evaluation.compare import compare
 from mrharm.evaluation.evaluate import evaluate
-from mrharm.evaluation.stored import Judgement
+from mrharm.evaluation.saved import Judgement
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import accuracy, auroc, macro_f1, mcnemar
 from mrharm.records import Evidence, Verdict

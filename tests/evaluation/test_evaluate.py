@@ -6,16 +6,16 @@ import pytest
 
 from mrharm.errors import DataError, InputError
 from mrharm.evaluation.evaluate import Evaluation, evaluate, evaluate_judged, read_report, worst_mistakes
-from mrharm.evaluation.probing import PROBES, chosen
-from mrharm.evaluation.stored import evaluation_folder, read_stored, run_folder, stored_in
+from mrharm.evaluation.saved import evaluation_folder, read_stored, run_folder, stored_in
 from mrharm.memes.dataset import Dataset
 from mrharm.plugins import Table
+from mrharm.probes.run import PROBES, chosen
 from mrharm.records import Label, Meme, Rationale, Verdict, read_records
 from mrharm.store import write_records
 from mrharm.verdicts.card import read_card, write_card
 from mrharm.verdicts.detector import Detector
-from tests.evaluation import made_probes
 from tests.evaluation.runs import clubs, judged, make_run, random_detector
+from tests.probes import made_probes
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def run(tmp_path, dataset):
 
 @pytest.fixture
 def probes(monkeypatch):
-    rows = {name: f"tests.evaluation.made_probes:{name}" for name in ("finds", "does_not_apply", "broken")}
-    monkeypatch.setattr("mrharm.evaluation.probing.PROBES", Table("probes", rows))
+    rows = {name: f"tests.probes.made_probes:{name}" for name in ("finds", "does_not_apply", "broken")}
+    monkeypatch.setattr("mrharm.probes.run.PROBES", Table("probes", rows))
     made_probes.CALLS.clear()
 
 

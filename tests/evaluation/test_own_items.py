@@ -10,8 +10,8 @@ from mrharm.evaluation.own_items import find_items
 from mrharm.memes.dataset import Dataset
 from mrharm.store import write_json
 from mrharm.verdicts.card import Chosen
-from tests.evaluation.audit.helpers import meme, sound, write_dataset
-from tests.evaluation.probes.written import detector as random_detector
+from tests.audit.helpers import meme, sound, write_dataset
+from tests.probes.written import detector as random_detector
 
 
 def make_run(folder: Path, dataset: str | None, threshold: float = 0.5, chosen: Chosen | None = None) -> Path:

@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from mrharm import Detector
-from mrharm.app.cli.transfer import transfer_command
+from mrharm.cli.transfer import transfer_command
 from mrharm.errors import InputError
 from mrharm.evaluation.evaluate import judge
 from mrharm.evaluation.transfer import Cell, Transfer, to_markdown, transfer, write_transfer

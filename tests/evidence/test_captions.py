@@ -20,8 +20,8 @@ from mrharm.evidence.captions.hosted import SIDE, HostedCaptions
 from mrharm.evidence.captions.local import FAMILIES, LocalCaptions
 from mrharm.evidence.captions.recorded import RecordedCaptions
 from mrharm.evidence.engines import CAPTIONERS, Captioner
-from mrharm.hosted import AuthorizationError, CallError, HostedClient, load_prompt
 from mrharm.images import decode
+from mrharm.llm import AuthorizationError, CallError, HostedClient, load_prompt
 from mrharm.records import Evidence, to_line
 from tests.evidence.captioners import MAKERS, colours, described
 from tests.stub_server import Reply, StubServer

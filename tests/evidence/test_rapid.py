@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-import mrharm.memes.generated
+import mrharm.synthetic
 from mrharm.errors import ModelUnavailableError
 from mrharm.evidence import reading_order
 from mrharm.evidence.rapid import RapidOcr
@@ -116,7 +116,7 @@ def test_turned_text_is_read_along_its_own_lines(ocr: RapidOcr, degrees: int) ->
 
 
 def test_words_of_poster_capitals_stay_apart(ocr: RapidOcr) -> None:
-    fonts = Path(mrharm.memes.generated.__file__).parent / "fonts"
+    fonts = Path(mrharm.synthetic.__file__).parent / "fonts"
     picture = photo((640, 300))
     poster = ImageFont.truetype(fonts / "BebasNeue-Bold.otf", 56)
     ImageDraw.Draw(picture).text(

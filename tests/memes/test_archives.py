@@ -21,7 +21,8 @@ from mrharm.errors import DataError
 from mrharm.memes import archive_members
 from mrharm.memes.archives import unpacked
 from mrharm.memes.dataset import ImportOptions
-from mrharm.memes.importing import import_memes, no_progress
+from mrharm.memes.importing import import_memes
+from mrharm.progress import no_progress
 from mrharm.records import Failure, read_records
 
 Files = dict[str, bytes]
@@ -162,14 +163,9 @@ def test_what_a_kill_left_is_removed_the_next_time(tmp_path: Path) -> None:
 
 
 def test_a_bar_is_drawn_over_the_members(tmp_path: Path) -> None:
-    bars: list[tuple[str, int]] = []
-
-    @contextlib.contextmanager
-    def progress(label: str, total: int):  # type: ignore[no-untyped-def]
-        yield lambda: bars.append((label, total))
-
-    with unpacked(pack(tmp_path / "a.zip", posts()), tmp_path / "out", progress):
-        assert bars == [("unpacking a.zip", 4)] * 4
+    bars: list[tuple[str, int, int]] = []
+    with unpacked(pack(tmp_path / "a.zip", posts()), tmp_path / "out", lambda *shown: bars.append(shown)):
+        assert bars == [("unpacking a.zip", done, 4) for done in range(5)]
 
 
 CLIMBING = [

@@ -10,7 +10,7 @@ import pytest
 from mrharm.errors import DataError, InputError
 from mrharm.memes import arrow, pictures
 from tests.memes.helpers import draw, write
-from tests.memes.huggingface_helpers import labels, parquet, rows, schema, stream, take
+from tests.memes.sources.huggingface_helpers import labels, parquet, rows, schema, stream, take
 
 
 def test_pictures_are_read_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

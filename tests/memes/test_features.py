@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.memes.helpers import failures, write
-from tests.memes.huggingface_helpers import labels, parquet, rows, schema, take
+from tests.memes.sources.huggingface_helpers import labels, parquet, rows, schema, take
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from mrharm.errors import DataError
-from mrharm.memes import (
+from mrharm.memes.labels import AS_GIVEN, LabelScheme, flag
+from mrharm.memes.sources import (
     fine_grained,
     harmeme,
     hateful_memes,
@@ -16,7 +17,6 @@ from mrharm.memes import (
     pridemm,
     prompthate,
 )
-from mrharm.memes.labels import AS_GIVEN, LabelScheme, flag
 from mrharm.records import Label, Meme, parse_record, to_line
 
 Values = dict[str, Any]

@@ -8,7 +8,7 @@ import pytest
 
 from mrharm.errors import DataError, InputError
 from tests.memes.helpers import by_id, draw, failures, write
-from tests.memes.huggingface_helpers import (
+from tests.memes.sources.huggingface_helpers import (
     FEATURES,
     labels,
     parquet,

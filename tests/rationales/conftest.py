@@ -11,7 +11,7 @@ from PIL import Image
 from mrharm.memes.dataset import Dataset, DatasetInfo
 from mrharm.records import Evidence, Label, Meme
 from mrharm.store import write_json, write_records
-from tests.hosted.conftest import surroundings
+from tests.llm.conftest import surroundings
 
 __all__ = ["make_dataset", "surroundings"]
 

@@ -22,15 +22,15 @@ from mrharm.errors import InputError, StoppedError
 from mrharm.memes.dataset import Dataset
 from mrharm.rationales.abduce import Abduced, abduce, context_of
 from mrharm.rationales.gate import judge_answer
-from mrharm.rationales.people import PEOPLE
-from mrharm.rationales.questions import Asking
+from mrharm.rationales.human_edits import PEOPLE
+from mrharm.rationales.prompting import Asking
 from mrharm.rationales.stats import measure
-from mrharm.rationales.teachers.generated import GeneratedTeacher
-from mrharm.rationales.teachers.hosted import HostedTeacher
+from mrharm.rationales.teachers.openai import HostedTeacher
 from mrharm.rationales.teachers.recorded import RecordedTeacher
 from mrharm.records import Failure, Label, Meme, Rationale, read_records
 from mrharm.store import JsonlStore, write_records
-from tests.hosted.conftest import COST, MODEL, client
+from mrharm.synthetic.teacher import GeneratedTeacher
+from tests.llm.conftest import COST, MODEL, client
 from tests.rationales.answers import CLUBS, CREATURES, KINDS, Kind, explained, structured
 from tests.rationales.conftest import MakeDataset
 from tests.stub_server import Reply, StubServer, rate_limited

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from mrharm.errors import DataError
-from mrharm.rationales.checks import states_label
-from mrharm.rationales.forms import FORMS, read_prose
+from mrharm.rationales.answer_formats import FORMS, read_prose
 from mrharm.rationales.gate import Context, deleak, judge_answer
-from mrharm.rationales.injections import obeys
+from mrharm.rationales.injection import obeys
+from mrharm.rationales.leakage import states_label
 from mrharm.records import Label
 from tests.rationales.answers import explained
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mrharm.rationales.people import PEOPLE
+from mrharm.rationales.human_edits import PEOPLE
 from mrharm.rationales.regate import first_answers, regate
 from mrharm.rationales.stats import measure
 from mrharm.records import Rationale

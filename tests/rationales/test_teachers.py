@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from mrharm.errors import DataError, InputError
-from mrharm.hosted import CallError, Completion
-from mrharm.rationales.questions import question_key
+from mrharm.llm import CallError, Completion
+from mrharm.rationales.prompting import question_key
 from mrharm.rationales.teachers import TEACHERS, Ask, Teacher
-from mrharm.rationales.teachers.generated import GeneratedTeacher
-from mrharm.rationales.teachers.hosted import HostedTeacher
+from mrharm.rationales.teachers.openai import HostedTeacher
 from mrharm.rationales.teachers.recorded import RecordedTeacher
 from mrharm.records import Meme
-from tests.hosted.conftest import MODEL, client
+from mrharm.synthetic.teacher import GeneratedTeacher
+from tests.llm.conftest import MODEL, client
 from tests.stub_server import Reply, StubServer
 
 

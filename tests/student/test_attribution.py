@@ -9,7 +9,7 @@ from mrharm.student.config import MrHarmConfig
 from mrharm.student.inputs import StudentInput
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor, PictureSettings
-from mrharm.student.seat import Frame, FusedStudent
+from mrharm.student.two_stage import Frame, FusedStudent
 from tests.student.conftest import tiny_student
 
 ANSWERS = ["The answer is: harmful", "The answer is: harmless"]

@@ -7,9 +7,9 @@ import torch
 from mrharm.errors import InputError
 from mrharm.student.inputs import StudentInput
 from mrharm.student.joint import JointStudent, joint_target
-from mrharm.student.seat import FusedStudent
+from mrharm.student.two_stage import FusedStudent
 from tests.student.conftest import tiny_student
-from tests.student.test_seat import ANSWERS, INPUTS
+from tests.student.test_two_stage import ANSWERS, INPUTS
 
 OUTPUT, ANSWER = "Output: {rationale}", "The answer is: {label}"
 WRITTEN = "Output: you smell"

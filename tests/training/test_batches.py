@@ -6,7 +6,7 @@ import torch
 from mrharm.student.inputs import StudentInput
 from mrharm.training.augment import _OPERATIONS, augment, randaugment
 from mrharm.training.batches import Collator, LengthSampler
-from mrharm.training.examples import Example
+from mrharm.training.data import Example
 from tests.student.conftest import tiny_student
 
 LENGTHS = np.random.default_rng(0).integers(3, 90, 1000).tolist()

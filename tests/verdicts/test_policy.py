@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from mrharm.errors import DataError, InputError
-from mrharm.metrics.figures import Figure
+from mrharm.metrics.estimate import Figure
 from mrharm.records import Meme, Verdict, parse_record, read_records, to_line
 from mrharm.store import alone
-from mrharm.verdicts.batches import judge_all, judge_to_file, read_verdicts
+from mrharm.verdicts.batch import judge_all, judge_to_file, read_verdicts
 from mrharm.verdicts.card import Chosen, DetectorCard, read_card, scorer_of, write_card
 from mrharm.verdicts.detector import Detector, JudgeOptions
-from tests.evaluation.probes.written import detector as random_detector
+from tests.probes.written import detector as random_detector
 
 MEMES = [Meme(id=name, text=f"you smell like {name}") for name in ("roses", "old soup", "a wet kettle")]
 OPTIONS: JudgeOptions = {"rationales": False, "gather": False}

@@ -9,8 +9,7 @@ import yaml
 
 from mrharm.errors import InputError
 from mrharm.evaluation.evaluate import judge
-from mrharm.evaluation.judged import Progress, quiet
-from mrharm.evaluation.stored import (
+from mrharm.evaluation.saved import (
     Stored,
     evaluation_folder,
     judgement_file,
@@ -21,6 +20,7 @@ from mrharm.evaluation.stored import (
     stored_in,
 )
 from mrharm.memes.dataset import Dataset
+from mrharm.progress import Progress, no_progress
 from mrharm.store import content_key
 from mrharm.training.run import DETECTOR, RECIPE, read_run
 from mrharm.verdicts.card import CARD, read_card
@@ -35,7 +35,7 @@ def align(
     dataset: Path | None = None,
     split: str | None = None,
     device: str = "auto",
-    progress: Progress = quiet,
+    progress: Progress = no_progress,
 ) -> tuple[list[list[Stored]], int]:
     """Runs by side -> their verdicts on the memes all of them judged, in one order, and how many memes were left out;
     arguments and errors are those of `mrharm.evaluation.compare.compare`.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import DisjointSet
 
 from mrharm.evaluation.groups import words_of
-from mrharm.evaluation.judged import Judged
+from mrharm.evaluation.predictions import Judged
 from mrharm.records import Meme, Verdict
 
 COMMON, FEW = 0.05, 8  # of the memes, and a quad's four and a little more: shared by more, it is no kinship

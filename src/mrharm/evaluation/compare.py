@@ -9,13 +9,13 @@ import numpy as np
 from scipy.stats import t as student_t
 
 from mrharm.evaluation.aligned import align
-from mrharm.evaluation.judged import Progress, quiet
+from mrharm.evaluation.saved import Stored
 from mrharm.evaluation.scores import DRAWS, HEADLINE, headline
-from mrharm.evaluation.stored import Stored
-from mrharm.evaluation.wording import FEWEST, counted, points
 from mrharm.metrics import Figure, Statistic, average, figures, mcnemar, settle
 from mrharm.metrics.paired import McNemar
+from mrharm.progress import Progress, no_progress
 from mrharm.records import Record
+from mrharm.reports.summary import FEWEST, counted, points
 
 UNSETTLED = "is not shown to differ from"
 
@@ -75,7 +75,7 @@ def compare(
     device: str = "auto",
     draws: int = DRAWS,
     seed: int = 0,
-    progress: Progress = quiet,
+    progress: Progress = no_progress,
 ) -> tuple[Comparison, ...]:
     """Hold every later side against the first.
 

@@ -13,21 +13,22 @@ import numpy as np
 
 from mrharm import __version__
 from mrharm.errors import DataError
-from mrharm.evaluation.beside import Beside, stand_beside
+from mrharm.evaluation.baseline_comparison import Beside, stand_beside
 from mrharm.evaluation.clusters import clusters_of
-from mrharm.evaluation.cuts import Stream
+from mrharm.evaluation.contamination import Role, role_of, seen_words, trained_on
 from mrharm.evaluation.groups import Group, score_groups, words_of
-from mrharm.evaluation.judged import Judged, Progress, judge_split, quiet
-from mrharm.evaluation.measured import figures_at
-from mrharm.evaluation.probing import Options, chosen, run_probes
+from mrharm.evaluation.predictions import Judged, judge_split
 from mrharm.evaluation.published import Published, published
+from mrharm.evaluation.saved import REPORT, evaluation_folder, keep, set_aside, verdicts_file
 from mrharm.evaluation.scores import DRAWS, Curves, Scores, curves, score
-from mrharm.evaluation.seen import Role, role_of, seen_words, trained_on
-from mrharm.evaluation.stored import REPORT, evaluation_folder, keep, set_aside, verdicts_file
-from mrharm.evaluation.wording import verdict_words
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Figure, confidence_of, settle
+from mrharm.metrics.measured import figures_at
+from mrharm.metrics.thresholds import Stream
+from mrharm.probes.run import Options, chosen, run_probes
+from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Record, make_record
+from mrharm.reports.summary import verdict_words
 from mrharm.store import alone, write_json
 from mrharm.verdicts.card import Chosen
 from mrharm.verdicts.detector import Detector
@@ -58,7 +59,7 @@ class Evaluation(Record):
     ``texts_cut``: how many texts are longer than the student reads.
 
     ``chosen``: how the detector's threshold was chosen; ``band``: between what it allows and what it flags, and
-    ``band_figures`` what that does, as `mrharm.evaluation.measured.figures_at` names them.
+    ``band_figures`` what that does, as `mrharm.metrics.measured.figures_at` names them.
 
     ``probes`` holds what each probe found, ``skipped`` why others do not apply. ``mistakes`` are the worst ones, the
     surest first.
@@ -108,7 +109,7 @@ def evaluate(
     device: str = "auto",
     precision: str = "fp32",
     out: Path | None = None,
-    progress: Progress = quiet,
+    progress: Progress = no_progress,
 ) -> Evaluation:
     """Judge a split's labelled memes and measure everything there is to measure.
 
@@ -160,7 +161,7 @@ def judge(
     device: str = "auto",
     precision: str = "fp32",
     out: Path | None = None,
-    progress: Progress = quiet,
+    progress: Progress = no_progress,
 ) -> tuple[Judged, Path | None]:
     """The first half of `evaluate`: verdicts on a split, kept in the evaluation's folder, which is returned too.
 
@@ -194,7 +195,7 @@ def evaluate_judged(
     seed: int = 0,
     draws: int = DRAWS,
     folder: Path | None = None,
-    progress: Progress = quiet,
+    progress: Progress = no_progress,
 ) -> Evaluation:
     """The second half of `evaluate`: figures of what is judged; ``report.json`` is written where there is a folder."""
     with alone(folder, "evaluate") if folder else contextlib.nullcontext():

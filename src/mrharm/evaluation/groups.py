@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mrharm.evaluation.judged import Judged
+from mrharm.evaluation.predictions import Judged
 from mrharm.evaluation.scores import DRAWS
 from mrharm.metrics import (
     Figure,

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 from mrharm.errors import InputError
-from mrharm.evaluation.judged import BATCH, Progress, quiet
-from mrharm.evaluation.stored import own_dataset, run_folder
+from mrharm.evaluation.predictions import BATCH
+from mrharm.evaluation.saved import own_dataset, run_folder
 from mrharm.memes.dataset import INFO, Dataset, in_split
 from mrharm.memes.splits import TRAIN, VALIDATION
+from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Meme, Record, Verdict
-from mrharm.verdicts.batches import Found, find_memes, judge_to_file, read_verdicts
+from mrharm.verdicts.batch import Found, find_memes, judge_to_file, read_verdicts
 from mrharm.verdicts.card import beside, read_card
 from mrharm.verdicts.detector import Detector, JudgeOptions
 
@@ -117,7 +118,7 @@ def judge_items(
     keep: Path | None = None,
     rationales: bool = True,
     what: str = "judging",
-    progress: Progress = quiet,
+    progress: Progress = no_progress,
 ) -> tuple[dict[str, Verdict], list[Failure]]:
     """Verdicts on a user's own items, kept in ``verdicts.diff.<scorer>.jsonl`` of the run's folder or of ``keep``.
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from mrharm.metrics.bootstrap import Statistic, figures, mean_of_values
 from mrharm.metrics.decisions import Booleans, Floats
-from mrharm.metrics.drawn import Statistic, figures, mean_of_values
-from mrharm.metrics.figures import DRAWS, Figure
+from mrharm.metrics.estimate import DRAWS, Figure
 from mrharm.metrics.paired import McNemar, mcnemar
 from mrharm.records import Decision, Meme, Record, Verdict
 

@@ -28,7 +28,7 @@ from mrharm.metrics import (
     settle,
 )
 from mrharm.metrics.calibration import ReliabilityBin
-from mrharm.metrics.confusion import Said
+from mrharm.metrics.classification import Said
 from mrharm.metrics.decisions import Booleans, Floats
 from mrharm.metrics.ranking import Points
 from mrharm.records import Record
@@ -94,7 +94,7 @@ def score(
         scores: calibrated P(harmful). *Shape:* (memes,)
         draws: of the bootstrap.
         seed: of the draws.
-        together: memes that are no independent ones, as `mrharm.metrics.figures`.
+        together: memes that are no independent ones, as `mrharm.metrics.estimate`.
     """
     right = settle(gold, said) == gold
     statistics: dict[str, Statistic] = {

@@ -11,13 +11,14 @@ import numpy as np
 from mrharm.errors import InputError
 from mrharm.evaluation.clusters import clusters_of
 from mrharm.evaluation.evaluate import judge
-from mrharm.evaluation.judged import Judged, NothingJudged, Progress, quiet
+from mrharm.evaluation.predictions import Judged, NothingJudged
+from mrharm.evaluation.saved import evaluation_folder, own_dataset, run_folder, verdicts_file
 from mrharm.evaluation.scores import DRAWS, headline
-from mrharm.evaluation.stored import evaluation_folder, own_dataset, run_folder, verdicts_file
-from mrharm.evaluation.tables import markdown_row
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Figure, figures, in_table
+from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Record, Verdict
+from mrharm.reports.tables import markdown_row
 from mrharm.store import read_appended, write_json, write_text
 from mrharm.training.run import read_run
 from mrharm.verdicts.detector import Detector
@@ -67,7 +68,7 @@ def transfer(
     device: str = "auto",
     draws: int = DRAWS,
     seed: int = 0,
-    progress: Progress = quiet,
+    progress: Progress = no_progress,
 ) -> Transfer:
     """Judge a split of every dataset with every run; verdicts are kept where `evaluate` keeps them, and reused.
 

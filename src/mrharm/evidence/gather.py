@@ -5,16 +5,17 @@ What is there already is kept where the same engine made it from the same pictur
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from mrharm.errors import ImageError, ModelUnavailableError, MrHarmError
 from mrharm.evidence.engines import Captioner, Described
-from mrharm.evidence.look import Engines, Eye, disagreement
+from mrharm.evidence.pipeline import Engines, Eye, disagreement
 from mrharm.evidence.workers import Workers
 from mrharm.images import encode_png, open_image, read_image_bytes
+from mrharm.progress import Progress
 from mrharm.records import Evidence, Failure, Meme
 from mrharm.store import JsonlStore, alone, sha256_bytes, write_bytes, write_failures, write_records
 
@@ -22,7 +23,6 @@ EVIDENCE, CLEAN, STAGE = "evidence.jsonl", "clean", "gather"
 UNLIKE = 0.5  # of the words of a given text and of the words read: beyond, the two disagree
 
 Part = Literal["caption", "entities", "demographics"]
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

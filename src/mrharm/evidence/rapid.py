@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mrharm.errors import ModelUnavailableError
-from mrharm.evidence import detection, letters, reading_order
+from mrharm.evidence import decoding, detection, reading_order
 from mrharm.records import Point, Polygon, TextBox, WordBox
 
 DETECTOR, RECOGNISER = "PP-OCRv6_det_small", "PP-OCRv6_rec_small"
@@ -40,7 +40,7 @@ class RapidOcr:
         self.threads = threads
         self.version = (
             f"rapidocr@{version('rapidocr')} {DETECTOR} side {detection.SIDE} pixels {detection.PIXELS} "
-            f"text {detection.TEXT} line {detection.LINE} grown {detection.GROWN}, {RECOGNISER} space {letters.SPACE} "
+            f"text {detection.TEXT} line {detection.LINE} grown {detection.GROWN}, {RECOGNISER} space {decoding.SPACE} "
             f"sure {reading_order.SURE} {reading_order.SURE_OF_SHORT} {reading_order.SURE_OF_FEW}, way 2"
         )
         self._models: _Models | None = None
@@ -99,13 +99,13 @@ class _Models:
             ),
         )
 
-    def _read(self, pixels: Pixels, box: Polygon) -> letters.Reading:
+    def _read(self, pixels: Pixels, box: Polygon) -> decoding.Reading:
         line = _crop(pixels, box)
         width = line.shape[1]
         padded = np.zeros((1, 3, HEIGHT, max(NARROWEST, width)), np.float32)
         padded[:, :, :, :width] = _network_input(line)
         (found,) = self.recogniser.run(None, {"x": padded})
-        return letters.read_letters(found[0], self.characters, width / STEP)
+        return decoding.read_letters(found[0], self.characters, width / STEP)
 
 
 def _session(name: str, threads: int) -> Any:
@@ -162,7 +162,7 @@ def _turns(box: Polygon) -> list[Polygon]:
     return [box, *quarters] if height < ALONE * width else quarters
 
 
-def _is_letter(read: tuple[Polygon, letters.Reading]) -> bool:
+def _is_letter(read: tuple[Polygon, decoding.Reading]) -> bool:
     """Whether a tall box holds one upright letter ("I"): turned, it is read as a dash, and surely so."""
     (a, b, _, d), reading = read
     alone = len(reading.text) == 1 and reading.text.isalnum() and reading.text.isascii()

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from mrharm.errors import InputError
 from mrharm.evidence.glyphs import glyph_mask
-from mrharm.evidence.look import Engines, Eye
+from mrharm.evidence.pipeline import Engines, Eye
 from mrharm.images import decode, encode_png, read_image_bytes
 from mrharm.records import Evidence, Meme
 from mrharm.store import write_bytes

@@ -6,12 +6,12 @@ import contextlib
 import gzip
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
 
 from mrharm.errors import DataError, MrHarmError
 from mrharm.memes.archive_members import AGAIN, TarMembers, ZipMembers
+from mrharm.progress import Progress, counting
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 
@@ -25,7 +25,7 @@ def is_archive(path: Path) -> bool:
 def unpacked(
     source: Path,
     beside: Path,
-    progress: Callable[[str, int], AbstractContextManager[Callable[[], None]]],
+    progress: Progress,
 ) -> Iterator[Path]:
     """Yield a folder with what an archive holds; any other source is yielded as it is.
 
@@ -48,7 +48,7 @@ def unpacked(
             members = archive.members()
             shutil.rmtree(hidden, ignore_errors=True)
             root.mkdir(parents=True)
-            with progress(f"unpacking {source.name}", len(members)) as advance:
+            with counting(progress, f"unpacking {source.name}", len(members)) as advance:
                 for member in members:
                     archive.write(member, root / member.place)
                     advance()

@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from mrharm.errors import DataError, InputError
-from mrharm.memes.harmeme import SEVERITIES
+from mrharm.memes.annotations import SPLIT_WORDS, Found
 from mrharm.memes.rows import Row, text_of
-from mrharm.memes.tables import SPLIT_WORDS, Found
+from mrharm.memes.sources.harmeme import SEVERITIES
 from mrharm.records import Label, Meme, Severity
 
 # What a column is likely called, likeliest first; compared with case, spaces and dashes folded.

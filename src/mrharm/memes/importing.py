@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -32,36 +32,28 @@ from mrharm.memes.dataset import (
 from mrharm.memes.pictures import take_pictures
 from mrharm.memes.rows import STAGE
 from mrharm.memes.splits import TRAIN, VALIDATION, add_validation
+from mrharm.progress import Progress, counting, no_progress
 from mrharm.records import Evidence, Failure, Meme, Rationale
 from mrharm.store import FAILURES, folder_aside, sha256_file, write_json, write_records
 
 IMPORTERS = plugins.Table(
     "memes",
     {
-        "harm-c": "mrharm.memes.harmeme:import_harm_c",
-        "harm-p": "mrharm.memes.harmeme:import_harm_p",
-        "hateful-memes": "mrharm.memes.hateful_memes:import_hateful_memes",
-        "fhm-fine-grained": "mrharm.memes.fine_grained:import_fine_grained",
-        "hatred": "mrharm.memes.hatred:import_hatred",
-        "mami": "mrharm.memes.mami:import_mami",
-        "pridemm": "mrharm.memes.pridemm:import_pridemm",
-        "multioff": "mrharm.memes.multioff:import_multioff",
-        "memotion": "mrharm.memes.memotion:import_memotion",
-        "prompthate": "mrharm.memes.prompthate:import_prompthate",
-        "huggingface": "mrharm.memes.huggingface:import_huggingface",
-        "folder": "mrharm.memes.folder:import_folder",
-        "generated": "mrharm.memes.generated.importer:import_generated",
+        "harm-c": "mrharm.memes.sources.harmeme:import_harm_c",
+        "harm-p": "mrharm.memes.sources.harmeme:import_harm_p",
+        "hateful-memes": "mrharm.memes.sources.hateful_memes:import_hateful_memes",
+        "fhm-fine-grained": "mrharm.memes.sources.fine_grained:import_fine_grained",
+        "hatred": "mrharm.memes.sources.hatred:import_hatred",
+        "mami": "mrharm.memes.sources.mami:import_mami",
+        "pridemm": "mrharm.memes.sources.pridemm:import_pridemm",
+        "multioff": "mrharm.memes.sources.multioff:import_multioff",
+        "memotion": "mrharm.memes.sources.memotion:import_memotion",
+        "prompthate": "mrharm.memes.sources.prompthate:import_prompthate",
+        "huggingface": "mrharm.memes.sources.huggingface:import_huggingface",
+        "folder": "mrharm.memes.sources.folder:import_folder",
+        "generated": "mrharm.synthetic.importer:import_generated",
     },
 )
-
-# What draws a progress bar: (what is being done, how many) -> a context that yields "one more is done".
-Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
-
-
-@contextlib.contextmanager
-def no_progress(label: str, total: int) -> Iterator[Callable[[], None]]:
-    """A `Progress` that shows nothing."""
-    yield lambda: None
 
 
 def about(kind: str) -> ImporterInfo | None:
@@ -115,7 +107,7 @@ def import_memes(
     origin = None if source is None else Path(source)
     check_target(target, origin, overwrite)
     with _opened(origin, target, progress) as root, folder_aside(target) as aside:
-        with progress(f"{'reading' if origin else 'drawing'} {kind}", 0):
+        with counting(progress, f"{'reading' if origin else 'drawing'} {kind}", 0):
             imported: Imported = importer(root, aside, options)
         twice = [name for name, count in Counter(meme.id for meme in imported.memes).items() if count > 1]
         if twice:
@@ -175,7 +167,7 @@ def _take_in_pictures(imported: Imported, aside: Path, options: ImportOptions, p
     total = sum(1 for meme in imported.memes if meme.id in imported.pictures or meme.image)
     if not total:
         return
-    with progress("checking pictures", total) as advance:
+    with counting(progress, "checking pictures", total) as advance:
         taken = take_pictures(
             imported.memes,
             imported.pictures,
@@ -234,7 +226,7 @@ def _explain(imported: Imported, explain: Callable[[Meme], Rationale], progress:
         for meme in imported.memes
         if meme.label and meme.id not in done and any(in_split(meme, split) for split in splits)
     ]
-    with progress("writing rationales", len(todo)) as advance:
+    with counting(progress, "writing rationales", len(todo)) as advance:
         for meme in todo:
             imported.rationales.append(explain(meme))
             advance()

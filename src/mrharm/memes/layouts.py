@@ -15,9 +15,9 @@ from mrharm.images import SUFFIXES
 from mrharm.memes.arrow import ARROW, PARQUET, columns_of, read_columns, refuse_pointer
 from mrharm.memes.dataset import Imported
 from mrharm.memes.features import Features
-from mrharm.memes.folder import files_below, is_unicode
 from mrharm.memes.pictures import inside
 from mrharm.memes.rows import STAGE, TABLES, Row, read_bytes, table_rows
+from mrharm.memes.sources.folder import files_below, is_unicode
 from mrharm.records import Failure, parse_json
 
 BATCHES = (PARQUET, ARROW)

@@ -3,8 +3,9 @@
 A figure is a `Statistic` to draw (``..._of``), and `figures` gives values and intervals of many at once.
 """
 
+from mrharm.metrics.bootstrap import Statistic, average, figures, mean_of_values
 from mrharm.metrics.calibration import brier_of, classwise_ece_of, ece_by_chance, reliability
-from mrharm.metrics.confusion import (
+from mrharm.metrics.classification import (
     accuracy_of,
     false_alarms_of,
     macro_f1_of,
@@ -21,8 +22,7 @@ from mrharm.metrics.decisions import (
     score_summary,
     wilson_interval,
 )
-from mrharm.metrics.drawn import Statistic, average, figures, mean_of_values
-from mrharm.metrics.figures import Figure, bootstrap, figure_of_values, in_table, spell
+from mrharm.metrics.estimate import Figure, bootstrap, figure_of_values, in_table, spell
 from mrharm.metrics.means import mean_of, share, share_of
 from mrharm.metrics.paired import mcnemar
 from mrharm.metrics.ranking import auprc_of, auroc_of, pr_points, roc_points

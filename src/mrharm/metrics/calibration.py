@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from mrharm.metrics.bootstrap import Statistic, mean_of_values
 from mrharm.metrics.decisions import Booleans, Floats
-from mrharm.metrics.drawn import Statistic, mean_of_values
-from mrharm.metrics.figures import Figure
+from mrharm.metrics.estimate import Figure
 from mrharm.metrics.means import share
 from mrharm.records import Record
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mrharm.metrics.bootstrap import figures, mean_of_values
 from mrharm.metrics.decisions import wilson_interval
-from mrharm.metrics.drawn import figures, mean_of_values
-from mrharm.metrics.figures import Figure
+from mrharm.metrics.estimate import Figure
 
 
 def mean_of(values: NDArray[np.float64], *, seed: int = 0) -> Figure:

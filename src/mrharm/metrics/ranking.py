@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mrharm.metrics.bootstrap import Statistic
 from mrharm.metrics.decisions import Booleans, Floats
-from mrharm.metrics.drawn import Statistic
 
 Points = tuple[tuple[float, float], ...]
 MOST_POINTS = 200

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import digamma
 
-from mrharm.metrics.confusion import Said
+from mrharm.metrics.bootstrap import Statistic
+from mrharm.metrics.classification import Said
 from mrharm.metrics.decisions import Booleans, Floats
-from mrharm.metrics.drawn import Statistic
 from mrharm.metrics.ranking import Points, sort_by, thin
 
 

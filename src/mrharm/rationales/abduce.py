@@ -8,17 +8,18 @@ not asked again, and an answer that was paid for is in the ledger.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mrharm.errors import InputError, MrHarmError, StoppedError
-from mrharm.hosted import CallError, Completion
-from mrharm.rationales.forms import FORMS
+from mrharm.llm import CallError, Completion
+from mrharm.progress import Progress
+from mrharm.rationales.answer_formats import FORMS
 from mrharm.rationales.gate import Context, Gated, deleak, judge_answer
-from mrharm.rationales.people import by_people
-from mrharm.rationales.questions import Asking, again, kept_messages, question_key
+from mrharm.rationales.human_edits import by_people
+from mrharm.rationales.prompting import Asking, again, kept_messages, question_key
 from mrharm.rationales.teachers import Ask, Teacher
 from mrharm.records import Evidence, Failure, Meme, Rationale
 from mrharm.store import JsonlStore, alone, read_appended, write_failures
@@ -29,8 +30,6 @@ RATIONALES = "rationales.jsonl"
 AGAIN = 2  # times an answer that cannot be kept is asked for again
 _ASKED_AGAIN = ("leaks_label", "off_schema")
 WINDOW = 2000
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass

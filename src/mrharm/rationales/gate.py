@@ -18,10 +18,10 @@ import re
 from dataclasses import dataclass
 
 from mrharm.errors import DataError
-from mrharm.hosted import looks_refused
-from mrharm.rationales.checks import holds_label, pronounces_verdict, sentences
-from mrharm.rationales.forms import Form
-from mrharm.rationales.injections import obeys
+from mrharm.llm import looks_refused
+from mrharm.rationales.answer_formats import Form
+from mrharm.rationales.injection import obeys
+from mrharm.rationales.leakage import holds_label, pronounces_verdict, sentences
 from mrharm.records import Label, RationaleStatus
 
 ENOUGH = 12  # words that still explain, after cutting

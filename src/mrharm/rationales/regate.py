@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from mrharm.rationales.abduce import context_of
 from mrharm.rationales.gate import deleak, judge_answer
-from mrharm.rationales.people import by_people
+from mrharm.rationales.human_edits import by_people
 from mrharm.records import Evidence, Meme, Rationale, RationaleStatus
 
 

@@ -12,7 +12,7 @@ from mrharm.errors import InputError
 from mrharm.student.inputs import StudentInput
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
-from mrharm.student.seat import FusedStudent
+from mrharm.student.two_stage import FusedStudent
 
 
 def joint_target(rationale: Sequence[int], label: Sequence[int]) -> tuple[int, ...]:

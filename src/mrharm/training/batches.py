@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, Sampler
 from mrharm.student.inputs import StudentInput
 from mrharm.student.processor import MrHarmProcessor
 from mrharm.training.augment import augment
-from mrharm.training.examples import Example
+from mrharm.training.data import Example
 
 _POOL = 16  # batches sorted together: enough for alike lengths, few enough to stay random
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,13 @@ from numpy.typing import NDArray
 
 from mrharm.errors import ImageError
 from mrharm.images import image_sha256, open_image
+from mrharm.progress import Progress
 from mrharm.store import content_key, write_bytes
 from mrharm.student.inputs import Pixels
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
 
 _MEMORY = 1_000_000_000  # bytes of fitted pixels kept
-
-Progress = Callable[[str, int, int], None]
 
 
 def cache_folder() -> Path:

@@ -21,6 +21,7 @@ from mrharm.errors import InputError
 from mrharm.hub import pick_device
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN
+from mrharm.progress import Progress
 from mrharm.recipe import Recipe, StageName, dump_recipe
 from mrharm.store import write_failures, write_json, write_text
 from mrharm.student.backbones import build_student
@@ -28,8 +29,8 @@ from mrharm.student.hardware import pick_dtype
 from mrharm.student.inputs import StudentInput
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
-from mrharm.student.seat import Student
-from mrharm.training.examples import (
+from mrharm.student.two_stage import Student
+from mrharm.training.data import (
     input_texts,
     measure_limits,
     require_rationales,
@@ -37,12 +38,11 @@ from mrharm.training.examples import (
 )
 from mrharm.training.stage_data import StageDataMaker, join_targets
 from mrharm.training.stages import FOLDERS, train_stage
-from mrharm.training.trainer import Progress
 from mrharm.verdicts.calibration import fit_temperature
 from mrharm.verdicts.card import DetectorCard
 from mrharm.verdicts.detector import CARD, Detector
 from mrharm.verdicts.scoring import score_answers
-from mrharm.verdicts.seats import JOINT, take_seats
+from mrharm.verdicts.students import JOINT, take_seats
 
 WhichStages = Literal["both", "label", "joint"]
 RECIPE, RUN, DETECTOR = "recipe.yaml", "run.json", "detector"

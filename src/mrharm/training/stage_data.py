@@ -9,6 +9,7 @@ from pathlib import Path
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN, VALIDATION
+from mrharm.progress import Progress
 from mrharm.recipe import Recipe, StageName
 from mrharm.records import Failure, Rationale
 from mrharm.student.inputs import StudentInput
@@ -16,10 +17,9 @@ from mrharm.student.joint import joint_target
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
 from mrharm.training.batches import ExampleSet, Pictures
-from mrharm.training.examples import Coverage, Example, Limits, make_examples
+from mrharm.training.data import Coverage, Example, Limits, make_examples
 from mrharm.training.pictures import FeatureStore, PixelStore
 from mrharm.training.stages import StageData
-from mrharm.training.trainer import Progress
 
 
 class StageDataMaker:

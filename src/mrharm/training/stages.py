@@ -15,16 +15,17 @@ from transformers import set_seed
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
+from mrharm.progress import Progress
 from mrharm.recipe import Recipe, StageName
 from mrharm.store import write_json
+from mrharm.student.checkpoints import load_unique
 from mrharm.student.inputs import StudentInput
 from mrharm.student.model import MrHarmForConditionalGeneration
-from mrharm.student.pair import load_unique
 from mrharm.student.processor import MrHarmProcessor
-from mrharm.student.seat import Student
+from mrharm.student.two_stage import Student
 from mrharm.training import checkpoints
 from mrharm.training.batches import Collator, ExampleSet, LengthSampler, in_batches, to_device
-from mrharm.training.trainer import BEST, BEST_WEIGHTS, Pace, Progress, StageTrainer, training_arguments
+from mrharm.training.trainer import BEST, BEST_WEIGHTS, Pace, StageTrainer, training_arguments
 from mrharm.verdicts.calibration import negative_log_likelihood
 from mrharm.verdicts.scoring import harm_probability, score_answers
 

@@ -17,13 +17,13 @@ from torch import nn
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from mrharm.progress import Progress
 from mrharm.recipe import StageRecipe
 from mrharm.store import write_json
 from mrharm.student.model import MrHarmForConditionalGeneration, unique_tensors
 from mrharm.training import checkpoints
 from mrharm.training.batches import ExampleSet, LengthSampler
 
-Progress = Callable[[str, int, int], None]
 Look = Callable[[MrHarmForConditionalGeneration], dict[str, float]]
 BEST_WEIGHTS, BEST = "best.safetensors", "best.json"
 

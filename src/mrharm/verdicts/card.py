@@ -10,7 +10,7 @@ from typing import Any
 
 from mrharm import __version__
 from mrharm.errors import DataError, InputError
-from mrharm.metrics.figures import Figure, spell
+from mrharm.metrics.estimate import Figure, spell
 from mrharm.recipe import Answer, Part
 from mrharm.records import Decision, Record
 from mrharm.store import content_key, write_json, write_text

@@ -16,21 +16,21 @@ from PIL import Image
 from transformers.utils import PushToHubMixin
 
 from mrharm.errors import InputError, MissingInputError
-from mrharm.evidence.look import Engines, Eye
+from mrharm.evidence.pipeline import Engines, Eye
 from mrharm.hub import pick_device
 from mrharm.images import decode, open_image, read_image_bytes
 from mrharm.records import Evidence, Meme, Saliency, Verdict
 from mrharm.store import content_key, folder_aside, sha256_file, write_text
+from mrharm.student.checkpoints import load_models, save_models
 from mrharm.student.hardware import pick_dtype
 from mrharm.student.inputs import StudentInput, compose_text
 from mrharm.student.model import MrHarmForConditionalGeneration
-from mrharm.student.pair import load_models, save_models
 from mrharm.student.processor import MrHarmProcessor
-from mrharm.student.seat import Student
+from mrharm.student.two_stage import Student
 from mrharm.verdicts.card import CARD as CARD
 from mrharm.verdicts.card import DetectorCard, read_card, write_card
 from mrharm.verdicts.scoring import Floats, harm_probability, score_answers, write_texts
-from mrharm.verdicts.seats import models_in, take_seats
+from mrharm.verdicts.students import models_in, take_seats
 
 WRITTEN = "-written"  # ends the key of a verdict whose label the student wrote
 Advance = Callable[[int], None]

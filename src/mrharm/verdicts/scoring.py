@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mrharm.recipe import Answer
 from mrharm.student.inputs import StudentInput
-from mrharm.student.seat import Student
+from mrharm.student.two_stage import Student
 
 Floats = NDArray[np.float64]
 

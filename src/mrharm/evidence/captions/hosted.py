@@ -12,7 +12,7 @@ from PIL import Image
 
 from mrharm.errors import DataError, InputError, MissingInputError, MrHarmError
 from mrharm.evidence.engines import Described
-from mrharm.hosted import (
+from mrharm.llm import (
     CallError,
     Completion,
     HostedClient,
@@ -21,7 +21,7 @@ from mrharm.hosted import (
     looks_refused,
     settings_for,
 )
-from mrharm.hosted.pictures import SIDE, picture_of
+from mrharm.llm.pictures import SIDE, picture_of
 from mrharm.records import parse_json
 
 _LONGEST = 500  # characters; two sentences are some 200

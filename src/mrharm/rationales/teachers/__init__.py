@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from mrharm import plugins
-from mrharm.hosted import CallError, Completion
+from mrharm.llm import CallError, Completion
 from mrharm.records import Meme
 
 
@@ -19,7 +19,7 @@ from mrharm.records import Meme
 class Ask:
     """One question: about which meme, and the chat messages that put it.
 
-    A message's content is a text, or a list of content parts and `mrharm.hosted.Picture`. ``settings`` say how to
+    A message's content is a text, or a list of content parts and `mrharm.llm.Picture`. ``settings`` say how to
     answer (``max_tokens``, ``response_format``); ``parts`` are what else tells this question from another (the
     prompt's version, a sample's number) and are not sent.
     """
@@ -64,9 +64,9 @@ def teacher_named(name: str, **options: Any) -> Teacher:
 TEACHERS = plugins.Table(
     "teachers",
     {
-        "openai": "mrharm.rationales.teachers.hosted:HostedTeacher",
-        "hf": "mrharm.rationales.teachers.local:LocalTeacher",
+        "openai": "mrharm.rationales.teachers.openai:HostedTeacher",
+        "hf": "mrharm.rationales.teachers.huggingface:LocalTeacher",
         "recorded": "mrharm.rationales.teachers.recorded:RecordedTeacher",
-        "generated": "mrharm.rationales.teachers.generated:GeneratedTeacher",
+        "generated": "mrharm.synthetic.teacher:GeneratedTeacher",
     },
 )

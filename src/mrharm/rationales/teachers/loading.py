@@ -11,7 +11,7 @@ from typing import Any
 
 from mrharm.errors import DataError, InputError
 from mrharm.hub import pick_device, reached
-from mrharm.rationales.teachers.chats import Chats
+from mrharm.rationales.teachers.chat_templates import Chats
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mrharm.errors import DataError, InputError
-from mrharm.hosted import CallError, Completion
+from mrharm.llm import CallError, Completion
 from mrharm.rationales.teachers import Ask
 from mrharm.records import read_objects
 from mrharm.store import content_key, sha256_bytes

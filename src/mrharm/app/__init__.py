@@ -1,1 +1,0 @@
-"""The faces: command line, service, review."""

@@ -1,0 +1,297 @@
+"""The whole story on generated memes: draw, train with and without rationales, compare, judge, report.
+
+Memes and trained students stay in the demo's folder and are not made again when a stopped demo goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mrharm import baselines
+from mrharm.errors import InputError, MrHarmError
+from mrharm.memes.dataset import Dataset, ImportOptions
+from mrharm.memes.importing import import_memes
+from mrharm.metrics import score_summary
+from mrharm.progress import Progress
+from mrharm.recipe import Recipe, dump_recipe, load_recipe
+from mrharm.records import Meme, Verdict
+from mrharm.reports.html import write_demo_report
+from mrharm.store import content_key, write_json, write_records
+from mrharm.synthetic import truth
+from mrharm.synthetic.teacher import GeneratedTeacher
+from mrharm.training.run import train
+from mrharm.verdicts.detector import Detector
+from mrharm.verdicts.scoring import argmax_harmful
+
+Say = Callable[[str], None]
+SPLITS = ("test", "composition", "lexical")
+_WORKERS = 2
+_BATCH = 128
+_THREADS = max(1, min(2, (os.cpu_count() or 2) // 2))
+_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class DemoSize:
+    """How much the demo does: memes in train, validation and test together, and optimiser steps a stage."""
+
+    memes: int
+    rationale_steps: int
+    label_steps: int
+
+
+FULL = DemoSize(memes=4000, rationale_steps=1200, label_steps=300)
+QUICK = DemoSize(memes=240, rationale_steps=60, label_steps=20)
+
+
+def run_demo(
+    out: Path, *, quick: bool = False, seed: int = 0, say: Say = print, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Run the demo into ``out``; returns what also stands in ``out/report.json``.
+
+    Raises:
+        InputError: ``out`` holds a demo of another size or seed, or something that is no demo.
+    """
+    size = QUICK if quick else FULL
+    recipe = content_key(dump_recipe(_recipe(seed, {})))
+    _claim(out, {"quick": quick, "seed": seed, "size": asdict(size), "recipe": recipe})
+    if (out / "report.json").exists() and (out / "report.html").exists():
+        say(f"{out}: already done; delete it, or choose another --out, to run the demo again")
+        done: dict[str, Any] = json.loads((out / "report.json").read_text(encoding="utf-8"))
+        return done
+    clock = _Clock(out / "seconds.json")
+    say("1/5  drawing memes whose harm is in neither words nor picture alone")
+    dataset = _memes(out / "memes", size, seed)
+    clock.lap("memes")
+    steps = size.rationale_steps + size.label_steps
+    say(f"2/5  training a student on labels only, {steps:,} steps, in a process of its own")
+    say(
+        f"3/5  training a student in two stages, {size.rationale_steps:,} steps on why, {size.label_steps:,} on what"
+    )
+    labels_only, two_stage = _train_both(dataset, out, size, seed, progress)
+    clock.lap("training")
+    say("4/5  judging memes neither has seen")
+    tables, verdicts = _judge(dataset, labels_only, two_stage, progress)
+    clock.lap("judging")
+    report: dict[str, Any] = {
+        **tables,
+        "rationale_truth": truth.share_true(dataset.split("test"), verdicts),
+        "greedy_agreement": _greedy_agreement(two_stage, dataset),
+        "memes": dataset.info.splits,
+        "steps": {"labels_only": steps, "two_stage": steps},
+        "seed": seed,
+        "quick": quick,
+    }
+    write_records(out / "verdicts.test.jsonl", verdicts)
+    clock.lap("checks")
+    report["seconds_by_part"] = clock.laps
+    report["seconds"] = round(sum(clock.laps.values()), 1)
+    report["peak_memory_mb"] = peak_memory_mb()
+    say("5/5  writing the report")
+    write_json(out / "report.json", report)
+    write_demo_report(out / "report.html", report, _to_show(dataset, verdicts, seed))
+    return report
+
+
+def peak_memory_mb() -> int:
+    """An upper bound of the memory in use at any moment, in MB: this process's peak plus its largest child's."""
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS, in KiB elsewhere
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return round((own + child) * unit / 1e6)
+
+
+def _train_both(
+    dataset: Dataset, out: Path, size: DemoSize, seed: int, progress: Progress | None
+) -> tuple[Detector, Detector]:
+    """The labels-only and the two-stage student, side by side: so small a model cannot keep two cores busy alone."""
+    labels_only, two_stage = out / "labels-only", out / "two-stage"
+    steps = {
+        "stages.rationale.steps": size.rationale_steps,
+        "stages.label.steps": size.label_steps,
+    }
+    other = get_context("spawn").Process(
+        target=_train_labels_only,
+        args=(dataset.root, labels_only, sum(steps.values()), seed, os.getpid()),
+        daemon=True,
+    )
+    other.start()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(_THREADS)
+    try:
+        explained = train(dataset, _recipe(seed, steps), two_stage, device="cpu", progress=progress)
+        other.join()
+    finally:
+        torch.set_num_threads(threads)
+        other.terminate()
+    if other.exitcode:
+        raise MrHarmError(
+            f"the labels-only student's process ended with {other.exitcode}; run the same command again"
+        )
+    return Detector.from_pretrained(labels_only, device="cpu"), explained
+
+
+def _train_labels_only(root: Path, out: Path, steps: int, seed: int, parent: int) -> None:
+    """The other process: it ends with its parent, so that a killed demo leaves nobody writing in its folder."""
+
+    def watch(what: str, done: int, total: int) -> None:
+        if os.getppid() != parent:
+            os._exit(1)
+
+    torch.set_num_threads(_THREADS)
+    recipe = _recipe(seed, {"name": "tiny-labels-only", "stages.label.steps": steps})
+    train(root, recipe, out, stages="label", device="cpu", progress=watch)
+
+
+class _Clock:
+    """Seconds by part, added up over the calls that a stopped and resumed demo took (kills lose the lap in hand)."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.laps: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self.laps[name] = round(self.laps.get(name, 0.0) + now - self._last, 1)
+        self._last = now
+        write_json(self._path, self.laps)
+
+
+def _claim(out: Path, identity: dict[str, Any]) -> None:
+    path = out / "demo.json"
+    if path.exists():
+        there = json.loads(path.read_text(encoding="utf-8"))
+        if there != identity:
+            raise InputError(f"{out}: holds another demo ({there}); choose another --out, or delete it")
+    elif out.exists() and any(path for path in out.iterdir() if not path.name.startswith(".")):
+        raise InputError(f"{out}: not empty and not a demo; choose another --out")
+    else:
+        write_json(path, identity)
+
+
+def _memes(folder: Path, size: DemoSize, seed: int) -> Dataset:
+    if (folder / "dataset.json").exists():
+        return Dataset(folder)
+    options = ImportOptions(memes=size.memes, seed=seed, workers=_WORKERS)
+    return import_memes("generated", None, folder, options, GeneratedTeacher().explain)
+
+
+def _recipe(seed: int, overrides: dict[str, Any]) -> Recipe:
+    return load_recipe("tiny", {"seed": seed, **overrides})
+
+
+def _judge(
+    dataset: Dataset, labels_only: Detector, two_stage: Detector, progress: Progress | None
+) -> tuple[dict[str, Any], list[Verdict]]:
+    """One table a split, and the two-stage student's verdicts on the test split."""
+    learn, chosen_on = dataset.split("train"), dataset.split("validation")
+    texts, gold, pictures = _texts(learn), _gold(learn), _pictures(dataset, learn)
+    everything = [meme for split in SPLITS for meme in dataset.split(split)]
+    words = dict(zip(_ids(everything), baselines.text_only(texts, gold, _texts(everything)), strict=True))
+    # Of two kinds of model on pixels, the one that does better on validation speaks for the picture.
+    pixels = baselines.image_only(pictures, gold, _pictures(dataset, [*chosen_on, *everything]))
+    right = {
+        kind: sum((score >= 0.5) == truth for score, truth in zip(scores, _gold(chosen_on), strict=False))
+        for kind, scores in pixels.items()
+    }
+    best = max(right, key=lambda kind: right[kind])
+    seen = dict(zip(_ids(everything), pixels[best][len(chosen_on) :], strict=True))
+    tables: dict[str, Any] = {}
+    test_verdicts: list[Verdict] = []
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress:
+            progress("judging", done, 2 * len(everything))
+
+    for split in SPLITS:
+        memes = dataset.split(split)
+        truths = _gold(memes)
+        said, scores = baselines.majority(gold, len(memes))
+        rows: dict[str, Any] = {"majority": score_summary(truths, said, scores)}
+        for name, found in (("text_only", words), ("image_only", seen)):
+            values = [float(found[meme.id]) for meme in memes]
+            rows[name] = score_summary(truths, [value >= 0.5 for value in values], values)
+        for name, detector in (("labels_only", labels_only), ("two_stage", two_stage)):
+            verdicts = detector.judge(
+                memes,
+                root=dataset.root,
+                evidence=dataset.evidence,
+                batch_size=_BATCH,
+                rationales=split == "test",
+                advance=advance,
+            )
+            rows[name] = score_summary(
+                truths, [verdict.harmful for verdict in verdicts], [verdict.score for verdict in verdicts]
+            )
+        if split == "test":
+            test_verdicts = verdicts
+        tables[split] = rows
+    return tables, test_verdicts
+
+
+def _greedy_agreement(detector: Detector, dataset: Dataset) -> float:
+    """Share of test memes where the label the student writes is the one its uncalibrated scores prefer."""
+    memes, root = dataset.split("test"), dataset.root
+    written = detector.judge(memes, root=root, batch_size=_BATCH, rationales=False, greedy=True)
+    preferred = argmax_harmful(detector.scores(memes, root=root), detector.card.answers)
+    return sum(one.harmful == other for one, other in zip(written, preferred, strict=True)) / len(memes)
+
+
+def _to_show(dataset: Dataset, verdicts: Sequence[Verdict], seed: int) -> list[dict[str, Any]]:
+    """A dozen test memes drawn by lot, then as many of the wrong ones: none picked by hand."""
+    rng = random.Random(seed)
+    pairs = list(zip(dataset.split("test"), verdicts, strict=True))
+    drawn = rng.sample(pairs, min(_SHOWN, len(pairs)))
+    ids = {meme.id for meme, _ in drawn}
+    wrong = [
+        (meme, verdict)
+        for meme, verdict in pairs
+        if meme.label and verdict.harmful != meme.label.harmful and meme.id not in ids
+    ]
+    wrong = rng.sample(wrong, min(_SHOWN, len(wrong)))
+    return [
+        {
+            "group": group,
+            "picture": dataset.root / (meme.image or ""),
+            "text": meme.text,
+            "verdict": verdict,
+            "harmful": bool(meme.label and meme.label.harmful),
+            "right": bool(meme.label and verdict.harmful == meme.label.harmful),
+            "check": truth.check(verdict.rationale or "", meme.extra["truth"]),
+            "caption": meme.extra["truth"]["caption"],
+        }
+        for group, some in (("drawn", drawn), ("wrong", wrong))
+        for meme, verdict in some
+    ]
+
+
+def _ids(memes: Sequence[Meme]) -> list[str]:
+    return [meme.id for meme in memes]
+
+
+def _texts(memes: Sequence[Meme]) -> list[str]:
+    return [meme.text or "" for meme in memes]
+
+
+def _gold(memes: Sequence[Meme]) -> list[bool]:
+    return [bool(meme.label and meme.label.harmful) for meme in memes]
+
+
+def _pictures(dataset: Dataset, memes: Sequence[Meme]) -> list[Path]:
+    return [dataset.root / (meme.image or "") for meme in memes]

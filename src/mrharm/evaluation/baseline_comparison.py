@@ -1,0 +1,158 @@
+"""What stands beside a detector's figures on the same memes: the commoner label, words alone, pixels alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrharm import baselines
+from mrharm.errors import ImageError
+from mrharm.evaluation.predictions import Judged
+from mrharm.evaluation.scores import DRAWS, headline
+from mrharm.memes.dataset import in_split
+from mrharm.memes.splits import TRAIN
+from mrharm.metrics import Figure, Statistic, figures
+from mrharm.metrics.classification import Said
+from mrharm.records import Meme, Record, Verdict
+from mrharm.reports.summary import counted, percent
+from mrharm.student.inputs import compose_text
+
+MAJORITY, WORDS, CAPTIONED, PIXELS = "majority", "words alone", "words and caption", "pixels alone"
+ONE_MODALITY = (WORDS, PIXELS)
+# Pictures to learn from, at most: enough for 64 principal components, in seconds.
+MOST_PICTURES = 2000
+
+
+class Beside(Record):
+    """A baseline trained on ``learnt`` memes of the dataset's train split: its figures on the memes judged, and
+    ``gains``: how much better the detector is, by the paired bootstrap.
+    """
+
+    name: str
+    learnt: int
+    accuracy: Figure
+    macro_f1: Figure
+    auroc: Figure
+    gains: dict[str, Figure]
+
+
+def stand_beside(
+    judged: Judged, *, draws: int = DRAWS, seed: int = 0, together: NDArray[np.int64] | None = None
+) -> tuple[Beside, ...]:
+    """The majority label, words alone, words with the caption where both splits have captions, and pixels alone where
+    both have pictures.
+
+    Nothing where `learners` has none. Pixels alone learn from `MOST_PICTURES` memes drawn by lot, and are the mean of a
+    linear model and a forest; a meme whose picture is not there or cannot be read gets the share of harmful ones.
+    ``together`` as `mrharm.metrics.estimate`.
+    """
+    learn = learners(judged)
+    gold = _gold(learn)
+    if not learn:
+        return ()
+
+    def row(name: str, learnt: int, said: Said, scores: baselines.Floats) -> Beside:
+        theirs = headline(judged.gold, said, scores)
+        ours = headline(judged.gold, judged.said, judged.scores)
+        both: dict[str, Statistic] = {**theirs, **{f"gain {key}": ours[key] - theirs[key] for key in ours}}
+        found = figures(both, len(judged.gold), draws=draws, seed=seed, together=together)
+        gains = {key: found.pop(f"gain {key}") for key in ours}
+        return Beside(name=name, learnt=learnt, gains=gains, **found)
+
+    said, share = baselines.majority(gold, len(judged.memes))
+    rows = [row(MAJORITY, len(learn), np.array(said, dtype=object), np.array(share))]
+    parts: dict[str, tuple[str, ...]] = {WORDS: ("text",)}
+    captioned = [bool(_text(judged, meme, ("caption",))) for meme in learn]
+    captioned += [bool(_text(judged, meme, ("caption",), verdict)) for meme, verdict in _both_of(judged)]
+    if all(captioned):
+        parts[CAPTIONED] = ("text", "caption")
+    for name, reads in parts.items():
+        seen = [_text(judged, meme, reads) for meme in learn]
+        asked = [_text(judged, meme, reads, verdict) for meme, verdict in _both_of(judged)]
+        if not all(_hold_words(texts) for texts in (seen, asked)):
+            continue  # a bag without words
+        scores = baselines.text_only(seen, gold, asked)
+        rows.append(row(name, len(learn), (scores >= 0.5).astype(object), scores))
+    if found := _by_pixels(judged, learn, seed):
+        learnt, scores = found
+        rows.append(row(PIXELS, learnt, (scores >= 0.5).astype(object), scores))
+    return tuple(rows)
+
+
+def learners(judged: Judged) -> list[Meme]:
+    """The memes that baselines learn from: all the labelled ones of the train split.
+
+    None where they do not have both labels, or where it is the split judged.
+    """
+    train = judged.dataset.split_name(TRAIN)
+    learn = [meme for meme in judged.dataset.memes if in_split(meme, train) and meme.label]
+    return learn if judged.split != train and len(set(_gold(learn))) == 2 else []
+
+
+def say_one_modality(rows: Sequence[Beside], detector: Figure, memes: int) -> str | None:
+    """What words alone and pixels alone reach beside a detector of that accuracy, as a sentence."""
+    alone = [
+        f"{row.name} {percent(row.accuracy)}, learnt from {counted(row.learnt, 'meme')}"
+        for row in rows
+        if row.name in ONE_MODALITY
+    ]
+    if not alone:
+        return None
+    reached = "; ".join((f"the detector {percent(detector)}", *alone))
+    return f"Right on all {counted(memes, 'meme')} that were judged: {reached}."
+
+
+def _by_pixels(judged: Judged, learn: Sequence[Meme], seed: int) -> tuple[int, baselines.Floats] | None:
+    """From how many memes it learnt, and P(harmful) of every judged meme; None where pictures are missing."""
+    drawn = np.sort(np.random.default_rng(seed).permutation(len(learn))[:MOST_PICTURES])
+    teach = [learn[place] for place in drawn]
+    seen, unseen = _pictures(judged, teach), _pictures(judged, judged.memes)
+    gold = [label for label, pixels in zip(_gold(teach), seen, strict=True) if pixels is not None]
+    if len(set(gold)) < 2 or all(pixels is None for pixels in unseen):
+        return None
+    there = np.array([pixels is not None for pixels in unseen])
+    # In single precision the figures would change with the number of threads.
+    taught, asked = (
+        np.stack([pixels for pixels in some if pixels is not None]).astype(np.float64)
+        for some in (seen, unseen)
+    )
+    kinds = baselines.pixels_only(taught, gold, asked, seed)
+    scores = np.full(len(unseen), float(np.mean(gold)))
+    scores[there] = np.mean(list(kinds.values()), axis=0)
+    return len(gold), scores
+
+
+def _pictures(judged: Judged, memes: Sequence[Meme]) -> list[baselines.Pixels | None]:
+    """The memes as posted, small; None for one without a picture that can be read."""
+
+    def look(meme: Meme) -> baselines.Pixels | None:
+        path = judged.dataset.image_path(meme)
+        try:
+            return baselines.small(path) if path else None
+        except ImageError:
+            return None
+
+    with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
+        return list(pool.map(look, memes))
+
+
+def _hold_words(texts: Sequence[str]) -> bool:
+    return any(len(word) > 1 for text in texts for word in text.split())
+
+
+def _gold(memes: Sequence[Meme]) -> list[bool]:
+    return [bool(meme.label and meme.label.harmful) for meme in memes]
+
+
+def _both_of(judged: Judged) -> list[tuple[Meme, Verdict]]:
+    """The memes judged, each with its verdict."""
+    return list(zip(judged.memes, judged.verdicts, strict=True))
+
+
+def _text(judged: Judged, meme: Meme, reads: tuple[str, ...], verdict: Verdict | None = None) -> str:
+    """What a detector would read of a meme; of one judged, what it did read, words off the picture among it."""
+    known = verdict.evidence if verdict else None
+    return compose_text(reads, meme, known or judged.dataset.evidence.get(meme.id))[0]

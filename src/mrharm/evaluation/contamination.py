@@ -1,0 +1,36 @@
+"""What a detector may have seen of a split before: figures of such memes are kinder than those of new ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from mrharm.evaluation.predictions import Judged
+from mrharm.memes.dataset import in_split
+from mrharm.memes.splits import TRAIN, normalised_text
+from mrharm.training.run import RUN, read_run
+
+Role = Literal["train", "validation"]
+
+
+def role_of(judged: Judged) -> Role | None:
+    """Whether the split judged is the one that detectors of this dataset learn from, or are chosen on."""
+    roles: tuple[Role, ...] = ("train", "validation")
+    return next((role for role in roles if judged.dataset.split_name(role) == judged.split), None)
+
+
+def trained_on(folder: Path) -> str | None:
+    """The name of the dataset a run was trained on, by the folder of one of its evaluations; None outside of a run."""
+    for run in (folder, folder.parent.parent):
+        if (run / RUN).is_file():
+            return str(read_run(run).get("dataset") or "") or None
+    return None
+
+
+def seen_words(judged: Judged) -> int:
+    """How many of the memes have the very words, but for case and spaces, of a meme of the train split."""
+    if role_of(judged) == TRAIN:
+        return len(judged.memes)
+    train = judged.dataset.split_name(TRAIN)
+    known = {normalised_text(meme) for meme in judged.dataset.memes if in_split(meme, train)} - {""}
+    return sum(normalised_text(meme) in known for meme in judged.memes)

@@ -1,1 +1,0 @@
-"""Plots with their intervals, as self-contained SVG: one kind a file. Only here is matplotlib imported."""

@@ -1,0 +1,175 @@
+"""A split of a dataset and what a detector says of it: what every score and probe starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrharm.errors import InputError
+from mrharm.memes.dataset import Dataset
+from mrharm.progress import Progress, no_progress
+from mrharm.records import Evidence, Failure, Meme, Verdict
+from mrharm.verdicts.batch import judge_all, judge_to_file, read_verdicts
+from mrharm.verdicts.detector import Detector, JudgeOptions
+
+BATCH = 64
+
+
+class NothingJudged(InputError):
+    """Not one meme of a split could be judged; ``failures`` says why of each."""
+
+    def __init__(self, message: str, failures: Sequence[Failure]) -> None:
+        super().__init__(message)
+        self.failures = tuple(failures)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Labelled memes of one split, the verdict on each, and the memes that could not be judged.
+
+    ``memes`` and ``verdicts`` go together, in file order.
+    """
+
+    detector: Detector
+    dataset: Dataset
+    split: str
+    memes: tuple[Meme, ...]
+    verdicts: tuple[Verdict, ...]
+    failures: tuple[Failure, ...] = ()
+
+    @cached_property
+    def gold(self) -> NDArray[np.bool_]:
+        """What people said: True is harmful. *Shape:* (memes,)"""
+        return np.array([bool(meme.label and meme.label.harmful) for meme in self.memes], dtype=bool)
+
+    @cached_property
+    def said(self) -> NDArray[Any]:
+        """What the detector said: True, False, or None for no label. *Shape:* (memes,)"""
+        return np.array([verdict.harmful for verdict in self.verdicts], dtype=object)
+
+    @cached_property
+    def scores(self) -> NDArray[np.float64]:
+        """Calibrated P(harmful). *Shape:* (memes,)"""
+        return np.array([verdict.score for verdict in self.verdicts], dtype=np.float64)
+
+    def judge_again(
+        self,
+        memes: Sequence[Meme],
+        *,
+        evidence: Mapping[str, Evidence] | None = None,
+        root: Path | None = None,
+        rationales: bool = False,
+        given_rationales: Mapping[str, str] | None = None,
+    ) -> list[Verdict]:
+        """Verdicts on changed memes, in order, without writing anything down.
+
+        Args:
+            memes: changed copies of ``self.memes``, or of some of them.
+            evidence: what is known of them; None for what the dataset knows of theirs.
+            root: the folder their image paths start from; None for the dataset's own.
+            rationales: write them, too.
+            given_rationales: meme id -> what a student that reads a rationale reads in place of its own.
+        """
+        return self.detector.judge(
+            list(memes),
+            evidence=self.dataset.evidence if evidence is None else evidence,
+            root=root or self.dataset.root,
+            batch_size=BATCH,
+            rationales=rationales,
+            gather=False,
+            given_rationales=given_rationales,
+        )
+
+    def some(self, count: int, seed: int = 0) -> Judged:
+        """At most ``count`` memes drawn by lot, in file order: for probes whose cost grows with every meme."""
+        if count >= len(self.memes):
+            return self
+        kept = np.sort(np.random.default_rng(seed).permutation(len(self.memes))[:count])
+        return replace(
+            self,
+            memes=tuple(self.memes[index] for index in kept),
+            verdicts=tuple(self.verdicts[index] for index in kept),
+        )
+
+
+def judge_split(
+    detector: Detector,
+    dataset: Dataset,
+    split: str,
+    *,
+    out: Path | None = None,
+    rationales: bool = True,
+    progress: Progress = no_progress,
+) -> Judged:
+    """Judge a split's labelled memes; with ``out``, verdicts already in that JSONL file are not made again.
+
+    Memes that cannot be judged (a broken picture, nothing to judge) are failures, counted by whoever reports.
+
+    Raises:
+        InputError: no such split, no labelled meme in it; or ``out`` holds verdicts of another detector.
+        NothingJudged: none of its memes can be judged.
+    """
+    memes = [meme for meme in dataset.split(split) if meme.label]
+    if not memes:
+        raise InputError(f"{dataset.root}: no meme of {split} has a label; nothing to hold verdicts against")
+    verdicts, failures = judge_memes(
+        detector,
+        dataset,
+        memes,
+        out=out,
+        rationales=rationales,
+        progress=progress,
+    )
+    judged = [meme for meme in memes if meme.id in verdicts]
+    if not judged:
+        why = f": {failures[0].item}: {failures[0].reason}" if failures else ""
+        raise NothingJudged(f"{dataset.root}: no meme of {split} could be judged{why}", failures)
+    return Judged(
+        detector,
+        dataset,
+        split,
+        tuple(judged),
+        tuple(verdicts[meme.id] for meme in judged),
+        tuple(failures),
+    )
+
+
+def judge_memes(
+    detector: Detector,
+    dataset: Dataset,
+    memes: Sequence[Meme],
+    *,
+    out: Path | None = None,
+    rationales: bool = True,
+    progress: Progress = no_progress,
+) -> tuple[dict[str, Verdict], list[Failure]]:
+    """A dataset's memes, labelled or not -> meme id -> verdict, and what could not be judged; ``out`` as `judge_split`.
+
+    Raises:
+        InputError: ``out`` holds verdicts of another detector.
+    """
+    options: JudgeOptions = {
+        "evidence": dataset.evidence,
+        "root": dataset.root,
+        "batch_size": BATCH,
+        "rationales": rationales,
+    }
+    failures: list[Failure] = []
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        progress("judging", done, len(memes))
+
+    if out is None:
+        found = {one.meme_id: one for one in judge_all(detector, memes, options, failures, advance)}
+        return found, failures
+    tally = judge_to_file(detector, memes, out, options, failures, advance)
+    return read_verdicts(out, tally), failures

@@ -1,0 +1,223 @@
+"""What an evaluation leaves in a run's folder, so that runs are compared without judging anything again."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrharm.errors import DataError, InputError
+from mrharm.evaluation.clusters import clusters_of
+from mrharm.evaluation.predictions import Judged
+from mrharm.memes.dataset import Dataset
+from mrharm.metrics.classification import Said
+from mrharm.records import Record, Verdict, make_record, read_records
+from mrharm.store import read_appended, write_text
+from mrharm.training.run import RUN, read_run
+from mrharm.verdicts.card import CARD, scorer_of
+
+EVALUATIONS, REPORT = "evaluations", "report.json"
+
+
+class Judgement(Record):
+    """``judged.<split>.json``: which memes of which dataset were judged by which detector, and what people said.
+
+    ``rationales``: whether they were asked for. ``rows`` maps a meme's id to its gold label and to the key of its
+    verdict in ``verdicts.<split>.jsonl``; ``clusters`` the ids of memes that are no independent ones to a number each.
+    """
+
+    dataset: str
+    dataset_sha256: str
+    split: str
+    detector: str
+    recipe: str
+    seed: int
+    rationales: bool
+    failures: int
+    rows: dict[str, tuple[bool, str]]
+    clusters: dict[str, int] = {}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A `Judgement` read back with its verdicts. *Shape of the arrays:* (memes,), in the order of ``ids``.
+
+    ``together``: as `mrharm.metrics.estimate` takes it; ``threshold``: what its decisions were made by.
+    """
+
+    run: Path
+    judgement: Judgement
+    ids: tuple[str, ...]
+    gold: NDArray[np.bool_]
+    said: Said
+    scores: NDArray[np.float64]
+    together: NDArray[np.int64]
+    threshold: float
+
+
+def run_folder(run: Path) -> Path:
+    """A run's folder, named by itself or by its ``detector/``.
+
+    Raises:
+        InputError: no run: no ``run.json`` there.
+    """
+    for folder in (run, run.parent) if (run / CARD).is_file() else (run,):
+        if (folder / RUN).is_file():
+            return folder
+    raise InputError(
+        f"{run}: no run there (no {RUN}), so there is nowhere to keep what is found; say --out FOLDER"
+        if (run / CARD).is_file()
+        else f"{run}: no run there (no {RUN}); `mrharm train DATASET --out {run}` makes one"
+    )
+
+
+def own_dataset(run: Path, dataset: Dataset) -> bool:
+    """Whether a run was trained on this dataset: by name, too, as evidence gathered later changes the fingerprint."""
+    trained = read_run(run)
+    return dataset.info.name == trained.get("dataset") or dataset.fingerprint() == trained.get(
+        "dataset_sha256"
+    )
+
+
+def evaluation_folder(run: Path, dataset: Dataset, split: str) -> Path:
+    """Where a run keeps what it says of a split: in itself for the test split of the dataset it was trained on, else in
+    ``evaluations/<dataset>.<split>/``; raises as `run_folder` does.
+
+    A dataset with other evidence is the same one; with other memes or labels it is another one, even under the same
+    name (a copy that `mrharm audit --fix` cleaned), and takes a folder of its own beside what lies there.
+    """
+    folder = run_folder(run)
+    name = _plain(f"{dataset.info.name}.{split}")
+    places = [folder] if split == dataset.split_name("test") and own_dataset(folder, dataset) else []
+    places += [folder / EVALUATIONS / name]
+    for place in places:
+        file = judgement_file(place, split)
+        if not file.exists() or _same_memes(read_judgement(file), dataset, split):
+            return place
+    return folder / EVALUATIONS / f"{name}.{dataset.fingerprint()[:8]}"
+
+
+def _same_memes(there: Judgement, dataset: Dataset, split: str) -> bool:
+    """Whether a judgement is of this split's labelled memes, of which some may not have been judged."""
+    labels = {meme.id: meme.label.harmful for meme in dataset.split(split) if meme.label}
+    return (
+        there.dataset == dataset.info.name
+        and len(there.rows) + there.failures == len(labels)
+        and all(labels.get(name) == gold for name, (gold, _) in there.rows.items())
+    )
+
+
+def verdicts_file(folder: Path, split: str) -> Path:
+    """Where the verdicts on a split lie in its evaluation's folder."""
+    return folder / f"verdicts.{_plain(split)}.jsonl"
+
+
+def set_aside(file: Path, detector: str) -> Path | None:
+    """Rename a file of verdicts whose scores another detector gave, as one trained or calibrated anew is; where to."""
+    first = next(iter(read_appended(file, Verdict)), None)
+    if first is None or scorer_of(first.detector) == scorer_of(detector):
+        return None
+    aside = file.with_suffix(f".{scorer_of(first.detector)}.jsonl")
+    file.replace(aside)
+    return aside
+
+
+def keep(judged: Judged, folder: Path, *, rationales: bool) -> Judgement:
+    """Write ``judged.<split>.json`` beside the verdicts."""
+    card = judged.detector.card
+    numbers = clusters_of(judged).tolist()
+    sizes = Counter(numbers)
+    judgement = Judgement(
+        dataset=judged.dataset.info.name,
+        dataset_sha256=judged.dataset.fingerprint(),
+        split=judged.split,
+        detector=judged.detector.key,
+        recipe=card.recipe,
+        seed=card.seed,
+        rationales=rationales,
+        failures=len(judged.failures),
+        rows={
+            verdict.meme_id: (bool(gold), verdict.key or "")
+            for verdict, gold in zip(judged.verdicts, judged.gold, strict=True)
+        },
+        clusters={meme.id: one for meme, one in zip(judged.memes, numbers, strict=True) if sizes[one] > 1},
+    )
+    write_text(judgement_file(folder, judged.split), judgement.model_dump_json() + "\n")
+    return judgement
+
+
+def stored_in(run: Path) -> list[Path]:
+    """The files of every `Judgement` in a run, its own test split's first."""
+    return [*sorted(run.glob("judged.*.json")), *sorted((run / EVALUATIONS).glob("*/judged.*.json"))]
+
+
+def read_judgement(file: Path) -> Judgement:
+    """A ``judged.<split>.json``; raises DataError where it is something else."""
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: cannot be read as JSON ({error}); evaluate the run again") from None
+    return make_record(values, Judgement, file=file)
+
+
+def read_stored(run: Path, file: Path) -> Stored:
+    """A judgement with its verdicts.
+
+    Raises:
+        DataError: verdicts are missing or are something else.
+    """
+    judgement = read_judgement(file)
+    there = {
+        (verdict.meme_id, verdict.key): verdict
+        for verdict in read_records(verdicts_file(file.parent, judgement.split), Verdict)
+    }
+    missing = [name for name, (_, key) in judgement.rows.items() if (name, key) not in there]
+    if missing:
+        raise DataError(
+            f"{file}: {len(missing):,} of its {len(judgement.rows):,} verdicts are not in "
+            f"verdicts.{judgement.split}.jsonl ({missing[0]}); evaluate the run again"
+        )
+    rows = judgement.rows.items()
+    verdicts = [there[name, key] for name, (_, key) in rows]
+    return Stored(
+        run,
+        judgement,
+        tuple(judgement.rows),
+        np.array([gold for _, (gold, _) in rows], dtype=bool),
+        np.array([verdict.harmful for verdict in verdicts], dtype=object),
+        np.array([verdict.score for verdict in verdicts], dtype=np.float64),
+        np.array([judgement.clusters.get(name, -1 - place) for place, name in enumerate(judgement.rows)]),
+        verdicts[0].threshold,
+    )
+
+
+def only(stored: Stored, ids: Sequence[str]) -> Stored:
+    """The same for some of its memes, in the order named."""
+    place = {name: number for number, name in enumerate(stored.ids)}
+    kept = [place[name] for name in ids]
+    return Stored(
+        stored.run,
+        stored.judgement,
+        tuple(ids),
+        stored.gold[kept],
+        stored.said[kept],
+        stored.scores[kept],
+        stored.together[kept],
+        stored.threshold,
+    )
+
+
+def judgement_file(folder: Path, split: str) -> Path:
+    """Where the `Judgement` of a split lies in its evaluation's folder."""
+    return folder / f"judged.{_plain(split)}.json"
+
+
+def _plain(name: str) -> str:
+    """A dataset's or split's name as part of a file's: whoever made the dataset chose it, and ``../..`` is one, too."""
+    return re.sub(r"[^\w.+-]+", "_", name).lstrip(".") or "_"

@@ -1,0 +1,32 @@
+"""The one client for hosted models (captions, teachers, judges), with its budget and its ledger of paid calls."""
+
+from mrharm.llm.client import Estimate, HostedClient, Tally
+from mrharm.llm.ledger import Ledger
+from mrharm.llm.prompts import Prompt, load_prompt
+from mrharm.llm.refusals import looks_refused
+from mrharm.llm.requests import (
+    AuthorizationError,
+    CallError,
+    Completion,
+    LedgerError,
+    Picture,
+    Request,
+    settings_for,
+)
+
+__all__ = [
+    "AuthorizationError",
+    "CallError",
+    "Completion",
+    "Estimate",
+    "HostedClient",
+    "Ledger",
+    "LedgerError",
+    "Picture",
+    "Prompt",
+    "Request",
+    "Tally",
+    "load_prompt",
+    "looks_refused",
+    "settings_for",
+]

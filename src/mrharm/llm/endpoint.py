@@ -1,0 +1,239 @@
+"""One try of one question at an OpenAI-compatible endpoint, over the `openai` package, and what its outcome means."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from mrharm.errors import InputError, ModelUnavailableError, MrHarmError
+from mrharm.llm.requests import AuthorizationError, FailureKind, Request, read_answer
+
+if TYPE_CHECKING:
+    import openai
+
+_CONNECT_S = 10.0
+_MOST_BYTES = 4_000_000  # of an answer
+_ADDRESS = "expected http(s)://HOST/v1 in OPENAI_BASE_URL"
+_NO_KEY = "no-key"  # the client wants one; local servers take any
+_REFUSED = re.compile(
+    r"content[_ ]?(filter|policy|management)|responsible ?ai|moderation|flagged|safety", re.IGNORECASE
+)
+# A gateway that gave up waiting does not know whether the model behind it answered, and was paid.
+_MAYBE_PAID = {408, 502, 504, 520, 522, 524}
+
+
+@dataclass(eq=False)
+class Trouble(Exception):
+    """A try that brought no answer.
+
+    ``again``: another try may. ``after``: seconds the server asks to wait. ``maybe_paid``: the model may have answered.
+    ``final``: no other question can succeed either; raise this. ``gone``: what was asked for is not there.
+    """
+
+    kind: FailureKind
+    message: str
+    again: bool = False
+    after: float | None = None
+    maybe_paid: bool = False
+    raw: str | None = None
+    final: MrHarmError | None = None
+    gone: bool = False
+
+
+class Endpoint:
+    """Where questions go: ``base_url`` or OPENAI_BASE_URL, with the key in ``key_file`` or OPENAI_API_KEY.
+
+    Raises:
+        InputError: the `openai` package is not installed, or there is no key for OpenAI's own service.
+    """
+
+    def __init__(self, base_url: str | None = None, key_file: Path | None = None) -> None:
+        try:
+            import httpx2
+            import openai
+        except ImportError:
+            raise InputError("hosted models need the openai package: pip install 'mrharm[openai]'") from None
+        self._openai, self._httpx = openai, httpx2
+        url = base_url or os.environ.get("OPENAI_BASE_URL") or None
+        key = _read_key(key_file) if key_file else os.environ.get("OPENAI_API_KEY", "").strip()
+        if not key and url is None:
+            raise InputError("no key: set OPENAI_API_KEY, or OPENAI_BASE_URL for a server that wants none")
+        if not key.isascii() or len(key.split()) > 1:
+            raise InputError(
+                "OPENAI_API_KEY, or the key file: expected one word of ASCII letters, and nothing else"
+            )
+        try:
+            # Retries are ours: each may cost, and the budget must know.
+            self._client = openai.OpenAI(api_key=key or _NO_KEY, base_url=url, max_retries=0)
+        except (openai.OpenAIError, httpx2.InvalidURL) as error:
+            raise InputError(f"no client for hosted models ({type(error).__name__}); {_ADDRESS}") from None
+        self.url = _without_secrets(str(self._client.base_url))
+        self._secrets = [key] if len(key) > 3 else []
+        self._secrets += [part for part in (urlsplit(url or "").password,) if part]
+
+    def ask(self, request: Request, messages: list[dict[str, Any]], deadline: float) -> str:
+        """The body of a chat completion, by ``deadline`` (of time.monotonic).
+
+        Args:
+            request: the question.
+            messages: its messages, pictures encoded; the same for every try.
+            deadline: when to give up.
+
+        Raises:
+            Trouble: there is none.
+        """
+        answer = bytearray()
+        with (
+            self.judged(request.model) as client,
+            client.chat.completions.with_streaming_response.create(
+                model=request.model,
+                messages=messages,  # type: ignore[arg-type]
+                extra_body=dict(request.settings),
+                timeout=self.timeout(deadline),
+            ) as response,
+        ):
+            for chunk in response.iter_bytes():
+                answer += chunk
+                # The timeout bounds each wait; a server that drips stays below it for ever.
+                if time.monotonic() > deadline:
+                    raise Trouble("timed_out", "the answer did not end within the deadline", maybe_paid=True)
+                if len(answer) > _MOST_BYTES:
+                    raise Trouble("malformed", f"an answer of over {_MOST_BYTES:,} bytes", maybe_paid=True)
+        raw = self.without_secrets(bytes(answer).decode("utf-8", "replace"))
+        try:
+            read_answer(raw)
+        except ValueError as error:
+            raise Trouble(
+                "malformed", f"{error}; got {raw[:80]!r}", again=True, maybe_paid=True, raw=raw[:2000]
+            ) from None
+        return raw
+
+    @contextmanager
+    def judged(self, model: str | None = None) -> Iterator[openai.OpenAI]:
+        """The `openai` client, for calls about a model or about what the account keeps at the provider.
+
+        Raises:
+            Trouble: what went wrong within, judged.
+        """
+        try:
+            yield self._client
+        except self._openai.APIStatusError as error:
+            raise self.judge(error.response.status_code, error.body, model, error.response.headers) from None
+        except (self._openai.APIConnectionError, self._httpx.HTTPError) as error:
+            raise self._judge_connection(error) from None
+
+    def timeout(self, deadline: float) -> Any:
+        """What bounds each wait of a call that is to end by ``deadline``."""
+        left = max(0.01, deadline - time.monotonic())
+        return self._httpx.Timeout(left, connect=min(_CONNECT_S, left))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def without_secrets(self, text: str) -> str:
+        """A text from outside, fit to be written, without the key: some servers repeat what they are sent."""
+        text = text.encode("utf-8", "replace").decode("utf-8")
+        for secret in self._secrets:
+            text = text.replace(secret, "[key]")
+        return text
+
+    def _judge_connection(self, error: Exception) -> Trouble:
+        cause = error.__cause__ if isinstance(error, self._openai.APIConnectionError) else error
+        what = type(cause or error).__name__
+        if isinstance(cause, self._httpx.ConnectError | self._httpx.ConnectTimeout | self._httpx.ProxyError):
+            return Trouble("unreachable", f"no connection to {self.url} ({what})", again=True)
+        if isinstance(cause, self._httpx.UnsupportedProtocol | self._httpx.InvalidURL):
+            final = InputError(f"{self.url}: no address; {_ADDRESS}")
+            return Trouble("unreachable", str(final), final=final)
+        if isinstance(cause, self._httpx.TimeoutException) or isinstance(error, self._openai.APITimeoutError):
+            return Trouble("timed_out", "no answer within the deadline", maybe_paid=True)
+        return Trouble(
+            "cut", f"the connection ended before the answer was whole ({what})", again=True, maybe_paid=True
+        )
+
+    def judge(
+        self, status: int, body: object, model: str | None, headers: Mapping[str, str] | None = None
+    ) -> Trouble:
+        """What a status that is no success means, with the error's body and the answer's headers.
+
+        Args:
+            status: the HTTP status.
+            body: the error as the server tells it.
+            model: which was asked; None for a call about files or batches.
+            headers: of the answer.
+        """
+        error, headers = body if isinstance(body, Mapping) else {}, headers or {}
+        code = f"{error.get('code') or ''} {error.get('type') or ''}"
+        said = self.without_secrets(str(error.get("message") or body or ""))
+        message = f"{self.url} answered {status}" + (f": {said[:200]}" if said else "")
+        final: MrHarmError | None = None
+        refused = bool(_REFUSED.search(f"{code} {said}"))
+        if status == 401 or (status == 403 and not refused):
+            # What the server says of the key may hold a part of it.
+            final = AuthorizationError(
+                f"{self.url} does not take the key ({status}); set OPENAI_API_KEY, or the key file, to one it takes"
+            )
+            return Trouble("bad_request", str(final), final=final)
+        if status == 404 and model is None:
+            return Trouble("bad_request", message, gone=True)
+        if status == 404:
+            final = ModelUnavailableError(
+                f"{self.url} has no model {model!r} (404); name one it serves, or set OPENAI_BASE_URL to the "
+                "address that ends in /v1"
+            )
+            return Trouble("bad_request", str(final), final=final)
+        if status == 402 or (status == 429 and "insufficient_quota" in code):
+            final = ModelUnavailableError(
+                f"{self.url}: the account's credit is used up ({status}); top it up and run again"
+            )
+            return Trouble("rate_limited", str(final), final=final)
+        if status == 429:
+            return Trouble("rate_limited", message, again=True, after=_retry_after(headers))
+        if status in (408, 409, 425) or status >= 500:
+            kind: FailureKind = "timed_out" if status == 408 else "server_error"
+            maybe = status in _MAYBE_PAID
+            return Trouble(kind, message, again=True, after=_retry_after(headers), maybe_paid=maybe)
+        return Trouble("refused" if refused else "bad_request", message)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, from ``retry-after-ms`` or ``Retry-After`` (seconds or a date)."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        value = headers.get(name, "").strip()
+        try:
+            return max(0.0, float(value) * unit)
+        except ValueError:
+            pass
+        try:
+            return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+        except (ValueError, TypeError):
+            continue
+    return None
+
+
+def _read_key(file: Path) -> str:
+    try:
+        key = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{file}: the key cannot be read ({type(error).__name__}); expected one line"
+        ) from None
+    if not key:
+        raise InputError(f"{file}: empty; expected the key and nothing else")
+    return key
+
+
+def _without_secrets(url: str) -> str:
+    """An address without the name and password, or the query, that may stand in it."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))

@@ -1,0 +1,1 @@
+"""When to flag, when to let pass, when to ask a person."""

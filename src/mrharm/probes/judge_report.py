@@ -1,0 +1,237 @@
+"""What a judge of rationales answered, and what it amounts to: marks, their spread, and whether they mean anything."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator, Field, StringConstraints
+
+from mrharm.evaluation.predictions import Judged
+from mrharm.metrics import Figure, bootstrap, spell
+from mrharm.metrics.agreement import intraclass, within_sd
+from mrharm.metrics.means import mean_of
+from mrharm.records import Record
+from mrharm.synthetic import truth
+
+CAP = 2.0  # what the overall mark cannot pass where the decision is wrong: a good case for a wrong thing is no merit
+_ASKS = re.compile(
+    r"\brubric\b|\bfull marks\b|\b(?:give|assign|award|deserve|score|rate|grade|mark)\w*\b.{0,30}"
+    r"\b(?:[1-5]|one|two|three|four|five|top|highest|maximum)\b",
+    re.IGNORECASE,
+)
+Status = Literal["ok", "off_schema", "refused", "truncated", "injected", "unanswered"]
+
+
+class Mark(Record):
+    """One point of the rubric: a whole number from 1 to 5, and why."""
+
+    reason: Annotated[
+        str,
+        StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=1000),
+        AfterValidator(lambda text: " ".join(text.split())),
+    ]
+    score: Annotated[int, Field(strict=True, ge=1, le=5)]
+
+
+class Marks(Record):
+    """A judge's marks by the rubric of ``prompts/judge.v1.jinja``."""
+
+    grounded: Mark
+    sound: Mark
+    specific: Mark
+    concise: Mark
+
+    def each(self) -> dict[str, Mark]:
+        """The points by name."""
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
+
+class Answered(Record):
+    """One answer of the judge, as it came (``raw``) and as it was classed.
+
+    ``place`` is the meme's place among those judged, ``sample`` the number of the repeat. Only ``ok`` has marks.
+    """
+
+    meme_id: str
+    place: int
+    sample: int
+    status: Status
+    why: str = ""
+    marks: Marks | None = None
+    raw: str | None = None
+
+
+class Point(Record):
+    """One mark, 1 to 5: ``mean`` over memes of each meme's mean; ``within_sd``, how far repeats on one meme differ;
+    ``intraclass``, the share of the variance that is between memes (`mrharm.metrics.agreement`).
+    """
+
+    mean: Figure
+    within_sd: Figure
+    intraclass: Figure
+
+
+class JudgeReport(Record):
+    """What the judge made of the rationales.
+
+    ``memes``: with a rationale that was asked about; ``judged``: with at least one valid answer; ``blank``: without
+    a rationale. ``asking``: rationales that ask for a mark, which no student has a reason to write: read what the judge
+    made of them. ``statuses`` count the answers; only ``ok`` ones have marks. ``shown``: by what stood for the picture.
+    ``points``: the rubric's, and ``overall``, their mean. ``capped``: overall, held at 2 where the detector's decision
+    is wrong; the judge does not know which. ``wrong``: how many of those judged. ``when_right`` ... ``when_false``:
+    the uncapped overall where the decision is right or wrong, and on generated memes where the rationale is true in
+    all its parts or not: a judge worth its price marks what is true higher.
+    """
+
+    judge: str
+    prompt: str
+    repeats: int
+    memes: int
+    judged: int
+    blank: int
+    asking: int
+    asked: int
+    statuses: dict[str, int]
+    shown: dict[str, int]
+    points: dict[str, Point]
+    capped: Figure
+    wrong: int
+    when_right: Figure
+    when_wrong: Figure
+    when_true: Figure | None = None
+    when_false: Figure | None = None
+    answers: tuple[Answered, ...]
+    words: tuple[str, ...] = ()
+
+
+def summarise(
+    judged: Judged,
+    answers: Sequence[Answered],
+    *,
+    judge: str,
+    prompt: str,
+    repeats: int,
+    asked: int,
+    shown: dict[str, int],
+    seed: int,
+) -> JudgeReport:
+    """Answers on a split's rationales -> the report; figures rest on valid answers alone."""
+    marked: dict[int, list[Marks]] = {}
+    for answer in answers:
+        if answer.marks:
+            marked.setdefault(answer.place, []).append(answer.marks)
+    places = sorted(marked)
+    values = {
+        name: [[float(marks.each()[name].score) for marks in marked[place]] for place in places]
+        for name in Marks.model_fields
+    }
+    values["overall"] = [[overall(marks) for marks in marked[place]] for place in places]
+    means = np.array([np.mean(repeated) for repeated in values["overall"]])
+    right = np.array([judged.said[place] == judged.gold[place] for place in places], dtype=bool)
+    true = _true(judged, places)
+    report = JudgeReport(
+        judge=judge,
+        prompt=prompt,
+        repeats=repeats,
+        memes=sum(shown.values()),
+        judged=len(places),
+        asking=sum(_ASKS.search(verdict.rationale or "") is not None for verdict in judged.verdicts),
+        blank=len(judged.memes) - sum(shown.values()),
+        asked=asked,
+        statuses=dict(Counter(answer.status for answer in answers)),
+        shown=shown,
+        points={name: _point(repeated, seed) for name, repeated in values.items()},
+        capped=mean_of(capped(means, right), seed=seed),
+        wrong=int((~right).sum()),
+        when_right=mean_of(means[right], seed=seed),
+        when_wrong=mean_of(means[~right], seed=seed),
+        when_true=None if true is None else mean_of(means[true], seed=seed),
+        when_false=None if true is None else mean_of(means[~true], seed=seed),
+        answers=tuple(answers),
+    )
+    return report.model_copy(update={"words": _say(report)})
+
+
+def overall(marks: Marks) -> float:
+    """The mean of the rubric's points, 1 to 5."""
+    return float(np.mean([mark.score for mark in marks.each().values()]))
+
+
+def capped(overalls: NDArray[np.float64], right: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Overall marks, none above 2 where the decision is wrong. *Shape of all:* (memes,)"""
+    return np.where(right, overalls, np.minimum(overalls, CAP))
+
+
+def _point(repeats: Sequence[Sequence[float]], seed: int) -> Point:
+    def over_memes(statistic: Callable[[list[Sequence[float]]], float]) -> Figure:
+        return bootstrap(
+            lambda drawn: statistic([repeats[index] for index in drawn]), len(repeats), seed=seed
+        )
+
+    return Point(
+        mean=mean_of(np.array([np.mean(repeated) for repeated in repeats]), seed=seed),
+        within_sd=over_memes(within_sd),
+        intraclass=over_memes(intraclass),
+    )
+
+
+def _true(judged: Judged, places: Sequence[int]) -> NDArray[np.bool_] | None:
+    """Whether each rationale is true in all its parts; None where not all of their memes were generated."""
+    if not all(truth.is_known(judged.memes[place]) for place in places):
+        return None
+    checks = [
+        truth.check(judged.verdicts[place].rationale or "", judged.memes[place].extra["truth"])
+        for place in places
+    ]
+    return np.array([check.all for check in checks], dtype=bool)
+
+
+def _say(report: JudgeReport) -> tuple[str, ...]:
+    invalid = report.asked - report.statuses.get("ok", 0)
+    kinds = ", ".join(f"{count:,} {status}" for status, count in report.statuses.items() if status != "ok")
+    said = [
+        f"{report.judge} was asked {report.asked:,} times about {report.memes:,} rationales by {report.prompt}; "
+        f"{invalid:,} answers are not valid and count nowhere" + (f" ({kinds})." if kinds else ".")
+    ]
+    if report.asking:
+        said.append(
+            f"{report.asking:,} rationales ask for a mark, which is no explanation: look at their answers."
+        )
+    if not report.judged:
+        return (*said, "No rationale got a valid answer.")
+    marks = ", ".join(f"{name} {_short(point.mean)}" for name, point in report.points.items())
+    said.append(f"Marks from 1 to 5: {marks}.")
+    said.append(
+        f"With {report.wrong:,} wrong decisions held at {CAP:.0f} at most, the overall mark is "
+        f"{_short(report.capped)}; before that it is {_short(report.when_right)} where the decision is right and "
+        f"{_short(report.when_wrong)} where it is wrong, which the judge was not told."
+    )
+    if (
+        report.when_true
+        and report.when_false
+        and None not in (report.when_true.value, report.when_false.value)
+    ):
+        said.append(
+            f"It marks rationales that are true of their generated meme {_short(report.when_true)}, and those that are "
+            f"not {_short(report.when_false)}."
+        )
+    spread = report.points["overall"]
+    if spread.within_sd.value is not None:
+        share = spread.intraclass.value
+        beside = (
+            "" if share is None else f"; {100 * max(share, 0.0):.0f} % of its variance is between rationales"
+        )
+        said.append(
+            f"Asked again about the same rationale, its overall mark differs by {_short(spread.within_sd)} (standard "
+            f"deviation){beside}."
+        )
+    return tuple(said)
+
+
+def _short(figure: Figure) -> str:
+    return spell(figure, times=1, digits=2)

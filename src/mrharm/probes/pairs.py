@@ -1,0 +1,200 @@
+"""Confounder pairs: two memes that share the words or the picture and differ in the other, and in their label.
+
+Whoever reads words alone decides both memes of one text alike and gets one of them wrong, whatever the text; likewise
+who looks at pictures alone. So a pair counts as right only where both its memes are (Kiela et al., "The Hateful Memes
+Challenge", NeurIPS 2020, has such confounders; Gardner et al., "Evaluating Models' Local Decision Boundaries via
+Contrast Sets", Findings of EMNLP 2020, count them so).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import DisjointSet
+
+from mrharm.audit.copies import NEAR
+from mrharm.audit.pictures import PLAIN_SPREAD, PictureFacts, look
+from mrharm.errors import InputError
+from mrharm.evaluation.predictions import Judged
+from mrharm.metrics import Figure, bootstrap
+from mrharm.metrics.means import mean_of, share_of
+from mrharm.probes.cases import cases_of, percent
+from mrharm.progress import Progress, no_progress
+from mrharm.records import Record
+from mrharm.reports.summary import counted
+from mrharm.texts import plain
+
+ALIKE = 0.98  # of the pairs decided alike: whatever differs is not looked at
+FEWEST = 10  # pairs; fewer may be decided alike by chance
+
+Pair = tuple[int, int]  # places of a harmful and a harmless meme
+
+
+class PairScores(Record):
+    """Pairs of one kind. ``both_right``: share of pairs with both memes right; ``chance``: what guessing would reach
+    that flags as many of these memes (that share, times the rest: 25 % at most); ``alike``: share of pairs decided
+    alike; ``unanswered``: share of pairs with a meme that got no label; ``ordered``: share in which the harmful meme
+    has the higher score, a tie counting half.
+    """
+
+    pairs: int
+    both_right: Figure
+    chance: Figure
+    alike: Figure
+    unanswered: Figure
+    ordered: Figure
+
+
+class PairsProbe(Record):
+    """``same_text``: same text, other picture, other label; ``same_picture``: same picture, other text, other label;
+    None where there is no such pair. Each meme is in one pair of a kind at most.
+    """
+
+    memes: int
+    same_text: PairScores | None
+    same_picture: PairScores | None
+    words: tuple[str, ...] = ()
+
+
+def probe(judged: Judged, *, seed: int = 0, memes: int = 500, progress: Progress = no_progress) -> PairsProbe:
+    """Find a split's confounder pairs and score them.
+
+    Pictures are held against each other without their words where the dataset has them so (``clean/``): the same by
+    the bytes of the file, or by a perceptual hash that differs in at most `NEAR` bits of 64.
+
+    Args:
+        judged: memes and verdicts.
+        seed: of which memes make a pair where there are several to choose from, and of the intervals.
+        memes: not used: nothing is judged again, and memes drawn by lot would break up pairs.
+        progress: told how many pictures have been looked at.
+
+    Raises:
+        InputError: there is no pair of either kind.
+    """
+    texts = [" ".join(plain(case.words).casefold().split()) for case in cases_of(judged)]
+    looks = _looks(judged, progress)
+    pictures = _same_pictures(looks)
+    rng = np.random.default_rng(seed)
+    same_text = _pairs(judged.gold, texts, pictures, rng)
+    same_picture = _pairs(judged.gold, pictures, texts, rng)
+    if not same_text and not same_picture:
+        raise InputError(
+            f"no two memes of {judged.split} share the text and differ in picture and label, or the other way about: "
+            "there are no confounder pairs to score"
+        )
+    found = PairsProbe(
+        memes=len(judged.memes),
+        same_text=_score(judged, same_text, seed),
+        same_picture=_score(judged, same_picture, seed),
+    )
+    return found.model_copy(update={"words": _say(found)})
+
+
+def _looks(judged: Judged, progress: Progress) -> list[PictureFacts | None]:
+    seen: dict[str, PictureFacts] = {}
+    looks: list[PictureFacts | None] = []
+    for number, case in enumerate(cases_of(judged), 1):
+        place = case.evidence.clean_image or case.meme.image
+        if place and place not in seen:
+            seen[place] = look(judged.dataset.root, place, place)
+        looks.append(seen[place] if place and not seen[place].failure else None)
+        progress("pairs: looking at pictures", number, len(judged.memes))
+    return looks
+
+
+def _same_pictures(looks: Sequence[PictureFacts | None]) -> list[int | None]:
+    """A number for each meme's picture, the same for the same picture; None where there is none."""
+    joined: DisjointSet[int] = DisjointSet(range(len(looks)))
+    first: dict[str, int] = {}
+    for place, one in enumerate(looks):
+        if one and one.sha256:
+            joined.merge(first.setdefault(one.sha256, place), place)
+    # A near-blank picture's perceptual hash says nothing of it.
+    kept = sorted(
+        place
+        for place in first.values()
+        if (one := looks[place]) and one.phash and one.spread >= PLAIN_SPREAD
+    )
+    hashes = np.array([int(str(one.phash), 16) for place in kept if (one := looks[place])], dtype=np.uint64)
+    for row, place in enumerate(kept):
+        for other in np.flatnonzero(np.bitwise_count(hashes[row] ^ hashes[row + 1 :]) <= NEAR):
+            joined.merge(place, kept[row + 1 + int(other)])
+    return [joined[place] if one else None for place, one in enumerate(looks)]
+
+
+def _pairs(
+    gold: NDArray[np.bool_],
+    same: Sequence[Hashable],
+    other: Sequence[Hashable],
+    rng: np.random.Generator,
+) -> list[Pair]:
+    """Pairs of memes that share ``same`` and differ in ``other`` and label; each meme is in one at most."""
+    groups: dict[Hashable, list[int]] = defaultdict(list)
+    for place, (shared, differing) in enumerate(zip(same, other, strict=True)):
+        if shared not in (None, "") and differing not in (None, ""):
+            groups[shared].append(place)
+    pairs: list[Pair] = []
+    for members in groups.values():
+        harmless = [place for place in rng.permutation(members).tolist() if not gold[place]]
+        for place in rng.permutation(members).tolist():
+            partner = (
+                next((one for one in harmless if other[one] != other[place]), None) if gold[place] else None
+            )
+            if partner is not None:
+                harmless.remove(partner)
+                pairs.append((place, partner))
+    return pairs
+
+
+def _score(judged: Judged, pairs: Sequence[Pair], seed: int) -> PairScores | None:
+    if not pairs:
+        return None
+    harmful, harmless = np.array(pairs).T
+    found = np.array([judged.said[place] is True for place in harmful])
+    passed = np.array([judged.said[place] is False for place in harmless])
+    flagged = np.array([[judged.said[place] is True for place in pair] for pair in pairs])
+    lead = judged.scores[harmful] - judged.scores[harmless]
+    return PairScores(
+        pairs=len(pairs),
+        both_right=share_of(found & passed),
+        chance=bootstrap(lambda drawn: _guessed(flagged[drawn]), len(pairs), seed=seed),
+        alike=share_of(
+            np.array([None is not judged.said[one] == judged.said[other] for one, other in pairs], dtype=bool)
+        ),
+        unanswered=share_of(
+            np.array([None in (judged.said[one], judged.said[other]) for one, other in pairs], dtype=bool)
+        ),
+        ordered=mean_of(np.where(lead == 0, 0.5, lead > 0), seed=seed),
+    )
+
+
+def _guessed(flagged: NDArray[np.bool_]) -> float:
+    """How many pairs a guess gets right that flags as many memes. *Shape:* (pairs, 2)"""
+    rate = float(flagged.mean())
+    return rate * (1 - rate)
+
+
+def _say(found: PairsProbe) -> tuple[str, ...]:
+    lines = []
+    for what, missed, scores in (
+        ("the same text on another picture", "picture", found.same_text),
+        ("the same picture under another text", "text", found.same_picture),
+    ):
+        if scores is None:
+            continue
+        chance = scores.chance.value or 0.0
+        line = (
+            f"Of {counted(scores.pairs, 'pair')} with {what} and the other label it gets both memes right in "
+            f"{percent(scores.both_right)}; guessing that flags as many would in {100 * chance:.0f} %."
+        )
+        if scores.unanswered.value:
+            line += f" In {percent(Figure(value=scores.unanswered.value))} a meme got no label."
+        if scores.pairs >= FEWEST and (scores.alike.value or 0.0) >= ALIKE:
+            line += f" It decides both alike: the {missed} does not reach its decisions."
+        elif scores.pairs >= FEWEST and (scores.both_right.high or 0.0) < chance:
+            line += f" That is worse than guessing: the {missed} hardly reaches its decisions."
+        lines.append(line)
+    return tuple(lines)

@@ -1,0 +1,130 @@
+"""Does a rationale tell what its detector decided, beyond what the meme itself tells and beyond saying the label?
+
+A simulator guesses the detector's decision from texts alone. Rationales that lead it to the decision are faithful to
+that decision at least in this sense; but one that merely states the label does so, too. Hase et al.,
+"Leakage-Adjusted Simulatability: Can Models Generate Non-Trivial Explanations of Their Behavior in Natural Language?"
+(Findings of EMNLP 2020) therefore set apart the rationales from which alone the decision can be recovered. Theirs is a
+fine-tuned T5, ours TF-IDF and logistic regression over folds of the judged memes: a weaker reader, so that what it
+cannot read off is not shown to be absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrharm.baselines import FEWEST, FOLDS, cross_validated
+from mrharm.metrics import Figure, bootstrap
+from mrharm.metrics.means import mean_of, share_of
+from mrharm.records import Record
+
+Booleans = NDArray[np.bool_]
+
+
+class Recovered(Record):
+    """Share of decisions that simulators recover, over the same memes.
+
+    ``rationale`` alone; ``unstated``: the rationale without its sentences that state a label; ``meme``: the meme's text
+    alone; ``both``: meme and rationale; ``gain``: both minus meme.
+    """
+
+    memes: int
+    rationale: Figure
+    unstated: Figure
+    meme: Figure
+    both: Figure
+    gain: Figure
+
+
+class Simulatability(Record):
+    """How well simulators recover decisions: on all memes, by whether the rationale states a label, and adjusted.
+
+    ``commoner``: what always guessing the commoner decision gets. ``adjusted``: the mean of the gain among rationales
+    that alone give the decision away to the simulator and of that among those that do not (LAS, Hase et al. 2020);
+    without a value where one of the two kinds is empty.
+    """
+
+    commoner: Figure
+    all: Recovered
+    stating: Recovered
+    not_stating: Recovered
+    leaking: int
+    adjusted: Figure
+
+
+def simulate(
+    decisions: Booleans,
+    rationales: Sequence[str],
+    unstated: Sequence[str],
+    memes: Sequence[str],
+    stating: Booleans,
+    groups: Sequence[str],
+    *,
+    seed: int = 0,
+) -> Simulatability | None:
+    """How well a reader of texts recovers decisions; None where there are too few of either side (`too_few`).
+
+    Args:
+        decisions: what the detector decided. *Shape:* (memes,)
+        rationales: what it wrote.
+        unstated: the same without the sentences that state a label.
+        memes: what can be read of each meme.
+        stating: whether the rationale states a label. *Shape:* (memes,)
+        groups: memes made to differ in one thing, as confounders are, have one name, and stand in one fold: else a
+            reader of words takes each for its twin and is wrong more often than by chance.
+        seed: of the intervals.
+    """
+    columns = {
+        "rationale": (rationales,),
+        "unstated": (unstated,),
+        "meme": (memes,),
+        "both": (memes, rationales),
+    }
+    right: dict[str, Booleans] = {}
+    for name, (first, *more) in columns.items():
+        scores = cross_validated(first, decisions.tolist(), *more, groups=groups)
+        if scores is None:
+            return None
+        right[name] = (scores >= 0.5) == decisions
+    gain = right["both"].astype(np.float64) - right["meme"]
+    leaks = right["rationale"]
+    everywhere = np.ones(len(decisions), dtype=bool)
+    return Simulatability(
+        commoner=share_of(decisions == (decisions.mean() > 0.5)),
+        all=_recovered(right, gain, everywhere, seed),
+        stating=_recovered(right, gain, stating, seed),
+        not_stating=_recovered(right, gain, ~stating, seed),
+        leaking=int(leaks.sum()),
+        adjusted=bootstrap(lambda drawn: adjusted(gain[drawn], leaks[drawn]), len(gain), seed=seed),
+    )
+
+
+def adjusted(gain: NDArray[np.float64], leaks: Booleans) -> float:
+    """The leakage-adjusted gain (LAS, Hase et al. 2020): the mean over leaking and over other rationales, averaged.
+
+    Args:
+        gain: right with the rationale minus right without: 1, 0 or -1. *Shape:* (memes,)
+        leaks: whether the rationale alone gives the decision away. *Shape:* (memes,)
+    """
+    if leaks.all() or not leaks.any():
+        return float("nan")
+    return float((gain[leaks].mean() + gain[~leaks].mean()) / 2)
+
+
+def too_few(decisions: Booleans) -> str:
+    """Why nothing could be simulated, in words: the usual reason, too few of a side, or too few unlike memes."""
+    harmful = int(decisions.sum())
+    return (
+        f"{harmful} harmful and {len(decisions) - harmful} harmless decisions; {FEWEST} in all, {FOLDS} of either "
+        f"side, and {FOLDS} unlike memes of either side are needed"
+    )
+
+
+def _recovered(right: dict[str, Booleans], gain: NDArray[np.float64], some: Booleans, seed: int) -> Recovered:
+    return Recovered(
+        memes=int(some.sum()),
+        gain=mean_of(gain[some], seed=seed),
+        **{name: share_of(values[some]) for name, values in right.items()},
+    )

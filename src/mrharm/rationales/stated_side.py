@@ -1,0 +1,57 @@
+"""Which side a rationale pronounces, where it pronounces one: read from its text alone."""
+
+from __future__ import annotations
+
+import re
+
+from mrharm.rationales.leakage import holds_label, pronounces_verdict, sentences
+from mrharm.records import Label
+
+HARMFUL, HARMLESS = Label(harmful=True), Label(harmful=False)
+
+_HARMLESS = re.compile(
+    r"\b(?:benign|innocuous|harmless\w*|unharmful|inoffensive|non-?(?:harmful|offensive|hateful)|acceptable"
+    r"|no ill (?:intent|will)|safe (?:to|for))\b|\bappropriate (?:for|to)\b|\bshould be (?:shared|posted|allowed)\b"
+    r"|\b(?:should|must|ought to) (?:not|never) be (?:removed|reported|taken down|flagged|banned)\b"
+)
+_NOT_SHARED = re.compile(r"\b(?:should|must|ought to) (?:not|never) be (?:shared|posted|allowed)\b")
+_NOT = re.compile(
+    r"\b(?:no|not|none|nothing|never|nor|neither|without|cannot|lacks? any|(?:absence|devoid|free) of|free from"
+    r"|rather than|unlikely)\b|n't\b"
+)
+# A denial ends with its clause: "while it may not be offensive, it is harmful".
+_CLAUSE = re.compile(
+    r"[,;:] (?=(?:and |or )?(?:it|this|these|they|that|the|which|but|yet|making|so|hence|therefore)\b)"
+    r"|\b(?:but|however|although|though|while)\b|, (?=\w+ing\b)"
+)
+_NAMED = re.compile(
+    r"\bharm(?:s|ed|ing|ful\w*)?\b|\boffensive\b|\boffen[cs]e\b|\bhateful\b|\bhate speech\b|\bmisogyn\w*"
+    r"|\binappropriate\b|\bunacceptable\b|\bproblematic\b|\bmalicious\b"
+)
+
+
+def pronounced_side(text: str) -> bool | None:
+    """Whether a rationale says that its meme is harmful (True) or harmless (False); None where it says neither.
+
+    Its last sentence that pronounces a verdict counts: a rationale weighs first and concludes last. A sentence
+    pronounces harmless by a word of that side, or by a "no", "not" or the like before every word of the other in the
+    last clause that holds one.
+    """
+    for sentence in reversed(sentences(text)):
+        if states_a_side(sentence):
+            return _side(" ".join(sentence.lower().replace("’", "'").split()))
+    return None
+
+
+def states_a_side(sentence: str) -> bool:
+    """Whether a sentence states either label: by a label's own words, or by pronouncing the verdict in others."""
+    return pronounces_verdict(sentence) or holds_label(sentence, HARMFUL) or holds_label(sentence, HARMLESS)
+
+
+def _side(sentence: str) -> bool:
+    if _NOT_SHARED.search(sentence):
+        return True
+    for clause in reversed(_CLAUSE.split(sentence)):
+        if named := list(_NAMED.finditer(clause)):
+            return any(not _NOT.search(clause[: word.start()]) for word in named)
+    return not _HARMLESS.search(sentence)

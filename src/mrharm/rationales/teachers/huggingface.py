@@ -1,0 +1,253 @@
+"""The ``hf`` teacher: a local text or vision-language model, through transformers, in batches.
+
+PyTorch and transformers are imported when the first question is answered (or the model's kind is asked for).
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from mrharm.errors import ImageError, InputError
+from mrharm.hub import named
+from mrharm.images import decode
+from mrharm.llm import CallError, Completion, Picture, Request
+from mrharm.rationales.teachers import Ask
+from mrharm.rationales.teachers.loading import Loaded, load, read_config, sees
+
+MAX_TOKENS = 256  # of an answer, as the paper's teacher had
+_SETTINGS = ("max_tokens", "temperature", "response_format")
+
+
+@dataclass(frozen=True)
+class _Question:
+    """An `Ask` as the model takes it."""
+
+    key: str
+    text: str
+    pictures: list[Image.Image]
+    max_tokens: int
+    temperature: float = 0.0
+
+
+class LocalTeacher:
+    """A chat model from a local folder or the hub (``MODEL`` or ``MODEL@REVISION``).
+
+    It answers greedily, or with a ``temperature`` above 0 by a draw that follows from the question: asked again it says
+    the same, and questions that differ in their ``parts`` (a sample's number) are drawn apart.
+
+    In bf16 on a GPU that has it, else in fp32. Batches hold questions of different lengths, filled up on the left; in
+    fp32 an answer does not depend on the others in its batch (in bf16 the last bits of a score may). Nothing forces an
+    answer into a ``response_format``: the prompt asks for it and the gate checks it. A model that thinks aloud is told
+    not to where its template can; thoughts are no part of an answer.
+
+    Args:
+        what: the model.
+        batch_size: questions at a time; a batch too large for the memory is halved.
+        device: ``auto`` for a GPU where there is one.
+
+    Raises:
+        InputError: no model is named.
+    """
+
+    reads_prompt = True
+
+    def __init__(self, what: str | None, *, batch_size: int = 8, device: str = "auto") -> None:
+        if not what:
+            raise InputError(
+                "a local teacher wants a model: hf:Qwen/Qwen2.5-7B-Instruct, or hf:FOLDER (an instruct model's)"
+            )
+        self._source, _, revision = (what, "", "") if Path(what).is_dir() else what.partition("@")
+        self._place = {"trust_remote_code": False, **({"revision": revision} if revision else {})}
+        self.name = f"hf:{named(self._source, revision)}"
+        self.batch_size = batch_size
+        self._device = device
+
+    @cached_property
+    def sees_pictures(self) -> bool:
+        """Whether it is a vision-language model: known from its configuration, without its weights.
+
+        Raises:
+            ModelUnavailableError: no such folder, and no hub in reach.
+            InputError: a model that does not chat.
+        """
+        return sees(self._source, self._config)
+
+    def answer(self, asks: Iterable[Ask]) -> Iterator[tuple[int, Completion | CallError]]:
+        """As `Teacher.answer`, batch by batch.
+
+        Raises:
+            ModelUnavailableError: no such folder, and no hub in reach.
+            InputError: a model that does not chat or has no chat template, a picture for one that sees none, no such
+                device, or a setting that cannot be honoured.
+            DataError: the weights are not whole.
+        """
+        numbered = enumerate(asks)
+        while batch := list(islice(numbered, self.batch_size)):
+            answers: dict[int, Completion | CallError] = {}
+            questions: dict[int, _Question] = {}
+            for index, ask in batch:
+                try:
+                    questions[index] = self._question(ask)
+                except CallError as error:
+                    answers[index] = error
+            answers.update(zip(questions, self._complete(list(questions.values())), strict=True))
+            yield from sorted(answers.items())
+
+    def _question(self, ask: Ask) -> _Question:
+        settings = {"max_tokens": MAX_TOKENS, **ask.settings}
+        wrong = [name for name in settings if name not in _SETTINGS]
+        if wrong:
+            raise InputError(
+                f"{wrong[0]}: not a setting of a local teacher; expected {', '.join(_SETTINGS)}, and nothing else"
+            )
+        temperature = settings.get("temperature") or 0.0
+        if not isinstance(temperature, int | float) or not 0 <= temperature < math.inf:
+            raise InputError(f"temperature {temperature!r}: expected a number, 0 (greedy) or above")
+        dtype = str(self._loaded.model.dtype).removeprefix("torch.")
+        key = Request(ask.messages, self.name, {**settings, "dtype": dtype}, ask.parts).key
+        text, pictures = self._loaded.chats.text(ask.messages)
+        shown = [_decoded(picture) for picture in pictures]
+        return _Question(key, text, shown, settings["max_tokens"], float(temperature))
+
+    def _complete(self, questions: list[_Question]) -> list[Completion | CallError]:
+        """An answer each; a batch that fails is halved, so that what fails at last fails alone."""
+        if not questions:
+            return []
+        try:
+            return self._generate(questions)
+        except CallError as error:
+            failure = error.with_traceback(None)
+        except Exception as error:  # whatever one question, or too little memory, raises in a library
+            said = f"{type(error).__name__}: {str(error)[:160]}"
+            failure = CallError(f"the model failed ({said})", "server_error")
+        # Out here the error is gone, and with it the tensors that its frames held.
+        if len(questions) == 1:
+            return [failure]
+        self._make_room()
+        half = len(questions) // 2
+        return self._complete(questions[:half]) + self._complete(questions[half:])
+
+    def _generate(self, questions: Sequence[_Question]) -> list[Completion | CallError]:
+        import torch
+        from transformers import GenerationConfig, LogitsProcessorList
+
+        model, longest = self._loaded.model, self._loaded.longest
+        inputs = self._inputs(questions)
+        prompts = inputs["attention_mask"].sum(1).tolist()
+        most = max(question.max_tokens for question in questions)
+        if longest and max(prompts) + most > longest:
+            raise CallError(
+                f"{max(prompts):,} tokens to read and {most:,} to write; the model has room for {longest:,}",
+                "bad_request",
+            )
+        greedy = GenerationConfig(max_new_tokens=most, do_sample=False, num_beams=1)
+        with torch.inference_mode():
+            tokens = model.generate(
+                **inputs, generation_config=greedy, logits_processor=LogitsProcessorList([Draws(questions)])
+            )
+        width = inputs["input_ids"].shape[1]
+        return [
+            self._read(question, prompt, row[width:].tolist())
+            for question, prompt, row in zip(questions, prompts, tokens, strict=True)
+        ]
+
+    def _inputs(self, questions: Sequence[_Question]) -> dict[str, Any]:
+        """Tokens ``(batch, length)``, their mask, and what a processor makes of the pictures."""
+        loaded = self._loaded
+        texts = [question.text for question in questions]
+        how: dict[str, Any] = {"padding": True, "padding_side": "left", "return_tensors": "pt"}
+        if self.sees_pictures:
+            # Templates of processors may leave the token of the beginning to the tokenizer.
+            begun = texts[0].startswith(loaded.tokenizer.bos_token or "\0")
+            images = [question.pictures for question in questions]
+            inputs = loaded.front(
+                text=texts, images=images if any(images) else None, add_special_tokens=not begun, **how
+            )
+        else:
+            inputs = loaded.tokenizer(texts, add_special_tokens=False, return_token_type_ids=False, **how)
+        device, dtype = loaded.model.device, loaded.model.dtype
+        return {
+            name: value.to(device, dtype) if value.is_floating_point() else value.to(device)
+            for name, value in inputs.items()
+        }
+
+    def _read(self, question: _Question, prompt: int, tokens: list[int]) -> Completion | CallError:
+        """An answer's tokens, up to its end or its limit -> the answer."""
+        loaded = self._loaded
+        tokens = tokens[: question.max_tokens]
+        end = next((place for place, token in enumerate(tokens) if token in loaded.stops), None)
+        written = tokens if end is None else tokens[: end + 1]
+        raw = loaded.tokenizer.decode(written)
+        text = loaded.tokenizer.decode(written, skip_special_tokens=True)
+        if loaded.chats.thinks:
+            text = text.rpartition("</think>")[2]
+        if not text.strip():
+            why = "it was cut before a word; raise max_tokens" if end is None else "it ended at once"
+            return CallError(f"an answer without words ({why})", "empty", raw)
+        usage = {
+            "prompt_tokens": prompt,
+            "completion_tokens": len(written),
+            "total_tokens": prompt + len(written),
+        }
+        finish = "length" if end is None else "stop"
+        return Completion(text.strip(), usage, raw, finish, False, None, question.key)
+
+    def _make_room(self) -> None:
+        import torch
+
+        if self._loaded.model.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    @cached_property
+    def _config(self) -> Any:
+        return read_config(self._source, self._place)
+
+    @cached_property
+    def _loaded(self) -> Loaded:
+        return load(self._source, self._place, self._config, self._device)
+
+
+class Draws:
+    """Makes each greedy choice of a token a draw, for the questions of a batch that have a temperature.
+
+    The argmax of ``score / temperature`` plus Gumbel noise falls on each token as often as their softmax says (the
+    Gumbel-max trick: Maddison et al., "A* Sampling", NeurIPS 2014). Each question's noise has a generator of its own,
+    seeded by its key, so that its answer depends neither on its batch nor on what was asked before it.
+    """
+
+    def __init__(self, questions: Sequence[_Question]) -> None:
+        import torch
+
+        self._drawn = [
+            (row, one.temperature, torch.Generator().manual_seed(int(one.key[:16], 16)))
+            for row, one in enumerate(questions)
+            if one.temperature
+        ]
+
+    def __call__(self, tokens: Any, scores: Any) -> Any:
+        """Scores of the next token -> scores whose argmax is drawn. *Shape of both:* (questions, vocabulary)"""
+        import torch
+
+        scores = scores.clone() if self._drawn else scores
+        for row, temperature, generator in self._drawn:
+            waits = torch.empty(scores.shape[1]).exponential_(generator=generator)
+            # Minus the logarithm of an exponential wait is Gumbel noise; a wait of 0 would be an infinite one.
+            noise = -waits.clamp_min(torch.finfo(waits.dtype).tiny).log()
+            scores[row] = scores[row] / temperature + noise.to(scores)
+        return scores
+
+
+def _decoded(picture: Picture) -> Image.Image:
+    try:
+        return decode(base64.b64decode(picture.url().partition(",")[2]), "the picture")
+    except (ImageError, ValueError) as error:
+        raise CallError(str(error), "bad_request") from None

@@ -1,0 +1,66 @@
+"""The ``openai`` teacher: a model behind any OpenAI-compatible endpoint, through the ledger of paid calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from mrharm.errors import InputError
+from mrharm.llm import CallError, Completion, Estimate, HostedClient, Request, Tally, settings_for
+from mrharm.rationales.prompting import MAX_TOKENS
+from mrharm.rationales.teachers import Ask
+
+
+class HostedTeacher:
+    """Asks a hosted model. It takes pictures where the model does; one that does not says so itself.
+
+    Args:
+        model: the model's name at the endpoint.
+        client: asks it; None for one with the user's own ledger, endpoint and key, and no budget.
+        concurrency: questions at a time.
+        batch: ask by the provider's batch service: half the price, within a day.
+        tell: called with the client's tally after each answer.
+
+    Raises:
+        InputError: no model is named.
+    """
+
+    reads_prompt = True
+    sees_pictures = True
+
+    def __init__(
+        self,
+        model: str | None,
+        *,
+        client: HostedClient | None = None,
+        concurrency: int = 8,
+        batch: bool = False,
+        tell: Callable[[Tally], None] | None = None,
+    ) -> None:
+        if not model:
+            raise InputError("a hosted teacher wants a model: openai:MODEL, for example openai:gpt-4o-mini")
+        self.name = f"openai:{model}"
+        self._model = model
+        self._client = client or HostedClient()
+        self._concurrency = concurrency
+        self._batch = batch
+        self._tell = tell
+
+    def answer(self, asks: Iterable[Ask]) -> Iterator[tuple[int, Completion | CallError]]:
+        """As `Teacher.answer`; raises what `HostedClient.complete_many` raises."""
+        requests = (self.request(ask) for ask in asks)
+        if self._batch:
+            yield from self._client.complete_batch(list(requests), progress=self._tell)
+        else:
+            yield from self._client.complete_many(requests, self._concurrency, self._tell)
+
+    def estimate(self, asks: Iterable[Ask]) -> Estimate:
+        """What asking would take, without a call."""
+        return self._client.estimate((self.request(ask) for ask in asks), batch=self._batch)
+
+    def request(self, ask: Ask) -> Request:
+        """A question in the words this model takes."""
+        settings = dict(ask.settings)
+        own = settings_for(self._model, settings.pop("max_tokens", MAX_TOKENS))
+        if "temperature" not in own:  # a model that takes none
+            settings.pop("temperature", None)
+        return Request(ask.messages, self._model, {**own, **settings}, ask.parts)

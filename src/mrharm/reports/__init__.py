@@ -1,0 +1,1 @@
+"""Every sentence, table, plot and page a person reads: templates, and what fills them."""

@@ -1,0 +1,184 @@
+"""`mrharm import generated`: plan, draw, check, and hand over as any importer does."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mrharm.errors import DataError
+from mrharm.memes.dataset import Imported, ImporterInfo, ImportOptions
+from mrharm.records import Evidence, Label, Meme, Severity, TextBox
+from mrharm.synthetic.balance import assert_balanced
+from mrharm.synthetic.concepts import CONCEPTS
+from mrharm.synthetic.frames import SENSES
+from mrharm.synthetic.plan import MAIN, Picture, Quad, Words, make_plan
+from mrharm.synthetic.render import CLEAN, IMAGES, Drawn, Job, render
+from mrharm.synthetic.scenes import caption
+from mrharm.synthetic.words import assert_phrases, assert_vocabulary, words
+
+ABOUT = ImporterInfo(
+    "Generated memes whose harm is in neither text nor picture alone",
+    "Apache-2.0, as mrharm itself",
+    "drawn on this machine, offline, the same for the same --seed and --memes",
+    "no source",
+    needs_source=False,
+)
+
+VERSION = "generated@1"
+SOURCE = "generated"
+
+# From this many memes on, train is large enough to hold every scene, every pair and every word of the other splits.
+WHOLE = 2000
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """One meme of a quad, before it is drawn."""
+
+    id: str
+    quad: Quad
+    words: Words
+    picture: Picture
+
+
+def import_generated(source: Path | None, folder: Path, options: ImportOptions) -> Imported:
+    """The generated benchmark, drawn into ``folder``; ``source`` is not read.
+
+    ``options.memes``, ``seed`` and ``workers`` count; the result depends on the first two only.
+
+    Raises:
+        InputError: too few memes asked for.
+        DataError: the benchmark broke one of its own promises (see `assert_balanced`, `assert_vocabulary`).
+    """
+    return generate(folder, options)
+
+
+def generate(
+    folder: Path, options: ImportOptions, progress: Callable[[int, int], None] | None = None
+) -> Imported:
+    """As `import_generated`; ``progress`` is told (pictures done, pictures in all) as they are drawn."""
+    assert_phrases()
+    cells = _cells(make_plan(options.memes, options.seed), options.seed)
+    memes = [_meme(cell) for cell in cells]
+    _assert_whole(memes, strict=options.memes >= WHOLE)
+    drawn = render(_jobs(cells, folder), options.workers, progress)
+    assert_balanced(memes, {meme_id: files.clean_sha256 for meme_id, files in drawn.items()})
+    counts = Counter(meme.split for meme in memes)
+    return Imported(
+        name=f"generated-{options.memes}",
+        licence="Apache-2.0, as mrharm itself; the fonts' licences lie beside the fonts",
+        label_scheme="harmful (somewhat, very) or harmless (none), from scene and tone together; mockery of one person",
+        memes=memes,
+        evidence=[_evidence(meme, drawn[meme.id]) for meme in memes],
+        notes=[", ".join(f"{split}: {count} memes" for split, count in counts.items())],
+    )
+
+
+def _cells(quads: list[Quad], seed: int) -> list[_Cell]:
+    cells: list[_Cell] = []
+    for split in dict.fromkeys(quad.split for quad in quads):
+        corners = [
+            (quad, text, picture)
+            for quad in quads
+            if quad.split == split
+            for text in quad.texts
+            for picture in quad.pictures
+        ]
+        # Shuffled, so that neither the id nor the order in the file tells a meme's place in its quad.
+        random.Random(f"{seed}/{split}/order").shuffle(corners)
+        cells += [_Cell(f"{split}-{number:05d}", *corner) for number, corner in enumerate(corners)]
+    return cells
+
+
+def _jobs(cells: list[_Cell], folder: Path) -> list[Job]:
+    by_picture: dict[str, list[_Cell]] = {}
+    for cell in cells:
+        by_picture.setdefault(cell.picture.seed, []).append(cell)
+    return [
+        Job(folder, same[0].picture, same[0].quad.font, tuple((cell.id, cell.words.text) for cell in same))
+        for same in by_picture.values()
+    ]
+
+
+def _meme(cell: _Cell) -> Meme:
+    quad, picture, pair = cell.quad, cell.picture, cell.picture.pair
+    sense = SENSES[cell.words.tone]
+    harmful = (sense == "straight") != (pair.polarity == "suits")
+    severity: Severity = "none" if not harmful else "very" if pair.extreme else "somewhat"
+    truth: dict[str, Any] = {
+        "concept": quad.concept,
+        "scene": pair.scene,
+        "rendering": picture.rendering,
+        "polarity": pair.polarity,
+        "tone": cell.words.tone,
+        "sense": sense,
+        "relation": "undercuts" if harmful else "backs",
+        "caption": caption(pair.scene, picture.rendering),
+        "quad": quad.name,
+        "template": cell.words.frame,
+        "phrase": cell.words.phrase,
+        "layout": picture.style.layout,
+        "font": quad.font,
+        "case": quad.case,
+    }
+    return Meme(
+        id=cell.id,
+        image=f"{IMAGES}/{cell.id}.png",
+        text=cell.words.text,
+        label=Label(harmful=harmful, severity=severity, targets=("individual",)),
+        split=quad.split,
+        source=SOURCE,
+        extra={"truth": truth},
+    )
+
+
+def _evidence(meme: Meme, drawn: Drawn) -> Evidence:
+    return Evidence(
+        meme_id=meme.id,
+        image_sha256=drawn.image_sha256,
+        text=meme.text,
+        text_source="given",
+        boxes=tuple(
+            TextBox(
+                polygon=((left, top), (right, top), (right, bottom), (left, bottom)),
+                text=line,
+                confidence=1.0,
+            )
+            for line, (left, top, right, bottom) in drawn.lines
+        ),
+        clean_image=f"{CLEAN}/{meme.id}.png",
+        caption=meme.extra["truth"]["caption"],
+        made_by=dict.fromkeys(("text", "boxes", "clean_image", "caption"), VERSION),
+    )
+
+
+def _assert_whole(memes: list[Meme], *, strict: bool) -> None:
+    """Check what train shows of the other splits; only held-out pairs are checked where it is small."""
+    truths = {
+        split: [meme.extra["truth"] for meme in memes if meme.split == split]
+        for split in (*MAIN, "composition")
+    }
+    seen = {(truth["concept"], truth["scene"]) for split in MAIN for truth in truths[split]}
+    held_out = {(truth["concept"], truth["scene"]) for truth in truths["composition"]}
+    if shared := seen & held_out:
+        raise DataError(f"pairs of composition that other splits hold: {sorted(shared)}")
+    if not strict:
+        return
+    texts = {
+        split: [meme.text or "" for meme in memes if meme.split == split] for split in (*truths, "lexical")
+    }
+    assert_vocabulary(texts["train"], [*texts["validation"], *texts["test"], *texts["composition"]])
+    trained = {(truth["concept"], truth["scene"]) for truth in truths["train"]}
+    if missing := seen - trained:
+        raise DataError(f"pairs that train does not hold: {sorted(missing)}")
+    if missing_scenes := {pair.scene for row in CONCEPTS.values() for pair in row} - {
+        scene for _, scene in trained
+    }:
+        raise DataError(f"scenes that train does not hold: {sorted(missing_scenes)}")
+    vocabulary: set[str] = set().union(*(words(text) for text in texts["train"]))
+    if plain := [text for text in texts["lexical"] if words(text) <= vocabulary]:
+        raise DataError(f"lexical texts without an unseen word: {plain[:3]}")

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mrharm.audit import copies as module
+from mrharm.audit.copies import NEAR, Copies, find_copies, members_of
+from mrharm.audit.pictures import PictureFacts
+from mrharm.memes.dataset import Dataset
+from mrharm.records import Evidence, Meme
+from tests.audit.helpers import copies_in, draw, meme, paint, read, write_dataset
+
+
+def together(copies: Copies, kind: str = "meme") -> list[list[str]]:
+    """The ids of each group of a kind."""
+    groups = copies.templates if kind == "template" else copies.groups[kind]
+    return [[copies.items[number].id for number in members] for members in members_of(groups).values()]
+
+
+def of(folder: Path, memes: list[Meme], evidence: list[Evidence] | None = None) -> Copies:
+    return copies_in(write_dataset(folder, memes, evidence or []))[2]
+
+
+def test_memes_of_nothing_in_common_are_no_copies(tmp_path: Path) -> None:
+    draw(tmp_path / "a.png", 1)
+    draw(tmp_path / "b.png", 2)
+    found = of(tmp_path, [meme("a", "you", image="a.png"), meme("b", "me", image="b.png"), meme("c", "us")])
+    assert {kind: together(found, kind) for kind in (*found.groups, "template")} == {
+        "id": [],
+        "picture": [],
+        "near_picture": [],
+        "text": [],
+        "meme": [],
+        "template": [],
+    }
+
+
+def test_rows_of_one_published_id_are_one_meme(tmp_path: Path) -> None:
+    found = of(tmp_path, [meme("a", "you"), meme("b", "me"), meme("a#2", "us", extra={"copy_of": "a"})])
+    assert together(found, "id") == together(found) == [["a", "a#2"]]
+
+
+def test_one_picture_byte_for_byte_is_one_meme_whatever_its_name_and_text(tmp_path: Path) -> None:
+    data = draw(tmp_path / "a.png", 1).read_bytes()
+    (tmp_path / "b.png").write_bytes(data)
+    found = of(tmp_path, [meme("a", "you", image="a.png"), meme("b", "me", image="b.png")])
+    assert together(found, "picture") == together(found, "near_picture") == together(found) == [["a", "b"]]
+    assert together(found, "text") == []
+
+
+def save_again(folder: Path, way: str) -> None:
+    """Save ``folder/a.png`` as ``folder/b.jpg``, as a repost would be."""
+    image = Image.open(folder / "a.png")
+    if way == "rescaled":
+        image = image.resize((130, 130), Image.Resampling.LANCZOS)
+    image.save(folder / "b.jpg", quality=60 if way == "re-encoded" else 90)
+
+
+@pytest.mark.parametrize("way", ["re-encoded", "rescaled"])
+def test_a_reposted_picture_with_most_of_its_words_is_one_meme(tmp_path: Path, way: str) -> None:
+    draw(tmp_path / "a.png", 1, (300, 300))
+    save_again(tmp_path, way)
+    texts = ("You and the whole chess club", "you and the whole chess clvb")
+    found = of(
+        tmp_path, [meme("a", texts[0], image="a.png"), meme("b", texts[1], image="b.jpg"), meme("c", "me")]
+    )
+    assert together(found, "picture") == together(found, "text") == []
+    assert together(found, "near_picture") == together(found) == [["a", "b"]]
+
+
+def test_other_words_over_a_near_same_picture_are_another_meme_on_one_template(tmp_path: Path) -> None:
+    draw(tmp_path / "a.png", 1, (300, 300))
+    save_again(tmp_path, "re-encoded")
+    found = of(
+        tmp_path,
+        [
+            meme("a", "you and the chess club", image="a.png"),
+            meme("b", "nobody likes mondays", image="b.jpg"),
+        ],
+    )
+    assert together(found) == []
+    assert together(found, "template") == [["a", "b"]]
+
+
+def test_half_of_the_words_are_enough_and_less_is_not(tmp_path: Path) -> None:
+    draw(tmp_path / "a.png", 1, (300, 300))
+    save_again(tmp_path, "re-encoded")
+
+    def found(text: str) -> list[list[str]]:
+        return together(
+            of(tmp_path, [meme("a", "one two three", image="a.png"), meme("b", text, image="b.jpg")])
+        )
+
+    assert found("one two four") == [["a", "b"]]  # 2 of 4
+    assert found("one four five") == []  # 1 of 5
+    assert found("") == [["a", "b"]]  # no words to tell them apart by
+
+
+def test_a_template_is_seen_beneath_the_text(tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 2)):
+        draw(tmp_path / f"{name}.png", seed)
+        draw(tmp_path / f"clean/{name}.png", 3)
+    found = of(
+        tmp_path,
+        [meme("a", "you", image="a.png"), meme("b", "me", image="b.png")],
+        [Evidence(meme_id=name, clean_image=f"clean/{name}.png") for name in ("a", "b")],
+    )
+    assert together(found, "template") == [["a", "b"]]
+    assert together(found, "near_picture") == together(found) == []
+
+
+def test_one_text_is_one_meme_where_no_picture_is_known(tmp_path: Path) -> None:
+    found = of(tmp_path, [meme("a", "You  and\nthe CLUB"), meme("b", " you and the club"), meme("c", "you")])
+    assert together(found, "text") == together(found) == [["a", "b"]]
+
+
+def test_one_text_under_two_pictures_is_two_memes(tmp_path: Path) -> None:
+    draw(tmp_path / "a.png", 1)
+    draw(tmp_path / "b.png", 2)
+    found = of(tmp_path, [meme(name, "you and the club", image=f"{name}.png") for name in ("a", "b")])
+    assert together(found, "text") == [["a", "b"]]
+    assert together(found) == []
+
+
+@pytest.mark.parametrize("picture", [None, "missing.png"])
+def test_one_text_is_one_meme_where_one_of_the_pictures_is_not_known(
+    tmp_path: Path, picture: str | None
+) -> None:
+    draw(tmp_path / "a.png", 1)
+    found = of(tmp_path, [meme("a", "you", image="a.png"), meme("b", "You", image=picture)])
+    assert together(found) == [["a", "b"]]
+
+
+def test_memes_without_text_are_not_copies_for_that(tmp_path: Path) -> None:
+    assert together(of(tmp_path, [meme("a", ""), meme("b", None), meme("c", "  ")]), "text") == []
+
+
+def test_blank_pictures_are_near_to_none(tmp_path: Path) -> None:
+    paint(tmp_path / "a.png", "white")
+    paint(tmp_path / "b.png", "white", (98, 98))
+    found = of(tmp_path, [meme(name, "you", image=f"{name}.png") for name in ("a", "b")])
+    assert together(found, "near_picture") == together(found) == together(found, "template") == []
+
+
+def test_copies_of_copies_are_one_meme(tmp_path: Path) -> None:
+    memes = [meme("a", "you"), meme("b", "You"), meme("c", "me", extra={"copy_of": "b"}), meme("d", "ME")]
+    assert together(of(tmp_path, memes)) == [["a", "b", "c", "d"]]
+
+
+def test_who_is_seen_in_another_split_and_who_stays_alone(tmp_path: Path) -> None:
+    memes = [meme("a", "you"), meme("b", "me"), meme("c", "YOU", split="test"), meme("d", "us", split="test")]
+    contents, _, found = copies_in(write_dataset(tmp_path, memes))
+    train, test = contents.by_split["train"], contents.by_split["test"]
+    assert [item.id for item in found.seen_in(test, train)] == ["c"]
+    assert [item.id for item in found.seen_in(train, test)] == ["a"]
+    assert found.seen_in(test, train, "picture") == []
+    names = found.group_names(contents.items)
+    assert names[0] == names[2]
+    assert len(set(names)) == 3
+
+
+def test_every_pair_is_compared_however_many_rows_are_compared_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    base = [int(value) for value in rng.integers(0, 2**63, 4)]
+    hashes = [value ^ int(flips) for value in base for flips in (0, 0b111, 2**40 + 0b111000, 2**63 + 0xFF0)]
+    hashes = [hashes[index] for index in rng.permutation(len(hashes))]
+    near = {
+        (one, other)
+        for one, other in combinations(range(len(hashes)), 2)
+        if (hashes[one] ^ hashes[other]).bit_count() <= NEAR
+    }
+    assert 4 < len(near) < 40
+    memes = [meme(str(number), str(number), image=f"{number}.png") for number in range(len(hashes))]
+    dataset: Dataset = write_dataset(tmp_path, memes)
+    facts = {
+        f"{number}.png": PictureFacts(
+            key="k", place="p", sha256=str(number), spread=50.0, phash=f"{value:016x}"
+        )
+        for number, value in enumerate(hashes)
+    }
+    for block in (1, 3, 512):
+        monkeypatch.setattr(module, "_BLOCK", block)
+        groups = find_copies(read(dataset), facts).groups["near_picture"]
+        for one, other in near:
+            assert groups[one] == groups[other] >= 0
+        alone = set(range(len(hashes))) - {number for pair in near for number in pair}
+        assert all(groups[number] == -1 for number in alone)

@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from mrharm.audit import fix as module
+from mrharm.audit.fix import Fixed, write_fixed
+from mrharm.audit.run import audit
+from mrharm.errors import InputError
+from mrharm.memes.dataset import Dataset
+from mrharm.recipe import load_recipe
+from mrharm.records import Evidence, Failure, Meme, Rationale, read_records
+from mrharm.store import sha256_file
+from tests.audit.helpers import bytes_of, club, draw, meme, sound, write_dataset
+
+RECIPE = load_recipe("mr-harm")
+
+
+def mended(dataset: Dataset, folder: Path) -> tuple[Fixed, Dataset]:
+    """The cleaned copy and what was said of it."""
+    fixed = write_fixed(audit(dataset, RECIPE, workers=1), folder)
+    return fixed, Dataset(folder)
+
+
+def reasons(dataset: Dataset) -> list[tuple[str, str]]:
+    """(item, reason) of everything left out, in order."""
+    path = dataset.root / "failures.jsonl"
+    return [(row.item, row.reason) for row in read_records(path, Failure)] if path.exists() else []
+
+
+def ids(memes: Sequence[Meme]) -> list[str]:
+    return [row.id for row in memes]
+
+
+def test_a_sound_dataset_comes_out_as_it_went_in(tmp_path: Path) -> None:
+    why = [Rationale(meme_id="train-0", text="a kettle", teacher="made up")]
+    seen = [Evidence(meme_id="train-0", caption="a kettle")]
+    dataset = write_dataset(tmp_path / "d", sound(), seen, why)
+    fixed, copy = mended(dataset, tmp_path / "fixed")
+    assert fixed.summary() == {"folder": str(tmp_path / "fixed"), "memes": 16, "dropped": {}, "marked": {}}
+    assert (copy.memes, copy.evidence, copy.rationales) == (
+        dataset.memes,
+        dataset.evidence,
+        dataset.rationales,
+    )
+    assert not (copy.root / "failures.jsonl").exists()
+
+
+def test_train_gives_way_to_every_other_split_and_none_of_these_to_another(tmp_path: Path) -> None:
+    rows = [
+        *sound(),
+        meme("of-validation", sound()[8].text, True),
+        meme("of-test", sound()[12].text, True),
+        meme("of-extra", "you alone", True),
+        meme("extra", "YOU  alone", True, "extra"),
+        meme("of-none", "me alone", True),
+        meme("none", "me alone", True, None),
+        meme("test-again", sound()[8].text, True, "test"),
+    ]
+    fixed, copy = mended(write_dataset(tmp_path / "d", rows), tmp_path / "fixed")
+    assert reasons(copy) == [
+        ("of-validation", "in test too: removed from train"),
+        ("of-test", "in test too: removed from train"),
+        ("of-extra", "in extra too: removed from train"),
+    ]
+    assert ids(copy.memes) == [row.id for row in rows if row.id not in dict(reasons(copy))]
+    assert fixed.dropped == {
+        "in test too: removed from train": 2,
+        "in extra too: removed from train": 1,
+    }
+
+
+def test_a_train_meme_in_validation_alone_gives_way_too(tmp_path: Path) -> None:
+    rows = [*sound(), meme("twin", sound()[8].text, True)]
+    copy = mended(write_dataset(tmp_path / "d", rows), tmp_path / "fixed")[1]
+    assert reasons(copy) == [("twin", "in validation too: removed from train")]
+
+
+def test_splits_are_known_by_their_roles(tmp_path: Path) -> None:
+    roles = {"train": "learn", "validation": "dev", "test": "exam"}
+    rows = [row.model_copy(update={"split": roles[row.split or ""]}) for row in sound()]
+    rows.append(meme("twin", rows[-1].text, True, "learn"))
+    copy = mended(write_dataset(tmp_path / "d", rows, roles=roles), tmp_path / "fixed")[1]
+    assert reasons(copy) == [("twin", "in exam too: removed from learn")]
+    assert (copy.info.roles, copy.info.splits) == (roles, {"learn": 8, "dev": 4, "exam": 4})
+
+
+def test_a_copy_within_train_may_stay(tmp_path: Path) -> None:
+    rows = [*sound(), meme("again", sound()[0].text, True)]
+    assert mended(write_dataset(tmp_path / "d", rows), tmp_path / "fixed")[0].memes == len(rows)
+
+
+def test_of_a_repeated_id_the_evaluation_row_stays_or_else_the_first(tmp_path: Path) -> None:
+    rows = [
+        *sound(),
+        meme("test-0", f"you and {club(90)}", True),
+        meme("one", f"you and {club(91)}", True),
+        meme("one", f"you and {club(92)}", False),
+    ]
+    dataset = write_dataset(tmp_path / "d", [rows[-3], *rows[:-3], *rows[-2:]])
+    copy = mended(dataset, tmp_path / "fixed")[1]
+    assert reasons(copy) == [("test-0", "in test too: removed from train"), ("one", "id repeated")]
+    kept = {row.id: row for row in copy.memes}
+    assert (kept["test-0"].split, kept["one"].text) == ("test", f"you and {club(91)}")
+
+
+def test_a_rationale_is_checked_against_the_label_of_the_row_that_stays(tmp_path: Path) -> None:
+    rows = [*sound(), meme("one", f"you and {club(91)}", True), meme("one", f"you and {club(92)}", False)]
+    why = Rationale(meme_id="one", text="you and the harmful club", teacher="made up")
+    copy = mended(write_dataset(tmp_path / "d", rows, rationales=[why]), tmp_path / "fixed")[1]
+    assert copy.rationales["one"].status == "leaks_label"
+
+
+def test_memes_whose_picture_does_not_open_are_left_out_with_why(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    draw(folder / "images/a.png", 1)
+    (folder / "images/b.png").write_bytes(b"\x89PNG\r\n\x1a\nnot so")
+    rows = [
+        *sound(),
+        *(meme(name, f"you and {club(ord(name))}", True, image=f"images/{name}.png") for name in "abc"),
+    ]
+    copy = mended(write_dataset(folder, rows), tmp_path / "fixed")[1]
+    (b, b_reason), (c, c_reason) = reasons(copy)
+    assert (b, c) == ("b", "c")
+    assert "broken PNG" in b_reason and "No such file" in c_reason
+    assert [path.name for path in (copy.root / "images").iterdir()] == ["a.png"]
+
+
+def test_lines_that_cannot_be_read_are_left_out_by_file_and_line(tmp_path: Path) -> None:
+    why = [Rationale(meme_id="train-0", text="a kettle", teacher="made up")]
+    dataset = write_dataset(tmp_path / "d", sound(), rationales=why)
+    for name in ("memes", "rationales"):
+        with (dataset.root / f"{name}.jsonl").open("ab") as file:
+            file.write(b'{"id": "caf\xe9"}\n')
+    fixed, copy = mended(dataset, tmp_path / "fixed")
+    assert fixed.dropped == {"line cannot be read": 2}
+    rows = list(read_records(copy.root / "failures.jsonl", Failure))
+    assert {(row.file, row.line, row.stage) for row in rows} == {
+        ("memes.jsonl", 17, "audit"),
+        ("rationales.jsonl", 2, "audit"),
+    }
+    assert len(copy.memes) == 16
+
+
+def test_rationales_are_marked_and_keep_their_text(tmp_path: Path) -> None:
+    texts = {
+        "it is not harmful at all": (True, "unchecked", "leaks_label"),  # it pronounces a verdict
+        "I’m sorry, but I can't assist.": (True, "ok", "refused"),
+        "you are called a kettle": (True, "unchecked", "unchecked"),
+        "it is harmful ": (True, "deleaked", "leaks_label"),
+        "they are harmless": (False, "truncated", "truncated"),  # it teaches nothing as it is
+        "": (True, "empty", "empty"),
+    }
+    rows = [
+        meme(str(n), f"you and {club(n + 80)}", harmful) for n, (harmful, _, _) in enumerate(texts.values())
+    ]
+    why = [
+        Rationale.model_validate(
+            {"meme_id": str(n), "text": text, "status": status, "teacher": "t", "raw": text}
+        )
+        for n, (text, (_, status, _)) in enumerate(texts.items())
+    ]
+    fixed, copy = mended(write_dataset(tmp_path / "d", [*sound(), *rows], rationales=why), tmp_path / "fixed")
+    assert [copy.rationales[str(n)].status for n in range(6)] == [after for _, _, after in texts.values()]
+    assert [(row.text, row.raw) for row in copy.rationales.values()] == [(text, text) for text in texts]
+    assert fixed.marked == {"leaks_label": 2, "refused": 1}
+    assert "cleaned by mrharm audit: 2 rationales marked leaks_label" in copy.info.notes
+
+
+def test_every_line_of_a_memes_rationales_is_marked(tmp_path: Path) -> None:
+    why = [Rationale(meme_id="train-0", text=text, teacher="t") for text in ("it is harmful", "a kettle")]
+    dataset = write_dataset(tmp_path / "d", sound(), rationales=why)
+    copy = mended(dataset, tmp_path / "fixed")[1]
+    rows = list(read_records(copy.root / "rationales.jsonl", Rationale))
+    assert [row.status for row in rows] == ["leaks_label", "unchecked"]
+
+
+def test_what_goes_with_a_meme_left_out_goes_too(tmp_path: Path) -> None:
+    rows = [*sound(), meme("twin", sound()[-1].text, True)]
+    names = ("twin", "train-0", "nobody")
+    dataset = write_dataset(
+        tmp_path / "d",
+        rows,
+        [Evidence(meme_id=name, caption="a kettle") for name in names],
+        [Rationale(meme_id=name, text="a kettle", teacher="t") for name in names],
+    )
+    copy = mended(dataset, tmp_path / "fixed")[1]
+    assert (list(copy.evidence), list(copy.rationales)) == (["train-0"], ["train-0"])
+
+
+def test_earlier_failures_are_kept_before_the_new_ones(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "d", [*sound(), meme("twin", sound()[-1].text, True)])
+    old = {"item": "old", "stage": "import", "reason": "was so", "file": "train.jsonl", "line": 3}
+    (dataset.root / "failures.jsonl").write_text(json.dumps(old) + "\n")
+    copy = mended(dataset, tmp_path / "fixed")[1]
+    first, second = read_records(copy.root / "failures.jsonl", Failure)
+    assert first == Failure.model_validate(old)
+    assert (second.item, second.stage, second.file) == ("twin", "audit", "memes.jsonl")
+
+
+def test_what_the_copy_says_of_itself_is_true(tmp_path: Path) -> None:
+    both = meme("both", f"you and {club(99)}", True, "dev_seen", extra={"also_in": ["dev_unseen"]})
+    rows = [*sound(), both, meme("twin", sound()[-1].text, True)]
+    dataset = write_dataset(tmp_path / "d", rows, notes=["made up"], sources={"train.jsonl": "0" * 64})
+    copy = mended(dataset, tmp_path / "fixed")[1]
+    info = copy.info
+    assert info.splits == {"train": 8, "validation": 4, "test": 4, "dev_seen": 1, "dev_unseen": 1}
+    assert info.notes == [
+        "made up",
+        "cleaned by mrharm audit: 1 memes left out (in test too: removed from train)",
+    ]
+    assert info.files == {name: sha256_file(copy.root / name) for name in ("failures.jsonl", "memes.jsonl")}
+    assert (info.name, info.sources) == ("clubs", {"train.jsonl": "0" * 64})
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_pictures_are_hard_linked_or_copied_where_that_cannot_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: bool
+) -> None:
+    if not linked:
+        monkeypatch.setattr(module, "link", lambda source, target: False)
+    folder = tmp_path / "d"
+    posted, clean = draw(folder / "images/deep/a.png", 1), draw(folder / "clean/a.png", 2)
+    row = meme("a", "you and the picture", True, image="images/deep/a.png")
+    dataset = write_dataset(folder, [*sound(), row], [Evidence(meme_id="a", clean_image="clean/a.png")])
+    copy = mended(dataset, tmp_path / "fixed")[1]
+    for original in (posted, clean):
+        other = copy.root / original.relative_to(folder)
+        assert other.read_bytes() == original.read_bytes()
+        assert (other.stat().st_ino == original.stat().st_ino) == linked
+
+
+def test_nothing_is_written_into_the_dataset_but_what_was_seen_of_its_pictures(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    draw(folder / "a.png", 1)
+    rows = [*sound(), meme("a", "you", True, image="a.png"), meme("twin", sound()[-1].text, True)]
+    why = [Rationale(meme_id="a", text="it is harmful", teacher="t")]
+    dataset = write_dataset(folder, rows, rationales=why)
+    before = bytes_of(folder)
+    mended(dataset, tmp_path / "fixed")
+    assert bytes_of(folder) == before
+    assert [path.name for path in (folder / "audit").iterdir()] == ["pictures.jsonl"]
+    assert not (tmp_path / "fixed/audit").exists()
+
+
+@pytest.mark.parametrize("place", [".", "inside", "images/deep"])
+def test_a_folder_in_the_dataset_is_refused(tmp_path: Path, place: str) -> None:
+    dataset = write_dataset(tmp_path / "d", sound())
+    before = bytes_of(dataset.root)
+    with pytest.raises(InputError, match="lies in the dataset itself"):
+        write_fixed(audit(dataset, RECIPE), dataset.root / place, overwrite=True)
+    assert bytes_of(dataset.root) == before
+
+
+def test_a_folder_around_the_dataset_is_refused(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "d", sound())
+    with pytest.raises(InputError, match="the source lies in it"):
+        write_fixed(audit(dataset, RECIPE), tmp_path, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["d"]
+
+
+def test_a_folder_that_holds_something_else_is_refused_even_with_overwrite(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/letter.txt").write_text("you")
+    found = audit(write_dataset(tmp_path / "d", sound()), RECIPE)
+    with pytest.raises(InputError, match="not empty and not a dataset"):
+        write_fixed(found, tmp_path / "own", overwrite=True)
+    assert bytes_of(tmp_path / "own") == {"letter.txt": b"you"}
+
+
+def test_what_fails_in_the_middle_leaves_the_copy_before_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    found = audit(write_dataset(tmp_path / "d", sound()), RECIPE)
+    write_fixed(found, tmp_path / "fixed")
+    before = bytes_of(tmp_path / "fixed")
+    monkeypatch.setattr(module, "_write_info", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_fixed(found, tmp_path / "fixed", overwrite=True)
+    with pytest.raises(KeyboardInterrupt):
+        write_fixed(found, tmp_path / "new")
+    assert bytes_of(tmp_path / "fixed") == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d", "fixed"]
+
+
+def test_a_dataset_without_train_may_be_cleaned(tmp_path: Path) -> None:
+    rows = [row for row in sound() if row.split != "train"]
+    assert mended(write_dataset(tmp_path / "d", rows), tmp_path / "fixed")[0].memes == 8

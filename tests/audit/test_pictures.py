@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mrharm.audit import pictures
+from mrharm.audit.findings import Finding
+from mrharm.audit.pictures import (
+    SEEN,
+    SIDE,
+    PictureFacts,
+    look,
+    look_at_all,
+    picture_findings,
+)
+from mrharm.images import image_sha256
+from mrharm.memes.dataset import Dataset
+from mrharm.progress import no_progress
+from mrharm.records import Evidence, Meme
+from mrharm.store import JsonlStore
+from tests.audit.helpers import codes, draw, meme, only, paint, read, shown, write_dataset
+
+
+def pictured(folder: Path, count: int) -> Dataset:
+    """A dataset of ``count`` memes called 0, 1, 2 ..., each with a picture of its own."""
+    for number in range(count):
+        draw(folder / f"images/{number}.png", number)
+    return write_dataset(folder, [meme(str(one), image=f"images/{one}.png") for one in range(count)])
+
+
+def facts_of(dataset: Dataset, workers: int = 1) -> dict[str, PictureFacts]:
+    return look_at_all(read(dataset), workers=workers, progress=no_progress)
+
+
+def findings_of(dataset: Dataset) -> list[Finding]:
+    contents = read(dataset)
+    return picture_findings(contents, look_at_all(contents, workers=1, progress=no_progress))
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The places that were looked at, as they come."""
+    places: list[str] = []
+
+    def spy(root: Path, place: str, key: str) -> PictureFacts:
+        places.append(place)
+        return look(root, place, key)
+
+    monkeypatch.setattr(pictures, "look", spy)
+    return places
+
+
+def test_a_pictures_facts_are_those_of_its_file(tmp_path: Path) -> None:
+    paint(tmp_path / "red.png", "red", (200, 100))
+    facts = look(tmp_path, "red.png", "k")
+    assert (facts.width, facts.height, facts.ratio, facts.container) == (200, 100, 2.0, "PNG")
+    assert facts.bytes == (tmp_path / "red.png").stat().st_size
+    assert facts.sha256 == image_sha256(tmp_path / "red.png")
+    assert facts.spread == 0
+    assert facts.failure is None
+    assert np.array_equal(facts.pixels.reshape(SIDE, SIDE, 3), np.full((SIDE, SIDE, 3), [1, 0, 0]))
+
+
+def spoil(folder: Path, kind: str) -> str:
+    """Put a picture that cannot be opened into ``folder/data``; its place."""
+    draw(folder / "secret.png", 1)
+    images = folder / "data/images"
+    images.mkdir(parents=True)
+    (images / "empty.png").touch()
+    (images / "broken.png").write_bytes(draw(folder / "whole.png", 2).read_bytes()[:400])
+    (images / "note.png").write_text("you")
+    (images / "folder.png").mkdir()
+    places = {"outside": "../secret.png", "absolute": str(folder / "secret.png")}
+    return places.get(kind, f"images/{kind}.png")
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("missing", "cannot be read (No such file or directory)"),
+        ("empty", "not a PNG, JPEG, GIF, WebP or BMP"),
+        ("broken", "broken PNG"),
+        ("note", "not a PNG, JPEG, GIF, WebP or BMP"),
+        ("folder", "not a file"),
+        ("outside", "leaves the source folder"),
+        ("absolute", "leaves the source folder"),
+    ],
+)
+def test_a_picture_that_does_not_open_is_an_error_with_its_reason(
+    tmp_path: Path, kind: str, reason: str
+) -> None:
+    dataset = write_dataset(tmp_path / "data", [meme("a", image=spoil(tmp_path, kind))])
+    one = only(findings_of(dataset), "picture-unreadable")
+    assert (one.level, one.count, one.of, one.bars) == ("error", 1, 1, ("training", "publishing"))
+    assert shown(one) == [("a",)]
+    assert reason in one.examples[0].what
+    assert str(dataset.root) not in one.examples[0].what
+
+
+@pytest.mark.parametrize(("memes", "level"), [(100, "error"), (101, "warning")])
+def test_fewer_than_one_percent_unreadable_pictures_bar_nothing(
+    tmp_path: Path, memes: int, level: str
+) -> None:
+    draw(tmp_path / "one.png", 0)
+    rows = [meme(str(one), image="one.png") for one in range(memes - 1)]
+    dataset = write_dataset(tmp_path, [*rows, meme("x", image="missing.png")])
+    one = only(findings_of(dataset), "picture-unreadable")
+    assert (one.level, bool(one.bars)) == (level, level == "error")
+
+
+def test_a_picture_is_opened_where_training_opens_it(tmp_path: Path) -> None:
+    draw(tmp_path / "images/a.png", 0)
+    dataset = write_dataset(tmp_path, [meme("a", image="images\\a.png")])
+    opens = dataset.image_path(dataset.memes[0]).is_file()  # type: ignore[union-attr]
+    assert (facts_of(dataset)["images\\a.png"].failure is None) == opens
+
+
+def test_a_picture_that_is_not_the_one_imported_is_an_error(tmp_path: Path) -> None:
+    dataset = pictured(tmp_path, 2)
+    rows = [
+        Evidence(meme_id="0", image_sha256=image_sha256(tmp_path / "images/0.png")),
+        Evidence(meme_id="1", image_sha256=image_sha256(tmp_path / "images/1.png")),
+    ]
+    write_dataset(tmp_path, dataset.memes, rows)
+    assert findings_of(dataset) == []
+    draw(tmp_path / "images/1.png", 99)
+    one = only(findings_of(dataset), "picture-changed")
+    assert (one.level, one.count, one.of, one.bars) == ("error", 1, 2, ("training", "publishing"))
+    assert shown(one) == [("1",)]
+
+
+def test_long_small_and_blank_pictures_are_noted_the_worst_first(tmp_path: Path) -> None:
+    sizes = {
+        "long": (600, 100),
+        "longer": (100, 900),
+        "four": (400, 100),
+        "small": (63, 70),
+        "tiny": (40, 64),
+    }
+    for name, size in sizes.items():
+        draw(tmp_path / f"{name}.png", len(name), size)
+    draw(tmp_path / "fine.png", 3, (64, 64))
+    paint(tmp_path / "blank.png", "white")
+    names = [*sizes, "fine", "blank"]
+    findings = findings_of(write_dataset(tmp_path, [meme(name, image=f"{name}.png") for name in names]))
+    assert [(one.code, one.level, one.of) for one in findings] == [
+        ("picture-long", "note", 7),
+        ("picture-small", "note", 7),
+        ("picture-blank", "note", 7),
+    ]
+    assert [shown(one) for one in findings] == [
+        [("longer",), ("long",)],
+        [("tiny",), ("small",)],
+        [("blank",)],
+    ]
+    assert findings[0].examples[0].what == "100x900"
+
+
+def test_memes_without_any_picture_are_one_warning(tmp_path: Path) -> None:
+    assert codes(findings_of(write_dataset(tmp_path, [meme("a", "you")]))) == ["no-pictures"]
+
+
+def test_memes_without_a_picture_among_others_are_listed(tmp_path: Path) -> None:
+    draw(tmp_path / "a.png", 0)
+    one = only(
+        findings_of(write_dataset(tmp_path, [meme("a", image="a.png"), meme("b", "you")])), "picture-none"
+    )
+    assert (one.level, one.count, one.of, shown(one)) == ("warning", 1, 2, [("b",)])
+
+
+def test_pictures_without_their_text_are_looked_at_too(tmp_path: Path) -> None:
+    draw(tmp_path / "a.png", 0)
+    draw(tmp_path / "clean/a.png", 1)
+    rows = [Evidence(meme_id="a", clean_image="clean/a.png")]
+    facts = facts_of(write_dataset(tmp_path, [meme("a", image="a.png")], rows))
+    assert list(facts) == ["a.png", "clean/a.png"]
+
+
+def test_a_second_look_opens_no_picture_it_knows(tmp_path: Path, looked: list[str]) -> None:
+    dataset = pictured(tmp_path, 3)
+    first = facts_of(dataset)
+    assert len(looked) == 3
+    looked.clear()
+    assert facts_of(dataset) == first
+    assert looked == []
+
+
+def test_a_changed_picture_is_looked_at_again(tmp_path: Path, looked: list[str]) -> None:
+    dataset = pictured(tmp_path, 3)
+    before = facts_of(dataset)
+    looked.clear()
+    draw(tmp_path / "images/1.png", 99)
+    after = facts_of(dataset)
+    assert looked == ["images/1.png"]
+    assert after["images/1.png"].sha256 == image_sha256(tmp_path / "images/1.png")
+    assert after["images/0.png"] == before["images/0.png"]
+
+
+def test_a_picture_brought_back_is_found(tmp_path: Path, looked: list[str]) -> None:
+    dataset = pictured(tmp_path, 2)
+    (tmp_path / "images/1.png").rename(tmp_path / "1.png")
+    assert facts_of(dataset)["images/1.png"].failure
+    looked.clear()
+    (tmp_path / "1.png").rename(tmp_path / "images/1.png")
+    assert facts_of(dataset)["images/1.png"].failure is None
+    assert looked == ["images/1.png"]
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "again"),
+    [
+        (lambda whole: whole[:-40], 1),  # cut short by a kill
+        (lambda whole: whole[: len(whole) // 2] + b"\n" + whole[len(whole) // 2 :], 3),
+        (lambda whole: b"not what it was\n" + whole, 3),
+        (lambda whole: b"\xff\xfe\x00" + whole, 3),
+        (lambda whole: whole.replace(b'"spread"', b'"colour"'), 3),  # of another version
+        (lambda whole: b"", 3),
+    ],
+)
+def test_a_spoilt_memory_of_pictures_is_no_obstacle(
+    tmp_path: Path, looked: list[str], spoilt: object, again: int
+) -> None:
+    dataset = pictured(tmp_path, 3)
+    first = facts_of(dataset)
+    store = tmp_path / SEEN
+    store.write_bytes(spoilt(store.read_bytes()))  # type: ignore[operator]
+    looked.clear()
+    assert facts_of(dataset) == first
+    assert len(looked) == again
+    looked.clear()
+    assert facts_of(dataset) == first
+    assert looked == []
+
+
+@pytest.mark.parametrize("in_the_way", ["audit", SEEN])
+def test_something_else_where_the_memory_would_be_is_no_obstacle(tmp_path: Path, in_the_way: str) -> None:
+    dataset = pictured(tmp_path, 2)
+    if in_the_way == SEEN:
+        (tmp_path / SEEN).mkdir(parents=True)
+    else:
+        (tmp_path / in_the_way).touch()
+    assert [facts.failure for facts in facts_of(dataset).values()] == [None, None]
+
+
+def test_a_folder_that_may_not_be_written_is_audited_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    dataset = pictured(tmp_path, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", refuse)
+        patch.setattr(Path, "touch", refuse)
+        facts = facts_of(dataset)
+    assert [one.failure for one in facts.values()] == [None, None]
+    assert not (tmp_path / "audit").exists()
+
+
+def test_a_full_disk_does_not_stop_an_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: JsonlStore[PictureFacts], record: PictureFacts) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    dataset = pictured(tmp_path, 2)
+    monkeypatch.setattr(JsonlStore, "append", full)
+    assert [one.failure for one in facts_of(dataset).values()] == [None, None]
+
+
+def test_several_processes_see_what_one_does(tmp_path: Path) -> None:
+    draw(tmp_path / "one.png", 1, (32, 32))
+    memes: list[Meme] = []
+    for number in range(66):
+        Image.new("RGB", (16, 16), (number, 9, 9)).save(tmp_path / f"{number}.png")
+        memes.append(meme(str(number), image=f"{number}.png"))
+    (tmp_path / "65.png").unlink()
+    dataset = write_dataset(tmp_path, memes)
+    together = facts_of(dataset, workers=2)
+    (tmp_path / SEEN).unlink()
+    assert facts_of(dataset) == together
+    assert together["65.png"].failure

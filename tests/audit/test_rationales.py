@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mrharm.audit.findings import Finding
+from mrharm.audit.rationales import nearly_identical, rationale_findings
+from mrharm.recipe import load_recipe
+from mrharm.records import Label, Meme, Rationale
+from tests.audit.helpers import club, codes, meme, only, read, shown, write_dataset
+
+RECIPE = load_recipe("mr-harm")  # lengths from the data
+NONE, SOME = Label(harmful=False, severity="none"), Label(harmful=True, severity="somewhat")
+
+
+def why(meme_id: str, text: str, **fields: Any) -> Rationale:
+    return Rationale(**{"meme_id": meme_id, "text": text, "teacher": "made up", **fields})
+
+
+def found(
+    folder: Path, memes: Sequence[Meme], rationales: Sequence[Rationale], recipe: str = "mr-harm"
+) -> tuple[list[Finding], dict[str, Any]]:
+    dataset = write_dataset(folder, memes, rationales=rationales)
+    return rationale_findings(read(dataset), load_recipe(recipe))
+
+
+def explained(folder: Path, texts: Sequence[str], **fields: Any) -> tuple[list[Finding], dict[str, Any]]:
+    """What is said of these rationales, of memes called 0, 1, 2 ... of which every second one is harmful."""
+    memes = [meme(str(n), f"you {club(n)}", label=SOME if n % 2 else NONE) for n in range(len(texts))]
+    return found(folder, memes, [why(str(n), text) for n, text in enumerate(texts)], **fields)
+
+
+def test_a_dataset_without_rationales_is_one_note(tmp_path: Path) -> None:
+    findings, table = found(tmp_path, [meme("a", "you", True)], [])
+    assert [(one.code, one.level) for one in findings] == [("rationales-none", "note")]
+    assert table == {}
+
+
+def test_coverage_counts_the_labelled_memes_of_train_and_validation(tmp_path: Path) -> None:
+    memes = [meme(f"t{n}", "you", n % 2 == 0) for n in range(4)] + [meme("unlabelled", "you")]
+    memes += [meme(f"v{n}", "you", True, "validation") for n in range(2)] + [meme("x", "you", True, "test")]
+    rows = [why("t0", "a kettle"), why("t1", "a teapot"), why("v0", "a spoon"), why("unlabelled", "a fork")]
+    findings, table = found(tmp_path, memes, rows)
+    assert table["coverage"] == {"train": {"count": 2, "of": 4}, "validation": {"count": 1, "of": 2}}
+    missing = only(findings, "rationales-missing")
+    assert (missing.level, missing.where, missing.count, missing.of) == ("warning", "train", 2, 4)
+
+
+@pytest.mark.parametrize(("missing", "level"), [(1, "note"), (2, "warning")])
+def test_more_than_five_percent_missing_is_a_warning(tmp_path: Path, missing: int, level: str) -> None:
+    memes = [meme(str(n), "you", n % 2 == 0) for n in range(20)]
+    rows = [why(str(n), f"a kettle {club(n)}") for n in range(20 - missing)]
+    assert only(found(tmp_path, memes, rows)[0], "rationales-missing").level == level
+
+
+def test_only_rationales_that_may_teach_are_looked_at(tmp_path: Path) -> None:
+    memes = [meme(str(n), "you", n % 2 == 0) for n in range(8)]
+    statuses = ["unchecked", "ok", "deleaked", "leaks_label", "refused", "empty", "truncated"]
+    rows = [why(str(n), f"a kettle {club(n)}", status=status) for n, status in enumerate(statuses)]
+    _, table = found(tmp_path, memes, [*rows, why("7", "  ")])
+    assert (table["rationales"], table["teaching"], table["stated"]["of"]) == (8, 3, 3)
+    assert table["statuses"] == dict.fromkeys(statuses, 1) | {"unchecked": 2}
+    assert table["coverage"]["train"] == {"count": 3, "of": 8}
+
+
+def test_where_no_rationale_may_teach_the_rest_is_not_asked(tmp_path: Path) -> None:
+    findings, table = found(
+        tmp_path, [meme("a", "you", True)], [why("a", "it is harmful", status="leaks_label")]
+    )
+    assert codes(findings) == ["rationales-missing"]
+    assert table["teaching"] == 0
+
+
+def test_a_later_line_stands_in_for_an_earlier_one(tmp_path: Path) -> None:
+    memes = [meme("a", "you", label=SOME), meme("b", "me", label=SOME)]
+    rows = [
+        why("a", "this is somewhat harmful", status="unchecked"),
+        why("b", "a kettle"),
+        why("a", "this is somewhat harmful", status="leaks_label"),
+        why("b", "this is somewhat harmful"),
+    ]
+    _, table = found(tmp_path, memes, rows)
+    assert (table["rationales"], table["stated"]["severity"], table["stated"]["of"]) == (2, 1, 1)
+
+
+def test_severities_labels_and_phrases_are_counted(tmp_path: Path) -> None:
+    texts = {
+        "a kettle, so it is Not  Harmful": NONE,  # its severity, by a phrase
+        "such a meme is harmless": NONE,  # its label in other words
+        "a kettle does not sing": NONE,  # a phrase alone
+        "you are compared with a kettle": NONE,  # nothing; four phrases guess harmful
+        "it is somewhat harmful to you": SOME,
+        "it is harmful to you": SOME,  # not the severity
+        "it is not harmful": SOME,  # the opposite
+        "they call you a kettle": SOME,
+    }
+    memes = [meme(str(n), "you", label=label) for n, label in enumerate(texts.values())]
+    findings, table = found(tmp_path, memes, [why(str(n), text) for n, text in enumerate(texts)])
+    assert (table["stated"]["severity"], table["stated"]["label"]) == (2, 4)
+    assert (table["stated"]["phrases_right"], table["stated"]["of"]) == (6, 8)
+    stated = only(findings, "rationale-states-label")
+    assert (stated.level, stated.bars, stated.of) == ("error", ("training",), 8)
+    assert "50.0 % in its own words, 25.0 % by their severity" in stated.message
+    assert "four phrases recover the binary label of 75.0 %" in stated.message
+    assert "2" not in [name for names in shown(stated) for name in names]
+    assert stated.examples[0].text == "a kettle, so it is Not Harmful"
+
+
+@pytest.mark.parametrize(("stating", "level"), [(1, "warning"), (2, "error")])
+def test_five_percent_that_state_their_label_bar_training(tmp_path: Path, stating: int, level: str) -> None:
+    rows = [f"a kettle {club(n)} sings" if n >= stating else f"{club(n)}: very offensive" for n in range(40)]
+    one = only(explained(tmp_path, rows)[0], "rationale-states-label")
+    assert (one.level, one.count, one.bars) == (level, stating, ("training",) if level == "error" else ())
+
+
+def test_the_label_that_the_teacher_was_given_counts_before_the_memes_own(tmp_path: Path) -> None:
+    memes = [meme("a", "you", label=NONE)]
+    row = why("a", "it is somewhat harmful", label_given=SOME)
+    assert found(tmp_path, memes, [row])[1]["stated"]["severity"] == 1
+    assert found(tmp_path, memes, [why("a", row.text)])[1]["stated"]["severity"] == 0
+
+
+def test_refusals_are_a_warning_with_the_sides_they_fall_on(tmp_path: Path) -> None:
+    texts = ["I’m sorry, but I cannot assist.", "As an AI, I have no club.", "I am unable to say", "a kettle"]
+    findings, table = explained(tmp_path, texts)
+    one = only(findings, "rationale-refused")
+    assert (one.level, one.count, one.of) == ("warning", 3, 4)
+    assert "2 harmless" in one.message and "1 harmful" in one.message
+    assert shown(one) == [("0",), ("1",), ("2",)]
+    assert table["refused"] == {"count": 3, "of": 4}
+
+
+@pytest.mark.parametrize(("speaking", "level"), [(1, "note"), (2, "warning")])
+def test_rationales_that_speak_of_a_caption_are_counted(tmp_path: Path, speaking: int, level: str) -> None:
+    rows = [f"{'the caption' if n < speaking else 'the club'} says {club(n)}" for n in range(40)]
+    one = only(explained(tmp_path, rows)[0], "rationale-speaks-of-caption")
+    assert (one.level, one.count, one.of) == (level, speaking, 40)
+
+
+def test_rationales_nearly_identical_to_another_are_counted_with_their_partner(tmp_path: Path) -> None:
+    words = [club(number) for number in range(60)]
+    texts = [" ".join(words[:30]), " ".join(words[30:]), " ".join([*words[:29], "end"]), "you sing"]
+    findings, table = explained(tmp_path, texts)
+    one = only(findings, "rationale-copies")
+    assert (one.level, one.count, one.of) == ("warning", 2, 4)
+    assert shown(one) == [("0", "2"), ("2", "0")]
+    assert table["copies"] == {"count": 2, "of": 4}
+
+
+def test_eighty_percent_of_the_runs_of_five_words_are_near_enough() -> None:
+    words = [club(number) for number in range(50)]
+    text = " ".join(words[:24])  # 20 runs
+    # With n words cut at the end, 20 - n of 20 runs are shared.
+    assert nearly_identical([text, " ".join(words[:20])]) == {0: 1, 1: 0}
+    assert nearly_identical([text, " ".join(words[:19])]) == {}
+    assert nearly_identical([text.upper(), text]) == {0: 1, 1: 0}
+
+
+def test_resemblance_is_that_computed_pair_by_pair() -> None:
+    rng = np.random.default_rng(0)
+    texts = []
+    for number in range(300):  # more than are compared at a time
+        words = [club(int(word)) for word in np.random.default_rng(number % 100).integers(0, 999, 30)]
+        for at in rng.integers(0, 30, number // 100):
+            words[at] = "kettle"
+        texts.append(" ".join(words))
+
+    def runs(text: str) -> set[tuple[str, ...]]:
+        words = text.split()
+        return {tuple(words[at : at + 5]) for at in range(len(words) - 4)}
+
+    shingles = [runs(text) for text in texts]
+    partners = nearly_identical(texts)
+    for one, own in enumerate(shingles):
+        likeness = [len(own & other) / len(own | other) for other in shingles]
+        likeness[one] = 0
+        assert (one in partners) == (max(likeness) >= 0.8)
+        if one in partners:
+            assert likeness[partners[one]] == max(likeness)
+
+
+@pytest.mark.parametrize("texts", [[], [""], ["you", "you"], ["a", ""]])
+def test_texts_shorter_than_a_run_are_near_to_none(texts: list[str]) -> None:
+    assert nearly_identical(texts) == {}
+
+
+def test_what_a_recipe_would_cut_is_counted_from_its_own_length(tmp_path: Path) -> None:
+    texts = [" ".join(["kettle"] * count) for count in (10, 37, 38, 39, 60, 100)]
+    findings, table = explained(tmp_path, texts, recipe="paper")
+    # "Output:" before and an end token behind: 38 words fill 40 tokens.
+    assert table["cut"]["at_least"] == {
+        "published": {"limit": 40, "count": 3},
+        "paper": {"limit": 40, "count": 3},
+    }
+    assert table["cut"]["words"]["longest"] == 102
+    one = only(findings, "rationale-cut")
+    assert (one.level, one.count, one.of, one.mend) == ("warning", 3, 6, "--set lengths.rationale=auto")
+    assert "'paper' cuts at least 50.0 % of the rationales at 40 tokens" in one.message
+
+
+def test_a_recipe_that_takes_its_length_from_the_data_cuts_nothing(tmp_path: Path) -> None:
+    findings, table = explained(tmp_path, ["kettle " * 10, "kettle " * 60])
+    one = only(findings, "rationale-cut")
+    assert (one.level, one.count) == ("note", 0)
+    assert "would cut at least 50.0 %" in one.message
+    assert set(table["cut"]["at_least"]) == {"published"}
+
+
+def test_short_rationales_are_not_said_to_be_cut(tmp_path: Path) -> None:
+    assert "rationale-cut" not in codes(explained(tmp_path, ["a kettle", "a teapot"], recipe="paper")[0])
+
+
+def test_a_word_that_gives_the_label_away_is_read_by_words(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+
+    def text(number: int) -> str:
+        words = [club(int(word)) for word in rng.integers(0, 20, 6)]
+        return f"{' '.join(words)}. {'A kettle' if number % 2 else 'A teapot'} is shown, which may harm."
+
+    findings, table = explained(tmp_path, [text(number) for number in range(80)])
+    assert table["readable"]["whole"]["count"] >= 78
+    # The word stands in a sentence that speaks of harm; without it, the label is anybody's guess.
+    low, high = table["readable"]["without_harm"]["interval"]
+    assert low < 0.5 < high
+    assert (only(findings, "rationale-tells-label").level, table["readable"]["whole"]["of"]) == ("note", 80)
+
+
+def test_rationales_that_tell_nothing_are_read_no_better_than_by_chance(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    texts = [" ".join(club(int(word)) for word in rng.integers(0, 20, 8)) for _ in range(80)]
+    low, high = explained(tmp_path, texts)[1]["readable"]["whole"]["interval"]
+    assert low < 0.5 < high
+
+
+def test_a_rationale_that_is_all_cut_away_tells_something_too(tmp_path: Path) -> None:
+    texts = ["It may harm." if number % 2 else f"You and {club(number)}." for number in range(60)]
+    assert explained(tmp_path, texts)[1]["readable"]["without_harm"]["count"] == 60
+
+
+@pytest.mark.parametrize(("count", "harmful"), [(49, 24), (60, 4)])
+def test_too_few_rationales_are_not_read_by_words(tmp_path: Path, count: int, harmful: int) -> None:
+    memes = [meme(str(n), "you", n < harmful) for n in range(count)]
+    findings, table = found(tmp_path, memes, [why(str(n), f"a kettle {club(n)}") for n in range(count)])
+    assert table["readable"] == {}
+    assert "rationale-tells-label" not in codes(findings)

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mrharm.audit.reading import read_contents
+from mrharm.audit.run import audit
+from mrharm.memes.dataset import Dataset
+from mrharm.recipe import load_recipe
+from mrharm.records import Evidence, Meme, Rationale, to_line
+from tests.audit.helpers import codes, meme, only, read, shown, sound, write_dataset
+
+GOOD = to_line(meme("a", "you")).encode()
+LAST = to_line(meme("b", "you too")).encode()
+
+
+@pytest.mark.parametrize(
+    ("odd", "reason"),
+    [
+        (b'{"id": "c", "text": "you are cu', "not JSON"),
+        (b'{"id": "c", "colour": "red"}', "Meme.colour: unknown key"),
+        (b'{"id": "c", "text": "caf\xe9"}', "can't decode byte 0xe9"),
+        (b'["c"]', "Meme"),
+        (b'{"id": "c", "text": "\\ud800"}', "surrogate"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_named_and_the_rest_is_read(
+    tmp_path: Path, odd: bytes, reason: str
+) -> None:
+    dataset = write_dataset(tmp_path, [meme("a")])
+    (tmp_path / "memes.jsonl").write_bytes(b"\n".join([GOOD, odd, LAST]) + b"\n")
+    contents = read(dataset)
+    assert [item.id for item in contents.items] == ["a", "b"]
+    found = only(contents.findings, "row-unreadable")
+    assert (found.level, found.count, found.of, found.bars) == ("error", 1, 3, ("training", "publishing"))
+    assert shown(found) == [("memes.jsonl:2",)]
+    (failure,) = contents.unreadable
+    assert (failure.item, failure.file, failure.line) == ("memes.jsonl:2", "memes.jsonl", 2)
+    assert reason in failure.reason and reason in found.examples[0].what
+
+
+def test_a_last_line_cut_off_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path, sound())
+    whole = (tmp_path / "memes.jsonl").read_bytes()
+    (tmp_path / "memes.jsonl").write_bytes(whole[:-30])
+    contents = read(dataset)
+    assert len(contents.items) == len(sound()) - 1
+    assert [(row.file, row.line) for row in contents.unreadable] == [("memes.jsonl", len(sound()))]
+
+
+@pytest.mark.parametrize("name", ["evidence.jsonl", "rationales.jsonl"])
+def test_evidence_and_rationales_are_read_as_leniently(tmp_path: Path, name: str) -> None:
+    dataset = write_dataset(
+        tmp_path,
+        [meme("a"), meme("b")],
+        [Evidence(meme_id="a", caption="a club")],
+        [Rationale(meme_id="a", text="you are mocked", teacher="t")],
+    )
+    with (tmp_path / name).open("ab") as file:
+        file.write(b'{"meme_id": "b", "te')
+    contents = read(dataset)
+    assert (contents.items[0].caption, len(contents.rationales)) == ("a club", 1)
+    assert only(contents.findings, "row-unreadable").count == 1
+    assert [(row.file, row.line) for row in contents.unreadable] == [(name, 2)]
+
+
+def test_a_line_separator_inside_a_text_does_not_end_the_line(tmp_path: Path) -> None:
+    contents = read(write_dataset(tmp_path, [meme("a", "you\u2028and\u0085me")]))
+    assert [item.meme.text for item in contents.items] == ["you\u2028and\u0085me"]
+    assert not contents.findings
+
+
+def test_rows_of_one_id_do_not_raise_and_stay_apart(tmp_path: Path) -> None:
+    contents = read(write_dataset(tmp_path, [meme("a", "you"), meme("a", "me"), meme("b", "us")]))
+    assert [(item.number, item.id, item.text) for item in contents.items] == [
+        (0, "a", "you"),
+        (1, "a", "me"),
+        (2, "b", "us"),
+    ]
+
+
+def test_evidence_and_rationales_of_no_meme_are_reported(tmp_path: Path) -> None:
+    contents = read(
+        write_dataset(
+            tmp_path,
+            [meme("a")],
+            [Evidence(meme_id="a"), Evidence(meme_id="stranger")],
+            [Rationale(meme_id=name, text="t", teacher="t") for name in ("lost", "a", "lost")],
+        )
+    )
+    assert codes(contents.findings) == ["row-of-no-meme", "row-of-no-meme"]
+    assert [found.level for found in contents.findings] == ["warning", "warning"]
+    assert [shown(found) for found in contents.findings] == [[("stranger",)], [("lost",)]]
+
+
+def test_a_meme_of_two_splits_is_in_both(tmp_path: Path) -> None:
+    both = meme("b", split="dev_seen", extra={"also_in": ["dev_unseen"]})
+    contents = read(write_dataset(tmp_path, [meme("a"), both]))
+    assert contents.items[1].splits == ("dev_seen", "dev_unseen")
+    names = {split: [item.id for item in items] for split, items in contents.by_split.items()}
+    assert names == {"train": ["a"], "dev_seen": ["b"], "dev_unseen": ["b"]}
+
+
+def test_splits_are_known_by_their_roles_and_train_stands_first(tmp_path: Path) -> None:
+    memes = [meme(name, split=name) for name in ("test_unseen", "dev", "extra", "learn")] + [
+        meme("x", split=None)
+    ]
+    roles = {"train": "learn", "validation": "dev", "test": "test_unseen"}
+    contents = read(write_dataset(tmp_path, memes, roles=roles))
+    assert list(contents.by_split) == ["learn", "dev", "test_unseen", "extra", "(none)"]
+    assert contents.held_out == ["test_unseen", "extra"]
+
+
+def test_a_text_read_off_the_picture_stands_in_where_none_was_given(tmp_path: Path) -> None:
+    memes = [meme("a", None), meme("b", "Given  You"), meme("c", None)]
+    evidence = [Evidence(meme_id=name, text=" Read\nYOU ", text_source="ocr") for name in ("a", "b")]
+    contents = read(write_dataset(tmp_path, memes, evidence))
+    assert [item.text for item in contents.items] == ["read you", "given you", ""]
+
+
+@pytest.mark.parametrize(
+    ("lines", "code"), [(b"", "no-memes"), (b"\n \n", "no-memes"), (None, "file-missing")]
+)
+def test_a_dataset_without_memes_is_an_error_and_no_crash(
+    tmp_path: Path, lines: bytes | None, code: str
+) -> None:
+    dataset = write_dataset(tmp_path, [])
+    if lines is not None:
+        (tmp_path / "memes.jsonl").write_bytes(lines)
+    found = only(read_contents(dataset).findings, code)
+    assert (found.level, found.bars) == ("error", ("training", "publishing"))
+    report = audit(Dataset(tmp_path), load_recipe("tiny")).report
+    assert (report.memes, report.verdict.fit_to_train, report.verdict.fit_to_publish) == (0, False, False)
+
+
+def test_the_published_id_of_a_copy_is_that_of_the_first(tmp_path: Path) -> None:
+    memes: list[Meme] = [meme("a"), meme("a#2", extra={"copy_of": "a"})]
+    assert [item.published_id for item in read(write_dataset(tmp_path, memes)).items] == ["a", "a"]

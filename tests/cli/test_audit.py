@@ -1,0 +1,155 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from mrharm.cli.main import app
+from mrharm.memes.dataset import Dataset
+from mrharm.records import Rationale
+from tests.audit.helpers import club, meme, sound, write_dataset
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, ["audit", *map(str, arguments)], env={"COLUMNS": "80"})
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.fixture
+def ill(tmp_path: Path) -> Dataset:
+    """Sound, but for a train meme that stands in test, too."""
+    return write_dataset(tmp_path / "ill", [*sound(), meme("twin", sound()[-1].text, True)])
+
+
+def test_a_sound_dataset_is_exit_code_0_and_fit(tmp_path: Path) -> None:
+    code, out, _ = run(write_dataset(tmp_path / "d", sound()).root)
+    assert code == 0
+    assert out.rstrip().endswith("Fit to train on.\nFit to publish numbers on.")
+
+
+def test_an_error_is_exit_code_4_and_the_verdict_stands_last(ill: Dataset) -> None:
+    code, out, _ = run(ill.root)
+    assert code == 4
+    last = out.rstrip().splitlines()[-3:]
+    assert last[0] == "Fit to train on."
+    assert last[1].startswith("Not fit to publish numbers on: 1 of 4 test memes are in train too")
+    assert last[2] == "To mend: remove them from train: --fix."
+
+
+def test_json_is_one_object_with_verdict_findings_and_what_was_fixed(ill: Dataset, tmp_path: Path) -> None:
+    code, out, _ = run(ill.root, "--json", "--fix", tmp_path / "fixed", "--html", tmp_path / "a.html")
+    found = json.loads(out)
+    assert code == 4
+    assert found["verdict"]["fit_to_publish"] is False
+    assert {"overlap"} <= {finding["code"] for finding in found["findings"]}
+    assert found["fixed"]["dropped"] == {"in test too: removed from train": 1}
+    assert "Not fit to publish" in (tmp_path / "a.html").read_text()
+    assert run(tmp_path / "fixed")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--recipe", "none-such"], "no recipe 'none-such'"),
+        (["--html", "."], "expected the HTML file"),
+        (["--html", "memes.jsonl/page.html"], "lies in a file"),
+        (["--fix", "inside"], "lies in the dataset itself"),
+        (["--fix", "memes.jsonl"], "lies in the dataset itself"),
+        (["--fix", ".."], "the source lies in it"),
+        (["--set", "lengths.rationale"], "expected KEY=VALUE"),
+    ],
+)
+def test_wrong_usage_is_said_before_any_work(
+    ill: Dataset, monkeypatch: pytest.MonkeyPatch, arguments: list[str], says: str
+) -> None:
+    monkeypatch.chdir(ill.root)
+    monkeypatch.setattr("mrharm.audit.run.audit", None)
+    code, out, err = run(".", *arguments)
+    assert code == 2
+    assert says in err
+    assert out == ""
+
+
+def test_no_dataset_is_exit_code_2(tmp_path: Path) -> None:
+    code, _, err = run(tmp_path)
+    assert code == 2
+    assert "not a dataset" in err
+    code, out, _ = run(tmp_path, "--json")
+    assert (code, json.loads(out)["kind"]) == (2, "InputError")
+
+
+def test_a_copy_written_before_is_replaced_only_when_told(ill: Dataset, tmp_path: Path) -> None:
+    assert run(ill.root, "--fix", tmp_path / "fixed")[0] == 4
+    code, out, err = run(ill.root, "--fix", tmp_path / "fixed")
+    assert (code, out) == (2, "")
+    assert "--overwrite" in err
+    assert run(ill.root, "--fix", tmp_path / "fixed", "--overwrite")[0] == 4
+
+
+def test_the_verdict_stands_before_what_was_fixed(ill: Dataset, tmp_path: Path) -> None:
+    _, out, _ = run(ill.root, "--fix", tmp_path / "fixed")
+    _, _, after = out.partition("To mend: remove them from train: --fix.\n")
+    assert after.split("\n") == [
+        "",
+        f"cleaned copy of 16 memes in {tmp_path / 'fixed'}",
+        "  left out: 1 in test too: removed from train",
+        f"audit it in turn: mrharm audit {tmp_path / 'fixed'}",
+        "",
+    ]
+
+
+def test_json_of_an_audit_alone_says_that_nothing_was_written(tmp_path: Path) -> None:
+    code, out, _ = run(write_dataset(tmp_path / "d", sound()).root, "--json")
+    found = json.loads(out)
+    assert (code, found["fixed"], found["html"]) == (0, None, None)
+    assert found["splits"] == {"train": 8, "validation": 4, "test": 4}
+    assert found["verdict"]["words"] == ["Fit to train on.", "Fit to publish numbers on."]
+
+
+def test_the_table_of_signals_fits_80_columns(tmp_path: Path) -> None:
+    rows = [meme(str(n), f"you {club(n)}", n % 2 == 0, "train" if n < 60 else "test") for n in range(80)]
+    rows.append(meme("twin", rows[-1].text, False))
+    _, out, _ = run(write_dataset(tmp_path / "d", rows).root)
+    table = out.partition("surface signals alone")[2].split("\n\n")[0].splitlines()[1:]
+    table = [line for line in table if line[:1] in "┏┃┡│└"]
+    assert len(table) == 7
+    assert max(map(len, table)) <= 80
+    for column in ("train, 5 folds", "train -> held out", "overlap removed"):
+        assert column in out
+
+
+def test_what_a_meme_says_cannot_move_the_cursor(tmp_path: Path) -> None:
+    rows = [*sound(), meme("red\x1b[31m", f"{sound()[-1].text} \x1b[2J", True)]
+    rows.append(meme("twin\u202e", f"{sound()[-1].text}", True))
+    _, out, _ = run(write_dataset(tmp_path / "d", rows, name="odd\x1b]0;title\x07").root)
+    assert "twin" in out
+    assert not set("\x1b\x07\u202e") & set(out)
+
+
+def test_the_recipe_says_what_would_be_cut(tmp_path: Path) -> None:
+    why = Rationale(meme_id="train-0", text="kettle " * 50, teacher="made up")
+    folder = write_dataset(tmp_path / "d", sound(), rationales=[why]).root
+    assert "recipe 'paper' cuts at least 100.0 %" in run(folder, "--recipe", "paper")[1]
+    assert "cuts at least" not in run(folder, "--recipe", "paper", "--set", "lengths.rationale=64")[1]
+
+
+def test_help_loads_no_torch_and_no_scikit_learn() -> None:
+    script = (
+        "import sys; from typer.testing import CliRunner; from mrharm.cli.main import app;"
+        "assert CliRunner().invoke(app, ['audit', '--help']).exit_code == 0;"
+        "sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_an_audit_loads_no_torch(ill: Dataset) -> None:
+    script = (
+        "import sys; from typer.testing import CliRunner; from mrharm.cli.main import app;"
+        "assert CliRunner().invoke(app, ['audit', sys.argv[1]]).exit_code == 4;"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script, str(ill.root)], check=False).returncode == 0

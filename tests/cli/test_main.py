@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+from typer.testing import CliRunner
+
+from mrharm import __version__
+from mrharm.cli.main import app
+from mrharm.memes.dataset import Dataset
+from mrharm.recipe import dump_recipe
+from mrharm.records import Verdict, read_records
+from tests.training.helpers import tiny
+
+
+@pytest.fixture
+def cli():
+    runner = CliRunner()
+    return lambda *arguments: runner.invoke(app, [str(one) for one in arguments])
+
+
+@pytest.fixture(scope="module")
+def run(squares, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "recipe.yaml").write_text(dump_recipe(tiny()))
+    arguments = ["train", squares, "--recipe", folder / "recipe.yaml", "--out", folder / "run", "--json"]
+    result = CliRunner().invoke(app, [str(one) for one in arguments])
+    assert result.exit_code == 0, result.output
+    return folder / "run", json.loads(result.stdout)
+
+
+def test_help_names_every_verb_and_the_exit_codes(cli):
+    result = cli("--help")
+    assert result.exit_code == 0
+    verbs = [command.name for command in app.registered_commands]
+    assert len(verbs) >= 13
+    listed = [line.split()[1] for line in result.stdout.splitlines() if len(line.split()) > 2]
+    for verb in verbs:
+        assert verb in listed
+        assert cli(verb, "--help").exit_code == 0
+    assert "Exit codes" in result.stdout and "70 a bug" in result.stdout
+
+
+def test_version(cli):
+    assert cli("--version").stdout.strip() == f"mrharm {__version__}"
+
+
+def test_help_and_import_load_no_torch():
+    code = (
+        "import sys; from typer.testing import CliRunner; from mrharm.cli.main import app; import mrharm;"
+        "assert CliRunner().invoke(app, ['train', '--help']).exit_code == 0;"
+        "mrharm.import_memes; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_train_prints_one_json_object_and_its_words_go_to_stderr(run):
+    _, summary = run
+    assert summary["results"]["label"]["eval_accuracy"] >= 0
+    assert summary["results"]["rationale_coverage"]["train"]["used"] == 48
+
+
+def test_train_without_rationales_exits_2_and_names_the_mend(cli, tmp_path):
+    from tests.conftest import make_squares
+
+    data = make_squares(tmp_path / "d", rationales=False)
+    result = cli("train", data, "--recipe", "tiny", "--out", tmp_path / "run", "--json")
+    assert result.exit_code == 2
+    assert json.loads(result.stdout)["exit_code"] == 2
+    assert "abduce" in result.stderr and "--stages label" in result.stderr
+
+
+def test_wrong_settings_and_recipes_exit_2(cli, squares, tmp_path):
+    assert cli("train", squares, "--recipe", "grand", "--out", tmp_path / "a").exit_code == 2
+    result = cli(
+        "train", squares, "--recipe", "tiny", "--set", "stages.label.epoch=1", "--out", tmp_path / "a"
+    )
+    assert result.exit_code == 2 and "stages.label.epoch: unknown key" in result.stderr
+    assert (
+        cli("train", squares, "--recipe", "tiny", "--set", "epochs", "--out", tmp_path / "a").exit_code == 2
+    )
+
+
+def test_predict_judges_one_picture_and_warns_of_what_it_lacks(cli, run, squares):
+    picture = squares / "images" / "test-0.png"
+    result = cli("predict", run[0], picture, "--text", "you are red")
+    assert result.exit_code == 0, result.output
+    assert "P(harmful)" in result.stdout and "because:" in result.stdout
+    silent = cli("predict", run[0], picture, "--no-gather")
+    assert silent.exit_code == 0 and "1 of 1 judged without text" in silent.stderr
+    strict = cli("predict", run[0], picture, "--strict", "--no-gather")
+    assert strict.exit_code == 1 and "wants text" in strict.stderr
+
+
+def test_predict_reads_the_words_off_a_picture_nobody_described(cli, run, tmp_path):
+    picture = Image.new("RGB", (400, 160), "white")
+    draw = ImageDraw.Draw(picture)
+    draw.text((20, 50), "you are red", fill="black", font_size=48)
+    picture.save(tmp_path / "photo.png")
+    result = cli("predict", run[0], tmp_path / "photo.png", "--json")
+    assert result.exit_code == 0, result.output
+    (verdict,) = json.loads(result.stdout)["verdicts"]
+    evidence = Verdict.model_validate(verdict).evidence
+    assert (evidence.text, evidence.text_source) == ("you are red", "ocr")
+    assert evidence.boxes[0].words[-1].text == "red"
+    assert evidence.made_by["text"].startswith("rapidocr@")
+    assert "text" not in verdict["missing"]
+
+
+def test_predict_json_is_one_object_with_whole_verdicts(cli, run, squares):
+    result = cli("predict", run[0], squares / "images" / "test-0.png", "--text", "you are red", "--json")
+    (verdict,) = json.loads(result.stdout)["verdicts"]
+    assert Verdict.model_validate(verdict).evidence.image_sha256
+
+
+def test_predict_writes_a_file_goes_on_with_it_and_lists_failures(cli, run, squares, tmp_path):
+    broken = tmp_path / "in" / "broken.png"
+    broken.parent.mkdir()
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n")
+    out = tmp_path / "out" / "verdicts.jsonl"
+    result = cli("predict", run[0], squares / "images", tmp_path / "in", "--no-rationales", "--out", out)
+    assert result.exit_code == 1 and "broken.png" in result.stderr
+    expected = sum(meme.image is not None for meme in Dataset(squares).memes)
+    assert len(list(read_records(out, Verdict))) == expected
+    again = cli("predict", run[0], squares / "images", "--no-rationales", "--out", out, "--json")
+    summary = json.loads(again.stdout)
+    assert again.exit_code == 0
+    assert (summary["already_there"], summary["judged"]) == (expected, 0)
+    assert len(list(read_records(out, Verdict))) == expected
+
+
+def test_predict_without_a_run_exits_2(cli, squares, tmp_path):
+    result = cli("predict", tmp_path, squares / "images")
+    assert result.exit_code == 2 and "mrharm train" in result.stderr
+
+
+def test_predict_takes_a_dataset_with_its_captions(cli, run, squares):
+    result = cli("predict", run[0], squares, "--no-rationales", "--json")
+    verdicts = json.loads(result.stdout)["verdicts"]
+    assert len(verdicts) == len(Dataset(squares).memes)
+    assert verdicts[0]["evidence"]["caption"]
+
+
+def test_what_was_not_foreseen_exits_70_with_its_traceback_and_one_json_object(tmp_path):
+    code = (
+        "import sys; import mrharm.cli.train as verb; from mrharm.cli import main;"
+        "verb.load_recipe = lambda *_: 1 / 0; sys.argv = ['mrharm', 'train', 'd', '--out', 'r', '--json']; main.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 70
+    assert "Traceback" in done.stderr
+    assert json.loads(done.stdout)["kind"] == "ZeroDivisionError"
+
+
+def ended(body: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """What `mrharm` ends with; ``body`` runs first in its process."""
+    code = f"import sys; from mrharm.cli import main\n{body}\nmain.main()"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+
+
+def test_a_place_that_cannot_be_written_is_one_line_with_the_mend_and_exit_code_2(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = ended("", "import", "generated", tmp_path / "file" / "d", "--memes", 8, "--json", cwd=tmp_path)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {tmp_path / 'file'}") and "name another place" in line
+    found = json.loads(done.stdout)
+    assert (found["kind"], found["exit_code"]) == ("FileError", 2)
+    assert f"error: {found['error']}" == line
+
+
+def test_a_full_disk_is_no_bug_and_a_connection_that_nobody_foresaw_is_one(tmp_path):
+    """A full disk is said without a file's name; a connection is no file."""
+    raising = "import mrharm.cli.train as verb\ndef load_recipe(*_): open('full', 'w').write('x'); raise {}\n"
+    raising += "verb.load_recipe = load_recipe"
+    full = ended(
+        raising.format("OSError(28, 'No space left on device')"), "train", "d", "--out", "r", cwd=tmp_path
+    )
+    assert full.returncode == 2 and full.stdout == ""
+    assert (
+        full.stderr == "error: a file: No space left on device; make room, then run the same command again\n"
+    )
+    lost = ended(
+        raising.format("ConnectionResetError(104, 'reset')"), "train", "d", "--out", "r", cwd=tmp_path
+    )
+    assert lost.returncode == 70 and "Traceback" in lost.stderr

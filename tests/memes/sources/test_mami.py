@@ -1,0 +1,163 @@
+from pathlib import Path
+
+import pytest
+
+from mrharm.errors import DataError, InputError
+from mrharm.memes.dataset import Dataset
+from mrharm.memes.importing import import_memes
+from mrharm.memes.sources.mami import SCHEME
+from mrharm.records import Label
+from tests.memes.helpers import by_id, draw, failures, write
+
+HEADER = "file_name\tmisogynous\tshaming\tstereotype\tobjectification\tviolence\tText Transcription\n"
+TRAIN = (
+    "1.jpg\t0\t0\t0\t0\t0\tyour club sings like a kettle imgflip.com\n"
+    "10.jpg\t1\t0\t1\t0\t1\tyou, said the owl\n"
+    "20.jpg\t1\t0\t0\t0\t0\t\"YOUR CLUB\nSINGS \"\"WELL\"\"\"\n"
+    "30.jpg\t0\t1\t0\t0\t0\tyour hat\n"
+    "40.jpg\t1\t1\t0\t0\t0\t\"your kettle\n"
+    "50.jpg\t0\t0\t0\t0\t0\tyour other kettle\n"
+)  # fmt: skip
+TEST = "file_name\tText Transcription\n15236.jpg\tyou and your club\n15237.jpg\tyou alone\n"
+LABELS = "15236.jpg\t1\t1\t0\t0\t1\n15237.jpg\t0\t0\t0\t0\t0\n"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """As the archives unpack: each split with its file, the test's labels apart."""
+    folder = tmp_path / "in"
+    write(folder / "TRAINING/training.csv", HEADER + TRAIN)
+    write(folder / "test/Test.csv", TEST)
+    write(folder / "test_labels.txt", LABELS)
+    return folder
+
+
+def load(source: Path, tmp_path: Path) -> Dataset:
+    return import_memes("mami", source, tmp_path / "out")
+
+
+def test_misogynous_is_harmful_and_its_kinds_are_attack_types(source: Path, tmp_path: Path) -> None:
+    memes = by_id(load(source, tmp_path))
+    assert memes["1"].label == Label(harmful=False)
+    assert memes["10"].label == Label(harmful=True, attack_types=("stereotype", "violence"))
+    assert memes["20"].label == Label(harmful=True)
+    assert SCHEME.give(memes["10"]) == dict(zip(SCHEME.columns, "10101", strict=True))
+    assert memes["10"].extra == {}
+
+
+def test_test_rows_get_their_labels_by_name(source: Path, tmp_path: Path) -> None:
+    dataset = load(source, tmp_path)
+    assert [(meme.id, meme.text, meme.label) for meme in dataset.split("test")] == [
+        ("15236", "you and your club", Label(harmful=True, attack_types=("shaming", "violence"))),
+        ("15237", "you alone", Label(harmful=False)),
+    ]
+    assert set(dataset.info.sources) == {"TRAINING/training.csv", "test/Test.csv", "test_labels.txt"}
+    assert failures(dataset) == []
+
+
+def test_one_stray_quote_swallows_no_row_and_a_quoted_text_may_have_lines(
+    source: Path, tmp_path: Path
+) -> None:
+    texts = {meme.id: meme.text for meme in load(source, tmp_path).memes}
+    assert texts["20"] == 'YOUR CLUB\nSINGS "WELL"'
+    assert texts["40"] == '"your kettle'
+    assert texts["50"] == "your other kettle"
+
+
+def test_a_kind_without_misogyny_is_kept_and_noted(source: Path, tmp_path: Path) -> None:
+    dataset = load(source, tmp_path)
+    assert by_id(dataset)["30"].label == Label(harmful=False, attack_types=("shaming",))
+    assert "1 memes that are not misogynous have a kind of misogyny; kept as they came" in dataset.info.notes
+
+
+def test_without_its_labels_the_test_comes_in_unlabelled(source: Path, tmp_path: Path) -> None:
+    (source / "test_labels.txt").unlink()
+    dataset = load(source, tmp_path)
+    assert [meme.label for meme in dataset.split("test")] == [None, None]
+    assert "no test_labels.txt: no test meme has a label" in dataset.info.notes
+
+
+def test_labels_of_no_test_row_wrong_and_repeated_ones_are_failures(source: Path, tmp_path: Path) -> None:
+    more = "99999.jpg\t1\t0\t0\t0\t0\n15236.jpg\t0\t0\t0\t0\t0\n15237.jpg\t1\n"
+    write(source / "test_labels.txt", LABELS.replace("15237.jpg\t0", "15237.jpg\tx") + more)
+    dataset = load(source, tmp_path)
+    assert failures(dataset) == [
+        ("test_labels.txt:5", "test_labels.txt", 5, "2 cells, but the header has 6"),
+        ("15237", "test_labels.txt", 2, "misogynous: expected 0 or 1, got 'x'"),
+        ("99999", "test_labels.txt", 3, "'99999.jpg' is not in Test.csv"),
+        ("15236", "test_labels.txt", 4, "'15236.jpg' is labelled in line 1, already"),
+    ]
+    assert [meme.label is None for meme in dataset.split("test")] == [False, True]
+    assert "test_labels.txt: no label for 1 test memes" in dataset.info.notes
+
+
+def test_labels_without_their_test_are_left_alone(source: Path, tmp_path: Path) -> None:
+    (source / "test/Test.csv").unlink()
+    dataset = load(source, tmp_path)
+    assert "no Test.csv: no test meme has a label" in dataset.info.notes
+    assert failures(dataset) == []
+
+
+def test_a_bad_row_fails_with_its_reason(source: Path, tmp_path: Path) -> None:
+    bad = "60.jpg\t2\t0\t0\t0\t0\tyou\n1.jpg\t0\t0\t0\t0\t0\tagain\n\t0\t0\t0\t0\t0\tyou\n61.jpg\t0\t0\t0\t0\t0\t \n"
+    write(source / "TRAINING/training.csv", HEADER + TRAIN + bad)
+    found = [(item, line, said) for item, _, line, said in failures(load(source, tmp_path))]
+    assert found == [
+        ("60", 9, "misogynous: expected 0 or 1, got '2'"),
+        ("1", 10, "id '1' stands in TRAINING/training.csv, line 2, already"),
+        ("TRAINING/training.csv:11", 11, "file_name: expected the name of a picture, got ''"),
+        ("61", 12, "neither a text nor a picture"),
+    ]
+
+
+def test_a_repeated_test_row_fails_and_the_first_has_the_label(source: Path, tmp_path: Path) -> None:
+    write(source / "test/Test.csv", TEST + "15237.jpg\tyou again\n")
+    dataset = load(source, tmp_path)
+    assert [(item, line) for item, _, line, _ in failures(dataset)] == [("15237", 4)]
+    assert by_id(dataset)["15237"].label == Label(harmful=False)
+
+
+@pytest.mark.parametrize("places", [("TRAINING", "test"), ("images", "images"), (".", ".")])
+def test_pictures_lie_beside_their_file_or_in_a_folder(
+    source: Path, tmp_path: Path, places: tuple[str, str]
+) -> None:
+    draw(source / places[0], "1.jpg", "10.JPG", "20.png", "30.jpg", "50.jpg")
+    draw(source / places[1], "15236.jpg", "15237.jpg")
+    dataset = load(source, tmp_path)
+    assert all(meme.image for meme in dataset.memes)
+    ((item, file, line, said),) = failures(dataset)
+    assert (item, file, line) == ("40", "TRAINING/training.csv", 7)
+    assert "no picture called 'TRAINING/40.jpg'" in said
+
+
+def test_pictures_beside_the_test_alone_came_along(source: Path, tmp_path: Path) -> None:
+    (source / "test").rename(source / "Test")
+    draw(source / "Test", "15236.jpg", "15237.jpg")
+    dataset = load(source, tmp_path)
+    assert [meme.image for meme in dataset.memes] == ["images/15236.jpg", "images/15237.jpg"]
+    assert len(failures(dataset)) == 6
+
+
+def test_folders_of_annotations_alone_are_no_pictures(source: Path, tmp_path: Path) -> None:
+    dataset = load(source, tmp_path)
+    assert {meme.image for meme in dataset.memes} == {None}
+    assert any("no pictures came with the source" in note for note in dataset.info.notes)
+
+
+def test_a_validation_split_is_drawn_from_train(tmp_path: Path) -> None:
+    rows = "".join(f"{number}.jpg\t{number % 2}\t0\t0\t0\t0\tyou {number}\n" for number in range(40))
+    write(tmp_path / "in/training.csv", HEADER + rows)
+    assert load(tmp_path / "in", tmp_path).info.splits == {"train": 36, "validation": 4}
+
+
+def test_a_file_of_other_columns_is_named_with_what_was_expected(source: Path, tmp_path: Path) -> None:
+    write(source / "TRAINING/training.csv", HEADER.replace("\t", ",") + "1.jpg,0,0,0,0,0,you\n")
+    with pytest.raises(
+        DataError, match=r"training\.csv: no column 'file_name', 'misogynous'.*the header has"
+    ):
+        load(source, tmp_path)
+
+
+def test_a_folder_without_the_files_says_what_is_expected(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none of training\.csv, Test\.csv"):
+        load(tmp_path, tmp_path)

@@ -1,0 +1,100 @@
+from pathlib import Path
+
+import pytest
+
+from mrharm.errors import DataError, InputError
+from mrharm.memes.dataset import Dataset, ImportOptions
+from mrharm.memes.importing import import_memes
+from mrharm.memes.sources.memotion import SCHEME
+from mrharm.records import Label
+from tests.memes.helpers import by_id, draw, failures, write
+
+HEADER = ",image_name,text_ocr,text_corrected,humour,sarcasm,offensive,motivational,overall_sentiment\n"
+ROWS = (
+    "0,image_1.jpg,YOUR CLUB,YOUR CLUB,hilarious,general,not_offensive,not_motivational,very_positive\n"
+    '1,image_2.jpeg,YOUR  CLVB,"YOUR CLUB\nSINGS",not_funny,general,slight,motivational,positive\n'
+    "2,image_3.JPG,YOUR KETTLE,,very_funny,not_sarcastic,very_offensive,not_motivational,neutral\n"
+    "3,image_4.png,,YOUR OWL,funny,twisted_meaning,hateful_offensive,not_motivational,negative\n"
+)
+
+
+def load(tmp_path: Path, text: str = HEADER + ROWS) -> Dataset:
+    write(tmp_path / "in/labels.csv", text)
+    return import_memes("memotion", tmp_path / "in", tmp_path / "out", ImportOptions(validation_share=0))
+
+
+def test_how_offensive_is_the_severity(tmp_path: Path) -> None:
+    memes = by_id(load(tmp_path))
+    assert [meme.label for meme in memes.values()] == [
+        Label(harmful=False, severity="none"),
+        Label(harmful=True, severity="somewhat"),
+        Label(harmful=True, severity="very"),
+        Label(harmful=True, severity="very"),
+    ]
+    assert [SCHEME.give(meme) for meme in memes.values()] == [
+        {"offensive": word} for word in ("not_offensive", "slight", "very_offensive", "hateful_offensive")
+    ]
+
+
+def test_the_corrected_text_goes_before_the_read_one_and_both_are_kept_where_they_differ(
+    tmp_path: Path,
+) -> None:
+    memes = by_id(load(tmp_path))
+    assert [meme.text for meme in memes.values()] == [
+        "YOUR CLUB",
+        "YOUR CLUB\nSINGS",
+        "YOUR KETTLE",
+        "YOUR OWL",
+    ]
+    assert "text_ocr" not in memes["image_1"].extra
+    assert memes["image_2"].extra["text_ocr"] == "YOUR  CLVB"
+    assert memes["image_2"].extra["text_corrected"] == "YOUR CLUB\nSINGS"
+
+
+def test_the_other_scales_are_kept(tmp_path: Path) -> None:
+    assert by_id(load(tmp_path))["image_1"].extra == {
+        "humour": "hilarious",
+        "sarcasm": "general",
+        "motivational": "not_motivational",
+        "overall_sentiment": "very_positive",
+    }
+
+
+def test_all_memes_are_train_and_the_missing_test_split_is_noted(tmp_path: Path) -> None:
+    dataset = load(tmp_path)
+    assert dataset.info.splits == {"train": 4}
+    assert "labels.csv has no splits: all memes are train; there is no test split" in dataset.info.notes
+    assert failures(dataset) == []
+
+
+def test_bad_rows_fail_with_their_reasons(tmp_path: Path) -> None:
+    scales = "funny,general,{},not_motivational,neutral\n"
+    bad = (
+        "4,image_5.jpg,YOU,YOU," + scales.format("rude")
+        + "5,image_1.png,YOU,YOU," + scales.format("slight")
+        + "6,image_6.jpg,, ," + scales.format("slight")
+    )  # fmt: skip
+    found = [(item, line, said) for item, _, line, said in failures(load(tmp_path, HEADER + ROWS + bad))]
+    expected = "not_offensive, slight, very_offensive, hateful_offensive"
+    assert found == [
+        ("image_5", 7, f"offensive: expected one of {expected}, got 'rude'"),
+        ("image_1", 8, "id 'image_1' stands in labels.csv, line 2, already"),
+        ("image_6", 9, "neither a text nor a picture"),
+    ]
+
+
+def test_pictures_come_from_images_and_a_missing_one_is_named(tmp_path: Path) -> None:
+    draw(tmp_path / "in/images", "image_1.jpg", "image_2.jpeg", "image_3.jpg")
+    dataset = load(tmp_path)
+    assert all(meme.image for meme in dataset.memes)
+    assert [(item, line) for item, _, line, _ in failures(dataset)] == [("image_4", 6)]
+
+
+def test_another_header_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"labels\.csv: no column 'offensive'; expected 'image_name'"):
+        load(tmp_path, HEADER.replace("offensive", "rude"))
+
+
+def test_a_folder_without_the_file_says_what_is_expected(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none of labels\.csv; expected a folder with labels\.csv"):
+        import_memes("memotion", tmp_path, tmp_path / "out")

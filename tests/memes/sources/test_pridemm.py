@@ -1,0 +1,101 @@
+from pathlib import Path
+
+import pytest
+
+from mrharm.errors import DataError, InputError
+from mrharm.memes.dataset import Dataset
+from mrharm.memes.importing import import_memes
+from mrharm.memes.sources.pridemm import SCHEME
+from mrharm.records import Label
+from tests.memes.helpers import by_id, draw, failures, write
+
+HEADER = "name,text,split,hate,target,stance,humour\n"
+ROWS = (
+    'img_1.png,"you, and your ""club""\nsing",train,0,,1,1\n'
+    "img_2.png,your club sings,train,1,0.0,2,0\n"
+    "img_3.jpg,your kettle sings,train,1,1.0,2,1\n"
+    "img_4.png,your owls sing,val,1,2,0,1\n"
+    "img_5.png,your choir sings,test,1,3,2,1\n"
+    "img_6.png,you hum,test,0,NA,0,0\n"
+)
+
+
+def load(tmp_path: Path, text: str = HEADER + ROWS) -> Dataset:
+    write(tmp_path / "in/PrideMM.csv", text)
+    return import_memes("pridemm", tmp_path / "in", tmp_path / "out")
+
+
+def test_hate_is_harmful_and_its_target_is_named(tmp_path: Path) -> None:
+    memes = by_id(load(tmp_path))
+    assert {meme_id: meme.label for meme_id, meme in memes.items()} == {
+        "img_1": Label(harmful=False),
+        "img_2": Label(harmful=True),
+        "img_3": Label(harmful=True, targets=("individual",)),
+        "img_4": Label(harmful=True, targets=("community",)),
+        "img_5": Label(harmful=True, targets=("organization",)),
+        "img_6": Label(harmful=False),
+    }
+    assert SCHEME.give(memes["img_3"]) == {"hate": "1", "target": "1.0"}
+    assert SCHEME.give(memes["img_6"]) == {"hate": "0", "target": "NA"}
+
+
+def test_stance_and_humour_are_kept(tmp_path: Path) -> None:
+    memes = by_id(load(tmp_path))
+    assert memes["img_4"].extra == {"stance": "0", "humour": "1"}
+    assert memes["img_1"].text == 'you, and your "club"\nsing'
+
+
+def test_the_splits_are_called_train_validation_and_test(tmp_path: Path) -> None:
+    dataset = load(tmp_path)
+    assert dataset.info.splits == {"train": 3, "validation": 1, "test": 2}
+    assert failures(dataset) == []
+
+
+def test_the_text_none_is_no_text_and_kept(tmp_path: Path) -> None:
+    draw(tmp_path / "in/Images", "img_7.png")
+    meme = load(tmp_path, HEADER + "img_7.png,None,train,0,,0,0\n").memes[0]
+    assert meme.text is None
+    assert meme.extra["text"] == "None"
+
+
+def test_bad_rows_fail_with_their_reasons(tmp_path: Path) -> None:
+    bad = (
+        "img_7.png,you,dunno,0,,0,0\n"
+        "img_8.png,you,train,1,4,0,0\n"
+        "img_1.jpg,you,test,0,,0,0\n"
+        "img_9.png,you,test,0,,0\n"
+        "img_10.png,None,test,0,,0,0\n"
+    )
+    found = {line: (item, said) for item, _, line, said in failures(load(tmp_path, HEADER + ROWS + bad))}
+    assert found[9] == ("img_7", "split: expected train, val or test, got 'dunno'")
+    assert found[10][0] == "img_8"
+    assert found[10][1].startswith("target: expected one of 0, 1, 2, 3")
+    assert found[11] == ("img_1", "id 'img_1' stands in PrideMM.csv, line 2, already")
+    assert found[12] == ("PrideMM.csv:12", "6 cells, but the header has 7")
+    assert found[13] == ("img_10", "neither a text nor a picture")
+
+
+def test_pictures_come_from_images_and_a_missing_one_is_named(tmp_path: Path) -> None:
+    draw(tmp_path / "in/Images", "img_1.png", "img_2.jpg", "IMG_3.jpg", "img_4.png", "img_5.png")
+    dataset = load(tmp_path)
+    assert by_id(dataset)["img_2"].image == "images/img_2.jpg"
+    assert [item for item, *_ in failures(dataset)] == ["img_6"]
+
+
+def test_another_header_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no column 'hate'; expected 'name', 'text'.*has 'name', .*'label'"):
+        load(tmp_path, HEADER.replace("hate", "label"))
+
+
+def test_a_file_in_latin_1_is_named_with_its_mend(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/PrideMM.csv").write_bytes((HEADER + ROWS).encode() + b"img_7.png,caf\xe9,train,0,,0,0\n")
+    with pytest.raises(
+        DataError, match=r"PrideMM\.csv: not UTF-8 \(line 9, byte 0xe9\).*iconv -f WINDOWS-1252"
+    ):
+        import_memes("pridemm", tmp_path / "in", tmp_path / "out")
+
+
+def test_a_folder_without_the_file_says_what_is_expected(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none of PrideMM\.csv; expected a folder with PrideMM\.csv"):
+        import_memes("pridemm", tmp_path, tmp_path / "out")

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import beta, norm
+
+from mrharm.metrics.decisions import Floats
+from mrharm.metrics.estimate import Figure
+from mrharm.metrics.measured import figures_at
+from mrharm.metrics.rates import Counted, figure_of_rates, memes_for
+from mrharm.metrics.thresholds import Stream
+
+
+def ends(figure: Figure) -> list[float]:
+    assert figure.low is not None and figure.high is not None
+    return [figure.low, figure.high]
+
+
+@pytest.mark.parametrize(("hits", "of"), [(0, 100), (100, 100), (3, 20), (1, 1)])
+def test_one_rate_alone_has_the_interval_of_clopper_and_pearson(hits: int, of: int) -> None:
+    low = beta.ppf(0.025, hits, of - hits + 1) if hits else 0
+    high = beta.ppf(0.975, hits + 1, of - hits) if hits < of else 1
+    recall = figure_of_rates(lambda r, f: r, Counted(hits, of, 0, 9), falls_with_alarms=True)
+    alarms = figure_of_rates(lambda r, f: f, Counted(0, 9, hits, of), falls_with_alarms=False)
+    safe = figure_of_rates(lambda r, f: 1 - f, Counted(0, 9, hits, of), falls_with_alarms=True)
+    assert recall.value == alarms.value == hits / of
+    assert ends(recall) == pytest.approx([low, high], abs=0.01)
+    assert ends(alarms) == pytest.approx([low, high], abs=0.01)
+    assert ends(safe) == pytest.approx([1 - high, 1 - low], abs=0.01)
+
+
+def test_a_rate_of_no_memes_has_no_figure() -> None:
+    assert figure_of_rates(lambda r, f: r + f, Counted(0, 0, 3, 9), falls_with_alarms=False) == Figure()
+
+
+@pytest.mark.parametrize(("most", "memes"), [(0.5, 6), (0.01, 368), (0.001, 3688), (1.5, 1), (0, None)])
+def test_so_many_memes_without_a_mistake_are_needed(most: float, memes: int | None) -> None:
+    assert memes_for(most) == memes
+    if memes and memes > 1:
+        assert beta.ppf(0.975, 1, memes) <= most < beta.ppf(0.975, 1, memes - 1)
+
+
+@pytest.mark.parametrize("memes", [200, 2000])
+@pytest.mark.parametrize("chosen", [True, False])
+def test_the_interval_holds_the_truth_19_times_in_20_also_at_a_threshold_chosen_on_the_same_memes(
+    memes: int, chosen: bool
+) -> None:
+    """Harmful memes N(3, 1), harmless ones N(0, 1): what any threshold really does is known. The chosen one lies right
+    above the highest harmless meme, where a precision at a prevalence of 1 in 1,000 puts it.
+    """
+
+    def precision(recall: Floats, alarms: Floats) -> Floats:
+        return 0.001 * recall / (0.001 * recall + 0.999 * alarms)
+
+    half, held = memes // 2, []
+    for seed in range(200):
+        harmless, harmful = np.random.default_rng(seed).normal([[0.0], [3.0]], 1.0, (2, half))
+        at = harmless.max() + 1e-9 if chosen else 2.6
+        counted = Counted(int((harmful > at).sum()), half, int((harmless > at).sum()), half)
+        low, high = ends(figure_of_rates(precision, counted, falls_with_alarms=True, draws=1000))
+        held.append(low <= precision(norm.sf(at - 3), norm.sf(at)) <= high)
+    assert np.mean(held) >= 0.92  # 0.95 less two standard errors of 200
+
+
+def test_with_memes_enough_the_interval_is_narrow() -> None:
+    gold = np.arange(200_000) < 100_000
+    scores = norm.cdf(np.random.default_rng(0).normal(3.0 * gold, 1.0) - 1.5)
+    low, high = ends(figures_at(gold, scores, float(norm.cdf(1.1)), Stream(0.01))["precision"])
+    assert high - low < 0.1

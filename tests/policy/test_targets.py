@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+
+from mrharm.metrics.estimate import Figure
+from mrharm.metrics.rates import Counted
+from mrharm.metrics.thresholds import Stream
+from mrharm.policy.targets import Promised, Standing, standing
+
+RARE = Stream(prevalence=0.001, per_day=10_000)
+CLEAN = Counted(hits=85, harmful=100, alarms=0, harmless=100)
+
+
+def stands(
+    name: Promised, wanted: float, figure: tuple[float, float, float], counted: Counted = CLEAN
+) -> Standing:
+    value, low, high = figure
+    return standing("test", name, wanted, Figure(value=value, low=low, high=high), counted, RARE)
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "figure", "state"),
+    [
+        ("precision", 0.9, (0.95, 0.9, 0.99), "kept"),
+        ("precision", 0.9, (0.95, 0.89, 0.99), "open"),
+        ("precision", 0.9, (0.89, 0.8, 0.99), "broken"),
+        ("reviews", 100, (80, 60, 100), "kept"),
+        ("reviews", 100, (80, 60, 101), "open"),
+        ("reviews", 100, (101, 60, 190), "broken"),
+    ],
+)
+def test_a_promise_is_kept_only_where_the_pessimistic_end_keeps_it(
+    name: Promised, wanted: float, figure: tuple[float, float, float], state: str
+) -> None:
+    one = stands(name, wanted, figure)
+    assert one.state == state
+    assert one.bound == (figure[2] if name == "reviews" else figure[1])
+    assert {"kept": " kept on test", "open": "NOT SURE on test", "broken": "NOT kept on test"}[
+        state
+    ] in one.words()
+    assert "the pessimistic end is" in one.words()
+
+
+def test_a_figure_that_cannot_be_had_keeps_nothing() -> None:
+    one = standing("test", "precision", 0.9, Figure(), Counted(0, 9, 0, 9), RARE)
+    assert one.state == "open" and "NOT KNOWN on test" in one.words()
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "kind", "needed"),
+    [
+        # False alarms may be 0.001 x 0.85 / 9 / 0.999 = 9.454e-5: ln 0.025 / ln(1 - that)
+        ("precision", 0.9, "harmless", 39_018),
+        # (0.01 - 0.00085) / 0.999 = 0.009159
+        ("reviews", 100, "harmless", 401),
+        ("recall", 0.8, "harmful", 17),
+        ("recall", 1.0, "harmful", None),  # one may always be missed
+        # Misses may be 0.999 x 0.0001 / 0.9999 / 0.001 = 0.0999
+        ("allow_precision", 0.9999, "harmful", 36),
+        ("flag_precision", 1.0, "harmless", None),
+    ],
+)
+def test_how_many_memes_it_takes_is_said(
+    name: Promised, wanted: float, kind: str, needed: int | None
+) -> None:
+    one = stands(name, wanted, (wanted, wanted / 2, wanted * 2))
+    assert (one.kind, one.needed, one.memes) == (kind, needed, 100)
+    said = f"holds too few {kind} memes to tell: 100; it takes at least {needed:,}" if needed else "too few"
+    assert (said in one.words()) == (needed is not None and needed > 100)
+
+
+def test_without_a_prevalence_the_splits_own_counts() -> None:
+    one = standing(
+        "test", "precision", 0.9, Figure(value=1, low=0.8, high=1), Counted(5, 10, 0, 10), Stream()
+    )
+    assert one.needed == 65  # 0.5 / 9 = 0.0556 false alarms at most
+    assert standing("test", "precision", 0.9, Figure(value=1), Counted(5, 5, 0, 0), Stream()).needed is None

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import BertConfig, BertModel, BertTokenizer, T5Config, T5Model
+
+from mrharm.errors import DataError, InputError, ModelUnavailableError
+from mrharm.probes import bertscore as module
+from mrharm.probes.bertscore import bertscore, check_encoder
+
+WORDS = ["you", "sing", "like", "a", "kettle", "and", "smell", "of", "cheese", "the", "club", "is", "kind"]
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of one layer, random."""
+    folder = tmp_path_factory.mktemp("encoder")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+    tokenizer = BertTokenizer(vocab={word: number for number, word in enumerate(words)})
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    config = BertConfig(vocab_size=len(words), max_position_embeddings=16, initializer_range=1.0, **sizes)
+    BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def by_hand(folder: Path, one: str, other: str) -> float:
+    """The definition, a text at a time and token by token."""
+    model, tokenizer = BertModel.from_pretrained(folder).eval(), BertTokenizer.from_pretrained(folder)
+
+    def vectors(text: str) -> np.ndarray:
+        with torch.inference_mode():
+            states = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0, 1:-1]
+        return states.double().numpy()
+
+    def best(row: np.ndarray, rows: np.ndarray) -> float:
+        return max(row @ each / np.linalg.norm(row) / np.linalg.norm(each) for each in rows)
+
+    mine, theirs = vectors(one), vectors(other)
+    precision = np.mean([best(row, theirs) for row in mine])
+    recall = np.mean([best(row, mine) for row in theirs])
+    return float(2 * precision * recall / (precision + recall))
+
+
+def test_tokens_are_matched_greedily_by_their_cosine() -> None:
+    # The candidate's tokens find 1 and 0.6, the reference's 1: precision 0.8, recall 1.
+    candidate, reference = torch.tensor([[1.0, 0.0], [0.6, 0.8]]), torch.tensor([[1.0, 0.0]])
+    assert module._f1(candidate, reference) == pytest.approx(2 * 0.8 / 1.8)
+    assert module._f1(candidate, -reference) == 0.0
+
+
+def test_scores_are_those_of_the_definition_whatever_is_padded_beside(encoder: Path) -> None:
+    pairs = [("you sing", "you smell of cheese"), ("the club is kind and you sing like cheese", "kind")]
+    found = bertscore(encoder, [one for one, _ in pairs], [[other] for _, other in pairs])
+    assert found == pytest.approx([by_hand(encoder, one, other) for one, other in pairs], abs=1e-5)
+    assert all(found < 0.999)
+
+
+def test_the_same_text_scores_one_and_the_likest_reference_counts(encoder: Path) -> None:
+    text = "you sing like a kettle"
+    (alone,) = bertscore(encoder, [text], [["the club"]])
+    (best,) = bertscore(encoder, [text], [["the club", text]])
+    assert (best, alone < 0.999) == (pytest.approx(1.0), True)
+
+
+def test_nothing_to_match_scores_nothing(encoder: Path) -> None:
+    assert bertscore(encoder, ["", "you", "you"], [["you"], [""], []]).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_a_text_longer_than_the_encoder_reads_is_cut(encoder: Path) -> None:
+    (found,) = bertscore(encoder, ["you sing " * 50], [["you sing " * 60]])
+    assert found == pytest.approx(1.0)
+
+
+def test_an_encoder_with_a_decoder_is_read_without_it(encoder: Path, tmp_path: Path) -> None:
+    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}
+    torch.manual_seed(0)
+    T5Model(T5Config(vocab_size=len(WORDS) + 5, decoder_start_token_id=0, **sizes)).save_pretrained(tmp_path)
+    BertTokenizer.from_pretrained(encoder).save_pretrained(tmp_path)
+    same, other = bertscore(tmp_path, ["you sing", "you sing"], [["you sing"], ["the club"]])
+    assert same == pytest.approx(1.0) and other < same
+
+
+def test_a_folder_without_an_encoder_and_lists_of_unlike_lengths_are_errors(
+    encoder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelUnavailableError, match="no such folder"):
+        bertscore(tmp_path / "nowhere", ["you"], [["you"]])
+    with pytest.raises(ModelUnavailableError, match=r"expected config\.json, tokenizer and safetensors"):
+        bertscore(tmp_path, ["you"], [["you"]])
+    with pytest.raises(InputError, match="2 candidates and references for 1"):
+        bertscore(encoder, ["you", "you"], [["you"]])
+
+
+def test_an_encoder_whose_weights_are_not_whole_is_refused_and_one_without_a_pooler_is_not(
+    encoder: Path, tmp_path: Path
+) -> None:
+    """What is missing would be random, and so would the score."""
+    shutil.copytree(encoder, tmp_path / "copy")
+    file = tmp_path / "copy" / "model.safetensors"
+    weights = load_file(file)
+    for left_out in ("pooler", "attention"):
+        kept = {name: tensor for name, tensor in weights.items() if left_out not in name}
+        save_file(kept, file, metadata={"format": "pt"})
+        if left_out == "pooler":
+            check_encoder(tmp_path / "copy")
+            (found,) = bertscore(tmp_path / "copy", ["you sing"], [["the club"]])
+            assert found == bertscore(encoder, ["you sing"], [["the club"]])[0]
+    with pytest.raises(DataError, match="tensors are not there"):
+        bertscore(tmp_path / "copy", ["you"], [["you"]])
+    file.write_bytes(file.read_bytes()[:500])
+    with pytest.raises(InputError, match="cannot be loaded"):
+        check_encoder(tmp_path / "copy")

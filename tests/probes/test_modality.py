@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from mrharm.errors import InputError
+from mrharm.memes.dataset import Dataset
+from mrharm.probes.modality import probe
+from tests.audit.helpers import draw, meme, write_dataset
+from tests.probes.stubs import Stub, both, judged_by, picture_alone, quads, words_alone
+
+
+@pytest.fixture(scope="module")
+def memes(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return quads(tmp_path_factory.mktemp("quads") / "data", captions=True)
+
+
+def test_a_detector_that_reads_words_alone_is_found_out(memes: Dataset) -> None:
+    found = probe(judged_by(Stub(words_alone), memes))
+    assert found.ignores == ("image",)
+    for name in ("image_blanked", "image_swapped"):
+        moved = found.conditions[name]
+        assert (moved.memes, moved.moved.value, moved.flipped.value) == (32, 0, 0)
+    blanked = found.conditions["text_blanked"]  # every "smell", half of them, falls from 0.9 to 0.1
+    assert blanked.flipped.value == 0.5
+    assert blanked.moved.value == pytest.approx(0.4) and blanked.drift.value == pytest.approx(-0.4)
+    assert found.before.accuracy.value == 0.5
+    assert "It hardly looks at the picture." in found.words
+
+
+def test_a_detector_that_looks_at_pictures_alone_is_found_out(memes: Dataset) -> None:
+    found = probe(judged_by(Stub(picture_alone), memes))
+    assert found.ignores == ("text",)
+    assert found.conditions["image_blanked"].flipped.value == 0.5
+    assert "It hardly looks at the words." in found.words
+
+
+def test_a_detector_that_needs_both_loses_them_with_either(memes: Dataset) -> None:
+    found = probe(judged_by(Stub(both), memes))
+    assert found.before.accuracy.value == 1.0 and found.ignores == ()
+    assert found.conditions["text_blanked"].accuracy.value == 0.5
+    assert found.conditions["image_blanked"].accuracy.value == 0.5
+    swapped = found.conditions["image_swapped"]
+    assert swapped.accuracy.value == pytest.approx(1 - swapped.flipped.value)
+    assert 0.2 < swapped.flipped.value < 0.8
+    assert "What it says depends on the words and on the picture." in found.words
+
+
+def test_a_detector_that_says_one_thing_to_all_ignores_both(memes: Dataset) -> None:
+    found = probe(judged_by(Stub(lambda text, image: 0.7), memes))
+    assert found.ignores == ("text", "image")
+    assert any("whatever it is given" in line for line in found.words)
+
+
+def test_the_picture_swapped_in_is_never_ones_own_and_the_seed_draws_it(tmp_path: Path) -> None:
+    memes = quads(tmp_path / "data", clean=True)
+    stub = Stub(both, shown="clean")
+    judged = judged_by(stub, memes)
+    own = {
+        one.id: hashlib.sha256((memes.root / memes.evidence[one.id].clean_image).read_bytes()).hexdigest()
+        for one in judged.memes
+    }
+    by_pixels = {}
+    probe(judged, seed=1)
+    for meme_id, _, image in stub.given[:32]:  # unchanged
+        by_pixels[image.tobytes()] = own[meme_id]
+    swapped = [(meme_id, image.tobytes()) for meme_id, _, image in stub.given[96:128]]
+    assert len(by_pixels) == 16  # the clean pictures are shown, two memes each
+    assert all(by_pixels[pixels] != own[meme_id] for meme_id, pixels in swapped)
+    stub.given.clear()
+    probe(judged, seed=1)
+    assert [(meme_id, image.tobytes()) for meme_id, _, image in stub.given[96:128]] == swapped
+    stub.given.clear()
+    probe(judged, seed=2)
+    assert [(meme_id, image.tobytes()) for meme_id, _, image in stub.given[96:128]] != swapped
+
+
+def test_captions_are_swapped_where_the_recipe_reads_them(memes: Dataset) -> None:
+    def by_caption(text: str, image: object) -> float:
+        return 0.9 if text.endswith("red") else 0.1
+
+    stub = Stub(by_caption, reads=("text", "caption"))
+    found = probe(judged_by(stub, memes))
+    swapped = found.conditions["caption_swapped"]
+    assert swapped.memes == 32 and 0.2 < swapped.flipped.value < 0.8
+    # A caption says what is seen: it goes with the picture.
+    assert found.conditions["image_blanked"].flipped.value == 0.5
+    own = {meme_id: text for meme_id, text, _ in stub.given[:32]}
+    assert all(text != own[meme_id] for meme_id, text, _ in stub.given[-32:])
+    unread = probe(judged_by(Stub(both), memes))
+    assert unread.skipped["caption_swapped"] == "the detector reads no caption"
+
+
+def test_memes_with_nothing_left_are_left_out_of_that_condition(tmp_path: Path) -> None:
+    memes = [
+        meme("pictured", "you smell", True, "test", image="1.png"),
+        meme("other", "you shine", False, "test", image="2.png"),
+        meme("wordless", None, True, "test", image="3.png"),
+        meme("blind", "you smell", True, "test"),
+    ]
+    for number in (1, 2, 3):
+        draw(tmp_path / "data" / f"{number}.png", number)
+    found = probe(judged_by(Stub(both), write_dataset(tmp_path / "data", memes)))
+    counts = {name: moved.memes for name, moved in found.conditions.items()}
+    assert counts == {"text_blanked": 2, "image_blanked": 2, "image_swapped": 3}
+    assert any("no train split with both labels" in line for line in found.words)
+
+
+def test_it_says_where_words_alone_and_pixels_alone_stand_where_they_can_be_had(memes: Dataset) -> None:
+    told = probe(judged_by(Stub(both), memes)).words[-1]
+    assert told.endswith("beside the detector's figures: words alone and pixels alone.")
+
+
+@pytest.mark.parametrize("options", [{"takes_picture": False}, {"reads": ("caption",)}])
+def test_one_modality_alone_cannot_be_probed(memes: Dataset, options: dict[str, object]) -> None:
+    with pytest.raises(InputError, match="no two modalities"):
+        probe(judged_by(Stub(both, **options), memes))
+
+
+def test_at_most_the_memes_asked_for_are_judged(memes: Dataset) -> None:
+    stub = Stub(both)
+    told = []
+    found = probe(judged_by(stub, memes), memes=6, progress=lambda *args: told.append(args))
+    assert found.memes == 6 and len(stub.given) == 6 * 4
+    assert told[0] == ("modality: unchanged", 6, 6) and len(told) == 4
+
+
+def test_without_words_to_take_away_it_is_not_said_to_use_them(tmp_path: Path) -> None:
+    memes = quads(tmp_path / "data")
+    wordless = [one.model_copy(update={"text": None}) for one in memes.memes]
+    judged = judged_by(Stub(picture_alone), write_dataset(memes.root, wordless))
+    found = probe(judged)
+    assert "text_blanked" in found.skipped and found.conditions.keys() == {"image_swapped"}
+    assert found.uses == ("image",)
+    assert any(line.startswith("That what it says depends on the words is not shown") for line in found.words)
+
+
+def test_a_detector_that_minds_only_whether_there_is_a_picture_is_not_said_to_use_it(memes: Dataset) -> None:
+    stub = Stub(lambda text, image: 0.9 if "smell" in text and image else 0.1)
+    found = probe(judged_by(stub, memes))
+    assert found.conditions["image_blanked"].flipped.value == 0.5
+    assert found.conditions["image_swapped"].flipped.value == 0.0
+    assert found.ignores == ("image",) and "It hardly looks at the picture." in found.words
+
+
+def test_few_memes_do_not_tell(memes: Dataset) -> None:
+    found = probe(judged_by(Stub(both), memes), memes=12)
+    assert any(line.startswith("Fewer than 30 memes do not tell") for line in found.words)

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mrharm.rationales.stated_side import pronounced_side
+
+HARM_C = Path(__file__).parents[3] / "shared/data/harm-c"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a kettle is shown, so this is harmful.",
+        "it does not name anyone, but it is harmful to your club.",
+        "while the meme may not be offensive or harmful, it is still somewhat harmful.",
+        "the words are not kind. this is offensive to your club!",
+        "it should not be shared.",
+        "it should be taken down.",
+        "this is unacceptable",
+        "it repeats no facts, making it harmful",
+    ],
+)
+def test_a_rationale_that_pronounces_harm_is_on_its_side(text: str) -> None:
+    assert pronounced_side(text) is True
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a kettle is shown, so this is not harmful.",
+        "it is harmless.",
+        "it may seem harmful. it isn't offensive to anyone.",
+        "there is no reference to any harmful or offensive content in either words or picture.",
+        "while the picture may be seen as inappropriate, the whole is not harmful.",
+        "based on the absence of anything harmful, it stays as it is",
+        "this is perfectly acceptable",
+        "it should not be removed.",
+        "it should be allowed.",
+        "there is no ill will in it",
+        "a benign joke",
+    ],
+)
+def test_a_rationale_that_denies_harm_is_on_the_other(text: str) -> None:
+    assert pronounced_side(text) is False
+
+
+@pytest.mark.parametrize(
+    "text", ["", "it calls your club a kettle.", "you are mocked", "a kettle is not a spoon."]
+)
+def test_reasons_pronounce_no_side(text: str) -> None:
+    assert pronounced_side(text) is None
+
+
+@pytest.mark.skipif(not HARM_C.exists(), reason="Harm-C (../shared/data/harm-c) is not here")
+def test_the_sides_of_the_published_rationales_are_their_labels() -> None:
+    labels = {}
+    for split in ("train", "val", "test"):
+        for line in (HARM_C / f"{split}.jsonl").read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            labels[row["id"]] = row["labels"][0] != "not harmful"
+    texts = json.loads((HARM_C / "rationales.json").read_text(encoding="utf-8"))
+    sides = [(pronounced_side(text), labels[name]) for name, text in texts.items() if name in labels]
+    speaking = [(side, label) for side, label in sides if side is not None]
+    assert len(speaking) > 0.99 * len(sides)
+    assert sum(side == label for side, label in speaking) > 0.99 * len(speaking)

@@ -1,0 +1,220 @@
+"""The report as a page: the verdict first, everything inside, readable on a phone; and the model card."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mrharm.errors import DataError
+from mrharm.evaluation.baseline_comparison import say_one_modality
+from mrharm.evaluation.evaluate import Evaluation, evaluate_judged
+from mrharm.evaluation.predictions import Judged, judge_split
+from mrharm.memes.dataset import Dataset
+from mrharm.metrics import Figure
+from mrharm.reports.ablation_page import summarise, write_report
+from mrharm.reports.evaluation_page import SALIENCY, write_page
+from mrharm.reports.model_card import render_card, write_model_card
+from mrharm.verdicts.detector import Detector
+from tests.ablation.rows import rows
+from tests.browser import HOSTILE, Tags, browse, measure_on_a_phone, needs_chromium
+from tests.conftest import make_squares
+from tests.evaluation.runs import random_detector
+
+COMMAND = "mrharm evaluate RUN DATASET"
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
+    return judge_split(
+        random_detector(sees=True), Dataset(make_squares(tmp_path_factory.mktemp("page") / "data")), "test"
+    )
+
+
+@pytest.fixture(scope="module")
+def found(judged: Judged) -> Evaluation:
+    return evaluate_judged(judged, probes="rationale,pairs,modality,saliency", probe_memes=4, draws=50)
+
+
+@pytest.fixture(scope="module")
+def bare(found: Evaluation) -> Evaluation:
+    """Without probes: fewer plots to draw."""
+    return found.model_copy(update={"probes": {}})
+
+
+def page_of(found: Evaluation, judged: Judged, place: Path, **options: Path) -> str:
+    write_page(found, judged, place / "page.html", command=COMMAND, **options)
+    return (place / "page.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(found: Evaluation, judged: Judged, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return page_of(found, judged, tmp_path_factory.mktemp("written"))
+
+
+def test_the_verdict_stands_before_tables_and_mistakes(found: Evaluation, page: str) -> None:
+    words = Tags(page).words
+    at = [
+        words.index(one)
+        for one in (*found.words, "Figures", "Plots", "By kind of meme", "The worst mistakes")
+    ]
+    assert at == sorted(at)
+    assert COMMAND in words
+    assert found.dataset_sha256[:16] in words
+
+
+def test_it_refers_to_nothing_outside_itself(page: str) -> None:
+    tags = Tags(page).tags
+    assert not {tag for tag, _ in tags} & {"script", "iframe", "object", "embed", "form", "base"}
+    for tag, attributes in tags:
+        for name in ("src", "href", "srcset", "action"):
+            assert (attributes.get(name) or "data:").startswith("data:"), tag
+        assert not [name for name in attributes if name.startswith("on")]
+
+
+def test_every_mistake_has_its_picture_and_where_the_student_looked(found: Evaluation, page: str) -> None:
+    seen = Tags(page)
+    pictures = [
+        one["alt"] or "" for tag, one in seen.tags if tag == "img" and "blurred" in (one["alt"] or "")
+    ]
+    assert found.mistakes
+    for mistake in found.mistakes:
+        assert sum(f" {mistake.meme_id}," in alt for alt in pictures) == 2
+        assert mistake.meme_id in seen.words
+    shades = [one for tag, one in seen.tags if tag == "span" and one.get("class") == "word"]
+    assert shades and all(re.fullmatch(r"--w:[01]\.\d+", one["style"] or "") for one in shades)
+
+
+def test_every_figure_of_a_probe_stands_in_a_table(found: Evaluation, page: str) -> None:
+    words = Tags(page).words
+    assert found.probes["rationale"]["words"][0] in words
+    length = Figure.model_validate(found.probes["rationale"]["written"]["words"])
+    assert f"{length.value:.3f}" in words
+
+
+def test_a_probe_that_does_not_apply_says_why(bare: Evaluation, judged: Judged, tmp_path: Path) -> None:
+    skipping = bare.model_copy(update={"skipped": {"identity": "no term in any meme"}})
+    assert "identity does not apply: no term in any meme" in Tags(page_of(skipping, judged, tmp_path)).words
+
+
+def test_what_a_dataset_says_is_shown_and_never_markup(
+    found: Evaluation, judged: Judged, tmp_path: Path
+) -> None:
+    hostile = found.model_copy(
+        update={
+            "dataset": HOSTILE,
+            "words": (HOSTILE,),
+            "mistakes": tuple(
+                one.model_copy(update={"text": HOSTILE, "rationale": HOSTILE}) for one in found.mistakes
+            ),
+            "groups": tuple(one.model_copy(update={"name": HOSTILE}) for one in found.groups),
+        }
+    )
+    page = page_of(hostile, replace(judged, dataset=judged.dataset), tmp_path)
+    seen = Tags(page)
+    assert HOSTILE in seen.words
+    assert "script" not in {tag for tag, _ in seen.tags}
+    assert page.count("</style>") == 1
+
+
+def test_an_ablation_is_shown_where_one_is_named(bare: Evaluation, judged: Judged, tmp_path: Path) -> None:
+    given = [*rows("two-stage", 800, [0.90, 0.91, 0.92]), *rows("labels-only", 800, [0.80, 0.82, 0.81])]
+    ablation = summarise(given, dataset="squares", recipe="tiny", split="test")
+    write_report(tmp_path / "ablation", ablation)
+    page = page_of(bare, judged, tmp_path, ablation=tmp_path / "ablation")
+    at = [
+        page.index(one)
+        for one in (
+            "What each part is worth",
+            ablation.answers[0].question,
+            'alt="the ablation',
+            "<details><summary>test, every arm",
+            "<td>labels-only</td>",
+        )
+    ]
+    assert at == sorted(at)
+    (tmp_path / "ablation" / "ablation.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(DataError, match="`mrharm ablate"):
+        page_of(bare, judged, tmp_path, ablation=tmp_path / "ablation")
+
+
+def test_a_picture_that_is_gone_since_does_not_stop_the_page(bare: Evaluation, tmp_path: Path) -> None:
+    data = Dataset(make_squares(tmp_path / "data"))
+    again = judge_split(random_detector(sees=True), data, "test")
+    gone = bare.mistakes[0].meme_id
+    page = page_of(bare, again, tmp_path)
+    assert f"picture of {gone}," in page
+    (data.root / "images" / f"{gone}.png").unlink()
+    assert f"picture of {gone}," not in page_of(bare, again, tmp_path)
+
+
+def test_what_moved_the_mistakes_is_asked_once_and_kept(
+    bare: Evaluation, judged: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = page_of(bare, judged, tmp_path, folder=tmp_path)
+    kept = (tmp_path / SALIENCY).read_text(encoding="utf-8")
+    assert kept.count("\n") == len(bare.mistakes)
+    asked: list[int] = []
+    judge = Detector.judge
+    monkeypatch.setattr(Detector, "judge", lambda *args, **more: asked.append(1) or judge(*args, **more))
+    assert page_of(bare, judged, tmp_path, folder=tmp_path) == first and not asked
+    # Another detector's is not taken for its own.
+    other = replace(judged, detector=random_detector(seed=1, sees=True))
+    assert page_of(bare, other, tmp_path, folder=tmp_path) != first and asked
+    assert (tmp_path / SALIENCY).read_text(encoding="utf-8").startswith(kept)
+
+
+def test_deletion_and_insertion_are_drawn_in_the_probe_of_saliency(page: str) -> None:
+    drawn = [one["alt"] for tag, one in Tags(page).tags if tag == "img"]
+    plots = [
+        f"{what} {how}"
+        for what in ("Words", "Patches")
+        for how in ("taken away (deletion)", "given (insertion)")
+    ]
+    assert [name for name in drawn if name in plots] == plots
+
+
+def test_words_alone_and_pixels_alone_stand_in_the_probe_of_modalities_as_they_do_beside(
+    found: Evaluation, page: str
+) -> None:
+    words = Tags(page).words
+    told = say_one_modality(found.beside, found.scores.accuracy, found.memes)
+    assert told and told in words[words.index("For the right reasons?") :]
+    assert {row.name for row in found.beside} == {
+        "majority",
+        "words alone",
+        "words and caption",
+        "pixels alone",
+    }
+
+
+@needs_chromium
+def test_in_a_browser_it_fits_a_phone_and_complains_of_nothing(
+    found: Evaluation, page: str, tmp_path: Path
+) -> None:
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    measured = measure_on_a_phone(page, tmp_path)
+    assert (measured["width"], measured["beyond"]) == (390, 0)
+    assert measured["blurred"] and measured["decoded"]
+    assert measured["pictures"] == 2 * len(found.mistakes)
+    opened = browse(
+        tmp_path / "page.html", tmp_path / "profile", "--dump-dom", "--enable-logging=stderr", "--log-level=0"
+    )
+    assert found.words[0] in Tags(opened.stdout).words
+    assert "CONSOLE" not in opened.stderr
+
+
+def test_the_model_card_tells_the_same_figures(found: Evaluation, judged: Judged, tmp_path: Path) -> None:
+    card = judged.detector.card
+    text = write_model_card(found, card, tmp_path).read_text(encoding="utf-8")
+    assert text.startswith("---\nlibrary_name: mrharm")
+    assert f"| accuracy | {100 * (found.scores.accuracy.value or 0):.1f} (" in text
+    assert all(words in text for words in found.words)
+    named = found.groups[0].model_copy(update={"name": "a | b <script>"})
+    hostile = render_card(found.model_copy(update={"groups": (named,)}), card)
+    assert "a \\| b &lt;script>" in hostile and "<script" not in hostile
+    for field, value in (("words", ("x\n# <script>",)), ("dataset", "x\n# <script>")):
+        odd = render_card(found.model_copy(update={field: value}), card)
+        assert "x # &lt;script>" in odd and "<script" not in odd

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mrharm.evaluation.evaluate import evaluate_judged
+from mrharm.records import Label, Meme
+from mrharm.reports import evaluation_tables
+from tests.evaluation.runs import judged
+
+
+def test_the_widest_figures_and_names_fit_80_columns_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kinds: list[tuple[str, ...]] = [("age",), ("a long name of a category of people",), ()]
+    labels = [Label(harmful=n % 2 == 0, protected_categories=kinds[n % 3]) for n in range(300)]
+    memes = [
+        Meme(id=str(n), text=f"you {n}", label=label, split="test", source="made up")
+        for n, label in enumerate(labels)
+    ]
+    found = evaluate_judged(
+        judged(tmp_path / "d", memes, [label.harmful for label in labels]), probes="none", draws=100
+    )
+    monkeypatch.setattr(evaluation_tables.out, "_width", 80)
+    evaluation_tables.say(found)
+    out = capsys.readouterr().out
+    tables = out[out.index("figures in %") :]
+    assert "by group" in tables and "ranked like others" in tables and "100.0 (98." in tables
+    assert max(map(len, tables.splitlines())) <= 80
+    (row,) = [
+        line for line in tables.split("ranked like")[0].splitlines() if line.startswith("   a long name")
+    ]
+    assert row.endswith("  100.0 (100.0-100.0) ")

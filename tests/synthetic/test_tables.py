@@ -1,0 +1,104 @@
+from collections import defaultdict
+from pathlib import Path
+from random import Random
+
+import pytest
+from PIL import ImageChops, ImageFont
+
+from mrharm.synthetic import layouts
+from mrharm.synthetic.backdrops import (
+    RENDERINGS,
+    TEST_RENDERINGS,
+    TRAIN_RENDERINGS,
+    VALIDATION_RENDERINGS,
+)
+from mrharm.synthetic.concepts import CONCEPTS
+from mrharm.synthetic.frames import FRAMES
+from mrharm.synthetic.phrases import CLAIMS, MANNERS
+from mrharm.synthetic.plan import Deck
+from mrharm.synthetic.scenes import SCENES, draw_picture
+from mrharm.synthetic.words import posted, words
+
+SPLITS = ("train", "validation", "test")
+
+
+def test_there_are_enough_concepts_scenes_and_renderings():
+    assert len(CONCEPTS) >= 14
+    assert len(SCENES) >= 28
+    assert len(RENDERINGS) >= 8
+    held = [*TRAIN_RENDERINGS, *VALIDATION_RENDERINGS, *TEST_RENDERINGS]
+    assert sorted(held) == list(range(len(RENDERINGS)))
+
+
+def test_every_scene_serves_two_concepts_outside_composition():
+    uses, polarities = defaultdict(set), defaultdict(set)
+    for pairs in CONCEPTS.values():
+        assert len({pair.scene for pair in pairs}) == len(pairs)
+        for pair in pairs:
+            if not pair.held_out:
+                uses[pair.scene].add(pair.concept)
+                polarities[pair.scene].add(pair.polarity)
+    assert set(uses) == set(SCENES)
+    assert all(len(concepts) >= 2 for concepts in uses.values())
+    assert sum(len(both) == 2 for both in polarities.values()) >= 4
+
+
+@pytest.mark.parametrize("table", [FRAMES, CLAIMS, MANNERS])
+def test_every_row_has_ten_wordings_and_three_separate_splits(table):
+    for row in table.values():
+        wordings = [wording for split in SPLITS for wording in row.of(split)]
+        assert len(wordings) >= 10
+        assert len(set(wordings)) == len(wordings)
+
+
+def test_every_frame_has_one_place_for_a_phrase():
+    for frames in FRAMES.values():
+        assert all(frame.count("{}") == 1 for split in SPLITS for frame in frames.of(split))
+
+
+def test_lexical_phrases_are_their_own():
+    for table in (CLAIMS, MANNERS):
+        for row in table.values():
+            assert not set(row.of("lexical")) & set(row.of("test"))
+
+
+def test_two_scenes_never_look_the_same():
+    thumbnails = {
+        scene: draw_picture(scene, 0, (256, 256), (0.25, 1.0), Random(1)).resize((16, 16)) for scene in SCENES
+    }
+    for one in SCENES:
+        for other in SCENES:
+            if one < other:
+                difference = ImageChops.difference(thumbnails[one], thumbnails[other]).convert("L")
+                assert difference.resize((1, 1), resample=4).getpixel((0, 0)) >= 4, (one, other)
+
+
+def test_every_font_is_shipped_with_a_licence():
+    folder = Path(layouts.__file__).parent / "fonts"
+    licences = "".join(path.read_text(encoding="utf-8") for path in folder.glob("LICENSE*.txt"))
+    for name in layouts.FONTS.values():
+        assert name in licences
+        assert ImageFont.truetype(folder / name, 20).getlength("word") > 0
+    assert len(layouts.FONTS) >= 3
+    assert len(layouts.LAYOUTS) >= 5
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 1_500_000
+
+
+def test_a_deck_deals_evenly():
+    deck = Deck("abc", Random(0))
+    dealt = [deck.deal() for _ in range(30)]
+    assert {letter: dealt.count(letter) for letter in "abc"} == {"a": 10, "b": 10, "c": 10}
+
+
+@pytest.mark.parametrize(
+    ("case", "expected"),
+    [("lower", "you sing"), ("sentence", "You sing"), ("title", "You Sing"), ("upper", "YOU SING")],
+)
+def test_casing_wears_the_text_and_keeps_its_words(case, expected):
+    class First:
+        def choice(self, options):
+            return options[0]
+
+    text = posted("you sing", case, First())
+    assert text == expected
+    assert words(text) == {"you", "sing"}

@@ -1,0 +1,92 @@
+import random
+import re
+from itertools import product
+
+import pytest
+
+from mrharm.errors import DataError, MissingInputError
+from mrharm.records import Label, Meme
+from mrharm.synthetic import teacher
+from mrharm.synthetic.concepts import CONCEPTS
+from mrharm.synthetic.frames import SENSES
+from mrharm.synthetic.scenes import SCENES
+from mrharm.synthetic.teacher import GeneratedTeacher, write
+
+LABEL_WORDS = re.compile(
+    r"harm|offens|hate|hateful|\bnot harmful|somewhat|\bvery\b|\bsafe\b|acceptable|appropriate|allowed|should|toxic|"
+    r"abus|benign|label|classif|verdict|\bbad\b|problem"
+)
+
+
+def whole_space():
+    """The truth of every meme there can be."""
+    for pairs in CONCEPTS.values():
+        for pair, (tone, sense) in product(pairs, SENSES.items()):
+            harmful = (sense == "straight") != (pair.polarity == "suits")
+            yield {
+                "concept": pair.concept, "scene": pair.scene, "tone": tone, "sense": sense,
+                "polarity": pair.polarity, "relation": "undercuts" if harmful else "backs",
+            }  # fmt: skip
+
+
+def make_meme(truth, meme_id="m1"):
+    return Meme(id=meme_id, text="x", label=Label(harmful=True), extra={"truth": truth})
+
+
+def test_teacher_knows_every_scene_and_concept_of_the_benchmark():
+    assert set(teacher.SCENES) == set(SCENES)
+    assert set(teacher.TOPICS) == set(CONCEPTS)
+    assert set(teacher.TONE_FRAMES) == set(SENSES)
+
+
+def test_no_rationale_states_a_label():
+    tables = [
+        *teacher.SCENE_FRAMES,
+        *teacher.LEADS,
+        *(word for row in teacher.TOPICS.values() for word in row),
+    ]
+    for table in (teacher.SCENES, teacher.TONE_FRAMES, teacher.OUTCOMES):
+        tables += [text for row in table.values() for text in row]
+    for table in teacher.POLARITIES.values():
+        tables += table.values()
+    assert not [text for text in [*tables, *teacher.SENSES.values()] if LABEL_WORDS.search(text)]
+    for number, truth in enumerate(whole_space()):
+        assert not LABEL_WORDS.search(write(truth, random.Random(number)))
+
+
+def test_rationales_have_20_to_40_words():
+    lengths = [len(write(truth, random.Random(number)).split()) for number, truth in enumerate(whole_space())]
+    assert min(lengths) >= 20
+    assert max(lengths) <= 40
+
+
+def test_the_same_meme_gets_the_same_words_and_others_get_others():
+    truth = next(whole_space())
+    teacher = GeneratedTeacher()
+    assert teacher.explain(make_meme(truth)) == teacher.explain(make_meme(truth))
+    assert len({teacher.explain(make_meme(truth, f"m{number}")).text for number in range(40)}) > 25
+
+
+def test_text_depends_on_truth_alone():
+    truth = next(whole_space())
+    meme = make_meme(truth)
+    other = meme.model_copy(update={"text": "y", "label": Label(harmful=False), "image": "z.png"})
+    assert GeneratedTeacher().explain(meme).text == GeneratedTeacher().explain(other).text
+
+
+def test_rationale_says_who_wrote_it():
+    rationale = GeneratedTeacher().explain(make_meme(next(whole_space())))
+    assert (rationale.status, rationale.teacher, rationale.prompt) == ("ok", "generated", None)
+
+
+def test_a_meme_without_truth_is_refused():
+    with pytest.raises(MissingInputError, match=r"m1.*no truth"):
+        GeneratedTeacher().explain(Meme(id="m1", text="x"))
+
+
+def test_a_broken_truth_is_named():
+    truth = next(whole_space())
+    with pytest.raises(DataError, match="'moon'"):
+        GeneratedTeacher().explain(make_meme({**truth, "scene": "moon"}))
+    with pytest.raises(DataError, match="without tone"):
+        GeneratedTeacher().explain(make_meme({key: value for key, value in truth.items() if key != "tone"}))

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mrharm.errors import InputError
+from mrharm.memes.dataset import Dataset
+from mrharm.records import Label, Meme, Rationale
+from mrharm.training.data import (
+    make_examples,
+    measure_limits,
+    require_rationales,
+    target_text,
+    usable_rationales,
+)
+from mrharm.training.run import train
+from tests.conftest import make_squares
+from tests.student.conftest import tiny_student
+from tests.training.helpers import tiny
+
+
+def with_statuses(folder, statuses):
+    """The squares with the given statuses on their rationales, in turn."""
+    make_squares(folder)
+    rows = [json.loads(line) for line in (folder / "rationales.jsonl").read_text().splitlines()]
+    for number, row in enumerate(rows):
+        row["status"] = statuses[number % len(statuses)]
+    (folder / "rationales.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return Dataset(folder)
+
+
+def test_the_gate_lets_through_what_was_checked_and_off_takes_all_that_explains(tmp_path):
+    dataset = with_statuses(
+        tmp_path / "d", ["ok", "deleaked", "unchecked", "leaks_label", "refused", "empty"]
+    )
+    on, off = usable_rationales(dataset, tiny()), usable_rationales(dataset, tiny(gate="off"))
+    assert {row.status for row in on.values()} == {"ok", "deleaked"}
+    assert {row.status for row in off.values()} == {"ok", "deleaked", "unchecked", "leaks_label"}
+
+
+def test_without_rationales_the_error_names_abduce_and_the_label_stage(tmp_path):
+    dataset = Dataset(make_squares(tmp_path / "d", rationales=False))
+    with pytest.raises(InputError, match=r"mrharm abduce .*--stages label"):
+        require_rationales(dataset, tiny())
+    with pytest.raises(InputError, match="abduce"):
+        train(dataset, tiny(), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_unchecked_rationales_under_a_closed_gate_name_the_mend(tmp_path):
+    dataset = with_statuses(tmp_path / "d", ["unchecked"])
+    with pytest.raises(InputError, match=r"--set gate=off"):
+        require_rationales(dataset, tiny())
+
+
+def test_some_rationales_are_used_and_the_coverage_is_said(tmp_path):
+    dataset = with_statuses(tmp_path / "d", ["ok", "unchecked"])
+    _, processor = tiny_student()
+    limits = measure_limits(tiny(), processor, ["you are red"], ["the words say red"])
+    examples, coverage = make_examples(
+        dataset, tiny(), processor, limits, "rationale", "train", usable_rationales(dataset, tiny())
+    )
+    assert (coverage.memes, len(examples), coverage.held_back, coverage.without_rationale) == (48, 24, 24, 0)
+
+
+def test_targets_follow_the_templates_and_answers():
+    meme = Meme(id="1", label=Label(harmful=True, severity="somewhat"))
+    why = Rationale(meme_id="1", text=" the words mock. ", teacher="test")
+    assert target_text(tiny(), "label", meme, None) == "The answer is: harmful"
+    assert target_text(tiny(answers="severity"), "label", meme, None) == "The answer is: somewhat harmful"
+    assert target_text(tiny(), "rationale", meme, why) == "Output: the words mock."
+    assert target_text(tiny(), "rationale", meme, None) is None
+    assert target_text(tiny(), "label", Meme(id="2"), None) is None
+
+
+def test_automatic_limits_leave_texts_whole_and_fixed_ones_say_what_is_cut(squares):
+    dataset = Dataset(squares)
+    _, processor = tiny_student()
+    rationales = usable_rationales(dataset, tiny())
+    texts = [meme.text for meme in dataset.split("train")]
+    targets = [f"Output: {rationales[meme.id].text}" for meme in dataset.split("train")]
+    automatic = measure_limits(tiny(), processor, texts, targets)
+    _, whole = make_examples(dataset, tiny(), processor, automatic, "rationale", "train", rationales)
+    assert (whole.text_cut, whole.target_cut) == (0, 0)
+    short = tiny(lengths__text=3, lengths__rationale=5)
+    limits = measure_limits(short, processor, texts, targets)
+    examples, cut = make_examples(dataset, short, processor, limits, "rationale", "train", rationales)
+    assert (cut.text_cut, cut.target_cut) == (48, 48)
+    assert {len(example.target_ids) for example in examples} == {5}
+    assert {example.target_ids[-1] for example in examples} == {processor.tokenizer.eos_token_id}

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mrharm import Detector
+from mrharm.errors import InputError
+from mrharm.memes.dataset import Dataset
+from mrharm.records import Failure, Meme, Verdict, read_records
+from mrharm.training.run import train
+from mrharm.verdicts.batch import find_memes, judge_to_file
+from tests.training.helpers import tiny
+
+
+@pytest.fixture(scope="module")
+def run(squares, tmp_path_factory):
+    out = tmp_path_factory.mktemp("batches") / "run"
+    train(squares, tiny(stages__label__epochs=1), out, stages="label", device="cpu")
+    return out
+
+
+def test_pictures_folders_datasets_and_jsonl_become_memes(squares, tmp_path):
+    rows = tmp_path / "memes.jsonl"
+    rows.write_bytes(
+        b'{"id": 7, "image": "a.png", "text": "you", "caption": "a square"}\n'
+        b"not json\n\n"
+        b'{"id": "8", "colour": "red"}\n'
+        b'{"id": "9", "text": "\\ud800 half a pair"}\n'
+        b'{"id": "10", "text": "caf\xe9"}\n' + b"[" * 100_000 + b"\n"
+        b'{"id": "7", "text": "again"}\n'
+    )
+    picture = squares / "images" / "test-0.png"
+    found = find_memes([picture, squares, rows])
+    assert found.memes[0] == Meme(id=str(picture), image=str(picture.absolute()))
+    assert len(found.memes) == 1 + len(Dataset(squares).memes) + 1
+    assert found.evidence["test-0"].caption == Dataset(squares).evidence["test-0"].caption
+    assert found.memes[-1].id == "7" and found.memes[-1].image == str(tmp_path / "a.png")
+    assert found.evidence["7"].caption == "a square"
+    assert sorted(failure.line or 0 for failure in found.failures) == [0, 2, 4, 5, 6, 7]
+    reasons = " ".join(failure.reason for failure in found.failures)
+    assert (
+        "colour" in reasons
+        and "surrogate" in reasons
+        and "not UTF-8" in reasons
+        and "stands twice" in reasons
+    )
+    assert {failure.stage for failure in found.failures} == {"predict"}
+
+
+def test_equal_names_in_two_folders_are_two_memes(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_bytes(b"")
+    found = find_memes([tmp_path / "a", tmp_path / "b"])
+    assert len({meme.id for meme in found.memes}) == 2 and not found.failures
+
+
+def test_a_text_goes_with_one_picture(squares, tmp_path):
+    picture = squares / "images" / "test-0.png"
+    assert find_memes([picture], "you are red").memes[0].text == "you are red"
+    with pytest.raises(InputError, match="one picture"):
+        find_memes([squares / "images"], "you are red")
+    with pytest.raises(InputError, match="no such file"):
+        find_memes([tmp_path / "lost.png"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="nothing to judge"):
+        find_memes([tmp_path / "empty"])
+
+
+def test_a_bad_meme_fails_alone_and_the_rest_of_its_batch_is_judged(run, tmp_path):
+    detector = Detector.from_pretrained(run, device="cpu")
+    memes = [
+        Meme(id="a", text="you are red"),
+        Meme(id="b", image="lost.png"),
+        Meme(id="c", text="you are blue"),
+    ]
+    failures: list[Failure] = []
+    tally = judge_to_file(detector, memes, tmp_path / "out.jsonl", {}, failures)
+    assert [one.meme_id for one in read_records(tmp_path / "out.jsonl", Verdict)] == ["a", "c"]
+    assert (tally.judged, tally.missing) == (2, {"image": 2})
+    (failure,) = read_records(tmp_path / "out.failures.jsonl", Failure)
+    assert failure.item == "b" and "lost.png" in failure.reason
+
+
+def test_what_is_there_is_skipped_and_what_changed_is_judged_again(run, tmp_path):
+    detector = Detector.from_pretrained(run, device="cpu")
+    out = tmp_path / "out.jsonl"
+    memes = [Meme(id="a", text="you are red"), Meme(id="b", text="you are blue")]
+    assert judge_to_file(detector, memes, out, {}, []).judged == 2
+    assert judge_to_file(detector, memes, out, {}, []).already_there == 2
+    memes[1] = Meme(id="b", text="you are red today")
+    tally = judge_to_file(detector, memes, out, {}, [])
+    assert (tally.judged, tally.already_there) == (1, 1)
+    assert judge_to_file(detector, memes, out, {"greedy": True}, []).judged == 2
+
+
+def test_verdicts_of_another_detector_are_not_mixed_in(run, tmp_path):
+    detector = Detector.from_pretrained(run, device="cpu")
+    memes = [Meme(id="a", text="you are red")]
+    judge_to_file(detector, memes, tmp_path / "out.jsonl", {}, [])
+    with pytest.raises(InputError, match="another --out"):
+        judge_to_file(detector.with_temperature(3.0), memes, tmp_path / "out.jsonl", {}, [])
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from mrharm import Detector
+from mrharm.memes.dataset import Dataset
+from mrharm.verdicts.batch import judge_to_file
+data, run, out, after = sys.argv[1:]
+done = 0
+def advance(count):
+    global done
+    done += count
+    if done >= int(after):
+        with open(out, "a") as file:
+            file.write('{"meme_id": "cut sho')
+        os.kill(os.getpid(), signal.SIGKILL)
+root = Path(data)
+memes = [meme.model_copy(update={"image": str(root / meme.image)}) for meme in Dataset(root).memes]
+judge_to_file(Detector.from_pretrained(run, device="cpu"), memes, Path(out), {"batch_size": 8}, [], advance)
+"""
+
+
+@pytest.mark.slow
+def test_killed_with_sigkill_it_goes_on_and_judges_nothing_twice(run, squares, tmp_path):
+    out = tmp_path / "out.jsonl"
+    for after in (8, 24, 1000):
+        code = subprocess.run(
+            [sys.executable, "-c", KILLED, str(squares), str(run), str(out), str(after)],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            cwd=Path(__file__).parents[2],
+            check=False,
+        ).returncode
+        assert code == (-signal.SIGKILL if after < 1000 else 0)
+    ids = [verdict.meme_id for verdict in read_records(out, Verdict)]
+    assert ids == [meme.id for meme in Dataset(squares).memes]

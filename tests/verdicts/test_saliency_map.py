@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mrharm.errors import InputError
+from mrharm.records import Meme, Saliency
+from mrharm.student.processor import MrHarmProcessor, PictureSettings
+from mrharm.student.two_stage import Frame
+from mrharm.verdicts.saliency_map import heat, share_on_picture, sides
+from tests.probes.written import detector
+
+SIDE, COUNT = 64, 4
+BLACK = (0.0, 0.0, 0.0)
+
+
+def one_hot(row: int, column: int, count: int = COUNT) -> tuple[tuple[float, ...], ...]:
+    return tuple(
+        tuple(float((here, there) == (row, column)) for there in range(count)) for here in range(count)
+    )
+
+
+def fitted(image: Image.Image, fit: str) -> np.ndarray:
+    tokenizer = detector().label_student.processor.tokenizer  # type: ignore[attr-defined]
+    settings = PictureSettings(SIDE, BLACK, (1.0, 1.0, 1.0), fit)
+    return MrHarmProcessor(tokenizer, settings).fit(image)[..., 0].astype(float)
+
+
+@pytest.mark.parametrize("fit", ["whole", "crop"])
+@pytest.mark.parametrize(
+    "size", [(640, 640), (1280, 320), (320, 1280), (641, 479), (333, 1001), (1900, 100), (40, 30)]
+)
+def test_what_is_painted_where_a_patch_is_hot_lands_on_that_patch_and_nowhere_else(size, fit):
+    frame = Frame(SIDE, fit)
+    patch = SIDE // COUNT
+    seen = 0
+    for row in range(COUNT):
+        for column in range(COUNT):
+            hot = np.nan_to_num(heat(one_hot(row, column), frame, size)) > 0
+            assert hot.shape == size[::-1]
+            if not hot.any():
+                continue  # the patch lies on padding
+            seen += 1
+            light = fitted(Image.fromarray(np.uint8(255 * hot)).convert("RGB"), fit)
+            own = light[patch * row : patch * (row + 1), patch * column : patch * (column + 1)]
+            assert own.max() > 200
+            # Resampling spreads a little light over the edges.
+            far = light.copy()
+            far[
+                max(0, patch * row - 3) : patch * (row + 1) + 3,
+                max(0, patch * column - 3) : patch * (column + 1) + 3,
+            ] = 0
+            assert far.max() < 10
+    assert seen >= COUNT
+
+
+@pytest.mark.parametrize("fit", ["whole", "crop"])
+@pytest.mark.parametrize("size", [(1280, 320), (320, 1280), (641, 479)])
+def test_every_pixel_lies_on_one_patch_or_was_cropped_off(size, fit):
+    frame = Frame(SIDE, fit)
+    total = sum(
+        np.nan_to_num(heat(one_hot(row, column), frame, size))
+        for row in range(COUNT)
+        for column in range(COUNT)
+    )
+    unseen = np.isnan(heat(one_hot(0, 0), frame, size))
+    np.testing.assert_array_equal(total, np.where(unseen, 0.0, 1.0))
+    kept = min(size) ** 2 if fit == "crop" else size[0] * size[1]
+    assert (~unseen).sum() == pytest.approx(kept, rel=0.01)
+
+
+def test_a_wide_pictures_sides_are_cropped_off_by_hand():
+    # 400 x 200: the middle 200 columns stay, from 100 to 300; the first patch of four covers 100 to 150.
+    found = heat(one_hot(0, 0), Frame(64, "crop"), (400, 200))
+    assert np.isnan(found[:, :100]).all() and np.isnan(found[:, 300:]).all()
+    rows, columns = np.nonzero(np.nan_to_num(found))
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (0, 49, 100, 149)
+
+
+def test_a_wide_picture_lies_between_bars_of_padding_by_hand():
+    # 400 x 200 on 64 x 64: rows 16 to 48 of the square, so patch rows 1 and 2 are its upper and lower half.
+    across, down = sides((400, 200), Frame(64, "whole"))
+    assert (across.first, across.last, down.first, down.last) == (0, 64, 16, 48)
+    rows, columns = np.nonzero(heat(one_hot(1, 3), Frame(64, "whole"), (400, 200)))
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (0, 99, 300, 399)
+    assert not heat(one_hot(0, 3), Frame(64, "whole"), (400, 200)).any()
+
+
+def test_a_picture_too_thin_for_its_square_is_seen_nowhere():
+    assert np.isnan(heat(one_hot(1, 1), Frame(64, "whole"), (5000, 10))).all()
+
+
+def test_pixels_too_few_for_a_patch_of_their_own_are_not_seen():
+    # A square of 50 cut into patches of 16: three, and two pixels over.
+    found = heat(one_hot(2, 2, 3), Frame(50, "whole", patch=16), (50, 50))
+    assert np.isnan(found[48:]).all() and np.isnan(found[:, 48:]).all()
+    assert found[:48, :48].sum() == 16 * 16 and found[47, 47] == 1
+
+
+def test_a_meme_drawn_smaller_has_its_heat_in_the_same_place():
+    frame, patches = Frame(64, "whole"), one_hot(1, 2)
+    large, small = heat(patches, frame, (1200, 600)), heat(patches, frame, (1200, 600), (120, 60))
+    np.testing.assert_array_equal(small, large[5::10, 5::10])
+
+
+def test_the_weight_on_padding_is_told():
+    wide, even = (400, 200), tuple((1 / 16,) * 4 for _ in range(4))
+    assert share_on_picture(Saliency(patches=even), Frame(64, "whole"), wide) == pytest.approx(0.5)
+    assert share_on_picture(Saliency(patches=one_hot(0, 1)), Frame(64, "whole"), wide) == 0.0
+    assert share_on_picture(Saliency(patches=even), Frame(64, "crop"), wide) == pytest.approx(1.0)
+    # 400 x 150 on 64: rows 20 to 44, so 12 of the 16 rows of patch rows 1 and 2.
+    assert share_on_picture(Saliency(patches=one_hot(1, 1)), Frame(64, "whole"), (400, 150)) == pytest.approx(
+        0.75
+    )
+    assert share_on_picture(Saliency(), Frame(64, "whole"), wide) == 1.0
+
+
+def test_a_verdict_brings_the_kind_of_saliency_that_was_asked_for(tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (30, 40, 3), dtype=np.uint8)).save(
+        tmp_path / "a.png"
+    )
+    meme = Meme(id="a", image="a.png", text="you smell wonderful")
+    found = {
+        kind: detector().judge(meme, root=tmp_path, rationales=False, saliency=kind)
+        for kind in (False, True, "attention", "gradient")
+    }
+    assert found[False].saliency is None
+    assert found[True].saliency == found["attention"].saliency != found["gradient"].saliency
+    assert len({found[kind].key for kind in (False, "attention", "gradient")}) == 3
+    gradient = found["gradient"].saliency
+    assert gradient is not None
+    assert sum(map(sum, gradient.patches)) == pytest.approx(1) and all(w >= 0 for _, w in gradient.words)
+    with pytest.raises(InputError, match="no saliency of kind 'x-ray'; there are: attention, gradient"):
+        detector().judge(meme, root=tmp_path, rationales=False, saliency="x-ray")  # type: ignore[call-overload]
