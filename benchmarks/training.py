@@ -18,9 +18,9 @@ import numpy as np
 import torch
 
 from benchmarks.common import (
-    alone,
     draw_inputs,
     draw_text,
+    exclusive_lock,
     machine,
     paper_student,
     peak_memory_mb,
@@ -113,7 +113,7 @@ def main() -> None:
     rows = []
     for stage in ("label", "rationale"):
         ways = {
-            way: alone(step_time, way, stage, options.batch_size, options.steps, options.device)
+            way: exclusive_lock(step_time, way, stage, options.batch_size, options.steps, options.device)
             for way in ("official", "ours")
         }
         for way, found in ways.items():

@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mrharm.images import open_image
-from mrharm.metrics import Figure, share
+from mrharm.metrics import Estimate, share
 
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.float32]
@@ -75,7 +75,7 @@ def cross_validated(
     return scores
 
 
-def read_off(texts: Sequence[str], gold: Sequence[bool]) -> Figure | None:
+def read_off(texts: Sequence[str], gold: Sequence[bool]) -> Estimate | None:
     """Share of texts whose label `cross_validated` gets right, with its 95 % Wilson interval."""
     scores = cross_validated(texts, gold)
     if scores is None:

@@ -19,7 +19,7 @@ _SLICES, _SLICE = 16, 65536  # of each file of weights, for the version
 _READ = (".json", ".txt", ".jinja", ".model", ".safetensors")  # what decides an answer, in a model's folder
 
 
-def reached(source: str, load: Callable[[], T], name_it: str = "hf:FOLDER") -> T:
+def load_or_explain(source: str, load: Callable[[], T], name_it: str = "hf:FOLDER") -> T:
     """What ``load`` makes of a model; whatever a library raises on the way is said with its mend.
 
     Args:
@@ -58,7 +58,7 @@ def reached(source: str, load: Callable[[], T], name_it: str = "hf:FOLDER") -> T
         ) from None
 
 
-def named(source: str, revision: str = "") -> str:
+def model_version(source: str, revision: str = "") -> str:
     """A hub model by its revision; a folder by what is in it, because its name says nothing of that."""
     folder = Path(source)
     if not folder.is_dir():

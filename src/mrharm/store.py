@@ -83,7 +83,7 @@ def folder_aside(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def alone(folder: Path, work: str) -> Iterator[None]:
+def exclusive_lock(folder: Path, work: str) -> Iterator[None]:
     """Keep a second process off the same work in a folder; the lock ends with this process, however it ends.
 
     Raises:

@@ -5,7 +5,7 @@ import pytest
 from mrharm.ablation.answers import answers, plus_minus, sign
 from mrharm.ablation.results import difference, tabulate, trend
 from mrharm.ablation.run import RunRow
-from mrharm.metrics import Figure
+from mrharm.metrics import Estimate
 from tests.ablation.rows import row, rows
 
 T = {1: 12.7062047, 2: 4.3026527}  # the 97.5 % points of Student's t with 1 and 2 degrees of freedom
@@ -54,11 +54,11 @@ def test_the_trend_is_how_much_the_gain_grows_seed_by_seed():
 @pytest.mark.parametrize(
     ("figure", "means"),
     [
-        (Figure(value=0.1, low=0.05, high=0.15), "more"),
-        (Figure(value=-0.1, low=-0.15, high=-0.05), "less"),
-        (Figure(value=0.1, low=-0.05, high=0.25), "open"),
-        (Figure(value=0.1), "open"),
-        (Figure(), "open"),
+        (Estimate(value=0.1, low=0.05, high=0.15), "more"),
+        (Estimate(value=-0.1, low=-0.15, high=-0.05), "less"),
+        (Estimate(value=0.1, low=-0.05, high=0.25), "open"),
+        (Estimate(value=0.1), "open"),
+        (Estimate(), "open"),
     ],
 )
 def test_only_an_interval_clear_of_0_settles_anything(figure, means):
@@ -66,9 +66,9 @@ def test_only_an_interval_clear_of_0_settles_anything(figure, means):
 
 
 def test_figures_are_printed_with_half_their_interval():
-    assert plus_minus(Figure(value=0.9634, low=0.95, high=0.9768)) == "0.963 ± 0.013"
-    assert plus_minus(Figure(value=-0.05), signed=True) == "-0.050"
-    assert plus_minus(Figure()) == "-"
+    assert plus_minus(Estimate(value=0.9634, low=0.95, high=0.9768)) == "0.963 ± 0.013"
+    assert plus_minus(Estimate(value=-0.05), signed=True) == "-0.050"
+    assert plus_minus(Estimate()) == "-"
 
 
 def test_answers_say_what_is_settled_and_what_is_not():

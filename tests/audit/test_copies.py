@@ -15,7 +15,7 @@ from mrharm.records import Evidence, Meme
 from tests.audit.helpers import copies_in, draw, meme, paint, read, write_dataset
 
 
-def together(copies: Copies, kind: str = "meme") -> list[list[str]]:
+def clusters(copies: Copies, kind: str = "meme") -> list[list[str]]:
     """The ids of each group of a kind."""
     groups = copies.templates if kind == "template" else copies.groups[kind]
     return [[copies.items[number].id for number in members] for members in members_of(groups).values()]
@@ -29,7 +29,7 @@ def test_memes_of_nothing_in_common_are_no_copies(tmp_path: Path) -> None:
     draw(tmp_path / "a.png", 1)
     draw(tmp_path / "b.png", 2)
     found = of(tmp_path, [meme("a", "you", image="a.png"), meme("b", "me", image="b.png"), meme("c", "us")])
-    assert {kind: together(found, kind) for kind in (*found.groups, "template")} == {
+    assert {kind: clusters(found, kind) for kind in (*found.groups, "template")} == {
         "id": [],
         "picture": [],
         "near_picture": [],
@@ -41,15 +41,15 @@ def test_memes_of_nothing_in_common_are_no_copies(tmp_path: Path) -> None:
 
 def test_rows_of_one_published_id_are_one_meme(tmp_path: Path) -> None:
     found = of(tmp_path, [meme("a", "you"), meme("b", "me"), meme("a#2", "us", extra={"copy_of": "a"})])
-    assert together(found, "id") == together(found) == [["a", "a#2"]]
+    assert clusters(found, "id") == clusters(found) == [["a", "a#2"]]
 
 
 def test_one_picture_byte_for_byte_is_one_meme_whatever_its_name_and_text(tmp_path: Path) -> None:
     data = draw(tmp_path / "a.png", 1).read_bytes()
     (tmp_path / "b.png").write_bytes(data)
     found = of(tmp_path, [meme("a", "you", image="a.png"), meme("b", "me", image="b.png")])
-    assert together(found, "picture") == together(found, "near_picture") == together(found) == [["a", "b"]]
-    assert together(found, "text") == []
+    assert clusters(found, "picture") == clusters(found, "near_picture") == clusters(found) == [["a", "b"]]
+    assert clusters(found, "text") == []
 
 
 def save_again(folder: Path, way: str) -> None:
@@ -68,8 +68,8 @@ def test_a_reposted_picture_with_most_of_its_words_is_one_meme(tmp_path: Path, w
     found = of(
         tmp_path, [meme("a", texts[0], image="a.png"), meme("b", texts[1], image="b.jpg"), meme("c", "me")]
     )
-    assert together(found, "picture") == together(found, "text") == []
-    assert together(found, "near_picture") == together(found) == [["a", "b"]]
+    assert clusters(found, "picture") == clusters(found, "text") == []
+    assert clusters(found, "near_picture") == clusters(found) == [["a", "b"]]
 
 
 def test_other_words_over_a_near_same_picture_are_another_meme_on_one_template(tmp_path: Path) -> None:
@@ -82,8 +82,8 @@ def test_other_words_over_a_near_same_picture_are_another_meme_on_one_template(t
             meme("b", "nobody likes mondays", image="b.jpg"),
         ],
     )
-    assert together(found) == []
-    assert together(found, "template") == [["a", "b"]]
+    assert clusters(found) == []
+    assert clusters(found, "template") == [["a", "b"]]
 
 
 def test_half_of_the_words_are_enough_and_less_is_not(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_half_of_the_words_are_enough_and_less_is_not(tmp_path: Path) -> None:
     save_again(tmp_path, "re-encoded")
 
     def found(text: str) -> list[list[str]]:
-        return together(
+        return clusters(
             of(tmp_path, [meme("a", "one two three", image="a.png"), meme("b", text, image="b.jpg")])
         )
 
@@ -109,21 +109,21 @@ def test_a_template_is_seen_beneath_the_text(tmp_path: Path) -> None:
         [meme("a", "you", image="a.png"), meme("b", "me", image="b.png")],
         [Evidence(meme_id=name, clean_image=f"clean/{name}.png") for name in ("a", "b")],
     )
-    assert together(found, "template") == [["a", "b"]]
-    assert together(found, "near_picture") == together(found) == []
+    assert clusters(found, "template") == [["a", "b"]]
+    assert clusters(found, "near_picture") == clusters(found) == []
 
 
 def test_one_text_is_one_meme_where_no_picture_is_known(tmp_path: Path) -> None:
     found = of(tmp_path, [meme("a", "You  and\nthe CLUB"), meme("b", " you and the club"), meme("c", "you")])
-    assert together(found, "text") == together(found) == [["a", "b"]]
+    assert clusters(found, "text") == clusters(found) == [["a", "b"]]
 
 
 def test_one_text_under_two_pictures_is_two_memes(tmp_path: Path) -> None:
     draw(tmp_path / "a.png", 1)
     draw(tmp_path / "b.png", 2)
     found = of(tmp_path, [meme(name, "you and the club", image=f"{name}.png") for name in ("a", "b")])
-    assert together(found, "text") == [["a", "b"]]
-    assert together(found) == []
+    assert clusters(found, "text") == [["a", "b"]]
+    assert clusters(found) == []
 
 
 @pytest.mark.parametrize("picture", [None, "missing.png"])
@@ -132,23 +132,23 @@ def test_one_text_is_one_meme_where_one_of_the_pictures_is_not_known(
 ) -> None:
     draw(tmp_path / "a.png", 1)
     found = of(tmp_path, [meme("a", "you", image="a.png"), meme("b", "You", image=picture)])
-    assert together(found) == [["a", "b"]]
+    assert clusters(found) == [["a", "b"]]
 
 
 def test_memes_without_text_are_not_copies_for_that(tmp_path: Path) -> None:
-    assert together(of(tmp_path, [meme("a", ""), meme("b", None), meme("c", "  ")]), "text") == []
+    assert clusters(of(tmp_path, [meme("a", ""), meme("b", None), meme("c", "  ")]), "text") == []
 
 
 def test_blank_pictures_are_near_to_none(tmp_path: Path) -> None:
     paint(tmp_path / "a.png", "white")
     paint(tmp_path / "b.png", "white", (98, 98))
     found = of(tmp_path, [meme(name, "you", image=f"{name}.png") for name in ("a", "b")])
-    assert together(found, "near_picture") == together(found) == together(found, "template") == []
+    assert clusters(found, "near_picture") == clusters(found) == clusters(found, "template") == []
 
 
 def test_copies_of_copies_are_one_meme(tmp_path: Path) -> None:
     memes = [meme("a", "you"), meme("b", "You"), meme("c", "me", extra={"copy_of": "b"}), meme("d", "ME")]
-    assert together(of(tmp_path, memes)) == [["a", "b", "c", "d"]]
+    assert clusters(of(tmp_path, memes)) == [["a", "b", "c", "d"]]
 
 
 def test_who_is_seen_in_another_split_and_who_stays_alone(tmp_path: Path) -> None:

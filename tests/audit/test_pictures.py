@@ -278,7 +278,7 @@ def test_several_processes_see_what_one_does(tmp_path: Path) -> None:
         memes.append(meme(str(number), image=f"{number}.png"))
     (tmp_path / "65.png").unlink()
     dataset = write_dataset(tmp_path, memes)
-    together = facts_of(dataset, workers=2)
+    clusters = facts_of(dataset, workers=2)
     (tmp_path / SEEN).unlink()
-    assert facts_of(dataset) == together
-    assert together["65.png"].failure
+    assert facts_of(dataset) == clusters
+    assert clusters["65.png"].failure

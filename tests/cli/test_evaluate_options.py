@@ -48,15 +48,15 @@ def command_on(page: Path) -> list[str]:
     return shlex.split(html.unescape(page.read_text().rsplit("<code>", 1)[1].split("</code>")[0]))
 
 
-def assert_of_one_evaluation(folder: Path, run: Path, seed: int, *, judged: bool) -> None:
+def assert_of_one_evaluation(folder: Path, run: Path, seed: int, *, predictions: bool) -> None:
     """Report, card and page are there and tell of the same figures."""
     found = read_report(folder / "report.json")
     card: DetectorCard = Detector.from_pretrained(run, device="cpu").card
-    assert found.draws_seed == seed and ("judge" in found.probes) is judged
+    assert found.draws_seed == seed and ("judge" in found.probes) is predictions
     assert (folder / "model-card.md").read_text() == render_card(found, card)
     command = command_on(folder / "report.html")
     assert command[command.index("--seed") + 1] == str(seed)
-    assert ("Marks from 1 to 5" in (folder / "report.html").read_text()) is judged
+    assert ("Marks from 1 to 5" in (folder / "report.html").read_text()) is predictions
 
 
 # the judge
@@ -88,7 +88,7 @@ def test_a_hosted_judges_marks_stand_in_report_card_and_page(
         code, out, err = run_verb(run, dataset.root, *QUICK, *HOSTED, "--budget", 1)
     assert code == 0, err
     assert server.calls.total() == 6 and "Marks from 1 to 5: grounded 4.00" in out
-    assert_of_one_evaluation(run, run, 0, judged=True)
+    assert_of_one_evaluation(run, run, 0, predictions=True)
     again = command_on(run / "report.html")
     assert again[again.index("--budget") :][:2] == ["--budget", "1.0"] and f"openai:{MODEL}" in again
 
@@ -113,7 +113,7 @@ def test_a_judge_that_fails_midway_loses_nothing_that_was_found_before(
         code, out, err = run_verb(run, dataset.root, *QUICK, *HOSTED, "--seed", 7, "--json")
     assert (code, json.loads(out)["kind"]) == (2, "AuthorizationError")
     assert "what was found before this is kept" in err
-    assert_of_one_evaluation(run, run, 7, judged=False)
+    assert_of_one_evaluation(run, run, 7, predictions=False)
 
 
 def test_a_submission_that_fails_loses_nothing_that_was_found_before(run: Path, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_submission_that_fails_loses_nothing_that_was_found_before(run: Path, 
         run, data.root, *QUICK, "--submission", "fhm", "--submission-file", file, "--no-rationales"
     )
     assert code == 2 and "1 of 13 memes have no verdict (033" in err and not file.exists()
-    assert_of_one_evaluation(run / "evaluations" / "hateful-memes.test", run, 0, judged=False)
+    assert_of_one_evaluation(run / "evaluations" / "hateful-memes.test", run, 0, predictions=False)
 
 
 # BERTScore

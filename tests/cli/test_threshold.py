@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from mrharm.cli.threshold import threshold_command
 from mrharm.evaluation.predictions import judge_split
-from mrharm.evaluation.saved import Judgement
+from mrharm.evaluation.saved import PredictionsManifest
 from mrharm.memes.dataset import Dataset
 from mrharm.policy.proposal import Proposal
 from mrharm.records import Meme
@@ -44,8 +44,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     plain = write_dataset(folder / "plain", [*memes("validation", 40), *memes("test", 30)])
     labelled: list[Meme] = []
     for split in ("validation", "test"):
-        judged = judge_split(random_detector(), plain, split, rationales=False)
-        order = judged.scores.argsort()[::-1].argsort()  # 0 is the highest
+        predictions = judge_split(random_detector(), plain, split, rationales=False)
+        order = predictions.scores.argsort()[::-1].argsort()  # 0 is the highest
         side = [rank < 4 or rank % 4 == 0 for rank in order.tolist()]
         labelled += memes(split, len(side), side)
     return write_dataset(folder / "data", labelled)
@@ -77,9 +77,9 @@ def test_the_threshold_is_kept_in_the_detector_and_shown_in_its_verdicts(
     assert card.chosen is not None
     assert (card.chosen.dataset, card.chosen.split, card.chosen.memes) == ("clubs", "validation", 40)
     assert card.chosen.figures["precision"].value == 1.0  # the four highest are harmful
-    judged = judge_split(detector, data, "validation", rationales=False)
-    assert {verdict.threshold for verdict in judged.verdicts} == {card.threshold}
-    assert sum(verdict.decision == "flag" for verdict in judged.verdicts) >= 4
+    predictions = judge_split(detector, data, "validation", rationales=False)
+    assert {verdict.threshold for verdict in predictions.verdicts} == {card.threshold}
+    assert sum(verdict.decision == "flag" for verdict in predictions.verdicts) >= 4
     assert "precision >= 0.9 on validation of clubs" in (trained / "detector" / "README.md").read_text()
     assert weights(trained) == before
 
@@ -189,7 +189,7 @@ def test_a_policy_that_flags_every_meme_is_said(trained: Path, data: Dataset) ->
 def evaluated(folder: Path, detector: str) -> None:
     """What an evaluation leaves, as far as it says of which detector it is."""
     folder.mkdir(parents=True, exist_ok=True)
-    judgement = Judgement(
+    judgement = PredictionsManifest(
         dataset="clubs",
         dataset_sha256="0",
         split="test",
@@ -345,11 +345,11 @@ def test_a_detector_that_writes_its_labels_says_what_the_threshold_does(
     greedy.save_pretrained(tmp_path / "run" / "detector")
     code, out, _ = run(tmp_path / "run", data.root, "--recall", 0.8)
     assert code == 0 and "no label on 40 of these memes" in out
-    judged = judge_split(
+    predictions = judge_split(
         Detector.from_pretrained(tmp_path / "run", device="cpu"), data, "validation", rationales=False
     )
-    assert set(judged.said) == {None}
-    assert sum(one.decision == "flag" for one in judged.verdicts) >= 0.8 * judged.gold.sum()
+    assert set(predictions.predicted) == {None}
+    assert sum(one.decision == "flag" for one in predictions.verdicts) >= 0.8 * predictions.gold.sum()
 
 
 def test_a_stop_is_exit_code_3_and_stores_nothing(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mrharm.evaluation.predictions import Judged
+from mrharm.evaluation.predictions import Predictions
 from mrharm.memes.dataset import Dataset
 from mrharm.recipe import ANSWERS, PictureRecipe, StudentRecipe
 from mrharm.records import Evidence, Label, Meme, Rationale, Verdict
@@ -78,7 +78,7 @@ def clubs(folder: Path, *, train: int = 40, test: int = 24, name: str = "clubs")
     return write_dataset(folder, memes, name=name)
 
 
-def judged(
+def predictions(
     folder: Path,
     memes: Sequence[Meme],
     said: Sequence[bool | None],
@@ -88,7 +88,7 @@ def judged(
     rationales: Sequence[str | None] | None = None,
     gold: Iterable[Rationale] = (),
     detector: Detector | None = None,
-) -> Judged:
+) -> Predictions:
     """What a detector that decides so would hand over, on the test split of a dataset of these memes."""
     dataset = write_dataset(folder, memes, rationales=gold)
     verdicts = [
@@ -107,4 +107,4 @@ def judged(
         )
         for place, (meme, decision) in enumerate(zip(memes, said, strict=True))
     ]
-    return Judged(detector or random_detector(), dataset, "test", tuple(memes), tuple(verdicts))
+    return Predictions(detector or random_detector(), dataset, "test", tuple(memes), tuple(verdicts))

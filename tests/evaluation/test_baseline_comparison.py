@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from mrharm.evaluation import baseline_comparison
-from mrharm.evaluation.baseline_comparison import learners, say_one_modality, stand_beside
-from mrharm.evaluation.predictions import Judged
-from mrharm.metrics import Figure
+from mrharm.evaluation.baseline_comparison import compare_baselines, learners, say_one_modality
+from mrharm.evaluation.predictions import Predictions
+from mrharm.metrics import Estimate
 from mrharm.records import Evidence, Meme
 from tests.audit.helpers import club, meme, paint, write_dataset
 from tests.probes.stubs import Stub, judged_by, picture_alone, words_alone
@@ -33,7 +33,7 @@ def memes(folder: Path, harmful: Callable[[int], bool]) -> list[Meme]:
     ]
 
 
-def judge(folder: Path, harmful: Callable[[int], bool], *, captions: bool = False) -> Judged:
+def judge(folder: Path, harmful: Callable[[int], bool], *, captions: bool = False) -> Predictions:
     some = memes(folder, harmful)
     known = [Evidence(meme_id=one.id, text=one.text, caption="a patch") for one in some] if captions else []
     return judged_by(Stub(words_alone), write_dataset(folder, some, known))
@@ -49,7 +49,7 @@ def by_picture(number: int) -> bool:
 
 def test_words_alone_and_pixels_alone_tell_which_modality_gives_the_labels_away(tmp_path: Path) -> None:
     for name, harmful in (("words alone", by_words), ("pixels alone", by_picture)):
-        rows = {row.name: row for row in stand_beside(judge(tmp_path / name, harmful), draws=50)}
+        rows = {row.name: row for row in compare_baselines(judge(tmp_path / name, harmful), n_resamples=50)}
         assert list(rows) == ["majority", "words alone", "pixels alone"]
         assert {row.learnt for row in rows.values()} == {40}
         right = {row.name for row in rows.values() if row.accuracy.value == 1.0}
@@ -59,7 +59,7 @@ def test_words_alone_and_pixels_alone_tell_which_modality_gives_the_labels_away(
 
 
 def test_words_and_caption_stand_where_every_meme_has_a_caption(tmp_path: Path) -> None:
-    rows = stand_beside(judge(tmp_path, by_words, captions=True), draws=50)
+    rows = compare_baselines(judge(tmp_path, by_words, captions=True), n_resamples=50)
     assert "words and caption" in {row.name for row in rows}
 
 
@@ -67,43 +67,45 @@ def test_pixels_alone_learn_from_so_many_pictures_and_say_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(baseline_comparison, "MOST_PICTURES", 12)
-    rows = {row.name: row.learnt for row in stand_beside(judge(tmp_path, by_picture), draws=50)}
+    rows = {row.name: row.learnt for row in compare_baselines(judge(tmp_path, by_picture), n_resamples=50)}
     assert rows == {"majority": 40, "words alone": 40, "pixels alone": 12}
 
 
 def test_a_meme_without_a_picture_gets_the_share_of_harmful_ones(tmp_path: Path) -> None:
-    judged = judge(tmp_path, lambda number: number % 4 != 0)  # three in four
+    predictions = judge(tmp_path, lambda number: number % 4 != 0)  # three in four
     for number in range(10):
         (tmp_path / f"train-{number}.png").unlink()
         (tmp_path / f"test-{number}.png").write_bytes(b"no picture")
-    found = baseline_comparison._by_pixels(judged, learners(judged), 0)
+    found = baseline_comparison._by_pixels(predictions, learners(predictions), 0)
     assert found is not None
     learnt, scores = found
-    left = [one.label.harmful for one in judged.dataset.split("train")[10:] if one.label]
+    left = [one.label.harmful for one in predictions.dataset.split("train")[10:] if one.label]
     assert learnt == 30 and scores[:10] == pytest.approx([sum(left) / 30] * 10)
 
 
 def test_without_pictures_words_alone_stand_alone(tmp_path: Path) -> None:
     plain = [one.model_copy(update={"image": None}) for one in memes(tmp_path, by_words)]
-    rows = stand_beside(judged_by(Stub(words_alone), write_dataset(tmp_path, plain)), draws=50)
+    rows = compare_baselines(judged_by(Stub(words_alone), write_dataset(tmp_path, plain)), n_resamples=50)
     assert {row.name for row in rows} == {"majority", "words alone"}
     wordless = [one.model_copy(update={"text": None}) for one in memes(tmp_path, by_picture)]
-    rows = stand_beside(judged_by(Stub(picture_alone), write_dataset(tmp_path, wordless)), draws=50)
+    rows = compare_baselines(
+        judged_by(Stub(picture_alone), write_dataset(tmp_path, wordless)), n_resamples=50
+    )
     assert {row.name for row in rows} == {"majority", "pixels alone"}
 
 
 def test_nothing_stands_beside_the_train_split_or_one_of_a_single_label(tmp_path: Path) -> None:
-    assert stand_beside(judge(tmp_path / "a", lambda number: True), draws=50) == ()
+    assert compare_baselines(judge(tmp_path / "a", lambda number: True), n_resamples=50) == ()
     whole = judge(tmp_path / "b", by_words)
-    assert stand_beside(judged_by(Stub(words_alone), whole.dataset, "train"), draws=50) == ()
+    assert compare_baselines(judged_by(Stub(words_alone), whole.dataset, "train"), n_resamples=50) == ()
 
 
 def test_the_sentence_names_every_figure_of_one_modality_and_of_how_many_memes_it_is(tmp_path: Path) -> None:
-    rows = stand_beside(judge(tmp_path, by_words), draws=50)
-    told = say_one_modality(rows, Figure(value=0.95), 20)
+    rows = compare_baselines(judge(tmp_path, by_words), n_resamples=50)
+    told = say_one_modality(rows, Estimate(value=0.95), 20)
     assert told is not None and told.startswith(
         "Right on all 20 memes that were judged: the detector 95.0 %;"
     )
     assert "words alone 100.0 %" in told and "pixels alone 50.0 %" in told
     assert told.count("learnt from 40 memes") == 2
-    assert say_one_modality(rows[:1], Figure(value=0.95), 20) is None
+    assert say_one_modality(rows[:1], Estimate(value=0.95), 20) is None

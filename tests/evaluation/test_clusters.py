@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mrharm.evaluation.clusters import clusters_of, number
 from mrharm.records import Evidence, Label, Meme
-from tests.evaluation.runs import judged
+from tests.evaluation.runs import predictions
 
 
 def test_what_shares_a_name_through_others_is_one() -> None:
@@ -29,7 +29,7 @@ def test_the_same_words_quad_or_picture_make_memes_one_and_a_placeholder_does_no
     seen = [
         Evidence(meme_id=one.id, image_sha256=picture) for one, picture in zip(memes, pictures, strict=True)
     ]
-    found = clusters_of(judged(tmp_path / "d", memes, [True] * 40, evidence=seen)).tolist()
+    found = clusters_of(predictions(tmp_path / "d", memes, [True] * 40, evidence=seen)).tolist()
     assert found[0] == found[1] == found[2] != found[3]  # by their words, and by a picture
     assert len(set(found[4:8])) == 1
     assert len(set(found[8:])) == 32

@@ -10,7 +10,7 @@ from scipy.stats import ttest_ind
 from mrharm.errors import DataError, InputError
 from mrharm.evaluation.compare import compare
 from mrharm.evaluation.evaluate import evaluate
-from mrharm.evaluation.saved import Judgement
+from mrharm.evaluation.saved import PredictionsManifest
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import accuracy, auroc, macro_f1, mcnemar
 from mrharm.records import Evidence, Verdict
@@ -50,7 +50,7 @@ def judged_run(
         )
         for place, one in zip(places, said, strict=True)
     ]
-    judgement = Judgement(
+    judgement = PredictionsManifest(
         **{
             "dataset": "clubs",
             "dataset_sha256": "0" * 64,
@@ -274,8 +274,8 @@ def test_two_datasets_of_one_name_are_told_apart(real, tmp_path):
 
 def test_a_dataset_changed_between_evaluations_is_said(tmp_path):
     runs = [[judged_run(tmp_path / "a", {1})], [judged_run(tmp_path / "b", {2}, dataset_sha256="1" * 64)]]
-    (found,) = compare(runs, draws=20)
+    (found,) = compare(runs, n_resamples=20)
     assert found.dataset_sha256 == ("0" * 64, "1" * 64)
     assert found.words[-1].startswith("The dataset was changed between these evaluations")
-    (same,) = compare([runs[0], [judged_run(tmp_path / "c", {2})]], draws=20)
+    (same,) = compare([runs[0], [judged_run(tmp_path / "c", {2})]], n_resamples=20)
     assert not any("was changed" in words for words in same.words)

@@ -14,7 +14,7 @@ from mrharm.records import Label, Meme, Rationale, Verdict, read_records
 from mrharm.store import write_records
 from mrharm.verdicts.card import read_card, write_card
 from mrharm.verdicts.detector import Detector
-from tests.evaluation.runs import clubs, judged, make_run, random_detector
+from tests.evaluation.runs import clubs, make_run, predictions, random_detector
 from tests.probes import made_probes
 
 
@@ -115,7 +115,7 @@ def test_the_verdict_comes_first_and_figures_have_intervals(run, dataset):
 
 def test_without_a_train_split_nothing_stands_beside(tmp_path):
     memes = [Meme(id=str(n), text="you", label=Label(harmful=n > 5), split="test") for n in range(12)]
-    found = evaluate_judged(judged(tmp_path / "d", memes, [True] * 12), probes="none", draws=20)
+    found = evaluate_judged(predictions(tmp_path / "d", memes, [True] * 12), probes="none", n_resamples=20)
     assert found.beside == ()
     assert not any("bag of words" in words for words in found.words)
     assert any(words.startswith("No baseline stands beside it") for words in found.words)
@@ -178,7 +178,7 @@ def test_the_surest_mistakes_come_first_and_unanswered_memes_last(tmp_path):
     said = [True, True, True, None, False, False]
     scores = [0.6, 0.9, 0.95, 0.99, 0.1, 0.2]
     found = worst_mistakes(
-        judged(tmp_path / "d", memes, said, scores, rationales=[f"why {n}" for n in range(6)])
+        predictions(tmp_path / "d", memes, said, scores, rationales=[f"why {n}" for n in range(6)])
     )
     assert [(one.meme_id, one.said, one.confidence) for one in found] == [
         ("2", True, 0.95),
@@ -194,10 +194,10 @@ def test_what_to_beware_of_is_said(tmp_path):
         Meme(id=str(n), text="you", label=Label(harmful=n % 2 == 1, targets=("a",) * (n < 3)), split="test")
         for n in range(20)
     ]
-    given = judged(tmp_path / "d", memes, [None, None] + [True] * 18)
+    given = predictions(tmp_path / "d", memes, [None, None] + [True] * 18)
     lacking = tuple(one.model_copy(update={"missing": ("caption",)}) for one in given.verdicts[:4])
     object.__setattr__(given, "verdicts", (*lacking, *given.verdicts[4:]))
-    found = evaluate_judged(given, probes="none", draws=50)
+    found = evaluate_judged(given, probes="none", n_resamples=50)
     assert found.missing == {"caption": 4}
     said = " ".join(found.words)
     assert "2 of 20 answers were no label and count as wrong." in said
@@ -276,7 +276,7 @@ def test_the_weakest_group_is_not_called_the_lowest_where_a_smaller_one_lies_low
             label = Label(harmful=harmful, attack_types=(name,))
             memes.append(Meme(id=f"{name}-{place}", text="you", label=label, split="test"))
             said.append(harmful == (place < right))
-    found = evaluate_judged(judged(tmp_path / "d", memes, said), probes="none", draws=200)
+    found = evaluate_judged(predictions(tmp_path / "d", memes, said), probes="none", n_resamples=200)
     (weakest,) = [words for words in found.words if words.startswith("Weakest on")]
     assert "“many” (60 memes): 55.0" in weakest
     assert weakest.endswith("Groups so far below with their whole interval: 1 of 3 looked at.")

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from mrharm.evaluation.scores import HEADLINE, curves, score
-from mrharm.metrics import Figure
+from mrharm.metrics import Estimate
 
 GOLD = np.array([True] * 12 + [False] * 18)
 SAID = np.array([True] * 9 + [False] * 2 + [None] + [True] * 4 + [False] * 13 + [None], dtype=object)
@@ -13,15 +13,15 @@ SCORES = np.where([bool(one) for one in SAID], 0.8, 0.2) - np.arange(30) / 1000
 
 
 def test_every_figure_stands_with_its_interval_around_it():
-    found = score(GOLD, SAID, SCORES, draws=200)
-    figures = [value for _, value in found if isinstance(value, Figure)]
+    found = score(GOLD, SAID, SCORES, n_resamples=200)
+    figures = [value for _, value in found if isinstance(value, Estimate)]
     assert len(figures) == 10
     for figure in figures:
         assert figure.low <= figure.value <= figure.high
 
 
 def test_no_label_is_wrong_and_flags_nothing():
-    found = score(GOLD, SAID, SCORES, draws=2)
+    found = score(GOLD, SAID, SCORES, n_resamples=2)
     assert (found.memes, found.harmful, found.flagged, found.unanswered) == (30, 12, 13, 2)
     assert found.accuracy.value == pytest.approx(22 / 30)
     assert found.recall.value == pytest.approx(9 / 12)
@@ -32,21 +32,25 @@ def test_no_label_is_wrong_and_flags_nothing():
 
 
 def test_figures_of_scores_are_scikit_learns():
-    found = score(GOLD, SAID, SCORES, draws=2)
+    found = score(GOLD, SAID, SCORES, n_resamples=2)
     assert found.auroc.value == pytest.approx(roc_auc_score(GOLD, SCORES))
     assert found.auprc.value == pytest.approx(average_precision_score(GOLD, SCORES))
     assert found.brier.value == pytest.approx(np.mean((SCORES - GOLD) ** 2))
 
 
 def test_the_same_seed_gives_the_same_figures():
-    assert score(GOLD, SAID, SCORES, draws=50, seed=3) == score(GOLD, SAID, SCORES, draws=50, seed=3)
-    assert score(GOLD, SAID, SCORES, draws=50, seed=3) != score(GOLD, SAID, SCORES, draws=50, seed=4)
+    assert score(GOLD, SAID, SCORES, n_resamples=50, seed=3) == score(
+        GOLD, SAID, SCORES, n_resamples=50, seed=3
+    )
+    assert score(GOLD, SAID, SCORES, n_resamples=50, seed=3) != score(
+        GOLD, SAID, SCORES, n_resamples=50, seed=4
+    )
 
 
 def test_one_class_alone_has_no_ranking_and_no_roc():
     some = slice(0, 12)
-    found = score(GOLD[some], SAID[some], SCORES[some], draws=20)
-    assert found.auroc == found.macro_f1 == Figure() == found.false_alarms
+    found = score(GOLD[some], SAID[some], SCORES[some], n_resamples=20)
+    assert found.auroc == found.macro_f1 == Estimate() == found.false_alarms
     assert found.accuracy.value == pytest.approx(9 / 12)
     assert curves(GOLD[some], SAID[some], SCORES[some]).roc == ()
 
@@ -64,18 +68,18 @@ def test_the_calibration_errors_interval_reaches_0_where_chance_explains_it():
     rng = np.random.default_rng(0)
     scores = rng.random(300)
     honest, boastful = rng.random(300) < scores, rng.random(300) < 0.5
-    found = score(honest, scores > 0.5, scores, draws=200)
+    found = score(honest, scores > 0.5, scores, n_resamples=200)
     assert found.ece.value < found.ece_by_chance and found.ece.low == 0
-    wrong = score(boastful, scores > 0.5, scores, draws=200)
+    wrong = score(boastful, scores > 0.5, scores, n_resamples=200)
     assert wrong.ece.value > wrong.ece_by_chance and wrong.ece.low > 0.1
 
 
 def test_memes_that_are_drawn_together_make_intervals_wider():
-    once = score(GOLD, SAID, SCORES, draws=400)
+    once = score(GOLD, SAID, SCORES, n_resamples=400)
     four_times = (np.tile(part, 4) for part in (GOLD, SAID, SCORES))
     gold, said, scores = four_times
-    copies = score(gold, said, scores, draws=400, together=np.tile(np.arange(30), 4))
-    naive = score(gold, said, scores, draws=400)
+    copies = score(gold, said, scores, n_resamples=400, clusters=np.tile(np.arange(30), 4))
+    naive = score(gold, said, scores, n_resamples=400)
     for name in HEADLINE:
         wide, one, narrow = (getattr(found, name) for found in (copies, once, naive))
         assert wide.value == pytest.approx(one.value) == pytest.approx(narrow.value)

@@ -8,7 +8,7 @@ import pytest
 from mrharm.errors import InputError
 from mrharm.evaluation.own_items import NotJudged, judge_items, not_judged
 from mrharm.evaluation.switch import Diff, compare_decisions
-from mrharm.metrics import Figure
+from mrharm.metrics import Estimate
 from mrharm.records import Decision, Evidence, Failure, Meme, Verdict
 from mrharm.verdicts.batch import Found
 from mrharm.verdicts.detector import Detector
@@ -57,7 +57,7 @@ def compare(
     plain = random_detector()
     banded = plain.with_card(plain.card.with_policy(0.5, (0.4, 0.6)))
     return compare_decisions(
-        plain, banded if policy.get("banded") else plain, memes, a, b, per_day=per_day, draws=200
+        plain, banded if policy.get("banded") else plain, memes, a, b, per_day=per_day, n_resamples=200
     )
 
 
@@ -91,7 +91,7 @@ def test_what_both_allow_review_and_flag_is_held_like_with_like() -> None:
     assert change.value == pytest.approx(-200) and change.low is not None and change.low < -200
     assert found.amounts["review"].change.value == pytest.approx(200)
     # A has no band: that it sends nothing to review is no estimate.
-    assert found.amounts["review"].a == Figure(value=0)
+    assert found.amounts["review"].a == Estimate(value=0)
     assert (found.policy_a.band, found.policy_b.band, found.banded) == (None, BAND, True)
     shares = compare(items([None] * 5), a, b)
     assert (shares.amounts["flag"].a.value, shares.per_day) == (pytest.approx(0.6), None)
@@ -106,7 +106,7 @@ def test_a_detector_that_asks_people_is_not_wrong_where_it_asks() -> None:
     )
     known = compare(items(gold), a, b, banded=True).labelled
     assert known is not None
-    assert (known.a.decided, known.a.right.value) == (Figure(value=1), pytest.approx(4 / 6))
+    assert (known.a.decided, known.a.right.value) == (Estimate(value=1), pytest.approx(4 / 6))
     assert (known.b.decided.value, known.b.right.value) == (pytest.approx(4 / 6), 1.0)
     assert known.b.right.low is not None and known.b.right.low < 0.7  # four memes say little
     assert known.a.harmful == {"allow": 1, "review": 0, "flag": 2}
@@ -124,7 +124,7 @@ def test_a_detector_that_asks_people_is_not_wrong_where_it_asks() -> None:
 def test_a_side_that_asks_a_person_about_everything_has_no_share_of_right_decisions() -> None:
     asks = side(["review", "review"], band=BAND)
     known = compare(items([True, False]), side(["flag", "allow"]), asks, banded=True).labelled
-    assert known is not None and (known.b.decided.value, known.b.right) == (0, Figure())
+    assert known is not None and (known.b.decided.value, known.b.right) == (0, Estimate())
 
 
 def test_people_say_who_is_right_and_no_label_never_is() -> None:
@@ -183,7 +183,7 @@ def test_a_failure_of_both_sides_is_listed_once_and_others_say_whose_they_are() 
     assert [one.by for one in not_judged([], [lost], [other])] == ["a", "b"]
     one = side(["flag"])
     plain = random_detector()
-    found = compare_decisions(plain, plain, items([None]), one, one, failures=failures, draws=5)
+    found = compare_decisions(plain, plain, items([None]), one, one, failures=failures, n_resamples=5)
     assert found.failures == failures
 
 

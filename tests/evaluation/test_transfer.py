@@ -14,7 +14,7 @@ from mrharm.errors import InputError
 from mrharm.evaluation.evaluate import judge
 from mrharm.evaluation.transfer import Cell, Transfer, to_markdown, transfer, write_transfer
 from mrharm.memes.dataset import Dataset
-from mrharm.metrics import Figure, auroc, macro_f1
+from mrharm.metrics import Estimate, auroc, macro_f1
 from mrharm.records import Verdict, read_records
 from mrharm.training.run import train
 from tests.conftest import make_squares
@@ -46,7 +46,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
 
 @pytest.fixture(scope="module")
 def found(places: Places) -> Transfer:
-    return transfer(places[2:], places[:2], device="cpu", draws=200)
+    return transfer(places[2:], places[:2], device="cpu", n_resamples=200)
 
 
 def cells(places: Places) -> list[Path]:
@@ -93,7 +93,7 @@ def test_what_is_kept_is_not_judged_again(
 ) -> None:
     before = [file.read_bytes() for file in cells(places)]
     monkeypatch.setattr(Detector, "judge", None)  # whoever judges fails
-    assert transfer(places[2:], places[:2], device="cpu", draws=200) == found
+    assert transfer(places[2:], places[:2], device="cpu", n_resamples=200) == found
     assert [file.read_bytes() for file in cells(places)] == before
 
 
@@ -103,7 +103,7 @@ def test_rationales_an_evaluation_has_written_stand(places: Places, tmp_path: Pa
     judge(tmp_path / "run", squares, device="cpu")
     file = tmp_path / "run" / "verdicts.test.jsonl"
     before = file.read_bytes()
-    transfer([tmp_path / "run"], [squares], device="cpu", draws=50)
+    transfer([tmp_path / "run"], [squares], device="cpu", n_resamples=50)
     assert file.read_bytes() == before and b'"rationale"' in before
 
 
@@ -121,7 +121,7 @@ def test_the_matrix_is_written_as_markdown_and_json(found: Transfer, tmp_path: P
 def test_a_cell_that_cannot_be_had_is_a_dash_and_failures_are_named() -> None:
     cell = Cell(
         run="r|1", dataset="d", own=False, memes=3, failures=2, first_failure="7: a broken picture",
-        accuracy=Figure(), macro_f1=Figure(value=0.5, low=0.25, high=0.75), auroc=Figure(),
+        accuracy=Estimate(), macro_f1=Estimate(value=0.5, low=0.25, high=0.75), auroc=Estimate(),
     )  # fmt: skip
     text = to_markdown(
         Transfer(split="test", runs=("r|1",), datasets=("d",), trained_on={"r|1": "e"}, cells=(cell,))

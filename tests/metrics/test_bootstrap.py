@@ -1,9 +1,19 @@
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
-from mrharm.metrics import Figure, Statistic, accuracy_of, average, figures, mean_of_values, wilson_interval
+from mrharm.metrics import (
+    Estimate,
+    Statistic,
+    accuracy_of,
+    average,
+    bootstrap,
+    mean_of_values,
+    wilson_interval,
+)
 from mrharm.metrics.bootstrap import draw_counts
 
 VALUES = np.array([0.0, 1.0, 4.0, 9.0, 16.0] * 12)
@@ -18,7 +28,7 @@ def test_every_draw_counts_as_many_memes_as_there_are():
 
 def test_draws_do_not_depend_on_how_many_are_held_at_a_time(monkeypatch):
     whole = np.concatenate(list(draw_counts(10, 20, 1)))
-    monkeypatch.setattr("mrharm.metrics.bootstrap._CELLS", 30)
+    monkeypatch.setattr(sys.modules[draw_counts.__module__], "_CELLS", 30)
     parts = list(draw_counts(10, 20, 1))
     assert len(parts) == 7
     assert (np.concatenate(parts) == whole).all()
@@ -27,7 +37,7 @@ def test_draws_do_not_depend_on_how_many_are_held_at_a_time(monkeypatch):
 def test_the_interval_is_that_of_drawing_memes_one_by_one():
     rng = np.random.default_rng(5)
     one_by_one = [VALUES[rng.integers(0, len(VALUES), len(VALUES))].mean() for _ in range(4000)]
-    found = figures({"mean": mean_of_values(VALUES)}, len(VALUES), draws=4000)["mean"]
+    found = bootstrap({"mean": mean_of_values(VALUES)}, len(VALUES), n_resamples=4000)["mean"]
     assert found.value == VALUES.mean()
     assert (found.low, found.high) == pytest.approx(np.percentile(one_by_one, [2.5, 97.5]), abs=0.15)
 
@@ -35,7 +45,7 @@ def test_the_interval_is_that_of_drawing_memes_one_by_one():
 def test_a_difference_of_two_figures_is_drawn_together():
     noisy = mean_of_values(VALUES)
     shifted = mean_of_values(VALUES + 1)
-    apart = figures({"one": noisy, "difference": shifted - noisy}, len(VALUES))
+    apart = bootstrap({"one": noisy, "difference": shifted - noisy}, len(VALUES))
     assert apart["one"].high - apart["one"].low > 2
     difference = apart["difference"]
     assert (difference.value, difference.low, difference.high) == pytest.approx((1, 1, 1))
@@ -43,33 +53,33 @@ def test_a_difference_of_two_figures_is_drawn_together():
 
 def test_an_average_is_drawn_over_the_same_memes():
     both = average([mean_of_values(VALUES), mean_of_values(16 - VALUES)])
-    found = figures({"both": both}, len(VALUES))["both"]
+    found = bootstrap({"both": both}, len(VALUES))["both"]
     assert (found.value, found.low, found.high) == pytest.approx((8, 8, 8))
 
 
 def test_a_share_of_all_or_none_is_not_certain():
     gold = np.array([True] * 20)
-    found = figures({"accuracy": accuracy_of(gold, gold)}, 20)["accuracy"]
+    found = bootstrap({"accuracy": accuracy_of(gold, gold)}, 20)["accuracy"]
     assert (found.low, found.high) == wilson_interval(20, 20)
     assert found.low < 0.9
 
 
 def test_what_cannot_be_had_is_none():
     nowhere = Statistic(lambda counts: np.full(len(counts), np.nan))
-    assert figures({"none": nowhere}, 5) == {"none": Figure()}
-    assert figures({"mean": mean_of_values(np.array([]))}, 0) == {"mean": Figure()}
+    assert bootstrap({"none": nowhere}, 5) == {"none": Estimate()}
+    assert bootstrap({"mean": mean_of_values(np.array([]))}, 0) == {"mean": Estimate()}
     # There in the memes themselves, and in no draw.
     once = Statistic(lambda counts: np.where((counts == 1).all(axis=1), 2.0, np.nan))
-    assert figures({"once": once}, 50, draws=20)["once"] == Figure(value=2.0)
+    assert bootstrap({"once": once}, 50, n_resamples=20)["once"] == Estimate(value=2.0)
 
 
 def test_the_interval_of_a_gap_that_noise_widens_is_of_the_gap_without_it():
     # The absolute mean of noise around 0: drawn again it lies higher on average than itself.
     values = np.array([-1.0, 1.0] * 50)
     gap = Statistic(lambda counts: np.abs(counts @ values / counts.sum(axis=1)), gap=True)
-    found = figures({"gap": gap}, 100, draws=2000)["gap"]
+    found = bootstrap({"gap": gap}, 100, n_resamples=2000)["gap"]
     assert found.value == found.low == 0.0
-    plain = figures({"gap": Statistic(gap.of)}, 100, draws=2000)["gap"]
+    plain = bootstrap({"gap": Statistic(gap.of)}, 100, n_resamples=2000)["gap"]
     assert 0 < found.high < plain.high
     # Scores that mean what they say, and a bin each for many of them: the figure is all noise.
     rng = np.random.default_rng(0)
@@ -77,7 +87,7 @@ def test_the_interval_of_a_gap_that_noise_widens_is_of_the_gap_without_it():
     for seed in range(20):
         deviations = rng.normal(size=(200, 10)) * rng.multinomial(1, [0.1] * 10, 200)
         noisy = Statistic(lambda counts, d=deviations: np.abs(counts @ d).sum(axis=1) / 200, gap=True)
-        found = figures({"gap": noisy}, 200, draws=200, seed=seed)["gap"]
+        found = bootstrap({"gap": noisy}, 200, n_resamples=200, seed=seed)["gap"]
         covered += found.low <= 0.05 < found.value < found.high
     assert covered >= 15
 
@@ -93,12 +103,12 @@ def test_memes_drawn_together_are_drawn_together():
 def test_the_mean_of_perfect_detectors_has_the_interval_of_one():
     one = mean_of_values(np.ones(50), share=True)
     for statistic in (one, average([one]), average([one, one])):
-        found = figures({"it": statistic}, 50, draws=50)["it"]
+        found = bootstrap({"it": statistic}, 50, n_resamples=50)["it"]
         assert found.value == found.high == 1.0 and 0.9 < found.low < 0.95
 
 
 def test_figures_are_the_same_for_the_same_seed_and_others_for_another():
     one, again, other = (
-        figures({"mean": mean_of_values(VALUES)}, 60, seed=seed)["mean"] for seed in (1, 1, 2)
+        bootstrap({"mean": mean_of_values(VALUES)}, 60, seed=seed)["mean"] for seed in (1, 1, 2)
     )
     assert one == again != other

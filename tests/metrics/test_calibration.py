@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss
 
-from mrharm.metrics import brier_of, classwise_ece_of, ece_by_chance, figures, reliability, wilson_interval
+from mrharm.metrics import bootstrap, brier_of, classwise_ece_of, ece_by_chance, reliability, wilson_interval
 
 pairs = st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=1, max_size=40)
 
 
-def figure(statistic, count, draws=1):
-    return figures({"it": statistic}, count, draws=draws)["it"]
+def figure(statistic, count, n_resamples=1):
+    return bootstrap({"it": statistic}, count, n_resamples=n_resamples)["it"]
 
 
 def test_the_class_wise_error_by_hand():
@@ -41,19 +41,19 @@ def test_the_interval_of_the_error_holds_it_though_drawing_adds_noise():
     rng = np.random.default_rng(0)
     scores = rng.random(300)
     gold = rng.random(300) < scores
-    found = figure(classwise_ece_of(gold, scores), 300, draws=500)
+    found = figure(classwise_ece_of(gold, scores), 300, n_resamples=500)
     assert found.low < found.value < found.high
 
 
 def test_chance_explains_the_error_of_scores_that_mean_what_they_say_and_no_more():
     rng = np.random.default_rng(1)
     scores = rng.random(200)
-    bound = ece_by_chance(scores, draws=400)
+    bound = ece_by_chance(scores, n_resamples=400)
     errors = [figure(classwise_ece_of(rng.random(200) < scores, scores), 200).value for _ in range(200)]
     assert 0.93 < np.mean(np.array(errors) < bound) <= 1.0
     assert figure(classwise_ece_of(rng.random(200) < scores**3, scores), 200).value > bound
     # Ten times the memes leave chance about a third of the room.
-    assert ece_by_chance(rng.random(2000), draws=400) == pytest.approx(bound / np.sqrt(10), rel=0.2)
+    assert ece_by_chance(rng.random(2000), n_resamples=400) == pytest.approx(bound / np.sqrt(10), rel=0.2)
 
 
 @given(pairs)

@@ -9,8 +9,8 @@ from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_sc
 from mrharm.metrics import (
     accuracy,
     accuracy_of,
+    bootstrap,
     false_alarms_of,
-    figures,
     macro_f1,
     macro_f1_interval,
     macro_f1_of,
@@ -24,7 +24,7 @@ SAID = np.array([True, None, False, True, None], dtype=object)
 
 
 def value(statistic, count):
-    return figures({"it": statistic}, count, draws=1)["it"].value
+    return bootstrap({"it": statistic}, count, n_resamples=1)["it"].value
 
 
 def test_no_label_is_settled_as_the_wrong_one():
@@ -50,23 +50,25 @@ def test_precision_without_a_flag_and_recall_without_harm_cannot_be_had():
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from([True, False, None])), min_size=1, max_size=40))
 def test_they_agree_with_scikit_learn_and_with_the_plain_functions(pairs):
     gold = np.array([one for one, _ in pairs])
-    said = np.array([one for _, one in pairs], dtype=object)
-    decided = settle(gold, said)
+    predicted = np.array([one for _, one in pairs], dtype=object)
+    decided = settle(gold, predicted)
     count = len(gold)
-    assert value(accuracy_of(gold, said), count) == pytest.approx(accuracy_score(gold, decided))
-    assert value(accuracy_of(gold, said), count) == pytest.approx(accuracy(gold, said))
+    assert value(accuracy_of(gold, predicted), count) == pytest.approx(accuracy_score(gold, decided))
+    assert value(accuracy_of(gold, predicted), count) == pytest.approx(accuracy(gold, predicted))
     expected = f1_score(gold, decided, average="macro", labels=[False, True], zero_division=0)
-    assert value(macro_f1_of(gold, said), count) == pytest.approx(expected)
-    flagged = np.array([one is True for one in said])
+    assert value(macro_f1_of(gold, predicted), count) == pytest.approx(expected)
+    flagged = np.array([one is True for one in predicted])
     if flagged.any():
-        assert value(precision_of(gold, said), count) == pytest.approx(precision_score(gold, flagged))
+        assert value(precision_of(gold, predicted), count) == pytest.approx(precision_score(gold, flagged))
     if gold.any():
-        assert value(recall_of(gold, said), count) == pytest.approx(recall_score(gold, decided))
+        assert value(recall_of(gold, predicted), count) == pytest.approx(recall_score(gold, decided))
 
 
 def test_the_interval_of_macro_f1_is_that_of_drawn_cells():
     rng = np.random.default_rng(2)
-    gold, said = rng.random(150) < 0.4, (rng.random(150) < 0.5).astype(object)
-    found = figures({"f1": macro_f1_of(gold, said)}, 150, draws=4000)["f1"]
-    assert found.value == pytest.approx(macro_f1(gold, said))
-    assert (found.low, found.high) == pytest.approx(macro_f1_interval(gold, said, draws=4000), abs=0.01)
+    gold, predicted = rng.random(150) < 0.4, (rng.random(150) < 0.5).astype(object)
+    found = bootstrap({"f1": macro_f1_of(gold, predicted)}, 150, n_resamples=4000)["f1"]
+    assert found.value == pytest.approx(macro_f1(gold, predicted))
+    assert (found.low, found.high) == pytest.approx(
+        macro_f1_interval(gold, predicted, n_resamples=4000), abs=0.01
+    )

@@ -20,25 +20,25 @@ GOLD = np.array([True, True, False, False])
 
 
 def test_accuracy_and_macro_f1_by_hand():
-    said = np.array([True, False, False, False])
-    assert accuracy(GOLD, said) == 0.75
+    predicted = np.array([True, False, False, False])
+    assert accuracy(GOLD, predicted) == 0.75
     # harmful: P 1, R 1/2, F1 2/3; harmless: P 2/3, R 1, F1 4/5
-    assert macro_f1(GOLD, said) == pytest.approx((2 / 3 + 4 / 5) / 2)
+    assert macro_f1(GOLD, predicted) == pytest.approx((2 / 3 + 4 / 5) / 2)
 
 
 def test_macro_f1_of_one_class_is_the_same_however_it_is_asked():
     """A side that nobody took counts 0: for figures with an interval and without."""
     for gold in (np.array([True, True]), np.array([False, False])):
-        said = gold.astype(object)
+        predicted = gold.astype(object)
         with np.errstate(invalid="ignore"):
-            drawn = float(macro_f1_of(gold, said).of(np.ones((1, 2)))[0])
-        assert macro_f1(gold, said) == drawn == 0.5
+            drawn = float(macro_f1_of(gold, predicted).of(np.ones((1, 2)))[0])
+        assert macro_f1(gold, predicted) == drawn == 0.5
 
 
 def test_no_label_counts_as_wrong():
-    said = np.array([True, None, False, None], dtype=object)
-    assert accuracy(GOLD, said) == 0.5
-    assert macro_f1(GOLD, said) == macro_f1(GOLD, np.array([True, False, False, True]))
+    predicted = np.array([True, None, False, None], dtype=object)
+    assert accuracy(GOLD, predicted) == 0.5
+    assert macro_f1(GOLD, predicted) == macro_f1(GOLD, np.array([True, False, False, True]))
 
 
 def test_auroc_by_hand_and_undefined_for_one_class():
@@ -59,30 +59,30 @@ def test_the_summary_says_none_where_there_is_no_area():
 
 def test_the_interval_of_macro_f1_is_that_of_a_bootstrap_over_memes():
     gold = np.array([True] * 30 + [False] * 50)
-    said = np.array([True] * 22 + [False] * 8 + [True] * 9 + [False] * 41)
+    predicted = np.array([True] * 22 + [False] * 8 + [True] * 9 + [False] * 41)
     rng = np.random.default_rng(1)
     drawn = [rng.integers(0, len(gold), len(gold)) for _ in range(1000)]
-    one_by_one = np.percentile([macro_f1(gold[rows], said[rows]) for rows in drawn], [2.5, 97.5])
-    assert macro_f1_interval(gold, said) == pytest.approx(one_by_one, abs=0.015)
+    one_by_one = np.percentile([macro_f1(gold[rows], predicted[rows]) for rows in drawn], [2.5, 97.5])
+    assert macro_f1_interval(gold, predicted) == pytest.approx(one_by_one, abs=0.015)
 
 
 def test_the_interval_of_macro_f1_is_the_same_every_time_and_holds_the_figure():
     rng = np.random.default_rng(0)
-    gold, said = rng.random(200) < 0.4, rng.random(200) < 0.5
-    low, high = macro_f1_interval(gold, said)
-    assert low < macro_f1(gold, said) < high
-    assert macro_f1_interval(gold, said) == (low, high)
-    few = macro_f1_interval(gold[:20], said[:20])
+    gold, predicted = rng.random(200) < 0.4, rng.random(200) < 0.5
+    low, high = macro_f1_interval(gold, predicted)
+    assert low < macro_f1(gold, predicted) < high
+    assert macro_f1_interval(gold, predicted) == (low, high)
+    few = macro_f1_interval(gold[:20], predicted[:20])
     assert few[1] - few[0] > high - low
 
 
 def test_the_interval_of_macro_f1_at_its_ends():
-    assert macro_f1_interval(GOLD, GOLD, draws=50)[1] == 1.0
+    assert macro_f1_interval(GOLD, GOLD, n_resamples=50)[1] == 1.0
     assert macro_f1_interval(GOLD, ~GOLD) == (0.0, 0.0)
     assert macro_f1_interval(np.array([], dtype=bool), np.array([])) == (0.0, 1.0)
     # No label answered is the wrong one.
-    said = np.array([True, None, False, None], dtype=object)
-    assert macro_f1_interval(GOLD, said) == macro_f1_interval(GOLD, np.array([True, False, False, True]))
+    predicted = np.array([True, None, False, None], dtype=object)
+    assert macro_f1_interval(GOLD, predicted) == macro_f1_interval(GOLD, np.array([True, False, False, True]))
 
 
 def test_the_interval_of_auroc_is_that_of_hanley_and_mcneil():

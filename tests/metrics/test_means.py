@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mrharm.metrics import Figure
+from mrharm.metrics import Estimate
 from mrharm.metrics.means import mean_of, share_of
 
 
@@ -24,4 +24,4 @@ def test_a_share_of_all_or_none_is_not_certain_and_of_nothing_is_none() -> None:
     everything, nothing = share_of(np.ones(20, dtype=bool)), share_of(np.zeros(20, dtype=bool))
     assert everything.low is not None and everything.low < 0.9 and everything.value == 1.0
     assert nothing.high is not None and nothing.high > 0.1 and nothing.value == 0.0
-    assert share_of(np.array([], dtype=bool)) == mean_of(np.array([])) == Figure()
+    assert share_of(np.array([], dtype=bool)) == mean_of(np.array([])) == Estimate()

@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
-from mrharm.metrics import auprc_of, auroc, auroc_of, bootstrap, figures, pr_points, roc_points
+from mrharm.metrics import auprc_of, auroc, auroc_of, bootstrap, bootstrap_indexes, pr_points, roc_points
 from mrharm.metrics.ranking import sort_by, thin
 
 GOLD = np.array([True, False, True, False])
@@ -14,7 +14,7 @@ SCORES = np.array([0.9, 0.7, 0.7, 0.1])
 
 
 def value(statistic, count):
-    return figures({"it": statistic}, count, draws=1)["it"].value
+    return bootstrap({"it": statistic}, count, n_resamples=1)["it"].value
 
 
 ranked = st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_size=40)
@@ -62,8 +62,8 @@ def test_the_interval_of_auroc_is_that_of_drawing_memes_one_by_one():
     rng = np.random.default_rng(0)
     gold = rng.random(120) < 0.4
     scores = (0.3 * gold + rng.random(120)).round(1)
-    slow = bootstrap(lambda drawn: auroc(gold[drawn], scores[drawn]), 120, draws=1000)
-    fast = figures({"auroc": auroc_of(gold, scores)}, 120, draws=1000)["auroc"]
+    slow = bootstrap_indexes(lambda drawn: auroc(gold[drawn], scores[drawn]), 120, n_resamples=1000)
+    fast = bootstrap({"auroc": auroc_of(gold, scores)}, 120, n_resamples=1000)["auroc"]
     assert fast.value == pytest.approx(slow.value)
     assert (fast.low, fast.high) == pytest.approx((slow.low, slow.high), abs=0.015)
 

@@ -5,13 +5,13 @@ import pytest
 from scipy.stats import beta, norm
 
 from mrharm.metrics.decisions import Floats
-from mrharm.metrics.estimate import Figure
-from mrharm.metrics.measured import figures_at
-from mrharm.metrics.rates import Counted, figure_of_rates, memes_for
-from mrharm.metrics.thresholds import Stream
+from mrharm.metrics.estimate import Estimate
+from mrharm.metrics.measured import metrics_at_threshold
+from mrharm.metrics.rates import Counted, interval_at_prevalence, memes_for
+from mrharm.metrics.thresholds import Traffic
 
 
-def ends(figure: Figure) -> list[float]:
+def ends(figure: Estimate) -> list[float]:
     assert figure.low is not None and figure.high is not None
     return [figure.low, figure.high]
 
@@ -20,9 +20,9 @@ def ends(figure: Figure) -> list[float]:
 def test_one_rate_alone_has_the_interval_of_clopper_and_pearson(hits: int, of: int) -> None:
     low = beta.ppf(0.025, hits, of - hits + 1) if hits else 0
     high = beta.ppf(0.975, hits + 1, of - hits) if hits < of else 1
-    recall = figure_of_rates(lambda r, f: r, Counted(hits, of, 0, 9), falls_with_alarms=True)
-    alarms = figure_of_rates(lambda r, f: f, Counted(0, 9, hits, of), falls_with_alarms=False)
-    safe = figure_of_rates(lambda r, f: 1 - f, Counted(0, 9, hits, of), falls_with_alarms=True)
+    recall = interval_at_prevalence(lambda r, f: r, Counted(hits, of, 0, 9), falls_with_alarms=True)
+    alarms = interval_at_prevalence(lambda r, f: f, Counted(0, 9, hits, of), falls_with_alarms=False)
+    safe = interval_at_prevalence(lambda r, f: 1 - f, Counted(0, 9, hits, of), falls_with_alarms=True)
     assert recall.value == alarms.value == hits / of
     assert ends(recall) == pytest.approx([low, high], abs=0.01)
     assert ends(alarms) == pytest.approx([low, high], abs=0.01)
@@ -30,7 +30,9 @@ def test_one_rate_alone_has_the_interval_of_clopper_and_pearson(hits: int, of: i
 
 
 def test_a_rate_of_no_memes_has_no_figure() -> None:
-    assert figure_of_rates(lambda r, f: r + f, Counted(0, 0, 3, 9), falls_with_alarms=False) == Figure()
+    assert (
+        interval_at_prevalence(lambda r, f: r + f, Counted(0, 0, 3, 9), falls_with_alarms=False) == Estimate()
+    )
 
 
 @pytest.mark.parametrize(("most", "memes"), [(0.5, 6), (0.01, 368), (0.001, 3688), (1.5, 1), (0, None)])
@@ -57,7 +59,7 @@ def test_the_interval_holds_the_truth_19_times_in_20_also_at_a_threshold_chosen_
         harmless, harmful = np.random.default_rng(seed).normal([[0.0], [3.0]], 1.0, (2, half))
         at = harmless.max() + 1e-9 if chosen else 2.6
         counted = Counted(int((harmful > at).sum()), half, int((harmless > at).sum()), half)
-        low, high = ends(figure_of_rates(precision, counted, falls_with_alarms=True, draws=1000))
+        low, high = ends(interval_at_prevalence(precision, counted, falls_with_alarms=True, n_resamples=1000))
         held.append(low <= precision(norm.sf(at - 3), norm.sf(at)) <= high)
     assert np.mean(held) >= 0.92  # 0.95 less two standard errors of 200
 
@@ -65,5 +67,5 @@ def test_the_interval_holds_the_truth_19_times_in_20_also_at_a_threshold_chosen_
 def test_with_memes_enough_the_interval_is_narrow() -> None:
     gold = np.arange(200_000) < 100_000
     scores = norm.cdf(np.random.default_rng(0).normal(3.0 * gold, 1.0) - 1.5)
-    low, high = ends(figures_at(gold, scores, float(norm.cdf(1.1)), Stream(0.01))["precision"])
+    low, high = ends(metrics_at_threshold(gold, scores, float(norm.cdf(1.1)), Traffic(0.01))["precision"])
     assert high - low < 0.1

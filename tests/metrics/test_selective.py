@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrharm.metrics import aurc_of, confidence_of, figures, risk_coverage_points
+from mrharm.metrics import aurc_of, bootstrap, confidence_of, risk_coverage_points
 
 
-def area(right, confidence, draws=1):
-    return figures({"it": aurc_of(np.array(right), np.array(confidence))}, len(right), draws=draws)["it"]
+def area(right, confidence, n_resamples=1):
+    return bootstrap(
+        {"it": aurc_of(np.array(right), np.array(confidence))}, len(right), n_resamples=n_resamples
+    )["it"]
 
 
 def test_the_area_by_hand():
@@ -40,13 +42,15 @@ def test_surest_mistakes_make_it_worse():
     right = [True] * 8 + [False] * 2
     falling = np.linspace(1, 0.5, 10)
     assert area(right, falling).value < 0.2 < area(right, falling[::-1]).value
-    found = area(right, falling, draws=300)
+    found = area(right, falling, n_resamples=300)
     assert found.low <= found.value <= found.high
 
 
 def test_confidence_is_the_score_of_the_side_that_was_said():
-    said = np.array([True, False, False, None], dtype=object)
-    assert confidence_of(said, np.array([0.9, 0.1, 0.7, 0.6])).tolist() == pytest.approx([0.9, 0.9, 0.3, 0.0])
+    predicted = np.array([True, False, False, None], dtype=object)
+    assert confidence_of(predicted, np.array([0.9, 0.1, 0.7, 0.6])).tolist() == pytest.approx(
+        [0.9, 0.9, 0.3, 0.0]
+    )
 
 
 def test_the_curve_ends_at_all_memes_and_their_share_of_wrong_ones():

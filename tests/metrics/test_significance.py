@@ -27,11 +27,11 @@ def test_rates_count_single_swaps_and_their_intervals_draw_memes() -> None:
 
 
 def test_memes_that_belong_together_are_one_draw() -> None:
-    owner, together = np.arange(40), np.repeat([0, 1], 20)
-    flips, none = together == 0, np.zeros(40, dtype=bool)
+    owner, clusters = np.arange(40), np.repeat([0, 1], 20)
+    flips, none = clusters == 0, np.zeros(40, dtype=bool)
     moves = np.zeros(40)
     apart = rates_of(flips, none, moves, moves, owner, owner)["flipped"]
-    drawn = rates_of(flips, none, moves, moves, owner, together)["flipped"]
+    drawn = rates_of(flips, none, moves, moves, owner, clusters)["flipped"]
     assert apart.low is not None and apart.low > 0.3
     assert (drawn.low, drawn.high) == (0, 1)
 

@@ -6,9 +6,9 @@ from sklearn.metrics import f1_score, precision_score, recall_score
 
 from mrharm.errors import InputError
 from mrharm.metrics.bootstrap import draw_counts
-from mrharm.metrics.estimate import Figure
-from mrharm.metrics.measured import figures_at
-from mrharm.metrics.thresholds import Stream, find_cuts
+from mrharm.metrics.estimate import Estimate
+from mrharm.metrics.measured import metrics_at_threshold
+from mrharm.metrics.thresholds import Traffic, sweep_thresholds
 from mrharm.policy.bands import BandCriterion, choose_band
 from mrharm.policy.choose import Choice, Criterion, choices, choose_threshold
 from mrharm.policy.targets import keeps
@@ -16,14 +16,14 @@ from mrharm.policy.targets import keeps
 # By hand. Flagged at each cut, from the highest: 1 hit; 2; 2 and 1 false alarm; 3 and 1; 3 and 2; 3 and 3.
 GOLD = np.array([True, True, False, True, False, False])
 SCORES = np.array([0.9, 0.8, 0.7, 0.6, 0.4, 0.2])
-HERE = Stream()
-RARE = Stream(prevalence=0.1, per_day=1000)
+HERE = Traffic()
+RARE = Traffic(prevalence=0.1, per_day=1000)
 
 
-def choose(promise: str, wanted: float | None = None, stream: Stream = HERE, **more: object) -> Choice:
+def choose(promise: str, wanted: float | None = None, traffic: Traffic = HERE, **more: object) -> Choice:
     gold, scores = more.get("gold", GOLD), more.get("scores", SCORES)
     criterion = Criterion.model_validate({"promise": promise, "wanted": wanted})
-    return choose_threshold(gold, scores, criterion, stream, draws=200)  # type: ignore[arg-type]
+    return choose_threshold(gold, scores, criterion, traffic, n_resamples=200)  # type: ignore[arg-type]
 
 
 def promised(choice: Choice) -> float | None:
@@ -65,7 +65,7 @@ def test_reviews_a_day_are_those_of_the_stated_prevalence(
 
 
 def test_precision_falls_with_the_prevalence_and_recall_does_not() -> None:
-    figures = figures_at(GOLD, SCORES, 0.5, RARE)
+    figures = metrics_at_threshold(GOLD, SCORES, 0.5, RARE)
     assert figures["precision"].value == pytest.approx(0.1 / (0.1 + 0.9 / 3))
     assert figures["recall"].value == 1.0
     assert figures["flagged"].value == pytest.approx(0.4)
@@ -78,9 +78,11 @@ def test_reweighing_is_repeating_memes() -> None:
     """2 harmful of 8 harmless each four times: the split at a prevalence of 2 / 34."""
     rng = np.random.default_rng(1)
     gold, scores = np.arange(10) < 2, rng.random(10)
-    stated = figures_at(gold, scores, 0.5, Stream(prevalence=2 / 34), draws=10)
+    stated = metrics_at_threshold(gold, scores, 0.5, Traffic(prevalence=2 / 34), n_resamples=10)
     often = np.where(gold, 1, 4)
-    repeated = figures_at(np.repeat(gold, often), np.repeat(scores, often), 0.5, HERE, draws=10)
+    repeated = metrics_at_threshold(
+        np.repeat(gold, often), np.repeat(scores, often), 0.5, HERE, n_resamples=10
+    )
     assert {name: figure.value for name, figure in stated.items()} == pytest.approx(
         {name: figure.value for name, figure in repeated.items()}
     )
@@ -90,7 +92,7 @@ def test_figures_are_those_of_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     gold = rng.random(200) < 0.3
     scores = np.clip(rng.normal(0.4 + 0.2 * gold, 0.2), 0, 1)
-    figures = figures_at(gold, scores, 0.5, HERE)
+    figures = metrics_at_threshold(gold, scores, 0.5, HERE)
     said = scores >= 0.5
     assert figures["precision"].value == pytest.approx(precision_score(gold, said))
     assert figures["recall"].value == pytest.approx(recall_score(gold, said))
@@ -107,10 +109,10 @@ def test_the_choice_and_its_interval_are_those_of_trying_every_score(
     promise: str, wanted: float | None
 ) -> None:
     rng = np.random.default_rng(3)
-    stream = Stream(prevalence=0.3, per_day=100) if promise == "reviews" else HERE
+    traffic = Traffic(prevalence=0.3, per_day=100) if promise == "reviews" else HERE
     gold = rng.random(40) < 0.5
     scores = np.round(np.clip(rng.normal(0.4 + 0.2 * gold, 0.2), 0, 1), 1)  # with ties
-    thresholds = find_cuts(gold, scores).thresholds
+    thresholds = sweep_thresholds(gold, scores).thresholds
     criterion = Criterion.model_validate({"promise": promise, "wanted": wanted})
 
     def tried(counts: np.ndarray) -> float | None:
@@ -136,7 +138,7 @@ def test_the_choice_and_its_interval_are_those_of_trying_every_score(
                 best = (float(gain), float(at))
         return best[1] if best else None
 
-    choice = choose_threshold(gold, scores, criterion, stream, draws=100)
+    choice = choose_threshold(gold, scores, criterion, traffic, n_resamples=100)
     assert choice.at == tried(np.ones(40, int))
     drawn = [tried(row.astype(int)) for rows in draw_counts(40, 100, 0) for row in rows]
     found = [one for one in drawn if one is not None]
@@ -148,17 +150,17 @@ def test_the_choice_and_its_interval_are_those_of_trying_every_score(
     ("promise", "wanted", "stream", "says"),
     [
         ("precision", 0.9, HERE, r"most that can be had is 60\.0 %, at threshold 0\.25.* finds 100\.0 %"),
-        ("reviews", 99, Stream(0.5, 100), r"fewest with anything flagged at all are 100\.0 a day"),
-        ("reviews", 0, Stream(0.5, 100), "cannot be kept"),
+        ("reviews", 99, Traffic(0.5, 100), r"fewest with anything flagged at all are 100\.0 a day"),
+        ("reviews", 0, Traffic(0.5, 100), "cannot be kept"),
         ("macro_f1", None, HERE, "all 5 memes have the same score"),
     ],
 )
 def test_a_promise_that_cannot_be_kept_says_what_can(
-    promise: str, wanted: float | None, stream: Stream, says: str
+    promise: str, wanted: float | None, traffic: Traffic, says: str
 ) -> None:
     gold = np.array([True, True, True, False, False])
     with pytest.raises(InputError, match=says):
-        choose(promise, wanted, stream, gold=gold, scores=np.full(5, 0.5))
+        choose(promise, wanted, traffic, gold=gold, scores=np.full(5, 0.5))
 
 
 def test_equal_scores_are_flagged_together_or_not_at_all() -> None:
@@ -172,7 +174,7 @@ def test_equal_scores_are_flagged_together_or_not_at_all() -> None:
 
 def test_scores_that_touch_0_1_and_one_another_keep_a_threshold_between_them() -> None:
     near = np.nextafter(0.5, 1)
-    cuts = find_cuts(np.array([True, False, True, False]), np.array([1.0, near, 0.5, 0.0]))
+    cuts = sweep_thresholds(np.array([True, False, True, False]), np.array([1.0, near, 0.5, 0.0]))
     assert cuts.thresholds.tolist() == [(1 + near) / 2, near, 0.25, 0.0]
 
 
@@ -183,27 +185,29 @@ def test_no_memes_or_one_kind_only_is_an_error(gold: list[bool]) -> None:
 
 
 def test_of_one_kind_of_meme_only_what_can_be_had_is_said() -> None:
-    at_home = figures_at(GOLD[~GOLD], SCORES[~GOLD], 0.5, HERE)
+    at_home = metrics_at_threshold(GOLD[~GOLD], SCORES[~GOLD], 0.5, HERE)
     assert at_home["flagged"].value == pytest.approx(1 / 3)
-    assert at_home["recall"] == Figure()
+    assert at_home["recall"] == Estimate()
     # A share of harmful memes comes in, and not one of them was measured.
-    stated = figures_at(GOLD[~GOLD], SCORES[~GOLD], 0.5, RARE)
-    assert stated["flagged"] == stated["precision"] == stated["reviews"] == Figure()
+    stated = metrics_at_threshold(GOLD[~GOLD], SCORES[~GOLD], 0.5, RARE)
+    assert stated["flagged"] == stated["precision"] == stated["reviews"] == Estimate()
 
 
 def test_without_a_false_alarm_among_few_memes_precision_at_a_low_prevalence_is_open_downwards() -> None:
     """0 of 100: at 1 in 1,000 harmful, 3.6 % of false alarms are still to be reckoned with."""
     gold = np.arange(200) < 100
     scores = np.where(gold, 0.9, 0.1)
-    for stream in (Stream(0.001, 10_000), Stream(0.001)):
-        figures = figures_at(gold, scores, 0.5, stream)
+    for traffic in (Traffic(0.001, 10_000), Traffic(0.001)):
+        figures = metrics_at_threshold(gold, scores, 0.5, traffic)
         precision = figures["precision"]
         assert precision.value == precision.high == 1
         assert precision.low is not None and 0.02 < precision.low < 0.035
         assert figures["flagged"].value == pytest.approx(0.001)
         assert figures["flagged"].high == pytest.approx(0.0371, abs=0.001)
-    assert figures_at(gold, scores, 0.5, Stream(0.001, 10_000))["reviews"].high == pytest.approx(371, abs=10)
-    choice = choose("precision", 0.9, Stream(0.001), gold=gold, scores=scores)
+    assert metrics_at_threshold(gold, scores, 0.5, Traffic(0.001, 10_000))["reviews"].high == pytest.approx(
+        371, abs=10
+    )
+    choice = choose("precision", 0.9, Traffic(0.001), gold=gold, scores=scores)
     assert choice.figures["precision"].low == pytest.approx(precision.low)
 
 
@@ -212,7 +216,7 @@ def test_elsewhere_reckons_with_false_alarms_that_these_memes_do_not_show() -> N
     gold = np.arange(200) < 100
     normal = rng.normal(3.0 * gold, 1)
     scores = 1 / (1 + np.exp(-normal))
-    choice = choose("precision", 0.9, Stream(0.001), gold=gold, scores=scores)
+    choice = choose("precision", 0.9, Traffic(0.001), gold=gold, scores=scores)
     assert promised(choice) == 1
     # About 0.6 / 100 of the harmless memes lie above the highest of 100: 0.001 / (0.001 + 0.006) at best.
     assert choice.elsewhere is not None and choice.elsewhere < 0.25
@@ -227,12 +231,12 @@ def test_elsewhere_reckons_with_false_alarms_that_these_memes_do_not_show() -> N
         ("recall", None, HERE),
         ("reviews", -1, RARE),
         ("reviews", 5, HERE),
-        ("reviews", 5, Stream(per_day=9)),
+        ("reviews", 5, Traffic(per_day=9)),
     ],
 )
-def test_what_makes_no_sense_is_refused(promise: str, wanted: float | None, stream: Stream) -> None:
+def test_what_makes_no_sense_is_refused(promise: str, wanted: float | None, traffic: Traffic) -> None:
     with pytest.raises(InputError, match=r"expected|say how many"):
-        choose(promise, wanted, stream)
+        choose(promise, wanted, traffic)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +244,7 @@ def test_what_makes_no_sense_is_refused(promise: str, wanted: float | None, stre
 )
 def test_a_stream_that_cannot_be_is_refused(prevalence: float, per_day: float | None) -> None:
     with pytest.raises(InputError, match="expected"):
-        Stream(prevalence, per_day)
+        Traffic(prevalence, per_day)
 
 
 def test_elsewhere_takes_off_what_choosing_on_noise_seems_to_gain() -> None:
@@ -270,12 +274,12 @@ def test_a_promise_is_kept_at_least_or_for_reviews_at_most() -> None:
 
 def test_a_band_is_filled_with_the_scores_nearest_in_log_odds() -> None:
     gold, scores = np.array([True, True, False, False]), np.array([0.9, 0.6, 0.45, 0.2])
-    half = Stream(prevalence=0.5, per_day=100)  # 25 a day each
-    band = choose_band(gold, scores, 0.5, BandCriterion(reviews=50), half, draws=100)
+    half = Traffic(prevalence=0.5, per_day=100)  # 25 a day each
+    band = choose_band(gold, scores, 0.5, BandCriterion(reviews=50), half, n_resamples=100)
     # From 0.5, 0.6 lies ln 1.5 away and the next, 0.2, ln 4.
     reach = (np.log(1.5) + np.log(4)) / 2
     assert band.at == pytest.approx((1 / (1 + np.exp(reach)), 1 / (1 + np.exp(-reach))))
-    figures = figures_at(gold, scores, 0.5, half, band.at)
+    figures = metrics_at_threshold(gold, scores, 0.5, half, band.at)
     assert figures["reviews"].value == pytest.approx(50)
     assert (figures["flag_precision"].value, figures["allow_precision"].value) == (1, 1)
     assert choose_band(gold, scores, 0.5, BandCriterion(reviews=100), half).at[0] < 0.2
@@ -291,15 +295,15 @@ def test_a_band_never_holds_more_than_was_allowed() -> None:
     for _ in range(30):
         gold = rng.random(50) < 0.4
         scores = np.round(rng.random(50), 1)
-        at, stream = float(rng.choice([0.0, 0.31, 0.5, 1.0])), Stream(float(rng.random()), 1000)
+        at, traffic = float(rng.choice([0.0, 0.31, 0.5, 1.0])), Traffic(float(rng.random()), 1000)
         most = float(rng.integers(1, 1000))
         try:
-            band = choose_band(gold, scores, at, BandCriterion(reviews=most), stream, draws=20)
+            band = choose_band(gold, scores, at, BandCriterion(reviews=most), traffic, n_resamples=20)
         except InputError as error:
             assert "leave no room" in str(error)
             continue
         assert band.at[0] <= at <= band.at[1]
-        reviews = figures_at(gold, scores, at, stream, band.at, draws=20)["reviews"].value
+        reviews = metrics_at_threshold(gold, scores, at, traffic, band.at, n_resamples=20)["reviews"].value
         assert reviews is not None and reviews <= most + 1e-6
 
 
@@ -317,19 +321,19 @@ def test_a_band_by_precision_is_the_one_found_by_hand(
     threshold: float, flag: float | None, allow: float | None, band: tuple[float, float]
 ) -> None:
     wanted = BandCriterion(flag_precision=flag, allow_precision=allow)
-    found = choose_band(GOLD, SCORES, threshold, wanted, HERE, draws=100)
+    found = choose_band(GOLD, SCORES, threshold, wanted, HERE, n_resamples=100)
     assert found.at == pytest.approx(band)
-    figures = figures_at(GOLD, SCORES, threshold, HERE, found.at, draws=20)
+    figures = metrics_at_threshold(GOLD, SCORES, threshold, HERE, found.at, n_resamples=20)
     for name, wanted_share in (("flag_precision", flag), ("allow_precision", allow)):
         value = figures[name].value
         assert wanted_share is None or (value is not None and keeps(name, wanted_share, value))
 
 
-@pytest.mark.parametrize("stream", [HERE, Stream(prevalence=0.1)])
-def test_what_a_band_does_is_counted_by_hand(stream: Stream) -> None:
+@pytest.mark.parametrize("stream", [HERE, Traffic(prevalence=0.1)])
+def test_what_a_band_does_is_counted_by_hand(traffic: Traffic) -> None:
     # Flagged: 0.9, 0.8. Reviewed: 0.7 (harmless), 0.6. Allowed: 0.4 and 0.2, harmless; then with 0.6 among them.
-    share = stream.prevalence or 0.5
-    figures = figures_at(GOLD, SCORES, 0.65, stream, (0.65, 0.75))
+    share = traffic.prevalence or 0.5
+    figures = metrics_at_threshold(GOLD, SCORES, 0.65, traffic, (0.65, 0.75))
     values = {name: figure.value for name, figure in figures.items()}
     allowed = share / 3 + (1 - share) * 2 / 3
     assert values == pytest.approx(
@@ -372,9 +376,9 @@ def test_a_band_that_cannot_keep_its_precision_says_what_can() -> None:
         (BandCriterion(flag_precision=0.0), HERE),
     ],
 )
-def test_a_band_that_makes_no_sense_is_refused(wanted: BandCriterion, stream: Stream) -> None:
+def test_a_band_that_makes_no_sense_is_refused(wanted: BandCriterion, traffic: Traffic) -> None:
     with pytest.raises(InputError):
-        choose_band(GOLD, SCORES, 0.5, wanted, stream)
+        choose_band(GOLD, SCORES, 0.5, wanted, traffic)
 
 
 def test_bounds_have_intervals_around_them() -> None:
@@ -383,7 +387,7 @@ def test_bounds_have_intervals_around_them() -> None:
     scores = np.clip(rng.normal(0.35 + 0.3 * gold, 0.18), 0.01, 0.99)
     sure = BandCriterion(flag_precision=0.9, allow_precision=0.9)
     for wanted in (sure, BandCriterion(reviews=200)):
-        band = choose_band(gold, scores, 0.5, wanted, Stream(0.4, 1000), draws=200)
+        band = choose_band(gold, scores, 0.5, wanted, Traffic(0.4, 1000), n_resamples=200)
         for bound in (band.low, band.high):
             assert bound.low is not None and bound.high is not None and bound.value is not None
             assert bound.low <= bound.value <= bound.high

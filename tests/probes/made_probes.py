@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mrharm.errors import MissingInputError
-from mrharm.evaluation.predictions import Judged
+from mrharm.evaluation.predictions import Predictions
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Record
 
@@ -18,21 +18,25 @@ class Found(Record):
     words: tuple[str, ...]
 
 
-def finds(judged: Judged, *, seed: int = 0, memes: int = 500, progress: Progress = no_progress) -> Found:
+def finds(
+    predictions: Predictions, *, seed: int = 0, memes: int = 500, progress: Progress = no_progress
+) -> Found:
     """Count memes."""
     CALLS.append(seed)
-    some = judged.some(memes, seed)
+    some = predictions.some(memes, seed)
     progress("probing", 1, 1)
     return Found(memes=len(some.memes), odd=float("nan"), words=(f"{len(some.memes)} memes were probed.",))
 
 
 def does_not_apply(
-    judged: Judged, *, seed: int = 0, memes: int = 500, progress: Progress = no_progress
+    predictions: Predictions, *, seed: int = 0, memes: int = 500, progress: Progress = no_progress
 ) -> Found:
     """Refuse."""
     raise MissingInputError("no meme has a picture")
 
 
-def broken(judged: Judged, *, seed: int = 0, memes: int = 500, progress: Progress = no_progress) -> Found:
+def broken(
+    predictions: Predictions, *, seed: int = 0, memes: int = 500, progress: Progress = no_progress
+) -> Found:
     """A bug."""
     raise ZeroDivisionError

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from mrharm.errors import MissingInputError
-from mrharm.evaluation.predictions import Judged, judge_split
+from mrharm.evaluation.predictions import Predictions, judge_split
 from mrharm.images import open_image
 from mrharm.memes.dataset import Dataset
 from mrharm.recipe import ANSWERS
@@ -148,7 +148,7 @@ def quads(
     return write_dataset(folder, memes, evidence)
 
 
-def judged_by(stub: Stub, dataset: Dataset, split: str = "test") -> Judged:
+def judged_by(stub: Stub, dataset: Dataset, split: str = "test") -> Predictions:
     """A split judged; what the stub was given on the way is forgotten."""
     found = judge_split(stub, dataset, split, rationales=False)  # type: ignore[arg-type]
     stub.given.clear()

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from mrharm.errors import InputError
-from mrharm.evaluation.predictions import Judged
+from mrharm.evaluation.predictions import Predictions
 from mrharm.llm import HostedClient
 from mrharm.probes.judge_report import JudgeReport
 from mrharm.probes.llm_judge import SCHEMA, judge_rationales
@@ -18,7 +18,7 @@ from mrharm.rationales.teachers.openai import HostedTeacher
 from mrharm.synthetic.teacher import GeneratedTeacher
 from tests.audit.helpers import meme, paint
 from tests.llm.conftest import MODEL, client, surroundings
-from tests.probes.written import judged
+from tests.probes.written import predictions
 from tests.stub_server import Reply, StubServer
 
 __all__ = ["surroundings"]  # a key, a ledger and prices of its own for every test
@@ -44,10 +44,10 @@ def some(
     gold: Sequence[bool] | None = None,
     said: Sequence[bool] | None = None,
     **more: Any,
-) -> Judged:
+) -> Predictions:
     sides = gold or [True] * len(rationales)
     memes = [meme(f"m{n}", f"you sing like kettle {n}", side, "test") for n, side in enumerate(sides)]
-    return judged(folder, memes, said or sides, rationales, **more)
+    return predictions(folder, memes, said or sides, rationales, **more)
 
 
 class Judge(HostedTeacher):
@@ -69,7 +69,7 @@ def closed() -> Iterator[None]:
 
 
 def ask(
-    made: Judged, script: Callable[[str], Reply] | Sequence[Reply], **options: Any
+    made: Predictions, script: Callable[[str], Reply] | Sequence[Reply], **options: Any
 ) -> tuple[JudgeReport, StubServer]:
     with StubServer(script) as server:
         report = judge_rationales(made, Judge(server.url), **options)
@@ -173,7 +173,7 @@ def sent(
 ) -> list[list[dict[str, str]]]:
     """The messages of every question about memes of these texts."""
     memes = [meme(f"m{n}", text, True, "test") for n, text in enumerate(words)]
-    made = judged(folder, memes, [True] * len(memes), rationale, captions=caption)
+    made = predictions(folder, memes, [True] * len(memes), rationale, captions=caption)
     _, server = ask(made, [Reply(marks(3))], repeats=1)
     assert len(server.requests) == len(memes)
     return [request["messages"] for request in server.requests]
@@ -252,7 +252,7 @@ def test_a_judge_that_sees_is_shown_the_picture_and_another_its_caption_where_th
 ) -> None:
     paint(tmp_path / "images/m.png", "red", (12, 8))
     memes = [meme("m", "you", True, "test", image="images/m.png"), meme("n", "you, too", True, "test")]
-    made = judged(tmp_path, memes, [True, True], ["a kettle", "a spoon"], captions=["a red square", ""])
+    made = predictions(tmp_path, memes, [True, True], ["a kettle", "a spoon"], captions=["a red square", ""])
     with StubServer([Reply(marks(3))]) as server:
         seeing = judge_rationales(made, Judge(server.url, sees_pictures=True), repeats=1)
         blind = judge_rationales(made, Judge(server.url), repeats=1)
@@ -273,7 +273,7 @@ def test_rationales_true_of_their_generated_meme_are_told_from_the_rest(tmp_path
     truth = {"scene": "skunk", "tone": "praise", "relation": "undercuts"}
     memes = [meme(f"m{n}", f"you smell {n}", True, "test", extra={"truth": truth}) for n in range(2)]
     texts = ["we see a skunk. the words praise your smell. together they make fun of you.", "we see a rose."]
-    made = judged(tmp_path, memes, [True, True], texts)
+    made = predictions(tmp_path, memes, [True, True], texts)
     report, _ = ask(made, by_rationale({"skunk": [marks(5)], "rose": [marks(2)]}), repeats=1)
     assert report.when_true is not None and report.when_false is not None
     assert (report.when_true.value, report.when_false.value) == (5.0, 2.0)
@@ -283,7 +283,7 @@ def test_a_truth_of_somebody_elses_kind_is_left_alone(tmp_path: Path) -> None:
     memes = [
         meme(f"m{n}", "you sing", True, "test", extra={"truth": {"author": "a kettle"}}) for n in range(2)
     ]
-    made = judged(tmp_path, memes, [True, True], ["a kettle", "a spoon"])
+    made = predictions(tmp_path, memes, [True, True], ["a kettle", "a spoon"])
     report, _ = ask(made, [Reply(marks(4))], repeats=1)
     assert (report.judged, report.when_true, report.when_false) == (2, None, None)
 
@@ -309,7 +309,7 @@ def test_no_more_memes_are_asked_about_than_wanted_and_progress_is_told(tmp_path
     assert JudgeReport.model_validate_json(report.model_dump_json()) == report
 
 
-def nobody(folder: Path) -> Iterator[tuple[Judged, dict[str, Any], str]]:
+def nobody(folder: Path) -> Iterator[tuple[Predictions, dict[str, Any], str]]:
     yield some(folder / "a"), {"repeats": 0}, "expected 1 or more"
     yield some(folder / "b", [None]), {}, "no rationales"
     yield some(folder / "c", [" "]), {}, "all rationales of test are blank"

@@ -57,23 +57,23 @@ def test_a_detector_that_says_one_thing_to_all_ignores_both(memes: Dataset) -> N
 def test_the_picture_swapped_in_is_never_ones_own_and_the_seed_draws_it(tmp_path: Path) -> None:
     memes = quads(tmp_path / "data", clean=True)
     stub = Stub(both, shown="clean")
-    judged = judged_by(stub, memes)
+    predictions = judged_by(stub, memes)
     own = {
         one.id: hashlib.sha256((memes.root / memes.evidence[one.id].clean_image).read_bytes()).hexdigest()
-        for one in judged.memes
+        for one in predictions.memes
     }
     by_pixels = {}
-    probe(judged, seed=1)
+    probe(predictions, seed=1)
     for meme_id, _, image in stub.given[:32]:  # unchanged
         by_pixels[image.tobytes()] = own[meme_id]
     swapped = [(meme_id, image.tobytes()) for meme_id, _, image in stub.given[96:128]]
     assert len(by_pixels) == 16  # the clean pictures are shown, two memes each
     assert all(by_pixels[pixels] != own[meme_id] for meme_id, pixels in swapped)
     stub.given.clear()
-    probe(judged, seed=1)
+    probe(predictions, seed=1)
     assert [(meme_id, image.tobytes()) for meme_id, _, image in stub.given[96:128]] == swapped
     stub.given.clear()
-    probe(judged, seed=2)
+    probe(predictions, seed=2)
     assert [(meme_id, image.tobytes()) for meme_id, _, image in stub.given[96:128]] != swapped
 
 
@@ -130,8 +130,8 @@ def test_at_most_the_memes_asked_for_are_judged(memes: Dataset) -> None:
 def test_without_words_to_take_away_it_is_not_said_to_use_them(tmp_path: Path) -> None:
     memes = quads(tmp_path / "data")
     wordless = [one.model_copy(update={"text": None}) for one in memes.memes]
-    judged = judged_by(Stub(picture_alone), write_dataset(memes.root, wordless))
-    found = probe(judged)
+    predictions = judged_by(Stub(picture_alone), write_dataset(memes.root, wordless))
+    found = probe(predictions)
     assert "text_blanked" in found.skipped and found.conditions.keys() == {"image_swapped"}
     assert found.uses == ("image",)
     assert any(line.startswith("That what it says depends on the words is not shown") for line in found.words)

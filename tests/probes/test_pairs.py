@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from mrharm.errors import InputError
-from mrharm.evaluation.predictions import Judged
+from mrharm.evaluation.predictions import Predictions
 from mrharm.memes.dataset import Dataset
 from mrharm.probes.pairs import probe
 from mrharm.records import Meme
@@ -19,7 +19,7 @@ def memes(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return quads(tmp_path_factory.mktemp("quads") / "data")
 
 
-def alone(folder: Path, memes: list[Meme], stub: Stub | None = None) -> Judged:
+def exclusive_lock(folder: Path, memes: list[Meme], stub: Stub | None = None) -> Predictions:
     """Memes whose image ``N.png`` is the picture of seed N."""
     for one in memes:
         if one.image:
@@ -66,7 +66,7 @@ def test_each_meme_is_in_one_pair_and_chance_is_what_as_many_flags_would_reach(t
         meme("h3", "you shine", True, "test", image="4.png"),
         meme("n1", "you shine", False, "test", image="5.png"),
     ]
-    found = probe(alone(tmp_path / "data", memes)).same_text
+    found = probe(exclusive_lock(tmp_path / "data", memes)).same_text
     # One pair a text: "smell" finds its harmful meme and misses the other, "shine" the reverse.
     assert (found.pairs, found.both_right.value, found.chance.value) == (2, 0, 0.25)
 
@@ -76,7 +76,7 @@ def test_texts_are_the_same_by_what_is_read(tmp_path: Path) -> None:
         meme("a", "You  SM\u200bELL", True, "test", image="1.png"),
         meme("b", "you smell", False, "test", image="2.png"),
     ]
-    assert probe(alone(tmp_path / "data", memes)).same_text.pairs == 1
+    assert probe(exclusive_lock(tmp_path / "data", memes)).same_text.pairs == 1
 
 
 def test_a_saved_again_copy_is_the_same_picture(tmp_path: Path) -> None:
@@ -104,17 +104,17 @@ def test_memes_without_words_or_picture_make_no_pair(tmp_path: Path) -> None:
         meme("d", "you shine", False, "test", image="2.png"),
     ]
     with pytest.raises(InputError, match="no confounder pairs"):
-        probe(alone(tmp_path / "data", memes))
+        probe(exclusive_lock(tmp_path / "data", memes))
 
 
 def test_an_answer_that_is_no_label_is_wrong(memes: Dataset) -> None:
-    judged = judged_by(Stub(both), memes)
-    mute = Judged(
-        judged.detector,
-        judged.dataset,
-        judged.split,
-        judged.memes,
-        tuple(one.model_copy(update={"harmful": None}) for one in judged.verdicts),
+    predictions = judged_by(Stub(both), memes)
+    mute = Predictions(
+        predictions.detector,
+        predictions.dataset,
+        predictions.split,
+        predictions.memes,
+        tuple(one.model_copy(update={"harmful": None}) for one in predictions.verdicts),
     )
     found = probe(mute)
     assert (found.same_text.both_right.value, found.same_text.chance.value) == (0, 0)

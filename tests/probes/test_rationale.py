@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mrharm.baselines import cross_validated
 from mrharm.errors import InputError
-from mrharm.evaluation.predictions import Judged
+from mrharm.evaluation.predictions import Predictions
 from mrharm.memes.dataset import ImportOptions
 from mrharm.memes.importing import import_memes
 from mrharm.probes.rationale import probe
@@ -24,7 +24,7 @@ from mrharm.synthetic.teacher import GeneratedTeacher
 from mrharm.synthetic.truth import named_relation
 from mrharm.verdicts.detector import Detector
 from tests.audit.helpers import club, meme
-from tests.probes.written import detector, judged
+from tests.probes.written import detector, predictions
 
 SIDES = [number % 2 == 0 for number in range(80)]
 WHY = {True: "the words mock you and the picture agrees", False: "the words cheer you and the picture agrees"}
@@ -39,7 +39,7 @@ def about_clubs(texts: Sequence[str] | None = None) -> list[Meme]:
 
 
 def found(folder: Path, rationales: Sequence[str | None], **more: object) -> RationaleProbe:
-    return probe(judged(folder, about_clubs(), SIDES, rationales, **more))  # type: ignore[arg-type]
+    return probe(predictions(folder, about_clubs(), SIDES, rationales, **more))  # type: ignore[arg-type]
 
 
 def test_verdicts_without_rationales_cannot_be_probed(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_rationale_that_tells_the_decision_recovers_it_where_the_meme_does_not
 
 def test_a_rationale_that_says_the_same_of_all_memes_recovers_and_adds_nothing(tmp_path: Path) -> None:
     memes = about_clubs([f"you {'stink' if side else 'shine'} {club(n)}" for n, side in enumerate(SIDES)])
-    simulated = probe(judged(tmp_path, memes, SIDES, ["it shows a kettle"] * 80)).simulatability
+    simulated = probe(predictions(tmp_path, memes, SIDES, ["it shows a kettle"] * 80)).simulatability
     assert simulated is not None
     assert simulated.all.rationale.value == 0.5
     assert (simulated.all.meme.value, simulated.all.gain.value, simulated.adjusted.value) == (1.0, 0.0, 0.0)
@@ -93,7 +93,7 @@ def test_what_a_picture_tells_by_its_caption_is_not_the_rationales_merit(tmp_pat
 def test_twins_of_either_side_stand_together_so_that_words_do_not_mislead_the_reader(tmp_path: Path) -> None:
     # Each two memes have the same words and opposite decisions: a reader that saw one would always miss the other.
     memes = about_clubs([f"you and {club(n // 2)}" for n in range(80)])
-    simulated = probe(judged(tmp_path, memes, SIDES, ["a kettle"] * 80)).simulatability
+    simulated = probe(predictions(tmp_path, memes, SIDES, ["a kettle"] * 80)).simulatability
     assert simulated is not None
     assert simulated.all.meme.value == 0.5
     apart = cross_validated([one.text or "" for one in memes], SIDES)
@@ -130,7 +130,7 @@ def test_too_few_decisions_of_either_side_are_not_simulated_and_it_says_so(
     tmp_path: Path, said: list[bool | None]
 ) -> None:
     memes = about_clubs()[: len(said)]
-    result = probe(judged(tmp_path, memes, said, [WHY[True]] * len(said)))
+    result = probe(predictions(tmp_path, memes, said, [WHY[True]] * len(said)))
     assert result.simulatability is None
     assert (
         "50 in all, 5 of either side, and 5 unlike memes of either side are needed"
@@ -143,7 +143,7 @@ def test_rationales_agree_with_the_verdict_whose_side_they_pronounce(tmp_path: P
     memes = about_clubs()[:8]
     said = [True, True, True, True, False, False, False, None]
     texts = ["it is harmful"] * 3 + ["it is not harmful"] * 3 + ["a kettle", "it is not harmful"]
-    agreement = probe(judged(tmp_path, memes, said, texts)).agreement
+    agreement = probe(predictions(tmp_path, memes, said, texts)).agreement
     assert agreement.read_by == "verdict"
     assert agreement.speaking.value == pytest.approx(7 / 8)
     assert agreement.agreeing.value == pytest.approx(5 / 7)  # the fourth contradicts, the last has no verdict
@@ -159,7 +159,7 @@ def test_rationales_that_take_no_side_agree_with_nothing(tmp_path: Path) -> None
 
 
 @pytest.fixture(scope="module")
-def generated(tmp_path_factory: pytest.TempPathFactory) -> Judged:
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Predictions:
     """Generated memes, all decided rightly, with the rationales of the teacher that knows why."""
     folder = tmp_path_factory.mktemp("generated")
     teacher = GeneratedTeacher()
@@ -169,11 +169,11 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Judged:
     memes = tuple(dataset.memes)
     sides = [bool(one.label and one.label.harmful) for one in memes]
     texts = [teacher.explain(one).text for one in memes]
-    made = judged(folder / "beside", memes, sides, texts)
-    return Judged(detector(), dataset, "test", memes, made.verdicts)
+    made = predictions(folder / "beside", memes, sides, texts)
+    return Predictions(detector(), dataset, "test", memes, made.verdicts)
 
 
-def test_the_teachers_rationales_of_generated_memes_are_true_and_agree(generated: Judged) -> None:
+def test_the_teachers_rationales_of_generated_memes_are_true_and_agree(generated: Predictions) -> None:
     result = probe(generated)
     assert result.agreement.read_by == "relation"
     assert (result.agreement.speaking.value, result.agreement.agreeing.value) == (1.0, 1.0)
@@ -186,7 +186,7 @@ def test_the_teachers_rationales_of_generated_memes_are_true_and_agree(generated
 
 
 def test_a_rationale_of_another_meme_is_not_true_and_decisions_are_told_apart_by_it(
-    generated: Judged,
+    generated: Predictions,
 ) -> None:
     # The first ten keep their own rationale, the rest get one about nothing; of these every second is decided wrongly.
     def changed(place: int, verdict: Verdict) -> Verdict:
@@ -197,7 +197,7 @@ def test_a_rationale_of_another_meme_is_not_true_and_decisions_are_told_apart_by
 
     verdicts = tuple(changed(place, one) for place, one in enumerate(generated.verdicts))
     count = len(verdicts)
-    result = probe(Judged(detector(), generated.dataset, "test", generated.memes, verdicts))
+    result = probe(Predictions(detector(), generated.dataset, "test", generated.memes, verdicts))
     assert result.truth is not None
     assert result.truth.all.value == pytest.approx(10 / count)
     assert result.truth.accuracy_true.value == 1.0
@@ -218,7 +218,7 @@ def test_gold_rationales_are_those_of_people_all_of_them_and_the_other_memes_are
         Rationale(meme_id="m3", text=own[3], teacher="people"),
         Rationale(meme_id="m4", text="mocks nobody", teacher="openai:model"),
     ]
-    result = probe(judged(tmp_path, memes, [True] * 5, [*own, "mocks nobody"], gold=rows))
+    result = probe(predictions(tmp_path, memes, [True] * 5, [*own, "mocks nobody"], gold=rows))
     assert result.gold is not None
     assert (result.gold.memes, result.gold.references) == (4, 3 * 2 + 1)
     assert result.gold.rouge_l.own.value == 1.0
@@ -252,7 +252,7 @@ def test_a_student_that_follows_its_rationale_is_told_from_one_that_does_not(
     tmp_path: Path, deaf: bool, follows: float, drift: float
 ) -> None:
     memes = about_clubs([f"{club(number)} {int(not side)}" for number, side in enumerate(SIDES)])
-    made = judged(tmp_path, memes, SIDES, [WHY[side] for side in SIDES])
+    made = predictions(tmp_path, memes, SIDES, [WHY[side] for side in SIDES])
     label = made.detector.label_student
     assert isinstance(label, FusedStudent)
     reader = Reader(label.model, label.processor)
@@ -264,7 +264,7 @@ def test_a_student_that_follows_its_rationale_is_told_from_one_that_does_not(
 
 
 def test_there_must_be_two_rationales_of_each_decision_to_swap(tmp_path: Path) -> None:
-    made = judged(tmp_path, about_clubs(), [True] * 79 + [False], [WHY[True]] * 80)
+    made = predictions(tmp_path, about_clubs(), [True] * 79 + [False], [WHY[True]] * 80)
     label = made.detector.label_student
     assert isinstance(label, FusedStudent)
     reading = Detector(made.detector.card, Reader(label.model, label.processor), None)
@@ -273,7 +273,9 @@ def test_there_must_be_two_rationales_of_each_decision_to_swap(tmp_path: Path) -
 
 
 def test_the_probe_is_the_same_for_the_same_seed_and_keeps_to_its_number_of_memes(tmp_path: Path) -> None:
-    made = judged(tmp_path, about_clubs(), SIDES, [f"{WHY[side]} {club(n)}" for n, side in enumerate(SIDES)])
+    made = predictions(
+        tmp_path, about_clubs(), SIDES, [f"{WHY[side]} {club(n)}" for n, side in enumerate(SIDES)]
+    )
     steps: list[tuple[int, int]] = []
     one = probe(made, seed=3, memes=60, progress=lambda what, done, of: steps.append((done, of)))
     assert one.memes == 60 and one == probe(made, seed=3, memes=60)
@@ -294,9 +296,9 @@ def test_the_relation_a_rationale_names_is_read_off_it(text: str, relation: str 
     assert named_relation(text) == relation
 
 
-def test_what_a_detector_really_writes_can_be_probed(generated: Judged) -> None:
+def test_what_a_detector_really_writes_can_be_probed(generated: Predictions) -> None:
     memes = generated.memes[:6]
     verdicts = detector().judge(memes, root=generated.dataset.root, evidence=generated.dataset.evidence)
-    result = probe(Judged(detector(), generated.dataset, "test", memes, tuple(verdicts)))
+    result = probe(Predictions(detector(), generated.dataset, "test", memes, tuple(verdicts)))
     assert (result.memes, result.agreement.read_by) == (6, "relation")
     assert result.simulatability is None and result.truth is not None

@@ -30,9 +30,9 @@ def one(found: RobustnessProbe, change: str, strength: int) -> Setting:
 @pytest.fixture(scope="module")
 def whole(memes: Dataset) -> tuple[RobustnessProbe, Stub, dict[str, bytes], list[tuple[str, int, int]]]:
     stub, told = Stub(both), []
-    judged = judged_by(stub, memes)
+    predictions = judged_by(stub, memes)
     before = bytes_of(memes.root)
-    found = probe(judged, progress=lambda *args: told.append(args))
+    found = probe(predictions, progress=lambda *args: told.append(args))
     return found, stub, before, told
 
 
@@ -88,8 +88,8 @@ def test_the_seed_alone_decides(memes: Dataset) -> None:
     def shy(text: str, image: Image.Image | None) -> float:
         return float(np.asarray(image).mean() / 255)
 
-    judged = judged_by(Stub(shy), memes)
-    first, same, other = (probe(judged, seed=seed, memes=8) for seed in (1, 1, 2))
+    predictions = judged_by(Stub(shy), memes)
+    first, same, other = (probe(predictions, seed=seed, memes=8) for seed in (1, 1, 2))
     assert first == same
     assert one(first, "noise", 3) != one(other, "noise", 3)
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from mrharm.evaluation.predictions import Judged
+from mrharm.evaluation.predictions import Predictions
 from mrharm.plugins import Table
 from mrharm.probes.run import FILE, run_probes
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Record
 from tests.audit.helpers import meme
-from tests.evaluation.runs import judged
+from tests.evaluation.runs import predictions
 
 HEARD: list[Any] = []
 
@@ -21,7 +21,7 @@ class Heard(Record):
 
 
 def listens(
-    judged: Judged,
+    predictions: Predictions,
     *,
     seed: int = 0,
     memes: int = 500,
@@ -34,15 +34,15 @@ def listens(
 
 
 @pytest.fixture
-def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judged:
+def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Predictions:
     rows = {"listens": f"{__name__}:listens", "finds": "tests.probes.made_probes:finds"}
     monkeypatch.setattr("mrharm.probes.run.PROBES", Table("probes", rows))
     HEARD.clear()
     memes = [meme(str(n), f"you {n}", n % 2 == 0, "test") for n in range(4)]
-    return judged(tmp_path / "d", memes, [True] * 4)
+    return predictions(tmp_path / "d", memes, [True] * 4)
 
 
-def test_a_probe_is_told_its_own_options_and_the_others_are_not(given: Judged) -> None:
+def test_a_probe_is_told_its_own_options_and_the_others_are_not(given: Predictions) -> None:
     found, skipped = run_probes(
         given, ["listens", "finds"], options={"listens": {"to": 3}}, progress=no_progress
     )
@@ -50,14 +50,14 @@ def test_a_probe_is_told_its_own_options_and_the_others_are_not(given: Judged) -
     assert found["listens"]["words"] == ["heard 3"] and found["finds"]["memes"] == 4
 
 
-def test_what_was_found_with_other_options_is_not_taken_for_it(given: Judged, tmp_path: Path) -> None:
+def test_what_was_found_with_other_options_is_not_taken_for_it(given: Predictions, tmp_path: Path) -> None:
     for options in (None, {"listens": {"to": 3}}, {"listens": {"to": 4}}, {"listens": {"to": 3}}, None):
         run_probes(given, ["listens"], options=options, folder=tmp_path, progress=no_progress)
     assert HEARD == [None, 3, 4]
     assert len((tmp_path / FILE).read_text().splitlines()) == 3
 
 
-def test_a_folder_is_known_by_what_lies_in_it_wherever_it_is(given: Judged, tmp_path: Path) -> None:
+def test_a_folder_is_known_by_what_lies_in_it_wherever_it_is(given: Predictions, tmp_path: Path) -> None:
     for place in ("a/model", "b/model"):
         (tmp_path / place).mkdir(parents=True)
         (tmp_path / place / "config.json").write_text("{}")

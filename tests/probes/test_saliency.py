@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mrharm.errors import InputError
-from mrharm.evaluation.predictions import Judged, judge_split
+from mrharm.evaluation.predictions import Predictions, judge_split
 from mrharm.probes.saliency import area, mask_patches, probe
 from mrharm.probes.saliency_report import SHARES, SaliencyProbe
 from mrharm.records import Meme, Saliency
@@ -87,7 +87,7 @@ def ten_words(number: int) -> str:
     return " ".join([*FILLERS[:place], "stink", *FILLERS[place:]])
 
 
-def split(folder: Path, student: Rule, texts: Sequence[str | None], pictures: bool = True) -> Judged:
+def split(folder: Path, student: Rule, texts: Sequence[str | None], pictures: bool = True) -> Predictions:
     memes = []
     for number, text in enumerate(texts):
         one = meme(f"m{number}", text or "", True, "test")
@@ -194,10 +194,10 @@ def test_memes_of_one_word_and_memes_without_a_picture_have_no_order(tmp_path: P
 
 def test_no_more_memes_are_scored_than_asked_for_and_none_twice(tmp_path: Path) -> None:
     student = Rule()
-    judged = split(tmp_path, student, [ten_words(n) for n in range(10)])
+    predictions = split(tmp_path, student, [ten_words(n) for n in range(10)])
     student.scored.clear()
     steps: list[tuple[str, int, int]] = []
-    result = probe(judged, memes=2, progress=lambda *step: steps.append(step))
+    result = probe(predictions, memes=2, progress=lambda *step: steps.append(step))
     assert result.memes == 2 and steps[-1] == ("probing saliency", 2, 2)
     assert len(student.scored) <= 2 * 170
     seen = [(one.text, one.pixels.tobytes()) for one in student.scored if one.pixels is not None]
@@ -206,8 +206,8 @@ def test_no_more_memes_are_scored_than_asked_for_and_none_twice(tmp_path: Path) 
 
 
 def test_the_same_seed_finds_the_same(tmp_path: Path) -> None:
-    judged = split(tmp_path, Rule(), [ten_words(n) for n in range(10)])
-    assert probe(judged, seed=3) == probe(judged, seed=3) != probe(judged, seed=4)
+    predictions = split(tmp_path, Rule(), [ten_words(n) for n in range(10)])
+    assert probe(predictions, seed=3) == probe(predictions, seed=3) != probe(predictions, seed=4)
 
 
 def test_masked_patches_have_the_pictures_mean_colour() -> None:
@@ -232,9 +232,9 @@ def test_a_real_detectors_curves_start_at_its_own_verdict(tmp_path: Path) -> Non
         Image.fromarray(noise).save(tmp_path / f"pictures/{number}.png")
         one = meme(f"m{number}", f"You  smell, wonderful “CAFÉ” {number}!", True, "test")
         memes.append(Meme.model_validate({**one.model_dump(), "image": f"pictures/{number}.png"}))
-    judged = judge_split(detector(), write_dataset(tmp_path, memes), "test", rationales=False)
-    result = probe(judged)
-    decided = np.where(judged.scores >= 0.5, judged.scores, 1 - judged.scores).mean()
+    predictions = judge_split(detector(), write_dataset(tmp_path, memes), "test", rationales=False)
+    result = probe(predictions)
+    decided = np.where(predictions.scores >= 0.5, predictions.scores, 1 - predictions.scores).mean()
     for part in (result.text, result.picture):
         assert part is not None and part.memes == 4
         for order in part.orders.values():

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
-from mrharm.evaluation.predictions import Judged
+from mrharm.evaluation.predictions import Predictions
 from mrharm.records import Evidence, Meme, Rationale
 from mrharm.verdicts.detector import Detector
 from tests.evaluation import runs
@@ -18,7 +18,7 @@ def detector() -> Detector:
     return runs.random_detector(sees=True)
 
 
-def judged(
+def predictions(
     folder: Path,
     memes: Sequence[Meme],
     said: Sequence[bool | None],
@@ -27,10 +27,10 @@ def judged(
     scores: Sequence[float] | None = None,
     captions: Sequence[str] | None = None,
     gold: Iterable[Rationale] = (),
-) -> Judged:
+) -> Predictions:
     """What a detector that decides and writes so would hand to a probe."""
     captioned = captions or [None] * len(memes)
-    return runs.judged(
+    return runs.predictions(
         folder,
         memes,
         said,

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from mrharm.metrics import Figure
+from mrharm.metrics import Estimate
 from mrharm.records import Failure
 from mrharm.reports.ablation_page import COLUMNS, row_of, summarise, to_markdown, to_svg, write_report
 from mrharm.reports.plots import Panel, draw_bars
@@ -67,8 +67,8 @@ def test_the_plot_is_one_self_contained_drawing_that_is_the_same_every_time():
 
 
 def test_an_interval_beyond_what_a_share_can_be_is_drawn_as_far_as_it_can_be():
-    wide = Figure(value=0.9, low=0.4, high=1.4)
-    drawn = draw_bars([Panel("", [("a <b>", wide), ("c", Figure())])], "share")
+    wide = Estimate(value=0.9, low=0.4, high=1.4)
+    drawn = draw_bars([Panel("", [("a <b>", wide), ("c", Estimate())])], "share")
     assert "a &lt;b&gt;" in drawn and ">none<" in drawn
     with pytest.raises(ValueError, match="no bars"):
         draw_bars([Panel("", [])], "share")

@@ -11,9 +11,9 @@ import pytest
 from mrharm.errors import DataError
 from mrharm.evaluation.baseline_comparison import say_one_modality
 from mrharm.evaluation.evaluate import Evaluation, evaluate_judged
-from mrharm.evaluation.predictions import Judged, judge_split
+from mrharm.evaluation.predictions import Predictions, judge_split
 from mrharm.memes.dataset import Dataset
-from mrharm.metrics import Figure
+from mrharm.metrics import Estimate
 from mrharm.reports.ablation_page import summarise, write_report
 from mrharm.reports.evaluation_page import SALIENCY, write_page
 from mrharm.reports.model_card import render_card, write_model_card
@@ -27,15 +27,17 @@ COMMAND = "mrharm evaluate RUN DATASET"
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
+def predictions(tmp_path_factory: pytest.TempPathFactory) -> Predictions:
     return judge_split(
         random_detector(sees=True), Dataset(make_squares(tmp_path_factory.mktemp("page") / "data")), "test"
     )
 
 
 @pytest.fixture(scope="module")
-def found(judged: Judged) -> Evaluation:
-    return evaluate_judged(judged, probes="rationale,pairs,modality,saliency", probe_memes=4, draws=50)
+def found(predictions: Predictions) -> Evaluation:
+    return evaluate_judged(
+        predictions, probes="rationale,pairs,modality,saliency", probe_memes=4, n_resamples=50
+    )
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +46,14 @@ def bare(found: Evaluation) -> Evaluation:
     return found.model_copy(update={"probes": {}})
 
 
-def page_of(found: Evaluation, judged: Judged, place: Path, **options: Path) -> str:
-    write_page(found, judged, place / "page.html", command=COMMAND, **options)
+def page_of(found: Evaluation, predictions: Predictions, place: Path, **options: Path) -> str:
+    write_page(found, predictions, place / "page.html", command=COMMAND, **options)
     return (place / "page.html").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def page(found: Evaluation, judged: Judged, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return page_of(found, judged, tmp_path_factory.mktemp("written"))
+def page(found: Evaluation, predictions: Predictions, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return page_of(found, predictions, tmp_path_factory.mktemp("written"))
 
 
 def test_the_verdict_stands_before_tables_and_mistakes(found: Evaluation, page: str) -> None:
@@ -90,17 +92,21 @@ def test_every_mistake_has_its_picture_and_where_the_student_looked(found: Evalu
 def test_every_figure_of_a_probe_stands_in_a_table(found: Evaluation, page: str) -> None:
     words = Tags(page).words
     assert found.probes["rationale"]["words"][0] in words
-    length = Figure.model_validate(found.probes["rationale"]["written"]["words"])
+    length = Estimate.model_validate(found.probes["rationale"]["written"]["words"])
     assert f"{length.value:.3f}" in words
 
 
-def test_a_probe_that_does_not_apply_says_why(bare: Evaluation, judged: Judged, tmp_path: Path) -> None:
+def test_a_probe_that_does_not_apply_says_why(
+    bare: Evaluation, predictions: Predictions, tmp_path: Path
+) -> None:
     skipping = bare.model_copy(update={"skipped": {"identity": "no term in any meme"}})
-    assert "identity does not apply: no term in any meme" in Tags(page_of(skipping, judged, tmp_path)).words
+    assert (
+        "identity does not apply: no term in any meme" in Tags(page_of(skipping, predictions, tmp_path)).words
+    )
 
 
 def test_what_a_dataset_says_is_shown_and_never_markup(
-    found: Evaluation, judged: Judged, tmp_path: Path
+    found: Evaluation, predictions: Predictions, tmp_path: Path
 ) -> None:
     hostile = found.model_copy(
         update={
@@ -112,18 +118,20 @@ def test_what_a_dataset_says_is_shown_and_never_markup(
             "groups": tuple(one.model_copy(update={"name": HOSTILE}) for one in found.groups),
         }
     )
-    page = page_of(hostile, replace(judged, dataset=judged.dataset), tmp_path)
+    page = page_of(hostile, replace(predictions, dataset=predictions.dataset), tmp_path)
     seen = Tags(page)
     assert HOSTILE in seen.words
     assert "script" not in {tag for tag, _ in seen.tags}
     assert page.count("</style>") == 1
 
 
-def test_an_ablation_is_shown_where_one_is_named(bare: Evaluation, judged: Judged, tmp_path: Path) -> None:
+def test_an_ablation_is_shown_where_one_is_named(
+    bare: Evaluation, predictions: Predictions, tmp_path: Path
+) -> None:
     given = [*rows("two-stage", 800, [0.90, 0.91, 0.92]), *rows("labels-only", 800, [0.80, 0.82, 0.81])]
     ablation = summarise(given, dataset="squares", recipe="tiny", split="test")
     write_report(tmp_path / "ablation", ablation)
-    page = page_of(bare, judged, tmp_path, ablation=tmp_path / "ablation")
+    page = page_of(bare, predictions, tmp_path, ablation=tmp_path / "ablation")
     at = [
         page.index(one)
         for one in (
@@ -137,7 +145,7 @@ def test_an_ablation_is_shown_where_one_is_named(bare: Evaluation, judged: Judge
     assert at == sorted(at)
     (tmp_path / "ablation" / "ablation.json").write_text("{}", encoding="utf-8")
     with pytest.raises(DataError, match="`mrharm ablate"):
-        page_of(bare, judged, tmp_path, ablation=tmp_path / "ablation")
+        page_of(bare, predictions, tmp_path, ablation=tmp_path / "ablation")
 
 
 def test_a_picture_that_is_gone_since_does_not_stop_the_page(bare: Evaluation, tmp_path: Path) -> None:
@@ -151,17 +159,17 @@ def test_a_picture_that_is_gone_since_does_not_stop_the_page(bare: Evaluation, t
 
 
 def test_what_moved_the_mistakes_is_asked_once_and_kept(
-    bare: Evaluation, judged: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bare: Evaluation, predictions: Predictions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = page_of(bare, judged, tmp_path, folder=tmp_path)
+    first = page_of(bare, predictions, tmp_path, folder=tmp_path)
     kept = (tmp_path / SALIENCY).read_text(encoding="utf-8")
     assert kept.count("\n") == len(bare.mistakes)
     asked: list[int] = []
     judge = Detector.judge
     monkeypatch.setattr(Detector, "judge", lambda *args, **more: asked.append(1) or judge(*args, **more))
-    assert page_of(bare, judged, tmp_path, folder=tmp_path) == first and not asked
+    assert page_of(bare, predictions, tmp_path, folder=tmp_path) == first and not asked
     # Another detector's is not taken for its own.
-    other = replace(judged, detector=random_detector(seed=1, sees=True))
+    other = replace(predictions, detector=random_detector(seed=1, sees=True))
     assert page_of(bare, other, tmp_path, folder=tmp_path) != first and asked
     assert (tmp_path / SALIENCY).read_text(encoding="utf-8").startswith(kept)
 
@@ -206,8 +214,10 @@ def test_in_a_browser_it_fits_a_phone_and_complains_of_nothing(
     assert "CONSOLE" not in opened.stderr
 
 
-def test_the_model_card_tells_the_same_figures(found: Evaluation, judged: Judged, tmp_path: Path) -> None:
-    card = judged.detector.card
+def test_the_model_card_tells_the_same_figures(
+    found: Evaluation, predictions: Predictions, tmp_path: Path
+) -> None:
+    card = predictions.detector.card
     text = write_model_card(found, card, tmp_path).read_text(encoding="utf-8")
     assert text.startswith("---\nlibrary_name: mrharm")
     assert f"| accuracy | {100 * (found.scores.accuracy.value or 0):.1f} (" in text

@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import base64
 
-from mrharm.metrics import Figure
+from mrharm.metrics import Estimate
 from mrharm.probes.saliency_report import SHARES, Order, Part, SaliencyProbe
 from mrharm.reports.evaluation_plots import Plot, saliency_plots
 
 
 def order(deletion: float, insertion: float) -> Order:
     return Order(
-        deletion=Figure(value=deletion),
-        insertion=Figure(value=insertion),
+        deletion=Estimate(value=deletion),
+        insertion=Estimate(value=insertion),
         deletion_curve=(deletion,) * len(SHARES),
         insertion_curve=(insertion,) * len(SHARES),
     )

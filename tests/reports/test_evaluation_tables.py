@@ -7,7 +7,7 @@ import pytest
 from mrharm.evaluation.evaluate import evaluate_judged
 from mrharm.records import Label, Meme
 from mrharm.reports import evaluation_tables
-from tests.evaluation.runs import judged
+from tests.evaluation.runs import predictions
 
 
 def test_the_widest_figures_and_names_fit_80_columns_whole(
@@ -20,7 +20,9 @@ def test_the_widest_figures_and_names_fit_80_columns_whole(
         for n, label in enumerate(labels)
     ]
     found = evaluate_judged(
-        judged(tmp_path / "d", memes, [label.harmful for label in labels]), probes="none", draws=100
+        predictions(tmp_path / "d", memes, [label.harmful for label in labels]),
+        probes="none",
+        n_resamples=100,
     )
     monkeypatch.setattr(evaluation_tables.out, "_width", 80)
     evaluation_tables.say(found)

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from mrharm.evaluation.baseline_comparison import Beside
+from mrharm.evaluation.baseline_comparison import BaselineResult
 from mrharm.evaluation.evaluate import Evaluation, evaluate_judged
 from mrharm.evaluation.groups import Group
-from mrharm.metrics import Figure
+from mrharm.metrics import Estimate
 from mrharm.records import Label, Meme
-from mrharm.reports.summary import verdict_words
+from mrharm.reports.summary import summarise
 from mrharm.verdicts.card import Chosen
-from tests.evaluation.runs import judged
+from tests.evaluation.runs import predictions
 
 
 @pytest.fixture(scope="module")
@@ -24,22 +24,22 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     ]
     said = [(n % 2 == 1) != (n % 4 == 0) for n in range(40)]
     folder = tmp_path_factory.mktemp("words")
-    return evaluate_judged(judged(folder / "d", memes, said), probes="none", draws=20)
+    return evaluate_judged(predictions(folder / "d", memes, said), probes="none", n_resamples=20)
 
 
-def figure(value: float, width: float = 0.05) -> Figure:
-    return Figure(value=value, low=value - width, high=value + width)
+def figure(value: float, width: float = 0.05) -> Estimate:
+    return Estimate(value=value, low=value - width, high=value + width)
 
 
-def beside(name: str, macro_f1: float, gain: float, ranking: float) -> Beside:
+def beside(name: str, macro_f1: float, gain: float, ranking: float) -> BaselineResult:
     gains = {"accuracy": figure(gain), "macro_f1": figure(gain), "auroc": figure(ranking)}
-    return Beside(
+    return BaselineResult(
         name=name, learnt=40, accuracy=figure(0.7), macro_f1=figure(macro_f1), auroc=figure(0.7), gains=gains
     )
 
 
 def words(found: Evaluation, **changes: Any) -> str:
-    return " ".join(verdict_words(found.model_copy(update=changes)))
+    return " ".join(summarise(found.model_copy(update=changes)))
 
 
 MAJORITY = beside("majority", 0.4, 0.3, 0.2)

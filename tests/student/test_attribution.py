@@ -110,13 +110,13 @@ def test_the_blank_meme_is_the_one_with_unread_words_and_a_picture_of_its_mean_c
 
 
 def test_attribution_does_not_depend_on_the_batch(student):
-    together = student.attribute(INPUTS, ANSWERS, HARMFUL)
+    clusters = student.attribute(INPUTS, ANSWERS, HARMFUL)
     for row, one in enumerate(INPUTS):
         alone = student.attribute([one], ANSWERS, HARMFUL)[0]
-        np.testing.assert_allclose(together[row].patches, alone.patches, atol=1e-3)
-        assert [word for word, _ in together[row].words] == [word for word, _ in alone.words]
+        np.testing.assert_allclose(clusters[row].patches, alone.patches, atol=1e-3)
+        assert [word for word, _ in clusters[row].words] == [word for word, _ in alone.words]
         np.testing.assert_allclose(
-            [weight for _, weight in together[row].words], [weight for _, weight in alone.words], atol=1e-3
+            [weight for _, weight in clusters[row].words], [weight for _, weight in alone.words], atol=1e-3
         )
 
 

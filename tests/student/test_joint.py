@@ -65,9 +65,9 @@ def test_without_a_given_rationale_the_score_follows_the_one_it_writes(student, 
 
 
 def test_scores_do_not_depend_on_the_batch(student):
-    together = student.score(INPUTS, ANSWERS)
+    clusters = student.score(INPUTS, ANSWERS)
     for row, one in enumerate(INPUTS):
-        np.testing.assert_allclose(together[row], student.score([one], ANSWERS)[0], rtol=1e-4)
+        np.testing.assert_allclose(clusters[row], student.score([one], ANSWERS)[0], rtol=1e-4)
 
 
 def test_what_is_written_is_parted_where_the_label_begins(monkeypatch):

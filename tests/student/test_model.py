@@ -104,11 +104,11 @@ def test_a_meme_without_a_picture_is_read_as_text_alone_also_beside_memes_with_o
     labels = torch.tensor([[5, 6, 1], [7, 8, 1]])
     mixed = batch(processor, [True, False])
     with torch.no_grad():
-        together = model(**mixed, labels=labels).logits[1]
+        clusters = model(**mixed, labels=labels).logits[1]
         alone = model(
             input_ids=mixed["input_ids"][1:], attention_mask=mixed["attention_mask"][1:], labels=labels[1:]
         ).logits[0]
-    torch.testing.assert_close(together, alone)
+    torch.testing.assert_close(clusters, alone)
 
 
 def test_a_frozen_vision_tower_learns_nothing_and_stays_in_evaluation_mode():

@@ -41,14 +41,14 @@ def test_a_score_is_the_summed_log_probability_of_the_answers_tokens_end_include
 
 
 def test_scores_do_not_depend_on_the_batch(student):
-    together = student.score(INPUTS, ANSWERS)
+    clusters = student.score(INPUTS, ANSWERS)
     for row, one in enumerate(INPUTS):
-        np.testing.assert_allclose(together[row], student.score([one], ANSWERS)[0], rtol=1e-4)
+        np.testing.assert_allclose(clusters[row], student.score([one], ANSWERS)[0], rtol=1e-4)
 
 
 def test_what_is_written_does_not_depend_on_the_batch(student):
-    together = student.write(INPUTS, 8)
-    assert together == [student.write([one], 8)[0] for one in INPUTS]
+    clusters = student.write(INPUTS, 8)
+    assert clusters == [student.write([one], 8)[0] for one in INPUTS]
 
 
 def test_attention_weights_sum_to_one_and_a_meme_without_a_picture_has_none(student):

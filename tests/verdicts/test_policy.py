@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from mrharm.errors import DataError, InputError
-from mrharm.metrics.estimate import Figure
+from mrharm.metrics.estimate import Estimate
 from mrharm.records import Meme, Verdict, parse_record, read_records, to_line
-from mrharm.store import alone
+from mrharm.store import exclusive_lock
 from mrharm.verdicts.batch import judge_all, judge_to_file, read_verdicts
 from mrharm.verdicts.card import Chosen, DetectorCard, read_card, scorer_of, write_card
 from mrharm.verdicts.detector import Detector, JudgeOptions
@@ -117,7 +117,7 @@ def test_storing_a_policy_rewrites_the_card_and_the_readme_alone(detector: Detec
     inner, card = read_card(tmp_path / "run")
     chosen = Chosen(
         criterion="precision >= 0.9", dataset="clubs", split="validation", memes=40, prevalence=0.02,
-        figures={"precision": Figure(value=0.912, low=0.85, high=0.96), "reviews": Figure(value=1234.0)},
+        figures={"precision": Estimate(value=0.912, low=0.85, high=0.96), "reviews": Estimate(value=1234.0)},
     )  # fmt: skip
     write_card(inner, card.with_policy(0.61, (0.4, 0.8), chosen))
     after = {path.name: (path.read_bytes(), path.stat().st_ino) for path in folder.iterdir()}
@@ -209,7 +209,7 @@ def test_a_kill_while_deciding_again_leaves_the_old_file_whole(
 
 def test_two_processes_do_not_write_one_file(detector: Detector, tmp_path: Path) -> None:
     out = tmp_path / "verdicts.jsonl"
-    with alone(tmp_path, out.name), pytest.raises(InputError, match="is at work there"):
+    with exclusive_lock(tmp_path, out.name), pytest.raises(InputError, match="is at work there"):
         judge_to_file(under(detector, 0.0), MEMES, out, OPTIONS, [])
     assert not out.exists()
 

@@ -8,7 +8,7 @@ from typing import Literal
 from mrharm.ablation.arms import REFERENCE
 from mrharm.ablation.results import difference, paired_seeds, trend
 from mrharm.ablation.run import RunRow
-from mrharm.metrics import Figure
+from mrharm.metrics import Estimate
 from mrharm.records import Record
 
 Sign = Literal["more", "less", "open"]
@@ -24,8 +24,8 @@ class Gain(Record):
     """
 
     seeds: int
-    macro_f1: Figure
-    auroc: Figure
+    macro_f1: Estimate
+    auroc: Estimate
 
     @property
     def sign(self) -> Sign:
@@ -48,7 +48,7 @@ def answers(rows: Sequence[RunRow], split: str) -> list[Answer]:
     return [answer for answer in found if answer]
 
 
-def sign(figure: Figure) -> Sign:
+def sign(figure: Estimate) -> Sign:
     """Whether a difference is above 0, below, or open because its interval holds 0 or there is none."""
     if figure.low is not None and figure.low > 0:
         return "more"
@@ -57,7 +57,7 @@ def sign(figure: Figure) -> Sign:
     return "open"
 
 
-def plus_minus(figure: Figure, *, signed: bool = False) -> str:
+def plus_minus(figure: Estimate, *, signed: bool = False) -> str:
     """``0.963 ± 0.012``; without an interval the value alone."""
     if figure.value is None:
         return "-"

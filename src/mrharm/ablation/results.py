@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from mrharm.ablation.arms import ARMS, REFERENCE
 from mrharm.ablation.run import RunRow
-from mrharm.metrics import Figure, figure_of_values
+from mrharm.metrics import Estimate, mean_with_interval
 from mrharm.records import Record
 
 FIGURES = ("accuracy", "macro_f1", "auroc")
@@ -27,9 +27,9 @@ class Cell(Record):
     arm: str
     size: int
     seeds: tuple[int, ...]
-    figures: dict[str, Figure]
+    figures: dict[str, Estimate]
     paired: tuple[int, ...] = ()
-    differences: dict[str, Figure] = {}
+    differences: dict[str, Estimate] = {}
 
 
 def tabulate(rows: Sequence[RunRow], split: str) -> list[Cell]:
@@ -45,7 +45,7 @@ def tabulate(rows: Sequence[RunRow], split: str) -> list[Cell]:
                         size=size,
                         seeds=tuple(runs),
                         figures={
-                            name: figure_of_values(list(found.values()))
+                            name: mean_with_interval(list(found.values()))
                             for name in (*FIGURES, TRUTH)
                             if (found := _values(rows, arm, size, split, name))
                         },
@@ -60,17 +60,17 @@ def tabulate(rows: Sequence[RunRow], split: str) -> list[Cell]:
 
 def difference(
     rows: Sequence[RunRow], arm: str, other: str, size: int, split: str, figure: str = "macro_f1"
-) -> Figure:
+) -> Estimate:
     """How much more ``arm`` reaches than ``other``: the mean over their common seeds, and its 95 % interval."""
-    return figure_of_values(list(_differences(rows, arm, other, size, split, figure).values()))
+    return mean_with_interval(list(_differences(rows, arm, other, size, split, figure).values()))
 
 
 def trend(
     rows: Sequence[RunRow], arm: str, other: str, sizes: tuple[int, int], split: str, figure: str = "macro_f1"
-) -> Figure:
+) -> Estimate:
     """How much larger the difference of two arms is at the second size than at the first, paired by seed."""
     first, second = (_differences(rows, arm, other, size, split, figure) for size in sizes)
-    return figure_of_values([second[seed] - first[seed] for seed in sorted(first.keys() & second.keys())])
+    return mean_with_interval([second[seed] - first[seed] for seed in sorted(first.keys() & second.keys())])
 
 
 def paired_seeds(rows: Sequence[RunRow], arm: str, other: str, size: int, split: str) -> tuple[int, ...]:

@@ -26,7 +26,7 @@ from mrharm.metrics import score_summary
 from mrharm.progress import Progress, no_progress
 from mrharm.recipe import Recipe, dump_recipe, make_recipe
 from mrharm.records import Failure, Record
-from mrharm.store import JsonlStore, alone, content_key, read_appended, write_failures
+from mrharm.store import JsonlStore, content_key, exclusive_lock, read_appended, write_failures
 from mrharm.synthetic.truth import is_known, share_true
 from mrharm.training.data import require_rationales
 from mrharm.training.run import train
@@ -184,7 +184,7 @@ def run_grid(
     """
     out.mkdir(parents=True, exist_ok=True)
     failures: list[Failure] = []
-    with alone(out, STAGE):
+    with exclusive_lock(out, STAGE):
         store = JsonlStore(out / RUNS, RunRow, "key")
         waiting = [job for job in jobs if job.key not in store.done]
         done = len(jobs) - len(waiting)
@@ -279,10 +279,12 @@ def _run(job: Job) -> RunRow:
     there = {meme.split for meme in dataset.memes}
     for split in (job.split, *(name for name in MORE_SPLITS if name in there and name != job.split)):
         writes = split == job.split and job.arm.stages != "label"
-        judged = judge_split(detector, dataset, split, rationales=writes)
-        splits[split] = score_summary(judged.gold.tolist(), judged.said.tolist(), judged.scores.tolist())
-        if writes and all(is_known(meme) for meme in judged.memes):
-            truth = share_true(judged.memes, judged.verdicts)
+        predictions = judge_split(detector, dataset, split, rationales=writes)
+        splits[split] = score_summary(
+            predictions.gold.tolist(), predictions.predicted.tolist(), predictions.scores.tolist()
+        )
+        if writes and all(is_known(meme) for meme in predictions.memes):
+            truth = share_true(predictions.memes, predictions.verdicts)
     return RunRow(
         key=job.key,
         arm=job.arm.name,

@@ -69,11 +69,11 @@ def subset(memes: Sequence[Meme], size: int) -> list[Meme]:
     """
     if size > len(memes):
         raise InputError(f"{size:,} training memes wanted, {len(memes):,} there; name smaller sizes")
-    together: dict[str, list[Meme]] = defaultdict(list)
+    clusters: dict[str, list[Meme]] = defaultdict(list)
     for meme in memes:
-        together[_quad(meme)].append(meme)
+        clusters[_quad(meme)].append(meme)
     alike: dict[str, list[list[Meme]]] = defaultdict(list)
-    for some in together.values():
+    for some in clusters.values():
         alike[str(sorted(str(meme.label and meme.label.harmful) for meme in some))].append(some)
     ranked: list[tuple[float, str, str]] = []
     for number, groups in enumerate(alike.values()):

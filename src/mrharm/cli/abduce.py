@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mrharm.cli.rationales import export_sample, import_corrections, regate_file, show_stats
-from mrharm.cli.terminal import Bars, fail, out, print_json, say_failures, seen
+from mrharm.cli.terminal import Bars, fail, out, print_json, sanitise, say_failures
 from mrharm.errors import EXIT_SOME_FAILED, InputError, MrHarmError
 from mrharm.memes.dataset import RATIONALES, Dataset
 from mrharm.rationales.teachers import TEACHERS, Teacher, teacher_named
@@ -227,9 +227,9 @@ def _preview(memes: list[Any], folder: Dataset, teacher: Teacher, asking: Asking
         return
     out.print(f"{teacher.name}, prompt {asking.version}: {len(shown)} of the questions; nothing is sent")
     for one in shown:
-        out.print(f"\n=== {seen(one['meme'])}")
+        out.print(f"\n=== {sanitise(one['meme'])}")
         if "cannot_be_asked" in one:
-            out.print(f"cannot be asked: {seen(one['cannot_be_asked'])}")
+            out.print(f"cannot be asked: {sanitise(one['cannot_be_asked'])}")
             continue
         if not one["messages"]:
             out.print("no message: this teacher knows its answers")
@@ -275,7 +275,7 @@ def _estimate(
         f"{len(memes):,} memes, {count:,} questions, {there:,} written before, {len(failures):,} that cannot be asked"
     )
     for failure in failures[:3]:
-        out.print(seen(f"  {failure.item}: {failure.reason}"))
+        out.print(sanitise(f"  {failure.item}: {failure.reason}"))
     if estimate is None:
         out.print(f"{teacher.name} answers here and costs nothing")
         return

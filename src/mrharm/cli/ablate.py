@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from mrharm.cli.terminal import Bars, err, fail, out, print_json, say_failures, seen
+from mrharm.cli.terminal import Bars, err, fail, out, print_json, sanitise, say_failures
 from mrharm.errors import EXIT_SOME_FAILED, InputError, MrHarmError
 from mrharm.memes.dataset import Dataset
 from mrharm.recipe import load_recipe, parse_overrides, recipe_names
@@ -59,7 +59,7 @@ def ablate_command(
         folder = Dataset(dataset)
         possible, skipped = arms_possible(arms_named(arms), folder, chosen)
         for name, why in skipped.items():
-            err.print(seen(f"left out: {name}: {why}"))
+            err.print(sanitise(f"left out: {name}: {why}"))
         jobs = make_jobs(folder, chosen, out_folder, possible, counts, seeds, split=split, keep=keep_runs)
         guess = estimate(jobs, rows_of(folder, chosen, out_folder, split), workers)
         err.print(str(guess))
@@ -118,7 +118,9 @@ def _say(found: Ablation, folder: Path) -> None:
     from mrharm.reports.ablation_page import COLUMNS, JSON, MARKDOWN, row_of
 
     table = Table(
-        title=seen(f"{found.dataset}, {found.split}, recipe {found.recipe}"), title_justify="left", box=None
+        title=sanitise(f"{found.dataset}, {found.split}, recipe {found.recipe}"),
+        title_justify="left",
+        box=None,
     )
     # What fits 80 columns with every figure whole; ablation.md has the rest.
     kept = [index for index, name in enumerate(COLUMNS) if name not in ("accuracy", "AUROC")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from mrharm.cli.terminal import Bars, err, fail, out, print_json, seen
+from mrharm.cli.terminal import Bars, err, fail, out, print_json, sanitise
 from mrharm.errors import GateError, InputError, MrHarmError, exit_code
 from mrharm.recipe import load_recipe, parse_overrides, recipe_names
 
@@ -93,13 +93,13 @@ def _check_page(html: Path) -> None:
 
 def _say(report: AuditReport, fixed: Fixed | None, html: Path | None) -> None:
     splits = ", ".join(f"{split} {count:,}" for split, count in report.splits.items())
-    out.print(seen(f"{report.name}: {report.memes:,} memes ({splits})") + "\n")
+    out.print(sanitise(f"{report.name}: {report.memes:,} memes ({splits})") + "\n")
     for finding in report.findings:
         _say_finding(finding)
     if report.shortcuts:
         _say_shortcuts(report)
     for words in report.verdict.words:
-        out.print(seen(words), style="bold")
+        out.print(sanitise(words), style="bold")
     if fixed:
         _say_fixed(fixed)
     if html:
@@ -108,13 +108,13 @@ def _say(report: AuditReport, fixed: Fixed | None, html: Path | None) -> None:
 
 def _say_finding(finding: Finding) -> None:
     where = "" if finding.where == "dataset" else f" [{finding.where}]"
-    out.print(seen(f"{finding.level}{where}"), style=STYLES[finding.level], end=" ")
-    out.print(seen(finding.message))
+    out.print(sanitise(f"{finding.level}{where}"), style=STYLES[finding.level], end=" ")
+    out.print(sanitise(finding.message))
     if finding.level == "note":
         return
     for example in finding.examples[:SHOWN]:
         parts = (_names(example.memes), example.what, example.text)
-        text = "    " + ": ".join(seen(part) for part in parts if part)
+        text = "    " + ": ".join(sanitise(part) for part in parts if part)
         out.print(text[: max(40, out.width)], style="dim")
 
 
@@ -125,7 +125,7 @@ def _names(memes: tuple[str, ...]) -> str:
 
 def _say_shortcuts(report: AuditReport) -> None:
     from mrharm.audit.shortcuts import PROTOCOLS, SIGNALS
-    from mrharm.metrics import Figure, in_table
+    from mrharm.metrics import Estimate, format_cell
 
     # What fits 80 columns; --html and --json hold every protocol.
     protocols = [name for name in TERMINAL if name in report.shortcuts[0].scores]
@@ -138,7 +138,7 @@ def _say_shortcuts(report: AuditReport) -> None:
         for protocol in protocols:
             score = row.scores[protocol]
             low, high = score.macro_f1_ci
-            cells.append(in_table(Figure(value=score.macro_f1, low=low, high=high)))
+            cells.append(format_cell(Estimate(value=score.macro_f1, low=low, high=high)))
         table.add_row(SIGNALS[row.signal], *cells)
     out.print()
     out.print(table)
@@ -149,5 +149,5 @@ def _say_fixed(fixed: Fixed) -> None:
     lines: list[tuple[str, Any]] = [("left out", fixed.dropped), ("rationales marked", fixed.marked)]
     for what, counts in lines:
         for why, count in counts.most_common(8):
-            out.print("  " + seen(f"{what}: {count:,} {why}"))
+            out.print("  " + sanitise(f"{what}: {count:,} {why}"))
     out.print(f"audit it in turn: mrharm audit {fixed.folder}")

@@ -35,7 +35,7 @@ def demo_command(
 
 
 def _say(report: dict[str, Any], folder: Path) -> None:
-    from mrharm.metrics import Figure, in_table
+    from mrharm.metrics import Estimate, format_cell
     from mrharm.reports.html import ROW_NAMES
 
     for split, what in (
@@ -51,7 +51,7 @@ def _say(report: dict[str, Any], folder: Path) -> None:
             row = rows[key]
             low, high = row["accuracy_ci"]
             area = "-" if row["auroc"] is None else f"{row['auroc']:.3f}"
-            accuracy = in_table(Figure(value=row["accuracy"], low=low, high=high), times=1, digits=3)
+            accuracy = format_cell(Estimate(value=row["accuracy"], low=low, high=high), times=1, digits=3)
             table.add_row(name, accuracy, f"{row['macro_f1']:.3f}", area)
         out.print(table)
     truth = report["rationale_truth"]

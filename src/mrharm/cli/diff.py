@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mrharm.cli.terminal import Bars, err, fail, print_json, seen
+from mrharm.cli.terminal import Bars, err, fail, print_json, sanitise
 from mrharm.errors import EXIT_SOME_FAILED, InputError, MrHarmError
 
 
@@ -46,17 +46,17 @@ def diff_command(
     try:
         from mrharm.evaluation.own_items import find_items, judge_items, not_judged
         from mrharm.evaluation.switch import compare_decisions
-        from mrharm.metrics.thresholds import Stream
+        from mrharm.metrics.thresholds import Traffic
         from mrharm.store import write_records
         from mrharm.verdicts.detector import Detector
 
         if out_file and out_file.is_dir():
             raise InputError(f"{out_file}: a folder; expected the JSONL file to write")
-        Stream(per_day=per_day)  # a number that cannot be is said before any work
+        Traffic(per_day=per_day)  # a number that cannot be is said before any work
         items = find_items(paths, run_a, run_b, split=split)
         found = items.found
         for warning in items.warnings:  # before hours of judging, too
-            err.print(textwrap.fill(f"warning: {seen(warning)}", 80, subsequent_indent="  "))
+            err.print(textwrap.fill(f"warning: {sanitise(warning)}", 80, subsequent_indent="  "))
         with Bars() as bars:
             sides = []
             for name, run in (("a", run_a), ("b", run_b)):

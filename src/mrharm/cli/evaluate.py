@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mrharm.cli.terminal import Bars, err, fail, out, print_json, seen
+from mrharm.cli.terminal import Bars, err, fail, out, print_json, sanitise
 from mrharm.errors import EXIT_SOME_FAILED, InputError, MrHarmError
 from mrharm.evaluation.places import check_place
 from mrharm.probes.run import PROBES, chosen
@@ -153,12 +153,12 @@ def evaluate_command(
                     f"--judge marks rationales, and no meme of {split} has a {lacks}; leave it out"
                 )
             if labelled or not order:
-                judged, _ = judge(
+                predictions, _ = judge(
                     detector, data, split, rationales=rationales, out=folder, progress=bars.show
                 )
             if labelled:
                 found = evaluate_judged(
-                    judged,
+                    predictions,
                     probes=names,
                     probe_memes=probe_memes,
                     probe_options={"rationale": {"encoder": encoder}} if encoder else None,
@@ -167,17 +167,22 @@ def evaluate_command(
                     progress=bars.show,
                 )
                 write_model_card(found, detector.card, folder)
-                write_page(found, judged, page, folder=folder, ablation=ablation, command=command)
+                write_page(found, predictions, page, folder=folder, ablation=ablation, command=command)
             # What may fail midway comes last: report, card and page are whole and of one evaluation by now.
             if order:
                 submit(order, detector, data, split, folder=folder, rationales=rationales, progress=bars.show)
             if found and marker:
                 marks = judge_rationales(
-                    judged, marker, repeats=judge_repeats, memes=judge_memes, seed=seed, progress=bars.show
+                    predictions,
+                    marker,
+                    repeats=judge_repeats,
+                    memes=judge_memes,
+                    seed=seed,
+                    progress=bars.show,
                 )
                 found = with_probe(found, "judge", marks, folder)
                 write_model_card(found, detector.card, folder)
-                write_page(found, judged, page, folder=folder, ablation=ablation, command=command)
+                write_page(found, predictions, page, folder=folder, ablation=ablation, command=command)
     except (MrHarmError, KeyboardInterrupt) as error:
         if found:
             err.print(
@@ -198,7 +203,7 @@ def evaluate_command(
             out.print(f"{order.kind if order else ''} submission: {submitted}")
     failures = found.failures if found else ()
     for failure in failures[:_SHOWN]:
-        err.print(seen(f"failed: {failure.item}: {failure.reason}"))
+        err.print(sanitise(f"failed: {failure.item}: {failure.reason}"))
     if len(failures) > _SHOWN:
         err.print(f"and {len(failures) - _SHOWN:,} more; report.json lists them all")
     if failures:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mrharm.cli.terminal import Bars, err, fail, out, print_json, say_failures, seen
+from mrharm.cli.terminal import Bars, err, fail, out, print_json, sanitise, say_failures
 from mrharm.errors import EXIT_SOME_FAILED, InputError, MrHarmError
 from mrharm.evidence.engines import CAPTIONERS, INPAINTERS, OCR, Captioner
 from mrharm.memes.dataset import Dataset
@@ -144,7 +144,7 @@ def _show(folder: Dataset, meme_id: str, engines: Engines, out_file: Path | None
         return
     out.print(f"{path}: {len(evidence.boxes)} lines of text")
     for number, box in enumerate(evidence.boxes, 1):
-        out.print(f"  {number}. {seen(box.text)} ({box.confidence:.2f})")
+        out.print(f"  {number}. {sanitise(box.text)} ({box.confidence:.2f})")
 
 
 def _say(done: Gathered, dataset: Path) -> None:
@@ -158,5 +158,5 @@ def _say(done: Gathered, dataset: Path) -> None:
             f"(more than half of the words); on {100 * done.mean_disagreement:.1f} % of the words on average"
         )
     for note in done.notes:
-        err.print(f"note: {seen(note)}")
+        err.print(f"note: {sanitise(note)}")
     say_failures(done.failures, dataset / FAILURES)

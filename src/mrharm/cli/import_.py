@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mrharm.cli.terminal import Bars, fail, out, print_json, say_failures, seen
+from mrharm.cli.terminal import Bars, fail, out, print_json, sanitise, say_failures
 from mrharm.errors import EXIT_SOME_FAILED, InputError, MrHarmError
 from mrharm.memes.dataset import Dataset, ImportOptions
 from mrharm.memes.importing import IMPORTERS, about, import_memes
@@ -151,13 +151,13 @@ def _say(dataset: Dataset, summary: dict[str, Any], failures: list[Failure]) -> 
         f"{split} {count:,}" + (f" (as {roles[split]})" if split in roles else "")
         for split, count in dataset.info.splits.items()
     )
-    out.print(f"{summary['memes']:,} memes in {dataset.root}: {seen(splits)}")
+    out.print(f"{summary['memes']:,} memes in {dataset.root}: {sanitise(splits)}")
     out.print(
         f"{summary['labelled']:,} labelled, {summary['harmful']:,} of them harmful; {summary['pictures']:,} pictures, "
         f"{summary['captions']:,} captions, {summary['rationales']:,} rationales"
     )
     for note in dataset.info.notes:
-        out.print(f"note: {seen(note)}")
+        out.print(f"note: {sanitise(note)}")
     if failures:
         out.print(f"{len(failures):,} failed and were left out; all are listed in {dataset.root / FAILURES}")
     say_failures(failures, dataset.root / FAILURES)

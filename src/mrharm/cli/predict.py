@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mrharm.cli.terminal import Bars, err, fail, out, print_json, say_failures, seen
+from mrharm.cli.terminal import Bars, err, fail, out, print_json, sanitise, say_failures
 from mrharm.errors import EXIT_SOME_FAILED, MrHarmError
 from mrharm.records import Failure, Meme, Saliency, Verdict
 from mrharm.store import write_bytes
@@ -140,9 +140,9 @@ def _say(verdicts: list[Verdict], failures: list[Failure], out_file: Path | None
 
     for verdict in verdicts[:_SHOWN]:
         says = {True: "harmful", False: "harmless", None: "no label"}[verdict.harmful]
-        out.print(f"{seen(verdict.meme_id)}: {says} ({verdict.decision}), P(harmful) {verdict.score:.3f}")
+        out.print(f"{sanitise(verdict.meme_id)}: {says} ({verdict.decision}), P(harmful) {verdict.score:.3f}")
         if verdict.rationale:
-            out.print(f"    because: {seen(verdict.rationale)}")
+            out.print(f"    because: {sanitise(verdict.rationale)}")
     if len(verdicts) > _SHOWN:
         out.print(f"and {len(verdicts) - _SHOWN:,} more; --out FILE keeps them all")
     if out_file:

@@ -7,17 +7,17 @@ from typing import Any
 
 from rich.table import Table
 
-from mrharm.cli.terminal import err, out, print_json, seen
+from mrharm.cli.terminal import err, out, print_json, sanitise
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.records import Rationale
-from mrharm.store import JsonlStore, alone, read_appended, write_records
+from mrharm.store import JsonlStore, exclusive_lock, read_appended, write_records
 
 
 def show_stats(folder: Dataset, path: Path, split: str | None, as_json: bool) -> None:
     """Print what a file of rationales holds, and how well a bag of words reads the label off it."""
     from mrharm.baselines import read_off
-    from mrharm.metrics import spell
+    from mrharm.metrics import format_sentence
     from mrharm.rationales.regate import first_answers
     from mrharm.rationales.stats import TEACHES, measure
 
@@ -40,7 +40,7 @@ def show_stats(folder: Dataset, path: Path, split: str | None, as_json: bool) ->
         return
     out.print(
         f"{path}: {found.written:,} of {found.memes:,} labelled memes have a rationale; "
-        f"{found.teaching.count:,} may teach, {spell(found.teaching.share, unit=' %')}"
+        f"{found.teaching.count:,} may teach, {format_sentence(found.teaching.share, unit=' %')}"
     )
     table = Table(title="answers by the gate", title_justify="left")
     for name in ("", "as first given", "as they stand"):
@@ -53,7 +53,7 @@ def show_stats(folder: Dataset, path: Path, split: str | None, as_json: bool) ->
         groups.add_column(name, justify="left" if not name else "right")
     for one in found.groups:
         groups.add_row(
-            seen(one.name),
+            sanitise(one.name),
             *(f"{n:,}" for n in (one.memes, one.written, one.teaching, one.refused, one.leaking_at_first)),
         )
     out.print(groups)
@@ -66,7 +66,7 @@ def show_stats(folder: Dataset, path: Path, split: str | None, as_json: bool) ->
     for name, right in readable.items():
         if right:
             out.print(
-                f"a bag of words that sees only the rationale reads the label off {spell(right, unit=' %')} "
+                f"a bag of words that sees only the rationale reads the label off {format_sentence(right, unit=' %')} "
                 f"{name} the gate"
             )
     if found.words:
@@ -81,7 +81,7 @@ def regate_file(folder: Dataset, path: Path, as_json: bool) -> None:
     """Check a file's answers again and write it anew, aside and renamed."""
     from mrharm.rationales.regate import regate
 
-    with alone(folder.root, "abduce"):
+    with exclusive_lock(folder.root, "abduce"):
         done = regate(_rows(path), {meme.id: meme for meme in folder.memes}, folder.evidence)
         write_records(path, done.rows)
     if as_json:
@@ -122,7 +122,7 @@ def import_corrections(folder: Dataset, path: Path, file: Path, as_json: bool) -
     from mrharm.rationales.human_edits import read_csv
 
     rows = read_csv(file, {meme.id: meme for meme in folder.memes})
-    with alone(folder.root, "abduce"):
+    with exclusive_lock(folder.root, "abduce"):
         store = JsonlStore(path, Rationale, "key")
         known = {row.meme_id: row for row in _rows(path)} if path.exists() else {}
         new = [row for row in rows if known.get(row.meme_id) != row]
@@ -142,7 +142,7 @@ def import_corrections(folder: Dataset, path: Path, file: Path, as_json: bool) -
     out.print(f"{path}: {len(new):,} corrections taken in, {len(rows) - len(new):,} there already")
     for row in new:
         if row.status != "ok":
-            err.print(seen(f"held back by the gate ({row.status}): {row.meme_id}: {row.text[:100]}"))
+            err.print(sanitise(f"held back by the gate ({row.status}): {row.meme_id}: {row.text[:100]}"))
 
 
 def _rows(path: Path) -> list[Rationale]:

@@ -47,7 +47,7 @@ out = _Terminal(markup=False, highlight=False, emoji=False, soft_wrap=True)
 err = _Terminal(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
-def seen(text: str) -> str:
+def sanitise(text: str) -> str:
     """What a dataset or a teacher says, on one line and without the characters that would move a terminal's cursor."""
     return _harmless(" ".join(text.split()))
 
@@ -58,7 +58,7 @@ def say_failures(failures: Sequence[Failure], all_in: Path | str = "--json") -> 
         place = failure.file if failure.line is None else f"{failure.file}, line {failure.line}"
         # Most say themselves where they stand.
         known = failure.file is None or failure.file in failure.item + failure.reason
-        err.print(seen(f"failed: {failure.item}{'' if known else f' ({place})'}: {failure.reason}"))
+        err.print(sanitise(f"failed: {failure.item}{'' if known else f' ({place})'}: {failure.reason}"))
     if len(failures) > SHOWN_FAILURES:
         more = len(failures) - SHOWN_FAILURES
         err.print(f"and {more:,} more {'failure' if more == 1 else 'failures'}; {all_in} lists them all")
@@ -115,8 +115,8 @@ class Bars:
                 err.print(f"{what}: {amount}" + (f", {note}" if note else ""))
             return
         if what not in self._tasks:
-            self._tasks[what] = self._bars.add_task(seen(what), total=total or None)
-        label = seen(f"{what}, {note}" if note else what)  # a bar's columns print past render_str
+            self._tasks[what] = self._bars.add_task(sanitise(what), total=total or None)
+        label = sanitise(f"{what}, {note}" if note else what)  # a bar's columns print past render_str
         self._bars.update(
             self._tasks[what],
             completed=done,

@@ -108,7 +108,7 @@ def threshold_command(
             raise InputError(
                 "--per-day needs --prevalence: say the share of harmful memes among what comes in"
             )
-        from mrharm.metrics.thresholds import Stream
+        from mrharm.metrics.thresholds import Traffic
         from mrharm.policy.proposal import Wanted
         from mrharm.policy.propose import propose
 
@@ -117,7 +117,7 @@ def threshold_command(
             threshold=set_threshold,
             band_criterion=_band(band, flag_precision, allow_precision, set_band),
             band=set_band,
-            stream=Stream(prevalence, per_day),
+            traffic=Traffic(prevalence, per_day),
         )
         with Bars() as bars:
             found = propose(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from mrharm.cli.terminal import Bars, err, fail, out, print_json, seen
+from mrharm.cli.terminal import Bars, err, fail, out, print_json, sanitise
 from mrharm.errors import EXIT_SOME_FAILED, InputError, MrHarmError
 from mrharm.memes.dataset import INFO
 
@@ -69,7 +69,7 @@ def _say(found: Transfer) -> None:
     for cell in found.cells:
         table.add_row(
             cell.run,
-            seen(cell.dataset) + (" *" if cell.own else ""),
+            sanitise(cell.dataset) + (" *" if cell.own else ""),
             f"{cell.memes:,}",
             in_percent(cell.macro_f1),
             in_percent(cell.auroc),
@@ -80,4 +80,4 @@ def _say(found: Transfer) -> None:
     for cell in found.cells:
         if cell.failures:
             what = f"failed: {cell.failures:,} memes of {cell.dataset} with {cell.run}"
-            err.print(seen(f"{what}; the first: {cell.first_failure}"))
+            err.print(sanitise(f"{what}; the first: {cell.first_failure}"))

@@ -10,7 +10,7 @@ import yaml
 from mrharm.errors import InputError
 from mrharm.evaluation.evaluate import judge
 from mrharm.evaluation.saved import (
-    Stored,
+    SavedPredictions,
     evaluation_folder,
     judgement_file,
     only,
@@ -36,7 +36,7 @@ def align(
     split: str | None = None,
     device: str = "auto",
     progress: Progress = no_progress,
-) -> tuple[list[list[Stored]], int]:
+) -> tuple[list[list[SavedPredictions]], int]:
     """Runs by side -> their verdicts on the memes all of them judged, in one order, and how many memes were left out;
     arguments and errors are those of `mrharm.evaluation.compare.compare`.
     """
@@ -129,7 +129,7 @@ def _shared(runs: Sequence[Path], split: str | None) -> dict[Path, Path]:
     )
 
 
-def _kept(run: Path, file: Path) -> Stored:
+def _kept(run: Path, file: Path) -> SavedPredictions:
     """Verdicts as they were stored; raises InputError where the run's detector is another by now."""
     stored, present = read_stored(run, file), _present_key(run)
     if present not in (None, stored.judgement.detector):
@@ -145,7 +145,7 @@ def _present_key(run: Path) -> str | None:
     return read_card(run)[1].key() if (run / DETECTOR / CARD).exists() else None
 
 
-def _judged(run: Path, dataset: Dataset, split: str, device: str, progress: Progress) -> Stored:
+def _judged(run: Path, dataset: Dataset, split: str, device: str, progress: Progress) -> SavedPredictions:
     """A run's verdicts on a split: those kept there, where they are of its present detector and the same dataset."""
     file = judgement_file(evaluation_folder(run, dataset, split), split)
     rationales = (
@@ -161,7 +161,7 @@ def _judged(run: Path, dataset: Dataset, split: str, device: str, progress: Prog
     return read_stored(run, file)
 
 
-def _same_memes(sides: list[list[Stored]]) -> tuple[list[list[Stored]], int]:
+def _same_memes(sides: list[list[SavedPredictions]]) -> tuple[list[list[SavedPredictions]], int]:
     """The same memes in the same order everywhere, and how many were left out."""
     everyone = [one for side in sides for one in side]
     shared = [name for name in everyone[0].ids if all(name in one.judgement.rows for one in everyone[1:])]

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from mrharm import baselines
 from mrharm.errors import ImageError
-from mrharm.evaluation.predictions import Judged
-from mrharm.evaluation.scores import DRAWS, headline
+from mrharm.evaluation.predictions import Predictions
+from mrharm.evaluation.scores import N_RESAMPLES, headline
 from mrharm.memes.dataset import in_split
 from mrharm.memes.splits import TRAIN
-from mrharm.metrics import Figure, Statistic, figures
-from mrharm.metrics.classification import Said
+from mrharm.metrics import Estimate, Statistic, bootstrap
+from mrharm.metrics.classification import Decisions
 from mrharm.records import Meme, Record, Verdict
 from mrharm.reports.summary import counted, percent
 from mrharm.student.inputs import compose_text
@@ -26,22 +26,26 @@ ONE_MODALITY = (WORDS, PIXELS)
 MOST_PICTURES = 2000
 
 
-class Beside(Record):
+class BaselineResult(Record):
     """A baseline trained on ``learnt`` memes of the dataset's train split: its figures on the memes judged, and
     ``gains``: how much better the detector is, by the paired bootstrap.
     """
 
     name: str
     learnt: int
-    accuracy: Figure
-    macro_f1: Figure
-    auroc: Figure
-    gains: dict[str, Figure]
+    accuracy: Estimate
+    macro_f1: Estimate
+    auroc: Estimate
+    gains: dict[str, Estimate]
 
 
-def stand_beside(
-    judged: Judged, *, draws: int = DRAWS, seed: int = 0, together: NDArray[np.int64] | None = None
-) -> tuple[Beside, ...]:
+def compare_baselines(
+    predictions: Predictions,
+    *,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
+    clusters: NDArray[np.int64] | None = None,
+) -> tuple[BaselineResult, ...]:
     """The majority label, words alone, words with the caption where both splits have captions, and pixels alone where
     both have pictures.
 
@@ -49,50 +53,52 @@ def stand_beside(
     linear model and a forest; a meme whose picture is not there or cannot be read gets the share of harmful ones.
     ``together`` as `mrharm.metrics.estimate`.
     """
-    learn = learners(judged)
+    learn = learners(predictions)
     gold = _gold(learn)
     if not learn:
         return ()
 
-    def row(name: str, learnt: int, said: Said, scores: baselines.Floats) -> Beside:
-        theirs = headline(judged.gold, said, scores)
-        ours = headline(judged.gold, judged.said, judged.scores)
+    def row(name: str, learnt: int, said: Decisions, scores: baselines.Floats) -> BaselineResult:
+        theirs = headline(predictions.gold, said, scores)
+        ours = headline(predictions.gold, predictions.predicted, predictions.scores)
         both: dict[str, Statistic] = {**theirs, **{f"gain {key}": ours[key] - theirs[key] for key in ours}}
-        found = figures(both, len(judged.gold), draws=draws, seed=seed, together=together)
+        found = bootstrap(both, len(predictions.gold), n_resamples=n_resamples, seed=seed, clusters=clusters)
         gains = {key: found.pop(f"gain {key}") for key in ours}
-        return Beside(name=name, learnt=learnt, gains=gains, **found)
+        return BaselineResult(name=name, learnt=learnt, gains=gains, **found)
 
-    said, share = baselines.majority(gold, len(judged.memes))
+    said, share = baselines.majority(gold, len(predictions.memes))
     rows = [row(MAJORITY, len(learn), np.array(said, dtype=object), np.array(share))]
     parts: dict[str, tuple[str, ...]] = {WORDS: ("text",)}
-    captioned = [bool(_text(judged, meme, ("caption",))) for meme in learn]
-    captioned += [bool(_text(judged, meme, ("caption",), verdict)) for meme, verdict in _both_of(judged)]
+    captioned = [bool(_text(predictions, meme, ("caption",))) for meme in learn]
+    captioned += [
+        bool(_text(predictions, meme, ("caption",), verdict)) for meme, verdict in _both_of(predictions)
+    ]
     if all(captioned):
         parts[CAPTIONED] = ("text", "caption")
     for name, reads in parts.items():
-        seen = [_text(judged, meme, reads) for meme in learn]
-        asked = [_text(judged, meme, reads, verdict) for meme, verdict in _both_of(judged)]
+        seen = [_text(predictions, meme, reads) for meme in learn]
+        asked = [_text(predictions, meme, reads, verdict) for meme, verdict in _both_of(predictions)]
         if not all(_hold_words(texts) for texts in (seen, asked)):
             continue  # a bag without words
         scores = baselines.text_only(seen, gold, asked)
         rows.append(row(name, len(learn), (scores >= 0.5).astype(object), scores))
-    if found := _by_pixels(judged, learn, seed):
+    if found := _by_pixels(predictions, learn, seed):
         learnt, scores = found
         rows.append(row(PIXELS, learnt, (scores >= 0.5).astype(object), scores))
     return tuple(rows)
 
 
-def learners(judged: Judged) -> list[Meme]:
+def learners(predictions: Predictions) -> list[Meme]:
     """The memes that baselines learn from: all the labelled ones of the train split.
 
     None where they do not have both labels, or where it is the split judged.
     """
-    train = judged.dataset.split_name(TRAIN)
-    learn = [meme for meme in judged.dataset.memes if in_split(meme, train) and meme.label]
-    return learn if judged.split != train and len(set(_gold(learn))) == 2 else []
+    train = predictions.dataset.split_name(TRAIN)
+    learn = [meme for meme in predictions.dataset.memes if in_split(meme, train) and meme.label]
+    return learn if predictions.split != train and len(set(_gold(learn))) == 2 else []
 
 
-def say_one_modality(rows: Sequence[Beside], detector: Figure, memes: int) -> str | None:
+def say_one_modality(rows: Sequence[BaselineResult], detector: Estimate, memes: int) -> str | None:
     """What words alone and pixels alone reach beside a detector of that accuracy, as a sentence."""
     alone = [
         f"{row.name} {percent(row.accuracy)}, learnt from {counted(row.learnt, 'meme')}"
@@ -105,11 +111,13 @@ def say_one_modality(rows: Sequence[Beside], detector: Figure, memes: int) -> st
     return f"Right on all {counted(memes, 'meme')} that were judged: {reached}."
 
 
-def _by_pixels(judged: Judged, learn: Sequence[Meme], seed: int) -> tuple[int, baselines.Floats] | None:
+def _by_pixels(
+    predictions: Predictions, learn: Sequence[Meme], seed: int
+) -> tuple[int, baselines.Floats] | None:
     """From how many memes it learnt, and P(harmful) of every judged meme; None where pictures are missing."""
     drawn = np.sort(np.random.default_rng(seed).permutation(len(learn))[:MOST_PICTURES])
     teach = [learn[place] for place in drawn]
-    seen, unseen = _pictures(judged, teach), _pictures(judged, judged.memes)
+    seen, unseen = _pictures(predictions, teach), _pictures(predictions, predictions.memes)
     gold = [label for label, pixels in zip(_gold(teach), seen, strict=True) if pixels is not None]
     if len(set(gold)) < 2 or all(pixels is None for pixels in unseen):
         return None
@@ -125,11 +133,11 @@ def _by_pixels(judged: Judged, learn: Sequence[Meme], seed: int) -> tuple[int, b
     return len(gold), scores
 
 
-def _pictures(judged: Judged, memes: Sequence[Meme]) -> list[baselines.Pixels | None]:
+def _pictures(predictions: Predictions, memes: Sequence[Meme]) -> list[baselines.Pixels | None]:
     """The memes as posted, small; None for one without a picture that can be read."""
 
     def look(meme: Meme) -> baselines.Pixels | None:
-        path = judged.dataset.image_path(meme)
+        path = predictions.dataset.image_path(meme)
         try:
             return baselines.small(path) if path else None
         except ImageError:
@@ -147,12 +155,14 @@ def _gold(memes: Sequence[Meme]) -> list[bool]:
     return [bool(meme.label and meme.label.harmful) for meme in memes]
 
 
-def _both_of(judged: Judged) -> list[tuple[Meme, Verdict]]:
+def _both_of(predictions: Predictions) -> list[tuple[Meme, Verdict]]:
     """The memes judged, each with its verdict."""
-    return list(zip(judged.memes, judged.verdicts, strict=True))
+    return list(zip(predictions.memes, predictions.verdicts, strict=True))
 
 
-def _text(judged: Judged, meme: Meme, reads: tuple[str, ...], verdict: Verdict | None = None) -> str:
+def _text(
+    predictions: Predictions, meme: Meme, reads: tuple[str, ...], verdict: Verdict | None = None
+) -> str:
     """What a detector would read of a meme; of one judged, what it did read, words off the picture among it."""
     known = verdict.evidence if verdict else None
-    return compose_text(reads, meme, known or judged.dataset.evidence.get(meme.id))[0]
+    return compose_text(reads, meme, known or predictions.dataset.evidence.get(meme.id))[0]

@@ -10,20 +10,22 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import DisjointSet
 
 from mrharm.evaluation.groups import words_of
-from mrharm.evaluation.predictions import Judged
+from mrharm.evaluation.predictions import Predictions
 from mrharm.records import Meme, Verdict
 
 COMMON, FEW = 0.05, 8  # of the memes, and a quad's four and a little more: shared by more, it is no kinship
 
 
-def clusters_of(judged: Judged) -> NDArray[np.int64]:
+def clusters_of(predictions: Predictions) -> NDArray[np.int64]:
     """A number for each meme, the same for memes of one generated quad, with the same words or the same picture file.
 
     A detector that gets one of them right is likelier to get the others right (or, of confounders, wrong): drawn one by
     one they would make intervals too narrow. What more than a twentieth of the memes share (a placeholder for a
     picture, say) makes none of them alike. *Shape:* (memes,)
     """
-    names = [_names(meme, verdict) for meme, verdict in zip(judged.memes, judged.verdicts, strict=True)]
+    names = [
+        _names(meme, verdict) for meme, verdict in zip(predictions.memes, predictions.verdicts, strict=True)
+    ]
     counts = Counter(name for own in names for name in own)
     most = max(COMMON * len(names), FEW)
     return number([[name for name in own if counts[name] <= most] for own in names])

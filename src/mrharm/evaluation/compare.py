@@ -9,9 +9,9 @@ import numpy as np
 from scipy.stats import t as student_t
 
 from mrharm.evaluation.aligned import align
-from mrharm.evaluation.saved import Stored
-from mrharm.evaluation.scores import DRAWS, HEADLINE, headline
-from mrharm.metrics import Figure, Statistic, average, figures, mcnemar, settle
+from mrharm.evaluation.saved import SavedPredictions
+from mrharm.evaluation.scores import HEADLINE, N_RESAMPLES, headline
+from mrharm.metrics import Estimate, Statistic, average, bootstrap, mcnemar, settle
 from mrharm.metrics.paired import McNemar
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Record
@@ -40,7 +40,7 @@ class Side(Record):
     recipe: str
     seeds: tuple[int, ...]
     thresholds: tuple[float, ...]
-    figures: dict[str, Figure]
+    figures: dict[str, Estimate]
     spread: dict[str, Spread]
 
 
@@ -60,8 +60,8 @@ class Comparison(Record):
     left_out: int
     first: Side
     second: Side
-    differences: dict[str, Figure]
-    over_seeds: dict[str, Figure]
+    differences: dict[str, Estimate]
+    over_seeds: dict[str, Estimate]
     mcnemar: McNemar | None = None
     differ: int | None = None
     words: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ def compare(
     dataset: Path | None = None,
     split: str | None = None,
     device: str = "auto",
-    draws: int = DRAWS,
+    n_resamples: int = N_RESAMPLES,
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> tuple[Comparison, ...]:
@@ -94,22 +94,24 @@ def compare(
         DataError: stored verdicts are missing or broken.
     """
     aligned, left_out = align(sides, dataset=dataset, split=split, device=device, progress=progress)
-    return tuple(_compare(aligned[0], side, left_out, draws, seed) for side in aligned[1:])
+    return tuple(_compare(aligned[0], side, left_out, n_resamples, seed) for side in aligned[1:])
 
 
-def _compare(first: list[Stored], second: list[Stored], left_out: int, draws: int, seed: int) -> Comparison:
+def _compare(
+    first: list[SavedPredictions], second: list[SavedPredictions], left_out: int, n_resamples: int, seed: int
+) -> Comparison:
     one, two = _statistics(first), _statistics(second)
     gold = first[0].gold
-    drawn = figures(
+    drawn = bootstrap(
         {
             **{f"first {name}": one[name] for name in HEADLINE},
             **{f"second {name}": two[name] for name in HEADLINE},
             **{name: two[name] - one[name] for name in HEADLINE},
         },
         len(gold),
-        draws=draws,
+        n_resamples=n_resamples,
         seed=seed,
-        together=first[0].together,
+        clusters=first[0].clusters,
     )
     spreads = [_spread(first), _spread(second)]
     alone = len(first) == len(second) == 1
@@ -126,12 +128,12 @@ def _compare(first: list[Stored], second: list[Stored], left_out: int, draws: in
         if min(len(first), len(second)) > 1
         else {},
         mcnemar=mcnemar(_right(first[0]), _right(second[0])) if alone else None,
-        differ=int(np.sum(first[0].said != second[0].said)) if alone else None,
+        differ=int(np.sum(first[0].predicted != second[0].predicted)) if alone else None,
     )
     return found.model_copy(update={"words": _words(found)})
 
 
-def _side(runs: list[Stored], drawn: dict[str, Figure], spread: dict[str, Spread]) -> Side:
+def _side(runs: list[SavedPredictions], drawn: dict[str, Estimate], spread: dict[str, Spread]) -> Side:
     paths = [str(one.run) for one in runs]
     name = paths[0] if len(runs) == 1 else f"{Path(paths[0]).name} and {len(runs) - 1} more"
     return Side(
@@ -145,19 +147,19 @@ def _side(runs: list[Stored], drawn: dict[str, Figure], spread: dict[str, Spread
     )
 
 
-def _statistics(runs: list[Stored]) -> dict[str, Statistic]:
-    each = [headline(one.gold, one.said, one.scores) for one in runs]
+def _statistics(runs: list[SavedPredictions]) -> dict[str, Statistic]:
+    each = [headline(one.gold, one.predicted, one.scores) for one in runs]
     return {name: average([statistics[name] for statistics in each]) for name in HEADLINE}
 
 
-def _values(runs: list[Stored]) -> dict[str, np.ndarray]:
+def _values(runs: list[SavedPredictions]) -> dict[str, np.ndarray]:
     whole = np.ones((1, len(runs[0].gold)))
-    each = [headline(one.gold, one.said, one.scores) for one in runs]
+    each = [headline(one.gold, one.predicted, one.scores) for one in runs]
     with np.errstate(divide="ignore", invalid="ignore"):
         return {name: np.array([float(one[name].of(whole)[0]) for one in each]) for name in HEADLINE}
 
 
-def _spread(runs: list[Stored]) -> dict[str, Spread]:
+def _spread(runs: list[SavedPredictions]) -> dict[str, Spread]:
     if len(runs) == 1:
         return {}
     return {
@@ -172,23 +174,23 @@ def _spread(runs: list[Stored]) -> dict[str, Spread]:
     }
 
 
-def _welch(first: np.ndarray, second: np.ndarray) -> Figure:
+def _welch(first: np.ndarray, second: np.ndarray) -> Estimate:
     """The difference of two means over seeds and its 95 % interval (Welch 1947); no interval without any spread."""
     difference = float(second.mean() - first.mean())
     if not np.isfinite(difference):
-        return Figure()
+        return Estimate()
     parts = [values.var(ddof=1) / len(values) for values in (first, second)]
     if sum(parts) == 0:
-        return Figure(value=difference)
+        return Estimate(value=difference)
     freedom = sum(parts) ** 2 / sum(
         part**2 / (len(values) - 1) for part, values in zip(parts, (first, second), strict=True)
     )
     half = float(student_t.ppf(0.975, freedom) * np.sqrt(sum(parts)))
-    return Figure(value=difference, low=difference - half, high=difference + half)
+    return Estimate(value=difference, low=difference - half, high=difference + half)
 
 
-def _right(one: Stored) -> np.ndarray:
-    return np.asarray(settle(one.gold, one.said) == one.gold)
+def _right(one: SavedPredictions) -> np.ndarray:
+    return np.asarray(settle(one.gold, one.predicted) == one.gold)
 
 
 def _words(found: Comparison) -> tuple[str, ...]:
@@ -228,7 +230,7 @@ def _words(found: Comparison) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def _better(gain: Figure) -> str:
+def _better(gain: Estimate) -> str:
     if gain.low is not None and gain.low > 0:
         return "is better than"
     if gain.high is not None and gain.high < 0:
@@ -236,7 +238,7 @@ def _better(gain: Figure) -> str:
     return UNSETTLED
 
 
-def _beats(gain: Figure) -> str:
+def _beats(gain: Estimate) -> str:
     if gain.low is None or gain.high is None:
         return "has no spread to tell by"
     return "is more than chance" if gain.low > 0 or gain.high < 0 else "may be chance"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from mrharm.evaluation.predictions import Judged
+from mrharm.evaluation.predictions import Predictions
 from mrharm.memes.dataset import in_split
 from mrharm.memes.splits import TRAIN, normalised_text
 from mrharm.training.run import RUN, read_run
@@ -13,10 +13,10 @@ from mrharm.training.run import RUN, read_run
 Role = Literal["train", "validation"]
 
 
-def role_of(judged: Judged) -> Role | None:
+def role_of(predictions: Predictions) -> Role | None:
     """Whether the split judged is the one that detectors of this dataset learn from, or are chosen on."""
     roles: tuple[Role, ...] = ("train", "validation")
-    return next((role for role in roles if judged.dataset.split_name(role) == judged.split), None)
+    return next((role for role in roles if predictions.dataset.split_name(role) == predictions.split), None)
 
 
 def trained_on(folder: Path) -> str | None:
@@ -27,10 +27,10 @@ def trained_on(folder: Path) -> str | None:
     return None
 
 
-def seen_words(judged: Judged) -> int:
+def seen_words(predictions: Predictions) -> int:
     """How many of the memes have the very words, but for case and spaces, of a meme of the train split."""
-    if role_of(judged) == TRAIN:
-        return len(judged.memes)
-    train = judged.dataset.split_name(TRAIN)
-    known = {normalised_text(meme) for meme in judged.dataset.memes if in_split(meme, train)} - {""}
-    return sum(normalised_text(meme) in known for meme in judged.memes)
+    if role_of(predictions) == TRAIN:
+        return len(predictions.memes)
+    train = predictions.dataset.split_name(TRAIN)
+    known = {normalised_text(meme) for meme in predictions.dataset.memes if in_split(meme, train)} - {""}
+    return sum(normalised_text(meme) in known for meme in predictions.memes)

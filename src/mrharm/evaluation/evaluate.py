@@ -13,23 +13,23 @@ import numpy as np
 
 from mrharm import __version__
 from mrharm.errors import DataError
-from mrharm.evaluation.baseline_comparison import Beside, stand_beside
+from mrharm.evaluation.baseline_comparison import BaselineResult, compare_baselines
 from mrharm.evaluation.clusters import clusters_of
 from mrharm.evaluation.contamination import Role, role_of, seen_words, trained_on
 from mrharm.evaluation.groups import Group, score_groups, words_of
-from mrharm.evaluation.predictions import Judged, judge_split
+from mrharm.evaluation.predictions import Predictions, judge_split
 from mrharm.evaluation.published import Published, published
 from mrharm.evaluation.saved import REPORT, evaluation_folder, keep, set_aside, verdicts_file
-from mrharm.evaluation.scores import DRAWS, Curves, Scores, curves, score
+from mrharm.evaluation.scores import N_RESAMPLES, Curves, Scores, curves, score
 from mrharm.memes.dataset import Dataset
-from mrharm.metrics import Figure, confidence_of, settle
-from mrharm.metrics.measured import figures_at
-from mrharm.metrics.thresholds import Stream
+from mrharm.metrics import Estimate, confidence_of, settle
+from mrharm.metrics.measured import metrics_at_threshold
+from mrharm.metrics.thresholds import Traffic
 from mrharm.probes.run import Options, chosen, run_probes
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Record, make_record
-from mrharm.reports.summary import verdict_words
-from mrharm.store import alone, write_json
+from mrharm.reports.summary import summarise
+from mrharm.store import exclusive_lock, write_json
 from mrharm.verdicts.card import Chosen
 from mrharm.verdicts.detector import Detector
 
@@ -82,12 +82,12 @@ class Evaluation(Record):
     threshold: float
     chosen: Chosen | None = None
     band: tuple[float, float] | None = None
-    band_figures: dict[str, Figure] = {}
+    band_figures: dict[str, Estimate] = {}
     scores: Scores
     curves: Curves
     groups: tuple[Group, ...]
     published: tuple[Published, ...]
-    beside: tuple[Beside, ...]
+    beside: tuple[BaselineResult, ...]
     probes: dict[str, dict[str, Any]]
     skipped: dict[str, str]
     mistakes: tuple[Mistake, ...]
@@ -131,7 +131,7 @@ def evaluate(
         InputError: no such run, split or probe, or nothing in the split can be judged.
     """
     names = chosen(probes)
-    judged, folder = judge(
+    predictions, folder = judge(
         detector,
         dataset,
         split,
@@ -142,7 +142,7 @@ def evaluate(
         progress=progress,
     )
     return evaluate_judged(
-        judged,
+        predictions,
         probes=names,
         probe_memes=probe_memes,
         probe_options=probe_options,
@@ -162,7 +162,7 @@ def judge(
     precision: str = "fp32",
     out: Path | None = None,
     progress: Progress = no_progress,
-) -> tuple[Judged, Path | None]:
+) -> tuple[Predictions, Path | None]:
     """The first half of `evaluate`: verdicts on a split, kept in the evaluation's folder, which is returned too.
 
     What is there for the same memes and detector is not judged again; verdicts of the run's detector before it was
@@ -178,53 +178,66 @@ def judge(
     if folder is None:
         return judge_split(detector, data, own_name, rationales=rationales, progress=progress), None
     folder.mkdir(parents=True, exist_ok=True)
-    with alone(folder, "evaluate"):
+    with exclusive_lock(folder, "evaluate"):
         file = verdicts_file(folder, own_name)
         set_aside(file, detector.key)
-        judged = judge_split(detector, data, own_name, out=file, rationales=rationales, progress=progress)
-        keep(judged, folder, rationales=rationales)
-    return judged, folder
+        predictions = judge_split(
+            detector, data, own_name, out=file, rationales=rationales, progress=progress
+        )
+        keep(predictions, folder, rationales=rationales)
+    return predictions, folder
 
 
 def evaluate_judged(
-    judged: Judged,
+    predictions: Predictions,
     *,
     probes: str | Sequence[str] = "all",
     probe_memes: int = 500,
     probe_options: Options | None = None,
     seed: int = 0,
-    draws: int = DRAWS,
+    n_resamples: int = N_RESAMPLES,
     folder: Path | None = None,
     progress: Progress = no_progress,
 ) -> Evaluation:
     """The second half of `evaluate`: figures of what is judged; ``report.json`` is written where there is a folder."""
-    with alone(folder, "evaluate") if folder else contextlib.nullcontext():
+    with exclusive_lock(folder, "evaluate") if folder else contextlib.nullcontext():
         names = chosen(probes)
-        return _evaluate_judged(judged, names, probe_memes, probe_options, seed, draws, folder, progress)
+        return _evaluate_judged(
+            predictions, names, probe_memes, probe_options, seed, n_resamples, folder, progress
+        )
 
 
 def _evaluate_judged(
-    judged: Judged,
+    predictions: Predictions,
     names: Sequence[str],
     probe_memes: int,
     probe_options: Options | None,
     seed: int,
-    draws: int,
+    n_resamples: int,
     folder: Path | None,
     progress: Progress,
 ) -> Evaluation:
-    gold, said, scores, card = judged.gold, judged.said, judged.scores, judged.detector.card
-    together = clusters_of(judged)
-    found = score(gold, said, scores, draws=draws, seed=seed, together=together)
-    groups = score_groups(judged, draws=max(1, draws // 2), seed=seed, together=together)
-    beside = stand_beside(judged, draws=draws, seed=seed, together=together)
-    role = role_of(judged)
-    rows = published(
-        judged.dataset.info.name, judged.split, len(judged.memes), len(judged.failures), role=role
+    gold, said, scores, card = (
+        predictions.gold,
+        predictions.predicted,
+        predictions.scores,
+        predictions.detector.card,
     )
-    missing = Counter(part for verdict in judged.verdicts for part in verdict.missing)
+    clusters = clusters_of(predictions)
+    found = score(gold, said, scores, n_resamples=n_resamples, seed=seed, clusters=clusters)
+    groups = score_groups(predictions, n_resamples=max(1, n_resamples // 2), seed=seed, clusters=clusters)
+    beside = compare_baselines(predictions, n_resamples=n_resamples, seed=seed, clusters=clusters)
+    role = role_of(predictions)
+    rows = published(
+        predictions.dataset.info.name,
+        predictions.split,
+        len(predictions.memes),
+        len(predictions.failures),
+        role=role,
+    )
+    missing = Counter(part for verdict in predictions.verdicts for part in verdict.missing)
     probed, skipped = run_probes(
-        judged,
+        predictions,
         names,
         seed=seed,
         memes=probe_memes,
@@ -234,23 +247,23 @@ def _evaluate_judged(
     )
     evaluation = Evaluation(
         words=(),
-        detector=judged.detector.key,
-        recipe=judged.detector.card.recipe,
-        seed=judged.detector.card.seed,
-        dataset=judged.dataset.info.name,
-        dataset_sha256=judged.dataset.fingerprint(),
-        split=judged.split,
+        detector=predictions.detector.key,
+        recipe=predictions.detector.card.recipe,
+        seed=predictions.detector.card.seed,
+        dataset=predictions.dataset.info.name,
+        dataset_sha256=predictions.dataset.fingerprint(),
+        split=predictions.split,
         role=role,
         trained_on=trained_on(folder) if folder else None,
-        seen_words=seen_words(judged),
-        texts_cut=sum(verdict.text_cut for verdict in judged.verdicts),
-        memes=len(judged.memes),
-        failures=judged.failures,
+        seen_words=seen_words(predictions),
+        texts_cut=sum(verdict.text_cut for verdict in predictions.verdicts),
+        memes=len(predictions.memes),
+        failures=predictions.failures,
         missing=dict(missing),
         threshold=card.threshold,
         chosen=card.chosen,
         band=card.band,
-        band_figures=figures_at(gold, scores, card.threshold, Stream(), card.band, seed=seed)
+        band_figures=metrics_at_threshold(gold, scores, card.threshold, Traffic(), card.band, seed=seed)
         if card.band
         else {},
         scores=found,
@@ -260,12 +273,12 @@ def _evaluate_judged(
         beside=beside,
         probes=probed,
         skipped=skipped,
-        mistakes=worst_mistakes(judged),
-        draws=draws,
+        mistakes=worst_mistakes(predictions),
+        draws=n_resamples,
         draws_seed=seed,
         mrharm=__version__,
     )
-    evaluation = evaluation.model_copy(update={"words": verdict_words(evaluation)})
+    evaluation = evaluation.model_copy(update={"words": summarise(evaluation)})
     if folder is not None:
         write_json(folder / REPORT, evaluation.model_dump(mode="json"))
     return evaluation
@@ -288,20 +301,20 @@ def read_report(file: Path) -> Evaluation:
         raise DataError(f"{file}: cannot be read as JSON ({error}); evaluate the run again") from None
 
 
-def worst_mistakes(judged: Judged, most: int = MISTAKES) -> tuple[Mistake, ...]:
+def worst_mistakes(predictions: Predictions, most: int = MISTAKES) -> tuple[Mistake, ...]:
     """Memes judged wrongly, the ones the detector was surest of first; those without a label last."""
-    confidence = confidence_of(judged.said, judged.scores)
-    wrong = np.flatnonzero(settle(judged.gold, judged.said) != judged.gold)
+    confidence = confidence_of(predictions.predicted, predictions.scores)
+    wrong = np.flatnonzero(settle(predictions.gold, predictions.predicted) != predictions.gold)
     surest = sorted(wrong, key=lambda place: -confidence[place])[:most]
     return tuple(
         Mistake(
-            meme_id=judged.memes[place].id,
-            text=words_of(judged.memes[place], judged.verdicts[place]),
-            harmful=bool(judged.gold[place]),
-            said=judged.said[place],
-            score=float(judged.scores[place]),
+            meme_id=predictions.memes[place].id,
+            text=words_of(predictions.memes[place], predictions.verdicts[place]),
+            harmful=bool(predictions.gold[place]),
+            said=predictions.predicted[place],
+            score=float(predictions.scores[place]),
             confidence=float(confidence[place]),
-            rationale=judged.verdicts[place].rationale,
+            rationale=predictions.verdicts[place].rationale,
         )
         for place in surest
     )

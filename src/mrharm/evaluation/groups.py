@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mrharm.evaluation.predictions import Judged
-from mrharm.evaluation.scores import DRAWS
+from mrharm.evaluation.predictions import Predictions
+from mrharm.evaluation.scores import N_RESAMPLES
 from mrharm.metrics import (
-    Figure,
+    Estimate,
     Statistic,
     accuracy_of,
     auroc_of,
-    figures,
+    bootstrap,
     macro_f1_of,
     mean_of_values,
     recall_of,
@@ -35,9 +35,9 @@ class SubgroupAreas(Record):
     harmful ones of the group (low: harmful memes about it score too low).
     """
 
-    subgroup: Figure
-    bpsn: Figure
-    bnsp: Figure
+    subgroup: Estimate
+    bpsn: Estimate
+    bnsp: Estimate
 
 
 class Group(Record):
@@ -53,31 +53,33 @@ class Group(Record):
     memes: int
     harmful: int
     too_few: bool = False
-    accuracy: Figure = Figure()
-    macro_f1: Figure = Figure()
-    recall: Figure = Figure()
-    auroc: Figure = Figure()
-    mean_score: Figure = Figure()
-    flagged: Figure = Figure()
+    accuracy: Estimate = Estimate()
+    macro_f1: Estimate = Estimate()
+    recall: Estimate = Estimate()
+    auroc: Estimate = Estimate()
+    mean_score: Estimate = Estimate()
+    flagged: Estimate = Estimate()
     areas: SubgroupAreas | None = None
 
 
 def score_groups(
-    judged: Judged,
+    predictions: Predictions,
     *,
-    draws: int = DRAWS // 2,
+    n_resamples: int = N_RESAMPLES // 2,
     seed: int = 0,
-    together: NDArray[np.int64] | None = None,
+    clusters: NDArray[np.int64] | None = None,
 ) -> tuple[Group, ...]:
     """Every group of every kind that tells memes apart, the largest first within a kind; ``together`` as `figures`.
 
     A meme with two targets stands in both groups, one without any in none.
     """
-    alike = np.arange(len(judged.memes)) if together is None else together
-    texts = [words_of(meme, verdict) for meme, verdict in zip(judged.memes, judged.verdicts, strict=True)]
+    alike = np.arange(len(predictions.memes)) if clusters is None else clusters
+    texts = [
+        words_of(meme, verdict) for meme, verdict in zip(predictions.memes, predictions.verdicts, strict=True)
+    ]
     lengths = [len(text.split()) for text in texts]
     found: list[Group] = []
-    for kind, names in _kinds(judged, texts).items():
+    for kind, names in _kinds(predictions, texts).items():
         members: dict[str, list[int]] = {}
         for place, own in enumerate(names):
             for name in own:
@@ -89,7 +91,7 @@ def score_groups(
         for name, places in by_length if kind == "text length" else by_size:
             inside = np.zeros(len(names), dtype=bool)
             inside[places] = True
-            found.append(_group(judged, kind, name, inside, alike, draws, seed))
+            found.append(_group(predictions, kind, name, inside, alike, n_resamples, seed))
     return tuple(found)
 
 
@@ -108,9 +110,9 @@ def length_groups(texts: Sequence[str]) -> list[str]:
     return [names[place] for place in places]
 
 
-def _kinds(judged: Judged, texts: Sequence[str]) -> dict[str, list[tuple[str, ...]]]:
+def _kinds(predictions: Predictions, texts: Sequence[str]) -> dict[str, list[tuple[str, ...]]]:
     """Kind -> the groups of that kind each meme is in."""
-    labels = [meme.label for meme in judged.memes]
+    labels = [meme.label for meme in predictions.memes]
 
     def each(get: Callable[..., Sequence[str | None]]) -> list[tuple[str, ...]]:
         return [
@@ -119,7 +121,7 @@ def _kinds(judged: Judged, texts: Sequence[str]) -> dict[str, list[tuple[str, ..
 
     shown: list[tuple[str, ...]] = [
         (("picture and text" if text else "picture alone") if meme.image else "text alone",)
-        for meme, text in zip(judged.memes, texts, strict=True)
+        for meme, text in zip(predictions.memes, texts, strict=True)
     ]
     by_length: list[tuple[str, ...]] = [(name,) for name in length_groups(texts)]
     return {
@@ -141,15 +143,15 @@ def words_of(meme: Meme, verdict: Verdict) -> str:
 
 
 def _group(
-    judged: Judged,
+    predictions: Predictions,
     kind: str,
     name: str,
     inside: Booleans,
-    together: NDArray[np.int64],
-    draws: int,
+    clusters: NDArray[np.int64],
+    n_resamples: int,
     seed: int,
 ) -> Group:
-    gold, said, scores = judged.gold[inside], judged.said[inside], judged.scores[inside]
+    gold, said, scores = predictions.gold[inside], predictions.predicted[inside], predictions.scores[inside]
     memes, harmful = len(gold), int(gold.sum())
     if memes < FEWEST:
         return Group(kind=kind, name=name, memes=memes, harmful=harmful, too_few=True)
@@ -170,10 +172,17 @@ def _group(
         name=name,
         memes=memes,
         harmful=harmful,
-        areas=subgroup_areas(judged.gold, judged.scores, inside, draws=draws, seed=seed, together=together)
+        areas=subgroup_areas(
+            predictions.gold,
+            predictions.scores,
+            inside,
+            n_resamples=n_resamples,
+            seed=seed,
+            clusters=clusters,
+        )
         if kind in OF_PEOPLE
         else None,
-        **figures(statistics, memes, draws=draws, seed=seed, together=together[inside]),
+        **bootstrap(statistics, memes, n_resamples=n_resamples, seed=seed, clusters=clusters[inside]),
     )
 
 
@@ -182,9 +191,9 @@ def subgroup_areas(
     scores: Floats,
     inside: Booleans,
     *,
-    draws: int = DRAWS // 2,
+    n_resamples: int = N_RESAMPLES // 2,
     seed: int = 0,
-    together: NDArray[np.int64] | None = None,
+    clusters: NDArray[np.int64] | None = None,
 ) -> SubgroupAreas:
     """The three areas of Borkan et al. of the memes ``inside`` a group and the background, the memes outside.
 
@@ -192,18 +201,18 @@ def subgroup_areas(
     (memes,)
     """
     parts = {"subgroup": inside, "bpsn": inside != gold, "bnsp": inside == gold}
-    alike = np.arange(len(gold)) if together is None else together
+    alike = np.arange(len(gold)) if clusters is None else clusters
 
-    def area(some: Booleans) -> Figure:
+    def area(some: Booleans) -> Estimate:
         harmful = int(gold[some].sum())
         if min(harmful, int(some.sum()) - harmful) < FEWEST:
-            return Figure()
-        found = figures(
+            return Estimate()
+        found = bootstrap(
             {"area": auroc_of(gold[some], scores[some])},
             int(some.sum()),
-            draws=draws,
+            n_resamples=n_resamples,
             seed=seed,
-            together=alike[some],
+            clusters=alike[some],
         )
         return found["area"]
 

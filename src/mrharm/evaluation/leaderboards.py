@@ -27,7 +27,7 @@ from mrharm.memes.sources.fine_grained import ATTACKS, CATEGORIES, HATE, NO_ATTA
 from mrharm.memes.sources.mami import KINDS
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Meme, Record, Verdict, read_records
-from mrharm.store import alone, write_text
+from mrharm.store import exclusive_lock, write_text
 from mrharm.verdicts.detector import Detector
 
 Types = Mapping[str, Mapping[str, float]]  # meme id -> type -> P(it is of that type)
@@ -154,7 +154,7 @@ def submit(
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
     out = verdicts_file(folder, own_name) if folder else None
-    with alone(folder, "evaluate") if folder else nullcontext():
+    with exclusive_lock(folder, "evaluate") if folder else nullcontext():
         if out:
             set_aside(out, detector.key)
         verdicts, failures = judge_memes(

@@ -21,7 +21,7 @@ from mrharm.verdicts.detector import Detector, JudgeOptions
 BATCH = 64
 
 
-class NothingJudged(InputError):
+class NothingPredicted(InputError):
     """Not one meme of a split could be judged; ``failures`` says why of each."""
 
     def __init__(self, message: str, failures: Sequence[Failure]) -> None:
@@ -30,7 +30,7 @@ class NothingJudged(InputError):
 
 
 @dataclass(frozen=True)
-class Judged:
+class Predictions:
     """Labelled memes of one split, the verdict on each, and the memes that could not be judged.
 
     ``memes`` and ``verdicts`` go together, in file order.
@@ -49,7 +49,7 @@ class Judged:
         return np.array([bool(meme.label and meme.label.harmful) for meme in self.memes], dtype=bool)
 
     @cached_property
-    def said(self) -> NDArray[Any]:
+    def predicted(self) -> NDArray[Any]:
         """What the detector said: True, False, or None for no label. *Shape:* (memes,)"""
         return np.array([verdict.harmful for verdict in self.verdicts], dtype=object)
 
@@ -86,7 +86,7 @@ class Judged:
             given_rationales=given_rationales,
         )
 
-    def some(self, count: int, seed: int = 0) -> Judged:
+    def some(self, count: int, seed: int = 0) -> Predictions:
         """At most ``count`` memes drawn by lot, in file order: for probes whose cost grows with every meme."""
         if count >= len(self.memes):
             return self
@@ -106,7 +106,7 @@ def judge_split(
     out: Path | None = None,
     rationales: bool = True,
     progress: Progress = no_progress,
-) -> Judged:
+) -> Predictions:
     """Judge a split's labelled memes; with ``out``, verdicts already in that JSONL file are not made again.
 
     Memes that cannot be judged (a broken picture, nothing to judge) are failures, counted by whoever reports.
@@ -126,16 +126,16 @@ def judge_split(
         rationales=rationales,
         progress=progress,
     )
-    judged = [meme for meme in memes if meme.id in verdicts]
-    if not judged:
+    predictions = [meme for meme in memes if meme.id in verdicts]
+    if not predictions:
         why = f": {failures[0].item}: {failures[0].reason}" if failures else ""
-        raise NothingJudged(f"{dataset.root}: no meme of {split} could be judged{why}", failures)
-    return Judged(
+        raise NothingPredicted(f"{dataset.root}: no meme of {split} could be judged{why}", failures)
+    return Predictions(
         detector,
         dataset,
         split,
-        tuple(judged),
-        tuple(verdicts[meme.id] for meme in judged),
+        tuple(predictions),
+        tuple(verdicts[meme.id] for meme in predictions),
         tuple(failures),
     )
 

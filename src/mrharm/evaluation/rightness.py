@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mrharm.metrics.bootstrap import Statistic, figures, mean_of_values
+from mrharm.metrics.bootstrap import Statistic, bootstrap, mean_of_values
 from mrharm.metrics.decisions import Booleans, Floats
-from mrharm.metrics.estimate import DRAWS, Figure
+from mrharm.metrics.estimate import N_RESAMPLES, Estimate
 from mrharm.metrics.paired import McNemar, mcnemar
 from mrharm.records import Decision, Meme, Record, Verdict
 
@@ -22,11 +22,11 @@ class Rightness(Record):
     all items that it would decide rightly had it no band: at the threshold within. Without a band it equals ``right``.
     """
 
-    decided: Figure
-    right: Figure
+    decided: Estimate
+    right: Estimate
     harmful: dict[Decision, int]
     harmless: dict[Decision, int]
-    at_threshold: Figure
+    at_threshold: Estimate
 
 
 class Labelled(Record):
@@ -39,7 +39,7 @@ class Labelled(Record):
     items: int
     a: Rightness
     b: Rightness
-    difference: Figure
+    difference: Estimate
     test: McNemar
 
 
@@ -48,7 +48,7 @@ def find_labelled(
     first: Sequence[Verdict],
     second: Sequence[Verdict],
     *,
-    draws: int = DRAWS,
+    n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> Labelled | None:
     """Memes and both verdicts on each, in the same order -> how right they are; None where no meme has a label."""
@@ -65,10 +65,10 @@ def find_labelled(
         # What is decided without a person lies outside of the band, on the threshold's either side.
         wanted[f"{name} right"] = _share_of(forced[name] & decided, decided)
         wanted[f"{name} at threshold"] = mean_of_values(forced[name], share=True)
-    found = figures(wanted, len(known), draws=draws, seed=seed)
+    found = bootstrap(wanted, len(known), n_resamples=n_resamples, seed=seed)
     for name, side in sides.items():
         if never_reviews(side):
-            found[f"{name} decided"] = Figure(value=1.0)
+            found[f"{name} decided"] = Estimate(value=1.0)
     a, b = (
         Rightness(
             decided=found[f"{name} decided"],

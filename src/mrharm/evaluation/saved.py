@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from mrharm.errors import DataError, InputError
 from mrharm.evaluation.clusters import clusters_of
-from mrharm.evaluation.predictions import Judged
+from mrharm.evaluation.predictions import Predictions
 from mrharm.memes.dataset import Dataset
-from mrharm.metrics.classification import Said
+from mrharm.metrics.classification import Decisions
 from mrharm.records import Record, Verdict, make_record, read_records
 from mrharm.store import read_appended, write_text
 from mrharm.training.run import RUN, read_run
@@ -25,7 +25,7 @@ from mrharm.verdicts.card import CARD, scorer_of
 EVALUATIONS, REPORT = "evaluations", "report.json"
 
 
-class Judgement(Record):
+class PredictionsManifest(Record):
     """``judged.<split>.json``: which memes of which dataset were judged by which detector, and what people said.
 
     ``rationales``: whether they were asked for. ``rows`` maps a meme's id to its gold label and to the key of its
@@ -45,19 +45,19 @@ class Judgement(Record):
 
 
 @dataclass(frozen=True)
-class Stored:
+class SavedPredictions:
     """A `Judgement` read back with its verdicts. *Shape of the arrays:* (memes,), in the order of ``ids``.
 
     ``together``: as `mrharm.metrics.estimate` takes it; ``threshold``: what its decisions were made by.
     """
 
     run: Path
-    judgement: Judgement
+    judgement: PredictionsManifest
     ids: tuple[str, ...]
     gold: NDArray[np.bool_]
-    said: Said
+    predicted: Decisions
     scores: NDArray[np.float64]
-    together: NDArray[np.int64]
+    clusters: NDArray[np.int64]
     threshold: float
 
 
@@ -103,7 +103,7 @@ def evaluation_folder(run: Path, dataset: Dataset, split: str) -> Path:
     return folder / EVALUATIONS / f"{name}.{dataset.fingerprint()[:8]}"
 
 
-def _same_memes(there: Judgement, dataset: Dataset, split: str) -> bool:
+def _same_memes(there: PredictionsManifest, dataset: Dataset, split: str) -> bool:
     """Whether a judgement is of this split's labelled memes, of which some may not have been judged."""
     labels = {meme.id: meme.label.harmful for meme in dataset.split(split) if meme.label}
     return (
@@ -128,27 +128,29 @@ def set_aside(file: Path, detector: str) -> Path | None:
     return aside
 
 
-def keep(judged: Judged, folder: Path, *, rationales: bool) -> Judgement:
+def keep(predictions: Predictions, folder: Path, *, rationales: bool) -> PredictionsManifest:
     """Write ``judged.<split>.json`` beside the verdicts."""
-    card = judged.detector.card
-    numbers = clusters_of(judged).tolist()
+    card = predictions.detector.card
+    numbers = clusters_of(predictions).tolist()
     sizes = Counter(numbers)
-    judgement = Judgement(
-        dataset=judged.dataset.info.name,
-        dataset_sha256=judged.dataset.fingerprint(),
-        split=judged.split,
-        detector=judged.detector.key,
+    judgement = PredictionsManifest(
+        dataset=predictions.dataset.info.name,
+        dataset_sha256=predictions.dataset.fingerprint(),
+        split=predictions.split,
+        detector=predictions.detector.key,
         recipe=card.recipe,
         seed=card.seed,
         rationales=rationales,
-        failures=len(judged.failures),
+        failures=len(predictions.failures),
         rows={
             verdict.meme_id: (bool(gold), verdict.key or "")
-            for verdict, gold in zip(judged.verdicts, judged.gold, strict=True)
+            for verdict, gold in zip(predictions.verdicts, predictions.gold, strict=True)
         },
-        clusters={meme.id: one for meme, one in zip(judged.memes, numbers, strict=True) if sizes[one] > 1},
+        clusters={
+            meme.id: one for meme, one in zip(predictions.memes, numbers, strict=True) if sizes[one] > 1
+        },
     )
-    write_text(judgement_file(folder, judged.split), judgement.model_dump_json() + "\n")
+    write_text(judgement_file(folder, predictions.split), judgement.model_dump_json() + "\n")
     return judgement
 
 
@@ -157,16 +159,16 @@ def stored_in(run: Path) -> list[Path]:
     return [*sorted(run.glob("judged.*.json")), *sorted((run / EVALUATIONS).glob("*/judged.*.json"))]
 
 
-def read_judgement(file: Path) -> Judgement:
+def read_judgement(file: Path) -> PredictionsManifest:
     """A ``judged.<split>.json``; raises DataError where it is something else."""
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{file}: cannot be read as JSON ({error}); evaluate the run again") from None
-    return make_record(values, Judgement, file=file)
+    return make_record(values, PredictionsManifest, file=file)
 
 
-def read_stored(run: Path, file: Path) -> Stored:
+def read_stored(run: Path, file: Path) -> SavedPredictions:
     """A judgement with its verdicts.
 
     Raises:
@@ -185,7 +187,7 @@ def read_stored(run: Path, file: Path) -> Stored:
         )
     rows = judgement.rows.items()
     verdicts = [there[name, key] for name, (_, key) in rows]
-    return Stored(
+    return SavedPredictions(
         run,
         judgement,
         tuple(judgement.rows),
@@ -197,18 +199,18 @@ def read_stored(run: Path, file: Path) -> Stored:
     )
 
 
-def only(stored: Stored, ids: Sequence[str]) -> Stored:
+def only(stored: SavedPredictions, ids: Sequence[str]) -> SavedPredictions:
     """The same for some of its memes, in the order named."""
     place = {name: number for number, name in enumerate(stored.ids)}
     kept = [place[name] for name in ids]
-    return Stored(
+    return SavedPredictions(
         stored.run,
         stored.judgement,
         tuple(ids),
         stored.gold[kept],
-        stored.said[kept],
+        stored.predicted[kept],
         stored.scores[kept],
-        stored.together[kept],
+        stored.clusters[kept],
         stored.threshold,
     )
 

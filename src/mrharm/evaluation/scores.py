@@ -6,18 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrharm.metrics import (
-    Figure,
+    Estimate,
     Statistic,
     accuracy_of,
     auprc_of,
     aurc_of,
     auroc_of,
+    bootstrap,
     brier_of,
     classwise_ece_of,
     confidence_of,
     ece_by_chance,
     false_alarms_of,
-    figures,
     macro_f1_of,
     pr_points,
     precision_of,
@@ -28,12 +28,12 @@ from mrharm.metrics import (
     settle,
 )
 from mrharm.metrics.calibration import ReliabilityBin
-from mrharm.metrics.classification import Said
+from mrharm.metrics.classification import Decisions
 from mrharm.metrics.decisions import Booleans, Floats
 from mrharm.metrics.ranking import Points
 from mrharm.records import Record
 
-DRAWS = 2000
+N_RESAMPLES = 2000
 HEADLINE = ("accuracy", "macro_f1", "auroc")
 UNKNOWN = Statistic(lambda counts: np.full(len(counts), np.nan))
 
@@ -52,17 +52,17 @@ class Scores(Record):
     harmful: int
     flagged: int
     unanswered: int
-    accuracy: Figure
-    macro_f1: Figure
-    precision: Figure
-    recall: Figure
-    false_alarms: Figure
-    auroc: Figure
-    auprc: Figure
-    brier: Figure
-    ece: Figure
+    accuracy: Estimate
+    macro_f1: Estimate
+    precision: Estimate
+    recall: Estimate
+    false_alarms: Estimate
+    auroc: Estimate
+    auprc: Estimate
+    brier: Estimate
+    ece: Estimate
     ece_by_chance: float
-    aurc: Figure
+    aurc: Estimate
 
 
 class Curves(Record):
@@ -79,12 +79,12 @@ class Curves(Record):
 
 def score(
     gold: Booleans,
-    said: Said,
+    said: Decisions,
     scores: Floats,
     *,
-    draws: int = DRAWS,
+    n_resamples: int = N_RESAMPLES,
     seed: int = 0,
-    together: NDArray[np.int64] | None = None,
+    clusters: NDArray[np.int64] | None = None,
 ) -> Scores:
     """Every figure of decisions and scores on the same memes, intervals from the same draws.
 
@@ -107,8 +107,8 @@ def score(
         "ece": classwise_ece_of(gold, scores),
         "aurc": aurc_of(right, confidence_of(said, scores)),
     }
-    chance = ece_by_chance(scores, draws=max(1, draws // 2), seed=seed)
-    found = figures(statistics, len(gold), draws=draws, seed=seed, together=together)
+    chance = ece_by_chance(scores, n_resamples=max(1, n_resamples // 2), seed=seed)
+    found = bootstrap(statistics, len(gold), n_resamples=n_resamples, seed=seed, clusters=clusters)
     if (found["ece"].value or 0.0) <= chance:
         # What scores without any error could have given does not speak against there being none.
         found["ece"] = found["ece"].model_copy(update={"low": 0.0})
@@ -122,7 +122,7 @@ def score(
     )
 
 
-def headline(gold: Booleans, said: Said, scores: Floats) -> dict[str, Statistic]:
+def headline(gold: Booleans, said: Decisions, scores: Floats) -> dict[str, Statistic]:
     """The three figures that tables and comparisons stand on: accuracy, macro-F1, AUROC; the latter two where there are
     memes of both labels.
     """
@@ -134,7 +134,7 @@ def headline(gold: Booleans, said: Said, scores: Floats) -> dict[str, Statistic]
     }
 
 
-def curves(gold: Booleans, said: Said, scores: Floats) -> Curves:
+def curves(gold: Booleans, said: Decisions, scores: Floats) -> Curves:
     """The curves of the same memes."""
     right = settle(gold, said) == gold
     return Curves(

@@ -11,10 +11,10 @@ import numpy as np
 from mrharm.errors import InputError
 from mrharm.evaluation.own_items import NotJudged, Taken
 from mrharm.evaluation.rightness import Labelled, find_labelled, never_reviews
-from mrharm.metrics.bootstrap import figures, mean_of_values
-from mrharm.metrics.estimate import DRAWS, Figure
+from mrharm.metrics.bootstrap import bootstrap, mean_of_values
+from mrharm.metrics.estimate import N_RESAMPLES, Estimate
 from mrharm.metrics.measured import times
-from mrharm.metrics.thresholds import Stream
+from mrharm.metrics.thresholds import Traffic
 from mrharm.records import Decision, Meme, Record, Verdict
 from mrharm.verdicts.detector import Detector
 
@@ -63,9 +63,9 @@ class Change(Record):
 class Amount(Record):
     """How much each detector decides so, as a share of items or as memes a day, and the change, drawn in pairs."""
 
-    a: Figure
-    b: Figure
-    change: Figure
+    a: Estimate
+    b: Estimate
+    change: Estimate
 
 
 class Diff(Record):
@@ -88,7 +88,7 @@ class Diff(Record):
     items: int
     failures: tuple[NotJudged, ...]
     counts: dict[str, int]
-    changed: Figure
+    changed: Estimate
     per_day: float | None
     amounts: dict[What, Amount]
     labelled: Labelled | None
@@ -111,7 +111,7 @@ def compare_decisions(
     taken: Sequence[Taken] = (),
     warnings: Sequence[str] = (),
     per_day: float | None = None,
-    draws: int = DRAWS,
+    n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> Diff:
     """Both detectors' verdicts on the same memes -> what would change.
@@ -132,7 +132,7 @@ def compare_decisions(
     Raises:
         InputError: no meme was judged by both, or not a positive number of memes a day.
     """
-    stream = Stream(per_day=per_day)
+    traffic = Traffic(per_day=per_day)
     both = [meme for meme in memes if meme.id in verdicts_a and meme.id in verdicts_b]
     if not both:
         raise InputError(_none_judged(memes, failures))
@@ -145,7 +145,7 @@ def compare_decisions(
         for meme, one, other in zip(both, first, second, strict=True)
         if one.decision != other.decision
     ]
-    changed, amounts = _amounts(first, second, stream.per_day or 1.0, draws, seed)
+    changed, amounts = _amounts(first, second, traffic.per_day or 1.0, n_resamples, seed)
     return Diff(
         a=a.key,
         b=b.key,
@@ -159,7 +159,7 @@ def compare_decisions(
         changed=changed,
         per_day=per_day,
         amounts=amounts,
-        labelled=find_labelled(both, first, second, draws=draws, seed=seed),
+        labelled=find_labelled(both, first, second, n_resamples=n_resamples, seed=seed),
         changes=tuple(sorted(changes, key=lambda change: (-abs(change.moved), change.id))),
     )
 
@@ -172,8 +172,8 @@ def _none_judged(memes: Sequence[Meme], failures: Sequence[NotJudged]) -> str:
 
 
 def _amounts(
-    first: Sequence[Verdict], second: Sequence[Verdict], factor: float, draws: int, seed: int
-) -> tuple[Figure, dict[What, Amount]]:
+    first: Sequence[Verdict], second: Sequence[Verdict], factor: float, n_resamples: int, seed: int
+) -> tuple[Estimate, dict[What, Amount]]:
     one, two = (np.array([verdict.decision for verdict in side]) for side in (first, second))
     wanted = {"changed": mean_of_values(one != two, share=True)}
     for what, decisions in _WHATS.items():
@@ -181,10 +181,10 @@ def _amounts(
         wanted[f"{what} a"] = mean_of_values(in_a, share=True)
         wanted[f"{what} b"] = mean_of_values(in_b, share=True)
         wanted[f"{what} change"] = mean_of_values(in_b.astype(float) - in_a.astype(float))
-    found = figures(wanted, len(one), draws=draws, seed=seed)
+    found = bootstrap(wanted, len(one), n_resamples=n_resamples, seed=seed)
     for name, side in (("review a", first), ("review b", second)):
         if never_reviews(side):
-            found[name] = Figure(value=0.0)
+            found[name] = Estimate(value=0.0)
     amounts = {
         what: Amount(
             a=times(found[f"{what} a"], factor),

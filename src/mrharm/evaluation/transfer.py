@@ -11,11 +11,11 @@ import numpy as np
 from mrharm.errors import InputError
 from mrharm.evaluation.clusters import clusters_of
 from mrharm.evaluation.evaluate import judge
-from mrharm.evaluation.predictions import Judged, NothingJudged
+from mrharm.evaluation.predictions import NothingPredicted, Predictions
 from mrharm.evaluation.saved import evaluation_folder, own_dataset, run_folder, verdicts_file
-from mrharm.evaluation.scores import DRAWS, headline
+from mrharm.evaluation.scores import N_RESAMPLES, headline
 from mrharm.memes.dataset import Dataset
-from mrharm.metrics import Figure, figures, in_table
+from mrharm.metrics import Estimate, bootstrap, format_cell
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Record, Verdict
 from mrharm.reports.tables import markdown_row
@@ -23,7 +23,7 @@ from mrharm.store import read_appended, write_json, write_text
 from mrharm.training.run import read_run
 from mrharm.verdicts.detector import Detector
 
-NO_FIGURES = dict.fromkeys(("accuracy", "macro_f1", "auroc"), Figure())
+NO_FIGURES = dict.fromkeys(("accuracy", "macro_f1", "auroc"), Estimate())
 
 
 class Cell(Record):
@@ -37,9 +37,9 @@ class Cell(Record):
     memes: int
     failures: int
     first_failure: str | None = None
-    accuracy: Figure
-    macro_f1: Figure
-    auroc: Figure
+    accuracy: Estimate
+    macro_f1: Estimate
+    auroc: Estimate
 
 
 class Transfer(Record):
@@ -66,7 +66,7 @@ def transfer(
     *,
     split: str = "test",
     device: str = "auto",
-    draws: int = DRAWS,
+    n_resamples: int = N_RESAMPLES,
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> Transfer:
@@ -103,21 +103,21 @@ def transfer(
         detector = Detector.from_pretrained(folder, device=device)
         for dataset in every:
             try:
-                judged = _judge(detector, folder, dataset, split, name, progress)
+                predictions = _judge(detector, folder, dataset, split, name, progress)
             except (
-                NothingJudged
+                NothingPredicted
             ) as error:  # texts alone, say, for a run that wants pictures: the others go on
                 cells.append(_cell(name, folder, dataset, error.failures, 0, NO_FIGURES))
                 continue
-            memes = len(judged.memes)
-            shown = figures(
-                headline(judged.gold, judged.said, judged.scores),
+            memes = len(predictions.memes)
+            shown = bootstrap(
+                headline(predictions.gold, predictions.predicted, predictions.scores),
                 memes,
-                draws=draws,
+                n_resamples=n_resamples,
                 seed=seed,
-                together=clusters_of(judged),
+                clusters=clusters_of(predictions),
             )
-            cells.append(_cell(name, folder, dataset, judged.failures, memes, shown))
+            cells.append(_cell(name, folder, dataset, predictions.failures, memes, shown))
     found = Transfer(
         split=split,
         runs=tuple(folders),
@@ -164,14 +164,14 @@ def to_markdown(found: Transfer) -> str:
     return "\n".join(lines)
 
 
-def in_percent(figure: Figure) -> str:
+def in_percent(figure: Estimate) -> str:
     """``85.4 (81.0-89.1)``; a dash where it cannot be had."""
-    return in_table(figure)
+    return format_cell(figure)
 
 
 def _judge(
     detector: Detector, folder: Path, dataset: Dataset, split: str, name: str, progress: Progress
-) -> Judged:
+) -> Predictions:
     def tell(what: str, done: int, total: int) -> None:
         progress(f"{name} on {dataset.info.name}", done, total)
 
@@ -181,8 +181,8 @@ def _judge(
     # Rationales change no figure here and take longest; where an evaluation has written them they stand, because
     # verdicts without them would be others, judged anew.
     explained = any(one.rationale is not None for one in read_appended(file, Verdict))
-    judged, _ = judge(detector, dataset, split, rationales=explained, out=place, progress=tell)
-    return judged
+    predictions, _ = judge(detector, dataset, split, rationales=explained, out=place, progress=tell)
+    return predictions
 
 
 def _cell(
@@ -191,7 +191,7 @@ def _cell(
     dataset: Dataset,
     failures: Sequence[Failure],
     memes: int,
-    shown: Mapping[str, Figure],
+    shown: Mapping[str, Estimate],
 ) -> Cell:
     return Cell(
         run=name,

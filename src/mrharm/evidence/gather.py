@@ -17,7 +17,7 @@ from mrharm.evidence.workers import Workers
 from mrharm.images import encode_png, open_image, read_image_bytes
 from mrharm.progress import Progress
 from mrharm.records import Evidence, Failure, Meme
-from mrharm.store import JsonlStore, alone, sha256_bytes, write_bytes, write_failures, write_records
+from mrharm.store import JsonlStore, exclusive_lock, sha256_bytes, write_bytes, write_failures, write_records
 
 EVIDENCE, CLEAN, STAGE = "evidence.jsonl", "clean", "gather"
 UNLIKE = 0.5  # of the words of a given text and of the words read: beyond, the two disagree
@@ -78,7 +78,7 @@ def gather(
     """
     Eye(engines)  # a wrong name is said before anything starts
     done = Gathered(memes=len(memes))
-    with alone(root, STAGE):
+    with exclusive_lock(root, STAGE):
         evidence = dict(known)
         store = JsonlStore(root / EVIDENCE, Evidence, "meme_id")
         for meme, found in _look_at_all(root, memes, evidence, engines, workers, done, progress):

@@ -11,7 +11,7 @@ from mrharm.llm.batch_fetch import Fetch
 from mrharm.llm.batch_rows import Batch
 from mrharm.llm.batch_send import Sender
 from mrharm.llm.batch_service import BatchService
-from mrharm.llm.endpoint import Trouble
+from mrharm.llm.endpoint import EndpointError
 from mrharm.llm.moves import Failure
 from mrharm.llm.requester import Asker, completion_of
 from mrharm.llm.requests import CallError, Completion, Request
@@ -65,7 +65,7 @@ class Batches:
                         yield index, refused
             yield from results(self._wait(service, under_way, poll, looked), cached=False)
             yield from results(list(places), cached=True)
-        except Trouble as trouble:
+        except EndpointError as trouble:
             raise _raised(trouble) from None
         finally:
             if under_way:
@@ -98,7 +98,7 @@ class Batches:
         for batch in self._rows.open(service.url):
             try:
                 yield from self._look(service, batch.token, {})
-            except Trouble as trouble:
+            except EndpointError as trouble:
                 raise _raised(trouble) from None
 
     def _wait(
@@ -111,7 +111,7 @@ class Batches:
                 try:
                     over = yield from self._look(service, token, under_way)
                     failed = 0
-                except Trouble as trouble:
+                except EndpointError as trouble:
                     failed += 1
                     if trouble.final or failed == _LOOKS:
                         raise
@@ -136,7 +136,7 @@ class Batches:
             return True
         try:
             state = fetch.state()
-        except Trouble as trouble:
+        except EndpointError as trouble:
             if not trouble.gone:
                 raise
             return self._judge_gone(service, batch)
@@ -181,5 +181,5 @@ class Batches:
         )
 
 
-def _raised(trouble: Trouble) -> Exception:
+def _raised(trouble: EndpointError) -> Exception:
     return trouble.final or ModelUnavailableError(f"{trouble.message}; run the same command again")

@@ -10,7 +10,7 @@ from typing import TypeVar
 from mrharm.llm.batch_file import end_of, read_line
 from mrharm.llm.batch_rows import Batch
 from mrharm.llm.batch_service import BatchService, State
-from mrharm.llm.endpoint import Trouble
+from mrharm.llm.endpoint import EndpointError
 from mrharm.llm.moves import Answer, Failure
 from mrharm.llm.pricing import find_price
 from mrharm.llm.requester import Asker
@@ -34,7 +34,7 @@ class _Read:
 
 
 class Fetch:
-    """Fetches one batch; raises `Trouble` once trying again has not helped."""
+    """Fetches one batch; raises `EndpointError` once trying again has not helped."""
 
     def __init__(self, asker: Asker, service: BatchService, batch: Batch) -> None:
         self._asker, self._service, self._batch = asker, service, batch
@@ -56,7 +56,7 @@ class Fetch:
         if found is None:
             try:
                 self._patiently(lambda: self._service.delete(file))
-            except Trouble as trouble:
+            except EndpointError as trouble:
                 if trouble.kind != "bad_request":  # a service that deletes no files
                     raise
             self._asker.rest(_LISTED_S)
@@ -101,7 +101,7 @@ class Fetch:
             try:
                 yield from self._take_in_lines(file, read)
                 return read
-            except Trouble as trouble:
+            except EndpointError as trouble:
                 if trouble.gone:  # it has been deleted since, with what was paid for
                     read.garbled += 1
                     return read
@@ -133,7 +133,7 @@ class Fetch:
                     answers[key] = said
                 if len(answers) == _AT_ONCE:
                     yield from self._keep(answers, read)
-        except Trouble:
+        except EndpointError:
             yield from self._keep(answers, read)  # what came before the connection was lost
             raise
         yield from self._keep(answers, read)
@@ -163,7 +163,7 @@ class Fetch:
         for tries in range(1, self._asker.limits.attempts + 1):
             try:
                 return call()
-            except Trouble as trouble:
+            except EndpointError as trouble:
                 again = trouble.again or trouble.kind == "timed_out"
                 if trouble.final or not again or tries == self._asker.limits.attempts:
                     raise

@@ -14,7 +14,7 @@ from mrharm.llm.batch_fetch import Fetch
 from mrharm.llm.batch_file import Questions, line_of
 from mrharm.llm.batch_rows import WINDOW
 from mrharm.llm.batch_service import BatchService
-from mrharm.llm.endpoint import Trouble
+from mrharm.llm.endpoint import EndpointError
 from mrharm.llm.moves import Failure, Stake
 from mrharm.llm.owners import let_go, new_owner
 from mrharm.llm.requester import Asker
@@ -45,7 +45,7 @@ class Sender:
 
         Raises:
             MrHarmError: none can be sent.
-            Trouble: it cannot be told whether a batch was created; another call finds out.
+            EndpointError: it cannot be told whether a batch was created; another call finds out.
         """
         in_order = sorted(questions, key=lambda question: question[0].model)
         for _, group in groupby(in_order, key=lambda question: question[0].model):
@@ -118,7 +118,7 @@ class Sender:
     def _send(self, full: Questions) -> Iterator[tuple[str, CallError]]:
         """Have a batch made of a file; yields its questions where the provider does not take it."""
         try:
-            trouble = self._create(full) if full.keys else Trouble("stopped", "nothing in it")
+            trouble = self._create(full) if full.keys else EndpointError("stopped", "nothing in it")
         finally:
             full.file.close()
             let_go(full.owner)
@@ -135,7 +135,7 @@ class Sender:
         for key in full.keys:
             yield key, CallError(trouble.message, trouble.kind)
 
-    def _create(self, full: Questions) -> Trouble | None:
+    def _create(self, full: Questions) -> EndpointError | None:
         """Upload a file and have a batch made of it; what the trouble is once trying again has not helped."""
         file: str | None = None
         attempts = self._asker.limits.attempts
@@ -147,7 +147,7 @@ class Sender:
                 state = self._service.create(file, full.token)
                 self._rows.created(full.token, state.id)
                 return None
-            except Trouble as error:
+            except EndpointError as error:
                 trouble = error
             if file is not None and trouble.kind in _UNSURE:
                 batch = self._rows.get(full.token)
@@ -159,7 +159,7 @@ class Sender:
                 break
             self._asker.rest(self._asker.delay(trouble, tries))
         if file is not None:
-            with suppress(Trouble):
+            with suppress(EndpointError):
                 self._service.delete(file)
         return trouble
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from mrharm.errors import ModelUnavailableError
-from mrharm.llm.endpoint import Endpoint, Trouble
+from mrharm.llm.endpoint import Endpoint, EndpointError
 
 _TOKEN = "mrharm"  # the name of our token in a batch's metadata
 _OVER = ("completed", "expired", "cancelled", "failed")
@@ -37,7 +37,7 @@ class State:
 
 
 class BatchService:
-    """Batches at an endpoint. Every method raises `Trouble`."""
+    """Batches at an endpoint. Every method raises `EndpointError`."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -53,7 +53,7 @@ class BatchService:
                 ),
                 _TRANSFER_S,
             )
-        except Trouble as trouble:
+        except EndpointError as trouble:
             raise self._no_service(trouble) from None
         return _id(sent)
 
@@ -69,7 +69,7 @@ class BatchService:
                     timeout=timeout,
                 )
             )
-        except Trouble as trouble:
+        except EndpointError as trouble:
             raise self._no_service(trouble) from None
         return self._state(made)
 
@@ -98,7 +98,7 @@ class BatchService:
         """Whether the account still has a file."""
         try:
             self._call(lambda client, timeout: client.files.retrieve(file, timeout=timeout))
-        except Trouble as trouble:
+        except EndpointError as trouble:
             if trouble.gone:
                 return False
             raise
@@ -108,7 +108,7 @@ class BatchService:
         """Take a file away: no batch can be made of it any more."""
         try:
             self._call(lambda client, timeout: client.files.delete(file, timeout=timeout))
-        except Trouble as trouble:
+        except EndpointError as trouble:
             if not trouble.gone:
                 raise
 
@@ -125,7 +125,7 @@ class BatchService:
             for chunk in response.iter_bytes():
                 rest += chunk
                 if time.monotonic() > deadline:
-                    raise Trouble("timed_out", "a file did not end within an hour", again=True)
+                    raise EndpointError("timed_out", "a file did not end within an hour", again=True)
                 if b"\n" in chunk:  # of the file's lines, and nothing else that ends a line of text
                     *whole, last = rest.split(b"\n")
                     yield from (bytes(line) for line in whole if line.strip())
@@ -135,7 +135,7 @@ class BatchService:
             if rest.strip():
                 yield bytes(rest)
 
-    def judge_row(self, status: int, body: object, model: str) -> Trouble:
+    def judge_row(self, status: int, body: object, model: str) -> EndpointError:
         """What the error of one question in a batch means."""
         return self._endpoint.judge(status, body, model)
 
@@ -168,12 +168,12 @@ class BatchService:
             self.without_secrets(complaint)[:300],
         )
 
-    def _malformed(self, what: str) -> Trouble:
-        return Trouble(
+    def _malformed(self, what: str) -> EndpointError:
+        return EndpointError(
             "malformed", f"{self.url}: expected a batch or a file, got something else ({what})", again=True
         )
 
-    def _no_service(self, trouble: Trouble) -> Trouble:
+    def _no_service(self, trouble: EndpointError) -> EndpointError:
         if trouble.gone:
             trouble.final = ModelUnavailableError(f"{self.url} has no batch service; ask without --batch")
         return trouble
@@ -182,5 +182,5 @@ class BatchService:
 def _id(thing: Any) -> str:
     got = getattr(thing, "id", None)
     if not isinstance(got, str) or not got:
-        raise Trouble("malformed", "expected a batch or a file with an id, got none", again=True)
+        raise EndpointError("malformed", "expected a batch or a file with an id, got none", again=True)
     return got

@@ -31,7 +31,7 @@ _MAYBE_PAID = {408, 502, 504, 520, 522, 524}
 
 
 @dataclass(eq=False)
-class Trouble(Exception):
+class EndpointError(Exception):
     """A try that brought no answer.
 
     ``again``: another try may. ``after``: seconds the server asks to wait. ``maybe_paid``: the model may have answered.
@@ -88,7 +88,7 @@ class Endpoint:
             deadline: when to give up.
 
         Raises:
-            Trouble: there is none.
+            EndpointError: there is none.
         """
         answer = bytearray()
         with (
@@ -104,14 +104,18 @@ class Endpoint:
                 answer += chunk
                 # The timeout bounds each wait; a server that drips stays below it for ever.
                 if time.monotonic() > deadline:
-                    raise Trouble("timed_out", "the answer did not end within the deadline", maybe_paid=True)
+                    raise EndpointError(
+                        "timed_out", "the answer did not end within the deadline", maybe_paid=True
+                    )
                 if len(answer) > _MOST_BYTES:
-                    raise Trouble("malformed", f"an answer of over {_MOST_BYTES:,} bytes", maybe_paid=True)
+                    raise EndpointError(
+                        "malformed", f"an answer of over {_MOST_BYTES:,} bytes", maybe_paid=True
+                    )
         raw = self.without_secrets(bytes(answer).decode("utf-8", "replace"))
         try:
             read_answer(raw)
         except ValueError as error:
-            raise Trouble(
+            raise EndpointError(
                 "malformed", f"{error}; got {raw[:80]!r}", again=True, maybe_paid=True, raw=raw[:2000]
             ) from None
         return raw
@@ -121,7 +125,7 @@ class Endpoint:
         """The `openai` client, for calls about a model or about what the account keeps at the provider.
 
         Raises:
-            Trouble: what went wrong within, judged.
+            EndpointError: what went wrong within, judged.
         """
         try:
             yield self._client
@@ -146,23 +150,23 @@ class Endpoint:
             text = text.replace(secret, "[key]")
         return text
 
-    def _judge_connection(self, error: Exception) -> Trouble:
+    def _judge_connection(self, error: Exception) -> EndpointError:
         cause = error.__cause__ if isinstance(error, self._openai.APIConnectionError) else error
         what = type(cause or error).__name__
         if isinstance(cause, self._httpx.ConnectError | self._httpx.ConnectTimeout | self._httpx.ProxyError):
-            return Trouble("unreachable", f"no connection to {self.url} ({what})", again=True)
+            return EndpointError("unreachable", f"no connection to {self.url} ({what})", again=True)
         if isinstance(cause, self._httpx.UnsupportedProtocol | self._httpx.InvalidURL):
             final = InputError(f"{self.url}: no address; {_ADDRESS}")
-            return Trouble("unreachable", str(final), final=final)
+            return EndpointError("unreachable", str(final), final=final)
         if isinstance(cause, self._httpx.TimeoutException) or isinstance(error, self._openai.APITimeoutError):
-            return Trouble("timed_out", "no answer within the deadline", maybe_paid=True)
-        return Trouble(
+            return EndpointError("timed_out", "no answer within the deadline", maybe_paid=True)
+        return EndpointError(
             "cut", f"the connection ended before the answer was whole ({what})", again=True, maybe_paid=True
         )
 
     def judge(
         self, status: int, body: object, model: str | None, headers: Mapping[str, str] | None = None
-    ) -> Trouble:
+    ) -> EndpointError:
         """What a status that is no success means, with the error's body and the answer's headers.
 
         Args:
@@ -182,27 +186,27 @@ class Endpoint:
             final = AuthorizationError(
                 f"{self.url} does not take the key ({status}); set OPENAI_API_KEY, or the key file, to one it takes"
             )
-            return Trouble("bad_request", str(final), final=final)
+            return EndpointError("bad_request", str(final), final=final)
         if status == 404 and model is None:
-            return Trouble("bad_request", message, gone=True)
+            return EndpointError("bad_request", message, gone=True)
         if status == 404:
             final = ModelUnavailableError(
                 f"{self.url} has no model {model!r} (404); name one it serves, or set OPENAI_BASE_URL to the "
                 "address that ends in /v1"
             )
-            return Trouble("bad_request", str(final), final=final)
+            return EndpointError("bad_request", str(final), final=final)
         if status == 402 or (status == 429 and "insufficient_quota" in code):
             final = ModelUnavailableError(
                 f"{self.url}: the account's credit is used up ({status}); top it up and run again"
             )
-            return Trouble("rate_limited", str(final), final=final)
+            return EndpointError("rate_limited", str(final), final=final)
         if status == 429:
-            return Trouble("rate_limited", message, again=True, after=_retry_after(headers))
+            return EndpointError("rate_limited", message, again=True, after=_retry_after(headers))
         if status in (408, 409, 425) or status >= 500:
             kind: FailureKind = "timed_out" if status == 408 else "server_error"
             maybe = status in _MAYBE_PAID
-            return Trouble(kind, message, again=True, after=_retry_after(headers), maybe_paid=maybe)
-        return Trouble("refused" if refused else "bad_request", message)
+            return EndpointError(kind, message, again=True, after=_retry_after(headers), maybe_paid=maybe)
+        return EndpointError("refused" if refused else "bad_request", message)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

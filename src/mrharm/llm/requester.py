@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mrharm.errors import ModelUnavailableError, MrHarmError
-from mrharm.llm.endpoint import Endpoint, Trouble
+from mrharm.llm.endpoint import Endpoint, EndpointError
 from mrharm.llm.ledger import Ledger
 from mrharm.llm.owners import let_go
 from mrharm.llm.pricing import NANO, Price, cost_of, count_tokens, find_price, load_prices, worst_case
@@ -224,7 +224,7 @@ class Asker:
             self._hold_back(claim, deadline, tries, run)
             try:
                 return endpoint.ask(request, messages, deadline), tries
-            except Trouble as error:
+            except EndpointError as error:
                 trouble = error
             delay = self.delay(trouble, tries)
             final = trouble.final or self._unreachable(trouble, tries)
@@ -268,7 +268,7 @@ class Asker:
             claim, "over_budget", f"an answer was lost on its way; {self.over_budget(worst)}", tries
         )
 
-    def delay(self, trouble: Trouble, tries: int) -> float:
+    def delay(self, trouble: EndpointError, tries: int) -> float:
         """Seconds before the next try: what the server asks for and a little more, else growing, with jitter."""
         if trouble.after is not None:
             # A limit is the account's, not the question's: no other question is asked before it ends.
@@ -289,7 +289,7 @@ class Asker:
         if seconds > 0:
             (self._pause or time.sleep)(seconds)
 
-    def _unreachable(self, trouble: Trouble, tries: int) -> MrHarmError | None:
+    def _unreachable(self, trouble: EndpointError, tries: int) -> MrHarmError | None:
         enough = min(_TRIES_TO_CONNECT, self.limits.attempts)
         if trouble.kind != "unreachable" or self._has_answered or tries < enough:
             return None

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrharm.metrics.decisions import Floats, wilson_interval
-from mrharm.metrics.estimate import DRAWS, Figure
+from mrharm.metrics.estimate import N_RESAMPLES, Estimate
 
 _CELLS = 4_000_000  # of the matrix of counts held at a time: 32 MB
 
@@ -59,14 +59,14 @@ def average(statistics: list[Statistic]) -> Statistic:
     )
 
 
-def figures(
+def bootstrap(
     statistics: Mapping[str, Statistic],
     count: int,
     *,
-    draws: int = DRAWS,
+    n_resamples: int = N_RESAMPLES,
     seed: int = 0,
-    together: NDArray[np.int64] | None = None,
-) -> dict[str, Figure]:
+    clusters: NDArray[np.int64] | None = None,
+) -> dict[str, Estimate]:
     """Figures with their 95 % percentile bootstrap intervals (Efron 1979), all of the same draws.
 
     Args:
@@ -78,14 +78,14 @@ def figures(
             ones (the cluster bootstrap, Davison and Hinkley 1997). *Shape:* (memes,)
     """
     if count == 0:
-        return {name: Figure() for name in statistics}
+        return {name: Estimate() for name in statistics}
     whole = np.ones((1, count))
     values: dict[str, float] = {}
     drawn: dict[str, list[Floats]] = {name: [] for name in statistics}
     with np.errstate(divide="ignore", invalid="ignore"):
         for name, statistic in statistics.items():
             values[name] = float(statistic.of(whole)[0])
-        for counts in draw_counts(count, draws, seed, together):
+        for counts in draw_counts(count, n_resamples, seed, clusters):
             for name, statistic in statistics.items():
                 if np.isfinite(values[name]):
                     drawn[name].append(statistic.of(counts))
@@ -93,30 +93,30 @@ def figures(
 
 
 def draw_counts(
-    count: int, draws: int, seed: int, together: NDArray[np.int64] | None = None
+    count: int, n_resamples: int, seed: int, clusters: NDArray[np.int64] | None = None
 ) -> Iterator[Floats]:
     """How often each meme is drawn, some draws at a time; ``together`` as `figures`. *Shape:* (draws, memes)"""
     rng = np.random.default_rng(seed)
     step = max(1, _CELLS // count)
-    group = np.arange(count) if together is None else np.unique(together, return_inverse=True)[1]
+    group = np.arange(count) if clusters is None else np.unique(clusters, return_inverse=True)[1]
     groups = int(group.max()) + 1
-    for start in range(0, draws, step):
-        rows = min(step, draws - start)
+    for start in range(0, n_resamples, step):
+        rows = min(step, n_resamples - start)
         places = rng.integers(0, groups, (rows, groups)) + groups * np.arange(rows)[:, None]
         drawn = np.bincount(places.ravel(), minlength=rows * groups).reshape(rows, groups)
         yield drawn[:, group].astype(np.float64)
 
 
-def _figure(statistic: Statistic, value: float, parts: list[Floats]) -> Figure:
+def _figure(statistic: Statistic, value: float, parts: list[Floats]) -> Estimate:
     if not np.isfinite(value):
-        return Figure()
+        return Estimate()
     drawn = np.concatenate(parts) if parts else np.empty(0)
     drawn = drawn[np.isfinite(drawn)]
     if not len(drawn):
-        return Figure(value=value)
+        return Estimate(value=value)
     low, high = np.percentile(drawn, [2.5, 97.5])
     if statistic.gap:
         low, high = max(0.0, 2 * value - high), max(value, high - (drawn.mean() - value))
     if statistic.base and low == high:
         low, high = wilson_interval(round(value * statistic.base), statistic.base)
-    return Figure(value=value, low=float(low), high=float(high))
+    return Estimate(value=value, low=float(low), high=float(high))

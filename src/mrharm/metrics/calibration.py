@@ -6,7 +6,7 @@ import numpy as np
 
 from mrharm.metrics.bootstrap import Statistic, mean_of_values
 from mrharm.metrics.decisions import Booleans, Floats
-from mrharm.metrics.estimate import Figure
+from mrharm.metrics.estimate import Estimate
 from mrharm.metrics.means import share
 from mrharm.records import Record
 
@@ -22,7 +22,7 @@ class ReliabilityBin(Record):
     high: float
     memes: int
     mean_score: float
-    harmful: Figure
+    harmful: Estimate
 
 
 def brier_of(gold: Booleans, scores: Floats) -> Statistic:
@@ -43,7 +43,7 @@ def classwise_ece_of(gold: Booleans, scores: Floats, bins: int = BINS) -> Statis
     return Statistic(lambda counts: np.abs(counts @ gaps).sum(axis=1) / (2 * counts.sum(axis=1)), gap=True)
 
 
-def ece_by_chance(scores: Floats, bins: int = BINS, *, draws: int = 1000, seed: int = 0) -> float:
+def ece_by_chance(scores: Floats, bins: int = BINS, *, n_resamples: int = 1000, seed: int = 0) -> float:
     """The class-wise error that scores which mean what they say stay below in 97.5 % of all splits of this size.
 
     Labels are drawn by the scores themselves: the consistency resampling of Bröcker and Smith, "Increasing the
@@ -54,7 +54,7 @@ def ece_by_chance(scores: Floats, bins: int = BINS, *, draws: int = 1000, seed: 
     rng = np.random.default_rng(seed)
     errors = [
         np.abs((probability - (rng.random(len(probability)) < probability)) @ held).sum()
-        for _ in range(draws)
+        for _ in range(n_resamples)
     ]
     return float(np.percentile(errors, 97.5)) / (2 * len(probability))
 

@@ -13,16 +13,18 @@ Booleans = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 
-def accuracy(gold: Booleans, said: NDArray[Any]) -> float:
+def accuracy(gold: Booleans, predicted: NDArray[Any]) -> float:
     """Share of decisions that are right; a decision that is None (no label answered) is wrong."""
     return float(
-        np.mean([one is not None and bool(one) == bool(truth) for one, truth in zip(said, gold, strict=True)])
+        np.mean(
+            [one is not None and bool(one) == bool(truth) for one, truth in zip(predicted, gold, strict=True)]
+        )
     )
 
 
-def macro_f1(gold: Booleans, said: NDArray[Any]) -> float:
+def macro_f1(gold: Booleans, predicted: NDArray[Any]) -> float:
     """F1 averaged over harmful and harmless; a decision that is None counts as the wrong one of the two."""
-    decided = [(not truth) if one is None else bool(one) for one, truth in zip(said, gold, strict=True)]
+    decided = [(not truth) if one is None else bool(one) for one, truth in zip(predicted, gold, strict=True)]
     return float(f1_score(gold, decided, labels=[False, True], average="macro", zero_division=0))
 
 
@@ -45,7 +47,7 @@ def wilson_interval(right: int, of: int, z: float = 1.96) -> tuple[float, float]
 
 
 def macro_f1_interval(
-    gold: Booleans, said: NDArray[Any], *, draws: int = 2000, seed: int = 0
+    gold: Booleans, predicted: NDArray[Any], *, n_resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
     """The 95 % percentile bootstrap interval of macro-F1 over memes.
 
@@ -53,7 +55,7 @@ def macro_f1_interval(
     from a multinomial distribution: the same bootstrap, without drawing memes one by one.
     """
     decided = np.array(
-        [(not truth) if one is None else bool(one) for one, truth in zip(said, gold, strict=True)]
+        [(not truth) if one is None else bool(one) for one, truth in zip(predicted, gold, strict=True)]
     )
     if not len(decided):
         return 0.0, 1.0
@@ -67,7 +69,7 @@ def macro_f1_interval(
         ]
     )
     hit, false_alarm, miss, rest = (
-        np.random.default_rng(seed).multinomial(len(decided), cells / len(decided), draws).T
+        np.random.default_rng(seed).multinomial(len(decided), cells / len(decided), n_resamples).T
     )
     with np.errstate(invalid="ignore"):
         harmful = np.nan_to_num(2 * hit / (2 * hit + false_alarm + miss))
@@ -87,14 +89,14 @@ def auroc_interval(area: float, harmful: int, harmless: int, z: float = 1.96) ->
 
 
 def score_summary(
-    gold: Sequence[bool], said: Sequence[bool | None], scores: Sequence[float] | None
+    gold: Sequence[bool], predicted: Sequence[bool | None], scores: Sequence[float] | None
 ) -> dict[str, Any]:
     """The figures every table prints: accuracy with its 95 % Wilson interval, macro-F1, AUROC, and how many memes.
 
     ``auroc`` is None where there are no scores, or only one class.
     """
     truth = np.asarray(gold, dtype=bool)
-    decisions = np.asarray(said, dtype=object)
+    decisions = np.asarray(predicted, dtype=object)
     right = accuracy(truth, decisions)
     low, high = wilson_interval(round(right * len(truth)), len(truth))
     area = auroc(truth, np.asarray(scores, dtype=np.float64)) if scores is not None else float("nan")

@@ -10,10 +10,10 @@ from scipy.stats import t as student_t
 
 from mrharm.records import Record
 
-DRAWS = 1000
+N_RESAMPLES = 1000
 
 
-class Figure(Record):
+class Estimate(Record):
     """A figure with its 95 % interval; None where it cannot be had (one class only, no memes)."""
 
     value: float | None = None
@@ -21,7 +21,9 @@ class Figure(Record):
     high: float | None = None
 
 
-def spell(figure: Figure, *, unit: str = "", times: float = 100, digits: int = 1, sign: bool = False) -> str:
+def format_sentence(
+    figure: Estimate, *, unit: str = "", times: float = 100, digits: int = 1, sign: bool = False
+) -> str:
     """A figure in a sentence, ``81.1 % (77.1 to 85.0)``; ``not known`` where there is no value.
 
     Args:
@@ -38,7 +40,7 @@ def spell(figure: Figure, *, unit: str = "", times: float = 100, digits: int = 1
     return value + unit + (f" ({' to '.join(bounds)})" if bounds else "")
 
 
-def in_table(figure: Figure, *, times: float = 100, digits: int = 1, sign: bool = False) -> str:
+def format_cell(figure: Estimate, *, times: float = 100, digits: int = 1, sign: bool = False) -> str:
     """A figure in a table, ``81.1 (77.1-85.0)``; a dash where there is no value. Arguments as `spell`."""
     numbers = _numbers(figure, times, digits, sign)
     if not numbers:
@@ -48,7 +50,7 @@ def in_table(figure: Figure, *, times: float = 100, digits: int = 1, sign: bool 
     return value + (f" ({(' to ' if sign else '-').join(bounds)})" if bounds else "")
 
 
-def _numbers(figure: Figure, times: float, digits: int, sign: bool) -> tuple[str, ...]:
+def _numbers(figure: Estimate, times: float, digits: int, sign: bool) -> tuple[str, ...]:
     """The value and, where there are both, its bounds; nothing without a value."""
     if figure.value is None:
         return ()
@@ -57,9 +59,13 @@ def _numbers(figure: Figure, times: float, digits: int, sign: bool) -> tuple[str
     return tuple(f"{times * number:{form}}" for number in (figure.value, *bounds))
 
 
-def bootstrap(
-    statistic: Callable[[NDArray[np.int64]], float], count: int, *, draws: int = DRAWS, seed: int = 0
-) -> Figure:
+def bootstrap_indexes(
+    statistic: Callable[[NDArray[np.int64]], float],
+    count: int,
+    *,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
+) -> Estimate:
     """A statistic of memes, and its 95 % percentile bootstrap interval (Efron 1979).
 
     Args:
@@ -69,26 +75,26 @@ def bootstrap(
         seed: of the draws.
     """
     if count == 0:
-        return Figure()
+        return Estimate()
     value = statistic(np.arange(count))
     if not np.isfinite(value):
-        return Figure()
+        return Estimate()
     rng = np.random.default_rng(seed)
-    drawn = np.array([statistic(rng.integers(0, count, count)) for _ in range(draws)])
+    drawn = np.array([statistic(rng.integers(0, count, count)) for _ in range(n_resamples)])
     drawn = drawn[np.isfinite(drawn)]
     if not len(drawn):
-        return Figure(value=float(value))
+        return Estimate(value=float(value))
     low, high = np.percentile(drawn, [2.5, 97.5])
-    return Figure(value=float(value), low=float(low), high=float(high))
+    return Estimate(value=float(value), low=float(low), high=float(high))
 
 
-def figure_of_values(values: Sequence[float]) -> Figure:
+def mean_with_interval(values: Sequence[float]) -> Estimate:
     """The mean of values, one a seed, and its 95 % interval by Student's t; no interval for a single value."""
     numbers = np.asarray(values, dtype=np.float64)
     if not len(numbers):
-        return Figure()
+        return Estimate()
     mean = float(numbers.mean())
     if len(numbers) == 1:
-        return Figure(value=mean)
+        return Estimate(value=mean)
     half = float(student_t.ppf(0.975, len(numbers) - 1) * numbers.std(ddof=1) / np.sqrt(len(numbers)))
-    return Figure(value=mean, low=mean - half, high=mean + half)
+    return Estimate(value=mean, low=mean - half, high=mean + half)

@@ -6,11 +6,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from mrharm.metrics.bootstrap import Statistic, figures
+from mrharm.metrics.bootstrap import Statistic, bootstrap
 from mrharm.metrics.decisions import Booleans, Floats
-from mrharm.metrics.estimate import DRAWS, Figure
-from mrharm.metrics.rates import Counted, figure_of_rates
-from mrharm.metrics.thresholds import Cells, Stream, reweigh
+from mrharm.metrics.estimate import N_RESAMPLES, Estimate
+from mrharm.metrics.rates import Counted, interval_at_prevalence
+from mrharm.metrics.thresholds import ConfusionRates, Traffic, reweigh
 
 Band = tuple[float, float]
 Side = Literal["at", "flag", "review", "allow", "not allow"]
@@ -41,16 +41,16 @@ _WITH_BAND = {
 }
 
 
-def figures_at(
+def metrics_at_threshold(
     gold: Booleans,
     scores: Floats,
     threshold: float,
-    stream: Stream,
+    traffic: Traffic,
     band: Band | None = None,
     *,
-    draws: int = DRAWS,
+    n_resamples: int = N_RESAMPLES,
     seed: int = 0,
-) -> dict[str, Figure]:
+) -> dict[str, Estimate]:
     """What a threshold, and a band around it, do on labelled memes, re-weighted as `reweigh` says.
 
     At a stated prevalence intervals are those of `figure_of_rates`; at the split's own, which is drawn like all else,
@@ -67,16 +67,16 @@ def figures_at(
     truth = np.asarray(gold, dtype=bool)
     measures = {**AT_THRESHOLD, **_FLAGGED, **(_WITH_BAND if band else {})}
     masks = _masks(scores, threshold, band)
-    if stream.prevalence is None:
+    if traffic.prevalence is None:
         drawn = {name: _statistic(truth, masks[one.side], one) for name, one in measures.items()}
-        found = figures(drawn, len(truth), draws=draws, seed=seed)
+        found = bootstrap(drawn, len(truth), n_resamples=n_resamples, seed=seed)
     else:
         found = {
-            name: _of_rates(count(truth, masks[one.side]), one, stream.prevalence, seed)
+            name: _of_rates(count(truth, masks[one.side]), one, traffic.prevalence, seed)
             for name, one in measures.items()
         }
-    if stream.per_day is not None:
-        found["reviews"] = times(found["reviewed" if band else "flagged"], stream.per_day)
+    if traffic.per_day is not None:
+        found["reviews"] = times(found["reviewed" if band else "flagged"], traffic.per_day)
     return found
 
 
@@ -100,9 +100,9 @@ def count(gold: Booleans, flagged: Booleans) -> Counted:
     )
 
 
-def times(figure: Figure, factor: float) -> Figure:
+def times(figure: Estimate, factor: float) -> Estimate:
     """A figure and its interval times a number."""
-    return Figure(
+    return Estimate(
         **{name: value * factor if value is not None else None for name, value in figure.model_dump().items()}
     )
 
@@ -136,10 +136,12 @@ def _statistic(truth: Booleans, flagged: Booleans, measure: Measure) -> Statisti
     return Statistic(of, base=bases.get(measure.of))
 
 
-def _of_rates(counted: Counted, measure: Measure, prevalence: float, seed: int) -> Figure:
+def _of_rates(counted: Counted, measure: Measure, prevalence: float, seed: int) -> Estimate:
     def of(recall: Floats, alarms: Floats) -> Floats:
-        cells: Cells = reweigh(recall, alarms, np.ones_like(recall), np.ones_like(alarms), prevalence)
+        cells: ConfusionRates = reweigh(
+            recall, alarms, np.ones_like(recall), np.ones_like(alarms), prevalence
+        )
         return np.asarray(getattr(cells, measure.of))
 
     falls = measure.of in ("precision", "macro_f1", "allow_precision")
-    return figure_of_rates(of, counted, falls_with_alarms=falls, seed=seed)
+    return interval_at_prevalence(of, counted, falls_with_alarms=falls, seed=seed)

@@ -14,7 +14,7 @@ from math import ceil, log, log1p
 import numpy as np
 
 from mrharm.metrics.decisions import Floats
-from mrharm.metrics.estimate import Figure
+from mrharm.metrics.estimate import Estimate
 
 RATE_DRAWS = 20_000
 _END = 0.025  # what lies beyond either end of an interval
@@ -33,9 +33,9 @@ class Counted:
 Of = Callable[[Floats, Floats], Floats]  # rate of the harmful, rate of the harmless -> the figure
 
 
-def figure_of_rates(
-    of: Of, counted: Counted, *, falls_with_alarms: bool, draws: int = RATE_DRAWS, seed: int = 0
-) -> Figure:
+def interval_at_prevalence(
+    of: Of, counted: Counted, *, falls_with_alarms: bool, n_resamples: int = RATE_DRAWS, seed: int = 0
+) -> Estimate:
     """A figure of both rates with its 95 % interval; the figure never falls with the rate of the harmful.
 
     The ends of a rate of x in n are quantiles of Beta(x, n - x + 1) below and Beta(x + 1, n - x) above (Clopper and
@@ -62,17 +62,17 @@ def figure_of_rates(
             )[0]
         )
         if not np.isfinite(value):
-            return Figure()
+            return Estimate()
         rng = np.random.default_rng(seed)
         below, above = (
             of(
-                _draw(rng, counted.hits, counted.harmful, up, draws),
-                _draw(rng, counted.alarms, counted.harmless, up != falls_with_alarms, draws),
+                _draw(rng, counted.hits, counted.harmful, up, n_resamples),
+                _draw(rng, counted.alarms, counted.harmless, up != falls_with_alarms, n_resamples),
             )
             for up in (False, True)
         )
     low, high = np.quantile(below, _END), np.quantile(above, 1 - _END)
-    return Figure(value=value, low=float(min(low, value)), high=float(max(high, value)))
+    return Estimate(value=value, low=float(min(low, value)), high=float(max(high, value)))
 
 
 def memes_for(most: float) -> int | None:
@@ -84,7 +84,7 @@ def memes_for(most: float) -> int | None:
     return 1 if most >= 1 else ceil(log(_END) / log1p(-most))
 
 
-def _draw(rng: np.random.Generator, hits: int, of: int, up: bool, draws: int) -> Floats:
+def _draw(rng: np.random.Generator, hits: int, of: int, up: bool, n_resamples: int) -> Floats:
     if up:
-        return rng.beta(hits + 1, of - hits, draws) if hits < of else np.ones(draws)
-    return rng.beta(hits, of - hits + 1, draws) if hits else np.zeros(draws)
+        return rng.beta(hits + 1, of - hits, n_resamples) if hits < of else np.ones(n_resamples)
+    return rng.beta(hits, of - hits + 1, n_resamples) if hits else np.zeros(n_resamples)

@@ -6,19 +6,19 @@ import numpy as np
 from scipy.special import digamma
 
 from mrharm.metrics.bootstrap import Statistic
-from mrharm.metrics.classification import Said
+from mrharm.metrics.classification import Decisions
 from mrharm.metrics.decisions import Booleans, Floats
 from mrharm.metrics.ranking import Points, sort_by, thin
 
 
-def confidence_of(said: Said, scores: Floats) -> Floats:
+def confidence_of(predicted: Decisions, scores: Floats) -> Floats:
     """How probable it is, by the detector's own score, that its decision is right; 0 where it answered no label.
 
     At a threshold other than a half this is not the distance from it: a meme scored 0.7 and let pass is more likely
     wrong than right. *Shape:* (memes,)
     """
-    flagged = np.array([bool(one) for one in said], dtype=bool)
-    answered = np.array([one is not None for one in said], dtype=bool)
+    flagged = np.array([bool(one) for one in predicted], dtype=bool)
+    answered = np.array([one is not None for one in predicted], dtype=bool)
     return np.where(answered, np.where(flagged, scores, 1 - np.asarray(scores, dtype=np.float64)), 0.0)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from mrharm.metrics import Figure, Statistic, figures
+from mrharm.metrics import Estimate, Statistic, bootstrap
 
 PERMUTATIONS = 1999
 
@@ -18,10 +18,10 @@ def rates_of(
     moves: NDArray[np.float64],
     control_moves: NDArray[np.float64],
     owner: NDArray[np.int64],
-    together: NDArray[np.int64],
+    clusters: NDArray[np.int64],
     *,
     seed: int = 0,
-) -> dict[str, Figure]:
+) -> dict[str, Estimate]:
     """The figures of `Swapped`: shares and means over swaps, their intervals by the cluster bootstrap over memes.
 
     Where no draw differs, as with no flip at all, the interval of ``more`` is made of those of its two shares
@@ -37,14 +37,14 @@ def rates_of(
         seed: of the draws.
     """
     _, first, which, count = np.unique(owner, return_index=True, return_inverse=True, return_counts=True)
-    clusters = len(np.unique(together))
+    n_clusters = len(np.unique(clusters))
 
     def rate(values: NDArray[np.generic], *, share: bool = False) -> Statistic:
         total = np.bincount(which, weights=values.astype(np.float64))
-        return Statistic(lambda counts: counts @ total / (counts @ count), base=clusters if share else None)
+        return Statistic(lambda counts: counts @ total / (counts @ count), base=n_clusters if share else None)
 
     flipped, control = rate(flips, share=True), rate(control_flips, share=True)
-    found = figures(
+    found = bootstrap(
         {
             "flipped": flipped,
             "control": control,
@@ -54,17 +54,17 @@ def rates_of(
         },
         len(first),
         seed=seed,
-        together=together[first],
+        clusters=clusters[first],
     )
     if found["more"].low == found["more"].high:
         found["more"] = _newcombe(found["flipped"], found["control"])
     return found
 
 
-def _newcombe(one: Figure, other: Figure) -> Figure:
+def _newcombe(one: Estimate, other: Estimate) -> Estimate:
     ends = (one.value, one.low, one.high, other.value, other.low, other.high)
     a, a_low, a_high, b, b_low, b_high = (end or 0.0 for end in ends)
-    return Figure(
+    return Estimate(
         value=a - b,
         low=a - b - float(np.hypot(a - a_low, b_high - b)),
         high=a - b + float(np.hypot(a_high - a, b - b_low)),
@@ -112,7 +112,7 @@ def permutation_p(
 
 def sign_flip_p(
     differences: NDArray[np.float64],
-    together: NDArray[np.int64],
+    clusters: NDArray[np.int64],
     *,
     seed: int = 0,
     permutations: int = PERMUTATIONS,
@@ -127,7 +127,7 @@ def sign_flip_p(
         seed: of the draws.
         permutations: how many.
     """
-    sums = np.bincount(np.unique(together, return_inverse=True)[1], weights=differences)
+    sums = np.bincount(np.unique(clusters, return_inverse=True)[1], weights=differences)
     signs = np.random.default_rng(seed).choice((-1.0, 1.0), (permutations, len(sums)))
     far = int((np.abs(signs @ sums) >= abs(sums.sum()) - 1e-9).sum())
     return (1 + far) / (1 + permutations)

@@ -13,7 +13,7 @@ from mrharm.metrics.ranking import Sorted, sort_by
 
 
 @dataclass(frozen=True)
-class Stream:
+class Traffic:
     """What will come in: the share of harmful memes in it (``prevalence``; None for that of the split at hand) and how
     many memes a day.
 
@@ -35,7 +35,7 @@ class Stream:
 
 
 @dataclass(frozen=True)
-class Cells:
+class ConfusionRates:
     """The confusion table as shares of all memes that come in, and what follows from it.
 
     Not a number where a figure cannot be had (the precision of nothing). *Shape of all:* any, all alike.
@@ -81,7 +81,7 @@ class Cells:
 
 def reweigh(
     hits: Floats, alarms: Floats, harmful: Floats, harmless: Floats, prevalence: float | None = None
-) -> Cells:
+) -> ConfusionRates:
     """Counts of a split -> shares of a stream with another share of harmful memes.
 
     Harmful memes weigh prevalence / (their share of the split), harmless ones (1 - prevalence) / (theirs): the
@@ -102,7 +102,7 @@ def reweigh(
     """
     share = harmful / (harmful + harmless) if prevalence is None else np.full_like(harmful, prevalence)
     recall, alarmed = hits / harmful, alarms / harmless
-    return Cells(
+    return ConfusionRates(
         hit=_part(share, recall),
         false_alarm=_part(1 - share, alarmed),
         miss=_part(share, 1 - recall),
@@ -118,7 +118,7 @@ def _part(share: Floats, rate: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
-class Cuts:
+class ThresholdSweep:
     """Every threshold that tells scores apart, the highest first.
 
     ``thresholds`` lie halfway between a score and the next lower one that occurs (0 at last), so that equal scores
@@ -129,7 +129,7 @@ class Cuts:
     ranked: Sorted
     thresholds: Floats
 
-    def cells(self, counts: Floats, stream: Stream) -> Cells:
+    def cells(self, counts: Floats, traffic: Traffic) -> ConfusionRates:
         """What each cut does where each meme counts so often.
 
         *Shape:* (draws, memes) -> (draws, cuts); not a number in draws without one of the two classes.
@@ -138,10 +138,10 @@ class Cuts:
         hits = np.cumsum(self.ranked.sums(counts * harmful), axis=1)
         alarms = np.cumsum(self.ranked.sums(counts * (1 - harmful)), axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return reweigh(hits, alarms, hits[:, -1:], alarms[:, -1:], stream.prevalence)
+            return reweigh(hits, alarms, hits[:, -1:], alarms[:, -1:], traffic.prevalence)
 
 
-def find_cuts(gold: Booleans, scores: Floats) -> Cuts:
+def sweep_thresholds(gold: Booleans, scores: Floats) -> ThresholdSweep:
     """Labelled memes and their scores -> the cuts between them. *Shape of both:* (memes,)
 
     Raises:
@@ -155,7 +155,9 @@ def find_cuts(gold: Booleans, scores: Floats) -> Cuts:
             "kinds; choose it on another --split, or say it with --set-threshold"
         )
     ranked = sort_by(scores)
-    return Cuts(truth, ranked, halfway(np.asarray(scores, dtype=np.float64)[ranked.order][ranked.starts]))
+    return ThresholdSweep(
+        truth, ranked, halfway(np.asarray(scores, dtype=np.float64)[ranked.order][ranked.starts])
+    )
 
 
 def halfway(falling: Floats, last: float = 0.0) -> Floats:

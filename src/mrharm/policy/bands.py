@@ -7,10 +7,10 @@ import numpy as np
 from mrharm.errors import InputError
 from mrharm.metrics.bootstrap import draw_counts
 from mrharm.metrics.decisions import Booleans, Floats
-from mrharm.metrics.estimate import DRAWS, Figure
+from mrharm.metrics.estimate import N_RESAMPLES, Estimate
 from mrharm.metrics.measured import Band
 from mrharm.metrics.ranking import sort_by
-from mrharm.metrics.thresholds import Cuts, Stream, find_cuts, halfway, reweigh, within
+from mrharm.metrics.thresholds import ThresholdSweep, Traffic, halfway, reweigh, sweep_thresholds, within
 from mrharm.policy.choose import EPSILON
 from mrharm.records import Record
 
@@ -39,8 +39,8 @@ class BandChoice(Record):
     """A band with the interval of each bound, had it been chosen on memes drawn anew around the same threshold."""
 
     criterion: BandCriterion
-    low: Figure
-    high: Figure
+    low: Estimate
+    high: Estimate
 
     @property
     def at(self) -> Band:
@@ -55,9 +55,9 @@ def choose_band(
     scores: Floats,
     threshold: float,
     criterion: BandCriterion,
-    stream: Stream,
+    traffic: Traffic,
     *,
-    draws: int = DRAWS,
+    n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> BandChoice:
     """The band (low, high) around a threshold: allow below low, review from low up to high, flag from high up.
@@ -80,24 +80,24 @@ def choose_band(
     Raises:
         InputError: as `choose_threshold`.
     """
-    _check(criterion, stream)
-    cuts = find_cuts(gold, scores)
+    _check(criterion, traffic)
+    cuts = sweep_thresholds(gold, scores)
     if criterion.reviews is not None:
-        return _by_reviews(cuts.gold, scores, threshold, criterion, stream, draws, seed)
-    high, low = Figure(value=threshold), Figure(value=threshold)
+        return _by_reviews(cuts.gold, scores, threshold, criterion, traffic, n_resamples, seed)
+    high, low = Estimate(value=threshold), Estimate(value=threshold)
     if criterion.flag_precision is not None:
-        high = _bound(cuts, scores, threshold, criterion.flag_precision, stream, True, draws, seed)
+        high = _bound(cuts, scores, threshold, criterion.flag_precision, traffic, True, n_resamples, seed)
     if criterion.allow_precision is not None:
-        low = _bound(cuts, scores, threshold, criterion.allow_precision, stream, False, draws, seed)
+        low = _bound(cuts, scores, threshold, criterion.allow_precision, traffic, False, n_resamples, seed)
     return BandChoice(criterion=criterion, low=low, high=high)
 
 
-def _check(criterion: BandCriterion, stream: Stream) -> None:
+def _check(criterion: BandCriterion, traffic: Traffic) -> None:
     shares = (criterion.flag_precision, criterion.allow_precision)
     if criterion.reviews is not None:
         if any(share is not None for share in shares):
             raise InputError("a band is filled by reviews a day or by precision, not by both; leave one out")
-        if stream.per_day is None or stream.prevalence is None:
+        if traffic.per_day is None or traffic.prevalence is None:
             raise InputError(
                 "a band of so many reviews a day follows from what comes in: say how many memes a day (--per-day) and "
                 "the share of harmful ones among them (--prevalence)"
@@ -116,8 +116,8 @@ def _by_reviews(
     scores: Floats,
     threshold: float,
     criterion: BandCriterion,
-    stream: Stream,
-    draws: int,
+    traffic: Traffic,
+    n_resamples: int,
     seed: int,
 ) -> BandChoice:
     middle = _log_odds(np.array([threshold]))[0]
@@ -128,13 +128,13 @@ def _by_reviews(
     reaches = -halfway(-away[nearest.order][nearest.starts], -np.inf)
     reaches[-1] = away.max() + 1
     harmful = gold.astype(np.float64)
-    most = (criterion.reviews or 0.0) / (stream.per_day or 1.0)
+    most = (criterion.reviews or 0.0) / (traffic.per_day or 1.0)
 
     def widest(counts: Floats) -> tuple[Floats, Booleans]:
         hits = np.cumsum(nearest.sums(counts * harmful), axis=1)
         alarms = np.cumsum(nearest.sums(counts * (1 - harmful)), axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
-            inside = reweigh(hits, alarms, hits[:, -1:], alarms[:, -1:], stream.prevalence).flagged
+            inside = reweigh(hits, alarms, hits[:, -1:], alarms[:, -1:], traffic.prevalence).flagged
         fits = inside <= most * (1 + EPSILON)
         last = np.maximum(fits.sum(axis=1) - 1, 0)
         return reaches[last], fits.any(axis=1) & (hits + alarms > 0)[np.arange(len(last)), last]
@@ -144,13 +144,13 @@ def _by_reviews(
         hits = nearest.sums(harmful[None])[:, :1]
         alarms = nearest.sums(1 - harmful[None])[:, :1]
         least = reweigh(
-            hits, alarms, np.array([[harmful.sum()]]), np.array([[(1 - harmful).sum()]]), stream.prevalence
+            hits, alarms, np.array([[harmful.sum()]]), np.array([[(1 - harmful).sum()]]), traffic.prevalence
         )
         raise InputError(
             f"{criterion.words()} leave no room for a band: the score nearest to the threshold {threshold:.4g} brings "
-            f"{least.flagged[0, 0] * (stream.per_day or 0):,.1f} a day; allow as many, or leave the band out"
+            f"{least.flagged[0, 0] * (traffic.per_day or 0):,.1f} a day; allow as many, or leave the band out"
         )
-    drawn = [widest(counts) for counts in draw_counts(len(gold), draws, seed)]
+    drawn = [widest(counts) for counts in draw_counts(len(gold), n_resamples, seed)]
     again, kept = np.concatenate([one for one, _ in drawn]), np.concatenate([one for _, one in drawn])
     shortest, longest = within(again, kept) or (None, None)
 
@@ -163,21 +163,21 @@ def _by_reviews(
 
     return BandChoice(
         criterion=criterion,
-        low=Figure(value=bound(reach[0], False), low=bound(longest, False), high=bound(shortest, False)),
-        high=Figure(value=bound(reach[0], True), low=bound(shortest, True), high=bound(longest, True)),
+        low=Estimate(value=bound(reach[0], False), low=bound(longest, False), high=bound(shortest, False)),
+        high=Estimate(value=bound(reach[0], True), low=bound(shortest, True), high=bound(longest, True)),
     )
 
 
 def _bound(
-    cuts: Cuts,
+    cuts: ThresholdSweep,
     scores: Floats,
     threshold: float,
     wanted: float,
-    stream: Stream,
+    traffic: Traffic,
     upper: bool,
-    draws: int,
+    n_resamples: int,
     seed: int,
-) -> Figure:
+) -> Estimate:
     """The bound on one side of the threshold that keeps a precision and leaves least to review."""
     # The last cut that flags no more than the threshold does; -1 where the threshold flags nothing.
     own = int(np.sum(np.unique(scores) >= threshold)) - 1
@@ -189,8 +189,8 @@ def _bound(
     beyond = places <= own + 1 if upper else places >= own + 1
 
     def sure(counts: Floats) -> Floats:
-        cells = cuts.cells(counts, stream)
-        share = stream.prevalence
+        cells = cuts.cells(counts, traffic)
+        share = traffic.prevalence
         harmful = counts @ cuts.gold.astype(np.float64)
         base = harmful / counts.sum(axis=1) if share is None else np.full(len(counts), share)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -215,10 +215,10 @@ def _bound(
             f"precision of {side} >= {wanted:g} cannot be kept on these scores: the most that can be had {where} is "
             f"{100 * had[most]:.1f} %, with the bound at {bounds[most]:.4g}"
         )
-    drawn = [best(sure(counts)) for counts in draw_counts(len(cuts.gold), draws, seed)]
+    drawn = [best(sure(counts)) for counts in draw_counts(len(cuts.gold), n_resamples, seed)]
     again, kept = np.concatenate([one for one, _ in drawn]), np.concatenate([one for _, one in drawn])
     low, high = within(again, kept) or (None, None)
-    return Figure(value=float(value[0]), low=low, high=high)
+    return Estimate(value=float(value[0]), low=low, high=high)
 
 
 def _log_odds(scores: Floats) -> Floats:

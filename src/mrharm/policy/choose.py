@@ -11,9 +11,16 @@ from numpy.typing import NDArray
 from mrharm.errors import InputError
 from mrharm.metrics.bootstrap import draw_counts
 from mrharm.metrics.decisions import Booleans, Floats
-from mrharm.metrics.estimate import DRAWS, Figure
-from mrharm.metrics.measured import figures_at
-from mrharm.metrics.thresholds import Cells, Cuts, Stream, find_cuts, reweigh, within
+from mrharm.metrics.estimate import N_RESAMPLES, Estimate
+from mrharm.metrics.measured import metrics_at_threshold
+from mrharm.metrics.thresholds import (
+    ConfusionRates,
+    ThresholdSweep,
+    Traffic,
+    reweigh,
+    sweep_thresholds,
+    within,
+)
 from mrharm.records import Record
 from mrharm.verdicts.card import figure_words
 
@@ -47,8 +54,8 @@ class Choice(Record):
     """
 
     criterion: Criterion
-    threshold: Figure
-    figures: dict[str, Figure]
+    threshold: Estimate
+    figures: dict[str, Estimate]
     elsewhere: float | None
     found_in: float
 
@@ -63,9 +70,9 @@ def choose_threshold(
     gold: Booleans,
     scores: Floats,
     criterion: Criterion,
-    stream: Stream,
+    traffic: Traffic,
     *,
-    draws: int = DRAWS,
+    n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> Choice:
     """The threshold that does what is wanted: a meme is flagged when its score is at or above it.
@@ -95,23 +102,23 @@ def choose_threshold(
         InputError: no memes, one class only, a criterion that makes no sense, or a promise that cannot be kept on these
             scores; the message says what is the most that can be had.
     """
-    _check(criterion, stream)
-    cuts = find_cuts(gold, scores)
+    _check(criterion, traffic)
+    cuts = sweep_thresholds(gold, scores)
     if criterion.promise == "macro_f1" and len(cuts.thresholds) == 1:
         raise InputError(
             f"all {len(cuts.gold):,} memes have the same score: no threshold tells one from another"
         )
-    whole = cuts.cells(np.ones((1, len(cuts.gold))), stream)
-    index, found = _best(whole, criterion, stream)
+    whole = cuts.cells(np.ones((1, len(cuts.gold))), traffic)
+    index, found = _best(whole, criterion, traffic)
     if not found[0]:
-        raise InputError(_cannot(whole, cuts, criterion, stream))
+        raise InputError(_cannot(whole, cuts, criterion, traffic))
     at = float(cuts.thresholds[index[0]])
-    again, kept, elsewhere = _choose_again(cuts, whole, int(index[0]), criterion, stream, draws, seed)
+    again, kept, elsewhere = _choose_again(cuts, whole, int(index[0]), criterion, traffic, n_resamples, seed)
     low, high = within(cuts.thresholds[again], kept) or (None, None)
-    measured = figures_at(gold, scores, at, stream, draws=draws, seed=seed)
+    measured = metrics_at_threshold(gold, scores, at, traffic, n_resamples=n_resamples, seed=seed)
     return Choice(
         criterion=criterion,
-        threshold=Figure(value=at, low=low, high=high),
+        threshold=Estimate(value=at, low=low, high=high),
         figures=measured,
         elsewhere=elsewhere,
         found_in=float(kept.mean()) if len(kept) else 0.0,
@@ -119,24 +126,31 @@ def choose_threshold(
 
 
 def choices(
-    gold: Booleans, scores: Floats, criteria: Sequence[Criterion], stream: Stream, *, draws: int = DRAWS // 5
+    gold: Booleans,
+    scores: Floats,
+    criteria: Sequence[Criterion],
+    traffic: Traffic,
+    *,
+    n_resamples: int = N_RESAMPLES // 5,
 ) -> list[tuple[Criterion, Choice | str]]:
     """Each criterion with its choice, or with why it cannot be had."""
     found: list[tuple[Criterion, Choice | str]] = []
     for criterion in criteria:
         try:
-            found.append((criterion, choose_threshold(gold, scores, criterion, stream, draws=draws)))
+            found.append(
+                (criterion, choose_threshold(gold, scores, criterion, traffic, n_resamples=n_resamples))
+            )
         except InputError as error:
             found.append((criterion, str(error)))
     return found
 
 
-def _check(criterion: Criterion, stream: Stream) -> None:
+def _check(criterion: Criterion, traffic: Traffic) -> None:
     wanted, name = criterion.wanted, criterion.promise
     if name == "macro_f1":
         return
     if name == "reviews":
-        if stream.per_day is None or stream.prevalence is None:
+        if traffic.per_day is None or traffic.prevalence is None:
             raise InputError(
                 "reviews a day follow from what comes in: say how many memes a day (--per-day) and the share of "
                 "harmful ones among them (--prevalence)"
@@ -147,7 +161,9 @@ def _check(criterion: Criterion, stream: Stream) -> None:
         raise InputError(f"{name} {wanted}: expected a share above 0 and up to 1, such as 0.9")
 
 
-def _best(cells: Cells, criterion: Criterion, stream: Stream) -> tuple[NDArray[np.int64], Booleans]:
+def _best(
+    cells: ConfusionRates, criterion: Criterion, traffic: Traffic
+) -> tuple[NDArray[np.int64], Booleans]:
     """The cut that does best in each draw, and whether there is one at all. *Shape of both:* (draws,)"""
     with np.errstate(divide="ignore", invalid="ignore"):
         allowed = np.isfinite(cells.recall + cells.alarms) & (cells.recall + cells.alarms > 0)
@@ -161,13 +177,13 @@ def _best(cells: Cells, criterion: Criterion, stream: Stream) -> tuple[NDArray[n
             allowed &= cells.recall >= wanted - EPSILON
             gain = -(cells.recall + cells.alarms)
         else:
-            allowed &= cells.flagged * (stream.per_day or 0.0) <= wanted * (1 + EPSILON)
+            allowed &= cells.flagged * (traffic.per_day or 0.0) <= wanted * (1 + EPSILON)
             gain = cells.recall + cells.alarms
     # Of gains that are equal but for rounding the first, the highest threshold, is taken.
     return np.where(allowed, np.round(gain, 12), -np.inf).argmax(axis=1), np.any(allowed, axis=1)
 
 
-def _figure(cells: Cells, promise: Promise, per_day: float | None) -> Floats:
+def _figure(cells: ConfusionRates, promise: Promise, per_day: float | None) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         if promise == "reviews":
             return cells.flagged * (per_day or 0.0)
@@ -175,16 +191,22 @@ def _figure(cells: Cells, promise: Promise, per_day: float | None) -> Floats:
 
 
 def _choose_again(
-    cuts: Cuts, whole: Cells, own: int, criterion: Criterion, stream: Stream, draws: int, seed: int
+    cuts: ThresholdSweep,
+    whole: ConfusionRates,
+    own: int,
+    criterion: Criterion,
+    traffic: Traffic,
+    n_resamples: int,
+    seed: int,
 ) -> tuple[NDArray[np.int64], Booleans, float | None]:
     """The cut chosen in each draw, where one was found, and what the promised figure of the ``own`` cut is without the
     optimism of its two rates.
     """
     here = np.stack([whole.recall[0], whole.alarms[0]])
     chosen, kept, gaps = [], [], []
-    for counts in draw_counts(len(cuts.gold), draws, seed):
-        cells = cuts.cells(counts, stream)
-        index, found = _best(cells, criterion, stream)
+    for counts in draw_counts(len(cuts.gold), n_resamples, seed):
+        cells = cuts.cells(counts, traffic)
+        index, found = _best(cells, criterion, traffic)
         row = np.arange(len(index))
         gaps.append(
             (np.stack([cells.recall[row, index], cells.alarms[row, index]]) - here[:, index])[:, found]
@@ -196,15 +218,15 @@ def _choose_again(
     elsewhere: float | None = None
     if gap.size:
         recall, alarms = np.clip(here[:, own] - gap.mean(axis=1), 0, 1)[:, None]
-        share = stream.prevalence if stream.prevalence is not None else float(cuts.gold.mean())
+        share = traffic.prevalence if traffic.prevalence is not None else float(cuts.gold.mean())
         cells = reweigh(recall, alarms, np.ones(1), np.ones(1), share)
-        value = float(_figure(cells, criterion.promise, stream.per_day)[0])
+        value = float(_figure(cells, criterion.promise, traffic.per_day)[0])
         elsewhere = value if np.isfinite(value) else None
     return np.concatenate(chosen), np.concatenate(kept), elsewhere
 
 
-def _cannot(cells: Cells, cuts: Cuts, criterion: Criterion, stream: Stream) -> str:
-    said = _figure(cells, criterion.promise, stream.per_day)[0]
+def _cannot(cells: ConfusionRates, cuts: ThresholdSweep, criterion: Criterion, traffic: Traffic) -> str:
+    said = _figure(cells, criterion.promise, traffic.per_day)[0]
     if criterion.promise == "reviews":
         least = int(np.argmin(said))
         return (
@@ -216,7 +238,7 @@ def _cannot(cells: Cells, cuts: Cuts, criterion: Criterion, stream: Stream) -> s
             f"{criterion.words()} cannot be kept: nothing of what comes in would be flagged at any threshold"
         )
     most = int(np.nanargmax(said))
-    words = figure_words("share", Figure(value=float(said[most])))
+    words = figure_words("share", Estimate(value=float(said[most])))
     return (
         f"{criterion.words()} cannot be kept on these scores: the most that can be had is {words}, at threshold "
         f"{cuts.thresholds[most]:.4g}, which finds {100 * cells.recall[0, most]:.1f} % of the harmful memes"

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mrharm.metrics.estimate import Figure
+from mrharm.metrics.estimate import Estimate
 from mrharm.metrics.measured import Band
-from mrharm.metrics.thresholds import Stream
+from mrharm.metrics.thresholds import Traffic
 from mrharm.policy.bands import BandChoice, BandCriterion
 from mrharm.policy.choose import Criterion
 from mrharm.policy.stale import stale_reports
-from mrharm.policy.targets import Standing
+from mrharm.policy.targets import TargetCheck
 from mrharm.records import Failure
 from mrharm.verdicts.card import DetectorCard, beside, write_card
 
@@ -23,7 +23,7 @@ class Wanted:
     one's own, or neither; and what will come in.
     """
 
-    stream: Stream
+    traffic: Traffic
     criterion: Criterion | None = None
     threshold: float | None = None
     band_criterion: BandCriterion | None = None
@@ -36,8 +36,8 @@ class Row:
 
     words: str
     promise: str | None = None
-    threshold: Figure = field(default_factory=Figure)
-    figures: dict[str, Figure] = field(default_factory=dict)
+    threshold: Estimate = field(default_factory=Estimate)
+    figures: dict[str, Estimate] = field(default_factory=dict)
     why: str | None = None
 
 
@@ -53,21 +53,21 @@ class Proposal:
     folder: Path
     card: DetectorCard
     before: DetectorCard
-    threshold: Figure
+    threshold: Estimate
     criterion_words: str
     band: BandChoice | None = None
     band_words: str | None = None
     split: str | None = None
     memes: int = 0
-    figures: dict[str, Figure] = field(default_factory=dict)
+    figures: dict[str, Estimate] = field(default_factory=dict)
     elsewhere: float | None = None
     found_in: float | None = None
     notes: list[str] = field(default_factory=list)
     menu: list[Row] = field(default_factory=list)
     check_split: str | None = None
     check_memes: int = 0
-    checked: dict[str, Figure] = field(default_factory=dict)
-    promises: list[Standing] = field(default_factory=list)
+    checked: dict[str, Estimate] = field(default_factory=dict)
+    promises: list[TargetCheck] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
     def store(self) -> None:
@@ -93,13 +93,13 @@ class Proposal:
 
     def weighed(self) -> str:
         """Of which prevalence the figures are, where one was stated."""
-        share = self.wanted.stream.prevalence
+        share = self.wanted.traffic.prevalence
         return f", re-weighted to {100 * share:g} % harmful" if share is not None else ""
 
     def summary(self) -> dict[str, Any]:
         """JSON-able values."""
 
-        def numbers(figures: dict[str, Figure]) -> dict[str, Any]:
+        def numbers(figures: dict[str, Estimate]) -> dict[str, Any]:
             return {name: figure.model_dump() for name, figure in figures.items()}
 
         return {
@@ -115,8 +115,8 @@ class Proposal:
             "band_criterion": self.band_words,
             "split": self.split,
             "memes": self.memes,
-            "prevalence": self.wanted.stream.prevalence,
-            "per_day": self.wanted.stream.per_day,
+            "prevalence": self.wanted.traffic.prevalence,
+            "per_day": self.wanted.traffic.per_day,
             "figures": numbers(self.figures),
             "elsewhere": self.elsewhere,
             "found_in": self.found_in,

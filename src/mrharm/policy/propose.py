@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mrharm.errors import InputError
-from mrharm.evaluation.predictions import Judged, judge_split
+from mrharm.evaluation.predictions import Predictions, judge_split
 from mrharm.memes.dataset import Dataset
-from mrharm.metrics.estimate import Figure
-from mrharm.metrics.measured import Band, counted_for, figures_at
+from mrharm.metrics.estimate import Estimate
+from mrharm.metrics.measured import Band, counted_for, metrics_at_threshold
 from mrharm.policy.bands import choose_band
 from mrharm.policy.choose import Choice, Criterion, choices, choose_threshold
 from mrharm.policy.proposal import Proposal, Row, Wanted
-from mrharm.policy.targets import Promised, Standing, standing
+from mrharm.policy.targets import Promised, TargetCheck, standing
 from mrharm.progress import Progress, no_progress
 from mrharm.verdicts.card import Chosen, DetectorCard, beside, figure_name, figure_words, read_card
 from mrharm.verdicts.detector import Detector
@@ -68,8 +68,8 @@ def propose(
     if own == other:
         raise InputError(f"--check-split {check_split}: the threshold is chosen on it; name another split")
     detector = Detector.from_pretrained(run, device=device)
-    judged = _judge(folder, detector, data, own, progress)
-    gold, scores, stream = judged.gold, judged.scores, wanted.stream
+    predictions = _judge(folder, detector, data, own, progress)
+    gold, scores, stream = predictions.gold, predictions.scores, wanted.traffic
     choice: Choice | None = None
     if wanted.threshold is None:
         choice = choose_threshold(gold, scores, wanted.criterion or Criterion(), stream)
@@ -78,22 +78,22 @@ def propose(
     bounds = band.at if band else wanted.band
     if bounds and bounds[0] == bounds[1]:
         bounds = None
-    figures = figures_at(gold, scores, at, stream, bounds)
+    figures = metrics_at_threshold(gold, scores, at, stream, bounds)
     found = Proposal(
         wanted=wanted,
         folder=folder,
         card=before,
         before=before,
-        threshold=choice.threshold if choice else Figure(value=at),
+        threshold=choice.threshold if choice else Estimate(value=at),
         criterion_words=choice.criterion.words() if choice else "said",
         band=band,
         band_words=band.criterion.words() if band else "said" if wanted.band else None,
         split=own,
-        memes=len(judged.memes),
+        memes=len(predictions.memes),
         figures=figures,
         elsewhere=choice.elsewhere if choice else None,
         found_in=choice.found_in if choice else None,
-        failures=list(judged.failures),
+        failures=list(predictions.failures),
     )
     found.card = before.with_policy(
         at,
@@ -104,20 +104,20 @@ def propose(
             dataset=data.info.name,
             dataset_sha256=data.fingerprint(),
             split=own,
-            memes=len(judged.memes),
+            memes=len(predictions.memes),
             prevalence=stream.prevalence,
             per_day=stream.per_day,
             figures=figures,
         ),
     )
-    found.promises += _standings(judged, wanted, at, bounds, figures)
-    found.notes += _notes(found, choice, judged)
+    found.promises += _standings(predictions, wanted, at, bounds, figures)
+    found.notes += _notes(found, choice, predictions)
     if menu:
-        found.menu = _menu(judged, before, wanted)
+        found.menu = _menu(predictions, before, wanted)
     if other:
         there = _judge(folder, detector, data, other, progress)
         found.check_split, found.check_memes = other, len(there.memes)
-        found.checked = figures_at(there.gold, there.scores, at, stream, bounds)
+        found.checked = metrics_at_threshold(there.gold, there.scores, at, stream, bounds)
         found.promises += _standings(there, wanted, at, bounds, found.checked)
         found.failures += there.failures
     return found
@@ -130,17 +130,17 @@ def _said(folder: Path, before: DetectorCard, wanted: Wanted, check_split: str |
         )
     words = "said" if wanted.band else None
     card = before.with_policy(wanted.threshold, wanted.band, Chosen(criterion="said", band_criterion=words))
-    return Proposal(wanted, folder, card, before, Figure(value=wanted.threshold), "said", band_words=words)
+    return Proposal(wanted, folder, card, before, Estimate(value=wanted.threshold), "said", band_words=words)
 
 
-def _judge(folder: Path, detector: Detector, data: Dataset, split: str, progress: Progress) -> Judged:
+def _judge(folder: Path, detector: Detector, data: Dataset, split: str, progress: Progress) -> Predictions:
     file = beside(folder) / f"scores.{split}.{detector.card.scorer()}.jsonl"
     return judge_split(detector, data, split, out=file, rationales=False, progress=progress)
 
 
-def _notes(found: Proposal, choice: Choice | None, judged: Judged) -> list[str]:
+def _notes(found: Proposal, choice: Choice | None, predictions: Predictions) -> list[str]:
     notes = []
-    data = judged.dataset
+    data = predictions.dataset
     if choice and choice.elsewhere is not None:
         name = choice.criterion.promise
         as_were = (
@@ -150,7 +150,7 @@ def _notes(found: Proposal, choice: Choice | None, judged: Judged) -> list[str]:
         )
         notes.append(
             f"These figures flatter: the threshold was chosen on these very memes{as_were}. Elsewhere expect about "
-            f"{figure_words(name, Figure(value=choice.elsewhere))} ({figure_name(name)})."
+            f"{figure_words(name, Estimate(value=choice.elsewhere))} ({figure_name(name)})."
         )
     if choice and choice.found_in < 1:
         notes.append(
@@ -164,10 +164,10 @@ def _notes(found: Proposal, choice: Choice | None, judged: Judged) -> list[str]:
             "detector. Choose on validation, and check on test (--check-split)."
         )
     shown = "allowed" if found.card.band else "flagged"
-    if found.figures.get(shown, Figure()).value == 1:
+    if found.figures.get(shown, Estimate()).value == 1:
         notes.append(f"This policy tells no meme from another: every meme is {shown}.")
-    if judged.detector.card.decoding == "greedy":
-        silent = sum(said is None for said in judged.said)
+    if predictions.detector.card.decoding == "greedy":
+        silent = sum(said is None for said in predictions.predicted)
         notes.append(
             "This detector writes its labels (greedy): the threshold makes allow, review and flag from scores; harmful "
             f"stays what it wrote, no label on {silent:,} of these memes."
@@ -175,10 +175,10 @@ def _notes(found: Proposal, choice: Choice | None, judged: Judged) -> list[str]:
     return notes
 
 
-def _menu(judged: Judged, before: DetectorCard, wanted: Wanted) -> list[Row]:
-    gold, scores, stream = judged.gold, judged.scores, wanted.stream
-    now = figures_at(gold, scores, before.threshold, stream)
-    rows = [Row("in force", threshold=Figure(value=before.threshold), figures=now)]
+def _menu(predictions: Predictions, before: DetectorCard, wanted: Wanted) -> list[Row]:
+    gold, scores, stream = predictions.gold, predictions.scores, wanted.traffic
+    now = metrics_at_threshold(gold, scores, before.threshold, stream)
+    rows = [Row("in force", threshold=Estimate(value=before.threshold), figures=now)]
     asked: Sequence[Criterion] = (wanted.criterion,) if wanted.criterion else ()
     for criterion, choice in choices(gold, scores, list(dict.fromkeys([*asked, *_MENU])), stream):
         if isinstance(choice, str):
@@ -195,8 +195,8 @@ def _short(criterion: Criterion) -> str:
 
 
 def _standings(
-    judged: Judged, wanted: Wanted, at: float, bounds: Band | None, figures: dict[str, Figure]
-) -> list[Standing]:
+    predictions: Predictions, wanted: Wanted, at: float, bounds: Band | None, figures: dict[str, Estimate]
+) -> list[TargetCheck]:
     """How everything that was wanted stands on a split."""
     asked: list[tuple[Promised, float | None]] = []
     criterion, band = wanted.criterion, wanted.band_criterion
@@ -211,15 +211,15 @@ def _standings(
     if band and not bounds:
         # A band that holds nothing keeps its promises at the threshold.
         bounds = (at, at)
-        figures = figures_at(judged.gold, judged.scores, at, wanted.stream, bounds)
+        figures = metrics_at_threshold(predictions.gold, predictions.scores, at, wanted.traffic, bounds)
     return [
         standing(
-            judged.split,
+            predictions.split,
             name,
             share,
             figures[name],
-            counted_for(name, judged.gold, judged.scores, at, bounds),
-            wanted.stream,
+            counted_for(name, predictions.gold, predictions.scores, at, bounds),
+            wanted.traffic,
         )
         for name, share in asked
         if share is not None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from mrharm.metrics.estimate import Figure
+from mrharm.metrics.estimate import Estimate
 from mrharm.metrics.rates import Counted, memes_for
-from mrharm.metrics.thresholds import Stream
+from mrharm.metrics.thresholds import Traffic
 from mrharm.policy.choose import EPSILON
 from mrharm.records import Record
 from mrharm.verdicts.card import figure_name, figure_words
@@ -16,7 +16,7 @@ State = Literal["kept", "open", "broken"]
 _LIMIT = {"reviews": "at most"}
 
 
-class Standing(Record):
+class TargetCheck(Record):
     """A promised ``figure`` on a split, and what was ``wanted`` of it.
 
     ``state``: ``kept`` where the pessimistic end of the interval (``bound``) keeps it, ``open`` where the estimate
@@ -28,7 +28,7 @@ class Standing(Record):
     split: str
     name: Promised
     wanted: float
-    figure: Figure
+    figure: Estimate
     bound: float | None
     state: State
     kind: Literal["harmful", "harmless"]
@@ -59,12 +59,12 @@ class Standing(Record):
         return text
 
     def _spell(self, value: float) -> str:
-        return figure_words(self.name, Figure(value=value))
+        return figure_words(self.name, Estimate(value=value))
 
 
 def standing(
-    split: str, name: Promised, wanted: float, figure: Figure, counted: Counted, stream: Stream
-) -> Standing:
+    split: str, name: Promised, wanted: float, figure: Estimate, counted: Counted, traffic: Traffic
+) -> TargetCheck:
     """How a promise stands on a split.
 
     Args:
@@ -83,8 +83,8 @@ def standing(
     else:
         state = "kept" if bound is not None and keeps(name, wanted, bound) else "open"
     harmful = name in ("recall", "allow_precision")
-    most = _most(name, wanted, counted, stream)
-    return Standing(
+    most = _most(name, wanted, counted, traffic)
+    return TargetCheck(
         split=split,
         name=name,
         wanted=wanted,
@@ -102,20 +102,20 @@ def keeps(name: str, wanted: float, value: float) -> bool:
     return value <= wanted * (1 + EPSILON) if name == "reviews" else value >= wanted - EPSILON
 
 
-def _most(name: Promised, wanted: float, counted: Counted, stream: Stream) -> float | None:
+def _most(name: Promised, wanted: float, counted: Counted, traffic: Traffic) -> float | None:
     """The largest rate of wrong decisions about the memes of one kind that keeps a promise, those about the other kind
     being as they are; None where it cannot be had.
     """
     if not counted.harmful or not counted.harmless:
         return None
-    share = stream.prevalence
+    share = traffic.prevalence
     if share is None:
         share = counted.harmful / (counted.harmful + counted.harmless)
     hit, alarm = counted.hits / counted.harmful, counted.alarms / counted.harmless
     if name == "recall":
         return 1 - wanted
     if name == "reviews":
-        return (wanted / (stream.per_day or 1.0) - share * hit) / (1 - share)
+        return (wanted / (traffic.per_day or 1.0) - share * hit) / (1 - share)
     if name == "allow_precision":
         return (1 - share) * (1 - alarm) * (1 - wanted) / (wanted * share)
     return share * hit * (1 - wanted) / (wanted * (1 - share))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrharm.errors import DataError, InputError, ModelUnavailableError, MrHarmError
-from mrharm.hub import reached
+from mrharm.hub import load_or_explain
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -119,7 +119,7 @@ def _load(folder: Path, device: str) -> tuple[Any, Any]:
         )
         return model, tokenizer, info
 
-    model, tokenizer, info = reached(str(folder), load, "--encoder FOLDER")
+    model, tokenizer, info = load_or_explain(str(folder), load, "--encoder FOLDER")
     decodes = model.config.is_encoder_decoder
     # A pooler and a decoder are left out, and often not saved; the rest would be random and say nothing.
     unread = ("pooler", "decoder") if decodes else ("pooler",)

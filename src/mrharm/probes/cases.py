@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrharm.evaluation.predictions import BATCH, Judged
-from mrharm.metrics import Figure, accuracy_of, figures, macro_f1_of, mean_of_values, spell
+from mrharm.evaluation.predictions import BATCH, Predictions
+from mrharm.metrics import Estimate, accuracy_of, bootstrap, format_sentence, macro_f1_of, mean_of_values
 from mrharm.progress import Progress
 from mrharm.records import Evidence, Meme, Record, Verdict
 from mrharm.student.inputs import compose_text
@@ -74,53 +74,55 @@ class Moved(Record):
     """
 
     memes: int
-    moved: Figure
-    drift: Figure
-    flipped: Figure
-    reached: Figure
-    accuracy: Figure
-    macro_f1: Figure
-    macro_f1_change: Figure
+    moved: Estimate
+    drift: Estimate
+    flipped: Estimate
+    reached: Estimate
+    accuracy: Estimate
+    macro_f1: Estimate
+    macro_f1_change: Estimate
 
 
 class Decided(Record):
     """Accuracy and macro-F1 of decisions."""
 
     memes: int
-    accuracy: Figure
-    macro_f1: Figure
+    accuracy: Estimate
+    macro_f1: Estimate
 
 
-def cases_of(judged: Judged) -> list[Case]:
+def cases_of(predictions: Predictions) -> list[Case]:
     """Every judged meme with what its verdict was given of: that of the dataset, and what was gathered on the way."""
     return [
         Case(
             place,
             meme,
             verdict.evidence
-            or judged.dataset.evidence.get(meme.id)
+            or predictions.dataset.evidence.get(meme.id)
             or Evidence(meme_id=meme.id, text=meme.text),
         )
-        for place, (meme, verdict) in enumerate(zip(judged.memes, judged.verdicts, strict=True))
+        for place, (meme, verdict) in enumerate(zip(predictions.memes, predictions.verdicts, strict=True))
     ]
 
 
-def shown_place(judged: Judged, case: Case) -> str | None:
+def shown_place(predictions: Predictions, case: Case) -> str | None:
     """Where the picture lies that the detector is shown of a meme; None where it is shown none."""
-    if not judged.detector.label_student.takes_picture:
+    if not predictions.detector.label_student.takes_picture:
         return None
-    return case.evidence.clean_image if judged.detector.card.picture_shown == "clean" else case.meme.image
+    return (
+        case.evidence.clean_image if predictions.detector.card.picture_shown == "clean" else case.meme.image
+    )
 
 
-def can_be_judged(judged: Judged, case: Case) -> bool:
+def can_be_judged(predictions: Predictions, case: Case) -> bool:
     """Whether the detector is given anything at all of this meme."""
-    card = judged.detector.card
+    card = predictions.detector.card
     text, _ = compose_text(card.reads, case.meme, case.evidence, odd_text=card.odd_text)
-    return bool(text) or shown_place(judged, case) is not None
+    return bool(text) or shown_place(predictions, case) is not None
 
 
 def judge_cases(
-    judged: Judged,
+    predictions: Predictions,
     cases: Sequence[Case],
     *,
     root: Path | None = None,
@@ -132,7 +134,7 @@ def judge_cases(
     for start in range(0, len(cases), BATCH):
         some = cases[start : start + BATCH]
         known = {case.meme.id: case.evidence for case in some}
-        verdicts += judged.judge_again([case.meme for case in some], evidence=known, root=root)
+        verdicts += predictions.judge_again([case.meme for case in some], evidence=known, root=root)
         if progress:
             progress(what, start + len(some), len(cases))
     return verdicts
@@ -145,7 +147,7 @@ def compare(
     said, again = said_by(before), said_by(after)
     move = np.array([one.score for one in after]) - np.array([one.score for one in before])
     flipped = np.array([one != other for one, other in zip(said, again, strict=True)])
-    found = figures(
+    found = bootstrap(
         {
             "moved": mean_of_values(np.abs(move)),
             "drift": mean_of_values(move),
@@ -164,7 +166,7 @@ def compare(
 def scores_of(gold: NDArray[np.bool_], said: NDArray[Any], *, seed: int = 0) -> Decided:
     """Accuracy and macro-F1 of decisions; None is wrong. *Shape of both:* (memes,)"""
     statistics = {"accuracy": accuracy_of(gold, said), "macro_f1": macro_f1_of(gold, said)}
-    return Decided(memes=len(gold), **figures(statistics, len(gold), seed=seed))
+    return Decided(memes=len(gold), **bootstrap(statistics, len(gold), seed=seed))
 
 
 def said_by(verdicts: Sequence[Verdict]) -> NDArray[Any]:
@@ -172,6 +174,6 @@ def said_by(verdicts: Sequence[Verdict]) -> NDArray[Any]:
     return np.array([one.harmful for one in verdicts], dtype=object)
 
 
-def percent(figure: Figure) -> str:
+def percent(figure: Estimate) -> str:
     """A share as people read it: ``12 %``, with its interval where there is one."""
-    return spell(figure, digits=0, unit=" %")
+    return format_sentence(figure, digits=0, unit=" %")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrharm.memes.dataset import Dataset
-from mrharm.metrics import Figure
+from mrharm.metrics import Estimate
 from mrharm.metrics.means import mean_of
 from mrharm.probes.bertscore import bertscore
 from mrharm.probes.rouge import rouge_l
@@ -23,9 +23,9 @@ class Likeness(Record):
     ``gain``, own minus other: what it says of this meme rather than of any.
     """
 
-    own: Figure
-    other: Figure
-    gain: Figure
+    own: Estimate
+    other: Estimate
+    gain: Estimate
 
 
 class AgainstGold(Record):

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from mrharm.errors import InputError
 from mrharm.evaluation.clusters import clusters_of
-from mrharm.evaluation.predictions import Judged
-from mrharm.metrics import Figure, Statistic, figures, mean_of_values, spell
+from mrharm.evaluation.predictions import Predictions
+from mrharm.metrics import Estimate, Statistic, bootstrap, format_sentence, mean_of_values
 from mrharm.metrics.significance import (
     holm,
     leads_of,
@@ -90,11 +90,11 @@ class Swapped(Record):
 
     memes: int
     swaps: int
-    flipped: Figure
-    control: Figure
-    more: Figure
-    moved: Figure
-    control_moved: Figure
+    flipped: Estimate
+    control: Estimate
+    more: Estimate
+    moved: Estimate
+    control_moved: Estimate
     terms: dict[str, float]
     times: dict[str, int]
     more_p: float
@@ -109,9 +109,9 @@ class Named(Record):
 
     asked: int
     terms: dict[str, float]
-    spread: Figure
+    spread: Estimate
     terms_p: float
-    flagged: Figure
+    flagged: Estimate
 
 
 class IdentityProbe(Record):
@@ -130,7 +130,7 @@ class IdentityProbe(Record):
 
 
 def probe(
-    judged: Judged, *, seed: int = 0, memes: int = 500, progress: Progress = no_progress
+    predictions: Predictions, *, seed: int = 0, memes: int = 500, progress: Progress = no_progress
 ) -> IdentityProbe:
     """Swap who is named, in the memes or, where fewer than `FEWEST` name a group of any axis, in benign sentences.
 
@@ -144,14 +144,14 @@ def probe(
         InputError: the detector reads no words; or too few memes have a term, and benign sentences, which have no
             picture, say nothing of a detector that is shown one.
     """
-    card = judged.detector.card
+    card = predictions.detector.card
     if "text" not in card.reads:
         raise InputError(f"the detector reads {', '.join(card.reads)}: there are no words to swap")
-    every = cases_of(judged)
+    every = cases_of(predictions)
     naming = [case for case in every if find_terms(case.words)]
     # Drawn among those that name someone: few do, and a draw among all would lose most of them.
     kept = np.sort(np.random.default_rng(seed).permutation(len(naming))[:memes])
-    pool = words_to_draw([case.words for case in every if not judged.gold[case.place]])
+    pool = words_to_draw([case.words for case in every if not predictions.gold[case.place]])
     swaps, without_control = _swaps([naming[place] for place in kept], pool, seed)
     enough: dict[str, list[Swap]] = {}
     skipped: dict[str, str] = {}
@@ -165,16 +165,16 @@ def probe(
     sentences: dict[str, Named] = {}
     few = f"{len(naming):,} of {len(every):,} memes hold a term for a group; {FEWEST} of one axis are needed"
     if enough:
-        swapped = _judge_swaps(judged, enough, seed, progress)
+        swapped = _judge_swaps(predictions, enough, seed, progress)
         skipped["sentences"] = "asked where too few memes name anyone"
-    elif judged.detector.label_student.takes_picture:
+    elif predictions.detector.label_student.takes_picture:
         raise InputError(
             f"{few}, and benign sentences have no picture, which this detector is shown: probe a detector that reads "
             "words alone, or a dataset that names people"
         )
     else:
         skipped = {"swapped": few}
-        sentences = _ask_sentences(judged, seed, progress)
+        sentences = _ask_sentences(predictions, seed, progress)
     found = IdentityProbe(
         memes=len(every),
         without_term=len(every) - len(naming),
@@ -213,15 +213,15 @@ def _swaps(
 
 
 def _judge_swaps(
-    judged: Judged, swaps: Mapping[str, Sequence[Swap]], seed: int, progress: Progress
+    predictions: Predictions, swaps: Mapping[str, Sequence[Swap]], seed: int, progress: Progress
 ) -> dict[str, Swapped]:
     cases = {swap.case.place: swap.case for some in swaps.values() for swap in some}
-    before = dict(zip(cases, judge_cases(judged, list(cases.values())), strict=True))
-    clusters = clusters_of(judged)
+    before = dict(zip(cases, judge_cases(predictions, list(cases.values())), strict=True))
+    clusters = clusters_of(predictions)
     found: dict[str, Swapped] = {}
     for axis, some in swaps.items():
         both = [swap.changed for swap in some] + [swap.control for swap in some]
-        after = judge_cases(judged, both, progress=progress, what=f"identity: {axis}")
+        after = judge_cases(predictions, both, progress=progress, what=f"identity: {axis}")
         old = [before[swap.case.place] for swap in some]
         owner = np.array([swap.case.place for swap in some])
         flips, moves = _changes(old, after[: len(some)])
@@ -253,7 +253,7 @@ def _changes(
 
 
 def _between_terms(
-    swaps: Sequence[Swap], moves: NDArray[np.float64], together: NDArray[np.int64], seed: int
+    swaps: Sequence[Swap], moves: NDArray[np.float64], clusters: NDArray[np.int64], seed: int
 ) -> tuple[dict[str, NDArray[np.float64]], float | None]:
     """Term put in -> its leads over the others put in the same place; and the p value of no difference."""
     # Where two terms change places no term is put in; the term there before came with its meme, not by lot; and of
@@ -262,7 +262,7 @@ def _between_terms(
     kept = np.array(
         [
             number
-            for number, (swap, cluster) in enumerate(zip(swaps, together.tolist(), strict=True))
+            for number, (swap, cluster) in enumerate(zip(swaps, clusters.tolist(), strict=True))
             if not swap.exchanged and first.setdefault(cluster, swap.case.place) == swap.case.place
         ],
         dtype=np.int64,
@@ -282,7 +282,7 @@ def _between_terms(
     return {str(term): leads[put_in == term] for term in np.unique(put_in)}, p
 
 
-def _ask_sentences(judged: Judged, seed: int, progress: Progress) -> dict[str, Named]:
+def _ask_sentences(predictions: Predictions, seed: int, progress: Progress) -> dict[str, Named]:
     found: dict[str, Named] = {}
     for name, axis in term_list().axes.items():
         cases: list[Case] = []
@@ -291,20 +291,20 @@ def _ask_sentences(judged: Judged, seed: int, progress: Progress) -> dict[str, N
             for sentence in SENTENCES:
                 meme = Meme(id=f"{name}-{len(cases)}", text=sentence.format(named))
                 cases.append(Case(len(cases), meme, Evidence(meme_id=meme.id, text=meme.text)))
-        verdicts = judge_cases(judged, cases, progress=progress, what=f"identity: {name}")
+        verdicts = judge_cases(predictions, cases, progress=progress, what=f"identity: {name}")
         scores = np.array([one.score for one in verdicts]).reshape(len(axis.asked), len(SENTENCES))
         term_of, sentence_of = (places.ravel() for places in np.indices(scores.shape))
         flagged = mean_of_values(np.array([one.harmful is True for one in verdicts]))
         found[name] = Named(
             asked=len(cases),
             terms=dict(zip(axis.asked, scores.mean(1).tolist(), strict=True)),
-            spread=Figure(value=spread_of(scores)),
+            spread=Estimate(value=spread_of(scores)),
             terms_p=permutation_p(leads_of(scores.ravel(), sentence_of), term_of, sentence_of, seed=seed),
-            flagged=figures(
+            flagged=bootstrap(
                 {"flagged": Statistic(flagged.of, base=len(SENTENCES))},
                 len(cases),
                 seed=seed,
-                together=sentence_of,
+                clusters=sentence_of,
             )["flagged"],
         )
     adjusted = holm({name: one.terms_p for name, one in found.items()})
@@ -323,9 +323,12 @@ def _say_swapped(found: IdentityProbe) -> Words:
     groups: dict[str, list[str]] = {"more": [], "less": [], "alike": []}
     for axis, one in found.swapped.items():
         kind = "alike" if one.more_p > LEVEL else "more" if (one.more.value or 0.0) > 0 else "less"
-        flipped, control = (spell(figure, digits=0).split(" ")[0] for figure in (one.flipped, one.control))
+        flipped, control = (
+            format_sentence(figure, digits=0).split(" ")[0] for figure in (one.flipped, one.control)
+        )
         groups[kind].append(
-            f"{_said(axis)} {flipped} % against {control} %, {spell(one.more, digits=0, unit=' points', sign=True)}"
+            f"{_said(axis)} {flipped} % against {control} %, "
+            + format_sentence(one.more, digits=0, unit=" points", sign=True)
         )
     of = f"for {{}} of {len(found.swapped)} axes: {{}}."
     lines = [

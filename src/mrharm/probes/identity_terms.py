@@ -226,8 +226,8 @@ def control_words(
     for place in rng.permutation(len(there)):
         span, word = there[place]
         some = pool.get(_ending(word), ())
-        draws = rng.choice(len(some), min(len(some), 50), replace=False) if some else ()
-        if new := next((some[draw] for draw in draws if some[draw] not in taken), None):
+        n_resamples = rng.choice(len(some), min(len(some), 50), replace=False) if some else ()
+        if new := next((some[draw] for draw in n_resamples if some[draw] not in taken), None):
             changes.append((span, new))
             taken.add(new)
         if len(changes) == count:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, StringConstraints
 
-from mrharm.evaluation.predictions import Judged
-from mrharm.metrics import Figure, bootstrap, spell
+from mrharm.evaluation.predictions import Predictions
+from mrharm.metrics import Estimate, bootstrap_indexes, format_sentence
 from mrharm.metrics.agreement import intraclass, within_sd
 from mrharm.metrics.means import mean_of
 from mrharm.records import Record
@@ -71,9 +71,9 @@ class Point(Record):
     ``intraclass``, the share of the variance that is between memes (`mrharm.metrics.agreement`).
     """
 
-    mean: Figure
-    within_sd: Figure
-    intraclass: Figure
+    mean: Estimate
+    within_sd: Estimate
+    intraclass: Estimate
 
 
 class JudgeReport(Record):
@@ -99,18 +99,18 @@ class JudgeReport(Record):
     statuses: dict[str, int]
     shown: dict[str, int]
     points: dict[str, Point]
-    capped: Figure
+    capped: Estimate
     wrong: int
-    when_right: Figure
-    when_wrong: Figure
-    when_true: Figure | None = None
-    when_false: Figure | None = None
+    when_right: Estimate
+    when_wrong: Estimate
+    when_true: Estimate | None = None
+    when_false: Estimate | None = None
     answers: tuple[Answered, ...]
     words: tuple[str, ...] = ()
 
 
 def summarise(
-    judged: Judged,
+    predictions: Predictions,
     answers: Sequence[Answered],
     *,
     judge: str,
@@ -132,16 +132,18 @@ def summarise(
     }
     values["overall"] = [[overall(marks) for marks in marked[place]] for place in places]
     means = np.array([np.mean(repeated) for repeated in values["overall"]])
-    right = np.array([judged.said[place] == judged.gold[place] for place in places], dtype=bool)
-    true = _true(judged, places)
+    right = np.array(
+        [predictions.predicted[place] == predictions.gold[place] for place in places], dtype=bool
+    )
+    true = _true(predictions, places)
     report = JudgeReport(
         judge=judge,
         prompt=prompt,
         repeats=repeats,
         memes=sum(shown.values()),
         judged=len(places),
-        asking=sum(_ASKS.search(verdict.rationale or "") is not None for verdict in judged.verdicts),
-        blank=len(judged.memes) - sum(shown.values()),
+        asking=sum(_ASKS.search(verdict.rationale or "") is not None for verdict in predictions.verdicts),
+        blank=len(predictions.memes) - sum(shown.values()),
         asked=asked,
         statuses=dict(Counter(answer.status for answer in answers)),
         shown=shown,
@@ -168,8 +170,8 @@ def capped(overalls: NDArray[np.float64], right: NDArray[np.bool_]) -> NDArray[n
 
 
 def _point(repeats: Sequence[Sequence[float]], seed: int) -> Point:
-    def over_memes(statistic: Callable[[list[Sequence[float]]], float]) -> Figure:
-        return bootstrap(
+    def over_memes(statistic: Callable[[list[Sequence[float]]], float]) -> Estimate:
+        return bootstrap_indexes(
             lambda drawn: statistic([repeats[index] for index in drawn]), len(repeats), seed=seed
         )
 
@@ -180,12 +182,12 @@ def _point(repeats: Sequence[Sequence[float]], seed: int) -> Point:
     )
 
 
-def _true(judged: Judged, places: Sequence[int]) -> NDArray[np.bool_] | None:
+def _true(predictions: Predictions, places: Sequence[int]) -> NDArray[np.bool_] | None:
     """Whether each rationale is true in all its parts; None where not all of their memes were generated."""
-    if not all(truth.is_known(judged.memes[place]) for place in places):
+    if not all(truth.is_known(predictions.memes[place]) for place in places):
         return None
     checks = [
-        truth.check(judged.verdicts[place].rationale or "", judged.memes[place].extra["truth"])
+        truth.check(predictions.verdicts[place].rationale or "", predictions.memes[place].extra["truth"])
         for place in places
     ]
     return np.array([check.all for check in checks], dtype=bool)
@@ -233,5 +235,5 @@ def _say(report: JudgeReport) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _short(figure: Figure) -> str:
-    return spell(figure, times=1, digits=2)
+def _short(figure: Estimate) -> str:
+    return format_sentence(figure, times=1, digits=2)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from mrharm.errors import DataError, InputError
-from mrharm.evaluation.predictions import Judged
+from mrharm.evaluation.predictions import Predictions
 from mrharm.images import open_image
 from mrharm.llm import CallError, Completion, Prompt, load_prompt, looks_refused
 from mrharm.llm.pictures import picture_of
@@ -46,7 +46,7 @@ _FENCE = re.compile(r"^```(?:json)?\s*|\s*```$", re.IGNORECASE)
 
 
 def judge_rationales(
-    judged: Judged,
+    predictions: Predictions,
     teacher: Teacher,
     *,
     repeats: int = 3,
@@ -73,28 +73,28 @@ def judge_rationales(
     if repeats < 1:
         raise InputError(f"{repeats} repeats; expected 1 or more")
     check_judge(teacher)
-    judged = judged.some(memes, seed)
+    predictions = predictions.some(memes, seed)
     prompt = load_prompt("mrharm.probes", PROMPT)
     asks: list[Ask] = []
     about: list[tuple[int, int]] = []  # place among the memes, number of the sample
     shown: list[Shown] = []
-    for place, text in enumerate(rationales_of(judged)):
+    for place, text in enumerate(rationales_of(predictions)):
         if not text.strip():
             continue
-        how, messages = _question(judged, place, text, prompt, teacher.sees_pictures)
+        how, messages = _question(predictions, place, text, prompt, teacher.sees_pictures)
         shown.append(how)
         for sample in range(repeats):
-            asks.append(_ask(judged.memes[place], messages, prompt, sample, repeats))
+            asks.append(_ask(predictions.memes[place], messages, prompt, sample, repeats))
             about.append((place, sample))
     if not asks:
-        raise InputError(f"all rationales of {judged.split} are blank; there is nothing to judge")
+        raise InputError(f"all rationales of {predictions.split} are blank; there is nothing to judge")
     answers: list[Answered] = []
     for index, answer in teacher.answer(asks):
         place, sample = about[index]
-        answers.append(_read(judged, place, sample, answer, str(asks[index].messages[0]["content"])))
+        answers.append(_read(predictions, place, sample, answer, str(asks[index].messages[0]["content"])))
         progress("asking the judge", len(answers), len(asks))
     return summarise(
-        judged,
+        predictions,
         sorted(answers, key=lambda one: (one.place, one.sample)),
         judge=teacher.name,
         prompt=prompt.version,
@@ -135,12 +135,12 @@ def read_marks(text: str) -> Marks:
 
 
 def _question(
-    judged: Judged, place: int, rationale: str, prompt: Prompt, sees_pictures: bool
+    predictions: Predictions, place: int, rationale: str, prompt: Prompt, sees_pictures: bool
 ) -> tuple[Shown, list[Mapping[str, Any]]]:
     """What the judge is shown of one meme, and the messages that put the question."""
-    meme, verdict = judged.memes[place], judged.verdicts[place]
+    meme, verdict = predictions.memes[place], predictions.verdicts[place]
     text, caption = _material(meme, verdict)
-    picture = judged.dataset.image_path(meme) if sees_pictures else None
+    picture = predictions.dataset.image_path(meme) if sees_pictures else None
     shows: Shown = "pixels" if picture else "caption" if caption else "words"
     *before, last = prompt.render(
         text=quoted(text) or "(none)", caption=quoted(caption), rationale=quoted(rationale), shows=shows
@@ -163,13 +163,15 @@ def _ask(meme: Meme, messages: Sequence[Mapping[str, Any]], prompt: Prompt, samp
     return Ask(meme, messages, settings, {"prompt": prompt.version, "sample": sample})
 
 
-def _read(judged: Judged, place: int, sample: int, answer: Completion | CallError, system: str) -> Answered:
+def _read(
+    predictions: Predictions, place: int, sample: int, answer: Completion | CallError, system: str
+) -> Answered:
     """An answer classed; only one with status ``ok`` has marks."""
 
     def as_(status: str, why: str = "", marks: Marks | None = None) -> Answered:
         return Answered.model_validate(
             {
-                "meme_id": judged.memes[place].id,
+                "meme_id": predictions.memes[place].id,
                 "place": place,
                 "sample": sample,
                 "status": status,
@@ -189,8 +191,8 @@ def _read(judged: Judged, place: int, sample: int, answer: Completion | CallErro
         marks = read_marks(answer.text)
     except DataError as error:
         return as_("off_schema", str(error))
-    verdict = judged.verdicts[place]
-    material = " ".join([*_material(judged.memes[place], verdict), verdict.rationale or ""])
+    verdict = predictions.verdicts[place]
+    material = " ".join([*_material(predictions.memes[place], verdict), verdict.rationale or ""])
     reasons = " ".join(mark.reason for mark in marks.each().values())
     if why := obeys(reasons, material, system):
         return as_("injected", why)

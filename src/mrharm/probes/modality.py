@@ -13,7 +13,7 @@ import numpy as np
 
 from mrharm.errors import InputError
 from mrharm.evaluation.baseline_comparison import ONE_MODALITY, learners
-from mrharm.evaluation.predictions import Judged
+from mrharm.evaluation.predictions import Predictions
 from mrharm.images import image_sha256
 from mrharm.probes.cases import (
     SEEN_PARTS,
@@ -58,7 +58,7 @@ class ModalityProbe(Record):
 
 
 def probe(
-    judged: Judged, *, seed: int = 0, memes: int = 500, progress: Progress = no_progress
+    predictions: Predictions, *, seed: int = 0, memes: int = 500, progress: Progress = no_progress
 ) -> ModalityProbe:
     """Take away and swap each modality.
 
@@ -71,51 +71,57 @@ def probe(
     Raises:
         InputError: the detector is given one modality alone.
     """
-    card = judged.detector.card
-    sees = judged.detector.label_student.takes_picture or any(part in card.reads for part in SEEN_PARTS)
+    card = predictions.detector.card
+    sees = predictions.detector.label_student.takes_picture or any(part in card.reads for part in SEEN_PARTS)
     if "text" not in card.reads or not sees:
         raise InputError(
             f"the detector reads {', '.join(card.reads)} and {'a' if sees else 'no'} picture: there are no two "
             "modalities to tell apart; train one that reads words and sees a picture or a caption"
         )
-    judged = judged.some(memes, seed)
-    cases = cases_of(judged)
-    before = judge_cases(judged, cases, progress=progress, what="modality: unchanged")
+    predictions = predictions.some(memes, seed)
+    cases = cases_of(predictions)
+    before = judge_cases(predictions, cases, progress=progress, what="modality: unchanged")
     skipped: dict[str, str] = {}
     conditions: dict[str, Moved] = {}
     for name in CONDITIONS:
-        changed = [case for case in _changed(judged, cases, name, seed) if can_be_judged(judged, case)]
+        changed = [
+            case for case in _changed(predictions, cases, name, seed) if can_be_judged(predictions, case)
+        ]
         if not changed:
-            skipped[name] = _why_not(judged, name)
+            skipped[name] = _why_not(predictions, name)
             continue
-        after = judge_cases(judged, changed, progress=progress, what=f"modality: {name.replace('_', ' ')}")
+        after = judge_cases(
+            predictions, changed, progress=progress, what=f"modality: {name.replace('_', ' ')}"
+        )
         places = [case.place for case in changed]
-        conditions[name] = compare(judged.gold[places], [before[place] for place in places], after, seed=seed)
+        conditions[name] = compare(
+            predictions.gold[places], [before[place] for place in places], after, seed=seed
+        )
     found = ModalityProbe(
         memes=len(cases),
-        before=scores_of(judged.gold, said_by(before), seed=seed),
+        before=scores_of(predictions.gold, said_by(before), seed=seed),
         conditions=conditions,
         ignores=_parts(conditions, lambda moved: max(_reach(moved)) < IGNORED),
         uses=_parts(conditions, lambda moved: max(_surely(moved)) > IGNORED),
         skipped=skipped,
     )
-    return found.model_copy(update={"words": _say(found, bool(learners(judged)))})
+    return found.model_copy(update={"words": _say(found, bool(learners(predictions)))})
 
 
-def _changed(judged: Judged, cases: Sequence[Case], name: str, seed: int) -> list[Case]:
+def _changed(predictions: Predictions, cases: Sequence[Case], name: str, seed: int) -> list[Case]:
     """The memes a condition can be had of, changed."""
     if name == "text_blanked":
         return [case.with_words("") for case in cases if case.words]
     if name == "image_blanked":
-        return [case.seeing(None) for case in cases if _seen(judged, case) is not None]
+        return [case.seeing(None) for case in cases if _seen(predictions, case) is not None]
     rng = np.random.default_rng(seed)
     if name == "image_swapped":
-        kept = [case for case in cases if _seen(judged, case) is not None]
-        donors = _donors([_seen(judged, case) for case in kept], rng)
+        kept = [case for case in cases if _seen(predictions, case) is not None]
+        donors = _donors([_seen(predictions, case) for case in kept], rng)
         return [
             case.seeing(kept[donor]) for case, donor in zip(kept, donors, strict=True) if donor is not None
         ]
-    if "caption" not in judged.detector.card.reads:
+    if "caption" not in predictions.detector.card.reads:
         return []
     kept = [case for case in cases if case.evidence.caption]
     donors = _donors([case.evidence.caption for case in kept], rng)
@@ -130,12 +136,12 @@ def _changed(judged: Judged, cases: Sequence[Case], name: str, seed: int) -> lis
     ]
 
 
-def _seen(judged: Judged, case: Case) -> str | None:
+def _seen(predictions: Predictions, case: Case) -> str | None:
     """What tells one meme's picture from another's to the detector: the file's hash, else what a text says of it."""
-    place = shown_place(judged, case)
+    place = shown_place(predictions, case)
     if place is not None:
-        return image_sha256(judged.dataset.root / place)
-    parts = [getattr(case.evidence, part) for part in SEEN_PARTS if part in judged.detector.card.reads]
+        return image_sha256(predictions.dataset.root / place)
+    parts = [getattr(case.evidence, part) for part in SEEN_PARTS if part in predictions.detector.card.reads]
     return "\n".join(part or "" for part in parts) if any(parts) else None
 
 
@@ -148,15 +154,15 @@ def _donors(looks: Sequence[str | None], rng: np.random.Generator) -> list[int |
     return donors
 
 
-def _why_not(judged: Judged, name: str) -> str:
+def _why_not(predictions: Predictions, name: str) -> str:
     if name == "caption_swapped":
-        if "caption" not in judged.detector.card.reads:
+        if "caption" not in predictions.detector.card.reads:
             return "the detector reads no caption"
         return "fewer than two different captions are known; `mrharm gather --captions` makes them"
     if name == "text_blanked":
         return "no meme has words, or nothing is left without them"
-    shown = "picture without its words" if judged.detector.card.picture_shown == "clean" else "picture"
-    mend = "; `mrharm gather` makes them" if judged.detector.card.picture_shown == "clean" else ""
+    shown = "picture without its words" if predictions.detector.card.picture_shown == "clean" else "picture"
+    mend = "; `mrharm gather` makes them" if predictions.detector.card.picture_shown == "clean" else ""
     return f"no meme has a {shown} to take away, two different ones to swap, or anything left{mend}"
 
 

@@ -18,8 +18,8 @@ from scipy.cluster.hierarchy import DisjointSet
 from mrharm.audit.copies import NEAR
 from mrharm.audit.pictures import PLAIN_SPREAD, PictureFacts, look
 from mrharm.errors import InputError
-from mrharm.evaluation.predictions import Judged
-from mrharm.metrics import Figure, bootstrap
+from mrharm.evaluation.predictions import Predictions
+from mrharm.metrics import Estimate, bootstrap_indexes
 from mrharm.metrics.means import mean_of, share_of
 from mrharm.probes.cases import cases_of, percent
 from mrharm.progress import Progress, no_progress
@@ -41,11 +41,11 @@ class PairScores(Record):
     """
 
     pairs: int
-    both_right: Figure
-    chance: Figure
-    alike: Figure
-    unanswered: Figure
-    ordered: Figure
+    both_right: Estimate
+    chance: Estimate
+    alike: Estimate
+    unanswered: Estimate
+    ordered: Estimate
 
 
 class PairsProbe(Record):
@@ -59,7 +59,9 @@ class PairsProbe(Record):
     words: tuple[str, ...] = ()
 
 
-def probe(judged: Judged, *, seed: int = 0, memes: int = 500, progress: Progress = no_progress) -> PairsProbe:
+def probe(
+    predictions: Predictions, *, seed: int = 0, memes: int = 500, progress: Progress = no_progress
+) -> PairsProbe:
     """Find a split's confounder pairs and score them.
 
     Pictures are held against each other without their words where the dataset has them so (``clean/``): the same by
@@ -74,34 +76,34 @@ def probe(judged: Judged, *, seed: int = 0, memes: int = 500, progress: Progress
     Raises:
         InputError: there is no pair of either kind.
     """
-    texts = [" ".join(plain(case.words).casefold().split()) for case in cases_of(judged)]
-    looks = _looks(judged, progress)
+    texts = [" ".join(plain(case.words).casefold().split()) for case in cases_of(predictions)]
+    looks = _looks(predictions, progress)
     pictures = _same_pictures(looks)
     rng = np.random.default_rng(seed)
-    same_text = _pairs(judged.gold, texts, pictures, rng)
-    same_picture = _pairs(judged.gold, pictures, texts, rng)
+    same_text = _pairs(predictions.gold, texts, pictures, rng)
+    same_picture = _pairs(predictions.gold, pictures, texts, rng)
     if not same_text and not same_picture:
         raise InputError(
-            f"no two memes of {judged.split} share the text and differ in picture and label, or the other way about: "
-            "there are no confounder pairs to score"
+            f"no two memes of {predictions.split} share the text and differ in picture and label, or the other way "
+            "about: there are no confounder pairs to score"
         )
     found = PairsProbe(
-        memes=len(judged.memes),
-        same_text=_score(judged, same_text, seed),
-        same_picture=_score(judged, same_picture, seed),
+        memes=len(predictions.memes),
+        same_text=_score(predictions, same_text, seed),
+        same_picture=_score(predictions, same_picture, seed),
     )
     return found.model_copy(update={"words": _say(found)})
 
 
-def _looks(judged: Judged, progress: Progress) -> list[PictureFacts | None]:
+def _looks(predictions: Predictions, progress: Progress) -> list[PictureFacts | None]:
     seen: dict[str, PictureFacts] = {}
     looks: list[PictureFacts | None] = []
-    for number, case in enumerate(cases_of(judged), 1):
+    for number, case in enumerate(cases_of(predictions), 1):
         place = case.evidence.clean_image or case.meme.image
         if place and place not in seen:
-            seen[place] = look(judged.dataset.root, place, place)
+            seen[place] = look(predictions.dataset.root, place, place)
         looks.append(seen[place] if place and not seen[place].failure else None)
-        progress("pairs: looking at pictures", number, len(judged.memes))
+        progress("pairs: looking at pictures", number, len(predictions.memes))
     return looks
 
 
@@ -149,23 +151,32 @@ def _pairs(
     return pairs
 
 
-def _score(judged: Judged, pairs: Sequence[Pair], seed: int) -> PairScores | None:
+def _score(predictions: Predictions, pairs: Sequence[Pair], seed: int) -> PairScores | None:
     if not pairs:
         return None
     harmful, harmless = np.array(pairs).T
-    found = np.array([judged.said[place] is True for place in harmful])
-    passed = np.array([judged.said[place] is False for place in harmless])
-    flagged = np.array([[judged.said[place] is True for place in pair] for pair in pairs])
-    lead = judged.scores[harmful] - judged.scores[harmless]
+    found = np.array([predictions.predicted[place] is True for place in harmful])
+    passed = np.array([predictions.predicted[place] is False for place in harmless])
+    flagged = np.array([[predictions.predicted[place] is True for place in pair] for pair in pairs])
+    lead = predictions.scores[harmful] - predictions.scores[harmless]
     return PairScores(
         pairs=len(pairs),
         both_right=share_of(found & passed),
-        chance=bootstrap(lambda drawn: _guessed(flagged[drawn]), len(pairs), seed=seed),
+        chance=bootstrap_indexes(lambda drawn: _guessed(flagged[drawn]), len(pairs), seed=seed),
         alike=share_of(
-            np.array([None is not judged.said[one] == judged.said[other] for one, other in pairs], dtype=bool)
+            np.array(
+                [
+                    None is not predictions.predicted[one] == predictions.predicted[other]
+                    for one, other in pairs
+                ],
+                dtype=bool,
+            )
         ),
         unanswered=share_of(
-            np.array([None in (judged.said[one], judged.said[other]) for one, other in pairs], dtype=bool)
+            np.array(
+                [None in (predictions.predicted[one], predictions.predicted[other]) for one, other in pairs],
+                dtype=bool,
+            )
         ),
         ordered=mean_of(np.where(lead == 0, 0.5, lead > 0), seed=seed),
     )
@@ -191,7 +202,7 @@ def _say(found: PairsProbe) -> tuple[str, ...]:
             f"{percent(scores.both_right)}; guessing that flags as many would in {100 * chance:.0f} %."
         )
         if scores.unanswered.value:
-            line += f" In {percent(Figure(value=scores.unanswered.value))} a meme got no label."
+            line += f" In {percent(Estimate(value=scores.unanswered.value))} a meme got no label."
         if scores.pairs >= FEWEST and (scores.alike.value or 0.0) >= ALIKE:
             line += f" It decides both alike: the {missed} does not reach its decisions."
         elif scores.pairs >= FEWEST and (scores.both_right.high or 0.0) < chance:

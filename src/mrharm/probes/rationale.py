@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrharm.errors import InputError
-from mrharm.evaluation.predictions import Judged
+from mrharm.evaluation.predictions import Predictions
 from mrharm.llm import looks_refused
-from mrharm.metrics import bootstrap
+from mrharm.metrics import bootstrap_indexes
 from mrharm.metrics.agreement import kappa
 from mrharm.metrics.means import mean_of, share_of
 from mrharm.probes.gold_rationales import against_gold, gold_of
@@ -40,7 +40,7 @@ PARTS = ("scene", "tone", "relation", "all")
 
 
 def probe(
-    judged: Judged,
+    predictions: Predictions,
     *,
     seed: int = 0,
     memes: int = 500,
@@ -60,8 +60,8 @@ def probe(
         InputError: the verdicts have no rationales.
         ModelUnavailableError: no encoder can be read from the folder named.
     """
-    judged = judged.some(memes, seed)
-    texts = rationales_of(judged)
+    predictions = predictions.some(memes, seed)
+    texts = rationales_of(predictions)
     skipped: dict[str, str] = {}
     done = 0
 
@@ -73,24 +73,24 @@ def probe(
     stating = np.array([any(states_a_side(one) for one in sentences(text)) for text in texts])
     written = _written(texts, stating, seed)
     next_part()
-    simulated = _simulated(judged, texts, stating, seed, skipped)
+    simulated = _simulated(predictions, texts, stating, seed, skipped)
     next_part()
-    generated = all(truth.is_known(meme) for meme in judged.memes)
-    agreement = _agreement(judged, texts, generated, seed)
+    generated = all(truth.is_known(meme) for meme in predictions.memes)
+    agreement = _agreement(predictions, texts, generated, seed)
     next_part()
-    checked = _truth(judged, texts) if generated else None
+    checked = _truth(predictions, texts) if generated else None
     if checked is None:
         skipped["truth"] = "only generated memes are known well enough to say"
     next_part()
     gold = against_gold(
-        texts, [gold_of(meme, judged.dataset) for meme in judged.memes], encoder=encoder, seed=seed
+        texts, [gold_of(meme, predictions.dataset) for meme in predictions.memes], encoder=encoder, seed=seed
     )
     if gold is None:
         skipped["gold"] = "no two of these memes have a rationale written by people"
     elif encoder is None:
         skipped["bertscore"] = "no local encoder was named"
     next_part()
-    swap = _swap(judged, texts, seed, skipped)
+    swap = _swap(predictions, texts, seed, skipped)
     next_part()
     found = RationaleProbe(
         memes=len(texts),
@@ -105,18 +105,18 @@ def probe(
     return found.model_copy(update={"words": say(found)})
 
 
-def rationales_of(judged: Judged) -> list[str]:
+def rationales_of(predictions: Predictions) -> list[str]:
     """The detector's rationales, in order; a blank one where it wrote none.
 
     Raises:
         InputError: it wrote none at all.
     """
-    if all(verdict.rationale is None for verdict in judged.verdicts):
+    if all(verdict.rationale is None for verdict in predictions.verdicts):
         raise InputError(
-            f"the verdicts on {judged.split} have no rationales; judge with rationales, or train a detector that "
+            f"the verdicts on {predictions.split} have no rationales; judge with rationales, or train a detector that "
             "writes them (mrharm train --stages both)"
         )
-    return [verdict.rationale or "" for verdict in judged.verdicts]
+    return [verdict.rationale or "" for verdict in predictions.verdicts]
 
 
 def _written(texts: Sequence[str], stating: NDArray[np.bool_], seed: int) -> Written:
@@ -133,21 +133,25 @@ def _written(texts: Sequence[str], stating: NDArray[np.bool_], seed: int) -> Wri
 
 
 def _simulated(
-    judged: Judged, texts: Sequence[str], stating: NDArray[np.bool_], seed: int, skipped: dict[str, str]
+    predictions: Predictions,
+    texts: Sequence[str],
+    stating: NDArray[np.bool_],
+    seed: int,
+    skipped: dict[str, str],
 ) -> Simulatability | None:
-    decided = np.array([one is not None for one in judged.said])
-    decisions = judged.said[decided].astype(bool)
-    card = judged.detector.card
+    decided = np.array([one is not None for one in predictions.predicted])
+    decisions = predictions.predicted[decided].astype(bool)
+    card = predictions.detector.card
     # A text stands for the picture where there is one: a simulator that reads words only would otherwise gain from
     # every rationale that says what is shown.
     reads = [*card.reads]
-    if judged.detector.label_student.takes_picture and "caption" not in reads:
+    if predictions.detector.label_student.takes_picture and "caption" not in reads:
         reads.append("caption")
     shown = [
         compose_text(reads, meme, verdict.evidence, odd_text=card.odd_text)[0]
-        for meme, verdict in zip(judged.memes, judged.verdicts, strict=True)
+        for meme, verdict in zip(predictions.memes, predictions.verdicts, strict=True)
     ]
-    twins = [_twins(meme) for meme in judged.memes]
+    twins = [_twins(meme) for meme in predictions.memes]
     unstated = [" ".join(one for one in sentences(text) if not states_a_side(one)) for text in texts]
 
     def kept(some: Sequence[str]) -> list[str]:
@@ -168,7 +172,7 @@ def _twins(meme: Meme) -> str:
     return str(quad or " ".join((meme.text or "").lower().split()) or meme.id)
 
 
-def _agreement(judged: Judged, texts: Sequence[str], generated: bool, seed: int) -> Agreement:
+def _agreement(predictions: Predictions, texts: Sequence[str], generated: bool, seed: int) -> Agreement:
     if generated:
         relations = {"undercuts": True, "backs": False, None: None}
         sides = [relations[truth.named_relation(text)] for text in texts]
@@ -178,21 +182,25 @@ def _agreement(judged: Judged, texts: Sequence[str], generated: bool, seed: int)
     side = np.array([bool(one) for one in sides])[speaking]
     # Where no label was answered, the rationale's side is not the decision, whichever it is.
     decision = np.array(
-        [not one if said is None else said for one, said in zip(sides, judged.said, strict=True)]
+        [not one if said is None else said for one, said in zip(sides, predictions.predicted, strict=True)]
     )
     decision = decision[speaking].astype(bool)
     return Agreement(
         read_by="relation" if generated else "verdict",
         speaking=share_of(speaking),
         agreeing=share_of(side == decision),
-        kappa=bootstrap(lambda drawn: kappa(side[drawn], decision[drawn]), len(side), seed=seed),
+        kappa=bootstrap_indexes(lambda drawn: kappa(side[drawn], decision[drawn]), len(side), seed=seed),
     )
 
 
-def _truth(judged: Judged, texts: Sequence[str]) -> Truth:
-    checks = [truth.check(text, meme.extra["truth"]) for text, meme in zip(texts, judged.memes, strict=True)]
+def _truth(predictions: Predictions, texts: Sequence[str]) -> Truth:
+    checks = [
+        truth.check(text, meme.extra["truth"]) for text, meme in zip(texts, predictions.memes, strict=True)
+    ]
     parts = {part: np.array([getattr(check, part) for check in checks]) for part in PARTS}
-    right = np.array([said == gold for said, gold in zip(judged.said, judged.gold, strict=True)])
+    right = np.array(
+        [said == gold for said, gold in zip(predictions.predicted, predictions.gold, strict=True)]
+    )
     return Truth(
         accuracy_true=share_of(right[parts["all"]]),
         accuracy_false=share_of(right[~parts["all"]]),
@@ -200,14 +208,14 @@ def _truth(judged: Judged, texts: Sequence[str]) -> Truth:
     )
 
 
-def _swap(judged: Judged, texts: Sequence[str], seed: int, skipped: dict[str, str]) -> Swap | None:
-    if not judged.detector.label_student.reads_rationale:
+def _swap(predictions: Predictions, texts: Sequence[str], seed: int, skipped: dict[str, str]) -> Swap | None:
+    if not predictions.detector.label_student.reads_rationale:
         skipped["swap"] = (
             "this detector's label student reads no rationale "
-            f"(it reads {', '.join(judged.detector.card.reads)}), so none can be swapped"
+            f"(it reads {', '.join(predictions.detector.card.reads)}), so none can be swapped"
         )
         return None
-    decided = [bool(one) for one in judged.said]
+    decided = [bool(one) for one in predictions.predicted]
     sides = {side: np.flatnonzero(np.array(decided) == side) for side in (False, True)}
     if min(map(len, sides.values())) < 2:
         skipped["swap"] = "fewer than two memes are decided one of the ways; there are no rationales to swap"
@@ -219,12 +227,14 @@ def _swap(judged: Judged, texts: Sequence[str], seed: int, skipped: dict[str, st
     }
     changed, moved = {}, {}
     for name, given in donors.items():
-        again = judged.judge_again(
-            judged.memes,
-            given_rationales={meme.id: texts[donor] for meme, donor in zip(judged.memes, given, strict=True)},
+        again = predictions.judge_again(
+            predictions.memes,
+            given_rationales={
+                meme.id: texts[donor] for meme, donor in zip(predictions.memes, given, strict=True)
+            },
         )
         changed[name] = np.array([bool(one.harmful) != own for one, own in zip(again, decided, strict=True)])
-        moved[name] = np.where(decided, -1, 1) * (np.array([one.score for one in again]) - judged.scores)
+        moved[name] = np.where(decided, -1, 1) * (np.array([one.score for one in again]) - predictions.scores)
     return Swap(
         memes=len(texts),
         follows=share_of(changed["other"]),

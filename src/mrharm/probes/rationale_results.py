@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from mrharm.metrics import Figure, spell
+from mrharm.metrics import Estimate, format_sentence
 from mrharm.probes.gold_rationales import AgainstGold
 from mrharm.probes.simulatability import Simulatability
 from mrharm.records import Record
@@ -17,11 +17,11 @@ class Written(Record):
     different ones there are.
     """
 
-    blank: Figure
-    refused: Figure
-    states_label: Figure
-    words: Figure
-    copied: Figure
+    blank: Estimate
+    refused: Estimate
+    states_label: Estimate
+    words: Estimate
+    copied: Estimate
     distinct: int
 
 
@@ -34,9 +34,9 @@ class Agreement(Record):
     """
 
     read_by: Literal["relation", "verdict"]
-    speaking: Figure
-    agreeing: Figure
-    kappa: Figure
+    speaking: Estimate
+    agreeing: Estimate
+    kappa: Estimate
 
 
 class Truth(Record):
@@ -44,12 +44,12 @@ class Truth(Record):
     decisions that stand beside a rationale true in all its parts, and beside any other.
     """
 
-    scene: Figure
-    tone: Figure
-    relation: Figure
-    all: Figure
-    accuracy_true: Figure
-    accuracy_false: Figure
+    scene: Estimate
+    tone: Estimate
+    relation: Estimate
+    all: Estimate
+    accuracy_true: Estimate
+    accuracy_false: Estimate
 
 
 class Swap(Record):
@@ -60,9 +60,9 @@ class Swap(Record):
     """
 
     memes: int
-    follows: Figure
-    strays: Figure
-    drift: Figure
+    follows: Estimate
+    strays: Estimate
+    drift: Estimate
 
 
 class RationaleProbe(Record):
@@ -170,17 +170,17 @@ def _of_gold(found: AgainstGold) -> list[str]:
     ]
 
 
-def _percent(figure: Figure) -> str:
-    return spell(figure, unit=" %")
+def _percent(figure: Estimate) -> str:
+    return format_sentence(figure, unit=" %")
 
 
-def _bare(figure: Figure) -> str:
-    return _percent(Figure(value=figure.value))
+def _bare(figure: Estimate) -> str:
+    return _percent(Estimate(value=figure.value))
 
 
-def _points(figure: Figure) -> str:
-    return spell(figure, unit=" points")
+def _points(figure: Estimate) -> str:
+    return format_sentence(figure, unit=" points")
 
 
-def _plain(figure: Figure) -> str:
-    return spell(figure, times=1, digits=3)
+def _plain(figure: Estimate) -> str:
+    return format_sentence(figure, times=1, digits=3)

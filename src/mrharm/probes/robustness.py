@@ -17,7 +17,7 @@ from typing import Literal
 from PIL import Image
 
 from mrharm.errors import InputError
-from mrharm.evaluation.predictions import BATCH, Judged
+from mrharm.evaluation.predictions import BATCH, Predictions
 from mrharm.images import open_image
 from mrharm.probes.cases import (
     Case,
@@ -81,7 +81,7 @@ class _Row:
 
 
 def probe(
-    judged: Judged, *, seed: int = 0, memes: int = 200, progress: Progress = no_progress
+    predictions: Predictions, *, seed: int = 0, memes: int = 200, progress: Progress = no_progress
 ) -> RobustnessProbe:
     """Judge memes under every change at every strength.
 
@@ -94,13 +94,13 @@ def probe(
     Raises:
         InputError: the detector neither reads words nor is shown a picture, or the memes have neither.
     """
-    judged = judged.some(memes, seed)
-    cases = cases_of(judged)
+    predictions = predictions.some(memes, seed)
+    cases = cases_of(predictions)
     some: dict[Kind, list[Case]] = {
-        "picture": [case for case in cases if shown_place(judged, case) is not None],
-        "text": [case for case in cases if case.words] if "text" in judged.detector.card.reads else [],
+        "picture": [case for case in cases if shown_place(predictions, case) is not None],
+        "text": [case for case in cases if case.words] if "text" in predictions.detector.card.reads else [],
     }
-    skipped = {kind: _why_not(judged, kind) for kind, kept in some.items() if not kept}
+    skipped = {kind: _why_not(predictions, kind) for kind, kept in some.items() if not kept}
     if len(skipped) == 2:
         raise InputError(f"nothing to change: {skipped['picture']}; {skipped['text']}")
     rows = _rows("picture", PICTURE_CHANGES) + _rows("text", TEXT_CHANGES)
@@ -111,16 +111,16 @@ def probe(
         done += count
         progress("robustness", done, total)
 
-    before = judge_cases(judged, cases)
+    before = judge_cases(predictions, cases)
     advance(len(cases))
-    after = _judge_pictures(judged, some["picture"], seed, advance)
-    after |= _judge_texts(judged, some["text"], seed, advance)
+    after = _judge_pictures(predictions, some["picture"], seed, advance)
+    after |= _judge_texts(predictions, some["text"], seed, advance)
     settings = []
     for row in rows:
         if not some[row.kind]:
             continue
         places = [case.place for case in some[row.kind]]
-        moved = compare(judged.gold[places], [before[place] for place in places], after[row], seed=seed)
+        moved = compare(predictions.gold[places], [before[place] for place in places], after[row], seed=seed)
         table = PICTURE_CHANGES[row.change] if row.kind == "picture" else TEXT_CHANGES[row.change]
         settings.append(
             Setting(
@@ -134,7 +134,7 @@ def probe(
         )
     found = RobustnessProbe(
         memes=len(cases),
-        clean=scores_of(judged.gold, said_by(before), seed=seed),
+        clean=scores_of(predictions.gold, said_by(before), seed=seed),
         settings=tuple(settings),
         without_boxes=sum(not case.evidence.boxes for case in some["picture"]),
         skipped=skipped,
@@ -147,7 +147,7 @@ def _rows(kind: Kind, changes: Iterable[str]) -> list[_Row]:
 
 
 def _judge_pictures(
-    judged: Judged, cases: Sequence[Case], seed: int, advance: Callable[[int], None]
+    predictions: Predictions, cases: Sequence[Case], seed: int, advance: Callable[[int], None]
 ) -> dict[_Row, list[Verdict]]:
     """A batch at a time, so that each picture is decoded once and few are held; files live for one setting."""
     rows = _rows("picture", PICTURE_CHANGES)
@@ -156,13 +156,14 @@ def _judge_pictures(
         for start in range(0, len(cases), BATCH):
             batch = cases[start : start + BATCH]
             images = [
-                _bounded(open_image(judged.dataset.root / str(shown_place(judged, case)))) for case in batch
+                _bounded(open_image(predictions.dataset.root / str(shown_place(predictions, case))))
+                for case in batch
             ]
             paths = [Path(folder) / f"{number}.png" for number in range(len(batch))]
             for row in rows:
                 write = partial(_write, row, seed)
                 changed = list(pool.map(write, batch, images, paths))
-                after[row] += judge_cases(judged, changed, root=Path(folder))
+                after[row] += judge_cases(predictions, changed, root=Path(folder))
                 advance(len(batch))
     return after
 
@@ -188,7 +189,7 @@ def _write(row: _Row, seed: int, case: Case, image: tuple[Image.Image, float], p
 
 
 def _judge_texts(
-    judged: Judged, cases: Sequence[Case], seed: int, advance: Callable[[int], None]
+    predictions: Predictions, cases: Sequence[Case], seed: int, advance: Callable[[int], None]
 ) -> dict[_Row, list[Verdict]]:
     after: dict[_Row, list[Verdict]] = {}
     for row in _rows("text", TEXT_CHANGES):
@@ -196,7 +197,7 @@ def _judge_texts(
             case.with_words(change_text(case.words, row.change, row.strength, _lot(seed, case, row)))
             for case in cases
         ]
-        after[row] = judge_cases(judged, changed)
+        after[row] = judge_cases(predictions, changed)
         advance(len(cases))
     return after
 
@@ -206,14 +207,14 @@ def _lot(seed: int, case: Case, row: _Row) -> int:
     return int(content_key(seed, case.meme.id, row.change), 16)
 
 
-def _why_not(judged: Judged, kind: Kind) -> str:
+def _why_not(predictions: Predictions, kind: Kind) -> str:
     if kind == "text":
-        reads = ", ".join(judged.detector.card.reads)
+        reads = ", ".join(predictions.detector.card.reads)
         return f"no words to change (the detector reads {reads})"
-    if not judged.detector.label_student.takes_picture:
+    if not predictions.detector.label_student.takes_picture:
         return "the detector is shown no picture"
     return "no meme has the picture the detector is shown" + (
-        "; `mrharm gather` makes clean ones" if judged.detector.card.picture_shown == "clean" else ""
+        "; `mrharm gather` makes clean ones" if predictions.detector.card.picture_shown == "clean" else ""
     )
 
 

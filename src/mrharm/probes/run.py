@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from mrharm import __version__
 from mrharm.errors import InputError, MissingInputError, ModelUnavailableError
-from mrharm.hub import named
+from mrharm.hub import model_version
 from mrharm.plugins import Table
 from mrharm.progress import Progress
 from mrharm.records import Record, read_records
 from mrharm.store import JsonlStore, content_key
 
 if TYPE_CHECKING:  # PyTorch stays out of --help
-    from mrharm.evaluation.predictions import Judged
+    from mrharm.evaluation.predictions import Predictions
 
 Options = Mapping[str, Mapping[str, Any]]  # probe -> its own options by name
 
@@ -63,7 +63,7 @@ def chosen(names: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def run_probes(
-    judged: Judged,
+    predictions: Predictions,
     names: Sequence[str],
     *,
     seed: int = 0,
@@ -88,9 +88,11 @@ def run_probes(
     skipped: dict[str, str] = {}
     store = JsonlStore(folder / FILE, Probed, "key") if folder else None
     kept = {one.key: one for one in read_records(store.path, Probed)} if store and store.path.exists() else {}
-    verdicts = [verdict.key for verdict in judged.verdicts]
+    verdicts = [verdict.key for verdict in predictions.verdicts]
     # What a probe reads besides the verdicts lies in the dataset: labels, evidence, gold rationales.
-    given = content_key(judged.detector.key, verdicts, judged.dataset.fingerprint(), seed, memes, __version__)
+    given = content_key(
+        predictions.detector.key, verdicts, predictions.dataset.fingerprint(), seed, memes, __version__
+    )
     for name in names:
         own = (options or {}).get(name, {})
         key = content_key(name, VERSIONS.get(name, 1), given, *([_known(own)] if own else []))
@@ -99,7 +101,7 @@ def run_probes(
             continue
         try:
             record: Record = PROBES.load(name)(
-                judged, seed=seed, memes=min(memes, MOST.get(name, memes)), progress=progress, **own
+                predictions, seed=seed, memes=min(memes, MOST.get(name, memes)), progress=progress, **own
             )
         except (InputError, MissingInputError, ModelUnavailableError) as error:
             skipped[name] = str(error)
@@ -113,4 +115,7 @@ def run_probes(
 
 def _known(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options as a part of a key: the same path may hold another model tomorrow."""
-    return {name: named(str(value)) if isinstance(value, Path) else value for name, value in options.items()}
+    return {
+        name: model_version(str(value)) if isinstance(value, Path) else value
+        for name, value in options.items()
+    }

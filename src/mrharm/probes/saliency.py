@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrharm.errors import InputError
-from mrharm.evaluation.predictions import BATCH, Judged
+from mrharm.evaluation.predictions import BATCH, Predictions
 from mrharm.metrics.means import mean_of
 from mrharm.probes.saliency_report import SHARES, Order, Part, SaliencyProbe, say
 from mrharm.progress import Progress, no_progress
@@ -25,7 +25,7 @@ from mrharm.student.two_stage import Frame
 from mrharm.verdicts.detector import Detector, SaliencyKind
 from mrharm.verdicts.scoring import harm_probability, score_answers
 
-DRAWS = 5
+N_RESAMPLES = 5
 Floats = NDArray[np.float64]
 Kept = NDArray[np.bool_]
 # Deletion and insertion curves of one order. *Shape:* (2, shares)
@@ -33,7 +33,7 @@ Curves = dict[str, Floats]
 
 
 def probe(
-    judged: Judged, *, seed: int = 0, memes: int = 100, progress: Progress = no_progress
+    predictions: Predictions, *, seed: int = 0, memes: int = 100, progress: Progress = no_progress
 ) -> SaliencyProbe:
     """Test the attention and the gradients of a detector's label student on a split.
 
@@ -49,22 +49,22 @@ def probe(
     Raises:
         InputError: no meme has words or patches to put in order.
     """
-    judged = judged.some(memes, seed)
-    detector, frame = judged.detector, judged.detector.label_student.frame
+    predictions = predictions.some(memes, seed)
+    detector, frame = predictions.detector, predictions.detector.label_student.frame
     inputs = [
         detector.prepare(
             meme,
-            verdict.evidence or judged.dataset.evidence.get(meme.id),
-            root=judged.dataset.root,
+            verdict.evidence or predictions.dataset.evidence.get(meme.id),
+            root=predictions.dataset.root,
             gather=True,
         ).shown
-        for meme, verdict in zip(judged.memes, judged.verdicts, strict=True)
+        for meme, verdict in zip(predictions.memes, predictions.verdicts, strict=True)
     ]
     kinds: tuple[SaliencyKind, ...] = ("attention", "gradient") if frame else ("gradient",)
     said = [_saliencies(detector, inputs, kind) for kind in kinds]
     rng = np.random.default_rng(seed)
     found: dict[str, list[Curves]] = {"text": [], "picture": []}
-    for index, (shown, verdict) in enumerate(zip(inputs, judged.verdicts, strict=True)):
+    for index, (shown, verdict) in enumerate(zip(inputs, predictions.verdicts, strict=True)):
         own = {kind: some[index] for kind, some in zip(kinds, said, strict=True)}
 
         def decided(
@@ -82,7 +82,7 @@ def probe(
         progress("probing saliency", index + 1, len(inputs))
     if not found["text"] and not found["picture"]:
         raise InputError(
-            f"no meme of {judged.split} has a picture this detector looks at, or two words to order"
+            f"no meme of {predictions.split} has a picture this detector looks at, or two words to order"
         )
     result = SaliencyProbe(
         memes=len(inputs),
@@ -111,7 +111,7 @@ def curves(
         ``attention`` and ``gradient`` where given, and ``random``.
     """
     count = len(next(iter(weights.values())))
-    by_lot = [rng.permutation(count) for _ in range(DRAWS)]
+    by_lot = [rng.permutation(count) for _ in range(N_RESAMPLES)]
     # A lot drawn backwards is a lot, and meets the same changed memes again: half the scoring.
     sets = {"random": [kept for order in by_lot for kept in _kept(order, order[::-1])]}
     for kind, values in weights.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mrharm.metrics import Figure, spell
+from mrharm.metrics import Estimate, format_sentence
 from mrharm.records import Record
 from mrharm.reports.summary import FEWEST
 
@@ -21,10 +21,10 @@ class Order(Record):
     The curves hold the mean P(decision) at each of `SHARES`.
     """
 
-    deletion: Figure
-    insertion: Figure
-    deletion_gain: Figure | None = None
-    insertion_gain: Figure | None = None
+    deletion: Estimate
+    insertion: Estimate
+    deletion_gain: Estimate | None = None
+    insertion_gain: Estimate | None = None
     deletion_curve: tuple[float, ...]
     insertion_curve: tuple[float, ...]
 
@@ -85,7 +85,7 @@ def _of_part(part: Part, units: str) -> list[str]:
     return sentences
 
 
-def _verdict(gain: Figure) -> str:
+def _verdict(gain: Estimate) -> str:
     if gain.low is None or gain.high is None:
         return "could not be held against a random order"
     if gain.low > 0:
@@ -95,7 +95,7 @@ def _verdict(gain: Figure) -> str:
     return "is not shown to beat a random order"
 
 
-def _in_short(kind: str, units: str, deletion: Figure, insertion: Figure) -> str:
+def _in_short(kind: str, units: str, deletion: Estimate, insertion: Estimate) -> str:
     better = [gain.low is not None and gain.low > 0 for gain in (deletion, insertion)]
     if all(better):
         return f"So {kind} finds {units} that the decisions rest on."
@@ -106,6 +106,6 @@ def _in_short(kind: str, units: str, deletion: Figure, insertion: Figure) -> str
     return f"So {kind} is not shown to tell which {units} the decisions rest on: do not read it as a reason."
 
 
-def _areas(own: Figure, by_lot: Figure, gain: Figure) -> str:
-    alone = [spell(Figure(value=one.value), times=1, digits=3) for one in (own, by_lot)]
-    return f"area {alone[0]} against {alone[1]}, gain {spell(gain, times=1, digits=3, sign=True)}"
+def _areas(own: Estimate, by_lot: Estimate, gain: Estimate) -> str:
+    alone = [format_sentence(Estimate(value=one.value), times=1, digits=3) for one in (own, by_lot)]
+    return f"area {alone[0]} against {alone[1]}, gain {format_sentence(gain, times=1, digits=3, sign=True)}"

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrharm.baselines import FEWEST, FOLDS, cross_validated
-from mrharm.metrics import Figure, bootstrap
+from mrharm.metrics import Estimate, bootstrap_indexes
 from mrharm.metrics.means import mean_of, share_of
 from mrharm.records import Record
 
@@ -31,11 +31,11 @@ class Recovered(Record):
     """
 
     memes: int
-    rationale: Figure
-    unstated: Figure
-    meme: Figure
-    both: Figure
-    gain: Figure
+    rationale: Estimate
+    unstated: Estimate
+    meme: Estimate
+    both: Estimate
+    gain: Estimate
 
 
 class Simulatability(Record):
@@ -46,12 +46,12 @@ class Simulatability(Record):
     without a value where one of the two kinds is empty.
     """
 
-    commoner: Figure
+    commoner: Estimate
     all: Recovered
     stating: Recovered
     not_stating: Recovered
     leaking: int
-    adjusted: Figure
+    adjusted: Estimate
 
 
 def simulate(
@@ -97,7 +97,7 @@ def simulate(
         stating=_recovered(right, gain, stating, seed),
         not_stating=_recovered(right, gain, ~stating, seed),
         leaking=int(leaks.sum()),
-        adjusted=bootstrap(lambda drawn: adjusted(gain[drawn], leaks[drawn]), len(gain), seed=seed),
+        adjusted=bootstrap_indexes(lambda drawn: adjusted(gain[drawn], leaks[drawn]), len(gain), seed=seed),
     )
 
 

@@ -22,7 +22,7 @@ from mrharm.rationales.human_edits import by_people
 from mrharm.rationales.prompting import Asking, again, kept_messages, question_key
 from mrharm.rationales.teachers import Ask, Teacher
 from mrharm.records import Evidence, Failure, Meme, Rationale
-from mrharm.store import JsonlStore, alone, read_appended, write_failures
+from mrharm.store import JsonlStore, exclusive_lock, read_appended, write_failures
 from mrharm.texts import hides
 
 STAGE = "abduce"
@@ -100,7 +100,7 @@ def abduce(
             "or show the picture itself: --evidence pixels"
         )
     done = Abduced(memes=len(memes))
-    with alone(root, STAGE):
+    with exclusive_lock(root, STAGE):
         store = JsonlStore(out or root / RATIONALES, Rationale, "key")
         cases = _cases(memes, evidence, known, teacher, asking, done)
         for some in _windows(cases, window):

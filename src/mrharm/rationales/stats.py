@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean, median
 
-from mrharm.metrics import Figure, share
+from mrharm.metrics import Estimate, share
 from mrharm.rationales.regate import first_status
 from mrharm.records import Evidence, Label, Meme, Rationale, Record
 
@@ -18,7 +18,7 @@ class Share(Record):
 
     count: int
     of: int
-    share: Figure
+    share: Estimate
 
 
 class Group(Record):

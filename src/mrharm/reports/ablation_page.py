@@ -9,7 +9,7 @@ from mrharm.ablation.answers import Answer, answers, plus_minus
 from mrharm.ablation.arms import ARMS, REFERENCE
 from mrharm.ablation.results import TRUTH, Cell, tabulate
 from mrharm.ablation.run import MORE_SPLITS, RunRow
-from mrharm.metrics import Figure
+from mrharm.metrics import Estimate
 from mrharm.records import Failure, Record
 from mrharm.reports.plots import Panel, draw_bars
 from mrharm.reports.tables import markdown, markdown_row
@@ -17,7 +17,7 @@ from mrharm.store import write_json, write_text
 
 JSON, MARKDOWN, PLOT = "ablation.json", "ablation.md", "ablation.svg"
 _PLOTTED, _GUESS = "macro_f1", 0.5
-_EMPTY = Figure()
+_EMPTY = Estimate()
 
 NOTE = (
     "Mean over seeds and half the width of its 95 % interval (Student's t); differences are to the reference with the "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich import box
 from rich.table import Table
 
-from mrharm.cli.terminal import out, say_failures, seen
+from mrharm.cli.terminal import out, sanitise, say_failures
 
 if TYPE_CHECKING:
     from mrharm.evaluation.own_items import Taken
@@ -21,12 +21,12 @@ _WIDTH = 80
 
 def say(diff: Diff, out_file: Path | None) -> None:
     """Print what changes: from the whole to the single meme."""
-    from mrharm.metrics import spell
+    from mrharm.metrics import format_sentence
 
     for one in diff.taken:
-        out.print(seen(_taken(one)))
+        out.print(sanitise(_taken(one)))
     out.print(
-        f"{len(diff.changes):,} of {diff.items:,} decisions change: {spell(diff.changed, unit=' %')}",
+        f"{len(diff.changes):,} of {diff.items:,} decisions change: {format_sentence(diff.changed, unit=' %')}",
         style="bold",
     )
     out.print(f"A (now):  {_policy(diff.policy_a)}")
@@ -79,40 +79,40 @@ def _say_counts(diff: Diff) -> None:
 
 
 def _say_amounts(diff: Diff) -> None:
-    from mrharm.metrics import in_table
+    from mrharm.metrics import format_cell
 
     times, digits = (100, 1) if diff.per_day is None else (1, 0)
     title = "share of items, %" if diff.per_day is None else f"memes a day, of {diff.per_day:,.0f}"
     table = _table(title, "A now", "B then", "change")
     for what, amount in diff.amounts.items():
         if diff.banded or what in ("allow", "flag"):
-            cells = [in_table(one, times=times, digits=digits) for one in (amount.a, amount.b)]
-            table.add_row(what, *cells, in_table(amount.change, times=times, digits=digits, sign=True))
+            cells = [format_cell(one, times=times, digits=digits) for one in (amount.a, amount.b)]
+            table.add_row(what, *cells, format_cell(amount.change, times=times, digits=digits, sign=True))
     out.print(table)
     if diff.banded:
         out.print("People look at review; at review or flag where they see flagged memes, too.\n")
 
 
 def _say_labelled(known: Labelled, banded: bool) -> None:
-    from mrharm.metrics import in_table, spell
+    from mrharm.metrics import format_cell, format_sentence
 
     table = _table(f"{known.items:,} labelled items", "A now", "B then")
     sides = (known.a, known.b)
     if banded:
-        table.add_row("decided without a person, %", *(in_table(one.decided) for one in sides))
-        table.add_row("  of these rightly, %", *(in_table(one.right) for one in sides))
+        table.add_row("decided without a person, %", *(format_cell(one.decided) for one in sides))
+        table.add_row("  of these rightly, %", *(format_cell(one.right) for one in sides))
     else:
-        table.add_row("decided rightly, %", *(in_table(one.right) for one in sides))
+        table.add_row("decided rightly, %", *(format_cell(one.right) for one in sides))
     table.add_row("harmful, allowed", *(f"{one.harmful['allow']:,}" for one in sides))
     table.add_row("harmless, flagged", *(f"{one.harmless['flag']:,}" for one in sides))
     if banded:
         table.add_row("harmful, to review", *(f"{one.harmful['review']:,}" for one in sides))
         table.add_row("harmless, to review", *(f"{one.harmless['review']:,}" for one in sides))
-        table.add_row("rightly if all were decided, %", *(in_table(one.at_threshold) for one in sides))
+        table.add_row("rightly if all were decided, %", *(format_cell(one.at_threshold) for one in sides))
     out.print(table)
     if banded:
         out.print("If all were decided, each at its threshold, with no review:")
-    out.print(f"B differs from A by {spell(known.difference, unit=' points', sign=True)};")
+    out.print(f"B differs from A by {format_sentence(known.difference, unit=' points', sign=True)};")
     out.print(
         f"  A alone is right on {known.test.only_first:,}, B alone on {known.test.only_second:,}; "
         f"McNemar p {known.test.p:.3g}\n"
@@ -121,10 +121,10 @@ def _say_labelled(known: Labelled, banded: bool) -> None:
 
 def _say_change(change: Change) -> None:
     gold = "" if change.gold is None else f", people: {'harmful' if change.gold else 'harmless'}"
-    out.print(f"{seen(change.id)}: {_side(change.a)} -> {_side(change.b)}{gold}")
+    out.print(f"{sanitise(change.id)}: {_side(change.a)} -> {_side(change.b)}{gold}")
     for what, text in (("", change.text), ("A: ", change.a.rationale), ("B: ", change.b.rationale)):
         if text:
-            out.print(f"    {what}{seen(text)}"[:_WIDTH], style="dim")
+            out.print(f"    {what}{sanitise(text)}"[:_WIDTH], style="dim")
 
 
 def _side(side: Side) -> str:

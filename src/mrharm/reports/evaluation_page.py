@@ -11,16 +11,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from mrharm.errors import DataError, ImageError
 from mrharm.evaluation.baseline_comparison import say_one_modality
 from mrharm.evaluation.evaluate import Evaluation
-from mrharm.evaluation.predictions import Judged
+from mrharm.evaluation.predictions import Predictions
 from mrharm.images import open_image
-from mrharm.metrics import in_table
+from mrharm.metrics import format_cell
 from mrharm.records import Meme, Record, Saliency, make_record
 from mrharm.reports.ablation_page import COLUMNS, JSON, NOTE, Ablation, row_of, to_svg
 from mrharm.reports.evaluation_plots import plots_of, saliency_plots, svg_address
 from mrharm.reports.html import inline, inline_picture
 from mrharm.reports.saliency_picture import draw_saliency, shaded_words
 from mrharm.reports.tables import said, tables_of
-from mrharm.store import JsonlStore, alone, content_key, read_appended, write_text
+from mrharm.store import JsonlStore, content_key, exclusive_lock, read_appended, write_text
 from mrharm.verdicts.batch import judge_all
 from mrharm.verdicts.detector import JudgeOptions, SaliencyKind
 
@@ -40,7 +40,7 @@ class Shown(Record):
 
 def write_page(
     evaluation: Evaluation,
-    judged: Judged,
+    predictions: Predictions,
     path: Path,
     *,
     folder: Path | None = None,
@@ -63,15 +63,15 @@ def write_page(
     environment = Environment(
         loader=PackageLoader("mrharm", "reports/templates"), autoescape=True, undefined=StrictUndefined
     )
-    environment.filters["percent"] = in_table
+    environment.filters["percent"] = format_cell
     environment.filters["said"] = said
     page = environment.get_template("evaluation.html").render(
         found=evaluation,
         plots=plots_of(evaluation),
         probes=[_probe(evaluation, name) for name in evaluation.probes],
         ablation=_ablation(ablation) if ablation else None,
-        mistakes=_mistakes(evaluation, judged, folder),
-        has_pictures=any(meme.image for meme in judged.memes),
+        mistakes=_mistakes(evaluation, predictions, folder),
+        has_pictures=any(meme.image for meme in predictions.memes),
         command=command,
     )
     write_text(path, page)
@@ -114,11 +114,11 @@ def _ablation(folder: Path) -> dict[str, Any]:
     }
 
 
-def _mistakes(found: Evaluation, judged: Judged, folder: Path | None) -> list[dict[str, Any]]:
+def _mistakes(found: Evaluation, predictions: Predictions, folder: Path | None) -> list[dict[str, Any]]:
     """The worst mistakes: picture, words, score, rationale, and what in them moved the decision."""
-    memes = {meme.id: meme for meme in judged.memes}
+    memes = {meme.id: meme for meme in predictions.memes}
     shown = [memes[one.meme_id] for one in found.mistakes[:SHOWN_MISTAKES]]
-    saliency = _saliency(judged, shown, folder)
+    saliency = _saliency(predictions, shown, folder)
     cards = []
     for mistake, meme in zip(found.mistakes, shown, strict=False):
         seen = saliency.get(meme.id, Saliency())
@@ -127,48 +127,48 @@ def _mistakes(found: Evaluation, judged: Judged, folder: Path | None) -> list[di
             {
                 "mistake": mistake,
                 "text": words[:SHOWN_TEXT] + ("…" if len(words) > SHOWN_TEXT else ""),
-                "picture": _picture(judged, meme),
-                "heat": _heat(judged, meme, seen),
+                "picture": _picture(predictions, meme),
+                "heat": _heat(predictions, meme, seen),
                 "words": [(word, round(shade, 3)) for word, shade in shaded_words(seen)],
             }
         )
     return cards
 
 
-def _saliency(judged: Judged, memes: list[Meme], folder: Path | None) -> dict[str, Saliency]:
+def _saliency(predictions: Predictions, memes: list[Meme], folder: Path | None) -> dict[str, Saliency]:
     """Meme id -> what moved the verdict on it; what is kept in the folder is not asked again."""
-    verdicts = {one.meme_id: one.key for one in judged.verdicts}
-    keys = {meme.id: content_key(judged.detector.key, verdicts[meme.id], _KIND) for meme in memes}
+    verdicts = {one.meme_id: one.key for one in predictions.verdicts}
+    keys = {meme.id: content_key(predictions.detector.key, verdicts[meme.id], _KIND) for meme in memes}
     kept = {one.key: one.saliency for one in read_appended(folder / SALIENCY, Shown)} if folder else {}
     found = {name: kept[key] for name, key in keys.items() if key in kept}
     options: JudgeOptions = {
-        "evidence": judged.dataset.evidence,
-        "root": judged.dataset.root,
+        "evidence": predictions.dataset.evidence,
+        "root": predictions.dataset.root,
         "rationales": False,
         "saliency": _KIND,
         "gather": False,
     }
     # A picture that is gone since it was judged costs its own card its heat and no other's.
-    asked = judge_all(judged.detector, [meme for meme in memes if meme.id not in found], options, [])
+    asked = judge_all(predictions.detector, [meme for meme in memes if meme.id not in found], options, [])
     new = {one.meme_id: one.saliency for one in asked if one.saliency}
     if folder and new:
-        with alone(folder, "evaluate"):
+        with exclusive_lock(folder, "evaluate"):
             store = JsonlStore(folder / SALIENCY, Shown, "key")
             for name, saliency in new.items():
                 store.append(Shown(key=keys[name], meme_id=name, saliency=saliency))
     return found | new
 
 
-def _picture(judged: Judged, meme: Meme) -> str | None:
-    path = judged.dataset.image_path(meme)
+def _picture(predictions: Predictions, meme: Meme) -> str | None:
+    path = predictions.dataset.image_path(meme)
     try:
         return inline_picture(path) if path else None
     except ImageError:  # gone since it was judged
         return None
 
 
-def _heat(judged: Judged, meme: Meme, saliency: Saliency) -> str | None:
-    path, frame = judged.dataset.image_path(meme), judged.detector.label_student.frame
+def _heat(predictions: Predictions, meme: Meme, saliency: Saliency) -> str | None:
+    path, frame = predictions.dataset.image_path(meme), predictions.detector.label_student.frame
     if not path or not frame or not saliency.patches:
         return None
     try:

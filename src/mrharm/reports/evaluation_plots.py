@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mrharm.evaluation.evaluate import Evaluation
-from mrharm.metrics import Figure
+from mrharm.metrics import Estimate
 from mrharm.probes.saliency_report import UNITS, SaliencyProbe
 from mrharm.reports.curves import DIAGONAL, Curve, draw_curves
 from mrharm.reports.plots import Panel, draw_bars
@@ -138,13 +138,13 @@ def _robustness(found: Evaluation) -> list[Panel]:
         return []
     settings = probe["settings"]
     strongest = max((one["strength"] for one in settings), default=0)
-    clean = Figure.model_validate(probe["clean"]["macro_f1"])
+    clean = Estimate.model_validate(probe["clean"]["macro_f1"])
     return [
         Panel(
             f"Robustness: {kind} changed",
             [("unchanged", clean)]
             + [
-                (said(one["change"]), Figure.model_validate(one["moved"]["macro_f1"]))
+                (said(one["change"]), Estimate.model_validate(one["moved"]["macro_f1"]))
                 for one in settings
                 if one["kind"] == kind and one["strength"] == strongest
             ],

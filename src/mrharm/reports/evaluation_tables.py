@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from rich import box
 from rich.table import Table
 
-from mrharm.cli.terminal import out, seen
-from mrharm.metrics import Figure, in_table
+from mrharm.cli.terminal import out, sanitise
+from mrharm.metrics import Estimate, format_cell
 
 if TYPE_CHECKING:
     from mrharm.evaluation.compare import Comparison
@@ -34,7 +34,7 @@ _NAME = 24
 def say(found: Evaluation) -> None:
     """Print the verdict, figures, what stands beside them, groups, probes and the worst mistakes."""
     for words in found.words:
-        out.print(seen(words), style="bold")
+        out.print(sanitise(words), style="bold")
     _figures(found)
     _beside(found)
     _groups(found)
@@ -42,25 +42,28 @@ def say(found: Evaluation) -> None:
     for name, record in found.probes.items():
         out.print(f"\nprobe: {name}", style="bold")
         for words in record.get("words", ()):
-            out.print(seen(words))
+            out.print(sanitise(words))
     for name, reason in found.skipped.items():
-        out.print(f"\nprobe: {name}: skipped: {seen(reason)}")
+        out.print(f"\nprobe: {name}: skipped: {sanitise(reason)}")
     _mistakes(found)
 
 
 def say_comparison(found: Comparison) -> None:
     """Print what a comparison says, and its table."""
     for words in found.words:
-        out.print(seen(words), style="bold")
+        out.print(sanitise(words), style="bold")
     table = _table(
-        seen(f"{found.dataset} ({found.split}), {found.memes:,} memes, %"), "first", "second", "difference"
+        sanitise(f"{found.dataset} ({found.split}), {found.memes:,} memes, %"),
+        "first",
+        "second",
+        "difference",
     )
     for name, difference in found.differences.items():
         table.add_row(
             NAMES[name],
-            in_table(found.first.figures[name]),
-            in_table(found.second.figures[name]),
-            in_table(difference, sign=True),
+            format_cell(found.first.figures[name]),
+            format_cell(found.second.figures[name]),
+            format_cell(difference, sign=True),
         )
     out.print(table)
     for place, side in (("first", found.first), ("second", found.second)):
@@ -76,7 +79,7 @@ def say_comparison(found: Comparison) -> None:
             for side in (found.first, found.second)
         ]
         over = found.over_seeds.get(name)
-        table.add_row(NAMES[name], *cells, in_table(over, sign=True) if over else "-")
+        table.add_row(NAMES[name], *cells, format_cell(over, sign=True) if over else "-")
     out.print(table)
 
 
@@ -99,7 +102,7 @@ def _figures(found: Evaluation) -> None:
     scores = found.scores
     table = _table("figures in %, 95 % interval", "", header=False)
     for name, words in NAMES.items():
-        table.add_row(words, in_table(getattr(scores, name)))
+        table.add_row(words, format_cell(getattr(scores, name)))
     out.print(table)
 
 
@@ -108,20 +111,22 @@ def _beside(found: Evaluation) -> None:
     table = _table("beside others, in %", "accuracy", "macro-F1", "AUROC", width=34)
     table.add_row(
         "this detector",
-        in_table(scores.accuracy),
-        in_table(scores.macro_f1),
-        in_table(scores.auroc),
+        format_cell(scores.accuracy),
+        format_cell(scores.macro_f1),
+        format_cell(scores.auroc),
         style="bold",
     )
     for row in found.beside:
-        table.add_row(row.name, in_table(row.accuracy), in_table(row.macro_f1), in_table(row.auroc))
+        table.add_row(row.name, format_cell(row.accuracy), format_cell(row.macro_f1), format_cell(row.auroc))
     notes: list[str] = []
     for paper in found.published:
         mark = ""
         if paper.apart:
             mark = f" [{len(notes) + 1}]"
             notes.append(f"[{len(notes) + 1}] not comparable: {paper.apart}")
-        figures = [in_table(Figure(value=value)) for value in (paper.accuracy, paper.macro_f1, paper.auroc)]
+        figures = [
+            format_cell(Estimate(value=value)) for value in (paper.accuracy, paper.macro_f1, paper.auroc)
+        ]
         table.add_row(f"{paper.system}{mark}", *figures, style="dim" if paper.apart else None)
     out.print(table)
     for note in notes:
@@ -138,7 +143,7 @@ def _groups(found: Evaluation) -> None:
         rows = [row for row in found.groups if row.kind == kind]
         table.add_row(kind, style="bold")
         for row in rows[:SHOWN]:
-            cells = ["too few", ""] if row.too_few else [in_table(row.accuracy), in_table(row.auroc)]
+            cells = ["too few", ""] if row.too_few else [format_cell(row.accuracy), format_cell(row.auroc)]
             table.add_row(f"  {_short(row.name)}", f"{row.memes:,}", f"{row.harmful:,}", *cells)
         if len(rows) > SHOWN:
             table.add_row(f"  and {len(rows) - SHOWN} more")
@@ -158,9 +163,9 @@ def _areas(found: Evaluation) -> None:
         if row.areas:
             table.add_row(
                 _short(row.name),
-                in_table(row.areas.subgroup),
-                in_table(row.areas.bpsn),
-                in_table(row.areas.bnsp),
+                format_cell(row.areas.subgroup),
+                format_cell(row.areas.bpsn),
+                format_cell(row.areas.bnsp),
             )
     out.print(table)
     out.print("low BPSN: its harmless memes score too high; low BNSP: its harmful ones too low", style="dim")
@@ -173,10 +178,12 @@ def _mistakes(found: Evaluation) -> None:
     for one in found.mistakes[:SHOWN]:
         says = {True: "harmful", False: "harmless", None: "no label"}[one.said]
         is_ = "harmful" if one.harmful else "harmless"
-        line = f"{_short(one.meme_id)}: said {says}, is {is_}, P(harmful) {one.score:.2f}: {seen(one.text)}"
+        line = (
+            f"{_short(one.meme_id)}: said {says}, is {is_}, P(harmful) {one.score:.2f}: {sanitise(one.text)}"
+        )
         out.print(line[:_WIDTH])
 
 
 def _short(name: str) -> str:
-    name = seen(name)
+    name = sanitise(name)
     return name if len(name) < _NAME - 2 else name[: _NAME - 4] + "…"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mrharm.evaluation.evaluate import Evaluation
 from mrharm.evaluation.groups import Group
-from mrharm.metrics import in_table
+from mrharm.metrics import format_cell
 from mrharm.reports.tables import markdown, markdown_row
 from mrharm.store import write_text
 from mrharm.verdicts.card import DetectorCard, model_card
@@ -37,7 +37,7 @@ def write_model_card(evaluation: Evaluation, card: DetectorCard, folder: Path) -
 def render_card(evaluation: Evaluation, card: DetectorCard) -> str:
     """What the detector is (`mrharm.verdicts.card.model_card`), then what the evaluation says of it, and its limits."""
     scores = evaluation.scores
-    figures = {label: in_table(getattr(scores, name)) for name, label in _FIGURES.items()}
+    figures = {label: format_cell(getattr(scores, name)) for name, label in _FIGURES.items()}
     parts = [
         model_card(card.to_json()).rstrip(),
         "## Evaluation",
@@ -48,7 +48,7 @@ def render_card(evaluation: Evaluation, card: DetectorCard) -> str:
     ]
     if evaluation.beside:
         rows = [
-            (row.name, in_table(row.accuracy), in_table(row.macro_f1), in_table(row.auroc))
+            (row.name, format_cell(row.accuracy), format_cell(row.macro_f1), format_cell(row.auroc))
             for row in evaluation.beside
         ]
         parts += ["### Beside", _table(("model", "accuracy", "macro-F1", "AUROC"), rows)]
@@ -84,7 +84,7 @@ def _group(row: Group) -> tuple[str, ...]:
     name = f"{row.kind}: {row.name}"
     if row.too_few:
         return name, f"{row.memes:,}", "too few", "", ""
-    return name, f"{row.memes:,}", in_table(row.accuracy), in_table(row.recall), in_table(row.auroc)
+    return name, f"{row.memes:,}", format_cell(row.accuracy), format_cell(row.recall), format_cell(row.auroc)
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import matplotlib
 
-from mrharm.metrics import Figure
+from mrharm.metrics import Estimate
 
 # Okabe and Ito's colours, told apart by colour-blind readers; grey text reads on white and on black paper.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#767676"
@@ -32,7 +32,7 @@ class Panel:
     """Bars over one scale: ``bars`` holds (name, figure), top to bottom; those of ``marked`` names stand out."""
 
     title: str
-    bars: Sequence[tuple[str, Figure]]
+    bars: Sequence[tuple[str, Estimate]]
     marked: Sequence[str] = ()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mrharm.metrics import Figure, spell
+from mrharm.metrics import Estimate, format_sentence
 
 if TYPE_CHECKING:
     from mrharm.evaluation.evaluate import Evaluation
@@ -15,14 +15,14 @@ COARSE = 0.10  # calibration error that chance alone may give: smaller ones woul
 SMALL = 0.03  # calibration error that is of little matter, however many memes show it
 
 
-def percent(figure: Figure) -> str:
+def percent(figure: Estimate) -> str:
     """``81.1 % (77.1 to 85.0)``"""
-    return spell(figure, unit=" %")
+    return format_sentence(figure, unit=" %")
 
 
-def points(figure: Figure) -> str:
+def points(figure: Estimate) -> str:
     """A difference of two shares: ``+3.1 points (+0.2 to +6.0)``."""
-    return spell(figure, unit=" points", sign=True)
+    return format_sentence(figure, unit=" points", sign=True)
 
 
 def counted(count: int, what: str) -> str:
@@ -30,7 +30,7 @@ def counted(count: int, what: str) -> str:
     return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
-def verdict_words(found: Evaluation) -> tuple[str, ...]:
+def summarise(found: Evaluation) -> tuple[str, ...]:
     """Sentences from the most to the least important: the verdict, what it stands on, and what to beware of."""
     scores = found.scores
     sentences = [
@@ -121,7 +121,7 @@ def _what(name: str) -> str:
     return named.get(name, f"A bag of words ({name})")
 
 
-def _sides(gain: Figure) -> tuple[bool, bool]:
+def _sides(gain: Estimate) -> tuple[bool, bool]:
     """Whether a difference is shown to be below 0, and whether above."""
     return gain.high is not None and gain.high < 0, gain.low is not None and gain.low > 0
 
@@ -136,7 +136,7 @@ def _reasons(found: Evaluation) -> list[str]:
     for kind, missed in (("same_text", "picture"), ("same_picture", "words")):
         pairs = (found.probes.get("pairs") or {}).get(kind)
         if pairs and pairs["both_right"]["value"] is not None:
-            both = Figure.model_validate(pairs["both_right"])
+            both = Estimate.model_validate(pairs["both_right"])
             sentences.append(
                 f"Of {counted(pairs['pairs'], 'pair')} that differ in {missed} and label alone, it gets both memes "
                 f"right in {percent(both)}; guessing gets 25 % at most."
@@ -145,11 +145,11 @@ def _reasons(found: Evaluation) -> list[str]:
     lightest = [one for one in settings if one["strength"] == 1]
     if lightest:
         worst = max(lightest, key=lambda one: one["moved"]["flipped"]["value"] or 0.0)
-        flipped = Figure.model_validate(worst["moved"]["flipped"])
+        flipped = Estimate.model_validate(worst["moved"]["flipped"])
         change = worst["change"].replace("_", " ")
         strongest = [one for one in settings if one["strength"] == max(row["strength"] for row in settings)]
         worst = max(strongest, key=lambda one: one["moved"]["flipped"]["value"] or 0.0)
-        utmost = Figure.model_validate(worst["moved"]["flipped"])
+        utmost = Estimate.model_validate(worst["moved"]["flipped"])
         sentences.append(
             f"Of the changes at their lightest {change} flips the most decisions, {percent(flipped)}; at their "
             f"strongest {worst['change'].replace('_', ' ')}, {percent(utmost)}."
@@ -162,7 +162,7 @@ def _reasons(found: Evaluation) -> list[str]:
         )
     truth = written.get("truth")
     if truth:
-        true = Figure.model_validate(truth["all"])
+        true = Estimate.model_validate(truth["all"])
         sentences.append(f"Of its rationales {percent(true)} are true in all their parts.")
     return sentences
 
@@ -198,7 +198,7 @@ def _calibration(found: Evaluation) -> list[str]:
     ece, chance = found.scores.ece, found.scores.ece_by_chance
     if ece.value is None:
         return []
-    what = f"off by {spell(ece, unit=' points')} on average, and chance explains up to {100 * chance:.1f}"
+    what = f"off by {format_sentence(ece, unit=' points')} on average, and chance explains up to {100 * chance:.1f}"
     if chance > COARSE:
         return [f"Too few memes to say whether its scores can be read as probabilities: {what}."]
     if ece.value <= chance:

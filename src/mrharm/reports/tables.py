@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mrharm.metrics import Figure
+from mrharm.metrics import Estimate
 
 _FIGURE = {"value", "low", "high"}
 
@@ -16,7 +16,7 @@ class Row:
     """A row: its name, and its figures by column."""
 
     name: str
-    cells: dict[str, Figure] = field(default_factory=dict)
+    cells: dict[str, Estimate] = field(default_factory=dict)
 
 
 @dataclass
@@ -41,7 +41,7 @@ def tables_of(found: Mapping[str, Any]) -> list[FigureTable]:
     alone = FigureTable("")
     for name, value in found.items():
         if _is_figure(value):
-            alone.rows.append(Row(said(name), {"": Figure.model_validate(value)}))
+            alone.rows.append(Row(said(name), {"": Estimate.model_validate(value)}))
             continue
         rows = list(_rows(value))
         if rows:
@@ -71,11 +71,11 @@ def _rows(value: Any) -> Iterator[Row]:
                 yield Row(" ".join(shown[:5]), figures)
 
 
-def _figures(value: Mapping[str, Any], *, deep: bool = False) -> dict[str, Figure]:
-    found: dict[str, Figure] = {}
+def _figures(value: Mapping[str, Any], *, deep: bool = False) -> dict[str, Estimate]:
+    found: dict[str, Estimate] = {}
     for name, one in value.items():
         if _is_figure(one):
-            found[said(name)] = Figure.model_validate(one)
+            found[said(name)] = Estimate.model_validate(one)
         elif deep and isinstance(one, Mapping):
             found.update(_figures(one))
     return found

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from mrharm.cli.terminal import err, out, say_failures, seen
+from mrharm.cli.terminal import err, out, sanitise, say_failures
 
 if TYPE_CHECKING:
-    from mrharm.metrics import Figure
+    from mrharm.metrics import Estimate
     from mrharm.policy.proposal import Proposal
 
 _TITLE = 28  # columns of a figure's name
@@ -28,7 +28,7 @@ _WITH_BAND = {
 
 def say(found: Proposal, dry_run: bool) -> None:
     """Print a proposal: how its promises stand, what there is to choose from, what it does, where it was stored."""
-    from mrharm.metrics import Figure
+    from mrharm.metrics import Estimate
 
     # How the promises stand elsewhere comes first, as it is what the choice was made for.
     for one in sorted(found.promises, key=lambda one: one.split != found.check_split):
@@ -43,7 +43,7 @@ def say(found: Proposal, dry_run: bool) -> None:
     out.print(f"threshold {_score(found.threshold)}: {found.criterion_words}", style="bold")
     if found.band_words:
         if card.band:
-            bounds = [Figure(value=bound) for bound in card.band]
+            bounds = [Estimate(value=bound) for bound in card.band]
             low, high = (found.band.low, found.band.high) if found.band else bounds
             out.print(f"allow below {_score(low)}, review from there,")
             out.print(f"flag from {_score(high)}: {found.band_words}")
@@ -68,7 +68,7 @@ def say(found: Proposal, dry_run: bool) -> None:
             err.print(f"  {path}")
 
 
-def _say_figures(found: Proposal, split: str, memes: int, figures: dict[str, Figure]) -> None:
+def _say_figures(found: Proposal, split: str, memes: int, figures: dict[str, Estimate]) -> None:
     """What the policy does on a split; the figures of a threshold inside a band apart, as it decides nothing there."""
     from mrharm.verdicts.card import figure_name
 
@@ -81,20 +81,20 @@ def _say_figures(found: Proposal, split: str, memes: int, figures: dict[str, Fig
     _say_rows((figure_name(name), name, figures[name]) for name in ("precision", "recall", "macro_f1"))
 
 
-def _say_rows(rows: Iterable[tuple[str, str, Figure]]) -> None:
-    from mrharm.metrics import spell
+def _say_rows(rows: Iterable[tuple[str, str, Estimate]]) -> None:
+    from mrharm.metrics import format_sentence
     from mrharm.verdicts.card import figure_words
 
     for title, name, figure in rows:
         small = name != "reviews" and figure.value is not None and 0 < figure.value < 0.01
-        words = spell(figure, unit=" %", digits=2) if small else figure_words(name, figure)
+        words = format_sentence(figure, unit=" %", digits=2) if small else figure_words(name, figure)
         out.print(f"  {title:<{_TITLE}}{words}")
 
 
 def _print(text: str, *, indent: str = "", bold: bool = False) -> None:
     """A sentence, broken between words at 80 columns."""
     lines = textwrap.wrap(
-        seen(text), 80, initial_indent=indent, subsequent_indent=indent, break_long_words=False
+        sanitise(text), 80, initial_indent=indent, subsequent_indent=indent, break_long_words=False
     )
     for line in lines:
         out.print(line, style="bold" if bold else None)
@@ -102,14 +102,13 @@ def _print(text: str, *, indent: str = "", bold: bool = False) -> None:
 
 def _table(found: Proposal) -> Table:
     """What there is to choose from, in 80 columns; intervals of the threshold and of what it promises."""
-    from mrharm.metrics import Figure, in_table
+    from mrharm.metrics import Estimate, format_cell
     from mrharm.verdicts.card import figure_name
 
-    last = "reviews" if found.wanted.stream.per_day is not None else "flagged"
+    last = "reviews" if found.wanted.traffic.per_day is not None else "flagged"
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, title_justify="left")
-    table.title = (
-        f"to choose from, on {seen(found.split or '')}; in %{', reviews a day' if last == 'reviews' else ''}"
-    )
+    unit = ", reviews a day" if last == "reviews" else ""
+    table.title = f"to choose from, on {sanitise(found.split or '')}; in %{unit}"
     table.add_column("")
     for header in ("at", *map(figure_name, ("precision", "recall", "macro_f1", last))):
         table.add_column(header, justify="right", no_wrap=True)
@@ -120,13 +119,13 @@ def _table(found: Proposal) -> Table:
         for name in ("precision", "recall", "macro_f1", last):
             # Reviews a day are long; their interval stands under the table.
             whole = name == row.promise and name != "reviews"
-            figure = row.figures[name] if whole else Figure(value=row.figures[name].value)
-            cells.append(in_table(figure, times=1 if name == "reviews" else 100, digits=0))
-        table.add_row(row.words, in_table(row.threshold, times=1, digits=3), *cells)
+            figure = row.figures[name] if whole else Estimate(value=row.figures[name].value)
+            cells.append(format_cell(figure, times=1 if name == "reviews" else 100, digits=0))
+        table.add_row(row.words, format_cell(row.threshold, times=1, digits=3), *cells)
     return table
 
 
-def _score(figure: Figure) -> str:
-    from mrharm.metrics import spell
+def _score(figure: Estimate) -> str:
+    from mrharm.metrics import format_sentence
 
-    return spell(figure, times=1, digits=4)
+    return format_sentence(figure, times=1, digits=4)

@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from mrharm.errors import DataError, InputError
-from mrharm.hub import reached
+from mrharm.hub import load_or_explain
 from mrharm.recipe import PictureRecipe, StudentRecipe
 from mrharm.student.config import MrHarmConfig
 from mrharm.student.model import MrHarmForConditionalGeneration
@@ -235,4 +235,4 @@ def _picture_settings(
 
 
 def _reached(source: str, load: Callable[[], T]) -> T:
-    return reached(source, load, "--set student.text_weights=DIR or student.vision_weights=DIR")
+    return load_or_explain(source, load, "--set student.text_weights=DIR or student.vision_weights=DIR")

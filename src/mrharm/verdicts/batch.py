@@ -13,7 +13,7 @@ from mrharm.images import SUFFIXES, sniff
 from mrharm.memes.dataset import INFO, Dataset
 from mrharm.memes.rows import json_rows
 from mrharm.records import Evidence, Failure, Meme, Verdict, make_record, read_records, to_line
-from mrharm.store import JsonlStore, alone, write_records
+from mrharm.store import JsonlStore, exclusive_lock, write_records
 from mrharm.verdicts.card import scorer_of
 from mrharm.verdicts.detector import Detector, JudgeOptions
 
@@ -152,7 +152,7 @@ def judge_to_file(
         InputError: the file holds verdicts of another detector, or another process is writing it.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    with alone(out.parent, out.name):
+    with exclusive_lock(out.parent, out.name):
         store = JsonlStore(out, Verdict, "key")
         tally = Tally()
         if store.done:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mrharm import __version__
 from mrharm.errors import DataError, InputError
-from mrharm.metrics.estimate import Figure, spell
+from mrharm.metrics.estimate import Estimate, format_sentence
 from mrharm.recipe import Answer, Part
 from mrharm.records import Decision, Record
 from mrharm.store import content_key, write_json, write_text
@@ -35,7 +35,7 @@ class Chosen(Record):
     memes: int | None = None
     prevalence: float | None = None
     per_day: float | None = None
-    figures: dict[str, Figure] = {}
+    figures: dict[str, Estimate] = {}
 
     def words(self) -> str:
         """One sentence on how it was chosen."""
@@ -143,11 +143,11 @@ def figure_name(name: str) -> str:
     return "macro-F1" if name == "macro_f1" else name.replace("_", " ")
 
 
-def figure_words(name: str, figure: Figure) -> str:
+def figure_words(name: str, figure: Estimate) -> str:
     """A figure of a policy for people: memes a day, or per cent, with its interval."""
     if name == "reviews":
-        return spell(figure, unit=" a day", times=1, digits=0)
-    return spell(figure, unit=" %")
+        return format_sentence(figure, unit=" a day", times=1, digits=0)
+    return format_sentence(figure, unit=" %")
 
 
 def scorer_of(detector: str) -> str:

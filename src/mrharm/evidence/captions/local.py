@@ -14,7 +14,7 @@ from PIL import Image
 
 from mrharm.errors import DataError, InputError, MissingInputError
 from mrharm.evidence.engines import Described
-from mrharm.hub import named, pick_device, reached
+from mrharm.hub import load_or_explain, model_version, pick_device
 
 _TOKENS, _BEAMS = 60, 3
 
@@ -49,7 +49,7 @@ class LocalCaptions:
         self._source, _, revision = (model, "", "") if Path(model).is_dir() else model.partition("@")
         self._revision = revision or None
         self.batch_size = batch_size
-        self.version = f"hf:{named(self._source, revision)}/{_TOKENS}tokens-{_BEAMS}beams"
+        self.version = f"hf:{model_version(self._source, revision)}/{_TOKENS}tokens-{_BEAMS}beams"
         self._device = device
         self._loaded: tuple[Any, Any, Family] | None = None
 
@@ -99,7 +99,7 @@ class LocalCaptions:
             import transformers
 
             place = {"revision": self._revision} if self._revision else {}
-            config = reached(
+            config = load_or_explain(
                 self._source, lambda: transformers.AutoConfig.from_pretrained(self._source, **place)
             )
             family = FAMILIES.get(config.model_type)
@@ -107,11 +107,11 @@ class LocalCaptions:
                 raise InputError(
                     f"{self._source}: a {config.model_type} model; captions are made by: {', '.join(FAMILIES)}"
                 )
-            processor = reached(
+            processor = load_or_explain(
                 self._source, lambda: transformers.AutoProcessor.from_pretrained(self._source, **place)
             )
             kind = getattr(transformers, family.model_class)
-            model, info = reached(
+            model, info = load_or_explain(
                 self._source,
                 lambda: kind.from_pretrained(
                     self._source, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **place

@@ -17,7 +17,7 @@ from typing import Any
 from PIL import Image
 
 from mrharm.errors import ImageError, InputError
-from mrharm.hub import named
+from mrharm.hub import model_version
 from mrharm.images import decode
 from mrharm.llm import CallError, Completion, Picture, Request
 from mrharm.rationales.teachers import Ask
@@ -67,7 +67,7 @@ class LocalTeacher:
             )
         self._source, _, revision = (what, "", "") if Path(what).is_dir() else what.partition("@")
         self._place = {"trust_remote_code": False, **({"revision": revision} if revision else {})}
-        self.name = f"hf:{named(self._source, revision)}"
+        self.name = f"hf:{model_version(self._source, revision)}"
         self.batch_size = batch_size
         self._device = device
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mrharm.errors import DataError, InputError
-from mrharm.hub import pick_device, reached
+from mrharm.hub import load_or_explain, pick_device
 from mrharm.rationales.teachers.chat_templates import Chats
 
 
@@ -46,7 +46,7 @@ def read_config(source: str, place: dict[str, Any]) -> Any:
                 "model is never run"
             ) from None
 
-    return reached(source, load)
+    return load_or_explain(source, load)
 
 
 def sees(source: str, config: Any) -> bool:
@@ -88,7 +88,7 @@ def load(source: str, place: dict[str, Any], config: Any, device: str) -> Loaded
         front = front_kind.from_pretrained(source, **place)
         return front, front.tokenizer if seer else front
 
-    front, tokenizer = reached(source, load_front)
+    front, tokenizer = load_or_explain(source, load_front)
     chats = Chats(front, tokenizer, source)
     kind = transformers.AutoModelForImageTextToText if seer else transformers.AutoModelForCausalLM
     half = where.type == "cuda" and torch.cuda.is_bf16_supported()
@@ -103,7 +103,7 @@ def load(source: str, place: dict[str, Any], config: Any, device: str) -> Loaded
         )
         return model.eval().to(where), info
 
-    model, info = reached(source, load_weights)
+    model, info = load_or_explain(source, load_weights)
     missing = sorted(info["missing_keys"])
     if missing:
         raise DataError(
