@@ -132,21 +132,9 @@ LINES = (
     Line("compare", f"compare {TWO} {JOINT} --json", tolerance=EXACT),
     Line("diff", f"diff {TWO} {JOINT} data --split composition --per-day 1000 --json --device cpu"),
     Line(
-        "diff-to-a-file",
-        f"diff {TWO} {JOINT} rows.jsonl --out changes.jsonl --json --device cpu",
-        code=1,
-        files=("changes.jsonl",),
-    ),
-    Line(
         "transfer",
         f"transfer {TWO} {JOINT} --on data --split composition --out matrix.md --json --device cpu",
         files=("matrix.json",),
-    ),
-    Line(
-        "train",
-        f"train data --recipe tiny --out runs/new {STEPS} --json --device cpu",
-        files=("runs/new/run.json", "runs/new/detector/detector.json"),
-        shape=True,
     ),
     Line("wrong-usage", "predict nowhere data --json", code=2),
 )
@@ -157,6 +145,18 @@ STORED_VERDICTS = Line(
     tolerance=EXACT,
 )
 SLOW = (
+    Line(
+        "diff-to-a-file",
+        f"diff {TWO} {JOINT} rows.jsonl --out changes.jsonl --json --device cpu",
+        code=1,
+        files=("changes.jsonl",),
+    ),
+    Line(
+        "train",
+        f"train data --recipe tiny --out runs/new {STEPS} --json --device cpu",
+        files=("runs/new/run.json", "runs/new/detector/detector.json"),
+        shape=True,
+    ),
     Line("ablate-dry-run", "ablate data --recipe tiny --dry-run --json", shape=True),
     Line("predict-with-rationales", f"predict {TWO} data --json --device cpu", code=1, differs=KEYED),
     Line(
@@ -232,10 +232,10 @@ def outcome(line: Line) -> dict[str, Any]:
     """Run a line in the folder at hand; its exit code, its JSON and the files, as goldens hold them."""
     code, out, err = mrharm(*line.arguments.split())
     try:
-        said = json.loads(out)
+        printed = json.loads(out)
     except ValueError:
         raise AssertionError(f"expected one JSON object, got {out!r}; standard error: {err}") from None
-    whole = {"code": code, "json": said, "files": {name: _read(Path(name)) for name in line.files}}
+    whole = {"code": code, "json": printed, "files": {name: _read(Path(name)) for name in line.files}}
     plain = _plain(whole, line.differs)
     return shape_of(plain) if line.shape else plain
 
