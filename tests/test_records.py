@@ -16,8 +16,10 @@ from mrharm.records import (
     Record,
     TextBox,
     Verdict,
+    meme_text,
     parse_record,
     read_records,
+    text_is_stale,
     to_line,
     to_lines,
 )
@@ -144,3 +146,28 @@ def test_a_rationale_never_leaves_its_status_out():
         "status": "unchecked",
         "teacher": "recorded",
     }
+
+
+POSTED = Meme(id="m", text="you shine")
+
+
+@pytest.mark.parametrize(
+    ("meme", "evidence", "text"),
+    [
+        (POSTED, None, "you shine"),
+        (POSTED, Evidence(meme_id="m", text="you swine", text_source="ocr"), "you swine"),
+        (POSTED, Evidence(meme_id="m", text="you whine", text_source="given"), "you shine"),
+        (Meme(id="m"), Evidence(meme_id="m", text="you dine", text_source="ocr"), "you dine"),
+        (Meme(id="m"), None, None),
+        (POSTED.model_copy(update={"text": ""}), Evidence(meme_id="m", text="you"), ""),
+    ],
+)
+def test_the_words_of_a_meme_are_those_posted_unless_ocr_was_preferred_or_none_were(meme, evidence, text):
+    assert meme_text(meme, evidence) == text
+
+
+def test_evidence_of_a_text_edited_since_is_stale():
+    assert text_is_stale(POSTED, Evidence(meme_id="m", text="you whine", text_source="given"))
+    assert not text_is_stale(POSTED, Evidence(meme_id="m", text="you shine", text_source="given"))
+    assert not text_is_stale(POSTED, Evidence(meme_id="m", text="you swine", text_source="ocr"))
+    assert not text_is_stale(POSTED, None)

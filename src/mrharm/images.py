@@ -146,6 +146,18 @@ def open_image(path: Path) -> Image.Image:
     return decode(read_image_bytes(path), str(path))
 
 
+def place_in(root: Path, name: str) -> Path:
+    """Return where a picture named by a record stands, refusing a place outside the dataset folder.
+
+    Raises:
+        ImageError: the path is absolute, or leaves ``root`` by ``..`` or by a link.
+    """
+    path = root / name
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise ImageError(f"{name}: leaves the dataset folder {root}; expected a path inside it")
+    return path
+
+
 def image_sha256(path: Path) -> str:
     """The SHA-256 of the file's bytes, in hex: the key of everything computed from a picture."""
     return hashlib.sha256(read_image_bytes(path)).hexdigest()

@@ -85,6 +85,23 @@ class Evidence(Record):
     made_by: dict[str, str] = Field(default_factory=dict)
 
 
+def meme_text(meme: Meme, evidence: Evidence | None) -> str | None:
+    """Return the words of a meme: the one rule for students, teachers, judges, audits and pages.
+
+    They are the words as posted. Words that OCR read off the picture take their place where none were posted, or where
+    `mrharm gather --ocr always` was asked to prefer them (``text_source`` is then ``ocr``). Evidence that copied a
+    posted text which was edited since (`text_is_stale`) is passed over. None where there are no words at all.
+    """
+    if evidence and evidence.text is not None and (meme.text is None or evidence.text_source == "ocr"):
+        return evidence.text
+    return meme.text
+
+
+def text_is_stale(meme: Meme, evidence: Evidence | None) -> bool:
+    """Tell whether a meme's posted text was edited after its evidence was gathered."""
+    return evidence is not None and evidence.text_source == "given" and evidence.text != meme.text
+
+
 class Rationale(Record):
     """Why a meme has its label, says a teacher. ``prompt`` is ``name.vN``; ``key`` is the content key of the call."""
 

@@ -56,6 +56,39 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
     write_text(path, to_lines(records))
 
 
+def read_json(path: Path) -> Any:
+    """Read a JSON file that mrharm wrote.
+
+    Raises:
+        DataError: it is missing, cannot be read, or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); expected a JSON file") from None
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON ({error}); it may have been edited or cut short") from None
+
+
+def check_place(file: Path, option: str) -> None:
+    """Refuse a place where no file can be written, before long work starts; nothing is created.
+
+    Args:
+        file: where a file is to go; folders on the way may be missing.
+        option: the option that named it, for the message.
+
+    Raises:
+        InputError: it is a folder, or a folder on the way is a file or may not be written to.
+    """
+    if file.is_dir():
+        raise InputError(f"{option} {file}: expected a file, and this is a folder; name a file in it")
+    parent = next(folder for folder in file.absolute().parents if folder.exists())
+    if not parent.is_dir():
+        raise InputError(f"{option} {file}: {parent} is a file, not a folder; name another place")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise InputError(f"{option} {file}: no permission to write in {parent}; name another place")
+
+
 @contextlib.contextmanager
 def folder_aside(path: Path) -> Iterator[Path]:
     """Yield an empty folder beside ``path``; on success it is renamed to ``path``, replacing what was there.

@@ -41,6 +41,11 @@ def plain(text: str) -> str:
     return "".join(map(_spoken, words))[:LONGEST]
 
 
+def fold(text: str) -> str:
+    """Fold case, typographic apostrophes and white space: texts that fold alike are the same text."""
+    return " ".join(text.casefold().replace("’", "'").split())
+
+
 @cache
 def hides(letter: str) -> bool:
     """Whether a character is one that nobody sees: zero width, direction marks, tags, controls but for breaks and tabs.

@@ -13,8 +13,8 @@ import typer
 
 from mrharm.cli.terminal import Bars, err, fail, out, print_json, sanitise
 from mrharm.errors import EXIT_SOME_FAILED, InputError, MrHarmError
-from mrharm.evaluation.places import check_place
 from mrharm.probes.run import PROBES, chosen
+from mrharm.store import check_place
 
 if TYPE_CHECKING:
     from mrharm.evaluation.evaluate import Evaluation

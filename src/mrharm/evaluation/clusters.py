@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import DisjointSet
 
-from mrharm.evaluation.groups import words_of
 from mrharm.evaluation.predictions import Predictions
-from mrharm.records import Meme, Verdict
+from mrharm.records import Meme, Verdict, meme_text
+from mrharm.texts import fold
 
 COMMON, FEW = 0.05, 8  # of the memes, and a quad's four and a little more: shared by more, it is no kinship
 
@@ -47,7 +47,7 @@ def number(names: Sequence[Sequence[str]]) -> NDArray[np.int64]:
 def _names(meme: Meme, verdict: Verdict) -> list[str]:
     truth = meme.extra.get("truth")
     quad = truth.get("quad") if isinstance(truth, dict) else None
-    words = " ".join(words_of(meme, verdict).casefold().split())
+    words = fold(meme_text(meme, verdict.evidence) or "")
     picture = verdict.evidence.image_sha256 if verdict.evidence else None
     found = {"quad": quad, "words": words, "picture": picture}
     return [f"{kind} {name}" for kind, name in found.items() if name]

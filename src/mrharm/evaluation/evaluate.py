@@ -16,7 +16,7 @@ from mrharm.errors import DataError
 from mrharm.evaluation.baseline_comparison import BaselineResult, compare_baselines
 from mrharm.evaluation.clusters import clusters_of
 from mrharm.evaluation.contamination import Role, role_of, seen_words, trained_on
-from mrharm.evaluation.groups import Group, score_groups, words_of
+from mrharm.evaluation.groups import Group, score_groups
 from mrharm.evaluation.predictions import Predictions, judge_split
 from mrharm.evaluation.published import Published, published
 from mrharm.evaluation.saved import REPORT, evaluation_folder, keep, set_aside, verdicts_file
@@ -27,7 +27,7 @@ from mrharm.metrics.measured import metrics_at_threshold
 from mrharm.metrics.thresholds import Traffic
 from mrharm.probes.run import Options, chosen, run_probes
 from mrharm.progress import Progress, no_progress
-from mrharm.records import Failure, Record, make_record
+from mrharm.records import Failure, Record, make_record, meme_text
 from mrharm.reports.summary import summarise
 from mrharm.store import exclusive_lock, write_json
 from mrharm.verdicts.card import Chosen
@@ -309,7 +309,7 @@ def worst_mistakes(predictions: Predictions, most: int = MISTAKES) -> tuple[Mist
     return tuple(
         Mistake(
             meme_id=predictions.memes[place].id,
-            text=words_of(predictions.memes[place], predictions.verdicts[place]),
+            text=meme_text(predictions.memes[place], predictions.verdicts[place].evidence) or "",
             harmful=bool(predictions.gold[place]),
             said=predictions.predicted[place],
             score=float(predictions.scores[place]),

@@ -20,7 +20,7 @@ from mrharm.metrics import (
     recall_of,
 )
 from mrharm.metrics.decisions import Booleans, Floats
-from mrharm.records import Meme, Record, Verdict
+from mrharm.records import Record, meme_text
 
 FEWEST = 10
 QUANTILES = 4
@@ -75,7 +75,8 @@ def score_groups(
     """
     alike = np.arange(len(predictions.memes)) if clusters is None else clusters
     texts = [
-        words_of(meme, verdict) for meme, verdict in zip(predictions.memes, predictions.verdicts, strict=True)
+        meme_text(meme, verdict.evidence) or ""
+        for meme, verdict in zip(predictions.memes, predictions.verdicts, strict=True)
     ]
     lengths = [len(text.split()) for text in texts]
     found: list[Group] = []
@@ -132,14 +133,6 @@ def _kinds(predictions: Predictions, texts: Sequence[str]) -> dict[str, list[tup
         "text length": by_length,
         "parts": shown,
     }
-
-
-def words_of(meme: Meme, verdict: Verdict) -> str:
-    """The words a meme was judged by: those read off its picture where the verdict says so, else its own."""
-    seen = verdict.evidence
-    if seen and seen.text is not None and (meme.text is None or seen.text_source == "ocr"):
-        return seen.text
-    return meme.text or ""
 
 
 def _group(

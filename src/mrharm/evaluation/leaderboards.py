@@ -19,7 +19,6 @@ from pathlib import Path, PurePosixPath
 from pydantic import Field
 
 from mrharm.errors import DataError, InputError
-from mrharm.evaluation.places import check_place
 from mrharm.evaluation.predictions import judge_memes
 from mrharm.evaluation.saved import set_aside, verdicts_file
 from mrharm.memes.dataset import Dataset
@@ -27,7 +26,7 @@ from mrharm.memes.sources.fine_grained import ATTACKS, CATEGORIES, HATE, NO_ATTA
 from mrharm.memes.sources.mami import KINDS
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Meme, Record, Verdict, read_records
-from mrharm.store import exclusive_lock, write_text
+from mrharm.store import check_place, exclusive_lock, write_text
 from mrharm.verdicts.detector import Detector
 
 Types = Mapping[str, Mapping[str, float]]  # meme id -> type -> P(it is of that type)

@@ -15,7 +15,7 @@ from mrharm.metrics.bootstrap import bootstrap, mean_of_values
 from mrharm.metrics.estimate import N_RESAMPLES, Estimate
 from mrharm.metrics.measured import times
 from mrharm.metrics.thresholds import Traffic
-from mrharm.records import Decision, Meme, Record, Verdict
+from mrharm.records import Decision, Meme, Record, Verdict, meme_text
 from mrharm.verdicts.detector import Detector
 
 DECISIONS: tuple[Decision, ...] = ("allow", "review", "flag")
@@ -197,11 +197,10 @@ def _amounts(
 
 
 def _change(meme: Meme, a: Verdict, b: Verdict) -> Change:
-    text = meme.text if meme.text is not None else a.evidence.text if a.evidence else None
     gold = meme.label.harmful if meme.label else None
     return Change(
         id=meme.id,
-        text=text,
+        text=meme_text(meme, a.evidence),
         image=meme.image,
         a=_side(a, gold),
         b=_side(b, gold),

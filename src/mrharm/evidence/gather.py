@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from mrharm.errors import ImageError, ModelUnavailableError, MrHarmError
+from mrharm.errors import ModelUnavailableError, MrHarmError
 from mrharm.evidence.engines import Captioner, Described
 from mrharm.evidence.pipeline import Engines, Eye, disagreement
 from mrharm.evidence.workers import Workers
-from mrharm.images import encode_png, open_image, read_image_bytes
+from mrharm.images import encode_png, open_image, place_in, read_image_bytes
 from mrharm.progress import Progress
 from mrharm.records import Evidence, Failure, Meme
 from mrharm.store import JsonlStore, exclusive_lock, sha256_bytes, write_bytes, write_failures, write_records
@@ -132,9 +132,7 @@ def look_at(eye: Eye, task: Task) -> Evidence:
     Raises:
         ImageError: the picture is missing, broken, or outside the dataset folder.
     """
-    path = task.root / str(task.meme.image)
-    if not path.resolve().is_relative_to(task.root.resolve()):
-        raise ImageError(f"{task.meme.image}: leaves the dataset folder")
+    path = place_in(task.root, str(task.meme.image))
     data = read_image_bytes(path)
     known = task.known
     if known and _holds(eye, task, known, sha256_bytes(data)):

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from mrharm.errors import InputError
 from mrharm.records import Meme
+from mrharm.texts import fold
 
 TRAIN, VALIDATION = "train", "validation"
 
@@ -19,7 +20,7 @@ Stratum = tuple[bool, str | None]
 
 def normalised_text(meme: Meme) -> str:
     """A meme's text with case and white space folded: what makes two texts the same text."""
-    return " ".join((meme.text or "").split()).casefold()
+    return fold(meme.text or "")
 
 
 def add_validation(

@@ -23,7 +23,7 @@ from mrharm.progress import Progress, no_progress
 from mrharm.rationales.injection import obeys
 from mrharm.rationales.prompting import quoted
 from mrharm.rationales.teachers import Ask, Teacher
-from mrharm.records import Meme, Verdict, make_record, parse_json
+from mrharm.records import Meme, Verdict, make_record, meme_text, parse_json
 
 PROMPT = "judge.v1"
 MAX_TOKENS = 400
@@ -202,5 +202,4 @@ def _read(
 def _material(meme: Meme, verdict: Verdict) -> tuple[str, str]:
     """A meme's words and caption, as far as they are known."""
     evidence = verdict.evidence
-    words = evidence.text if evidence and evidence.text is not None else meme.text
-    return words or "", (evidence.caption if evidence else None) or ""
+    return meme_text(meme, evidence) or "", (evidence.caption if evidence else None) or ""

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from mrharm.texts import fold
+
 _TAGS = re.compile(r"</?(?:meme|words|picture)>")
 _OBEYS = re.compile(
     r"(?:^\W*|[.!?] )as (?:instructed|requested|commanded|ordered)\b"
@@ -96,4 +98,4 @@ def _words(text: str) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.lower().replace("’", "'").split())
+    return fold(text)

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable
 
 from mrharm.records import Label
+from mrharm.texts import fold
 
 # How the published schemes write a label. A rationale that holds its own states it.
 _SEVERITIES = {"none": "not harmful", "somewhat": "somewhat harmful", "very": "very harmful"}
@@ -109,4 +110,4 @@ def speaks_of_caption(text: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.lower().replace("’", "'").split())
+    return fold(text)

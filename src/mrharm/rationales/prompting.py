@@ -12,12 +12,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from mrharm.errors import ImageError, InputError, MissingInputError
+from mrharm.errors import InputError, MissingInputError
+from mrharm.images import place_in
 from mrharm.llm import Prompt, Request, load_prompt
 from mrharm.llm.pictures import picture_in
 from mrharm.rationales.answer_formats import ATTACKS, FORMS, Form
 from mrharm.rationales.teachers import Ask
-from mrharm.records import Evidence, Label, Meme
+from mrharm.records import Evidence, Label, Meme, meme_text
 from mrharm.texts import hides
 
 Shows = Literal["caption", "pixels", "both"]
@@ -82,7 +83,7 @@ class Asking:
             )
         if self.shows != "caption" and not meme.image:
             raise MissingInputError(f"{meme.id}: no picture to show; --evidence caption")
-        text = (evidence.text if evidence and evidence.text is not None else meme.text) or ""
+        text = meme_text(meme, evidence) or ""
         *before, last = self._template.render(
             text=quoted(text) or "(none)",
             caption=quoted(caption or ""),
@@ -93,9 +94,7 @@ class Asking:
         )
         content: Any = last["content"]
         if self.shows != "caption":
-            path = self.root / str(meme.image)
-            if not path.resolve().is_relative_to(self.root.resolve()):
-                raise ImageError(f"{meme.image}: leaves the dataset folder")
+            path = place_in(self.root, str(meme.image))
             content = [{"type": "text", "text": content}, picture_in(path)]
         settings: dict[str, Any] = {"max_tokens": self.max_tokens}
         if self.form.schema:

@@ -6,6 +6,7 @@ import re
 
 from mrharm.rationales.leakage import holds_label, pronounces_verdict, sentences
 from mrharm.records import Label
+from mrharm.texts import fold
 
 HARMFUL, HARMLESS = Label(harmful=True), Label(harmful=False)
 
@@ -39,7 +40,7 @@ def pronounced_side(text: str) -> bool | None:
     """
     for sentence in reversed(sentences(text)):
         if states_a_side(sentence):
-            return _side(" ".join(sentence.lower().replace("’", "'").split()))
+            return _side(fold(sentence))
     return None
 
 

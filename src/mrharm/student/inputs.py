@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrharm.records import Evidence, Meme
+from mrharm.records import Evidence, Meme, meme_text
 from mrharm.texts import plain
 
 Pixels = NDArray[np.uint8]
@@ -41,7 +41,7 @@ def compose_text(
     `mrharm gather` was told so. With ``odd_text="plain"`` hidden and disguised letters are read as what they look like.
     """
     values = {
-        "text": _words(meme, evidence),
+        "text": meme_text(meme, evidence),
         "caption": evidence.caption if evidence else None,
         "entities": evidence.entities if evidence else None,
         "demographics": evidence.demographics if evidence else None,
@@ -53,9 +53,3 @@ def compose_text(
             pieces.append(value if part == "text" else f"{part}: {value}")
     missing = tuple(part for part in reads if values[part] is None)
     return " | ".join(pieces), missing
-
-
-def _words(meme: Meme, evidence: Evidence | None) -> str | None:
-    if evidence and evidence.text is not None and (meme.text is None or evidence.text_source == "ocr"):
-        return evidence.text
-    return meme.text

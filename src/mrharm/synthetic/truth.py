@@ -13,6 +13,7 @@ from typing import Any
 
 from mrharm.errors import DataError
 from mrharm.records import Meme, Verdict
+from mrharm.texts import fold
 
 PARTS = ("scene", "tone", "relation", "all")
 
@@ -141,7 +142,7 @@ def named_relation(text: str) -> str | None:
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.lower().replace("’", "'").split())
+    return fold(text)
 
 
 def _scenes(text: str) -> set[str]:
