@@ -147,7 +147,7 @@ def test_the_choice_and_its_interval_are_those_of_trying_every_score(
 
 
 @pytest.mark.parametrize(
-    ("promise", "wanted", "stream", "says"),
+    ("promise", "wanted", "traffic", "says"),
     [
         ("precision", 0.9, HERE, r"most that can be had is 60\.0 %, at threshold 0\.25.* finds 100\.0 %"),
         ("reviews", 99, Traffic(0.5, 100), r"fewest with anything flagged at all are 100\.0 a day"),
@@ -223,7 +223,7 @@ def test_elsewhere_reckons_with_false_alarms_that_these_memes_do_not_show() -> N
 
 
 @pytest.mark.parametrize(
-    ("promise", "wanted", "stream"),
+    ("promise", "wanted", "traffic"),
     [
         ("precision", 0.0, HERE),
         ("precision", 1.5, HERE),
@@ -329,7 +329,7 @@ def test_a_band_by_precision_is_the_one_found_by_hand(
         assert wanted_share is None or (value is not None and keeps(name, wanted_share, value))
 
 
-@pytest.mark.parametrize("stream", [HERE, Traffic(prevalence=0.1)])
+@pytest.mark.parametrize("traffic", [HERE, Traffic(prevalence=0.1)])
 def test_what_a_band_does_is_counted_by_hand(traffic: Traffic) -> None:
     # Flagged: 0.9, 0.8. Reviewed: 0.7 (harmless), 0.6. Allowed: 0.4 and 0.2, harmless; then with 0.6 among them.
     share = traffic.prevalence or 0.5
@@ -367,7 +367,7 @@ def test_a_band_that_cannot_keep_its_precision_says_what_can() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "stream"),
+    ("wanted", "traffic"),
     [
         (BandCriterion(), HERE),
         (BandCriterion(reviews=5), HERE),
