@@ -14,7 +14,7 @@ from mrharm.recipe import load_recipe
 from mrharm.records import Failure, read_records
 from tests.audit.helpers import codes, only, write_harm_p_v0
 
-HARM_C = Path(__file__).parents[4] / "shared/data/harm-c"
+HARM_C = Path(__file__).parents[3] / "shared/data/harm-c"
 
 
 @pytest.fixture(scope="module")
