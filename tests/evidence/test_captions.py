@@ -16,12 +16,12 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from mrharm.errors import DataError, InputError, MissingInputError, ModelUnavailableError
-from mrharm.evidence.captions.hosted import SIDE, HostedCaptions
+from mrharm.evidence.captions.hosted import HostedCaptions
 from mrharm.evidence.captions.local import FAMILIES, LocalCaptions
 from mrharm.evidence.captions.recorded import RecordedCaptions
 from mrharm.evidence.engines import CAPTIONERS, Captioner
 from mrharm.images import decode
-from mrharm.llm import AuthorizationError, CallError, HostedClient, load_prompt
+from mrharm.llm import PICTURE_SIDE, AuthorizationError, CallError, HostedClient, load_prompt
 from mrharm.records import Evidence, to_line
 from tests.evidence.captioners import MAKERS, colours, described
 from tests.stub_server import Reply, StubServer
@@ -269,7 +269,11 @@ def test_the_model_sees_the_picture_small_and_no_word_of_the_meme() -> None:
             hosted(server).describe([picture])
         sent = [sent_picture(server, number) for number in range(3)]
         everything = json.dumps(server.requests)
-    assert [decode(data).size for data in sent] == [(SIDE, SIDE * 2 // 3), (SIDE, 1), (50, 40)]
+    assert [decode(data).size for data in sent] == [
+        (PICTURE_SIDE, PICTURE_SIDE * 2 // 3),
+        (PICTURE_SIDE, 1),
+        (50, 40),
+    ]
     assert len(sent[0]) < 700_000 and b"from my phone" not in sent[0]
     assert "cheese" not in everything
     assert [message["role"] for message in server.requests[0]["messages"]] == ["system", "user"]
@@ -330,7 +334,7 @@ def test_words_for_input_augmentation_are_checked_json(key: str) -> None:
 
 def test_the_version_names_model_prompt_and_its_hash() -> None:
     prompt = load_prompt("mrharm.evidence", "caption.v1")
-    assert HostedCaptions("m").version == f"openai:m/caption.v1@{prompt.sha256[:12]}/{SIDE}px"
+    assert HostedCaptions("m").version == f"openai:m/caption.v1@{prompt.sha256[:12]}/{PICTURE_SIDE}px"
     versions = {
         HostedCaptions("m", prompt=f"{name}.v1").version for name in ("caption", "entities", "demographics")
     }

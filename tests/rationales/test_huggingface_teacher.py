@@ -17,8 +17,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from mrharm.errors import DataError, InputError, ModelUnavailableError
-from mrharm.llm import CallError, Completion, Picture
-from mrharm.llm.pictures import picture_of
+from mrharm.llm import CallError, Completion, Picture, picture_from_image
 from mrharm.rationales.teachers import TEACHERS, Ask
 from mrharm.rationales.teachers.chat_templates import Chats
 from mrharm.rationales.teachers.huggingface import Draws, LocalTeacher, _Question
@@ -60,7 +59,7 @@ def ask(words: str, picture: Picture | None = None, **how: Any) -> Ask:
 
 
 def square(colour: str, size: tuple[int, int] = (40, 30)) -> Picture:
-    return picture_of(Image.new("RGB", size, colour))
+    return picture_from_image(Image.new("RGB", size, colour))
 
 
 def answers(teacher: LocalTeacher, asks: list[Ask]) -> list[Completion | CallError]:

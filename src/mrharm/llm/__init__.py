@@ -3,18 +3,22 @@
 from mrharm.llm.client import Estimate, HostedClient, Tally
 from mrharm.llm.ledger import Ledger
 from mrharm.llm.prompts import Prompt, load_prompt
-from mrharm.llm.refusals import looks_refused
 from mrharm.llm.requests import (
+    PICTURE_SIDE,
     AuthorizationError,
     CallError,
     Completion,
     LedgerError,
     Picture,
     Request,
+    looks_refused,
+    picture_from_file,
+    picture_from_image,
     settings_for,
 )
 
 __all__ = [
+    "PICTURE_SIDE",
     "AuthorizationError",
     "CallError",
     "Completion",
@@ -28,5 +32,7 @@ __all__ = [
     "Tally",
     "load_prompt",
     "looks_refused",
+    "picture_from_file",
+    "picture_from_image",
     "settings_for",
 ]

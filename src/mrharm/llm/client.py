@@ -14,7 +14,7 @@ from mrharm.errors import InputError, MrHarmError
 from mrharm.llm.batch import Batches
 from mrharm.llm.endpoint import Endpoint
 from mrharm.llm.ledger import Ledger
-from mrharm.llm.pricing import NANO, count_tokens, find_price
+from mrharm.llm.pricing import NANO, count_tokens, find_price, require_price
 from mrharm.llm.requester import Asker, Limits, Run
 from mrharm.llm.requests import CallError, Completion, LedgerError, Request
 
@@ -103,6 +103,16 @@ class HostedClient:
         """Close connections and ledger; the next question opens them again."""
         self._asker.close()
         self.ledger.close()
+
+    def check(self, model: str) -> None:
+        """Raise now, without a call, what would keep every question to a model from an answer.
+
+        Raises:
+            InputError: no `openai` package, no key, or a budget without the model's price.
+        """
+        self._asker.open()
+        if self._asker.limits.budget is not None:
+            require_price(self._asker.prices, model)
 
     @property
     def spent(self) -> float:

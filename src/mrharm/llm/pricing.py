@@ -77,6 +77,21 @@ def find_price(prices: Mapping[str, Price], model: str) -> Price | None:
     return prices.get(model) or prices.get(_DATED.sub("", model))
 
 
+def require_price(prices: Mapping[str, Price], model: str) -> Price:
+    """Return a model's price.
+
+    Raises:
+        InputError: the table has none, so that no budget can be kept.
+    """
+    price = find_price(prices, model)
+    if price is None:
+        raise InputError(
+            f"a budget needs the price of {model}; write it into a file, `{model}: "
+            "{input: USD, output: USD}` per million tokens, and name that in --prices or MRHARM_PRICES"
+        )
+    return price
+
+
 def count_tokens(request: Request, price: Price | None) -> Tokens:
     """Tokens of a question before it is asked.
 
@@ -110,12 +125,7 @@ def worst_case(request: Request, prices: Mapping[str, Price]) -> int:
     Raises:
         InputError: no price for the model, or no bound on the answer.
     """
-    price = find_price(prices, request.model)
-    if price is None:
-        raise InputError(
-            f"a budget needs the price of {request.model}; write it into a file, `{request.model}: "
-            "{input: USD, output: USD}` per million tokens, and name that in --prices or MRHARM_PRICES"
-        )
+    price = require_price(prices, request.model)
     tokens = count_tokens(request, price)
     if tokens.most_completion is None:
         raise InputError(f"a budget needs a bound on the answer; set max_tokens for {request.model}")

@@ -15,8 +15,7 @@ from typing import Any, Literal
 from mrharm.errors import DataError, InputError
 from mrharm.evaluation.predictions import Predictions
 from mrharm.images import open_image
-from mrharm.llm import CallError, Completion, Prompt, load_prompt, looks_refused
-from mrharm.llm.pictures import picture_of
+from mrharm.llm import CallError, Completion, Prompt, load_prompt, looks_refused, picture_from_image
 from mrharm.probes.judge_report import Answered, JudgeReport, Marks, summarise
 from mrharm.probes.rationale import rationales_of
 from mrharm.progress import Progress, no_progress
@@ -147,7 +146,7 @@ def _question(
     )
     if picture is None:
         return shows, [*before, last]
-    content = [{"type": "text", "text": last["content"]}, picture_of(open_image(picture))]
+    content = [{"type": "text", "text": last["content"]}, picture_from_image(open_image(picture))]
     return shows, [*before, {**last, "content": content}]
 
 

@@ -14,8 +14,7 @@ from typing import Any, Literal
 
 from mrharm.errors import InputError, MissingInputError
 from mrharm.images import place_in
-from mrharm.llm import Prompt, Request, load_prompt
-from mrharm.llm.pictures import picture_in
+from mrharm.llm import Prompt, Request, load_prompt, picture_from_file
 from mrharm.rationales.answer_formats import ATTACKS, FORMS, Form
 from mrharm.rationales.teachers import Ask
 from mrharm.records import Evidence, Label, Meme, meme_text
@@ -95,7 +94,7 @@ class Asking:
         content: Any = last["content"]
         if self.shows != "caption":
             path = place_in(self.root, str(meme.image))
-            content = [{"type": "text", "text": content}, picture_in(path)]
+            content = [{"type": "text", "text": content}, picture_from_file(path)]
         settings: dict[str, Any] = {"max_tokens": self.max_tokens}
         if self.form.schema:
             settings["response_format"] = {

@@ -13,15 +13,16 @@ from PIL import Image
 from mrharm.errors import DataError, InputError, MissingInputError, MrHarmError
 from mrharm.evidence.engines import Described
 from mrharm.llm import (
+    PICTURE_SIDE,
     CallError,
     Completion,
     HostedClient,
     Request,
     load_prompt,
     looks_refused,
+    picture_from_image,
     settings_for,
 )
-from mrharm.llm.pictures import SIDE, picture_of
 from mrharm.records import parse_json
 
 _LONGEST = 500  # characters; two sentences are some 200
@@ -67,7 +68,7 @@ class HostedCaptions:
         self._concurrency = concurrency
         # Some batches' worth, so that the slowest answer of a batch holds up few others.
         self.batch_size = 4 * concurrency
-        self.version = f"openai:{model}/{self._prompt.version}/{SIDE}px"
+        self.version = f"openai:{model}/{self._prompt.version}/{PICTURE_SIDE}px"
 
     def describe(self, pictures: Sequence[Described]) -> list[str | Exception]:
         """What the model says of each picture, or why it says nothing: CallError, DataError, MissingInputError.
@@ -104,8 +105,8 @@ class HostedCaptions:
     def request(self, image: Image.Image) -> Request:
         """The question about a picture; `HostedClient.estimate` says what many of them would cost."""
         *before, last = self._prompt.render()
-        content = [{"type": "text", "text": last["content"]}, picture_of(image)]
-        parts = {"prompt": self._prompt.version, "side": SIDE}
+        content = [{"type": "text", "text": last["content"]}, picture_from_image(image)]
+        parts = {"prompt": self._prompt.version, "side": PICTURE_SIDE}
         return Request([*before, {**last, "content": content}], self._model, self._settings, parts)
 
     def _checked(self, answer: Completion | CallError) -> str | Exception:
