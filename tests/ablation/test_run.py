@@ -17,8 +17,8 @@ from mrharm.ablation.run import RUNS, Job, RunRow, make_jobs, rows_of, run_grid,
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.records import Failure, read_records
+from mrharm.runs import read_run
 from mrharm.store import write_records
-from mrharm.training.run import read_run
 from mrharm.verdicts.detector import Detector
 from tests.training.helpers import tiny
 

@@ -10,8 +10,8 @@ from mrharm.evaluation.own_items import NotJudged, judge_items, not_judged
 from mrharm.evaluation.switch import Diff, compare_decisions
 from mrharm.metrics import Estimate
 from mrharm.records import Decision, Evidence, Failure, Meme, Verdict
-from mrharm.verdicts.batch import Found
 from mrharm.verdicts.detector import Detector
+from mrharm.verdicts.inputs import InputMemes
 from tests.audit.helpers import meme
 from tests.probes.written import detector as random_detector
 
@@ -205,7 +205,7 @@ def test_verdicts_are_kept_and_follow_a_new_threshold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, detector = saved(tmp_path / "run", 0.0)
-    found = Found()
+    found = InputMemes()
     for one in items([None] * 3):
         found.add(one)
     first, failures = judge_items(run, detector, found, rationales=False)
@@ -220,7 +220,7 @@ def test_verdicts_are_kept_and_follow_a_new_threshold(
 
 def test_an_item_that_cannot_be_judged_fails_alone(tmp_path: Path) -> None:
     run, detector = saved(tmp_path / "run")
-    found = Found()
+    found = InputMemes()
     for one in (meme("whole", "you", None, None), meme("lost", "you", None, None, image="lost.png")):
         found.add(one)
     verdicts, failures = judge_items(run, detector, found, keep=tmp_path / "kept", rationales=False)

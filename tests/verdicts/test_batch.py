@@ -13,7 +13,8 @@ from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.records import Failure, Meme, Verdict, read_records
 from mrharm.training.run import train
-from mrharm.verdicts.batch import find_memes, judge_to_file
+from mrharm.verdicts.batch import judge_to_file
+from mrharm.verdicts.inputs import find_memes
 from tests.training.helpers import tiny
 
 
@@ -44,10 +45,7 @@ def test_pictures_folders_datasets_and_jsonl_become_memes(squares, tmp_path):
     assert sorted(failure.line or 0 for failure in found.failures) == [0, 2, 4, 5, 6, 7]
     reasons = " ".join(failure.reason for failure in found.failures)
     assert (
-        "colour" in reasons
-        and "surrogate" in reasons
-        and "not UTF-8" in reasons
-        and "stands twice" in reasons
+        "colour" in reasons and "surrogate" in reasons and "not UTF-8" in reasons and "have the id" in reasons
     )
     assert {failure.stage for failure in found.failures} == {"predict"}
 

@@ -13,7 +13,9 @@ import typer
 
 from mrharm.cli.terminal import Bars, err, fail, out, print_json, sanitise
 from mrharm.errors import EXIT_SOME_FAILED, InputError, MrHarmError
+from mrharm.memes.dataset import Dataset
 from mrharm.probes.run import PROBES, chosen
+from mrharm.runs import find_detector
 from mrharm.store import check_place
 
 if TYPE_CHECKING:
@@ -106,19 +108,19 @@ def evaluate_command(
     try:
         names = chosen(probes)
         _check_options(names, rationales, judge_by, encoder, html, ablation)
+        find_detector(run)
+        data = Dataset(dataset)
+        labelled = any(meme.label for meme in data.split(split))
         from mrharm.evaluation.leaderboards import rehearse, submit, take_order
 
         order = take_order(submission and submission.value, submission_file, submission_types)
         from mrharm.evaluation.evaluate import evaluate_judged, judge, with_probe
         from mrharm.evaluation.saved import evaluation_folder
-        from mrharm.memes.dataset import Dataset
         from mrharm.probes.llm_judge import judge_rationales
         from mrharm.reports.evaluation_page import write_page
         from mrharm.reports.model_card import write_model_card
         from mrharm.verdicts.detector import Detector
 
-        data = Dataset(dataset)
-        labelled = any(meme.label for meme in data.split(split))
         if order:
             rehearse(order, data, split)
         folder = out_folder or evaluation_folder(run, data, data.split_name(split))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mrharm import __version__
+from mrharm._version import __version__
 from mrharm.cli.abduce import abduce_command
 from mrharm.cli.ablate import ablate_command
 from mrharm.cli.audit import audit_command

@@ -10,7 +10,9 @@ import typer
 from mrharm.cli.terminal import Bars, err, fail, out, print_json, sanitise, say_failures
 from mrharm.errors import EXIT_SOME_FAILED, MrHarmError
 from mrharm.records import Failure, Meme, Saliency, Verdict
+from mrharm.runs import find_detector
 from mrharm.store import write_bytes
+from mrharm.verdicts.inputs import find_memes
 
 if TYPE_CHECKING:
     from mrharm.verdicts.batch import Tally
@@ -59,10 +61,11 @@ def predict_command(
 ) -> None:
     """Judge memes: P(harmful), a decision, and the rationale behind it."""
     try:
-        from mrharm.verdicts.batch import Tally, find_memes, judge_all, judge_to_file
+        find_detector(run)
+        found = find_memes(paths, text)
+        from mrharm.verdicts.batch import Tally, judge_all, judge_to_file
         from mrharm.verdicts.detector import Detector
 
-        found = find_memes(paths, text)
         memes, failures = found.memes, found.failures
         detector = Detector.from_pretrained(run, device=device, precision=precision)
         options: JudgeOptions = {

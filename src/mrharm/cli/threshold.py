@@ -9,7 +9,9 @@ import typer
 
 from mrharm.cli.terminal import Bars, fail, print_json
 from mrharm.errors import EXIT_SOME_FAILED, GateError, InputError, MrHarmError, exit_code
+from mrharm.memes.dataset import Dataset
 from mrharm.reports.threshold_words import say
+from mrharm.runs import find_detector
 
 if TYPE_CHECKING:
     from mrharm.policy.bands import BandCriterion
@@ -103,6 +105,9 @@ def threshold_command(
     kept on --check-split is exit code 4; the policy is stored all the same.
     """
     try:
+        find_detector(run)
+        if dataset is not None:
+            Dataset(dataset)
         criterion = _criterion(macro_f1, precision, recall, reviews, set_threshold)
         if per_day is not None and prevalence is None:
             raise InputError(

@@ -11,8 +11,10 @@ import typer
 
 from mrharm.cli.terminal import Bars, err, fail, out, print_json, say_failures
 from mrharm.errors import EXIT_SOME_FAILED, MrHarmError
+from mrharm.memes.dataset import Dataset
 from mrharm.recipe import load_recipe, parse_overrides, recipe_names
 from mrharm.records import Failure, read_records
+from mrharm.runs import read_run
 from mrharm.store import FAILURES
 
 
@@ -56,11 +58,12 @@ def train_command(
         if seed is not None:
             overrides["seed"] = seed
         chosen = load_recipe(recipe, overrides)
-        from mrharm.training.run import read_run, train
+        data = Dataset(dataset)
+        from mrharm.training.run import train
 
         with Bars() as bars:
             train(
-                dataset,
+                data,
                 chosen,
                 out_folder,
                 stages=stages.value,

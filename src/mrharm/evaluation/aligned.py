@@ -21,9 +21,9 @@ from mrharm.evaluation.saved import (
 )
 from mrharm.memes.dataset import Dataset
 from mrharm.progress import Progress, no_progress
+from mrharm.runs import CARD, DETECTOR, RECIPE, read_run
 from mrharm.store import content_key
-from mrharm.training.run import DETECTOR, RECIPE, read_run
-from mrharm.verdicts.card import CARD, read_card
+from mrharm.verdicts.card import read_card
 from mrharm.verdicts.detector import Detector
 
 Which = tuple[str, str]  # dataset, split

@@ -8,7 +8,7 @@ from typing import Literal
 from mrharm.evaluation.predictions import Predictions
 from mrharm.memes.dataset import in_split
 from mrharm.memes.splits import TRAIN, normalised_text
-from mrharm.training.run import RUN, read_run
+from mrharm.runs import RUN, read_run
 
 Role = Literal["train", "validation"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mrharm import __version__
+from mrharm._version import __version__
 from mrharm.errors import DataError
 from mrharm.evaluation.baseline_comparison import BaselineResult, compare_baselines
 from mrharm.evaluation.clusters import clusters_of

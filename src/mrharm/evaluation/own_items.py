@@ -14,9 +14,11 @@ from mrharm.memes.dataset import INFO, Dataset, in_split
 from mrharm.memes.splits import TRAIN, VALIDATION
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Meme, Record, Verdict
-from mrharm.verdicts.batch import Found, find_memes, judge_to_file, read_verdicts
-from mrharm.verdicts.card import beside, read_card
+from mrharm.runs import results_folder
+from mrharm.verdicts.batch import judge_to_file, read_verdicts
+from mrharm.verdicts.card import read_card
 from mrharm.verdicts.detector import Detector, JudgeOptions
+from mrharm.verdicts.inputs import InputMemes, find_memes
 
 ALL = "all"
 By = Literal["a", "b", "both"]
@@ -41,7 +43,7 @@ class NotJudged(Failure):
 class Items:
     """What there is to judge, what was taken of each dataset folder, and what makes a comparison on it too kind."""
 
-    found: Found
+    found: InputMemes
     taken: tuple[Taken, ...]
     warnings: tuple[str, ...]
 
@@ -113,7 +115,7 @@ def _known(who: str, run: Path, dataset: Dataset, memes: Sequence[Meme]) -> str 
 def judge_items(
     run: Path,
     detector: Detector,
-    found: Found,
+    found: InputMemes,
     *,
     keep: Path | None = None,
     rationales: bool = True,
@@ -133,7 +135,7 @@ def judge_items(
         done += count
         progress(what, done, len(found.memes))
 
-    file = (keep or beside(read_card(run)[0])) / f"verdicts.diff.{detector.card.scorer()}.jsonl"
+    file = (keep or results_folder(read_card(run)[0])) / f"verdicts.diff.{detector.card.scorer()}.jsonl"
     tally = judge_to_file(detector, found.memes, file, options, failures, advance)
     return read_verdicts(file, tally), failures
 

@@ -18,9 +18,9 @@ from mrharm.evaluation.predictions import Predictions
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics.classification import Decisions
 from mrharm.records import Record, Verdict, make_record, read_records
+from mrharm.runs import CARD, RUN, read_run
 from mrharm.store import read_appended, write_text
-from mrharm.training.run import RUN, read_run
-from mrharm.verdicts.card import CARD, scorer_of
+from mrharm.verdicts.card import scorer_of
 
 EVALUATIONS, REPORT = "evaluations", "report.json"
 

@@ -19,8 +19,8 @@ from mrharm.metrics import Estimate, bootstrap, format_cell
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Record, Verdict
 from mrharm.reports.tables import markdown_row
+from mrharm.runs import read_run
 from mrharm.store import read_appended, write_json, write_text
-from mrharm.training.run import read_run
 from mrharm.verdicts.detector import Detector
 
 NO_FIGURES = dict.fromkeys(("accuracy", "macro_f1", "auroc"), Estimate())

@@ -14,7 +14,8 @@ from mrharm.policy.choose import Criterion
 from mrharm.policy.stale import stale_reports
 from mrharm.policy.targets import TargetCheck
 from mrharm.records import Failure
-from mrharm.verdicts.card import DetectorCard, beside, write_card
+from mrharm.runs import results_folder
+from mrharm.verdicts.card import DetectorCard, write_card
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Proposal:
     def stale(self) -> list[Path]:
         """The pages and model cards in the run that show a policy older than this one, where it is another one."""
         same = (self.card.threshold, self.card.band) == (self.before.threshold, self.before.band)
-        return [] if same else stale_reports(beside(self.folder), self.card.key())
+        return [] if same else stale_reports(results_folder(self.folder), self.card.key())
 
     def weighed(self) -> str:
         """Of which prevalence the figures are, where one was stated."""

@@ -15,7 +15,8 @@ from mrharm.policy.choose import Choice, Criterion, choices, choose_threshold
 from mrharm.policy.proposal import Proposal, Row, Wanted
 from mrharm.policy.targets import Promised, TargetCheck, standing
 from mrharm.progress import Progress, no_progress
-from mrharm.verdicts.card import Chosen, DetectorCard, beside, figure_name, figure_words, read_card
+from mrharm.runs import results_folder
+from mrharm.verdicts.card import Chosen, DetectorCard, figure_name, figure_words, read_card
 from mrharm.verdicts.detector import Detector
 
 _MENU = (
@@ -134,7 +135,7 @@ def _said(folder: Path, before: DetectorCard, wanted: Wanted, check_split: str |
 
 
 def _judge(folder: Path, detector: Detector, data: Dataset, split: str, progress: Progress) -> Predictions:
-    file = beside(folder) / f"scores.{split}.{detector.card.scorer()}.jsonl"
+    file = results_folder(folder) / f"scores.{split}.{detector.card.scorer()}.jsonl"
     return judge_split(detector, data, split, out=file, rationales=False, progress=progress)
 
 

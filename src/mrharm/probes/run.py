@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mrharm import __version__
+from mrharm._version import __version__
 from mrharm.errors import InputError, MissingInputError, ModelUnavailableError
 from mrharm.hub import model_version
 from mrharm.plugins import Table

@@ -10,19 +10,20 @@ import shutil
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from accelerate import PartialState
 from transformers import set_seed
 
-from mrharm import __version__
+from mrharm._version import __version__
 from mrharm.errors import InputError
 from mrharm.hub import pick_device
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN
 from mrharm.progress import Progress
 from mrharm.recipe import Recipe, StageName, dump_recipe
+from mrharm.runs import CARD, DETECTOR, RECIPE, RUN, read_run
 from mrharm.store import write_failures, write_json, write_text
 from mrharm.student.backbones import build_student
 from mrharm.student.hardware import pick_dtype
@@ -40,12 +41,11 @@ from mrharm.training.stage_data import StageDataMaker, join_targets
 from mrharm.training.stages import FOLDERS, train_stage
 from mrharm.verdicts.calibration import fit_temperature
 from mrharm.verdicts.card import DetectorCard
-from mrharm.verdicts.detector import CARD, Detector
+from mrharm.verdicts.detector import Detector
 from mrharm.verdicts.scoring import score_answers
 from mrharm.verdicts.students import JOINT, take_seats
 
 WhichStages = Literal["both", "label", "joint"]
-RECIPE, RUN, DETECTOR = "recipe.yaml", "run.json", "detector"
 
 
 def train(
@@ -186,12 +186,6 @@ def train(
         _note(out, {"done": True})
     wait()
     return detector
-
-
-def read_run(out: Path | str) -> dict[str, Any]:
-    """What ``run.json`` says of a run: dataset, versions, coverage, the validation figures of the steps chosen."""
-    values: dict[str, Any] = json.loads((Path(out) / RUN).read_text(encoding="utf-8"))
-    return values
 
 
 def _make_detector(

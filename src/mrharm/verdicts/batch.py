@@ -3,93 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from mrharm.errors import ImageError, InputError, MissingInputError, MrHarmError
-from mrharm.images import SUFFIXES, sniff
-from mrharm.memes.dataset import INFO, Dataset
-from mrharm.memes.rows import json_rows
-from mrharm.records import Evidence, Failure, Meme, Verdict, make_record, read_records, to_line
+from mrharm.records import Failure, Meme, Verdict, read_records, to_line
 from mrharm.store import JsonlStore, exclusive_lock, write_records
 from mrharm.verdicts.card import scorer_of
 from mrharm.verdicts.detector import Detector, JudgeOptions
-
-STAGE = "predict"
-_EVIDENCE_KEYS = ("caption", "entities", "demographics", "clean_image")
-
-
-@dataclass
-class Found:
-    """What there is to judge: memes with absolute picture paths, what is known of them, and what could not be read."""
-
-    memes: list[Meme] = field(default_factory=list)
-    evidence: dict[str, Evidence] = field(default_factory=dict)
-    failures: list[Failure] = field(default_factory=list)
-
-    def add(self, meme: Meme, evidence: Evidence | None = None) -> None:
-        """Take in one meme; a second one of the same id is a failure."""
-        if meme.id in self._ids:
-            reason = (
-                f"the id {meme.id!r} stands twice; the first one is judged, give the other an id of its own"
-            )
-            self.failures.append(Failure(item=meme.id, stage=STAGE, reason=reason))
-            return
-        self._ids.add(meme.id)
-        self.memes.append(meme)
-        if evidence:
-            self.evidence[meme.id] = evidence
-
-    _ids: set[str] = field(default_factory=set, repr=False)
-
-
-def find_memes(
-    paths: Sequence[Path], text: str | None = None, *, splits: Mapping[Path, str] | None = None
-) -> Found:
-    """Pictures, folders of pictures, dataset folders and JSONL files -> memes to judge, in order.
-
-    A JSONL row holds an ``id`` and an ``image`` (a path from the file's folder), a ``text``, or both, and may hold
-    what else a recipe reads: ``caption``, ``entities``, ``demographics``, ``clean_image``. A dataset folder brings its
-    evidence along. A picture's id is its path as given.
-
-    Args:
-        paths: what to judge.
-        text: the words on the picture, where one picture is given.
-        splits: dataset folder -> the split to take of it; all memes of those not named.
-
-    Raises:
-        InputError: a path does not exist, is a file of another kind or holds nothing to judge, ``text`` with more than
-            one meme, or no such split.
-        DataError: a JSONL file cannot be read at all.
-    """
-    found = Found()
-    for path in paths:
-        if (path / INFO).is_file():
-            _add_dataset(found, Dataset(path), (splits or {}).get(path))
-        elif path.is_dir():
-            for one in sorted(path.rglob("*")):
-                if one.is_file() and one.suffix.lower() in SUFFIXES:
-                    found.add(Meme(id=str(one), image=str(one.absolute())))
-        elif path.suffix.lower() == ".jsonl":
-            _add_rows(found, path)
-        elif path.is_file():
-            _refuse_no_picture(path)
-            found.add(Meme(id=str(path), image=str(path.absolute())))
-        else:
-            raise InputError(
-                f"{path}: no such file or folder; expected a picture, a folder of them, a dataset or a JSONL file"
-            )
-    if not found.memes and not found.failures:
-        raise InputError(f"nothing to judge in {', '.join(map(str, paths))}")
-    if text is not None:
-        if len(found.memes) != 1:
-            raise InputError(
-                f"--text goes with one picture; {len(found.memes)} memes given; put texts in a JSONL file"
-            )
-        found.memes[0] = found.memes[0].model_copy(update={"text": text})
-    return found
+from mrharm.verdicts.inputs import STAGE
 
 
 def judge_all(
@@ -220,60 +143,3 @@ def _key(detector: Detector, meme: Meme, options: JudgeOptions) -> str | None:
     except MrHarmError:
         return None
     return detector.judgement_key(ready.given, options)
-
-
-def _refuse_no_picture(path: Path) -> None:
-    """A picture by its suffix fails alone where it is broken; a file of another kind is a mistake, said at once."""
-    if path.suffix.lower() in SUFFIXES:
-        return
-    with path.open("rb") as file:
-        if sniff(file.read(16)) is None:
-            raise InputError(
-                f"{path}: expected a picture ({', '.join(SUFFIXES)}) or a .jsonl file of rows with an `id` and an "
-                f"`image` or a `text`; `mrharm import folder {path} DATASET` takes a .csv or .tsv"
-            )
-
-
-def _add_dataset(found: Found, dataset: Dataset, split: str | None) -> None:
-    for meme in dataset.memes if split is None else dataset.split(split):
-        evidence = dataset.evidence.get(meme.id)
-        if evidence and evidence.clean_image:
-            clean = str((dataset.root / evidence.clean_image).absolute())
-            evidence = evidence.model_copy(update={"clean_image": clean})
-        image = dataset.image_path(meme)
-        found.add(meme.model_copy(update={"image": str(image.absolute()) if image else None}), evidence)
-
-
-def _add_rows(found: Found, path: Path) -> None:
-    unread: list[Failure] = []
-    rows = json_rows(path, str(path), unread)
-    found.failures += [failure.model_copy(update={"stage": STAGE}) for failure in unread]
-    for row in rows:
-        values: dict[str, Any] = dict(row.values)
-        known = {key: values.pop(key) for key in _EVIDENCE_KEYS if key in values}
-        if isinstance(values.get("id"), int):
-            values["id"] = str(values["id"])
-        try:
-            meme = make_record(values, Meme, file=path, number=row.line)
-            for key in ("image", "clean_image"):
-                where = meme.image if key == "image" else known.get(key)
-                if where:
-                    known[key] = str((path.parent / where).absolute())
-            image = known.pop("image", None)
-            evidence = None
-            if known:
-                evidence = make_record(
-                    {"meme_id": meme.id, "text": meme.text, **known}, Evidence, file=path, number=row.line
-                )
-        except MrHarmError as error:
-            found.failures.append(
-                Failure(
-                    item=str(values.get("id", f"{path}:{row.line}")),
-                    stage=STAGE,
-                    reason=str(error).removeprefix(f"{path}, line {row.line}: "),
-                    file=str(path),
-                    line=row.line,
-                )
-            )
-            continue
-        found.add(meme.model_copy(update={"image": image}), evidence)

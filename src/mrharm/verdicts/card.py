@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mrharm import __version__
+from mrharm._version import __version__
 from mrharm.errors import DataError, InputError
 from mrharm.metrics.estimate import Estimate, format_sentence
 from mrharm.recipe import Answer, Part
 from mrharm.records import Decision, Record
+from mrharm.runs import CARD, find_detector
 from mrharm.store import content_key, write_json, write_text
 
 FORMAT = 1
-CARD, README = "detector.json", "README.md"
+README = "README.md"
 _POLICY = ("threshold", "band", "chosen")
 
 
@@ -155,11 +156,6 @@ def scorer_of(detector: str) -> str:
     return detector.partition("-")[0]
 
 
-def beside(folder: Path) -> Path:
-    """Where what a detector says is kept: its run's folder, or its own where it stands alone."""
-    return folder.parent if folder.name == "detector" else folder
-
-
 def read_card(folder: Path) -> tuple[Path, DetectorCard]:
     """A run folder or its ``detector/`` -> the detector's folder and its card.
 
@@ -167,11 +163,7 @@ def read_card(folder: Path) -> tuple[Path, DetectorCard]:
         InputError: no Detector there.
         DataError: its card is broken.
     """
-    inner = folder if (folder / CARD).is_file() else folder / "detector"
-    if not (inner / CARD).is_file():
-        raise InputError(
-            f"{folder}: no detector there (no {CARD}); `mrharm train DATASET --out {folder}` makes one"
-        )
+    inner = find_detector(folder)
     try:
         return inner, DetectorCard.from_json(json.loads((inner / CARD).read_text(encoding="utf-8")))
     except (ValueError, KeyError, TypeError) as error:

@@ -27,7 +27,6 @@ from mrharm.student.inputs import StudentInput, compose_text
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
 from mrharm.student.two_stage import Student
-from mrharm.verdicts.card import CARD as CARD
 from mrharm.verdicts.card import DetectorCard, read_card, write_card
 from mrharm.verdicts.scoring import Floats, harm_probability, score_answers, write_texts
 from mrharm.verdicts.students import models_in, take_seats

@@ -1,0 +1,40 @@
+"""The run folder: the names of its files, and where a detector is in it. Imports no PyTorch.
+
+Every command that is given a run checks it here first, so that a wrong path is refused before PyTorch is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mrharm.errors import InputError
+
+RECIPE, RUN, DETECTOR = "recipe.yaml", "run.json", "detector"
+CARD = "detector.json"
+
+
+def find_detector(folder: Path) -> Path:
+    """Return the detector's folder: ``folder`` itself, or ``detector/`` in a run folder.
+
+    Raises:
+        InputError: neither holds a ``detector.json``.
+    """
+    inner = folder if (folder / CARD).is_file() else folder / DETECTOR
+    if not (inner / CARD).is_file():
+        raise InputError(
+            f"{folder}: no detector there (no {CARD}); `mrharm train DATASET --out {folder}` makes one"
+        )
+    return inner
+
+
+def results_folder(detector: Path) -> Path:
+    """Return where results of a detector's folder are kept: its run folder, or itself where it has none."""
+    return detector.parent if detector.name == DETECTOR else detector
+
+
+def read_run(folder: Path | str) -> dict[str, Any]:
+    """Read ``run.json``: dataset, versions, coverage, and the validation figures of the steps that were kept."""
+    values: dict[str, Any] = json.loads((Path(folder) / RUN).read_text(encoding="utf-8"))
+    return values

@@ -1,0 +1,148 @@
+"""Find the memes to judge in the paths a person names. Imports no PyTorch: a wrong path is refused at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mrharm.errors import InputError, MrHarmError
+from mrharm.images import SUFFIXES, sniff
+from mrharm.memes.dataset import INFO, Dataset
+from mrharm.memes.rows import json_rows
+from mrharm.records import Evidence, Failure, Meme, make_record
+
+STAGE = "predict"
+_EVIDENCE_KEYS = ("caption", "entities", "demographics", "clean_image")
+
+
+@dataclass
+class InputMemes:
+    """The memes to judge, with absolute picture paths.
+
+    ``evidence``: meme id -> evidence, where there is some. ``failures``: rows that could not be read.
+    """
+
+    memes: list[Meme] = field(default_factory=list)
+    evidence: dict[str, Evidence] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    _ids: set[str] = field(default_factory=set, repr=False)
+
+    def add(self, meme: Meme, evidence: Evidence | None = None) -> None:
+        """Add a meme; a second meme with the same id is a failure."""
+        if meme.id in self._ids:
+            reason = f"two memes have the id {meme.id!r}; the first was judged, give the other another id"
+            self.failures.append(Failure(item=meme.id, stage=STAGE, reason=reason))
+            return
+        self._ids.add(meme.id)
+        self.memes.append(meme)
+        if evidence:
+            self.evidence[meme.id] = evidence
+
+
+def find_memes(
+    paths: Sequence[Path], text: str | None = None, *, splits: Mapping[Path, str] | None = None
+) -> InputMemes:
+    """Find the memes to judge in pictures, folders of pictures, dataset folders and JSONL files, in order.
+
+    A JSONL row holds an ``id`` and an ``image`` (a path from the file's folder), a ``text``, or both, and may hold
+    other parts that a recipe reads: ``caption``, ``entities``, ``demographics``, ``clean_image``. A dataset folder
+    brings its evidence. The id of a picture is its path as it was typed.
+
+    Args:
+        paths: where to look.
+        text: the words on the picture, for exactly one picture.
+        splits: dataset folder -> the split to judge; a folder without an entry is judged whole.
+
+    Raises:
+        InputError: a path does not exist, is another kind of file or holds no memes; ``text`` with more than one meme;
+            or no such split.
+        DataError: a JSONL file cannot be read at all.
+    """
+    inputs = InputMemes()
+    for path in paths:
+        if (path / INFO).is_file():
+            _add_dataset(inputs, Dataset(path), (splits or {}).get(path))
+        elif path.is_dir():
+            for file in sorted(path.rglob("*")):
+                if file.is_file() and file.suffix.lower() in SUFFIXES:
+                    inputs.add(Meme(id=str(file), image=str(file.absolute())))
+        elif path.suffix.lower() == ".jsonl":
+            _add_rows(inputs, path)
+        elif path.is_file():
+            _check_is_picture(path)
+            inputs.add(Meme(id=str(path), image=str(path.absolute())))
+        else:
+            raise InputError(
+                f"{path}: no such file or folder; expected a picture, a folder of them, a dataset or a JSONL file"
+            )
+    if not inputs.memes and not inputs.failures:
+        raise InputError(f"nothing to judge in {', '.join(map(str, paths))}")
+    if text is not None:
+        if len(inputs.memes) != 1:
+            raise InputError(
+                f"--text goes with one picture, and there are {len(inputs.memes)} memes; put texts in a JSONL file"
+            )
+        inputs.memes[0] = inputs.memes[0].model_copy(update={"text": text})
+    return inputs
+
+
+def _check_is_picture(path: Path) -> None:
+    """Raise InputError for a file that is no picture; a broken picture, known by its suffix, fails later, alone."""
+    if path.suffix.lower() in SUFFIXES:
+        return
+    with path.open("rb") as file:
+        if sniff(file.read(16)) is None:
+            raise InputError(
+                f"{path}: expected a picture ({', '.join(SUFFIXES)}) or a .jsonl file of rows with an `id` and an "
+                f"`image` or a `text`; `mrharm import folder {path} DATASET` takes a .csv or .tsv"
+            )
+
+
+def _add_dataset(inputs: InputMemes, dataset: Dataset, split: str | None) -> None:
+    for meme in dataset.memes if split is None else dataset.split(split):
+        evidence = dataset.evidence.get(meme.id)
+        if evidence and evidence.clean_image:
+            clean = str((dataset.root / evidence.clean_image).absolute())
+            evidence = evidence.model_copy(update={"clean_image": clean})
+        image = dataset.image_path(meme)
+        inputs.add(meme.model_copy(update={"image": str(image.absolute()) if image else None}), evidence)
+
+
+def _add_rows(inputs: InputMemes, path: Path) -> None:
+    unreadable: list[Failure] = []
+    rows = json_rows(path, str(path), unreadable)
+    inputs.failures += [failure.model_copy(update={"stage": STAGE}) for failure in unreadable]
+    for row in rows:
+        values: dict[str, Any] = dict(row.values)
+        if isinstance(values.get("id"), int):
+            values["id"] = str(values["id"])
+        try:
+            inputs.add(*_read_row(path, row.line, values))
+        except MrHarmError as error:
+            inputs.failures.append(
+                Failure(
+                    item=str(values.get("id", f"{path}:{row.line}")),
+                    stage=STAGE,
+                    reason=str(error).removeprefix(f"{path}, line {row.line}: "),
+                    file=str(path),
+                    line=row.line,
+                )
+            )
+
+
+def _read_row(path: Path, line: int, values: dict[str, Any]) -> tuple[Meme, Evidence | None]:
+    """Read a JSONL row's meme and evidence, their picture paths made absolute; raises DataError."""
+    parts = {key: values.pop(key) for key in _EVIDENCE_KEYS if key in values}
+    meme = make_record(values, Meme, file=path, number=line)
+    if meme.image:
+        meme = meme.model_copy(update={"image": str((path.parent / meme.image).absolute())})
+    clean = parts.get("clean_image")
+    if clean and isinstance(clean, str):
+        parts["clean_image"] = str((path.parent / clean).absolute())
+    if not parts:
+        return meme, None
+    return meme, make_record(
+        {"meme_id": meme.id, "text": meme.text, **parts}, Evidence, file=path, number=line
+    )

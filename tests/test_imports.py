@@ -1,0 +1,79 @@
+"""A wrong command is refused before the heavy libraries are loaded: what each command imports, run as a process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# Names of `sys.modules` that take a second or more to import, and of the rooms that import PyTorch.
+HEAVY = ("torch", "transformers", "sklearn", "accelerate", "matplotlib", "onnxruntime", "cv2")
+TORCH_ROOMS = ("mrharm.student.model", "mrharm.training.run", "mrharm.verdicts.detector")
+LOADED = """
+import json, sys
+from mrharm.cli.main import main
+sys.argv = ["mrharm", *sys.argv[1:]]
+try:
+    main()
+except SystemExit as exit:
+    code = exit.code
+print("\\n" + json.dumps([code, sorted(sys.modules)]))
+"""
+
+
+def run_command(*arguments: object) -> tuple[int, set[str], str]:
+    """Run ``mrharm`` in a process of its own; returns its exit code, the modules loaded and its standard error."""
+    command = [sys.executable, "-c", LOADED, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    code, modules = json.loads(done.stdout.splitlines()[-1])
+    return code or 0, set(modules), done.stderr
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run folder that is there, as far as a command checks it before PyTorch is loaded."""
+    (tmp_path / "run" / "detector").mkdir(parents=True)
+    (tmp_path / "run" / "detector" / "detector.json").write_text("{}")
+    return tmp_path / "run"
+
+
+def test_help_and_a_usage_error_load_no_heavy_library():
+    for arguments, expected in ((["--help"], 0), (["train", "--help"], 0), (["train", "d", "--colour"], 2)):
+        code, modules, _ = run_command(*arguments)
+        assert code == expected
+        assert not modules & {*HEAVY, *TORCH_ROOMS}
+        assert {"typer", "mrharm.recipe", "mrharm.memes.dataset"} <= modules
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["predict", "LOST", "photo.png"],
+        ["predict", "RUN", "LOST"],
+        ["evaluate", "LOST", "DATA"],
+        ["evaluate", "RUN", "LOST"],
+        ["threshold", "LOST", "DATA"],
+        ["threshold", "RUN", "LOST"],
+        ["train", "LOST", "--recipe", "tiny", "--out", "OUT"],
+        ["train", "DATA", "--recipe", "LOST", "--out", "OUT"],
+        ["train", "DATA", "--recipe", "tiny", "--set", "stages.lost=1", "--out", "OUT"],
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_path_or_recipe_is_refused_before_heavy_libraries_are_loaded(
+    squares: Path, run: Path, tmp_path: Path, arguments: list[str]
+):
+    places = {"LOST": tmp_path / "lost", "DATA": squares, "RUN": run, "OUT": tmp_path / "out"}
+    code, modules, error = run_command(*(places.get(word, word) for word in arguments))
+    assert code == 2 and error.startswith("error: ") and "lost" in error
+    assert not modules & {*HEAVY, *TORCH_ROOMS}
+
+
+def test_an_audit_loads_scikit_learn_and_no_torch(squares: Path):
+    code, modules, _ = run_command("audit", squares, "--json")
+    assert code in (0, 4)
+    assert not modules & {"torch", "transformers", *TORCH_ROOMS}
+    assert "sklearn" in modules
