@@ -16,7 +16,7 @@ from time import monotonic
 from benchmarks.common import machine, show, stub_server
 from mrharm.llm import HostedClient
 from mrharm.rationales.abduce import Abduced, abduce
-from mrharm.rationales.prompting import Asking
+from mrharm.rationales.prompting import QuestionBuilder
 from mrharm.rationales.teachers.openai import HostedTeacher
 from mrharm.records import Evidence, Label, Meme, Rationale, read_records
 
@@ -46,11 +46,11 @@ def main() -> None:
         root = Path(folder)
         with HostedClient(ledger=root / "ledger.sqlite", base_url=url, budget=100.0) as client:
             teacher = HostedTeacher(MODEL, client=client, concurrency=options.concurrency)
-            asking = Asking("abductive.v1", "caption", root)
+            builder = QuestionBuilder("abductive.v1", "caption", root)
 
             def run(way: str, known: dict[str, Rationale]) -> None:
                 start = monotonic()
-                done: Abduced = abduce(root, memes, evidence, known, teacher, asking)
+                done: Abduced = abduce(root, memes, evidence, known, teacher, builder)
                 assert done.statuses.total() + done.kept == options.memes and not done.failures
                 seconds = monotonic() - start
                 rows.append(

@@ -6,7 +6,7 @@ from mrharm import Dataset, Detector, import_memes
 from mrharm.memes.dataset import ImportOptions
 from mrharm.metrics import score_summary
 from mrharm.rationales.abduce import abduce
-from mrharm.rationales.prompting import Asking
+from mrharm.rationales.prompting import QuestionBuilder
 from mrharm.synthetic.teacher import GeneratedTeacher
 from mrharm.synthetic.truth import share_true
 from mrharm.training.run import train
@@ -15,9 +15,9 @@ from tests.training.helpers import tiny
 
 def test_memes_become_verdicts(tmp_path):
     made = import_memes("generated", None, tmp_path / "memes", ImportOptions(memes=40, workers=1))
-    asking = Asking("abductive.v1", "caption", made.root)
+    builder = QuestionBuilder("abductive.v1", "caption", made.root)
     learnt_from = [*made.split("train"), *made.split("validation")]
-    abduce(made.root, learnt_from, made.evidence, {}, GeneratedTeacher(), asking)
+    abduce(made.root, learnt_from, made.evidence, {}, GeneratedTeacher(), builder)
     data = Dataset(made.root)
     assert {row.status for row in data.rationales.values()} == {"ok"}
     assert {meme.id for meme in data.split("train")} <= set(data.rationales)

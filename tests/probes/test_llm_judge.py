@@ -13,7 +13,7 @@ from mrharm.evaluation.predictions import Predictions
 from mrharm.llm import HostedClient
 from mrharm.probes.judge_report import JudgeReport
 from mrharm.probes.llm_judge import SCHEMA, judge_rationales
-from mrharm.rationales.teachers import Ask
+from mrharm.rationales.teachers import Question
 from mrharm.rationales.teachers.openai import HostedTeacher
 from mrharm.synthetic.teacher import GeneratedTeacher
 from tests.audit.helpers import meme, paint
@@ -141,7 +141,7 @@ def test_repeats_are_questions_of_their_own_answered_once_and_for_all(tmp_path: 
 
 
 def test_a_model_that_takes_no_temperature_is_sent_none() -> None:
-    question = Ask(meme("m"), [{"role": "user", "content": "?"}], {"max_tokens": 9, "temperature": 0.7})
+    question = Question(meme("m"), [{"role": "user", "content": "?"}], {"max_tokens": 9, "temperature": 0.7})
     assert HostedTeacher(MODEL).request(question).settings == {"max_tokens": 9, "temperature": 0.7}
     assert "temperature" not in HostedTeacher("gpt-5-mini").request(question).settings
 

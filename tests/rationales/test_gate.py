@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from mrharm.errors import DataError
-from mrharm.rationales.answer_formats import FORMS, read_prose
-from mrharm.rationales.gate import Context, deleak, judge_answer
-from mrharm.rationales.injection import obeys
+from mrharm.rationales.answer_formats import ANSWER_FORMATS, read_prose
+from mrharm.rationales.gate import Context, check_answer, deleak
+from mrharm.rationales.injection import detect_injection
 from mrharm.rationales.leakage import states_label
 from mrharm.records import Label
 from tests.rationales.answers import explained
@@ -22,15 +22,15 @@ PROMPT = "You explain memes by abductive reasoning, from how people judged a mem
 
 
 def context(name: str = "abductive", label: Label | None = HARMFUL, material: str = "you smell") -> Context:
-    return Context(FORMS[name], label, material, PROMPT)
+    return Context(ANSWER_FORMATS[name], label, material, PROMPT)
 
 
 def status(answer: str, **more: object) -> str:
-    return judge_answer(answer, context(**more)).status  # type: ignore[arg-type]
+    return check_answer(answer, context(**more)).status  # type: ignore[arg-type]
 
 
 def test_an_answer_that_explains_without_stating_is_ok() -> None:
-    assert judge_answer(GOOD, context()).text == GOOD
+    assert check_answer(GOOD, context()).text == GOOD
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_an_answer_that_explains_without_stating_is_ok() -> None:
     ],
 )
 def test_an_assistants_opening_does_not_teach(opening: str) -> None:
-    assert judge_answer(opening + GOOD, context()).text == GOOD
+    assert check_answer(opening + GOOD, context()).text == GOOD
 
 
 @pytest.mark.parametrize(
@@ -56,24 +56,24 @@ def test_an_assistants_opening_does_not_teach(opening: str) -> None:
     ],
 )
 def test_a_first_sentence_that_only_begins_as_an_opening_does_explains(opening: str) -> None:
-    assert judge_answer(f"{opening} {GOOD}", context()).text == f"{opening} {GOOD}"
+    assert check_answer(f"{opening} {GOOD}", context()).text == f"{opening} {GOOD}"
 
 
 def test_hidden_characters_neither_teach_nor_hide_a_verdict() -> None:
-    assert judge_answer(GOOD.replace("skunk", "sk\u200bunk\x1b"), context()).text == GOOD
+    assert check_answer(GOOD.replace("skunk", "sk\u200bunk\x1b"), context()).text == GOOD
     assert status(f"{GOOD} It is h\u200barmful.") == "leaks_label"
 
 
 @pytest.mark.parametrize("label", [HARMFUL, HARMLESS])
 def test_what_is_left_after_cutting_never_states_the_label(label: Label) -> None:
     verdict = "The meme is not harmful." if label is HARMLESS else "It is very harmful."
-    gated = deleak(judge_answer(f"{verdict} {GOOD} {verdict}", context(label=label)), label)
+    gated = deleak(check_answer(f"{verdict} {GOOD} {verdict}", context(label=label)), label)
     assert (gated.status, gated.text) == ("deleaked", GOOD)
     assert not states_label(gated.text, label)
 
 
 def test_too_little_left_is_not_kept() -> None:
-    gated = judge_answer("The words mock you. This is very harmful to you.", context())
+    gated = check_answer("The words mock you. This is very harmful to you.", context())
     assert deleak(gated, HARMFUL).status == "leaks_label"
 
 
@@ -85,7 +85,7 @@ def test_who_was_told_no_label_may_state_neither_side() -> None:
 
 def test_who_argues_both_sides_may_speak_of_harm() -> None:
     both = {"harmful": f"It is harmful. {GOOD}", "harmless": f"It is harmless. {GOOD}"}
-    gated = judge_answer(json.dumps(both), context("two-sided", None))
+    gated = check_answer(json.dumps(both), context("two-sided", None))
     assert gated.status == "ok"
     assert gated.text.startswith("harmful: It is harmful.")
 
@@ -116,7 +116,7 @@ def test_words_that_are_not_on_the_meme_are_not_quoted_from_it() -> None:
 @pytest.mark.parametrize("hostile", INJECTED)
 def test_an_answer_that_explains_a_hostile_meme_is_not_taken_for_one_that_obeys(hostile: str) -> None:
     answer = "The words are written as an order to whatever reads them. Beside a skunk they mock you."
-    assert obeys(answer, hostile, PROMPT) is None
+    assert detect_injection(answer, hostile, PROMPT) is None
 
 
 @pytest.mark.parametrize(
@@ -167,6 +167,6 @@ def test_words_of_obeying_that_stand_on_the_meme_or_tell_of_others_are_no_obeyin
 
 
 def test_the_first_thing_wrong_is_what_an_answer_is_classed_by() -> None:
-    assert judge_answer("I'm sorry, but I can't", context(), cut=True).status == "refused"
-    assert judge_answer(GOOD[:60], context(), cut=True).status == "truncated"
-    assert judge_answer("...", context()).status == "empty"
+    assert check_answer("I'm sorry, but I can't", context(), cut=True).status == "refused"
+    assert check_answer(GOOD[:60], context(), cut=True).status == "truncated"
+    assert check_answer("...", context()).status == "empty"

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from mrharm.errors import DataError, InputError, ModelUnavailableError
 from mrharm.llm import CallError, Completion, Picture, picture_from_image
-from mrharm.rationales.teachers import TEACHERS, Ask
+from mrharm.rationales.teachers import TEACHERS, Question
 from mrharm.rationales.teachers.chat_templates import Chats
 from mrharm.rationales.teachers.huggingface import Draws, LocalTeacher, _Question
 from mrharm.records import Meme
@@ -52,23 +52,23 @@ def seer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_seer(tmp_path_factory.mktemp("seer"))
 
 
-def ask(words: str, picture: Picture | None = None, **how: Any) -> Ask:
+def ask(words: str, picture: Picture | None = None, **how: Any) -> Question:
     content = words if picture is None else [{"type": "text", "text": words}, picture]
     messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": content}]
-    return Ask(Meme(id="m1", text=words), messages, {"max_tokens": 12, **how}, {"prompt": "p.v1@1"})
+    return Question(Meme(id="m1", text=words), messages, {"max_tokens": 12, **how}, {"prompt": "p.v1@1"})
 
 
 def square(colour: str, size: tuple[int, int] = (40, 30)) -> Picture:
     return picture_from_image(Image.new("RGB", size, colour))
 
 
-def answers(teacher: LocalTeacher, asks: list[Ask]) -> list[Completion | CallError]:
+def answers(teacher: LocalTeacher, asks: list[Question]) -> list[Completion | CallError]:
     results = list(teacher.answer(iter(asks)))
     assert [index for index, _ in results] == list(range(len(asks)))
     return [answer for _, answer in results]
 
 
-def completed(teacher: LocalTeacher, asks: list[Ask]) -> list[Completion]:
+def completed(teacher: LocalTeacher, asks: list[Question]) -> list[Completion]:
     results = answers(teacher, asks)
     assert all(isinstance(result, Completion) for result in results), results
     return results  # type: ignore[return-value]
@@ -129,7 +129,7 @@ def test_an_answer_is_cut_at_max_tokens_and_counted(reader: Path) -> None:
     assert short.usage == {"prompt_tokens": length, "completion_tokens": 3, "total_tokens": length + 3}
     assert (short.usd, short.cached) == (None, False)
     assert short.key != long.key
-    (usual,) = completed(teacher, [Ask(Meme(id="m"), ask("x").messages)])
+    (usual,) = completed(teacher, [Question(Meme(id="m"), ask("x").messages)])
     assert usual.usage["completion_tokens"] == 256
 
 
@@ -154,7 +154,7 @@ def test_an_answer_ends_at_the_end_the_model_names_and_one_without_words_is_none
     assert isinstance(nothing, CallError) and nothing.kind == "empty" and "ended at once" in str(nothing)
 
 
-def spoken(teacher: LocalTeacher, question: Ask) -> list[int]:
+def spoken(teacher: LocalTeacher, question: Question) -> list[int]:
     """The tokens of an answer."""
     seen: list[list[int]] = []
     read = teacher._read
@@ -172,7 +172,7 @@ def test_sampling_and_penalties_of_the_makers_are_left_out(reader: Path, tmp_pat
     assert texts == [answer.text for answer in completed(LocalTeacher(str(reader)), asks)]
 
 
-def again(words: str, sample: int, temperature: float) -> Ask:
+def again(words: str, sample: int, temperature: float) -> Question:
     """A question put once more."""
     question = ask(words, temperature=temperature)
     return replace(question, parts={**question.parts, "sample": sample})
@@ -268,8 +268,8 @@ def test_a_picture_that_cannot_be_read_fails_alone(seer: Path) -> None:
 
 
 def test_messages_of_another_form_fail_alone(reader: Path) -> None:
-    odd = Ask(Meme(id="m"), [{"role": "user", "content": [{"type": "input_audio"}]}])
-    half = Ask(Meme(id="m"), [{"role": "user", "content": "half a pair \ud83d"}])
+    odd = Question(Meme(id="m"), [{"role": "user", "content": [{"type": "input_audio"}]}])
+    half = Question(Meme(id="m"), [{"role": "user", "content": "half a pair \ud83d"}])
     results = answers(LocalTeacher(str(reader)), [odd, half, ask("x")])
     assert [getattr(result, "kind", None) for result in results] == ["bad_request", "bad_request", None]
 

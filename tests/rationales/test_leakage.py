@@ -7,10 +7,10 @@ from mrharm.rationales.leakage import (
     denies,
     holds_label,
     holds_severity,
-    pronounces_verdict,
     sentences,
     speaks_of_caption,
     states_label,
+    states_verdict,
 )
 from mrharm.records import Label
 
@@ -63,7 +63,7 @@ def test_a_label_is_held_by_its_own_words_alone(text: str, label: Label, severit
     ],
 )
 def test_a_sentence_that_pronounces_the_verdict_is_found(sentence: str) -> None:
-    assert pronounces_verdict(sentence)
+    assert states_verdict(sentence)
     assert states_label(f"It shows a kettle. {sentence} You are in it.", HARMFUL)
 
 
@@ -82,7 +82,7 @@ def test_a_sentence_that_pronounces_the_verdict_is_found(sentence: str) -> None:
     ],
 )
 def test_a_reason_is_not_taken_for_a_verdict(sentence: str) -> None:
-    assert not pronounces_verdict(sentence)
+    assert not states_verdict(sentence)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_published_rationales_that_state_their_label_are_found_as_people_found_t
     """200 rationales drawn by lot and read: at least 97 % of those that state their label are found."""
     texts = json.loads(HARM_C.read_text())
     stating = [meme_id for meme_id, states in HAND["rationales"].items() if states]
-    found = sum(any(map(pronounces_verdict, sentences(texts[meme_id]))) for meme_id in stating)
+    found = sum(any(map(states_verdict, sentences(texts[meme_id]))) for meme_id in stating)
     assert len(HAND["rationales"]) == 200
     assert found >= 0.97 * len(stating)
 
@@ -131,7 +131,7 @@ def test_sentences_read_by_hand_are_told_apart(part: str) -> None:
     flagged: dict[bool, list[bool]] = {True: [], False: []}
     for key, states in HAND[part].items():
         meme_id, number = key.split("#")
-        flagged[states].append(pronounces_verdict(sentences(texts[meme_id])[int(number)]))
+        flagged[states].append(states_verdict(sentences(texts[meme_id])[int(number)]))
     assert len(flagged[False]) >= 100
     assert sum(flagged[True]) >= 0.97 * len(flagged[True])
     assert sum(flagged[False]) < 0.02 * len(flagged[False])

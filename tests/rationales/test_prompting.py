@@ -13,14 +13,14 @@ from mrharm.llm import Picture, load_prompt
 from mrharm.rationales.prompting import (
     LONGEST,
     PACKAGE,
-    Asking,
+    QuestionBuilder,
     again,
-    kept_messages,
     prompts,
     question_key,
     quoted,
+    recorded_messages,
 )
-from mrharm.rationales.teachers import Ask
+from mrharm.rationales.teachers import Question
 from mrharm.records import Evidence, Label, Meme
 from tests.rationales.conftest import MakeDataset
 
@@ -36,12 +36,14 @@ PUBLISHED = {
 }
 
 
-def ask(text: str, caption: str = "a skunk", prompt: str = "abductive.v1") -> Ask:
+def ask(text: str, caption: str = "a skunk", prompt: str = "abductive.v1") -> Question:
     meme = Meme(id="m", text=text, label=HARMFUL)
-    return Asking(prompt, "caption", Path()).ask(meme, Evidence(meme_id="m", text=text, caption=caption))
+    return QuestionBuilder(prompt, "caption", Path()).build(
+        meme, Evidence(meme_id="m", text=text, caption=caption)
+    )
 
 
-def user_message(one: Ask) -> str:
+def user_message(one: Question) -> str:
     return str(one.messages[-1]["content"])
 
 
@@ -68,13 +70,13 @@ def test_a_prompt_that_is_to_find_out_is_not_told_the_label(prompt: str) -> None
     assert "How people judged" not in told
     assert "very harmful" not in told
     meme = Meme(id="m", text="you smell")
-    asked = Asking(prompt, "caption", Path()).ask(meme, Evidence(meme_id="m", caption="a skunk"))
+    asked = QuestionBuilder(prompt, "caption", Path()).build(meme, Evidence(meme_id="m", caption="a skunk"))
     assert "you smell" in user_message(asked)
 
 
 def test_a_prompt_that_explains_a_label_wants_one() -> None:
     with pytest.raises(MissingInputError, match="no label to explain"):
-        Asking("abductive.v1", "caption", Path()).ask(
+        QuestionBuilder("abductive.v1", "caption", Path()).build(
             Meme(id="m", text="x"), Evidence(meme_id="m", caption="a skunk")
         )
 
@@ -90,7 +92,9 @@ def test_a_prompt_that_explains_a_label_wants_one() -> None:
 )
 def test_a_label_is_told_by_its_severity_where_there_is_one(label: Label, words: str) -> None:
     meme = Meme(id="m", text="x", label=label)
-    asked = Asking("abductive.v1", "caption", Path()).ask(meme, Evidence(meme_id="m", caption="a skunk"))
+    asked = QuestionBuilder("abductive.v1", "caption", Path()).build(
+        meme, Evidence(meme_id="m", caption="a skunk")
+    )
     assert f"How people judged it: {words}\n" in user_message(asked)
 
 
@@ -99,7 +103,7 @@ def test_the_teacher_is_shown_the_caption_the_pixels_or_both(make_dataset: MakeD
     meme, evidence = made.memes[0], made.evidence["m0"]
 
     def content(shows: Any) -> Any:
-        return Asking("abductive.v1", shows, made.root).ask(meme, evidence).messages[-1]["content"]
+        return QuestionBuilder("abductive.v1", shows, made.root).build(meme, evidence).messages[-1]["content"]
 
     assert "<picture>a skunk with the number 0</picture>" in content("caption")
     text, picture = content("pixels")
@@ -108,16 +112,16 @@ def test_the_teacher_is_shown_the_caption_the_pixels_or_both(make_dataset: MakeD
     text, picture = content("both")
     assert "<picture>a skunk" in text["text"]
     assert isinstance(picture, Picture)
-    kept = kept_messages(Asking("abductive.v1", "both", made.root).ask(meme, evidence))
+    kept = recorded_messages(QuestionBuilder("abductive.v1", "both", made.root).build(meme, evidence))
     assert kept[-1]["content"][1] == {"picture": picture.sha256}
 
 
 def test_what_is_to_be_shown_and_is_not_there_is_said_with_the_mend(make_dataset: MakeDataset) -> None:
     made = make_dataset(["you smell"])
     with pytest.raises(MissingInputError, match="no caption to show; write captions"):
-        Asking("abductive.v1", "caption", made.root).ask(made.memes[0], None)
+        QuestionBuilder("abductive.v1", "caption", made.root).build(made.memes[0], None)
     with pytest.raises(MissingInputError, match="no picture to show; --evidence caption"):
-        Asking("abductive.v1", "both", made.root).ask(made.memes[0], made.evidence["m0"])
+        QuestionBuilder("abductive.v1", "both", made.root).build(made.memes[0], made.evidence["m0"])
 
 
 def test_no_picture_outside_the_dataset_is_sent(make_dataset: MakeDataset, tmp_path: Path) -> None:
@@ -125,16 +129,16 @@ def test_no_picture_outside_the_dataset_is_sent(make_dataset: MakeDataset, tmp_p
     (tmp_path / "secret.png").write_bytes((made.root / "images/m0.png").read_bytes())
     outside = made.memes[0].model_copy(update={"image": "../secret.png"})
     with pytest.raises(ImageError, match="leaves the dataset folder"):
-        Asking("abductive.v1", "pixels", made.root).ask(outside, None)
+        QuestionBuilder("abductive.v1", "pixels", made.root).build(outside, None)
 
 
 def test_an_unknown_prompt_is_refused_with_those_there_are() -> None:
     with pytest.raises(
         InputError, match=r"there are: abductive\.v1, structured\.v1, two-sided\.v1, unconditioned\.v1"
     ):
-        Asking("abductive.v9", "caption", Path())
+        QuestionBuilder("abductive.v9", "caption", Path())
     with pytest.raises(InputError, match=r"no prompt called 'again\.v1'"):
-        Asking("again.v1", "caption", Path())
+        QuestionBuilder("again.v1", "caption", Path())
 
 
 @pytest.mark.parametrize("prompt", ["abductive.v1", "structured.v1", "two-sided.v1", "unconditioned.v1"])

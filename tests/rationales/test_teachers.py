@@ -9,7 +9,7 @@ import pytest
 from mrharm.errors import DataError, InputError
 from mrharm.llm import CallError, Completion
 from mrharm.rationales.prompting import question_key
-from mrharm.rationales.teachers import TEACHERS, Ask, Teacher
+from mrharm.rationales.teachers import TEACHERS, Question, Teacher
 from mrharm.rationales.teachers.openai import HostedTeacher
 from mrharm.rationales.teachers.recorded import RecordedTeacher
 from mrharm.records import Meme
@@ -18,9 +18,10 @@ from tests.llm.conftest import MODEL, client
 from tests.stub_server import Reply, StubServer
 
 
-def asks(*names: str) -> list[Ask]:
+def asks(*names: str) -> list[Question]:
     return [
-        Ask(Meme(id=name), [{"role": "user", "content": f"why {name}"}], {"max_tokens": 50}) for name in names
+        Question(Meme(id=name), [{"role": "user", "content": f"why {name}"}], {"max_tokens": 50})
+        for name in names
     ]
 
 
@@ -61,7 +62,7 @@ def test_each_answers_every_question_or_says_why_not(tmp_path: Path) -> None:
         "concept": "smell", "scene": "skunk", "tone": "praise", "sense": "straight", "polarity": "contradicts",
         "relation": "undercuts",
     }  # fmt: skip
-    made = Ask(Meme(id="a", extra={"truth": truth}), ())
+    made = Question(Meme(id="a", extra={"truth": truth}), ())
     answers = dict(GeneratedTeacher().answer([made, *asks("b")]))
     assert isinstance(answers[0], Completion) and "skunk" in answers[0].text
     assert isinstance(answers[1], CallError)

@@ -20,7 +20,7 @@ from mrharm.store import FAILURES
 if TYPE_CHECKING:
     from mrharm.llm import Estimate, HostedClient
     from mrharm.rationales.abduce import Abduced
-    from mrharm.rationales.prompting import Asking
+    from mrharm.rationales.prompting import QuestionBuilder
 
 PROMPT = "abductive.v1"
 
@@ -130,10 +130,10 @@ def abduce_command(
         if corrections is not None:
             import_corrections(folder, path, corrections, as_json)
             return
-        from mrharm.rationales.prompting import Asking
+        from mrharm.rationales.prompting import QuestionBuilder
 
         assert teacher is not None
-        asking = Asking(prompt, evidence.value, folder.root, max_tokens)
+        builder = QuestionBuilder(prompt, evidence.value, folder.root, max_tokens)
         memes = (folder.split(split) if split else folder.memes)[:limit]
         hosted = teacher.partition(":")[0] == "openai"
         if not hosted and (batch or budget is not None or base_url or key_file):
@@ -156,20 +156,20 @@ def abduce_command(
             if not who.reads_prompt and prompt != PROMPT:
                 raise InputError(f"{teacher} has its answers and reads no prompt; leave --prompt out")
             if preview is not None:
-                _preview(memes[:preview], folder, who, asking, as_json)
+                _preview(memes[:preview], folder, who, builder, as_json)
                 return
             if dry_run:
-                _estimate(memes, folder, path, who, asking, as_json)
+                _estimate(memes, folder, path, who, builder, as_json)
                 return
-            from mrharm.rationales.abduce import WINDOW, abduce, known_in
+            from mrharm.rationales.abduce import WINDOW, abduce, read_rationales
 
             done = abduce(
                 folder.root,
                 memes,
                 folder.evidence,
-                known_in(path),
+                read_rationales(path),
                 who,
-                asking,
+                builder,
                 out=path,
                 window=len(memes) if batch else WINDOW,
                 progress=lambda what, count, total: bars.show(what, count, total, spent),
@@ -212,20 +212,22 @@ def _client(
     return HostedClient(base_url=base_url, key_file=key_file, prices=prices, budget=budget)
 
 
-def _preview(memes: list[Any], folder: Dataset, teacher: Teacher, asking: Asking, as_json: bool) -> None:
+def _preview(
+    memes: list[Any], folder: Dataset, teacher: Teacher, builder: QuestionBuilder, as_json: bool
+) -> None:
     from mrharm.rationales.abduce import pending
-    from mrharm.rationales.prompting import kept_messages
+    from mrharm.rationales.prompting import recorded_messages
 
     shown = []
-    for meme, ask in zip(memes, pending(memes, folder.evidence, teacher, asking), strict=True):
+    for meme, ask in zip(memes, pending(memes, folder.evidence, teacher, builder), strict=True):
         if isinstance(ask, Failure):
             shown.append({"meme": meme.id, "cannot_be_asked": ask.reason})
         else:
-            shown.append({"meme": meme.id, "settings": ask.settings, "messages": kept_messages(ask)})
+            shown.append({"meme": meme.id, "settings": ask.settings, "messages": recorded_messages(ask)})
     if as_json:
-        print_json({"teacher": teacher.name, "prompt": asking.version, "shown": shown})
+        print_json({"teacher": teacher.name, "prompt": builder.version, "shown": shown})
         return
-    out.print(f"{teacher.name}, prompt {asking.version}: {len(shown)} of the questions; nothing is sent")
+    out.print(f"{teacher.name}, prompt {builder.version}: {len(shown)} of the questions; nothing is sent")
     for one in shown:
         out.print(f"\n=== {sanitise(one['meme'])}")
         if "cannot_be_asked" in one:
@@ -244,12 +246,12 @@ def _preview(memes: list[Any], folder: Dataset, teacher: Teacher, asking: Asking
 
 
 def _estimate(
-    memes: list[Any], folder: Dataset, path: Path, teacher: Teacher, asking: Asking, as_json: bool
+    memes: list[Any], folder: Dataset, path: Path, teacher: Teacher, builder: QuestionBuilder, as_json: bool
 ) -> None:
-    from mrharm.rationales.abduce import Abduced, known_in, still_to_ask
+    from mrharm.rationales.abduce import Abduced, open_questions, read_rationales
 
     done = Abduced(memes=len(memes))
-    asks = still_to_ask(memes, folder.evidence, known_in(path), teacher, asking, done)
+    asks = open_questions(memes, folder.evidence, read_rationales(path), teacher, builder, done)
     estimate: Estimate | None = None
     if hasattr(teacher, "estimate"):
         estimate = teacher.estimate(asks)

@@ -2,8 +2,9 @@
 
 The judge sees the meme and the rationale, never the gold label nor the decision. What it reads is untrusted: it stands
 between delimiters it cannot write (`mrharm.rationales.prompting.quoted`), an answer that has not the form asked for is
-no mark, and one that obeys its material is none either (`mrharm.rationales.injection.obeys`). Neither can tell a judge
-that was quietly swayed; `JudgeReport.when_right` and ``when_true`` show whether its marks mean something here.
+no mark, and one that obeys its material is none either (`mrharm.rationales.injection.detect_injection`). Neither can
+tell a judge that was quietly swayed; `JudgeReport.when_right` and ``when_true`` show whether its marks mean something
+here.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from mrharm.llm import CallError, Completion, Prompt, load_prompt, looks_refused
 from mrharm.probes.judge_report import Answered, JudgeReport, Marks, summarise
 from mrharm.probes.rationale import rationales_of
 from mrharm.progress import Progress, no_progress
-from mrharm.rationales.injection import obeys
+from mrharm.rationales.injection import detect_injection
 from mrharm.rationales.prompting import quoted
-from mrharm.rationales.teachers import Ask, Teacher
+from mrharm.rationales.teachers import Question, Teacher
 from mrharm.records import Meme, Verdict, make_record, meme_text, parse_json
 
 PROMPT = "judge.v1"
@@ -74,7 +75,7 @@ def judge_rationales(
     check_judge(teacher)
     predictions = predictions.some(memes, seed)
     prompt = load_prompt("mrharm.probes", PROMPT)
-    asks: list[Ask] = []
+    asks: list[Question] = []
     about: list[tuple[int, int]] = []  # place among the memes, number of the sample
     shown: list[Shown] = []
     for place, text in enumerate(rationales_of(predictions)):
@@ -150,7 +151,9 @@ def _question(
     return shows, [*before, {**last, "content": content}]
 
 
-def _ask(meme: Meme, messages: Sequence[Mapping[str, Any]], prompt: Prompt, sample: int, repeats: int) -> Ask:
+def _ask(
+    meme: Meme, messages: Sequence[Mapping[str, Any]], prompt: Prompt, sample: int, repeats: int
+) -> Question:
     settings = {
         "max_tokens": MAX_TOKENS,
         "temperature": TEMPERATURE if repeats > 1 else 0,
@@ -159,7 +162,7 @@ def _ask(meme: Meme, messages: Sequence[Mapping[str, Any]], prompt: Prompt, samp
             "json_schema": {"name": "marks", "strict": True, "schema": SCHEMA},
         },
     }
-    return Ask(meme, messages, settings, {"prompt": prompt.version, "sample": sample})
+    return Question(meme, messages, settings, {"prompt": prompt.version, "sample": sample})
 
 
 def _read(
@@ -193,7 +196,7 @@ def _read(
     verdict = predictions.verdicts[place]
     material = " ".join([*_material(predictions.memes[place], verdict), verdict.rationale or ""])
     reasons = " ".join(mark.reason for mark in marks.each().values())
-    if why := obeys(reasons, material, system):
+    if why := detect_injection(reasons, material, system):
         return as_("injected", why)
     return as_("ok", marks=marks)
 

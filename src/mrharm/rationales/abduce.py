@@ -16,11 +16,11 @@ from typing import Any
 from mrharm.errors import InputError, MrHarmError, StoppedError
 from mrharm.llm import CallError, Completion
 from mrharm.progress import Progress
-from mrharm.rationales.answer_formats import FORMS
-from mrharm.rationales.gate import Context, Gated, deleak, judge_answer
-from mrharm.rationales.human_edits import by_people
-from mrharm.rationales.prompting import Asking, again, kept_messages, question_key
-from mrharm.rationales.teachers import Ask, Teacher
+from mrharm.rationales.answer_formats import ANSWER_FORMATS
+from mrharm.rationales.gate import CheckedAnswer, Context, check_answer, deleak
+from mrharm.rationales.human_edits import is_human
+from mrharm.rationales.prompting import QuestionBuilder, again, question_key, recorded_messages
+from mrharm.rationales.teachers import Question, Teacher
 from mrharm.records import Evidence, Failure, Meme, Rationale
 from mrharm.store import JsonlStore, exclusive_lock, read_appended, write_failures
 from mrharm.texts import hides
@@ -51,10 +51,10 @@ class _Case:
 
     meme: Meme
     context: Context
-    first: Ask
-    ask: Ask
-    newest: Gated | None = None
-    gated: Gated | None = None  # of the best answer so far
+    first: Question
+    ask: Question
+    newest: CheckedAnswer | None = None
+    gated: CheckedAnswer | None = None  # of the best answer so far
     raw: str | None = None
     usage: Counter[str] = field(default_factory=Counter)
     usd: float = 0.0
@@ -67,7 +67,7 @@ def abduce(
     evidence: Mapping[str, Evidence],
     known: Mapping[str, Rationale],
     teacher: Teacher,
-    asking: Asking,
+    builder: QuestionBuilder,
     *,
     out: Path | None = None,
     window: int = WINDOW,
@@ -81,7 +81,7 @@ def abduce(
         evidence: what is known of them (captions, OCR).
         known: the rationales in ``out`` so far, by meme.
         teacher: answers.
-        asking: the prompt, and what is shown.
+        builder: the prompt, and what is shown.
         out: the file; None for rationales.jsonl.
         window: memes whose answers, and second answers, are waited for before the next are asked; a batch service,
             which takes a day, is better asked about all at once.
@@ -94,7 +94,7 @@ def abduce(
         MrHarmError: what no question can get past, after what was answered has been written.
     """
     captioned = any(evidence[meme.id].caption for meme in memes if meme.id in evidence)
-    if memes and teacher.reads_prompt and asking.shows != "pixels" and not captioned:
+    if memes and teacher.reads_prompt and builder.shows != "pixels" and not captioned:
         raise InputError(
             f"{root}: none of the memes has a caption to show; write captions (mrharm gather {root} --captions ...), "
             "or show the picture itself: --evidence pixels"
@@ -102,7 +102,7 @@ def abduce(
     done = Abduced(memes=len(memes))
     with exclusive_lock(root, STAGE):
         store = JsonlStore(out or root / RATIONALES, Rationale, "key")
-        cases = _cases(memes, evidence, known, teacher, asking, done)
+        cases = _cases(memes, evidence, known, teacher, builder, done)
         for some in _windows(cases, window):
             for row in _explain(some, teacher, done):
                 try:
@@ -120,43 +120,43 @@ def abduce(
     return done
 
 
-def known_in(path: Path) -> dict[str, Rationale]:
+def read_rationales(path: Path) -> dict[str, Rationale]:
     """The rationale of each meme in a file; a later line wins."""
     return {row.meme_id: row for row in read_appended(path, Rationale)}
 
 
 def pending(
-    memes: Iterable[Meme], evidence: Mapping[str, Evidence], teacher: Teacher, asking: Asking
-) -> Iterator[Ask | Failure]:
+    memes: Iterable[Meme], evidence: Mapping[str, Evidence], teacher: Teacher, builder: QuestionBuilder
+) -> Iterator[Question | Failure]:
     """The first question about each meme, or why it cannot be asked; what ``--preview`` shows."""
     for meme in memes:
         try:
             if teacher.reads_prompt:
-                yield asking.ask(meme, evidence.get(meme.id))
+                yield builder.build(meme, evidence.get(meme.id))
             else:
                 # Nothing is paid, so whatever changed in the meme, its label too, is answered anew.
-                yield Ask(meme, (), {}, {"meme": meme.model_dump(mode="json")})
+                yield Question(meme, (), {}, {"meme": meme.model_dump(mode="json")})
         except MrHarmError as error:
             yield _failure(meme, error)
 
 
-def still_to_ask(
+def open_questions(
     memes: Sequence[Meme],
     evidence: Mapping[str, Evidence],
     known: Mapping[str, Rationale],
     teacher: Teacher,
-    asking: Asking,
+    builder: QuestionBuilder,
     done: Abduced,
-) -> Iterator[Ask]:
+) -> Iterator[Question]:
     """The first questions `abduce` would ask; ``done`` counts the memes it would not. What ``--dry-run`` tells."""
-    return (case.first for case in _cases(memes, evidence, known, teacher, asking, done))
+    return (case.first for case in _cases(memes, evidence, known, teacher, builder, done))
 
 
-def context_of(
+def answer_context(
     meme: Meme, evidence: Evidence | None, prompt: str | None, messages: Sequence[Mapping[str, Any]]
 ) -> Context:
     """What an answer about a meme is held against; prose is expected where no prompt is known."""
-    form = FORMS.get((prompt or "abductive").partition(".")[0], FORMS["abductive"])
+    answer_format = ANSWER_FORMATS.get((prompt or "abductive").partition(".")[0], ANSWER_FORMATS["abductive"])
     words = [meme.text, evidence.text if evidence else None]
     shown = [*words, evidence.caption if evidence else None]
     system = " ".join(str(one["content"]) for one in messages if one.get("role") == "system")
@@ -164,7 +164,9 @@ def context_of(
     material = "".join(
         letter for letter in "\n".join(filter(None, shown)) if letter.isspace() or not hides(letter)
     )
-    return Context(form, meme.label if form.told_label else None, material, system, any(words))
+    return Context(
+        answer_format, meme.label if answer_format.told_label else None, material, system, any(words)
+    )
 
 
 def _cases(
@@ -172,19 +174,19 @@ def _cases(
     evidence: Mapping[str, Evidence],
     known: Mapping[str, Rationale],
     teacher: Teacher,
-    asking: Asking,
+    builder: QuestionBuilder,
     done: Abduced,
 ) -> Iterator[_Case]:
-    for meme, ask in zip(memes, pending(memes, evidence, teacher, asking), strict=True):
-        if meme.id in known and by_people(known[meme.id]):
+    for meme, ask in zip(memes, pending(memes, evidence, teacher, builder), strict=True):
+        if meme.id in known and is_human(known[meme.id]):
             done.by_people += 1  # what a person wrote is worth more than what a teacher would
         elif isinstance(ask, Failure):
             done.failures.append(ask)
         elif meme.id in known and known[meme.id].key == question_key(ask, teacher.name):
             done.kept += 1
         else:
-            prompt = asking.prompt if teacher.reads_prompt else None
-            yield _Case(meme, context_of(meme, evidence.get(meme.id), prompt, ask.messages), ask, ask)
+            prompt = builder.prompt if teacher.reads_prompt else None
+            yield _Case(meme, answer_context(meme, evidence.get(meme.id), prompt, ask.messages), ask, ask)
 
 
 def _windows(cases: Iterator[_Case], size: int) -> Iterator[list[_Case]]:
@@ -229,7 +231,7 @@ def _take(case: _Case, answer: Completion | CallError, done: Abduced) -> bool:
         )
         case.usd += answer.usd or 0.0
         done.usd += 0.0 if answer.cached else (answer.usd or 0.0)
-        new = judge_answer(answer.text, case.context, cut=answer.finish_reason == "length")
+        new = check_answer(answer.text, case.context, cut=answer.finish_reason == "length")
         case.newest = new
         if case.gated is None or _worth(new, case.context) >= _worth(case.gated, case.context):
             case.raw, case.gated = answer.text, new
@@ -238,7 +240,7 @@ def _take(case: _Case, answer: Completion | CallError, done: Abduced) -> bool:
         # Asked again in vain, or without the money for it: what the answer before was still stands.
         return True
     if answer.kind in ("refused", "empty"):
-        case.raw, case.gated = answer.raw, Gated(answer.kind, "", str(answer))
+        case.raw, case.gated = answer.raw, CheckedAnswer(answer.kind, "", str(answer))
         case.newest = case.gated
         return True
     done.failures.append(_failure(case.meme, answer))
@@ -249,7 +251,7 @@ def _failure(meme: Meme, error: Exception) -> Failure:
     return Failure(item=meme.id, stage=STAGE, reason=str(error).removeprefix(f"{meme.id}: "), file=meme.image)
 
 
-def _worth(gated: Gated, context: Context) -> int:
+def _worth(gated: CheckedAnswer, context: Context) -> int:
     """2: teaches; 1: would in another form; 0: says nothing. Asked again, a teacher may answer worse than before."""
     status = deleak(gated, context.label).status
     return 2 if status in ("ok", "deleaked") else 1 if status in _ASKED_AGAIN else 0
@@ -267,7 +269,7 @@ def _row(case: _Case, teacher: Teacher) -> Rationale:
         status=gated.status,
         teacher=teacher.name,
         prompt=case.first.parts.get("prompt"),
-        messages=kept_messages(case.ask) if prompted else None,
+        messages=recorded_messages(case.ask) if prompted else None,
         raw=case.raw,
         usage=usage if prompted else None,
         key=question_key(case.first, teacher.name),

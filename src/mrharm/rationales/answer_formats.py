@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from mrharm.errors import DataError
-from mrharm.records import parse_json
+from mrharm.llm.answers import answer_schema, read_json_answer
+from mrharm.records import Record
 from mrharm.texts import hides
 
 FEWEST, MOST = 8, 400  # words of a paragraph that explains
-ATTACKS = (
+Attack = Literal[
     "mockery",
     "contempt",
     "inferiority",
@@ -22,7 +23,8 @@ ATTACKS = (
     "incitement",
     "falsehood",
     "none",
-)
+]
+ATTACKS: tuple[str, ...] = get_args(Attack)
 # Only what speaks of the answer goes: "Sure enough, the dog ..." and "Here is a dog with the words: ..." explain.
 _OPENING = re.compile(
     r"^[\s\"'*]*(?:(?:sure|sure thing|certainly|of course|okay|ok)[.,!:]\s+)?"
@@ -30,11 +32,10 @@ _OPENING = re.compile(
     r"(?:\**(?:rationale|explanation|answer)\**:\**\s+)?",
     re.IGNORECASE,
 )
-_FENCE = re.compile(r"^```(?:json)?\s*|\s*```$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Read:
+class ParsedAnswer:
     """An answer read: the text that teaches, and the words it quotes of the meme."""
 
     text: str
@@ -42,20 +43,20 @@ class Read:
 
 
 @dataclass(frozen=True)
-class Form:
+class AnswerFormat:
     """How one prompt's answers look.
 
     ``told_label``: the question gives the label. ``judges``: the answer may speak of harm (it argues both sides).
     ``read``: raises DataError, which says what was expected, where an answer has another form.
     """
 
-    read: Callable[[str], Read]
+    read: Callable[[str], ParsedAnswer]
     told_label: bool = True
     judges: bool = False
     schema: Mapping[str, Any] | None = None
 
 
-def read_prose(answer: str) -> Read:
+def read_prose(answer: str) -> ParsedAnswer:
     """A paragraph: its words, on one line, without hidden characters and an assistant's opening ("Sure, here is why:").
 
     Raises:
@@ -68,70 +69,48 @@ def read_prose(answer: str) -> Read:
         raise DataError(f"it has {words} words, where one paragraph of {FEWEST} to {MOST} was asked for.")
     if text.startswith(("{", "[", "```", "<")) or re.search(r"^\s*(?:[-*#]|\d+\.) ", answer, re.MULTILINE):
         raise DataError("it is a list or markup, where one plain paragraph was asked for.")
-    return Read(text.strip('"“”'))
+    return ParsedAnswer(text.strip('"“”'))
 
 
-def read_structured(answer: str) -> Read:
-    """`structured.v1`'s object: its rationale, and the words it quotes."""
-    values = _object(answer, _STRUCTURED)
-    return Read(read_prose(values["rationale"]).text, values["words"])
+class StructuredAnswer(Record):
+    """An answer to ``structured.v1``, which names the parts of an explanation before it writes one."""
+
+    target: str
+    attack: Attack
+    words: str
+    cue: str
+    combination: str
+    background: str
+    rationale: str
 
 
-def read_two_sided(answer: str) -> Read:
-    """`two-sided.v1`'s object: both cases, one after the other."""
-    values = _object(answer, _TWO_SIDED)
-    cases = [f"{side}: {read_prose(values[side]).text}" for side in ("harmful", "harmless")]
-    return Read("\n".join(cases))
+class TwoSidedAnswer(Record):
+    """An answer to ``two-sided.v1``, which argues for either label."""
+
+    harmful: str
+    harmless: str
 
 
-def _schema(**keys: Any) -> dict[str, Any]:
-    properties = {name: value or {"type": "string"} for name, value in keys.items()}
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(keys),
-        "additionalProperties": False,
-    }
+def read_structured(answer: str) -> ParsedAnswer:
+    """Return the rationale of a `StructuredAnswer`, and the words it quotes."""
+    parts = read_json_answer(answer, StructuredAnswer)
+    return ParsedAnswer(read_prose(parts.rationale).text, parts.words)
 
 
-_STRUCTURED = _schema(
-    target=None,
-    attack={"type": "string", "enum": list(ATTACKS)},
-    words=None,
-    cue=None,
-    combination=None,
-    background=None,
-    rationale=None,
-)
-_TWO_SIDED = _schema(harmful=None, harmless=None)
-
-
-def _object(answer: str, schema: Mapping[str, Any]) -> dict[str, str]:
-    """The one JSON object of an answer, held against a schema of texts.
-
-    Raises:
-        DataError: not JSON, other keys, a value that is no text, or one that is not in its list.
-    """
-    wanted = schema["required"]
-    expected = f"one JSON object with exactly the keys {', '.join(wanted)} was asked for."
-    try:
-        value = parse_json(_FENCE.sub("", answer.strip()))
-    except ValueError:
-        raise DataError(f"it is not JSON, where {expected}") from None
-    if not isinstance(value, dict) or set(value) != set(wanted):
-        raise DataError(f"it has other keys, where {expected}")
-    for name, one in value.items():
-        allowed = schema["properties"][name].get("enum")
-        if not isinstance(one, str) or (allowed and one not in allowed):
-            what = f"one of {', '.join(allowed)}" if allowed else "a text"
-            raise DataError(f'"{name}" is not {what}.')
-    return value
+def read_two_sided(answer: str) -> ParsedAnswer:
+    """Return both cases of a `TwoSidedAnswer`, one after the other."""
+    cases = read_json_answer(answer, TwoSidedAnswer)
+    return ParsedAnswer(
+        f"harmful: {read_prose(cases.harmful).text}\nharmless: {read_prose(cases.harmless).text}"
+    )
 
 
 # By the prompt's name before its version.
-FORMS: dict[str, Form] = {
-    "abductive": Form(read_prose),
-    "structured": Form(read_structured, schema=_STRUCTURED),
-    "two-sided": Form(read_two_sided, told_label=False, judges=True, schema=_TWO_SIDED),
-    "unconditioned": Form(read_prose, told_label=False),
+ANSWER_FORMATS: dict[str, AnswerFormat] = {
+    "abductive": AnswerFormat(read_prose),
+    "structured": AnswerFormat(read_structured, schema=answer_schema(StructuredAnswer)),
+    "two-sided": AnswerFormat(
+        read_two_sided, told_label=False, judges=True, schema=answer_schema(TwoSidedAnswer)
+    ),
+    "unconditioned": AnswerFormat(read_prose, told_label=False),
 }

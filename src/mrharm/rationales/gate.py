@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 from mrharm.errors import DataError
 from mrharm.llm import looks_refused
-from mrharm.rationales.answer_formats import Form
-from mrharm.rationales.injection import obeys
-from mrharm.rationales.leakage import holds_label, pronounces_verdict, sentences
+from mrharm.rationales.answer_formats import AnswerFormat
+from mrharm.rationales.injection import detect_injection
+from mrharm.rationales.leakage import holds_label, sentences, states_verdict
 from mrharm.records import Label, RationaleStatus
 
 ENOUGH = 12  # words that still explain, after cutting
@@ -29,7 +29,7 @@ _SIDES = (Label(harmful=True), Label(harmful=False))
 
 
 @dataclass(frozen=True)
-class Gated:
+class CheckedAnswer:
     """An answer classed. ``text`` is what may teach (or would, were it kept); ``reason`` why it is not simply ok."""
 
     status: RationaleStatus
@@ -45,14 +45,14 @@ class Context:
     picture alone).
     """
 
-    form: Form
+    format: AnswerFormat
     label: Label | None
     material: str
     prompt: str = ""
     words_known: bool = True
 
 
-def judge_answer(answer: str, context: Context, *, cut: bool = False) -> Gated:
+def check_answer(answer: str, context: Context, *, cut: bool = False) -> CheckedAnswer:
     """Class an answer; nothing is cut out of it yet (`deleak`).
 
     Args:
@@ -62,32 +62,32 @@ def judge_answer(answer: str, context: Context, *, cut: bool = False) -> Gated:
     """
     plain = " ".join(answer.split())
     if not re.search(r"\w", plain):
-        return Gated("empty", "", "it has no words.")
+        return CheckedAnswer("empty", "", "it has no words.")
     if looks_refused(plain):
-        return Gated("refused", plain, "it refuses to answer.")
-    if why := obeys(plain, context.material, context.prompt):
-        return Gated("injected", plain, f"{why}.")
+        return CheckedAnswer("refused", plain, "it refuses to answer.")
+    if why := detect_injection(plain, context.material, context.prompt):
+        return CheckedAnswer("injected", plain, f"{why}.")
     if cut:
-        return Gated("truncated", plain, "it was cut at the token limit.")
+        return CheckedAnswer("truncated", plain, "it was cut at the token limit.")
     try:
-        read = context.form.read(answer)
+        read = context.format.read(answer)
     except DataError as error:
-        return Gated("off_schema", plain, str(error))
+        return CheckedAnswer("off_schema", plain, str(error))
     if looks_refused(read.text):
-        return Gated("refused", read.text, "it refuses to answer.")
-    if why := obeys(read.text, context.material, context.prompt):
-        return Gated("injected", read.text, f"{why}.")
+        return CheckedAnswer("refused", read.text, "it refuses to answer.")
+    if why := detect_injection(read.text, context.material, context.prompt):
+        return CheckedAnswer("injected", read.text, f"{why}.")
     if read.quotes and context.words_known and not _stands_in(read.quotes, context.material):
-        return Gated(
+        return CheckedAnswer(
             "off_schema", read.text, f'"words" quotes what is not on the meme: {read.quotes[:80]!r}.'
         )
-    if not context.form.judges and (stating := _stating(read.text, context.label)):
+    if not context.format.judges and (stating := _stating(read.text, context.label)):
         shown = " / ".join(one[:200] for one in stating[:2])
-        return Gated("leaks_label", read.text, f'it states the judgement: "{shown}".')
-    return Gated("ok", read.text)
+        return CheckedAnswer("leaks_label", read.text, f'it states the judgement: "{shown}".')
+    return CheckedAnswer("ok", read.text)
 
 
-def deleak(gated: Gated, label: Label | None) -> Gated:
+def deleak(gated: CheckedAnswer, label: Label | None) -> CheckedAnswer:
     """A leaking answer without the sentences that state the label, where what is left still explains."""
     if gated.status != "leaks_label":
         return gated
@@ -95,7 +95,7 @@ def deleak(gated: Gated, label: Label | None) -> Gated:
     left = " ".join(one for one in sentences(gated.text) if one not in stating)
     if len(left.split()) < ENOUGH or _stating(left, label):
         return gated
-    return Gated("deleaked", left, gated.reason)
+    return CheckedAnswer("deleaked", left, gated.reason)
 
 
 def _stating(text: str, label: Label | None) -> list[str]:
@@ -104,7 +104,7 @@ def _stating(text: str, label: Label | None) -> list[str]:
     return [
         one
         for one in sentences(text)
-        if pronounces_verdict(one) or any(holds_label(one, side) for side in labels)
+        if states_verdict(one) or any(holds_label(one, side) for side in labels)
     ]
 
 

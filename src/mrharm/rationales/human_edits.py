@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mrharm.errors import DataError, InputError
-from mrharm.rationales.gate import Context, judge_answer
+from mrharm.rationales.gate import Context, check_answer
 from mrharm.records import Evidence, Meme, Rationale
 from mrharm.store import content_key, write_text
 
@@ -35,7 +35,7 @@ COLUMNS = (
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
-def by_people(row: Rationale) -> bool:
+def is_human(row: Rationale) -> bool:
     """Whether a person wrote a rationale, or corrected it."""
     return row.teacher == PEOPLE
 
@@ -128,9 +128,9 @@ def read_csv(path: Path, memes: Mapping[str, Meme]) -> list[Rationale]:
 
 
 def _corrected(meme: Meme, text: str) -> Rationale:
-    from mrharm.rationales.answer_formats import FORMS
+    from mrharm.rationales.answer_formats import ANSWER_FORMATS
 
-    gated = judge_answer(text, Context(FORMS["abductive"], meme.label, ""))
+    gated = check_answer(text, Context(ANSWER_FORMATS["abductive"], meme.label, ""))
     key = content_key(PEOPLE, meme.id, text)
     return Rationale(
         meme_id=meme.id,

@@ -45,7 +45,7 @@ _COMMON = re.compile(
 _RUN = 12  # words in a row that nobody writes by chance as the prompt does
 
 
-def obeys(answer: str, material: str, prompt: str) -> str | None:
+def detect_injection(answer: str, material: str, prompt: str) -> str | None:
     """Why an answer counts as obeying the meme, or None.
 
     Args:

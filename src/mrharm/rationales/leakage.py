@@ -73,7 +73,7 @@ def holds_label(text: str, label: Label) -> bool:
     return any(re.search(rf"\b{re.escape(word)}\b", plain) for word in _WORDS[label.harmful])
 
 
-def pronounces_verdict(sentence: str) -> bool:
+def states_verdict(sentence: str) -> bool:
     """Whether a sentence pronounces the verdict, in whatever words (the definition stands at the top of this file).
 
     On sentences of the published Harm-C rationales that were not used to write these rules: 98 of 98 found, 1 of 132
@@ -90,7 +90,7 @@ def pronounces_verdict(sentence: str) -> bool:
 
 def states_label(text: str, label: Label) -> bool:
     """Whether a rationale states its label: by the label's own words, or in a sentence that pronounces the verdict."""
-    return holds_label(text, label) or any(pronounces_verdict(one) for one in sentences(text))
+    return holds_label(text, label) or any(states_verdict(one) for one in sentences(text))
 
 
 def sentences(text: str) -> list[str]:

@@ -15,8 +15,8 @@ from typing import Any, Literal
 from mrharm.errors import InputError, MissingInputError
 from mrharm.images import place_in
 from mrharm.llm import Prompt, Request, load_prompt, picture_from_file
-from mrharm.rationales.answer_formats import ATTACKS, FORMS, Form
-from mrharm.rationales.teachers import Ask
+from mrharm.rationales.answer_formats import ANSWER_FORMATS, ATTACKS, AnswerFormat
+from mrharm.rationales.teachers import Question
 from mrharm.records import Evidence, Label, Meme, meme_text
 from mrharm.texts import hides
 
@@ -30,11 +30,11 @@ _LABELS = {"none": "not harmful", "somewhat": "somewhat harmful", "very": "very 
 
 
 @dataclass(frozen=True)
-class Asking:
+class QuestionBuilder:
     """How memes are asked about.
 
     Args:
-        prompt: ``name.vN``, a row of `forms.FORMS` by its name.
+        prompt: ``name.vN``, a row of `forms.ANSWER_FORMATS` by its name.
         shows: what the teacher is shown beside the words: the caption, the picture's pixels, or both.
         root: the folder pictures lie in.
         max_tokens: of an answer.
@@ -53,9 +53,9 @@ class Asking:
             raise InputError(f"no prompt called {self.prompt!r}; there are: {', '.join(prompts())}")
 
     @property
-    def form(self) -> Form:
+    def format(self) -> AnswerFormat:
         """What an answer looks like."""
-        return FORMS[self.prompt.partition(".")[0]]
+        return ANSWER_FORMATS[self.prompt.partition(".")[0]]
 
     @property
     def version(self) -> str:
@@ -66,14 +66,14 @@ class Asking:
     def _template(self) -> Prompt:
         return load_prompt(PACKAGE, self.prompt)
 
-    def ask(self, meme: Meme, evidence: Evidence | None) -> Ask:
+    def build(self, meme: Meme, evidence: Evidence | None) -> Question:
         """The question about one meme.
 
         Raises:
             MissingInputError: the meme lacks what is to be shown, or its label.
             ImageError: its picture cannot be read.
         """
-        if self.form.told_label and meme.label is None:
+        if self.format.told_label and meme.label is None:
             raise MissingInputError(f"{meme.id}: no label to explain; {self.prompt} explains one")
         caption = evidence.caption if evidence else None
         if self.shows != "pixels" and not caption:
@@ -96,18 +96,18 @@ class Asking:
             path = place_in(self.root, str(meme.image))
             content = [{"type": "text", "text": content}, picture_from_file(path)]
         settings: dict[str, Any] = {"max_tokens": self.max_tokens}
-        if self.form.schema:
+        if self.format.schema:
             settings["response_format"] = {
                 "type": "json_schema",
-                "json_schema": {"name": "rationale", "strict": True, "schema": self.form.schema},
+                "json_schema": {"name": "rationale", "strict": True, "schema": self.format.schema},
             }
-        return Ask(meme, [*before, {**last, "content": content}], settings, {"prompt": self.version})
+        return Question(meme, [*before, {**last, "content": content}], settings, {"prompt": self.version})
 
 
-def again(ask: Ask, answer: str, reason: str) -> Ask:
+def again(ask: Question, answer: str, reason: str) -> Question:
     """The same question once more: the answer that could not be kept, and why."""
     (message,) = load_prompt(PACKAGE, AGAIN).render(reason=reason)
-    return Ask(
+    return Question(
         ask.meme,
         [*ask.messages, {"role": "assistant", "content": answer}, message],
         ask.settings,
@@ -115,12 +115,12 @@ def again(ask: Ask, answer: str, reason: str) -> Ask:
     )
 
 
-def kept_messages(ask: Ask) -> tuple[dict[str, Any], ...]:
+def recorded_messages(ask: Question) -> tuple[dict[str, Any], ...]:
     """The messages as a record keeps them: pictures by their hash."""
     return tuple(Request(ask.messages, "", ask.settings, ask.parts).kept["messages"])
 
 
-def question_key(ask: Ask, teacher: str) -> str:
+def question_key(ask: Question, teacher: str) -> str:
     """The content key of a question to a teacher: same words, caption, picture, label, prompt and settings."""
     return Request(ask.messages, teacher, ask.settings, ask.parts).key
 

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mrharm.rationales.abduce import context_of
-from mrharm.rationales.gate import deleak, judge_answer
-from mrharm.rationales.human_edits import by_people
+from mrharm.rationales.abduce import answer_context
+from mrharm.rationales.gate import check_answer, deleak
+from mrharm.rationales.human_edits import is_human
 from mrharm.records import Evidence, Meme, Rationale, RationaleStatus
 
 
@@ -40,11 +40,11 @@ def regated(row: Rationale, meme: Meme, evidence: Evidence | None) -> Rationale:
     raw = row.raw if row.raw is not None else row.text
     if row.status == "refused" and not row.text:
         return row  # the provider's words, not the teacher's
-    context = context_of(meme, evidence, row.prompt, row.messages or ())
-    gated = judge_answer(raw, context, cut=row.status == "truncated")
-    if not by_people(row):
+    context = answer_context(meme, evidence, row.prompt, row.messages or ())
+    gated = check_answer(raw, context, cut=row.status == "truncated")
+    if not is_human(row):
         gated = deleak(gated, context.label)
-    text = row.text if by_people(row) else gated.text
+    text = row.text if is_human(row) else gated.text
     return row.model_copy(
         update={"status": gated.status, "text": text, "raw": raw, "label_given": context.label}
     )
@@ -64,8 +64,8 @@ def first_status(row: Rationale, meme: Meme, evidence: Evidence | None) -> Ratio
     only = not _said_before(row)
     if only and row.status == "refused" and not row.text:
         return "refused"
-    context = context_of(meme, evidence, row.prompt, row.messages or ())
-    return judge_answer(first_answers([row])[0], context, cut=only and row.status == "truncated").status
+    context = answer_context(meme, evidence, row.prompt, row.messages or ())
+    return check_answer(first_answers([row])[0], context, cut=only and row.status == "truncated").status
 
 
 def _said_before(row: Rationale) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mrharm.rationales.leakage import holds_label, pronounces_verdict, sentences
+from mrharm.rationales.leakage import holds_label, sentences, states_verdict
 from mrharm.records import Label
 from mrharm.texts import fold
 
@@ -46,7 +46,7 @@ def pronounced_side(text: str) -> bool | None:
 
 def states_a_side(sentence: str) -> bool:
     """Whether a sentence states either label: by a label's own words, or by pronouncing the verdict in others."""
-    return pronounces_verdict(sentence) or holds_label(sentence, HARMFUL) or holds_label(sentence, HARMLESS)
+    return states_verdict(sentence) or holds_label(sentence, HARMFUL) or holds_label(sentence, HARMLESS)
 
 
 def _side(sentence: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from mrharm.errors import DataError, InputError, MissingInputError, MrHarmError
 from mrharm.llm import CallError, Completion
-from mrharm.rationales.teachers import Ask
+from mrharm.rationales.teachers import Question
 from mrharm.records import Meme, Rationale
 from mrharm.store import content_key
 
@@ -139,7 +139,7 @@ class GeneratedTeacher:
                 f"generated:{what}: the generated teacher has no models; say --teacher generated"
             )
 
-    def answer(self, asks: Iterable[Ask]) -> Iterator[tuple[int, Completion | CallError]]:
+    def answer(self, asks: Iterable[Question]) -> Iterator[tuple[int, Completion | CallError]]:
         """The rationale of each meme, or why there is none; no message is read."""
         for index, ask in enumerate(asks):
             try:

@@ -16,7 +16,7 @@ from mrharm.records import Meme
 
 
 @dataclass(frozen=True)
-class Ask:
+class Question:
     """One question: about which meme, and the chat messages that put it.
 
     A message's content is a text, or a list of content parts and `mrharm.llm.Picture`. ``settings`` say how to
@@ -41,7 +41,7 @@ class Teacher(Protocol):
         """Whether a message may hold a `Picture`."""
         ...
 
-    def answer(self, asks: Iterable[Ask]) -> Iterator[tuple[int, Completion | CallError]]:
+    def answer(self, asks: Iterable[Question]) -> Iterator[tuple[int, Completion | CallError]]:
         """Each question's position and its answer, or why it has none, as they are done.
 
         Raises:

@@ -20,7 +20,7 @@ from mrharm.errors import ImageError, InputError
 from mrharm.hub import model_version
 from mrharm.images import decode
 from mrharm.llm import CallError, Completion, Picture, Request
-from mrharm.rationales.teachers import Ask
+from mrharm.rationales.teachers import Question
 from mrharm.rationales.teachers.loading import Loaded, load, read_config, sees
 
 MAX_TOKENS = 256  # of an answer, as the paper's teacher had
@@ -29,7 +29,7 @@ _SETTINGS = ("max_tokens", "temperature", "response_format")
 
 @dataclass(frozen=True)
 class _Question:
-    """An `Ask` as the model takes it."""
+    """A `Question` as the model takes it."""
 
     key: str
     text: str
@@ -81,7 +81,7 @@ class LocalTeacher:
         """
         return sees(self._source, self._config)
 
-    def answer(self, asks: Iterable[Ask]) -> Iterator[tuple[int, Completion | CallError]]:
+    def answer(self, asks: Iterable[Question]) -> Iterator[tuple[int, Completion | CallError]]:
         """As `Teacher.answer`, batch by batch.
 
         Raises:
@@ -102,7 +102,7 @@ class LocalTeacher:
             answers.update(zip(questions, self._complete(list(questions.values())), strict=True))
             yield from sorted(answers.items())
 
-    def _question(self, ask: Ask) -> _Question:
+    def _question(self, ask: Question) -> _Question:
         settings = {"max_tokens": MAX_TOKENS, **ask.settings}
         wrong = [name for name in settings if name not in _SETTINGS]
         if wrong:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from mrharm.errors import InputError
 from mrharm.llm import CallError, Completion, Estimate, HostedClient, Request, Tally, settings_for
 from mrharm.rationales.prompting import MAX_TOKENS
-from mrharm.rationales.teachers import Ask
+from mrharm.rationales.teachers import Question
 
 
 class HostedTeacher:
@@ -45,7 +45,7 @@ class HostedTeacher:
         self._batch = batch
         self._tell = tell
 
-    def answer(self, asks: Iterable[Ask]) -> Iterator[tuple[int, Completion | CallError]]:
+    def answer(self, asks: Iterable[Question]) -> Iterator[tuple[int, Completion | CallError]]:
         """As `Teacher.answer`; raises what `HostedClient.complete_many` raises."""
         requests = (self.request(ask) for ask in asks)
         if self._batch:
@@ -53,11 +53,11 @@ class HostedTeacher:
         else:
             yield from self._client.complete_many(requests, self._concurrency, self._tell)
 
-    def estimate(self, asks: Iterable[Ask]) -> Estimate:
+    def estimate(self, asks: Iterable[Question]) -> Estimate:
         """What asking would take, without a call."""
         return self._client.estimate((self.request(ask) for ask in asks), batch=self._batch)
 
-    def request(self, ask: Ask) -> Request:
+    def request(self, ask: Question) -> Request:
         """A question in the words this model takes."""
         settings = dict(ask.settings)
         own = settings_for(self._model, settings.pop("max_tokens", MAX_TOKENS))

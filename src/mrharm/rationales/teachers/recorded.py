@@ -8,7 +8,7 @@ from typing import Any
 
 from mrharm.errors import DataError, InputError
 from mrharm.llm import CallError, Completion
-from mrharm.rationales.teachers import Ask
+from mrharm.rationales.teachers import Question
 from mrharm.records import read_objects
 from mrharm.store import content_key, sha256_bytes
 
@@ -35,7 +35,7 @@ class RecordedTeacher:
         self._file = file
         self._texts = dict(_pairs(rows))
 
-    def answer(self, asks: Iterable[Ask]) -> Iterator[tuple[int, Completion | CallError]]:
+    def answer(self, asks: Iterable[Question]) -> Iterator[tuple[int, Completion | CallError]]:
         """As `Teacher.answer`; a meme the file does not speak of has no answer."""
         for index, ask in enumerate(asks):
             text = self._texts.get(ask.meme.id)
