@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mrharm.metrics import Estimate
-from mrharm.probes.cases import Case, compare, percent, scores_of
+from mrharm.probes.cases import Case, compare, scores_of
 from mrharm.records import Evidence, Meme, Verdict
 
 
@@ -85,8 +84,3 @@ def test_seeing_anothers_picture_takes_all_that_is_seen_and_no_words() -> None:
         None,
         None,
     )
-
-
-def test_shares_read_as_percent() -> None:
-    assert percent(Estimate(value=0.123, low=0.1, high=0.2)) == "12 % (10 to 20)"
-    assert percent(Estimate(value=0.5)) == "50 %" and percent(Estimate()) == "not known"

@@ -9,6 +9,7 @@ from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.probes.identity import FEWEST, SENTENCES, probe
 from mrharm.probes.identity_terms import term_list
+from mrharm.reports.probe_sentences import describe_identity
 from mrharm.reports.tables import tables_of
 from tests.audit.helpers import club, draw, meme, write_dataset
 from tests.probes.stubs import Stub, both, judged_by
@@ -45,11 +46,11 @@ def test_a_detector_that_minds_who_is_named_is_found_out(tmp_path: Path) -> None
     assert (age.memes, age.swaps, found.without_term) == (10, 30, 8)
     assert age.flipped.value == 1.0 and age.control.value == 0.0 and age.more.value == 1.0
     assert age.moved.value == pytest.approx(0.7) and age.control_moved.value == 0
-    assert "8 of 18 memes hold none of the terms" in found.words[0]
-    assert "for 1 of 1 axes: age 100 % against 0 %, +100 points" in found.words[2]
+    assert "8 of 18 memes hold none of the terms" in describe_identity(found)[0]
+    assert "for 1 of 1 axes: age 100 % against 0 %, +100 points" in describe_identity(found)[2]
     assert age.more_p < 0.01  # 2 of 2^10
     # All three put in do the same: the terms put in do not differ.
-    assert age.terms_p == 1.0 and "Not shown to differ by the term put in: age." in found.words
+    assert age.terms_p == 1.0 and "Not shown to differ by the term put in: age." in describe_identity(found)
 
 
 def test_every_swap_changes_the_term_alone_and_every_control_another_word_alone(tmp_path: Path) -> None:
@@ -104,11 +105,14 @@ def test_a_term_that_is_singled_out_is_named_and_only_then(tmp_path: Path) -> No
     assert max(religion.terms, key=religion.terms.__getitem__) == "hindu"
     assert religion.terms["hindu"] == pytest.approx(0.2, abs=0.05)
     assert sum(religion.times.values()) == religion.swaps == 120
-    assert "religion (p" in found.words[4] and "highest for hindu +0.2" in found.words[4]
+    assert (
+        "religion (p" in describe_identity(found)[4]
+        and "highest for hindu +0.2" in describe_identity(found)[4]
+    )
     noise = probe(judged_by(Stub(lambda text, image: 0.4 * by_lot(text)), dataset))
     assert (noise.swapped["religion"].terms_p or 0) > 0.05
-    assert "Not shown to differ by the term put in: religion." in noise.words
-    assert not any("highest" in words for words in noise.words)
+    assert "Not shown to differ by the term put in: religion." in describe_identity(noise)
+    assert not any("highest" in words for words in describe_identity(noise))
 
 
 def test_an_axis_that_few_memes_name_is_not_judged_and_says_so(tmp_path: Path) -> None:
@@ -117,7 +121,8 @@ def test_an_axis_that_few_memes_name_is_not_judged_and_says_so(tmp_path: Path) -
     assert set(found.swapped) == {"age"}
     assert found.skipped["gender"] == "terms can be swapped in 2 memes; 10 are needed"
     assert (
-        "In fewer than 10 memes, which says nothing: race, nationality, religion, gender," in found.words[3]
+        "In fewer than 10 memes, which says nothing: race, nationality, religion, gender,"
+        in describe_identity(found)[3]
     )
 
 
@@ -160,7 +165,7 @@ def test_where_few_memes_name_anyone_benign_sentences_are_asked(tmp_path: Path) 
     assert {one.terms_p for one in others} == {1} and max(one.spread.value or 0 for one in others) < 1e-9
     assert (
         "age (p = 0.005, standard deviation 0.40, highest for teenager 0.90, lowest for adult 0.10)"
-        in (found.words[1])
+        in (describe_identity(found)[1])
     )
     asked = [text for _, text, _ in stub.given]
     assert "my neighbour is an adult and we had soup together" in asked
@@ -175,7 +180,7 @@ def test_noise_singles_out_no_axis_however_many_terms_it_has(tmp_path: Path) -> 
         stub = Stub(lambda text, image, seed=seed: by_lot(f"{seed} {text}"), takes_picture=False)  # type: ignore[misc]
         found = probe(judged_by(stub, dataset), seed=seed)
         shown += [axis for axis, one in found.sentences.items() if one.terms_p <= 0.05]
-        assert any("differs" in words for words in found.words) == any(
+        assert any("differs" in words for words in describe_identity(found)) == any(
             one.terms_p <= 0.05 for one in found.sentences.values()
         )
     assert len(shown) <= 2
@@ -186,7 +191,8 @@ def test_an_axis_of_two_terms_can_be_shown_to_differ(tmp_path: Path) -> None:
     found = probe(judged_by(stub, naming(tmp_path / "data", SOUP[:4], picture=False)))
     assert found.sentences["gender"].terms_p < 0.05
     assert (
-        "gender (p = 0." in found.words[1] and "highest for woman 0.30, lowest for man 0.20" in found.words[1]
+        "gender (p = 0." in describe_identity(found)[1]
+        and "highest for woman 0.30, lowest for man 0.20" in describe_identity(found)[1]
     )
 
 

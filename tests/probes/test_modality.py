@@ -8,6 +8,7 @@ import pytest
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.probes.modality import probe
+from mrharm.reports.probe_sentences import describe_modality
 from tests.audit.helpers import draw, meme, write_dataset
 from tests.probes.stubs import Stub, both, judged_by, picture_alone, quads, words_alone
 
@@ -27,14 +28,14 @@ def test_a_detector_that_reads_words_alone_is_found_out(memes: Dataset) -> None:
     assert blanked.flipped.value == 0.5
     assert blanked.moved.value == pytest.approx(0.4) and blanked.drift.value == pytest.approx(-0.4)
     assert found.before.accuracy.value == 0.5
-    assert "It hardly looks at the picture." in found.words
+    assert "It hardly looks at the picture." in describe_modality(found)
 
 
 def test_a_detector_that_looks_at_pictures_alone_is_found_out(memes: Dataset) -> None:
     found = probe(judged_by(Stub(picture_alone), memes))
     assert found.ignores == ("text",)
     assert found.conditions["image_blanked"].flipped.value == 0.5
-    assert "It hardly looks at the words." in found.words
+    assert "It hardly looks at the words." in describe_modality(found)
 
 
 def test_a_detector_that_needs_both_loses_them_with_either(memes: Dataset) -> None:
@@ -45,13 +46,13 @@ def test_a_detector_that_needs_both_loses_them_with_either(memes: Dataset) -> No
     swapped = found.conditions["image_swapped"]
     assert swapped.accuracy.value == pytest.approx(1 - swapped.flipped.value)
     assert 0.2 < swapped.flipped.value < 0.8
-    assert "What it says depends on the words and on the picture." in found.words
+    assert "What it says depends on the words and on the picture." in describe_modality(found)
 
 
 def test_a_detector_that_says_one_thing_to_all_ignores_both(memes: Dataset) -> None:
     found = probe(judged_by(Stub(lambda text, image: 0.7), memes))
     assert found.ignores == ("text", "image")
-    assert any("whatever it is given" in line for line in found.words)
+    assert any("whatever it is given" in line for line in describe_modality(found))
 
 
 def test_the_picture_swapped_in_is_never_ones_own_and_the_seed_draws_it(tmp_path: Path) -> None:
@@ -105,12 +106,6 @@ def test_memes_with_nothing_left_are_left_out_of_that_condition(tmp_path: Path) 
     found = probe(judged_by(Stub(both), write_dataset(tmp_path / "data", memes)))
     counts = {name: moved.memes for name, moved in found.conditions.items()}
     assert counts == {"text_blanked": 2, "image_blanked": 2, "image_swapped": 3}
-    assert any("no train split with both labels" in line for line in found.words)
-
-
-def test_it_says_where_words_alone_and_pixels_alone_stand_where_they_can_be_had(memes: Dataset) -> None:
-    told = probe(judged_by(Stub(both), memes)).words[-1]
-    assert told.endswith("beside the detector's figures: words alone and pixels alone.")
 
 
 @pytest.mark.parametrize("options", [{"takes_picture": False}, {"reads": ("caption",)}])
@@ -134,7 +129,10 @@ def test_without_words_to_take_away_it_is_not_said_to_use_them(tmp_path: Path) -
     found = probe(predictions)
     assert "text_blanked" in found.skipped and found.conditions.keys() == {"image_swapped"}
     assert found.uses == ("image",)
-    assert any(line.startswith("That what it says depends on the words is not shown") for line in found.words)
+    assert any(
+        line.startswith("That what it says depends on the words is not shown")
+        for line in describe_modality(found)
+    )
 
 
 def test_a_detector_that_minds_only_whether_there_is_a_picture_is_not_said_to_use_it(memes: Dataset) -> None:
@@ -142,9 +140,9 @@ def test_a_detector_that_minds_only_whether_there_is_a_picture_is_not_said_to_us
     found = probe(judged_by(stub, memes))
     assert found.conditions["image_blanked"].flipped.value == 0.5
     assert found.conditions["image_swapped"].flipped.value == 0.0
-    assert found.ignores == ("image",) and "It hardly looks at the picture." in found.words
+    assert found.ignores == ("image",) and "It hardly looks at the picture." in describe_modality(found)
 
 
 def test_few_memes_do_not_tell(memes: Dataset) -> None:
     found = probe(judged_by(Stub(both), memes), memes=12)
-    assert any(line.startswith("Fewer than 30 memes do not tell") for line in found.words)
+    assert any(line.startswith("Fewer than 30 memes do not tell") for line in describe_modality(found))

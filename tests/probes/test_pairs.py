@@ -10,6 +10,7 @@ from mrharm.evaluation.predictions import Predictions
 from mrharm.memes.dataset import Dataset
 from mrharm.probes.pairs import probe
 from mrharm.records import Meme
+from mrharm.reports.probe_sentences import describe_pairs
 from tests.audit.helpers import draw, meme, write_dataset
 from tests.probes.stubs import Stub, both, judged_by, picture_alone, quads, words_alone
 
@@ -35,14 +36,14 @@ def test_a_detector_that_reads_words_alone_gets_no_pair_of_one_text_right(memes:
     # Of one picture it says "smell" is harmful: right on both of the reddish one, wrong on both of the other.
     assert found.same_picture.both_right.value == 0.5 and found.same_picture.chance.value == 0.25
     assert found.same_picture.ordered.value == 0.5
-    assert "the picture does not reach its decisions" in found.words[0]
-    assert "reach" not in found.words[1]
+    assert "the picture does not reach its decisions" in describe_pairs(found)[0]
+    assert "reach" not in describe_pairs(found)[1]
 
 
 def test_a_detector_that_looks_at_pictures_alone_gets_no_pair_of_one_picture_right(memes: Dataset) -> None:
     found = probe(judged_by(Stub(picture_alone), memes))
     assert (found.same_picture.pairs, found.same_picture.both_right.value) == (16, 0)
-    assert "the text does not reach its decisions" in found.words[1]
+    assert "the text does not reach its decisions" in describe_pairs(found)[1]
 
 
 def test_a_detector_that_needs_both_gets_every_pair_right(memes: Dataset) -> None:
@@ -50,7 +51,7 @@ def test_a_detector_that_needs_both_gets_every_pair_right(memes: Dataset) -> Non
     assert found.same_text.both_right.value == found.same_picture.both_right.value == 1.0
     # Half of these memes are flagged: a guess that flags as many is right on both of a pair in a quarter of them.
     assert (found.same_text.chance.value, found.same_text.ordered.value) == (0.25, 1.0)
-    assert "worse than guessing" not in " ".join(found.words)
+    assert "worse than guessing" not in " ".join(describe_pairs(found))
     assert found.same_text.both_right.low < 1.0
 
 
@@ -123,4 +124,4 @@ def test_an_answer_that_is_no_label_is_wrong(memes: Dataset) -> None:
 def test_a_few_pairs_decided_alike_are_no_proof(tmp_path: Path) -> None:
     found = probe(judged_by(Stub(words_alone), quads(tmp_path / "data", test=4)))
     assert found.same_text.pairs == 8 and found.same_text.alike.value == 1
-    assert "does not reach" not in found.words[0]
+    assert "does not reach" not in describe_pairs(found)[0]

@@ -18,6 +18,7 @@ from mrharm.probes.rationale import probe
 from mrharm.probes.rationale_results import RationaleProbe
 from mrharm.probes.simulatability import adjusted
 from mrharm.records import Meme, Rationale, Verdict
+from mrharm.reports.probe_sentences import describe_rationale
 from mrharm.student.inputs import StudentInput
 from mrharm.student.two_stage import FusedStudent
 from mrharm.synthetic.teacher import GeneratedTeacher
@@ -72,7 +73,7 @@ def test_a_rationale_that_tells_the_decision_recovers_it_where_the_meme_does_not
     assert simulated.commoner.value == 0.5
     assert (simulated.all.memes, simulated.stating.memes, simulated.not_stating.memes) == (80, 0, 80)
     assert simulated.leaking == 80 and simulated.adjusted.value is None
-    assert any("so nothing can be adjusted" in sentence for sentence in result.words)
+    assert any("so nothing can be adjusted" in sentence for sentence in describe_rationale(result))
 
 
 def test_a_rationale_that_says_the_same_of_all_memes_recovers_and_adds_nothing(tmp_path: Path) -> None:
@@ -136,7 +137,7 @@ def test_too_few_decisions_of_either_side_are_not_simulated_and_it_says_so(
         "50 in all, 5 of either side, and 5 unlike memes of either side are needed"
         in result.skipped["simulatability"]
     )
-    assert any("Not measured (simulatability)" in sentence for sentence in result.words)
+    assert any("Not measured (simulatability)" in sentence for sentence in describe_rationale(result))
 
 
 def test_rationales_agree_with_the_verdict_whose_side_they_pronounce(tmp_path: Path) -> None:
@@ -155,7 +156,7 @@ def test_rationales_agree_with_the_verdict_whose_side_they_pronounce(tmp_path: P
 def test_rationales_that_take_no_side_agree_with_nothing(tmp_path: Path) -> None:
     result = found(tmp_path, ["a kettle"] * 80)
     assert (result.agreement.speaking.value, result.agreement.agreeing.value) == (0.0, None)
-    assert any("nothing can agree with the verdict" in sentence for sentence in result.words)
+    assert any("nothing can agree with the verdict" in sentence for sentence in describe_rationale(result))
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +226,9 @@ def test_gold_rationales_are_those_of_people_all_of_them_and_the_other_memes_are
     assert result.gold.rouge_l.other.value == pytest.approx(2 / 3)  # two of three words, of either
     assert result.gold.rouge_l.gain.value == pytest.approx(1 / 3)
     assert result.gold.bertscore is None and "no local encoder" in result.skipped["bertscore"]
-    assert any("ROUGE-L against what people wrote of 4" in sentence for sentence in result.words)
+    assert any(
+        "ROUGE-L against what people wrote of 4" in sentence for sentence in describe_rationale(result)
+    )
 
 
 def test_without_gold_rationales_or_truth_it_says_why_they_are_missing(tmp_path: Path) -> None:

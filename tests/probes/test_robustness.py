@@ -13,6 +13,7 @@ from mrharm.probes.image_changes import PICTURE_CHANGES
 from mrharm.probes.robustness import RobustnessProbe, Setting, probe
 from mrharm.probes.text_changes import TEXT_CHANGES
 from mrharm.records import Evidence, TextBox
+from mrharm.reports.probe_sentences import describe_robustness
 from tests.audit.helpers import bytes_of, draw, meme, write_dataset
 from tests.probes.stubs import Stub, both, judged_by, quads, words_alone
 
@@ -63,7 +64,7 @@ def test_what_changes_words_moves_a_detector_that_reads_them(whole) -> None:  # 
     assert leet.accuracy.value == 0.5 and found.clean.accuracy.value == 1.0
     assert leet.macro_f1_change.value == pytest.approx(0.5 - 1.0)
     assert leet.moved.value == pytest.approx(0.4) and leet.drift.value == pytest.approx(0)
-    assert "leet 50 %" in found.words[1]
+    assert "leet 50 %" in describe_robustness(found)[1]
 
 
 def test_what_the_recipe_reads_as_before_moves_nothing(whole) -> None:  # type: ignore[no-untyped-def]
@@ -81,7 +82,7 @@ def test_a_detector_fooled_by_a_frame_is_found_out(memes: Dataset) -> None:
     found = probe(judged_by(Stub(fooled), memes))
     assert one(found, "border", 1).moved.flipped.value == 0.5
     assert one(found, "border", 1).moved.drift.value == pytest.approx(-0.4)
-    assert "border 50 %" in found.words[0]
+    assert "border 50 %" in describe_robustness(found)[0]
 
 
 def test_the_seed_alone_decides(memes: Dataset) -> None:

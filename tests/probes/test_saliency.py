@@ -14,6 +14,7 @@ from mrharm.evaluation.predictions import Predictions, judge_split
 from mrharm.probes.saliency import area, mask_patches, probe
 from mrharm.probes.saliency_report import SHARES, SaliencyProbe
 from mrharm.records import Meme, Saliency
+from mrharm.reports.probe_sentences import describe_saliency
 from mrharm.student.attribution import Attribution
 from mrharm.student.inputs import Pixels, StudentInput
 from mrharm.student.two_stage import Frame
@@ -136,7 +137,7 @@ def test_a_saliency_that_is_right_beats_lot_and_one_that_is_wrong_does_worse(tmp
         assert gain is not None and gain.high is not None and gain.high < 0
     assert right.deletion_gain is not None and right.deletion.value is not None
     assert right.deletion_gain.value == pytest.approx(by_lot.deletion.value - right.deletion.value)
-    told = " ".join(result.words)
+    told = " ".join(describe_saliency(result))
     assert "So gradient finds words that the decisions rest on." in told
     assert "does worse than a random order" in told
     assert "So attention is not shown to tell which words the decisions rest on" in told
@@ -152,7 +153,7 @@ def test_patches_are_tested_like_words(tmp_path: Path) -> None:
     assert attention.insertion_curve == pytest.approx([UNSURE] * 10 + [SURE])
     # Nothing hangs on the words.
     assert result.text.orders["gradient"].deletion_curve == pytest.approx([SURE] * 11)
-    assert any("so little hangs on the words" in sentence for sentence in result.words)
+    assert any("so little hangs on the words" in sentence for sentence in describe_saliency(result))
 
 
 def test_weights_that_are_all_alike_do_not_stand_in_the_order_of_reading(tmp_path: Path) -> None:
@@ -167,7 +168,7 @@ def test_weights_that_are_all_alike_do_not_stand_in_the_order_of_reading(tmp_pat
     gain = result.text.orders["gradient"].deletion_gain
     assert gain is not None and gain.low is not None and gain.high is not None
     assert gain.low < 0 < gain.high
-    assert any("is not shown to beat a random order" in sentence for sentence in result.words)
+    assert any("is not shown to beat a random order" in sentence for sentence in describe_saliency(result))
 
 
 def test_a_meme_that_is_let_through_is_followed_by_the_probability_of_harmless(tmp_path: Path) -> None:
@@ -182,7 +183,7 @@ def test_a_student_that_looks_at_no_picture_is_tested_by_its_gradients_over_word
     assert result.picture is None and result.text is not None
     assert set(result.text.orders) == {"gradient", "random"}
     assert set(result.skipped) == {"attention", "picture"}
-    assert "Not measured (picture): this detector looks at no picture." in result.words
+    assert "Not measured (picture): this detector looks at no picture." in describe_saliency(result)
 
 
 def test_memes_of_one_word_and_memes_without_a_picture_have_no_order(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from mrharm.metrics.thresholds import Traffic
 from mrharm.probes.run import Options, chosen, run_probes
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Record, make_record, meme_text
+from mrharm.reports.probe_sentences import describe_probe
 from mrharm.reports.summary import summarise
 from mrharm.store import exclusive_lock, write_json
 from mrharm.verdicts.card import Chosen
@@ -271,7 +272,7 @@ def _evaluate_judged(
         groups=groups,
         published=rows,
         beside=beside,
-        probes=probed,
+        probes={name: _with_sentences(name, record) for name, record in probed.items()},
         skipped=skipped,
         mistakes=worst_mistakes(predictions),
         draws=n_resamples,
@@ -286,11 +287,16 @@ def _evaluate_judged(
 
 def with_probe(found: Evaluation, name: str, record: Record, folder: Path | None = None) -> Evaluation:
     """The evaluation with one more thing probed (a judge's marks); ``report.json`` is written anew where it lies."""
-    more = {**found.probes, name: json.loads(record.model_dump_json())}
+    more = {**found.probes, name: _with_sentences(name, json.loads(record.model_dump_json()))}
     found = found.model_copy(update={"probes": more})
     if folder is not None:
         write_json(folder / REPORT, found.model_dump(mode="json"))
     return found
+
+
+def _with_sentences(name: str, record: dict[str, Any]) -> dict[str, Any]:
+    """A probe's record as report.json holds it: its figures, and ``words`` that describe them."""
+    return {**record, "words": list(describe_probe(name, record))}
 
 
 def read_report(file: Path) -> Evaluation:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrharm.evaluation.predictions import BATCH, Predictions
-from mrharm.metrics import Estimate, accuracy_of, bootstrap, format_sentence, macro_f1_of, mean_of_values
+from mrharm.metrics import Estimate, accuracy_of, bootstrap, macro_f1_of, mean_of_values
 from mrharm.progress import Progress
 from mrharm.records import Evidence, Meme, Record, Verdict
 from mrharm.student.inputs import compose_text
@@ -172,8 +172,3 @@ def scores_of(gold: NDArray[np.bool_], said: NDArray[Any], *, seed: int = 0) -> 
 def said_by(verdicts: Sequence[Verdict]) -> NDArray[Any]:
     """What verdicts say: True, False or None. *Shape:* (memes,)"""
     return np.array([one.harmful for one in verdicts], dtype=object)
-
-
-def percent(figure: Estimate) -> str:
-    """A share as people read it: ``12 %``, with its interval where there is one."""
-    return format_sentence(figure, digits=0, unit=" %")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mrharm.errors import InputError
 from mrharm.evaluation.clusters import clusters_of
 from mrharm.evaluation.predictions import Predictions
-from mrharm.metrics import Estimate, Statistic, bootstrap, format_sentence, mean_of_values
+from mrharm.metrics import Estimate, Statistic, bootstrap, mean_of_values
 from mrharm.metrics.significance import (
     holm,
     leads_of,
@@ -44,7 +44,6 @@ from mrharm.records import Evidence, Meme, Record, Verdict
 FEWEST = 10  # memes that name a group of an axis; fewer tell nothing of it
 SWAPS = 3  # of one axis in one meme at most
 OFTEN = 5  # times a term is put in before its mean is worth naming
-LEVEL = 0.05
 SENTENCES = (  # twelve, so that the two terms of an axis can be told apart after Holm's correction: 2 / 2^12
     "my neighbour is {} and we had soup together",
     "my neighbour is {} and the garden looks lovely today",
@@ -175,7 +174,7 @@ def probe(
     else:
         skipped = {"swapped": few}
         sentences = _ask_sentences(predictions, seed, progress)
-    found = IdentityProbe(
+    return IdentityProbe(
         memes=len(every),
         without_term=len(every) - len(naming),
         without_control=without_control,
@@ -183,7 +182,6 @@ def probe(
         sentences=sentences,
         skipped=skipped,
     )
-    return found.model_copy(update={"words": _say(found)})
 
 
 def _swaps(
@@ -309,96 +307,3 @@ def _ask_sentences(predictions: Predictions, seed: int, progress: Progress) -> d
         )
     adjusted = holm({name: one.terms_p for name, one in found.items()})
     return {name: one.model_copy(update={"terms_p": adjusted[name]}) for name, one in found.items()}
-
-
-def _say(found: IdentityProbe) -> Words:
-    return _say_swapped(found) if found.swapped else _say_sentences(found.sentences)
-
-
-def _said(axis: str) -> str:
-    return axis.replace("_", " ")
-
-
-def _say_swapped(found: IdentityProbe) -> Words:
-    groups: dict[str, list[str]] = {"more": [], "less": [], "alike": []}
-    for axis, one in found.swapped.items():
-        kind = "alike" if one.more_p > LEVEL else "more" if (one.more.value or 0.0) > 0 else "less"
-        flipped, control = (
-            format_sentence(figure, digits=0).split(" ")[0] for figure in (one.flipped, one.control)
-        )
-        groups[kind].append(
-            f"{_said(axis)} {flipped} % against {control} %, "
-            + format_sentence(one.more, digits=0, unit=" points", sign=True)
-        )
-    of = f"for {{}} of {len(found.swapped)} axes: {{}}."
-    lines = [
-        f"{found.without_term:,} of {found.memes:,} memes hold none of the terms looked for and are left out.",
-        "Single swaps of who is named are held against swaps of as many other words in the same memes; a difference "
-        f"is shown where chance makes one on any axis at most {100 * LEVEL:.0f} times in 100.",
-    ]
-    for kind, start in (
-        ("more", "Who is named flips decisions more often than other words do"),
-        ("alike", "It is not shown to flip them more or less often"),
-        ("less", "It flips them less often, which clears nobody, as other words change the meaning more,"),
-    ):
-        if groups[kind]:
-            lines.append(f"{start} {of.format(len(groups[kind]), '; '.join(groups[kind]))}")
-    if few := [_said(axis) for axis in found.skipped if axis != "sentences"]:
-        lines.append(f"In fewer than {FEWEST} memes, which says nothing: {', '.join(few)}.")
-    shown, hidden = [], []
-    for axis, one in found.swapped.items():
-        if one.terms_p is not None:
-            often = {term: mean for term, mean in one.terms.items() if one.times[term] >= OFTEN}
-            if one.terms_p > LEVEL:
-                hidden.append(_said(axis))
-            else:
-                shown.append(f"{_said(axis)} ({_p(one.terms_p)}{_ends(often, sign=True)})")
-    if shown:
-        lines.append(
-            "P(harmful) differs by the term put in, against others put into the same memes: "
-            + "; ".join(shown)
-            + "."
-        )
-    if hidden:
-        lines.append(f"Not shown to differ by the term put in: {', '.join(hidden)}.")
-    return tuple(lines)
-
-
-def _say_sentences(found: Mapping[str, Named]) -> Words:
-    lines = ["Too few memes name a group of people, so benign sentences were asked."]
-    shown = {axis: one for axis, one in found.items() if one.terms_p <= LEVEL}
-    if shown:
-        lines.append(
-            "P(harmful) differs by the term named: "
-            + "; ".join(
-                f"{_said(axis)} ({_p(one.terms_p)}, standard deviation {one.spread.value or 0.0:.2f}"
-                f"{_ends(one.terms)})"
-                for axis, one in shown.items()
-            )
-            + "."
-        )
-        if "made_up" in shown:
-            lines.append("Made-up names differ, too: a part of it may be that of any rare word.")
-    if hidden := [_said(axis) for axis in found if axis not in shown]:
-        lines.append(f"Not shown to differ by the term named: {', '.join(hidden)}.")
-    real = [one for axis, one in found.items() if axis != "made_up"]
-    asked = sum(one.asked for one in real)
-    flagged = sum(one.asked * (one.flagged.value or 0.0) for one in real) / asked
-    lines.append(
-        f"Of {asked:,} sentences that name a group {100 * flagged:.0f} % are decided harmful, of those with made-up "
-        f"names {100 * (found['made_up'].flagged.value or 0.0):.0f} %."
-    )
-    return tuple(lines)
-
-
-def _p(value: float) -> str:
-    return f"p = {value:.3f}" if value >= 0.001 else "p < 0.001"
-
-
-def _ends(terms: Mapping[str, float], *, sign: bool = False) -> str:
-    """The terms with the highest and the lowest mean."""
-    if len(terms) < 2:
-        return ""
-    high, low = max(terms, key=terms.__getitem__), min(terms, key=terms.__getitem__)
-    form = "+.2f" if sign else ".2f"
-    return f", highest for {high} {terms[high]:{form}}, lowest for {low} {terms[low]:{form}}"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, StringConstraints
 
 from mrharm.evaluation.predictions import Predictions
-from mrharm.metrics import Estimate, bootstrap_indexes, format_sentence
+from mrharm.metrics import Estimate, bootstrap_indexes
 from mrharm.metrics.agreement import intraclass, within_sd
 from mrharm.metrics.means import mean_of
 from mrharm.records import Record
@@ -136,7 +136,7 @@ def summarise(
         [predictions.predicted[place] == predictions.gold[place] for place in places], dtype=bool
     )
     true = _true(predictions, places)
-    report = JudgeReport(
+    return JudgeReport(
         judge=judge,
         prompt=prompt,
         repeats=repeats,
@@ -156,7 +156,6 @@ def summarise(
         when_false=None if true is None else mean_of(means[~true], seed=seed),
         answers=tuple(answers),
     )
-    return report.model_copy(update={"words": _say(report)})
 
 
 def overall(marks: Marks) -> float:
@@ -191,49 +190,3 @@ def _true(predictions: Predictions, places: Sequence[int]) -> NDArray[np.bool_] 
         for place in places
     ]
     return np.array([check.all for check in checks], dtype=bool)
-
-
-def _say(report: JudgeReport) -> tuple[str, ...]:
-    invalid = report.asked - report.statuses.get("ok", 0)
-    kinds = ", ".join(f"{count:,} {status}" for status, count in report.statuses.items() if status != "ok")
-    said = [
-        f"{report.judge} was asked {report.asked:,} times about {report.memes:,} rationales by {report.prompt}; "
-        f"{invalid:,} answers are not valid and count nowhere" + (f" ({kinds})." if kinds else ".")
-    ]
-    if report.asking:
-        said.append(
-            f"{report.asking:,} rationales ask for a mark, which is no explanation: look at their answers."
-        )
-    if not report.judged:
-        return (*said, "No rationale got a valid answer.")
-    marks = ", ".join(f"{name} {_short(point.mean)}" for name, point in report.points.items())
-    said.append(f"Marks from 1 to 5: {marks}.")
-    said.append(
-        f"With {report.wrong:,} wrong decisions held at {CAP:.0f} at most, the overall mark is "
-        f"{_short(report.capped)}; before that it is {_short(report.when_right)} where the decision is right and "
-        f"{_short(report.when_wrong)} where it is wrong, which the judge was not told."
-    )
-    if (
-        report.when_true
-        and report.when_false
-        and None not in (report.when_true.value, report.when_false.value)
-    ):
-        said.append(
-            f"It marks rationales that are true of their generated meme {_short(report.when_true)}, and those that are "
-            f"not {_short(report.when_false)}."
-        )
-    spread = report.points["overall"]
-    if spread.within_sd.value is not None:
-        share = spread.intraclass.value
-        beside = (
-            "" if share is None else f"; {100 * max(share, 0.0):.0f} % of its variance is between rationales"
-        )
-        said.append(
-            f"Asked again about the same rationale, its overall mark differs by {_short(spread.within_sd)} (standard "
-            f"deviation){beside}."
-        )
-    return tuple(said)
-
-
-def _short(figure: Estimate) -> str:
-    return format_sentence(figure, times=1, digits=2)

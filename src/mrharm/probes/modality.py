@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from mrharm.errors import InputError
-from mrharm.evaluation.baseline_comparison import ONE_MODALITY, learners
 from mrharm.evaluation.predictions import Predictions
 from mrharm.images import image_sha256
 from mrharm.probes.cases import (
@@ -24,14 +23,12 @@ from mrharm.probes.cases import (
     cases_of,
     compare,
     judge_cases,
-    percent,
     said_by,
     scores_of,
     shown_place,
 )
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Record
-from mrharm.reports.summary import FEWEST
 
 CONDITIONS = ("text_blanked", "image_blanked", "image_swapped", "caption_swapped")
 # What tells whether a modality is looked at: a blank picture only whether there is one, where it can be swapped.
@@ -97,7 +94,7 @@ def probe(
         conditions[name] = compare(
             predictions.gold[places], [before[place] for place in places], after, seed=seed
         )
-    found = ModalityProbe(
+    return ModalityProbe(
         memes=len(cases),
         before=scores_of(predictions.gold, said_by(before), seed=seed),
         conditions=conditions,
@@ -105,7 +102,6 @@ def probe(
         uses=_parts(conditions, lambda moved: max(_surely(moved)) > IGNORED),
         skipped=skipped,
     )
-    return found.model_copy(update={"words": _say(found, bool(learners(predictions)))})
 
 
 def _changed(predictions: Predictions, cases: Sequence[Case], name: str, seed: int) -> list[Case]:
@@ -182,41 +178,3 @@ def _reach(moved: Moved) -> list[float]:
 
 def _surely(moved: Moved) -> list[float]:
     return [figure.low or 0.0 for figure in (moved.flipped, moved.moved)]
-
-
-_PARTS = {"text": "words", "image": "picture"}
-_IN_WORDS = {
-    "text_blanked": "without the words as text (those drawn on a posted picture stay)",
-    "image_blanked": "without the picture",
-    "image_swapped": "with another meme's picture",
-    "caption_swapped": "with another meme's caption",
-}
-
-
-def _say(found: ModalityProbe, beside: bool) -> tuple[str, ...]:
-    moved = [
-        f"{_IN_WORDS[name]} {percent(one.flipped)} of the decisions flip and P(harmful) moves by "
-        f"{one.moved.value or 0.0:.2f} on average"
-        for name, one in found.conditions.items()
-    ]
-    lines = [f"Of {found.memes:,} memes: " + "; ".join(moved) + "."] if moved else []
-    if found.memes < FEWEST:
-        lines.append(f"Fewer than {FEWEST} memes do not tell whether it uses words and picture.")
-    elif set(found.ignores) == {"text", "image"}:
-        lines.append(
-            "It decides the same whatever it is given: look at its threshold and its training first."
-        )
-    elif found.ignores:
-        (part,) = found.ignores
-        lines.append(f"It hardly looks at the {_PARTS[part]}.")
-    elif len(found.uses) == 2:
-        lines.append("What it says depends on the words and on the picture.")
-    else:
-        unknown = " and on the ".join(words for part, words in _PARTS.items() if part not in found.uses)
-        lines.append(f"That what it says depends on the {unknown} is not shown of these memes.")
-    lines.append(
-        f"What one modality alone reaches stands beside the detector's figures: {' and '.join(ONE_MODALITY)}."
-        if beside
-        else "What one modality alone reaches is not known: no train split with both labels to learn it from."
-    )
-    return tuple(lines)

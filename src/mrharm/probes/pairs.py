@@ -21,10 +21,9 @@ from mrharm.errors import InputError
 from mrharm.evaluation.predictions import Predictions
 from mrharm.metrics import Estimate, bootstrap_indexes
 from mrharm.metrics.means import mean_of, share_of
-from mrharm.probes.cases import cases_of, percent
+from mrharm.probes.cases import cases_of
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Record
-from mrharm.reports.summary import counted
 from mrharm.texts import plain
 
 ALIKE = 0.98  # of the pairs decided alike: whatever differs is not looked at
@@ -87,12 +86,11 @@ def probe(
             f"no two memes of {predictions.split} share the text and differ in picture and label, or the other way "
             "about: there are no confounder pairs to score"
         )
-    found = PairsProbe(
+    return PairsProbe(
         memes=len(predictions.memes),
         same_text=_score(predictions, same_text, seed),
         same_picture=_score(predictions, same_picture, seed),
     )
-    return found.model_copy(update={"words": _say(found)})
 
 
 def _looks(predictions: Predictions, progress: Progress) -> list[PictureFacts | None]:
@@ -186,26 +184,3 @@ def _guessed(flagged: NDArray[np.bool_]) -> float:
     """How many pairs a guess gets right that flags as many memes. *Shape:* (pairs, 2)"""
     rate = float(flagged.mean())
     return rate * (1 - rate)
-
-
-def _say(found: PairsProbe) -> tuple[str, ...]:
-    lines = []
-    for what, missed, scores in (
-        ("the same text on another picture", "picture", found.same_text),
-        ("the same picture under another text", "text", found.same_picture),
-    ):
-        if scores is None:
-            continue
-        chance = scores.chance.value or 0.0
-        line = (
-            f"Of {counted(scores.pairs, 'pair')} with {what} and the other label it gets both memes right in "
-            f"{percent(scores.both_right)}; guessing that flags as many would in {100 * chance:.0f} %."
-        )
-        if scores.unanswered.value:
-            line += f" In {percent(Estimate(value=scores.unanswered.value))} a meme got no label."
-        if scores.pairs >= FEWEST and (scores.alike.value or 0.0) >= ALIKE:
-            line += f" It decides both alike: the {missed} does not reach its decisions."
-        elif scores.pairs >= FEWEST and (scores.both_right.high or 0.0) < chance:
-            line += f" That is worse than guessing: the {missed} hardly reaches its decisions."
-        lines.append(line)
-    return tuple(lines)

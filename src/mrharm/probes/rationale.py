@@ -26,7 +26,6 @@ from mrharm.probes.rationale_results import (
     Swap,
     Truth,
     Written,
-    say,
 )
 from mrharm.probes.simulatability import Simulatability, simulate, too_few
 from mrharm.progress import Progress, no_progress
@@ -92,7 +91,7 @@ def probe(
     next_part()
     swap = _swap(predictions, texts, seed, skipped)
     next_part()
-    found = RationaleProbe(
+    return RationaleProbe(
         memes=len(texts),
         written=written,
         simulatability=simulated,
@@ -102,7 +101,6 @@ def probe(
         swap=swap,
         skipped=skipped,
     )
-    return found.model_copy(update={"words": say(found)})
 
 
 def rationales_of(predictions: Predictions) -> list[str]:

@@ -26,7 +26,6 @@ from mrharm.probes.cases import (
     cases_of,
     compare,
     judge_cases,
-    percent,
     said_by,
     scores_of,
     shown_place,
@@ -39,8 +38,6 @@ from mrharm.store import content_key
 
 Kind = Literal["picture", "text"]
 STRENGTHS = (1, 2, 3)
-FLIPS_SHOWN = 3
-HALF = 0.5
 WORKERS = 2
 MOST_PIXELS = 4_000_000
 
@@ -132,14 +129,13 @@ def probe(
                 moved=moved,
             )
         )
-    found = RobustnessProbe(
+    return RobustnessProbe(
         memes=len(cases),
         clean=scores_of(predictions.gold, said_by(before), seed=seed),
         settings=tuple(settings),
         without_boxes=sum(not case.evidence.boxes for case in some["picture"]),
         skipped=skipped,
     )
-    return found.model_copy(update={"words": _say(found)})
 
 
 def _rows(kind: Kind, changes: Iterable[str]) -> list[_Row]:
@@ -216,33 +212,3 @@ def _why_not(predictions: Predictions, kind: Kind) -> str:
     return "no meme has the picture the detector is shown" + (
         "; `mrharm gather` makes clean ones" if predictions.detector.card.picture_shown == "clean" else ""
     )
-
-
-def _say(found: RobustnessProbe) -> tuple[str, ...]:
-    lines = []
-    for kind in ("picture", "text"):
-        strongest = [one for one in found.settings if one.kind == kind and one.strength == STRENGTHS[-1]]
-        if not strongest:
-            continue
-        worst = sorted(strongest, key=lambda one: one.moved.flipped.value or 0.0, reverse=True)[:FLIPS_SHOWN]
-        flips = ", ".join(f"{one.change.replace('_', ' ')} {percent(one.moved.flipped)}" for one in worst)
-        drop = min(one.moved.macro_f1_change.value or 0.0 for one in strongest)
-        lines.append(
-            f"Changed at full strength, the {kind} flips the most decisions by {flips}; macro-F1 changes by "
-            f"{100 * drop:+.0f} points at worst."
-        )
-    unread = [
-        one.change.replace("_", " ")
-        for one in found.settings
-        if one.strength == STRENGTHS[-1] and (one.moved.reached.value or 0.0) < HALF
-    ]
-    if unread:
-        lines.append(
-            f"Nothing is shown of {', '.join(unread)}: most memes are the same to the detector with the change, "
-            "which is undone before it reads, or lies beyond what it reads."
-        )
-    gentle = [one.moved.flipped.value or 0.0 for one in found.settings if one.strength == STRENGTHS[0]]
-    lines.append(
-        f"At the lightest strength at most {100 * max(gentle):.0f} % of the decisions of {found.memes:,} memes flip."
-    )
-    return tuple(lines)

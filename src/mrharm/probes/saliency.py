@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mrharm.errors import InputError
 from mrharm.evaluation.predictions import BATCH, Predictions
 from mrharm.metrics.means import mean_of
-from mrharm.probes.saliency_report import SHARES, Order, Part, SaliencyProbe, say
+from mrharm.probes.saliency_report import SHARES, Order, Part, SaliencyProbe
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Saliency
 from mrharm.student.attribution import blank
@@ -84,13 +84,12 @@ def probe(
         raise InputError(
             f"no meme of {predictions.split} has a picture this detector looks at, or two words to order"
         )
-    result = SaliencyProbe(
+    return SaliencyProbe(
         memes=len(inputs),
         text=_part(found["text"], seed),
         picture=_part(found["picture"], seed),
         skipped=_skipped(found, frame),
     )
-    return result.model_copy(update={"words": say(result)})
 
 
 def curves(
