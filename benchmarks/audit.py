@@ -22,10 +22,10 @@ import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
 from benchmarks.common import machine, peak_memory_mb, reset_peak_memory, show
-from mrharm.audit.copies import NEAR, TEMPLATE
 from mrharm.audit.run import audit
 from mrharm.images import open_image
 from mrharm.memes.dataset import Dataset, DatasetInfo, ImportOptions, count_splits
+from mrharm.memes.fingerprints import NEAR, TEMPLATE
 from mrharm.memes.importing import import_memes
 from mrharm.recipe import load_recipe
 from mrharm.records import Evidence, Label, Meme, Rationale

@@ -13,9 +13,10 @@ from PIL import Image
 
 from mrharm.audit.copies import Copies, find_copies
 from mrharm.audit.findings import Finding
-from mrharm.audit.pictures import PictureFacts, look_at_all
+from mrharm.audit.pictures import fingerprint_pictures
 from mrharm.audit.reading import Contents, read_contents
 from mrharm.memes.dataset import Dataset, DatasetInfo, count_splits
+from mrharm.memes.fingerprints import PictureFacts
 from mrharm.progress import no_progress
 from mrharm.records import Evidence, Label, Meme, Rationale
 from mrharm.store import write_json, write_records
@@ -97,7 +98,7 @@ def read(dataset: Dataset) -> Contents:
 def copies_in(dataset: Dataset) -> tuple[Contents, dict[str, PictureFacts], Copies]:
     """The folder read, its pictures looked at, its copies found."""
     contents = read(dataset)
-    facts = look_at_all(contents, workers=1, progress=no_progress)
+    facts = fingerprint_pictures(contents, workers=1, progress=no_progress)
     return contents, facts, find_copies(contents, facts)
 
 

@@ -1,18 +1,13 @@
 from __future__ import annotations
 
-from itertools import combinations
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from mrharm.audit import copies as module
-from mrharm.audit.copies import NEAR, Copies, find_copies, members_of
-from mrharm.audit.pictures import PictureFacts
-from mrharm.memes.dataset import Dataset
+from mrharm.audit.copies import Copies, members_of
 from mrharm.records import Evidence, Meme
-from tests.audit.helpers import copies_in, draw, meme, paint, read, write_dataset
+from tests.audit.helpers import copies_in, draw, meme, paint, write_dataset
 
 
 def clusters(copies: Copies, kind: str = "meme") -> list[list[str]]:
@@ -161,33 +156,3 @@ def test_who_is_seen_in_another_split_and_who_stays_alone(tmp_path: Path) -> Non
     names = found.group_names(contents.items)
     assert names[0] == names[2]
     assert len(set(names)) == 3
-
-
-def test_every_pair_is_compared_however_many_rows_are_compared_at_a_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rng = np.random.default_rng(0)
-    base = [int(value) for value in rng.integers(0, 2**63, 4)]
-    hashes = [value ^ int(flips) for value in base for flips in (0, 0b111, 2**40 + 0b111000, 2**63 + 0xFF0)]
-    hashes = [hashes[index] for index in rng.permutation(len(hashes))]
-    near = {
-        (one, other)
-        for one, other in combinations(range(len(hashes)), 2)
-        if (hashes[one] ^ hashes[other]).bit_count() <= NEAR
-    }
-    assert 4 < len(near) < 40
-    memes = [meme(str(number), str(number), image=f"{number}.png") for number in range(len(hashes))]
-    dataset: Dataset = write_dataset(tmp_path, memes)
-    facts = {
-        f"{number}.png": PictureFacts(
-            key="k", place="p", sha256=str(number), spread=50.0, phash=f"{value:016x}"
-        )
-        for number, value in enumerate(hashes)
-    }
-    for block in (1, 3, 512):
-        monkeypatch.setattr(module, "_BLOCK", block)
-        groups = find_copies(read(dataset), facts).groups["near_picture"]
-        for one, other in near:
-            assert groups[one] == groups[other] >= 0
-        alone = set(range(len(hashes))) - {number for pair in near for number in pair}
-        assert all(groups[number] == -1 for number in alone)

@@ -3,22 +3,15 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from mrharm.audit import pictures
 from mrharm.audit.findings import Finding
-from mrharm.audit.pictures import (
-    SEEN,
-    SIDE,
-    PictureFacts,
-    look,
-    look_at_all,
-    picture_findings,
-)
+from mrharm.audit.pictures import FINGERPRINTS, fingerprint_pictures, picture_findings
 from mrharm.images import image_sha256
 from mrharm.memes.dataset import Dataset
+from mrharm.memes.fingerprints import PictureFacts, fingerprint_picture
 from mrharm.progress import no_progress
 from mrharm.records import Evidence, Meme
 from mrharm.store import JsonlStore
@@ -33,12 +26,12 @@ def pictured(folder: Path, count: int) -> Dataset:
 
 
 def facts_of(dataset: Dataset, workers: int = 1) -> dict[str, PictureFacts]:
-    return look_at_all(read(dataset), workers=workers, progress=no_progress)
+    return fingerprint_pictures(read(dataset), workers=workers, progress=no_progress)
 
 
 def findings_of(dataset: Dataset) -> list[Finding]:
     contents = read(dataset)
-    return picture_findings(contents, look_at_all(contents, workers=1, progress=no_progress))
+    return list(picture_findings(contents, fingerprint_pictures(contents, workers=1, progress=no_progress)))
 
 
 @pytest.fixture
@@ -48,21 +41,10 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def spy(root: Path, place: str, key: str) -> PictureFacts:
         places.append(place)
-        return look(root, place, key)
+        return fingerprint_picture(root, place, key)
 
-    monkeypatch.setattr(pictures, "look", spy)
+    monkeypatch.setattr(pictures, "fingerprint_picture", spy)
     return places
-
-
-def test_a_pictures_facts_are_those_of_its_file(tmp_path: Path) -> None:
-    paint(tmp_path / "red.png", "red", (200, 100))
-    facts = look(tmp_path, "red.png", "k")
-    assert (facts.width, facts.height, facts.ratio, facts.container) == (200, 100, 2.0, "PNG")
-    assert facts.bytes == (tmp_path / "red.png").stat().st_size
-    assert facts.sha256 == image_sha256(tmp_path / "red.png")
-    assert facts.spread == 0
-    assert facts.failure is None
-    assert np.array_equal(facts.pixels.reshape(SIDE, SIDE, 3), np.full((SIDE, SIDE, 3), [1, 0, 0]))
 
 
 def spoil(folder: Path, kind: str) -> str:
@@ -226,7 +208,7 @@ def test_a_spoilt_memory_of_pictures_is_no_obstacle(
 ) -> None:
     dataset = pictured(tmp_path, 3)
     first = facts_of(dataset)
-    store = tmp_path / SEEN
+    store = tmp_path / FINGERPRINTS
     store.write_bytes(spoilt(store.read_bytes()))  # type: ignore[operator]
     looked.clear()
     assert facts_of(dataset) == first
@@ -236,11 +218,11 @@ def test_a_spoilt_memory_of_pictures_is_no_obstacle(
     assert looked == []
 
 
-@pytest.mark.parametrize("in_the_way", ["audit", SEEN])
+@pytest.mark.parametrize("in_the_way", ["audit", FINGERPRINTS])
 def test_something_else_where_the_memory_would_be_is_no_obstacle(tmp_path: Path, in_the_way: str) -> None:
     dataset = pictured(tmp_path, 2)
-    if in_the_way == SEEN:
-        (tmp_path / SEEN).mkdir(parents=True)
+    if in_the_way == FINGERPRINTS:
+        (tmp_path / FINGERPRINTS).mkdir(parents=True)
     else:
         (tmp_path / in_the_way).touch()
     assert [facts.failure for facts in facts_of(dataset).values()] == [None, None]
@@ -278,7 +260,7 @@ def test_several_processes_see_what_one_does(tmp_path: Path) -> None:
         memes.append(meme(str(number), image=f"{number}.png"))
     (tmp_path / "65.png").unlink()
     dataset = write_dataset(tmp_path, memes)
-    clusters = facts_of(dataset, workers=2)
-    (tmp_path / SEEN).unlink()
-    assert facts_of(dataset) == clusters
-    assert clusters["65.png"].failure
+    facts = facts_of(dataset, workers=2)
+    (tmp_path / FINGERPRINTS).unlink()
+    assert facts_of(dataset) == facts
+    assert facts["65.png"].failure

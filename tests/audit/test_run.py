@@ -10,10 +10,11 @@ import pytest
 
 from mrharm.audit import pictures
 from mrharm.audit.findings import SHOWN, AuditReport, Example, Finding, Purpose, examples
-from mrharm.audit.pictures import SEEN, PictureFacts, look
+from mrharm.audit.pictures import FINGERPRINTS
 from mrharm.audit.run import audit, judge
 from mrharm.errors import DataError, InputError
 from mrharm.memes.dataset import Dataset
+from mrharm.memes.fingerprints import PictureFacts, fingerprint_picture
 from mrharm.recipe import load_recipe
 from mrharm.records import Evidence, Rationale
 from tests.audit.helpers import bytes_of, club, codes, draw, meme, sound, write_dataset
@@ -106,15 +107,15 @@ from pathlib import Path
 from mrharm.audit import pictures
 from mrharm.audit.run import audit
 from mrharm.recipe import load_recipe
-look, seen = pictures.look, []
+look, places = pictures.fingerprint_picture, []
 def look_and_die(root, place, key):
-    if len(seen) == 5:
-        with (root / "{SEEN}").open("a") as file:
+    if len(places) == 5:
+        with (root / "{FINGERPRINTS}").open("a") as file:
             file.write('{{"key": "cut')
         os.kill(os.getpid(), signal.SIGKILL)
-    seen.append(place)
+    places.append(place)
     return look(root, place, key)
-pictures.look = look_and_die
+pictures.fingerprint_picture = look_and_die
 pictures._FEW = 1000
 audit(Path(sys.argv[1]), load_recipe("mr-harm"), workers=1)
 """
@@ -125,18 +126,18 @@ def test_an_audit_killed_in_the_middle_goes_on_and_says_the_same(
 ) -> None:
     dataset = everything(tmp_path)
     whole = audit(dataset, RECIPE, workers=1).report.model_dump_json()
-    (tmp_path / SEEN).unlink()
+    (tmp_path / FINGERPRINTS).unlink()
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
     assert done.returncode == -signal.SIGKILL
-    lines = (tmp_path / SEEN).read_text().splitlines()
+    lines = (tmp_path / FINGERPRINTS).read_text().splitlines()
     assert (len(lines), lines[-1]) == (6, '{"key": "cut')
     looked: list[str] = []
 
     def spy(root: Path, place: str, key: str) -> PictureFacts:
         looked.append(place)
-        return look(root, place, key)
+        return fingerprint_picture(root, place, key)
 
-    monkeypatch.setattr(pictures, "look", spy)
+    monkeypatch.setattr(pictures, "fingerprint_picture", spy)
     again = audit(dataset, RECIPE, workers=1).report.model_dump_json()
     assert json.loads(again) == json.loads(whole)
     assert len(looked) == 65

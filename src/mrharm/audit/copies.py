@@ -10,14 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import DisjointSet
 
-from mrharm.audit.pictures import PLAIN_SPREAD, PictureFacts
 from mrharm.audit.reading import Contents, Item
+from mrharm.memes.fingerprints import NEAR, TEMPLATE, PictureFacts, find_near_pairs
 
-# Bits of 64 by which two perceptual hashes may differ; found on generated memes (docs/log.md): re-encoded, rescaled and
-# blurred copies stay within NEAR, most of those cropped by 2 % within TEMPLATE, and strangers within neither.
-NEAR, TEMPLATE = 6, 8
 SAME_WORDS = 0.5  # shared share of the words of two near-same pictures that makes them one meme
-_BLOCK = 512  # rows of hashes compared at a time
 
 KINDS = ("id", "picture", "near_picture", "text", "meme")
 
@@ -58,7 +54,7 @@ def find_copies(contents: Contents, facts: dict[str, PictureFacts]) -> Copies:
         facts.get((item.evidence.clean_image if item.evidence else None) or "") or look
         for item, look in zip(items, posted, strict=True)
     ]
-    near = _near(posted, NEAR)
+    near = find_near_pairs(posted, NEAR)
     groups = {
         "id": _by_key([item.published_id for item in items]),
         "picture": _by_key([look.sha256 if look else None for look in posted]),
@@ -68,7 +64,7 @@ def find_copies(contents: Contents, facts: dict[str, PictureFacts]) -> Copies:
         "text": _by_key([item.text or None for item in items]),
     }
     groups["meme"] = _same_memes(items, posted, near, groups)
-    return Copies(groups, _by_pairs(len(items), _near(clean, TEMPLATE)), items)
+    return Copies(groups, _by_pairs(len(items), find_near_pairs(clean, TEMPLATE)), items)
 
 
 def _same_memes(
@@ -98,28 +94,6 @@ def _join(joined: DisjointSet[int], members: Sequence[int]) -> None:
 def _share_words(one: str, other: str) -> bool:
     words, others = set(one.split()), set(other.split())
     return not words or not others or len(words & others) >= SAME_WORDS * len(words | others)
-
-
-def _near(looks: list[PictureFacts | None], distance: int) -> list[tuple[int, int]]:
-    """Pairs of pictures whose perceptual hashes differ by at most ``distance`` bits; near-blank pictures have none."""
-    rows = [
-        (number, int(look.phash, 16))
-        for number, look in enumerate(looks)
-        if look and look.phash and look.spread >= PLAIN_SPREAD
-    ]
-    numbers = np.array([number for number, _ in rows], dtype=np.int64)
-    hashes = np.array([value for _, value in rows], dtype=np.uint64)
-    pairs: list[tuple[int, int]] = []
-    # Every pair is compared, a block of rows at a time: 10,000 pictures take about a second, 100,000 two minutes.
-    for start in range(0, len(hashes), _BLOCK):
-        block = hashes[start : start + _BLOCK]
-        bits = np.bitwise_count(block[:, None] ^ hashes[None, start:])
-        ones, others = np.nonzero(bits <= distance)
-        keep = others > ones
-        pairs += zip(
-            numbers[start + ones[keep]].tolist(), numbers[start + others[keep]].tolist(), strict=True
-        )
-    return pairs
 
 
 def _by_key(keys: Sequence[Hashable | None]) -> NDArray[np.int64]:

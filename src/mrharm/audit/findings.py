@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, Literal
 
@@ -105,6 +105,19 @@ class AuditReport(Record):
 
 
 def examples(cases: Iterable[Example]) -> tuple[Example, ...]:
-    """The first few cases, worst first as the caller sorted them; their texts cut to a line or two."""
+    """Return the first few cases, worst first as the caller sorted them; their texts cut to a line or two."""
     shown = islice(cases, SHOWN)
     return tuple(case.model_copy(update={"text": " ".join(case.text.split())[:160]}) for case in shown)
+
+
+def report_cases(
+    code: str, level: Level, what: str, cases: Sequence[Example], of: int, **details: Any
+) -> list[Finding]:
+    """Return the finding ``12 of 34 <what>`` about ``cases``, worst first; none where there are no cases."""
+    if not cases:
+        return []
+    message = f"{len(cases):,} of {of:,} {what}"
+    shown = examples(cases)
+    return [
+        Finding(code=code, level=level, message=message, count=len(cases), of=of, examples=shown, **details)
+    ]

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from mrharm.audit.copies import Copies
-from mrharm.audit.pictures import PictureFacts, places_of
 from mrharm.audit.rationales import TEACHING
 from mrharm.audit.reading import STAGE, Contents, Item
 from mrharm.audit.run import Audit
 from mrharm.errors import InputError
 from mrharm.llm import looks_refused
 from mrharm.memes.dataset import EVIDENCE, INFO, MEMES, RATIONALES, Dataset, count_splits
+from mrharm.memes.fingerprints import PictureFacts
 from mrharm.memes.importing import check_target
 from mrharm.memes.pictures import link
 from mrharm.progress import Progress, counting, no_progress
@@ -84,7 +84,7 @@ def write_fixed(
     ]
     rationales = _marked(contents, kept, fixed)
     with folder_aside(target) as aside:
-        places = dict.fromkeys(place for item in kept for place in places_of(item))
+        places = dict.fromkeys(place for item in kept for place in item.picture_places)
         with counting(progress, "linking pictures", len(places)) as advance:
             for place in places:
                 look = facts.get(place)

@@ -1,129 +1,66 @@
-"""One look at every picture: does it open, how large is it, what does it look like from far.
+"""Pictures: fingerprint every one, and find those that are missing, changed, extreme or blank.
 
-Each is decoded once; what was seen is kept in ``audit/pictures.jsonl`` in the dataset folder, by file size and time, so
-that a second audit, or one that was stopped, looks at new and changed pictures only.
+Each picture is decoded once; its fingerprint is kept in ``audit/pictures.jsonl`` in the dataset folder, by file size
+and time, so that a second audit, or one that was stopped, opens new and changed pictures only.
 """
 
 from __future__ import annotations
 
-import base64
-import multiprocessing
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from functools import cached_property
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mrharm.audit.findings import Example, Finding, examples
+from mrharm.audit.findings import Example, Finding, Purpose, report_cases
 from mrharm.audit.reading import Contents, Item
-from mrharm.errors import DataError, ImageError
-from mrharm.images import decode, read_image_bytes, sniff
+from mrharm.errors import DataError
+from mrharm.memes.fingerprints import PLAIN_SPREAD, PictureFacts, fingerprint_picture
 from mrharm.memes.pictures import inside
 from mrharm.progress import Progress, counting
-from mrharm.records import Record, read_records
-from mrharm.store import JsonlStore, content_key, sha256_bytes
+from mrharm.records import read_records
+from mrharm.store import JsonlStore, content_key
+from mrharm.workers import map_items
 
-SEEN = "audit/pictures.jsonl"
-SIDE = 32  # pixels of the thumbnail a linear model looks at
-LONGEST_RATIO, SHORTEST_SIDE, PLAIN_SPREAD = 4.0, 64, 4.0
+FINGERPRINTS = "audit/pictures.jsonl"
+LONGEST_RATIO, SHORTEST_SIDE = 4.0, 64
 MANY_MISSING = 0.01  # of the pictures; beyond, the dataset is not what it says it is
-_VERSION = 1  # of what is kept of a picture
-_FEW = 64  # pictures that are looked at faster than processes start
+_VERSION = 1  # of the fingerprints kept
+_FEW = 64  # pictures that are fingerprinted faster than processes start
 
 
-class PictureFacts(Record):
-    """What an audit keeps of one picture file. ``phash``: 64-bit perceptual hash in hex; ``spread``: the grey values'
-    standard deviation; ``thumbnail``: 32 x 32 RGB bytes, base64; ``failure``: why the picture could not be opened.
-    """
-
-    key: str
-    place: str
-    sha256: str | None = None
-    bytes: int = 0
-    container: str | None = None
-    width: int = 0
-    height: int = 0
-    spread: float = 0.0
-    phash: str | None = None
-    thumbnail: str | None = None
-    failure: str | None = None
-
-    @cached_property
-    def pixels(self) -> NDArray[np.float32]:
-        """The thumbnail. *Shape:* (32 * 32 * 3,), 0 to 1."""
-        raw = np.frombuffer(base64.b64decode(self.thumbnail or ""), dtype=np.uint8)
-        return raw.astype(np.float32) / np.float32(255)
-
-    @property
-    def ratio(self) -> float:
-        """The longer side over the shorter one."""
-        return max(self.width, self.height) / max(1, min(self.width, self.height))
-
-
-def look(root: Path, place: str, key: str) -> PictureFacts:
-    """One picture's facts; a picture that does not open is a fact, too."""
-    # Only children that look at pictures pay for these imports.
-    import imagehash
-    from PIL import Image, ImageStat
-
-    try:
-        inside(place)
-        data = read_image_bytes(root / place)  # as it stands: that is where training opens it
-        image = decode(data, place)
-    except (ImageError, DataError) as error:
-        return PictureFacts(key=key, place=place, failure=str(error).replace(f"{root}/", ""))
-    small = image.resize((SIDE, SIDE), Image.Resampling.BOX)
-    return PictureFacts(
-        key=key,
-        place=place,
-        sha256=sha256_bytes(data),
-        bytes=len(data),
-        container=sniff(data),
-        width=image.width,
-        height=image.height,
-        spread=round(ImageStat.Stat(image.convert("L")).stddev[0], 3),
-        phash=str(imagehash.phash(image)),
-        thumbnail=base64.b64encode(small.tobytes()).decode("ascii"),
-    )
-
-
-def look_at_all(contents: Contents, *, workers: int, progress: Progress) -> dict[str, PictureFacts]:
-    """Place (relative to the dataset folder) -> facts, for every picture and every clean picture."""
+def fingerprint_pictures(contents: Contents, *, workers: int, progress: Progress) -> dict[str, PictureFacts]:
+    """Return place (relative to the dataset folder) -> fingerprint, for every picture and every clean picture."""
     root = contents.dataset.root
-    places = dict.fromkeys(place for item in contents.items for place in places_of(item))
-    store, known = _open_store(root / SEEN) if places else (None, {})
-    keys = {place: _key(root, place) for place in places}
-    facts = {place: known[key] for place, key in keys.items() if key in known}
-    todo = [(root, place, keys[place]) for place in places if place not in facts]
+    keys = {place: _make_key(root, place) for item in contents.items for place in item.picture_places}
+    store, earlier = _open_store(root / FINGERPRINTS) if keys else (None, {})
+    facts = {place: earlier[key] for place, key in keys.items() if key in earlier}
+    todo = [(place, key) for place, key in keys.items() if place not in facts]
     if not todo:
         return facts
     with counting(progress, "looking at pictures", len(todo)) as advance:
-        for found in _look_all(todo, workers):
-            facts[found.place] = found
-            if store is not None and not found.failure:
+        results = map_items(partial(_fingerprint, root), todo, workers if len(todo) > _FEW else 1)
+        for (place, key), result in results:
+            if isinstance(result, Exception):  # its process died of it
+                result = PictureFacts(key=key, place=place, failure=str(result))
+            facts[place] = result
+            if store is not None and not result.failure:
                 try:
-                    store.append(found)
-                except OSError:  # a full disk: the audit goes on, and the next one looks again
+                    store.append(result)
+                except OSError:  # a full disk: the audit goes on, and the next one opens the picture again
                     store = None
             advance()
-    return facts
+    return {place: facts[place] for place in keys}
 
 
-def places_of(item: Item) -> list[str]:
-    """Where a meme's picture, and its picture without text, lie."""
-    clean = item.evidence.clean_image if item.evidence else None
-    return [place for place in (item.meme.image, clean) if place]
+def _fingerprint(root: Path, place_and_key: tuple[str, str]) -> PictureFacts:
+    return fingerprint_picture(root, *place_and_key)
 
 
 def _open_store(path: Path) -> tuple[JsonlStore[PictureFacts] | None, dict[str, PictureFacts]]:
-    """What was seen before, and where to keep more; no store where the folder may not be written."""
+    """Open the store of fingerprints and read those of earlier audits; no store where the folder is read-only."""
     try:
         try:
             store = JsonlStore(path, PictureFacts, "key")
-        except (DataError, ValueError):  # of another version, or spoilt: it can be had again
+        except (DataError, ValueError):  # of another version, or spoilt: it can be made again
             path.unlink()
             store = JsonlStore(path, PictureFacts, "key")
         path.touch()
@@ -132,7 +69,7 @@ def _open_store(path: Path) -> tuple[JsonlStore[PictureFacts] | None, dict[str, 
     return store, {row.key: row for row in read_records(path, PictureFacts)}
 
 
-def _key(root: Path, place: str) -> str:
+def _make_key(root: Path, place: str) -> str:
     try:
         inside(place)
         status = (root / place).stat()
@@ -141,137 +78,84 @@ def _key(root: Path, place: str) -> str:
         return content_key(_VERSION, place, "missing")
 
 
-def _look_all(todo: list[tuple[Path, str, str]], workers: int) -> Iterator[PictureFacts]:
-    if workers < 2 or len(todo) <= _FEW:
-        for root, place, key in todo:
-            yield look(root, place, key)
+def picture_findings(contents: Contents, facts: Mapping[str, PictureFacts]) -> Iterator[Finding]:
+    """Find pictures that are missing or broken, changed since the import, extreme or blank."""
+    pictured = [(item, facts[item.meme.image]) for item in contents.items if item.meme.image]
+    if not pictured:
+        yield Finding(
+            code="no-pictures",
+            level="warning",
+            message="no meme has a picture: this is a text dataset, whatever the harm is in the pictures",
+            count=0,
+            of=len(contents.items),
+        )
         return
-    # "spawn": forking a process that holds threads (OpenMP, the progress bar's) can hang.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for chunk in _chunks(todo, 2048):  # bounded, so that a million pictures do not queue up
-            yield from pool.map(look, *zip(*chunk, strict=True), chunksize=8)
+    broken = [
+        Example(memes=(item.id,), what=picture.failure) for item, picture in pictured if picture.failure
+    ]
+    many = len(broken) >= MANY_MISSING * len(pictured)
+    bars: tuple[Purpose, ...] = ("training", "publishing") if many else ()
+    yield from report_cases(
+        "picture-unreadable",
+        "error" if many else "warning",
+        "pictures are missing or do not open",
+        broken,
+        len(pictured),
+        bars=bars,
+        mend="bring the pictures back, or leave their memes out with --fix",
+    )
+    readable = [(item, picture) for item, picture in pictured if not picture.failure]
+    yield from _find_changed(readable)
+    yield from _find_extreme(readable)
+    yield from report_cases(
+        "picture-none",
+        "warning",
+        "memes have no picture at all, others do",
+        [Example(memes=(item.id,), what=item.text) for item in contents.items if not item.meme.image],
+        len(contents.items),
+    )
 
 
-def _chunks(rows: Iterable[tuple[Path, str, str]], size: int) -> Iterator[list[tuple[Path, str, str]]]:
-    source = iter(rows)
-    while chunk := list(islice(source, size)):
-        yield chunk
+def _find_changed(pictured: Sequence[tuple[Item, PictureFacts]]) -> list[Finding]:
+    changed = []
+    for item, picture in pictured:
+        imported = item.evidence.image_sha256 if item.evidence else None
+        if imported and imported != picture.sha256:
+            changed.append(Example(memes=(item.id,), what=picture.place))
+    return report_cases(
+        "picture-changed",
+        "error",
+        "pictures are not those that were imported (SHA-256 differs)",
+        changed,
+        len(pictured),
+        bars=("training", "publishing"),
+        mend="import again, or bring the pictures back",
+    )
 
 
-def picture_findings(contents: Contents, facts: dict[str, PictureFacts]) -> list[Finding]:
-    """Pictures that are missing or broken, changed since the import, extreme or blank."""
-    items = [item for item in contents.items if item.meme.image]
-    if not items:
-        return [
-            Finding(
-                code="no-pictures",
-                level="warning",
-                message="no meme has a picture: this is a text dataset, whatever the harm is in the pictures",
-                count=0,
-                of=len(contents.items),
-            )
+# Code, what the pictures are, the rank of the worst first, and the rank from which a picture is no case any more.
+_EXTREMES: tuple[tuple[str, str, Callable[[PictureFacts], float], float], ...] = (
+    (
+        "picture-long",
+        f"more than {LONGEST_RATIO:g} times as long as wide, or the reverse",
+        lambda picture: -picture.ratio,
+        -LONGEST_RATIO,
+    ),
+    (
+        "picture-small",
+        f"less than {SHORTEST_SIDE} pixels on a side",
+        lambda picture: min(picture.width, picture.height),
+        SHORTEST_SIDE,
+    ),
+    ("picture-blank", "of one colour, or nearly", lambda picture: picture.spread, PLAIN_SPREAD),
+)
+
+
+def _find_extreme(pictured: Sequence[tuple[Item, PictureFacts]]) -> Iterator[Finding]:
+    for code, what, rank, limit in _EXTREMES:
+        cases = [(rank(picture), item, picture) for item, picture in pictured if rank(picture) < limit]
+        cases.sort(key=lambda case: case[0])
+        shown = [
+            Example(memes=(item.id,), what=f"{picture.width}x{picture.height}") for _, item, picture in cases
         ]
-    looks = {item.number: facts[item.meme.image] for item in items if item.meme.image}
-    broken = [item for item in items if looks[item.number].failure]
-    found = []
-    if broken:
-        many = len(broken) >= MANY_MISSING * len(items)
-        found.append(
-            Finding(
-                code="picture-unreadable",
-                level="error" if many else "warning",
-                message=f"{len(broken):,} of {len(items):,} pictures are missing or do not open",
-                count=len(broken),
-                of=len(items),
-                bars=("training", "publishing") if many else (),
-                mend="bring the pictures back, or leave their memes out with --fix",
-                examples=_cases(broken, lambda item: looks[item.number].failure or ""),
-            )
-        )
-    whole = [item for item in items if not looks[item.number].failure]
-    found += _changed(whole, looks)
-    found += _extreme(whole, looks)
-    without = [item for item in contents.items if not item.meme.image]
-    if without:
-        found.append(
-            Finding(
-                code="picture-none",
-                level="warning",
-                message=f"{len(without):,} of {len(contents.items):,} memes have no picture at all, others do",
-                count=len(without),
-                of=len(contents.items),
-                examples=_cases(without, lambda item: item.text),
-            )
-        )
-    return found
-
-
-def _changed(items: list[Item], looks: dict[int, PictureFacts]) -> list[Finding]:
-    changed = [
-        item
-        for item in items
-        if item.evidence
-        and item.evidence.image_sha256
-        and item.evidence.image_sha256 != looks[item.number].sha256
-    ]
-    if not changed:
-        return []
-    return [
-        Finding(
-            code="picture-changed",
-            level="error",
-            message=f"{len(changed):,} of {len(items):,} pictures are not those that were imported (SHA-256 differs)",
-            count=len(changed),
-            of=len(items),
-            bars=("training", "publishing"),
-            mend="import again, or bring the pictures back",
-            examples=_cases(changed, lambda item: item.meme.image or ""),
-        )
-    ]
-
-
-def _extreme(items: list[Item], looks: dict[int, PictureFacts]) -> list[Finding]:
-    kinds: list[tuple[str, str, Callable[[PictureFacts], bool], Callable[[PictureFacts], float]]] = [
-        (
-            "picture-long",
-            f"more than {LONGEST_RATIO:g} times as long as wide, or the reverse",
-            lambda facts: facts.ratio > LONGEST_RATIO,
-            lambda facts: -facts.ratio,
-        ),
-        (
-            "picture-small",
-            f"less than {SHORTEST_SIDE} pixels on a side",
-            lambda facts: min(facts.width, facts.height) < SHORTEST_SIDE,
-            lambda facts: min(facts.width, facts.height),
-        ),
-        (
-            "picture-blank",
-            "of one colour, or nearly",
-            lambda facts: facts.spread < PLAIN_SPREAD,
-            lambda facts: facts.spread,
-        ),
-    ]
-    found = []
-    for code, what, is_so, rank in kinds:
-        cases = sorted(
-            (item for item in items if is_so(looks[item.number])),
-            key=lambda item: rank(looks[item.number]),
-        )
-        if cases:
-            found.append(
-                Finding(
-                    code=code,
-                    level="note",
-                    message=f"{len(cases):,} of {len(items):,} pictures are {what}",
-                    count=len(cases),
-                    of=len(items),
-                    examples=_cases(
-                        cases, lambda item: f"{looks[item.number].width}x{looks[item.number].height}"
-                    ),
-                )
-            )
-    return found
-
-
-def _cases(items: list[Item], what: Callable[[Item], str]) -> tuple[Example, ...]:
-    return examples(Example(memes=(item.id,), what=what(item)) for item in items)
+        yield from report_cases(code, "note", f"pictures are {what}", shown, len(pictured))

@@ -11,9 +11,8 @@ from sklearn.feature_extraction.text import CountVectorizer
 
 from mrharm.audit.findings import Example, Finding, examples
 from mrharm.audit.reading import Contents
-from mrharm.baselines import FOLDS, cross_validated
+from mrharm.baselines import FOLDS, read_off
 from mrharm.llm import looks_refused
-from mrharm.metrics import wilson_interval
 from mrharm.rationales.leakage import (
     denies,
     holds_label,
@@ -120,26 +119,31 @@ def _stated(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, Any]]:
 def _readable(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, Any]]:
     """How well a classifier that sees only the rationale recovers the label, and after cutting what names harm."""
     gold = [label.harmful for _, label in cases]
-    whole = [row.text for row, _ in cases]
-    cut = [" ".join(one for one in sentences(text) if "harm" not in one.lower()) for text in whole]
+    texts = {"whole": [row.text for row, _ in cases]}
+    texts["without_harm"] = [
+        " ".join(sentence for sentence in sentences(text) if "harm" not in sentence.lower())
+        for text in texts["whole"]
+    ]
     table: dict[str, Any] = {}
-    right: dict[str, int] = {}
-    for name, texts in (("whole", whole), ("without_harm", cut)):
-        scores = cross_validated(texts, gold)
-        if scores is None:
+    for name, column in texts.items():
+        recovered = read_off(column, gold)
+        if recovered is None or recovered.value is None:
             return [], {}
-        right[name] = count = int(np.sum((scores >= 0.5) == np.array(gold)))
-        table[name] = {"count": count, "of": len(cases), "interval": wilson_interval(count, len(cases))}
-    low, high = wilson_interval(right["whole"], len(cases))
+        table[name] = {
+            "count": round(recovered.value * len(cases)),
+            "of": len(cases),
+            "interval": (recovered.low, recovered.high),
+        }
+    low, high = table["whole"]["interval"]
     return [
         Finding(
             code="rationale-tells-label",
             level="note",
             message=f"a bag of words that sees only the rationale recovers the label of "
-            f"{_percent(right['whole'], len(cases))} ({100 * low:.1f}-{100 * high:.1f} %; {FOLDS} folds); of "
-            f'{_percent(right["without_harm"], len(cases))} after cutting every sentence with "harm". '
+            f"{_percent(table['whole']['count'], len(cases))} ({100 * low:.1f}-{100 * high:.1f} %; {FOLDS} folds); of "
+            f'{_percent(table["without_harm"]["count"], len(cases))} after cutting every sentence with "harm". '
             "Reasoning given a label always correlates with it",
-            count=right["whole"],
+            count=table["whole"]["count"],
             of=len(cases),
         )
     ], table

@@ -56,6 +56,12 @@ class Item:
         return normalised_text(self.meme)
 
     @property
+    def picture_places(self) -> list[str]:
+        """The places of the meme's picture, and of its picture without text, relative to the dataset folder."""
+        clean = self.evidence.clean_image if self.evidence else None
+        return [place for place in (self.meme.image, clean) if place]
+
+    @property
     def caption(self) -> str:
         """The caption, or nothing."""
         return (self.evidence.caption if self.evidence else None) or ""

@@ -11,12 +11,13 @@ from mrharm.audit.findings import LEVELS, AuditReport, Finding, Fitness, Purpose
 from mrharm.audit.label_errors import find_label_errors
 from mrharm.audit.labels import label_findings
 from mrharm.audit.overlap import copy_findings
-from mrharm.audit.pictures import PictureFacts, look_at_all, picture_findings
+from mrharm.audit.pictures import fingerprint_pictures, picture_findings
 from mrharm.audit.rationales import rationale_findings
 from mrharm.audit.reading import Contents, read_contents
 from mrharm.audit.shortcuts import shortcut_findings, shortcut_table, signals
 from mrharm.audit.texts import text_findings
 from mrharm.memes.dataset import Dataset
+from mrharm.memes.fingerprints import PictureFacts
 from mrharm.progress import Progress, no_progress
 from mrharm.recipe import Recipe
 
@@ -54,7 +55,7 @@ def audit(
     """
     folder = dataset if isinstance(dataset, Dataset) else Dataset(Path(dataset))
     contents = read_contents(folder)
-    facts = look_at_all(contents, workers=workers, progress=progress)
+    facts = fingerprint_pictures(contents, workers=workers, progress=progress)
     copies = find_copies(contents, facts)
     found = [*contents.findings, *picture_findings(contents, facts)]
     of_copies, copies_table = copy_findings(contents, copies)

@@ -21,9 +21,9 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from mrharm import baselines
 from mrharm.audit.copies import Copies
 from mrharm.audit.findings import Finding, Score, Shortcut
-from mrharm.audit.pictures import PictureFacts
 from mrharm.audit.reading import Contents, Item
-from mrharm.metrics import accuracy, auroc, auroc_interval, macro_f1, macro_f1_interval, wilson_interval
+from mrharm.memes.fingerprints import PictureFacts
+from mrharm.metrics import Estimate, Statistic, accuracy_of, auroc_of, bootstrap, macro_f1_of
 from mrharm.progress import Progress, counting
 
 FOLDS, FEWEST = 5, 50
@@ -123,29 +123,29 @@ def shortcut_table(
     available: dict[str, Signal],
     progress: Progress,
 ) -> list[Shortcut]:
-    """Every signal by every protocol that the dataset allows."""
+    """Score every signal by every protocol that the dataset allows."""
     plans = _plans(contents, copies)
     if not plans:
         return []
     gold = np.array([bool(item.harmful) for item in contents.items])
+    clusters = np.array(copies.group_names(contents.items))
+    rows: dict[str, dict[str, Score]] = {name: {} for name in ("majority", *available)}
     steps = len(available) * sum(len(folds) for folds in plans.values())
-    table = [
-        Shortcut(signal="majority", scores={name: _majority(gold, folds) for name, folds in plans.items()})
-    ]
     with counting(progress, "trying surface signals", steps) as advance:
-        for name, signal in available.items():
-            scores = {}
-            for protocol, folds in plans.items():
-                said: list[NDArray[np.float64]] = []
+        for protocol, folds in plans.items():
+            scores = {"majority": _majority(gold, folds)}
+            for name, signal in available.items():
+                parts = []
                 for seen, unseen in folds:
-                    said.append(
+                    parts.append(
                         signal.predict(signal.features[seen], gold[seen].tolist(), signal.features[unseen])
                     )
                     advance()
-                truth = np.concatenate([gold[unseen] for _, unseen in folds])
-                scores[protocol] = score(truth, np.concatenate(said))
-            table.append(Shortcut(signal=name, scores=scores))
-    return table
+                scores[name] = np.concatenate(parts)
+            tried = np.concatenate([unseen for _, unseen in folds])
+            for name, score in score_signals(gold[tried], scores, clusters[tried]).items():
+                rows[name][protocol] = score
+    return [Shortcut(signal=name, scores=scores) for name, scores in rows.items()]
 
 
 Folds = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
@@ -218,26 +218,38 @@ def _numbers(items: Sequence[Item]) -> NDArray[np.int64]:
     return np.array([item.number for item in items], dtype=np.int64)
 
 
-def _majority(gold: NDArray[np.bool_], folds: Folds) -> Score:
-    said = [np.array(baselines.majority(gold[seen].tolist(), len(unseen))[1]) for seen, unseen in folds]
-    return score(np.concatenate([gold[unseen] for _, unseen in folds]), np.concatenate(said), ranks=False)
+def _majority(gold: NDArray[np.bool_], folds: Folds) -> NDArray[np.float64]:
+    return np.concatenate([baselines.majority(gold[seen].tolist(), len(unseen))[1] for seen, unseen in folds])
 
 
-def score(gold: NDArray[np.bool_], scores: NDArray[np.float64], *, ranks: bool = True) -> Score:
-    """Accuracy, macro-F1 and AUROC with their 95 % intervals; ``ranks``: whether the scores order the memes at all."""
-    said = (scores > 0.5).astype(object) if not ranks else (scores >= 0.5).astype(object)
-    right = accuracy(gold, said)
-    area = auroc(gold, scores) if ranks else float("nan")
-    harmful = int(gold.sum())
-    return Score(
-        accuracy=right,
-        accuracy_ci=wilson_interval(round(right * len(gold)), len(gold)),
-        macro_f1=macro_f1(gold, said),
-        macro_f1_ci=macro_f1_interval(gold, said),
-        auroc=None if np.isnan(area) else area,
-        auroc_ci=None if np.isnan(area) else auroc_interval(area, harmful, len(gold) - harmful),
-        n=len(gold),
-    )
+def score_signals(
+    gold: NDArray[np.bool_], scores: dict[str, NDArray[np.float64]], clusters: NDArray[np.int64]
+) -> dict[str, Score]:
+    """Return accuracy, macro-F1 and AUROC of each signal with their 95 % intervals, all by one bootstrap.
+
+    Args:
+        gold: labels. *Shape:* (memes,)
+        scores: signal -> P(harmful). *Shape:* (memes,) each. The majority's order no memes: it has no AUROC.
+        clusters: a number for each meme, the same for copies of one meme. *Shape:* (memes,)
+    """
+    statistics: dict[str, Statistic] = {}
+    for name, values in scores.items():
+        predicted = (values > 0.5 if name == "majority" else values >= 0.5).astype(object)
+        statistics[f"{name} accuracy"] = accuracy_of(gold, predicted)
+        statistics[f"{name} macro_f1"] = macro_f1_of(gold, predicted)
+        if name != "majority":
+            statistics[f"{name} auroc"] = auroc_of(gold, values)
+    estimates = bootstrap(statistics, len(gold), clusters=clusters)
+    return {name: _score(len(gold), name, estimates) for name in scores}
+
+
+def _score(memes: int, name: str, estimates: dict[str, Estimate]) -> Score:
+    columns: dict[str, Any] = {}
+    for figure in ("accuracy", "macro_f1", "auroc"):
+        estimate = estimates.get(f"{name} {figure}", Estimate())
+        columns[figure] = estimate.value
+        columns[f"{figure}_ci"] = None if estimate.value is None else (estimate.low, estimate.high)
+    return Score.model_validate({**columns, "n": memes})
 
 
 def shortcut_findings(table: Sequence[Shortcut]) -> list[Finding]:

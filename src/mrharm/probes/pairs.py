@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import DisjointSet
 
-from mrharm.audit.copies import NEAR
-from mrharm.audit.pictures import PLAIN_SPREAD, PictureFacts, look
 from mrharm.errors import InputError
 from mrharm.evaluation.predictions import Predictions
+from mrharm.memes.fingerprints import NEAR, PictureFacts, find_near_pairs, fingerprint_picture
 from mrharm.metrics import Estimate, bootstrap_indexes
 from mrharm.metrics.means import mean_of, share_of
 from mrharm.probes.cases import cases_of
@@ -99,7 +98,7 @@ def _looks(predictions: Predictions, progress: Progress) -> list[PictureFacts | 
     for number, case in enumerate(cases_of(predictions), 1):
         place = case.evidence.clean_image or case.meme.image
         if place and place not in seen:
-            seen[place] = look(predictions.dataset.root, place, place)
+            seen[place] = fingerprint_picture(predictions.dataset.root, place, place)
         looks.append(seen[place] if place and not seen[place].failure else None)
         progress("pairs: looking at pictures", number, len(predictions.memes))
     return looks
@@ -112,16 +111,8 @@ def _same_pictures(looks: Sequence[PictureFacts | None]) -> list[int | None]:
     for place, one in enumerate(looks):
         if one and one.sha256:
             joined.merge(first.setdefault(one.sha256, place), place)
-    # A near-blank picture's perceptual hash says nothing of it.
-    kept = sorted(
-        place
-        for place in first.values()
-        if (one := looks[place]) and one.phash and one.spread >= PLAIN_SPREAD
-    )
-    hashes = np.array([int(str(one.phash), 16) for place in kept if (one := looks[place])], dtype=np.uint64)
-    for row, place in enumerate(kept):
-        for other in np.flatnonzero(np.bitwise_count(hashes[row] ^ hashes[row + 1 :]) <= NEAR):
-            joined.merge(place, kept[row + 1 + int(other)])
+    for place, other in find_near_pairs(looks, NEAR):
+        joined.merge(place, other)
     return [joined[place] if one else None for place, one in enumerate(looks)]
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import multiprocessing
 import random
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from PIL import Image
 from mrharm.synthetic.layouts import LAYOUTS, Line, draw_text
 from mrharm.synthetic.plan import Picture
 from mrharm.synthetic.scenes import draw_picture
+from mrharm.workers import map_items
 
 IMAGES, CLEAN = "images", "clean"
 
@@ -55,8 +54,11 @@ def render(
         (folder / IMAGES).mkdir(parents=True, exist_ok=True)
         (folder / CLEAN).mkdir(parents=True, exist_ok=True)
     drawn: dict[str, Drawn] = {}
-    for number, memes in enumerate(_run(jobs, workers), 1):
-        drawn.update((meme.meme_id, meme) for meme in memes)
+    results = map_items(render_job, jobs, workers if len(jobs) >= _WORTH_IT else 1)
+    for number, (_, result) in enumerate(results, 1):
+        if isinstance(result, Exception):
+            raise result
+        drawn.update((meme.meme_id, meme) for meme in result)
         if progress:
             progress(number, len(jobs))
     return drawn
@@ -81,16 +83,6 @@ def render_job(job: Job) -> list[Drawn]:
         (job.folder / CLEAN / f"{meme_id}.png").write_bytes(clean_bytes)
         drawn.append(Drawn(meme_id, _sha256(meme_bytes), _sha256(clean_bytes), tuple(lines)))
     return drawn
-
-
-def _run(jobs: list[Job], workers: int) -> Iterator[list[Drawn]]:
-    if workers <= 1 or len(jobs) < _WORTH_IT:
-        yield from map(render_job, jobs)
-        return
-    # spawn: the caller may hold threads (a progress bar, torch), which forked children must not inherit.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        results: Iterable[list[Drawn]] = pool.map(render_job, jobs, chunksize=8)
-        yield from results
 
 
 def _add_noise(picture: Image.Image, sigma: float, seed: int) -> Image.Image:
