@@ -19,10 +19,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from mrharm.hub import bf16_pays
 from mrharm.recipe import PictureRecipe, StudentRecipe
 from mrharm.student.backbones import build_student
-from mrharm.student.hardware import bf16_pays
-from mrharm.student.inputs import StudentInput
+from mrharm.student.interface import StudentInput
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
 

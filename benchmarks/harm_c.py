@@ -25,7 +25,7 @@ from mrharm.cli.terminal import print_json
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import score_summary
 from mrharm.recipe import Recipe, load_recipe
-from mrharm.student.inputs import compose_text
+from mrharm.student.interface import compose_text
 from mrharm.training.run import train
 
 RECIPE = "text-caption"

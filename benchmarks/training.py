@@ -27,8 +27,8 @@ from benchmarks.common import (
     reset_peak_memory,
     show,
 )
-from mrharm.student.hardware import bf16_pays
-from mrharm.student.inputs import StudentInput
+from mrharm.hub import bf16_pays
+from mrharm.student.interface import StudentInput
 
 TEXT, TARGET = 40, 32
 LABEL_TARGETS = ("The answer is : harmful", "The answer is : harmless")

@@ -1,4 +1,7 @@
-"""Models by name: a local folder, or the hub and its cache. PyTorch is imported when a device is asked for."""
+"""Load models by name, from a local folder or the hub and its cache; choose device and precision.
+
+PyTorch is imported inside the functions that need it.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +23,16 @@ _READ = (".json", ".txt", ".jinja", ".model", ".safetensors")  # what decides an
 
 
 def load_or_explain(source: str, load: Callable[[], T], name_it: str = "hf:FOLDER") -> T:
-    """What ``load`` makes of a model; whatever a library raises on the way is said with its mend.
+    """Return what ``load`` makes of a model; an error of a library becomes one that names its mend.
 
     Args:
         source: the model's name or folder.
-        load: reads it.
-        name_it: how a local folder is named instead.
+        load: loads it.
+        name_it: how a local folder is named on the command line, for the message.
 
     Raises:
-        ModelUnavailableError: no such folder, and no hub in reach; or a folder that is not whole.
-        InputError: a package it wants is not installed.
+        ModelUnavailableError: no such folder, and the hub cannot be reached; or the folder is incomplete.
+        InputError: a package it needs is not installed.
         DataError: its files are broken, of another kind, or too large for the memory.
     """
     try:
@@ -37,29 +40,31 @@ def load_or_explain(source: str, load: Callable[[], T], name_it: str = "hf:FOLDE
     except MrHarmError:
         raise
     except (OSError, ValueError) as error:
+        reason = _first_line(error)
         if Path(source).is_dir():
             raise ModelUnavailableError(
-                f"{source}: no whole model in this folder ({_first(error)}); expected config.json, tokenizer and "
+                f"{source}: no complete model in this folder ({reason}); expected config.json, tokenizer and "
                 "safetensors as save_pretrained writes them"
             ) from None
         raise ModelUnavailableError(
-            f"{source}: not found here and no hub in reach ({_first(error)}); name a local folder ({name_it}), or "
+            f"{source}: no such folder, and the hub cannot be reached ({reason}); name a local folder ({name_it}), or "
             "point HF_HOME at a cache that holds it"
         ) from None
     except ImportError as error:
         raise InputError(
-            f"{source}: wants a package that is not installed ({_first(error)}); install it: most models that see want "
-            "torchvision, in the build that matches torch; quantised ones want their own"
+            f"{source}: needs a package that is not installed ({_first_line(error)}); install it: most vision models "
+            "need torchvision, in the build that matches torch; quantised ones need their own"
         ) from None
     except Exception as error:  # broken files, weights of other shapes, too little memory
+        reason = f"{type(error).__name__}: {_first_line(error)}"
         raise DataError(
-            f"{source}: cannot be loaded ({type(error).__name__}: {_first(error)}); expected whole weights of the kind "
-            "its config.json names, that fit the memory"
+            f"{source}: cannot be loaded ({reason}); expected complete weights of the kind its config.json names, "
+            "that fit in memory"
         ) from None
 
 
 def model_version(source: str, revision: str = "") -> str:
-    """A hub model by its revision; a folder by what is in it, because its name says nothing of that."""
+    """Return the version of a model: the revision of a hub model, or a hash of a folder's files."""
     folder = Path(source)
     if not folder.is_dir():
         return f"{source}@{revision or 'main'}"
@@ -77,7 +82,7 @@ def model_version(source: str, revision: str = "") -> str:
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """``auto`` takes a CUDA device where there is one; anything else is a PyTorch device name.
+    """Return the device of a name: ``auto`` is CUDA where there is a GPU; anything else is a PyTorch device name.
 
     Raises:
         InputError: not a device, or one this machine does not have.
@@ -86,16 +91,41 @@ def pick_device(name: str = "auto") -> torch.device:
 
     if name == "auto":
         # Under torchrun every process has a device of its own.
-        mine = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-        return torch.device(mine if torch.cuda.is_available() else "cpu")
+        device_name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        return torch.device(device_name if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {name}: not to be had here ({str(error).splitlines()[0]})") from None
+        raise InputError(f"device {name}: not available here ({str(error).splitlines()[0]})") from None
     return device
 
 
-def _first(error: Exception) -> str:
-    said = str(error).strip().splitlines()
-    return said[0][:120] if said else type(error).__name__
+def bf16_pays(device: torch.device) -> bool:
+    """Whether this device multiplies bfloat16 in hardware (Ampere and later; AVX512-BF16 or AMX)."""
+    import torch
+
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    abilities = torch.cpu.get_capabilities()
+    return bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16"))
+
+
+def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """Return the dtype to compute in for a recipe's ``precision``; ``auto`` takes bfloat16 where it pays.
+
+    Raises:
+        InputError: not one of auto, fp32, bf16.
+    """
+    import torch
+
+    if precision not in ("auto", "fp32", "bf16"):
+        raise InputError(f"precision {precision!r}: expected auto, fp32 or bf16")
+    if precision == "bf16" or (precision == "auto" and bf16_pays(device)):
+        return torch.bfloat16
+    return torch.float32
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:120] if lines else type(error).__name__

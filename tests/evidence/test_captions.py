@@ -182,7 +182,9 @@ def test_a_picture_a_local_model_fails_on_fails_alone(
 
 def test_a_local_model_that_is_not_here_is_said_with_the_mend(tmp_path: Path) -> None:
     for name in ("Nobody/nothing", "Nobody/nothing@abc", str(tmp_path)):
-        with pytest.raises(ModelUnavailableError, match=r"name a local folder|no whole model in this folder"):
+        with pytest.raises(
+            ModelUnavailableError, match=r"name a local folder|no complete model in this folder"
+        ):
             LocalCaptions(name).describe([PICTURE])
 
 
@@ -192,7 +194,7 @@ def test_a_model_of_another_family_or_device_or_none_is_refused(
     (tmp_path / "config.json").write_text('{"model_type": "t5"}')
     with pytest.raises(InputError, match="a t5 model; captions are made by: blip, florence2"):
         LocalCaptions(str(tmp_path)).describe([PICTURE])
-    with pytest.raises(InputError, match="not to be had here"):
+    with pytest.raises(InputError, match="not available here"):
         LocalCaptions(str(models["blip"]), device="cuda:77").describe([PICTURE])
     with pytest.raises(InputError, match="want a model"):
         LocalCaptions(None)

@@ -15,7 +15,7 @@ from mrharm.images import open_image
 from mrharm.memes.dataset import Dataset
 from mrharm.recipe import ANSWERS
 from mrharm.records import Evidence, Meme, Verdict
-from mrharm.student.inputs import compose_text
+from mrharm.student.interface import compose_text
 from mrharm.verdicts.card import DetectorCard
 from tests.audit.helpers import club, draw, meme, write_dataset
 

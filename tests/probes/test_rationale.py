@@ -19,8 +19,8 @@ from mrharm.probes.rationale_results import RationaleProbe
 from mrharm.probes.simulatability import adjusted
 from mrharm.records import Meme, Rationale, Verdict
 from mrharm.reports.probe_sentences import describe_rationale
-from mrharm.student.inputs import StudentInput
-from mrharm.student.two_stage import FusedStudent
+from mrharm.student.interface import StudentInput
+from mrharm.student.two_stage import TwoStageStudent
 from mrharm.synthetic.teacher import GeneratedTeacher
 from mrharm.synthetic.truth import named_relation
 from mrharm.verdicts.detector import Detector
@@ -238,7 +238,7 @@ def test_without_gold_rationales_or_truth_it_says_why_they_are_missing(tmp_path:
     assert "reads no rationale (it reads text)" in result.skipped["swap"]
 
 
-class Reader(FusedStudent):
+class Reader(TwoStageStudent):
     """Answers by the rationale it is given, or, ``deaf``, by the meme's last letter whatever it is given."""
 
     reads_rationale = True
@@ -257,7 +257,7 @@ def test_a_student_that_follows_its_rationale_is_told_from_one_that_does_not(
     memes = about_clubs([f"{club(number)} {int(not side)}" for number, side in enumerate(SIDES)])
     made = predictions(tmp_path, memes, SIDES, [WHY[side] for side in SIDES])
     label = made.detector.label_student
-    assert isinstance(label, FusedStudent)
+    assert isinstance(label, TwoStageStudent)
     reader = Reader(label.model, label.processor)
     reader.deaf = deaf
     swap = probe(replace(made, detector=Detector(made.detector.card, reader, None))).swap
@@ -269,7 +269,7 @@ def test_a_student_that_follows_its_rationale_is_told_from_one_that_does_not(
 def test_there_must_be_two_rationales_of_each_decision_to_swap(tmp_path: Path) -> None:
     made = predictions(tmp_path, about_clubs(), [True] * 79 + [False], [WHY[True]] * 80)
     label = made.detector.label_student
-    assert isinstance(label, FusedStudent)
+    assert isinstance(label, TwoStageStudent)
     reading = Detector(made.detector.card, Reader(label.model, label.processor), None)
     result = probe(replace(made, detector=reading))
     assert result.swap is None and "fewer than two memes" in result.skipped["swap"]

@@ -15,9 +15,7 @@ from mrharm.probes.saliency import area, mask_patches, probe
 from mrharm.probes.saliency_report import SHARES, SaliencyProbe
 from mrharm.records import Meme, Saliency
 from mrharm.reports.probe_sentences import describe_saliency
-from mrharm.student.attribution import Attribution
-from mrharm.student.inputs import Pixels, StudentInput
-from mrharm.student.two_stage import Frame
+from mrharm.student.interface import Attribution, Frame, Pixels, StudentInput
 from mrharm.verdicts.detector import Detector
 from tests.audit.helpers import meme, write_dataset
 from tests.probes.written import detector

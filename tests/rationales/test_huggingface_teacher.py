@@ -433,7 +433,7 @@ def test_a_model_that_is_not_here_is_said_with_the_mend(tmp_path: Path) -> None:
     for name in ("Nobody/nothing", "Nobody/nothing@abc", "no/such/folder"):
         with pytest.raises(ModelUnavailableError, match="name a local folder"):
             answers(LocalTeacher(name), [ask("x")])
-    with pytest.raises(ModelUnavailableError, match="no whole model in this folder"):
+    with pytest.raises(ModelUnavailableError, match="no complete model in this folder"):
         answers(LocalTeacher(str(tmp_path)), [ask("x")])
 
 
@@ -442,7 +442,7 @@ def test_a_model_of_another_family_or_device_or_none_is_refused(reader: Path, tm
         (tmp_path / "config.json").write_text(json.dumps({"model_type": family}))
         with pytest.raises(InputError, match=message):
             answers(LocalTeacher(str(tmp_path)), [ask("x")])
-    with pytest.raises(InputError, match="not to be had here"):
+    with pytest.raises(InputError, match="not available here"):
         answers(LocalTeacher(str(reader), device="cuda:77"), [ask("x")])
     with pytest.raises(InputError, match="wants a model"):
         LocalTeacher(None)

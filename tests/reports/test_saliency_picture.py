@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from mrharm.cli.main import app
 from mrharm.records import Saliency
 from mrharm.reports.saliency_picture import SIDE, draw_both, draw_saliency, draw_words, shaded_words
-from mrharm.student.two_stage import Frame
+from mrharm.student.interface import Frame
 from tests.probes.written import detector
 
 WHOLE, CROP = Frame(64, "whole"), Frame(64, "crop")

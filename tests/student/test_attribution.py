@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from mrharm.student.attribution import PIECES, Attribution, blank, integrated_gradients, log_odds
+from mrharm.student.attribution import PIECES, blank, integrated_gradients, log_odds
 from mrharm.student.config import MrHarmConfig
-from mrharm.student.inputs import StudentInput
+from mrharm.student.interface import Attribution, Frame, StudentInput
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor, PictureSettings
-from mrharm.student.two_stage import Frame, FusedStudent
+from mrharm.student.two_stage import TwoStageStudent
 from tests.student.conftest import tiny_student
 
 ANSWERS = ["The answer is: harmful", "The answer is: harmless"]
@@ -29,8 +29,8 @@ INPUTS = [
 
 
 @pytest.fixture(scope="module")
-def student() -> FusedStudent:
-    return FusedStudent(*tiny_student())
+def student() -> TwoStageStudent:
+    return TwoStageStudent(*tiny_student())
 
 
 def whole(part: Attribution) -> float:
@@ -105,7 +105,7 @@ def test_the_blank_meme_is_the_one_with_unread_words_and_a_picture_of_its_mean_c
     arguments["input_ids"] = torch.tensor([ids])
     with torch.no_grad():
         states = student.model.encoder(**arguments).last_hidden_state
-        scores = student._answer_scores(states, arguments["attention_mask"], ANSWERS, [()])
+        scores = student._score_answers(states, arguments["attention_mask"], ANSWERS, [()])
     assert first.blank_odds == pytest.approx(log_odds(scores, HARMFUL).item(), abs=1e-4)
 
 
@@ -157,7 +157,7 @@ def test_a_picture_of_one_colour_did_nothing(student):
 
 
 def test_a_student_without_fusion_gives_its_words(student):
-    blind = FusedStudent(*tiny_student(vision_tower="none", fusion="none"))
+    blind = TwoStageStudent(*tiny_student(vision_tower="none", fusion="none"))
     part = blind.attribute([StudentInput("you smell wonderful")], ANSWERS, HARMFUL)[0]
     assert [word for word, _ in part.words] == ["you", "smell", "wonderful"] and blind.frame is None
     assert whole(part) == pytest.approx(part.odds - part.blank_odds, abs=0.05)
@@ -182,7 +182,7 @@ def test_a_class_token_lies_nowhere_on_the_picture_and_keeps_its_part():
         vision_config={"model_type": "clip_vision_model", "image_size": 32, "patch_size": 16, **vision},
     )  # fmt: skip
     settings = PictureSettings(32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-    student = FusedStudent(
+    student = TwoStageStudent(
         MrHarmForConditionalGeneration(config), MrHarmProcessor(processor.tokenizer, settings)
     )
     part = student.attribute([StudentInput("you smell", pixels(0, 32))], ANSWERS, HARMFUL)[0]

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from mrharm.errors import InputError
-from mrharm.student.inputs import StudentInput
-from mrharm.student.joint import JointStudent, joint_target
-from mrharm.student.two_stage import FusedStudent
+from mrharm.student.interface import StudentInput
+from mrharm.student.joint import JointStudent, JointTarget, joint_target
+from mrharm.student.two_stage import TwoStageStudent
 from tests.student.conftest import tiny_student
 from tests.student.test_two_stage import ANSWERS, INPUTS
 
@@ -15,9 +15,8 @@ OUTPUT, ANSWER = "Output: {rationale}", "The answer is: {label}"
 WRITTEN = "Output: you smell"
 
 
-def make(**more: object) -> JointStudent:
-    model, processor = tiny_student()
-    return JointStudent(model, processor, rationale_template=OUTPUT, label_template=ANSWER, tokens=8, **more)
+def make(part: str = "label", tokens: int = 8, answer: str = ANSWER) -> JointStudent:
+    return JointStudent(TwoStageStudent(*tiny_student()), JointTarget(OUTPUT, answer, tokens), part)
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +24,8 @@ def student() -> JointStudent:
     return make()
 
 
-def given(one: StudentInput, rationale: str) -> StudentInput:
-    return StudentInput(one.text, one.pixels, rationale=rationale)
+def carrying(shown: StudentInput, rationale: str) -> StudentInput:
+    return StudentInput(shown.text, shown.pixels, rationale=rationale)
 
 
 def test_one_target_holds_the_rationale_and_then_the_label_with_one_end():
@@ -35,7 +34,7 @@ def test_one_target_holds_the_rationale_and_then_the_label_with_one_end():
 
 
 def test_a_score_is_the_log_probability_of_the_label_after_the_rationale(student):
-    scores = student.score([given(INPUTS[0], "you smell")], ANSWERS)
+    scores = student.score([carrying(INPUTS[0], "you smell")], ANSWERS)
     tokenize = student.processor.tokenize_target
     for column, answer in enumerate(ANSWERS):
         target = joint_target(tokenize(WRITTEN), tokenize(answer))
@@ -52,15 +51,15 @@ def test_a_score_is_the_log_probability_of_the_label_after_the_rationale(student
 def test_without_a_given_rationale_the_score_follows_the_one_it_writes(student, monkeypatch):
     alone = student.score(INPUTS, ANSWERS)
     written = [student.processor.tokenize_target(text)[:-1] for text in ("Output: a", "Output: you", "")]
-    monkeypatch.setattr(student, "_write", lambda arguments, most: written)
+    monkeypatch.setattr(student, "_generate_ids", lambda inputs, limit: written)
     other = student.score(INPUTS, ANSWERS)
     assert not np.allclose(alone, other)
     texts = ["a", "you"]
     for row, text in enumerate(texts):
         np.testing.assert_allclose(
-            other[row], student.score([given(INPUTS[row], text)], ANSWERS)[0], rtol=1e-4
+            other[row], student.score([carrying(INPUTS[row], text)], ANSWERS)[0], rtol=1e-4
         )
-    plain = FusedStudent(student.model, student.processor).score(INPUTS[2:], ANSWERS)
+    plain = TwoStageStudent(student.model, student.processor).score(INPUTS[2:], ANSWERS)
     np.testing.assert_allclose(other[2:], plain, rtol=1e-4)  # nothing written: the label alone
 
 
@@ -88,21 +87,21 @@ def test_what_is_written_is_parted_where_the_label_begins(monkeypatch):
     }.items():
         student = make(part=part)
         rows = [student.processor.tokenize_target(text)[:-1] for text in said]
-        monkeypatch.setattr(student, "_write", lambda arguments, most, rows=rows: rows)
+        monkeypatch.setattr(student, "_generate_ids", lambda inputs, limit, rows=rows: rows)
         assert [text.lower() for text in student.write(INPUTS[:1] * 4, 9)] == expected
 
 
 def test_what_it_writes_is_what_it_generates_without_start_end_and_padding(student):
-    arguments = student._arguments(INPUTS)
+    arguments = student.processor(INPUTS)
     ids = student.model.generate(**arguments, max_new_tokens=6, do_sample=False, num_beams=1)
-    rows = student._write(arguments, 6)
+    rows = student._generate_ids(INPUTS, 6)
     for row, (start, *line) in zip(rows, ids.tolist(), strict=True):
         whole = line[: line.index(1)] if 1 in line else line
         assert start == 0 and row == [one for one in whole if one != 0]
 
 
 def test_the_gradient_is_taken_with_the_whole_memes_rationale_all_along_the_path(student):
-    inputs = [given(INPUTS[0], "you smell"), given(INPUTS[2], "you")]
+    inputs = [carrying(INPUTS[0], "you smell"), carrying(INPUTS[2], "you")]
     scores = student.score(inputs, ANSWERS)
     for row, part in enumerate(student.attribute(inputs, ANSWERS, [True, False])):
         assert part.odds == pytest.approx(scores[row, 0] - scores[row, 1], abs=1e-4)
@@ -112,9 +111,8 @@ def test_the_gradient_is_taken_with_the_whole_memes_rationale_all_along_the_path
 
 
 def test_a_label_template_without_words_before_the_label_is_refused():
-    model, processor = tiny_student()
     with pytest.raises(InputError, match="does not begin with words"):
-        JointStudent(model, processor, rationale_template=OUTPUT, label_template="{label}", tokens=8)
+        make(answer="{label}")
 
 
 def test_a_rationale_that_reaches_its_limit_is_cut_before_the_label_and_not_within_its_first_words(
@@ -123,10 +121,10 @@ def test_a_rationale_that_reaches_its_limit_is_cut_before_the_label_and_not_with
     tokenize = tiny_student()[1].tokenize_target
     rationale, label = tokenize("Output: you smell wonderful")[:-1], tokenize("The answer is: harmful")
     for tokens in (len(rationale) + 1, len(rationale) - 1, 3):
-        student = make(part="rationale")
-        student._tokens = tokens
-        monkeypatch.setattr(student, "_write", lambda arguments, most: [[*rationale, *label[:-1]][:most]])
-        arguments = student._arguments(INPUTS[:1])
-        (before,) = student._before_label(INPUTS[:1], arguments)
-        assert list(before) == rationale[: tokens - 1]
-        assert student.write(INPUTS[:1], tokens) == student.processor.decode([before])
+        student = make("rationale", tokens)
+        monkeypatch.setattr(
+            student, "_generate_ids", lambda inputs, limit: [[*rationale, *label[:-1]][:limit]]
+        )
+        (prefix,) = student._rationale_ids(INPUTS[:1])
+        assert list(prefix) == rationale[: tokens - 1]
+        assert student.write(INPUTS[:1], tokens) == student.processor.decode([prefix])

@@ -9,7 +9,7 @@ from mrharm.recipe import PictureRecipe, StudentRecipe
 from mrharm.student.backbones import build_student
 from mrharm.student.config import MrHarmConfig
 from mrharm.student.fusion import FusionLayer
-from mrharm.student.inputs import StudentInput
+from mrharm.student.interface import StudentInput
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
 from tests.student.conftest import TEXTS, tiny_student

@@ -7,9 +7,9 @@ from PIL import Image
 
 from mrharm.records import Meme
 from mrharm.student.checkpoints import load_models, save_models
-from mrharm.student.inputs import StudentInput, compose_text
+from mrharm.student.interface import StudentInput, compose_text
 from mrharm.student.processor import MrHarmProcessor, PictureSettings
-from mrharm.student.two_stage import FusedStudent
+from mrharm.student.two_stage import TwoStageStudent
 from tests.student.conftest import tiny_student
 
 ANSWERS = ["The answer is: harmful", "The answer is: harmless"]
@@ -27,8 +27,8 @@ INPUTS = [
 
 
 @pytest.fixture(scope="module")
-def student() -> FusedStudent:
-    return FusedStudent(*tiny_student())
+def student() -> TwoStageStudent:
+    return TwoStageStudent(*tiny_student())
 
 
 def test_a_score_is_the_summed_log_probability_of_the_answers_tokens_end_included(student):
@@ -123,7 +123,7 @@ def test_special_tokens_written_on_a_meme_are_characters_not_commands():
 
 def test_an_unknown_precision_is_refused():
     from mrharm.errors import InputError
-    from mrharm.student.hardware import pick_dtype
+    from mrharm.hub import pick_dtype
 
     with pytest.raises(InputError, match="fp32 or bf16"):
         pick_dtype("bfloat16", torch.device("cpu"))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from mrharm.student.inputs import StudentInput
+from mrharm.student.interface import StudentInput
 from mrharm.training.augment import _OPERATIONS, augment, randaugment
 from mrharm.training.batches import Collator, LengthSampler
 from mrharm.training.data import Example

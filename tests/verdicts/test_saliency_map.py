@@ -6,8 +6,8 @@ from PIL import Image
 
 from mrharm.errors import InputError
 from mrharm.records import Meme, Saliency
+from mrharm.student.interface import Frame
 from mrharm.student.processor import MrHarmProcessor, PictureSettings
-from mrharm.student.two_stage import Frame
 from mrharm.verdicts.saliency_map import heat, share_on_picture, sides
 from tests.probes.written import detector
 

@@ -18,7 +18,7 @@ from mrharm.metrics import Estimate, Statistic, bootstrap
 from mrharm.metrics.classification import Decisions
 from mrharm.records import Meme, Record, Verdict
 from mrharm.reports.summary import counted, percent
-from mrharm.student.inputs import compose_text
+from mrharm.student.interface import compose_text
 
 MAJORITY, WORDS, CAPTIONED, PIXELS = "majority", "words alone", "words and caption", "pixels alone"
 ONE_MODALITY = (WORDS, PIXELS)

@@ -18,7 +18,7 @@ from mrharm.evaluation.predictions import BATCH, Predictions
 from mrharm.metrics import Estimate, accuracy_of, bootstrap, macro_f1_of, mean_of_values
 from mrharm.progress import Progress
 from mrharm.records import Evidence, Meme, Record, Verdict
-from mrharm.student.inputs import compose_text
+from mrharm.student.interface import compose_text
 
 SAME = 1e-6  # a score that moves by less is that of the same input in another batch
 SEEN_PARTS = ("caption", "entities", "demographics")  # what a text says of the picture

@@ -32,7 +32,7 @@ from mrharm.progress import Progress, no_progress
 from mrharm.rationales.leakage import sentences
 from mrharm.rationales.stated_side import pronounced_side, states_a_side
 from mrharm.records import Meme
-from mrharm.student.inputs import compose_text
+from mrharm.student.interface import compose_text
 from mrharm.synthetic import truth
 
 PARTS = ("scene", "tone", "relation", "all")

@@ -20,8 +20,7 @@ from mrharm.probes.saliency_report import SHARES, Order, Part, SaliencyProbe
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Saliency
 from mrharm.student.attribution import blank
-from mrharm.student.inputs import Pixels, StudentInput
-from mrharm.student.two_stage import Frame
+from mrharm.student.interface import Frame, Pixels, StudentInput
 from mrharm.verdicts.detector import Detector, SaliencyKind
 from mrharm.verdicts.scoring import harm_probability, score_answers
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from mrharm.records import Saliency
-from mrharm.student.two_stage import Frame
+from mrharm.student.interface import Frame
 from mrharm.verdicts.saliency_map import heat
 
 SIDE = 1024  # pixels, at most

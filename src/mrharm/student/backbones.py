@@ -1,8 +1,8 @@
-"""Text and vision towers, a row each, and how a recipe's pair becomes a student.
+"""Text and vision towers, a row each, and the student that a recipe's pair makes.
 
 A row with a hub name loads pretrained weights (from the hub, its cache, or a local folder named in the recipe); the
-``tiny`` rows start from scratch, with a tokenizer trained on the dataset, and need no hub. Every row's configuration
-stands here too, so that a student of any size can be built with random weights, offline.
+``tiny`` rows start from scratch, with a tokenizer trained on the dataset, and need no hub. Every row holds its
+configuration, too, so that a student of any size can be built with random weights, offline.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     AutoConfig,
-    AutoModel,
     AutoTokenizer,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
@@ -130,7 +129,7 @@ def build_student(
     text_source = None if random_weights else recipe.text_weights or text_row.hub
     vision_source = None if random_weights or vision_row is None else recipe.vision_weights or vision_row.hub
     tokenizer = (
-        _reached(text_source, lambda: AutoTokenizer.from_pretrained(text_source))
+        _load_pretrained(text_source, lambda: AutoTokenizer.from_pretrained(text_source))
         if text_source
         else train_tokenizer(texts, recipe.vocabulary)
     )
@@ -142,25 +141,25 @@ def build_student(
     )
     config.dropout_rate = recipe.dropout
     if text_source:
-        model = _load(MrHarmForConditionalGeneration, text_source, config, ours=("fusion", "encoder.vision."))
+        model = _load(MrHarmForConditionalGeneration, text_source, config, new=("fusion", "encoder.vision."))
     else:
         model = MrHarmForConditionalGeneration(config)
     if vision_source:
-        kind = AutoModel._model_mapping[type(config.vision_config)]
-        model.encoder.vision.load_state_dict(_load(kind, vision_source, config.vision_config).state_dict())
+        tower = _load(type(model.encoder.vision), vision_source, config.vision_config)
+        model.encoder.vision.load_state_dict(tower.state_dict())
     settings = _picture_settings(vision_row, vision_source, config, picture) if vision_row else None
     return model, MrHarmProcessor(tokenizer, settings)
 
 
-def _load(kind: Any, source: str, config: Any, ours: tuple[str, ...] = ()) -> Any:
-    """Pretrained weights of ``kind`` in fp32, whole: only tensors named in ``ours`` may start at random."""
-    model, info = _reached(
+def _load(kind: Any, source: str, config: Any, new: tuple[str, ...] = ()) -> Any:
+    """Pretrained weights of ``kind`` in fp32, whole: only tensors named in ``new`` may start at random."""
+    model, info = _load_pretrained(
         source,
         lambda: kind.from_pretrained(
             source, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True
         ),
     )
-    missing = [name for name in info["missing_keys"] if not any(part in name for part in ours)]
+    missing = [name for name in info["missing_keys"] if not any(part in name for part in new)]
     if missing:
         raise DataError(
             f"{source}: {len(missing)} tensors are not there ({', '.join(sorted(missing)[:3])} ...); expected the "
@@ -204,16 +203,18 @@ def _row(table: dict[str, T], name: str, what: str) -> T:
 def _text_config(row: TextTower, source: str | None, vocabulary: int) -> dict[str, Any]:
     if source is None:
         return {**row.config, "vocab_size": max(vocabulary, row.config.get("vocab_size", 0))}
-    values = _reached(source, lambda: AutoConfig.from_pretrained(source)).to_dict()
-    tied = values.get("scale_decoder_outputs", values.get("tie_word_embeddings", True))
-    unwanted = ("model_type", "architectures", "transformers_version", "tie_word_embeddings", "dtype")
-    return {key: value for key, value in values.items() if key not in unwanted} | {"tied_head": bool(tied)}
+    values = _load_pretrained(source, lambda: AutoConfig.from_pretrained(source)).to_dict()
+    tied_head = values.get("scale_decoder_outputs", values.get("tie_word_embeddings", True))
+    dropped = ("model_type", "architectures", "transformers_version", "tie_word_embeddings", "dtype")
+    return {key: value for key, value in values.items() if key not in dropped} | {
+        "tied_head": bool(tied_head)
+    }
 
 
 def _vision_config(row: VisionTower | None, source: str | None) -> dict[str, Any] | None:
     if row is None or source is None:
         return row.config if row else None
-    config = _reached(source, lambda: AutoConfig.from_pretrained(source))
+    config = _load_pretrained(source, lambda: AutoConfig.from_pretrained(source))
     values: dict[str, Any] = getattr(config, "vision_config", config).to_dict()
     return values
 
@@ -223,9 +224,9 @@ def _picture_settings(
 ) -> PictureSettings:
     side = getattr(config.vision_config, "image_size", row.side)
     mean, std = row.mean, row.std
-    beside = Path(source or "") / "preprocessor_config.json"
-    if source and beside.is_file():
-        values = json.loads(beside.read_text(encoding="utf-8"))
+    file = Path(source or "") / "preprocessor_config.json"
+    if source and file.is_file():
+        values = json.loads(file.read_text(encoding="utf-8"))
         mean, std = tuple(values.get("image_mean", mean)), tuple(values.get("image_std", std))
     if picture.statistics == "half":
         mean = std = _HALF
@@ -234,5 +235,5 @@ def _picture_settings(
     )
 
 
-def _reached(source: str, load: Callable[[], T]) -> T:
+def _load_pretrained(source: str, load: Callable[[], T]) -> T:
     return load_or_explain(source, load, "--set student.text_weights=DIR or student.vision_weights=DIR")

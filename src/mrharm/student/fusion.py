@@ -1,4 +1,4 @@
-"""The fusion: text positions look at image patches and add what they see.
+"""The fusion: text positions attend to image patches and add the result.
 
 Mr.Harm (Lin et al., Findings of EMNLP 2023), equations 3-4:
 ``H <- H + W_o softmax(Q K^T / sqrt(d_h)) V`` with one head, ``d_h = d_text / 2``, biases on all four
@@ -29,7 +29,7 @@ class FusionLayer(nn.Module):
         self.output = nn.Linear(d_head, d_text)
 
     def weights(self, hidden: Tensor, image_features: Tensor) -> Tensor:
-        """Where each text position looks.
+        """Compute the attention of each text position over the patches.
 
         Args:
             hidden: text states. *Shape:* (batch, text, d_text)
@@ -43,7 +43,7 @@ class FusionLayer(nn.Module):
         return scores.float().softmax(-1).to(hidden.dtype)
 
     def forward(self, hidden: Tensor, image_features: Tensor, image_mask: Tensor | None = None) -> Tensor:
-        """Text states plus what they see; a meme without a picture (mask False) passes unchanged.
+        """Add the attended patches to the text states; a meme without a picture (mask False) passes unchanged.
 
         Args:
             hidden: *Shape:* (batch, text, d_text)
@@ -54,10 +54,10 @@ class FusionLayer(nn.Module):
             *Shape:* (batch, text, d_text)
         """
         image_features = image_features.to(self.key.weight.dtype)
-        seen = self.output(self.weights(hidden, image_features) @ self.value(image_features))
+        attended = self.output(self.weights(hidden, image_features) @ self.value(image_features))
         if image_mask is not None:
-            seen = seen.masked_fill(~image_mask.bool()[:, None, None], 0.0)
-        return hidden + seen
+            attended = attended.masked_fill(~image_mask.bool()[:, None, None], 0.0)
+        return hidden + attended
 
 
 class FusionBlock(T5Block):

@@ -1,4 +1,4 @@
-"""The student: a T5 whose encoder sees the picture."""
+"""The student model: a T5 encoder-decoder whose encoder is fused with a vision tower."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from mrharm.student.config import MrHarmConfig
 from mrharm.student.fusion import FusionBlock, FusionLayer, mean_attention
 
 
-class _Ours:
-    """transformers skips the initialisation of parameterless modules (T5's attention) in classes that are not its own,
-    for fear that they ignore its flags; ours go through `transformers.initialization` and need no such care.
+class _KnownInitialisation:
+    """Declares that a class initialises by `transformers.initialization`. In classes from outside, transformers skips
+    modules without parameters (T5's attention), in case they ignore its flags.
     """
 
     @classmethod
@@ -28,7 +28,7 @@ class _Ours:
         return False
 
 
-class FusionEncoder(_Ours, T5Stack):
+class FusionEncoder(_KnownInitialisation, T5Stack):
     """A T5 encoder with a vision tower, fused after every block, after the last, or not at all."""
 
     def __init__(self, config: MrHarmConfig) -> None:
@@ -57,7 +57,7 @@ class FusionEncoder(_Ours, T5Stack):
             init.copy_(module.value.bias, module.key.bias)
 
     def see(self, pixel_values: Tensor) -> Tensor:
-        """Pictures -> image features, through the vision tower (class token included where it has one).
+        """Pictures -> image features, through the vision tower (class token included, for towers that have it).
 
         *Shape:* (batch, 3, height, width) -> (batch, patches, d_image)
 
@@ -72,13 +72,13 @@ class FusionEncoder(_Ours, T5Stack):
         # A convolutional tower answers (batch, d_image, rows, columns).
         return features.flatten(2).transpose(1, 2) if features.ndim == 4 else features
 
-    def _see_those_there(self, pixel_values: Tensor, image_mask: Tensor | None) -> Tensor:
-        """As `see`, with zeros for memes without a picture: blanks must not shift a tower's batch statistics."""
+    def _see_present(self, pixel_values: Tensor, image_mask: Tensor | None) -> Tensor:
+        """Return `see` of the pictures that are there, zeros for the others, which must not shift batch statistics."""
         if image_mask is None or bool(image_mask.all()):
             return self.see(pixel_values)
-        seen = self.see(pixel_values[image_mask])
-        return seen.new_zeros(len(pixel_values), *seen.shape[1:]).index_copy(
-            0, image_mask.nonzero()[:, 0], seen
+        features = self.see(pixel_values[image_mask])
+        return features.new_zeros(len(pixel_values), *features.shape[1:]).index_copy(
+            0, image_mask.nonzero()[:, 0], features
         )
 
     def forward(
@@ -107,7 +107,7 @@ class FusionEncoder(_Ours, T5Stack):
         if self.last_fusion is None:
             image_features = None
         elif image_features is None and pixel_values is not None:
-            image_features = self._see_those_there(pixel_values, image_mask)
+            image_features = self._see_present(pixel_values, image_mask)
         fused = self.config.fusion == "every_block" and image_features is not None
         picture = {"image_features": image_features, "image_mask": image_mask} if fused else {}
         outputs = super().forward(
@@ -134,7 +134,7 @@ class FusionEncoder(_Ours, T5Stack):
         return self
 
 
-class MrHarmForConditionalGeneration(_Ours, T5ForConditionalGeneration):
+class MrHarmForConditionalGeneration(_KnownInitialisation, T5ForConditionalGeneration):
     """Text and picture in, a rationale or a label out; ``generate`` takes the same picture arguments as ``forward``."""
 
     config_class = MrHarmConfig
@@ -219,7 +219,7 @@ class MrHarmForConditionalGeneration(_Ours, T5ForConditionalGeneration):
         image_features: Tensor,
         image_mask: Tensor | None = None,
     ) -> Tensor:
-        """Where the text looked, averaged over the fusion modules.
+        """Compute the attention of text over patches, averaged over the fusion modules.
 
         *Shapes:* input_ids, attention_mask (batch, text); image_features (batch, patches, d_image); image_mask (batch,)
 
@@ -232,11 +232,11 @@ class MrHarmForConditionalGeneration(_Ours, T5ForConditionalGeneration):
         layers = self.fusion_layers()
         if not layers:
             raise ValueError("this student has no fusion, so there is no attention over the picture to show")
-        seen: list[Tensor] = []
+        attentions: list[Tensor] = []
 
         def remember(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             assert isinstance(layer, FusionLayer)
-            seen.append(layer.weights(inputs[0], inputs[1].to(layer.key.weight.dtype)))
+            attentions.append(layer.weights(inputs[0], inputs[1].to(layer.key.weight.dtype)))
 
         hooks = [layer.register_forward_hook(remember) for layer in layers]
         try:
@@ -249,17 +249,17 @@ class MrHarmForConditionalGeneration(_Ours, T5ForConditionalGeneration):
         finally:
             for hook in hooks:
                 hook.remove()
-        return mean_attention(seen)
+        return mean_attention(attentions)
 
 
 def unique_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """A model's state with tied tensors once, contiguous, on the CPU: what safetensors can hold."""
-    seen: set[int] = set()
+    """Return a model's state with tied tensors once, contiguous, on the CPU, as safetensors needs it."""
+    pointers: set[int] = set()
     tensors = {}
     for name, tensor in model.state_dict().items():
-        if tensor.data_ptr() in seen and tensor.numel():
+        if tensor.data_ptr() in pointers and tensor.numel():
             continue
-        seen.add(tensor.data_ptr())
+        pointers.add(tensor.data_ptr())
         tensors[name] = tensor.detach().cpu().contiguous()
     return tensors
 

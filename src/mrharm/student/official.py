@@ -88,14 +88,12 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    beside = path.with_suffix(".json")
-    if not beside.is_file():
-        raise InputError(
-            f'{beside}: no such file; the text tower\'s configuration must lie there under "config"'
-        )
+    file = path.with_suffix(".json")
+    if not file.is_file():
+        raise InputError(f'{file}: no such file; expected the text tower\'s configuration under "config"')
     try:
-        values = json.loads(beside.read_text(encoding="utf-8"))
+        values = json.loads(file.read_text(encoding="utf-8"))
         config = values.get("config", values)
         return {name: config[name] for name in _T5_FIELDS if name in config}
     except (ValueError, AttributeError, TypeError) as error:
-        raise DataError(f"{beside}: not a configuration ({error})") from None
+        raise DataError(f"{file}: not a configuration ({error})") from None

@@ -16,7 +16,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import PushToHubMixin
 
 from mrharm.errors import DataError
-from mrharm.student.inputs import Pixels, StudentInput
+from mrharm.student.interface import Pixels, StudentInput
 
 FILE = "processor.json"
 
@@ -67,14 +67,14 @@ class MrHarmProcessor(PushToHubMixin):
         side = self.picture.side
         batch = np.zeros((len(pixels), side, side, 3), dtype=np.float32)
         mean, std = (np.asarray(values, np.float32) for values in (self.picture.mean, self.picture.std))
-        for row, one in enumerate(pixels):
-            if one is not None:
-                batch[row] = (one.astype(np.float32) / 255 - mean) / std
+        for row, picture in enumerate(pixels):
+            if picture is not None:
+                batch[row] = (picture.astype(np.float32) / 255 - mean) / std
         return torch.from_numpy(batch).permute(0, 3, 1, 2).contiguous()
 
     def tokenize(self, text: str, limit: int | None = None) -> list[int]:
         """A text, lower-cased -> token ids with the end token, at most ``limit`` (default: the text limit)."""
-        # Whoever writes "</s>" on a meme has written four characters, not ended the text.
+        # "</s>" written on a meme is four characters and does not end the text.
         ids: list[int] = self.tokenizer(
             text.lower(), truncation=True, max_length=limit or self.max_text_tokens, split_special_tokens=True
         ).input_ids
@@ -104,20 +104,25 @@ class MrHarmProcessor(PushToHubMixin):
         """
         if self.picture is None:
             return {}
-        if any(one.features is not None for one in inputs):
-            shape = next(one.features.shape for one in inputs if one.features is not None)
+        features = [shown.features for shown in inputs]
+        if any(rows is not None for rows in features):
+            shape = next(rows.shape for rows in features if rows is not None)
             blank = np.zeros(shape, dtype=np.float32)
-            stacked = np.stack([blank if one.features is None else one.features for one in inputs])
-            mask = torch.tensor([one.features is not None for one in inputs])
+            stacked = np.stack([blank if rows is None else rows for rows in features])
+            mask = torch.tensor([rows is not None for rows in features])
             return {"image_features": torch.from_numpy(stacked), "image_mask": mask}
-        if all(one.pixels is None for one in inputs):
+        pixels = [shown.pixels for shown in inputs]
+        if all(picture is None for picture in pixels):
             return {}
-        mask = torch.tensor([one.pixels is not None for one in inputs])
-        return {"pixel_values": self.normalise([one.pixels for one in inputs]), "image_mask": mask}
+        mask = torch.tensor([picture is not None for picture in pixels])
+        return {"pixel_values": self.normalise(pixels), "image_mask": mask}
 
     def __call__(self, inputs: Sequence[StudentInput]) -> dict[str, Tensor]:
         """A batch of inputs -> the arguments of the model's ``forward`` and ``generate``."""
-        return {**self.batch_text([self.tokenize(one.text) for one in inputs]), **self.batch_pictures(inputs)}
+        return {
+            **self.batch_text([self.tokenize(shown.text) for shown in inputs]),
+            **self.batch_pictures(inputs),
+        }
 
     def decode(self, ids: Tensor | Sequence[Sequence[int]]) -> list[str]:
         """Generated ids -> texts. *Shape:* (batch, target), or a row of its own length each"""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from mrharm.student.inputs import Pixels
+from mrharm.student.interface import Pixels
 
 _GREY = (128, 128, 128)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from mrharm.student.inputs import StudentInput
+from mrharm.student.interface import StudentInput
 from mrharm.student.processor import MrHarmProcessor
 from mrharm.training.augment import augment
 from mrharm.training.data import Example

@@ -15,7 +15,7 @@ from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN
 from mrharm.recipe import Recipe, StageName
 from mrharm.records import Meme, Rationale
-from mrharm.student.inputs import compose_text
+from mrharm.student.interface import compose_text
 from mrharm.student.processor import MrHarmProcessor
 
 _LONGEST = 512  # tokens; T5 was pretrained on 512

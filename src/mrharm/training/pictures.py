@@ -22,7 +22,7 @@ from mrharm.errors import ImageError
 from mrharm.images import image_sha256, open_image
 from mrharm.progress import Progress
 from mrharm.store import content_key, write_bytes
-from mrharm.student.inputs import Pixels
+from mrharm.student.interface import Pixels
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
 

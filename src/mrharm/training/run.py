@@ -18,7 +18,7 @@ from transformers import set_seed
 
 from mrharm._version import __version__
 from mrharm.errors import InputError
-from mrharm.hub import pick_device
+from mrharm.hub import pick_device, pick_dtype
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN
 from mrharm.progress import Progress
@@ -26,11 +26,9 @@ from mrharm.recipe import Recipe, StageName, dump_recipe
 from mrharm.runs import CARD, DETECTOR, RECIPE, RUN, read_run
 from mrharm.store import write_failures, write_json, write_text
 from mrharm.student.backbones import build_student
-from mrharm.student.hardware import pick_dtype
-from mrharm.student.inputs import StudentInput
+from mrharm.student.interface import Student, StudentInput
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
-from mrharm.student.two_stage import Student
 from mrharm.training.data import (
     input_texts,
     measure_limits,
@@ -43,7 +41,7 @@ from mrharm.verdicts.calibration import fit_temperature
 from mrharm.verdicts.card import DetectorCard
 from mrharm.verdicts.detector import Detector
 from mrharm.verdicts.scoring import score_answers
-from mrharm.verdicts.students import JOINT, take_seats
+from mrharm.verdicts.students import JOINT, build_students
 
 WhichStages = Literal["both", "label", "joint"]
 
@@ -136,7 +134,7 @@ def train(
     def seat(model: MrHarmForConditionalGeneration) -> Student:
         """The seat in which the model will answer, so that it is chosen by what it will say."""
         name = JOINT if stages == "joint" else "label"
-        return take_seats(card, {name: model}, processor, where, torch.float32)[0]
+        return build_students(card, {name: model}, processor, where, torch.float32)[0]
 
     seat(model)  # templates that do not suit are said now, not at the first look
     maker = StageDataMaker(dataset, recipe, model, processor, progress)

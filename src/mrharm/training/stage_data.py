@@ -12,7 +12,7 @@ from mrharm.memes.splits import TRAIN, VALIDATION
 from mrharm.progress import Progress
 from mrharm.recipe import Recipe, StageName
 from mrharm.records import Failure, Rationale
-from mrharm.student.inputs import StudentInput
+from mrharm.student.interface import StudentInput
 from mrharm.student.joint import joint_target
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor

@@ -19,10 +19,9 @@ from mrharm.progress import Progress
 from mrharm.recipe import Recipe, StageName
 from mrharm.store import write_json
 from mrharm.student.checkpoints import load_unique
-from mrharm.student.inputs import StudentInput
+from mrharm.student.interface import Student, StudentInput
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
-from mrharm.student.two_stage import Student
 from mrharm.training import checkpoints
 from mrharm.training.batches import Collator, ExampleSet, LengthSampler, in_batches, to_device
 from mrharm.training.trainer import BEST, BEST_WEIGHTS, Pace, StageTrainer, training_arguments

@@ -17,19 +17,17 @@ from transformers.utils import PushToHubMixin
 
 from mrharm.errors import InputError, MissingInputError
 from mrharm.evidence.pipeline import Engines, Eye
-from mrharm.hub import pick_device
+from mrharm.hub import pick_device, pick_dtype
 from mrharm.images import decode, open_image, read_image_bytes
 from mrharm.records import Evidence, Meme, Saliency, Verdict
 from mrharm.store import content_key, folder_aside, sha256_file, write_text
 from mrharm.student.checkpoints import load_models, save_models
-from mrharm.student.hardware import pick_dtype
-from mrharm.student.inputs import StudentInput, compose_text
+from mrharm.student.interface import Student, StudentInput, compose_text
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
-from mrharm.student.two_stage import Student
 from mrharm.verdicts.card import DetectorCard, read_card, write_card
 from mrharm.verdicts.scoring import Floats, harm_probability, score_answers, write_texts
-from mrharm.verdicts.students import models_in, take_seats
+from mrharm.verdicts.students import build_students, models_of
 
 WRITTEN = "-written"  # ends the key of a verdict whose label the student wrote
 Advance = Callable[[int], None]
@@ -109,7 +107,7 @@ class Detector(PushToHubMixin):
         dtype: torch.dtype = torch.float32,
     ) -> Detector:
         """Models -> a Detector with the students they are: ``label`` and perhaps ``rationale``, or ``joint`` alone."""
-        return cls(card, *take_seats(card, models, processor, device, dtype), dtype)
+        return cls(card, *build_students(card, models, processor, device, dtype), dtype)
 
     @classmethod
     def from_pretrained(
@@ -142,7 +140,7 @@ class Detector(PushToHubMixin):
         Raises:
             InputError: a student of another kind, which has files of its own.
         """
-        models, processor = models_in(self.label_student, self.rationale_student)
+        models, processor = models_of(self.label_student, self.rationale_student)
         with folder_aside(Path(folder)) as aside:
             save_models(aside, models, processor)
             if recipe is not None:

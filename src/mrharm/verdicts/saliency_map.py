@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrharm.records import Saliency
-from mrharm.student.two_stage import Frame
+from mrharm.student.interface import Frame
 
 Patches = tuple[tuple[float, ...], ...]
 

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrharm.recipe import Answer
-from mrharm.student.inputs import StudentInput
-from mrharm.student.two_stage import Student
+from mrharm.student.interface import Student, StudentInput
 
 Floats = NDArray[np.float64]
 

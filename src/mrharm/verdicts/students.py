@@ -1,60 +1,58 @@
-"""Which student answers and which explains: a Detector's models -> seats, and back."""
+"""Build the students of a detector from its models, and return the models of its students."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 import torch
 
 from mrharm.errors import InputError
-from mrharm.student.joint import JointStudent
+from mrharm.student.interface import Student
+from mrharm.student.joint import JointStudent, JointTarget
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
-from mrharm.student.two_stage import FusedStudent, Student
+from mrharm.student.two_stage import TwoStageStudent
 from mrharm.verdicts.card import DetectorCard
 
 JOINT = "joint"  # the model of a detector trained in one stage, which explains and answers
 
 
-def take_seats(
+def build_students(
     card: DetectorCard,
     models: Mapping[str, MrHarmForConditionalGeneration],
     processor: MrHarmProcessor,
     device: str | torch.device,
     dtype: torch.dtype,
 ) -> tuple[Student, Student | None]:
-    """Models by name (``label`` and perhaps ``rationale``, or ``joint`` alone) -> who answers, and who explains."""
+    """Build the student that gives labels, and the one that writes rationales where there is one.
 
-    def joint(part: Literal["rationale", "label"]) -> JointStudent:
-        return JointStudent(
-            models[JOINT],
-            processor,
-            device,
-            dtype,
-            rationale_template=card.rationale_template,
-            label_template=card.label_template,
-            tokens=card.rationale_tokens,
-            part=part,
-        )
-
-    if JOINT in models:
-        return joint("label"), joint("rationale")
-    seats = {name: FusedStudent(model, processor, device, dtype) for name, model in models.items()}
-    return seats["label"], seats.get("rationale")
+    Args:
+        card: the templates and the limit of a rationale.
+        models: ``label`` and perhaps ``rationale``, or ``joint`` alone.
+        processor, device, dtype: of every model.
+    """
+    students = {name: TwoStageStudent(model, processor, device, dtype) for name, model in models.items()}
+    if JOINT in students:
+        target = JointTarget(card.rationale_template, card.label_template, card.rationale_tokens)
+        return JointStudent(students[JOINT], target), JointStudent(students[JOINT], target, "rationale")
+    return students["label"], students.get("rationale")
 
 
-def models_in(
+def models_of(
     label: Student, rationale: Student | None
 ) -> tuple[dict[str, MrHarmForConditionalGeneration], MrHarmProcessor]:
-    """What `take_seats` was given.
+    """Return the models and the processor that `build_students` was called with.
 
     Raises:
-        InputError: a student of another kind, which has files of its own.
+        InputError: a student of another kind, whose files mrharm does not know.
     """
-    if not isinstance(label, FusedStudent):
-        raise InputError(f"{type(label).__name__}: only fused students are saved here")
     if isinstance(label, JointStudent):
         return {JOINT: label.model}, label.processor
-    more = {"rationale": rationale.model} if isinstance(rationale, FusedStudent) else {}
-    return {"label": label.model, **more}, label.processor
+    if not isinstance(label, TwoStageStudent):
+        raise InputError(
+            f"{type(label).__name__}: expected a student of mrharm; save another kind by its own means"
+        )
+    models = {"label": label.model}
+    if isinstance(rationale, TwoStageStudent):
+        models["rationale"] = rationale.model
+    return models, label.processor
