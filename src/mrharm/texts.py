@@ -36,8 +36,7 @@ def plain(text: str) -> str:
         return text[:LONGEST]
     # Folding can lengthen a text up to 18 times; nothing beyond the bound is worth the time.
     folded = unicodedata.normalize("NFKC", text[: 2 * LONGEST])
-    seen = "".join(letter for letter in folded if not hides(letter))
-    words = _WORD.sub(lambda match: _read_as_latin(match[0]), _without_stacked_marks(seen))
+    words = _WORD.sub(lambda match: _read_as_latin(match[0]), _without_stacked_marks(drop_hidden(folded)))
     return "".join(map(_spoken, words))[:LONGEST]
 
 
@@ -53,6 +52,16 @@ def hides(letter: str) -> bool:
     The zero-width joiner and the variation selectors are not counted: emoji are made with them.
     """
     return unicodedata.category(letter) in ("Cf", "Cc", "Co", "Cs") and letter not in "\n\r\t\u200d"
+
+
+def drop_hidden(text: str) -> str:
+    """Return a text without its invisible and control characters: what is printed moves no cursor."""
+    return "".join(letter for letter in text if not hides(letter))
+
+
+def sanitise(text: str) -> str:
+    """Return a text of a dataset or a teacher on one line, without the characters that would move a cursor."""
+    return drop_hidden(" ".join(text.split()))
 
 
 def _without_stacked_marks(text: str) -> str:

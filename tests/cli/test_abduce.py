@@ -27,8 +27,8 @@ LEAKY = f"{GOOD} This meme is very harmful."
 TEACHER = f"openai:{MODEL}"
 
 
-def run(*arguments: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, ["abduce", *map(str, arguments)])
+def run(*arguments: object, verb: str = "abduce") -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, [*verb.split(), *map(str, arguments)])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.stdout, result.stderr
@@ -41,9 +41,9 @@ def test_it_says_what_was_answered_and_the_same_command_asks_nothing(make_datase
         code, out, _ = run(*arguments)
         assert code == 0
         assert "4 memes: 4 answered (ok 4)" in out
-        assert "0.0010 USD spent by this run" in out
+        assert "this run cost 0.0010 USD" in out
         _, out, _ = run(*arguments)
-        assert "0 answered" in out and "4 written before" in out
+        assert "0 answered" in out and "4 already written" in out
         assert server.paid.total() == 4
     assert all(len(line) <= 80 for line in out.splitlines() if str(made.root) not in line)
 
@@ -91,8 +91,8 @@ def test_a_dry_run_says_calls_tokens_and_usd_and_sends_nothing(make_dataset: Mak
         assert server.calls.total() == 1
         found = json.loads(run(made.root, "--teacher", TEACHER, "--dry-run", "--json")[1])
     assert code == 0
-    assert "2 memes, 1 questions, 1 written before, 0 that cannot be asked" in out
-    assert "1 calls (0 answered already" in out
+    assert "2 memes: 1 to ask, 1 already written, 0 that cannot be asked" in out
+    assert "1 calls (0 in the cache" in out
     assert "USD, at most" in out
     assert found["estimate"]["calls"] == 1
     assert found["estimate"]["usd_at_most"] > found["estimate"]["usd_likely"] > 0
@@ -111,10 +111,10 @@ def test_a_line_that_a_kill_cut_short_is_asked_about_anew_by_the_same_command(
         assert "1 of 2 labelled memes have a rationale" in run(made.root, "--stats")[1]
         code, out, _ = run(*arguments)
         assert (code, server.paid.total()) == (0, 2)
-    assert "1 answered" in out and "1 written before" in out
+    assert "1 answered" in out and "1 already written" in out
     assert path.read_bytes() == whole
     path.write_bytes(whole.removesuffix(b"\n"))  # as an editor may leave it: nothing is cut
-    assert "2 written before" in run(*arguments)[1]
+    assert "2 already written" in run(*arguments)[1]
     assert path.read_bytes() == whole
     path.write_bytes(b'{"meme_id": "m0\n' + whole)
     code, _, err = run(*arguments)
@@ -171,7 +171,7 @@ def test_a_local_teacher_costs_nothing_and_takes_no_budget(make_dataset: MakeDat
     assert "costs nothing" in run(made.root, "--teacher", "generated", "--dry-run")[1]
     code, _, err = run(made.root, "--teacher", "generated", "--budget", 1)
     assert code == 2
-    assert "go with openai:MODEL, not generated" in err
+    assert "go with openai:MODEL, not with generated" in err
 
 
 def test_prompts_that_do_not_teach_have_a_file_of_their_own(make_dataset: MakeDataset) -> None:
@@ -192,38 +192,63 @@ def test_stats_tell_rates_before_and_after_by_label_and_target(make_dataset: Mak
     write_records(made.root / "rationales.jsonl", rows)
     code, out, _ = run(made.root, "--stats")
     assert code == 0
-    assert "3 of 4 labelled memes have a rationale; 2 may teach" in out
+    assert "3 of 4 labelled memes have a rationale; 2 pass the gate" in out
     assert "target: individual" in out
-    assert "the refusals alone move it by -16.7 points" in out
+    assert "refusals account for -16.7 points" in out
     found = json.loads(run(made.root, "--stats", "--json")[1])
     assert found["before"]["leaks_label"]["count"] == 1
     assert found["rationale_only_classifier"] == {"before": None, "after": None}  # too few to tell
 
 
-def test_regate_export_and_import_go_round(make_dataset: MakeDataset, tmp_path: Path) -> None:
+def test_check_export_and_import_go_round(make_dataset: MakeDataset, tmp_path: Path) -> None:
     made = make_dataset(["you smell", "you sing"])
     rows = [Rationale(meme_id=f"m{n}", text=LEAKY, teacher="published") for n in range(2)]
     write_records(made.root / "rationales.jsonl", rows)
-    assert "unchecked -> deleaked: 2" in run(made.root, "--regate")[1]
+    assert "unchecked -> deleaked: 2" in run(made.root, verb="rationales check")[1]
     sheet = tmp_path / "sample.csv"
-    assert "2 rationales" in run(made.root, "--export", sheet)[1]
+    assert "2 rationales" in run(made.root, sheet, verb="rationales export")[1]
     text = sheet.read_text(encoding="utf-8-sig")
     lines = text.splitlines()
     lines[1] = lines[1].removesuffix(",,") + f',"{GOOD}",'
     sheet.write_text("\n".join(lines), encoding="utf-8")
-    assert "1 corrections taken in, 0 there already" in run(made.root, "--import", sheet)[1]
-    assert "0 corrections taken in, 1 there already" in run(made.root, "--import", sheet)[1]
+    assert "1 corrections added, 0 already there" in run(made.root, sheet, verb="rationales import")[1]
+    assert "0 corrections added, 1 already there" in run(made.root, sheet, verb="rationales import")[1]
     assert Dataset(made.root).rationales["m0"].teacher == "people"
     tasks = tmp_path / "tasks.json"
-    assert run(made.root, "--export", tasks, "--sample", 1)[0] == 0
+    assert run(made.root, tasks, "--sample", 1, verb="rationales export")[0] == 0
     assert len(json.loads(tasks.read_text(encoding="utf-8"))) == 1
+
+
+def test_old_flags_of_abduce_do_what_the_sub_commands_do_and_say_so(
+    make_dataset: MakeDataset, tmp_path: Path
+) -> None:
+    made = make_dataset(["you smell", "you sing"])
+    rows = [Rationale(meme_id=f"m{n}", text=GOOD, status="ok", teacher="t") for n in range(2)]
+    file = made.root / "rationales.two-sided.v1.jsonl"
+    write_records(file, rows)
+    sheets = [tmp_path / "old.csv", tmp_path / "new.csv"]
+    for old, new, name in (
+        (["--stats", "--split", "train"], ["--split", "train"], "stats"),
+        (["--regate"], [], "check"),
+        (
+            ["--export", sheets[0], "--sample", 1, "--seed", 3],
+            [sheets[1], "--sample", 1, "--seed", 3],
+            "export",
+        ),
+        (["--import", sheets[0]], [sheets[1]], "import"),
+    ):
+        code, before, err = run(made.root, *old, "--prompt", "two-sided.v1", "--json")
+        assert code == 0 and f"use `mrharm rationales {name}`" in err
+        after = run(made.root, *new, "--file", file, "--json", verb=f"rationales {name}")[1]
+        assert json.loads(before) == json.loads(after.replace("new.csv", "old.csv"))
+    assert sheets[0].read_text(encoding="utf-8") == sheets[1].read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "expected one of --teacher T, --regate, --stats, --export FILE and --import CSV (0 given)"),
-        (["--teacher", TEACHER, "--stats"], "(2 given)"),
+        ([], "expected --teacher T; `mrharm rationales check|stats|export|import`"),
+        (["--teacher", TEACHER, "--stats"], "expected --teacher T; "),
         (["--teacher", "sage:ada"], "no teachers called 'sage'; there are: openai"),
         (["--teacher", "openai"], "openai:MODEL"),
         (["--teacher", TEACHER, "--prompt", "riddle.v1"], "no prompt called 'riddle.v1'"),
@@ -231,7 +256,7 @@ def test_regate_export_and_import_go_round(make_dataset: MakeDataset, tmp_path: 
         (["--regate", "--dry-run"], "--preview, --dry-run and --limit go with --teacher"),
         (["--regate", "--split", "train"], "leave --split out"),
         (["--teacher", "generated", "--prompt", "two-sided.v1"], "reads no prompt; leave --prompt out"),
-        (["--stats"], "no rationales there; have a teacher write them"),
+        (["--stats"], "no such file; `mrharm abduce DATASET --teacher T` writes"),
         (["--export", "sample.txt"], "expected a name that ends in .csv"),
         (["--import", "nowhere.csv"], "cannot be read"),
     ],
@@ -286,6 +311,6 @@ def test_a_batch_costs_half_and_what_leaks_is_asked_again_in_the_next(make_datas
         assert "0 answered" in run(*arguments)[1]
     assert dry["estimate"]["usd_likely"] == pytest.approx(alone["estimate"]["usd_likely"] / 2)
     assert code == 0
-    assert "3 memes: 3 answered (ok 3)" in out and "3 answers asked for again" in out
-    assert f"{6 * HALF:.4f} USD spent by this run" in out
+    assert "3 memes: 3 answered (ok 3)" in out and "3 asked again" in out
+    assert f"this run cost {6 * HALF:.4f} USD" in out
     assert [len(lines) for lines in server.desk.sent] == [3, 3]

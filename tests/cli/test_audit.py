@@ -55,8 +55,8 @@ def test_json_is_one_object_with_verdict_findings_and_what_was_fixed(ill: Datase
     ("arguments", "says"),
     [
         (["--recipe", "none-such"], "no recipe 'none-such'"),
-        (["--html", "."], "expected the HTML file"),
-        (["--html", "memes.jsonl/page.html"], "lies in a file"),
+        (["--html", "."], "name a file in it"),
+        (["--html", "memes.jsonl/page.html"], "is a file, not a folder"),
         (["--fix", "inside"], "lies in the dataset itself"),
         (["--fix", "memes.jsonl"], "lies in the dataset itself"),
         (["--fix", ".."], "the source lies in it"),

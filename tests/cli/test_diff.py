@@ -217,7 +217,7 @@ def test_wrong_usage_is_exit_code_2(runs: tuple[Path, Path], rows: Path, tmp_pat
         ((tmp_path, runs[1], rows), "no detector there"),
         ((*runs, tmp_path / "lost.png"), "no such file"),
         ((*runs, rows, "--per-day", -1), "more than 0"),
-        ((*runs, rows, "--out", tmp_path), "expected the JSONL file"),
+        ((*runs, rows, "--out", tmp_path), "name a file in it"),
     ):
         code, out, err = run(*arguments)
         assert (code, out) == (2, "")

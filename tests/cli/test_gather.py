@@ -24,9 +24,9 @@ def test_it_says_what_was_looked_at_and_what_is_known_already(stand_ins: Path, t
     code, out, _ = run(made.root, *STAND_IN)
     assert code == 0
     assert "2 memes" in out
-    assert "2 pictures looked at, 0 known already" in out
-    assert "disagree on 1 of 1 memes" in out
-    assert "0 pictures looked at, 2 known already" in run(made.root, *STAND_IN)[1]
+    assert "2 pictures processed, 0 done before" in out
+    assert "on 1 of 1 memes" in out
+    assert "0 pictures processed, 2 done before" in run(made.root, *STAND_IN)[1]
 
 
 def test_json_is_one_object_and_failures_make_exit_code_1(stand_ins: Path, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_failed_rows_are_listed_and_exit_1(posts: Path, tmp_path: Path) -> None:
         file.write("you,dunno\n" * 22)
     result = run("folder", posts, tmp_path / "out", "--column", "text=words")
     assert result.exit_code == 1
-    assert "22 failed and were left out; all are listed in" in result.stdout
+    assert "22 rows failed and were left out; " in result.stdout
     assert "failed: posts.csv:22: label: expected 0 or 1" in result.stderr
     assert f"and 2 more failures; {tmp_path / 'out' / 'failures.jsonl'} lists them all" in result.stderr
 

@@ -91,7 +91,7 @@ def test_predict_judges_one_picture_and_warns_of_what_it_lacks(cli, run, squares
     assert result.exit_code == 0, result.output
     assert "P(harmful)" in result.stdout and "because:" in result.stdout
     silent = cli("predict", run[0], picture, "--no-gather")
-    assert silent.exit_code == 0 and "1 of 1 judged without text" in silent.stderr
+    assert silent.exit_code == 0 and "1 of 1 memes have no text" in silent.stderr
     strict = cli("predict", run[0], picture, "--strict", "--no-gather")
     assert strict.exit_code == 1 and "wants text" in strict.stderr
 

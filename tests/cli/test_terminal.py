@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from mrharm.cli import terminal
+from mrharm import console
 from mrharm.cli.abduce import abduce_command
 from mrharm.cli.ablate import ablate_command
 from mrharm.cli.diff import diff_command
@@ -104,7 +104,7 @@ def test_what_fails_is_named_without_moving_the_cursor(
     assert not any(line.startswith("failed: nobody") for line in result.output.splitlines())
 
 
-@pytest.mark.parametrize("say", [terminal.out.print, terminal.err.print])
+@pytest.mark.parametrize("say", [console.out.print, console.err.print])
 def test_not_even_a_text_that_a_verb_forgot_moves_the_cursor(
     say: Callable[[str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,7 +126,7 @@ def test_not_even_a_text_that_a_verb_forgot_moves_the_cursor(
 def test_of_many_failures_20_are_named_and_the_place_of_the_rest(
     count: int, end: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    terminal.say_failures(
+    console.print_failures(
         [Failure(item=str(n), stage="s", reason="lost") for n in range(count)], Path("d/failures.jsonl")
     )
     lines = capsys.readouterr().err.splitlines()
@@ -135,7 +135,7 @@ def test_of_many_failures_20_are_named_and_the_place_of_the_rest(
 
 
 def test_a_failure_says_its_line_once(capsys: pytest.CaptureFixture[str]) -> None:
-    terminal.say_failures(
+    console.print_failures(
         [
             Failure(item="7", stage="s", reason="no text", file="a.csv", line=3),
             Failure(item="a.csv:4", stage="s", reason="no text", file="a.csv", line=4),

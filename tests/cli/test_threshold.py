@@ -303,7 +303,7 @@ def test_a_promise_that_cannot_be_kept_is_exit_code_2_and_stores_nothing(
         (["--set-threshold", 1.5], "from 0 to 1"),
         (["--set-threshold", 0.5, "--set-band", 0.6, 0.7], "low <= threshold"),
         (["--band", 9], "--per-day"),
-        (["--band", 9, "--set-band", 0.1, 0.9], "--set-band says the bounds"),
+        (["--band", 9, "--set-band", 0.1, 0.9], "--set-band sets the bounds"),
         (["--reviews", 9, "--per-day", 9, "--prevalence", 0.1, "--band", 2], "say --band N alone"),
         (["--check-split", "validation"], "name another split"),
         (["--split", "lost"], "no split called 'lost'"),

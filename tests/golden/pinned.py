@@ -22,7 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import typer
+
 import mrharm as package
+from mrharm.cli.main import app
 
 HERE = Path(__file__).parent
 STORED, GOLDENS = HERE / "stored", HERE / "goldens"
@@ -280,9 +283,9 @@ def shape_of(value: Any) -> Any:
 
 
 def command_line() -> dict[str, list[str]]:
-    """Verb -> its options in order of the alphabet, as ``--help`` lists them; "" holds those of no verb."""
-    verbs = _first_words(mrharm("--help")[1], r"[a-z][\w-]*")
-    return {"": _options(), **{verb: _options(verb) for verb in verbs}}
+    """Verb -> its options in order of the alphabet, hidden ones too; "" holds those of no verb."""
+    group: Any = typer.main.get_command(app)
+    return {"": _options(group), **{name: _options(verb) for name, verb in group.commands.items()}}
 
 
 def public_names() -> dict[str, list[str]]:
@@ -290,15 +293,9 @@ def public_names() -> dict[str, list[str]]:
     return {name: _parts(getattr(package, name)) for name in sorted(package.__all__)}
 
 
-def _options(*verb: str) -> list[str]:
-    return _first_words(mrharm(*verb, "--help")[1], r"--[a-z][\w-]*")
-
-
-def _first_words(text: str, word: str) -> list[str]:
-    """The names at the beginnings of a help page's rows; sentences, which name options too, stand further right."""
-    more = r"(?:[ ,/]+-{1,2}\w[\w-]*)*"
-    rows = re.findall(rf"^(?:[│|]|  )[ *]*({word}{more})(?=  |$)", text, re.MULTILINE)
-    return sorted({name for row in rows for name in re.findall(rf"(?<![\w-]){word}", row)})
+def _options(verb: Any) -> list[str]:
+    names = {name for param in verb.params for name in (*param.opts, *param.secondary_opts)} | {"--help"}
+    return sorted(name for name in names if name.startswith("--"))
 
 
 def _parts(thing: Any) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 
 from mrharm.evaluation.evaluate import evaluate_judged
 from mrharm.records import Label, Meme
-from mrharm.reports import evaluation_tables
+from mrharm.reports import terminal
 from tests.evaluation.runs import predictions
 
 
@@ -24,8 +24,8 @@ def test_the_widest_figures_and_names_fit_80_columns_whole(
         probes="none",
         n_resamples=100,
     )
-    monkeypatch.setattr(evaluation_tables.out, "_width", 80)
-    evaluation_tables.say(found)
+    monkeypatch.setattr(terminal.out, "_width", 80)
+    terminal.show_evaluation(found)
     out = capsys.readouterr().out
     tables = out[out.index("figures in %") :]
     assert "by group" in tables and "ranked like others" in tables and "100.0 (98." in tables

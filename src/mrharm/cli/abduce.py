@@ -1,316 +1,348 @@
-"""``mrharm abduce DATASET --teacher T``: why every meme has its label, checked; and what to do with the answers."""
+"""``mrharm abduce DATASET --teacher T``: have a teacher explain why every meme has its label, and check the answers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mrharm.cli.rationales import export_sample, import_corrections, regate_file, show_stats
-from mrharm.cli.terminal import Bars, fail, out, print_json, sanitise, say_failures
-from mrharm.errors import EXIT_SOME_FAILED, InputError, MrHarmError
+from mrharm.cli.options import BudgetOption, DatasetArgument, JsonOption, LimitOption, OneSplitOption
+from mrharm.cli.rationales import check_command, export_command, import_command, stats_command
+from mrharm.cli.terminal import Bars, print_json, print_result, report_errors
+from mrharm.console import err, out, print_failures
+from mrharm.errors import InputError
 from mrharm.memes.dataset import RATIONALES, Dataset
 from mrharm.rationales.teachers import TEACHERS, Teacher, teacher_named
 from mrharm.records import Failure
 from mrharm.store import FAILURES
+from mrharm.texts import sanitise
 
 if TYPE_CHECKING:
     from mrharm.llm import Estimate, HostedClient
     from mrharm.rationales.abduce import Abduced
     from mrharm.rationales.prompting import QuestionBuilder
+    from mrharm.records import Meme
 
 PROMPT = "abductive.v1"
+NOT_TAUGHT = ("two-sided", "unconditioned")  # prompts whose answers train no student
 
 
 class Shown(StrEnum):
-    """What a teacher is shown beside the words."""
+    """What a teacher is shown besides the meme's text."""
 
     caption = "caption"
     pixels = "pixels"
     both = "both"
 
 
+TeacherOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ROW[:WHAT]",
+        help=f"Who explains: {', '.join(TEACHERS.names())} (openai:MODEL, hf:MODEL, recorded:FILE).",
+    ),
+]
+PromptOption = Annotated[
+    str, typer.Option(help="abductive.v1, structured.v1, two-sided.v1 or unconditioned.v1.")
+]
+ShownOption = Annotated[Shown, typer.Option(help="What the teacher is shown besides the text.")]
+PreviewOption = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Print what would be sent for N memes; send nothing.")
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Estimate calls, tokens and USD; send nothing.")
+]
+ConcurrencyOption = Annotated[int, typer.Option(min=1, help="Calls at a time.")]
+BatchOption = Annotated[
+    bool, typer.Option("--batch", help="Use the batch service: half the price, answers within a day.")
+]
+MaxTokensOption = Annotated[int, typer.Option(min=16, help="The most tokens of an answer.")]
+UrlOption = Annotated[str | None, typer.Option(metavar="URL", help="The endpoint; default: OPENAI_BASE_URL.")]
+KeyFileOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="A file with the API key; default: OPENAI_API_KEY.")
+]
+PricesOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Prices in USD per million tokens; default: MRHARM_PRICES."),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help=f"Where rationales go; default: {RATIONALES}, with two-sided or unconditioned prompts "
+        "rationales.PROMPT.jsonl.",
+    ),
+]
+# Modes of `abduce` before `mrharm rationales`; they keep working for one version.
+OldFlag = Annotated[bool, typer.Option(hidden=True)]
+OldFileOption = Annotated[Path | None, typer.Option(hidden=True)]
+OldImportOption = Annotated[Path | None, typer.Option("--import", hidden=True)]
+OldCountOption = Annotated[int, typer.Option(hidden=True)]
+
+
+@report_errors
 def abduce_command(
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset folder.")],
-    teacher: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ROW[:WHAT]",
-            help=f"Who explains: {', '.join(TEACHERS.names())} (openai:MODEL, hf:MODEL, recorded:FILE).",
-        ),
-    ] = None,
-    prompt: Annotated[
-        str,
-        typer.Option(help="abductive.v1, structured.v1, two-sided.v1 or unconditioned.v1."),
-    ] = PROMPT,
-    evidence: Annotated[
-        Shown, typer.Option(help="What a teacher is shown beside the words.")
-    ] = Shown.caption,
-    split: Annotated[str | None, typer.Option(help="One split only.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="The first N memes only.")] = None,
-    preview: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Print what would be sent for N memes; send nothing."),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say how many calls, tokens and USD; send nothing.")
-    ] = False,
-    budget: Annotated[
-        float | None, typer.Option(min=0, metavar="USD", help="What this run may cost at most.")
-    ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Questions at a time.")] = 8,
-    batch: Annotated[
-        bool, typer.Option("--batch", help="Ask by the batch service: half the price, within a day.")
-    ] = False,
-    max_tokens: Annotated[int, typer.Option(min=16, help="Tokens of an answer.")] = 400,
-    base_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="The endpoint; default OPENAI_BASE_URL.")
-    ] = None,
-    key_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Holds the key; default OPENAI_API_KEY.")
-    ] = None,
-    prices: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Prices in USD per million tokens; default MRHARM_PRICES."),
-    ] = None,
-    regate: Annotated[
-        bool, typer.Option("--regate", help="Check stored answers again, without a call.")
-    ] = False,
-    stats: Annotated[
-        bool, typer.Option("--stats", help="Coverage, leaks, refusals, lengths, cost of what is stored.")
-    ] = False,
-    export: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write a sample for people: .csv, or .json for Label Studio."),
-    ] = None,
-    sample: Annotated[int, typer.Option(min=1, help="Memes --export draws by lot.")] = 100,
-    seed: Annotated[int, typer.Option(help="Of that lot.")] = 0,
-    corrections: Annotated[
-        Path | None,
-        typer.Option(
-            "--import", metavar="CSV", help="Take corrected rationales in; they win over any teacher."
-        ),
-    ] = None,
-    out_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            metavar="FILE",
-            help="Where rationales go; default rationales.jsonl (two-sided and unconditioned: a file of their own).",
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    dataset: DatasetArgument,
+    teacher: TeacherOption = None,
+    prompt: PromptOption = PROMPT,
+    evidence: ShownOption = Shown.caption,
+    split: OneSplitOption = None,
+    limit: LimitOption = None,
+    preview: PreviewOption = None,
+    dry_run: DryRunOption = False,
+    budget: BudgetOption = None,
+    concurrency: ConcurrencyOption = 8,
+    batch: BatchOption = False,
+    max_tokens: MaxTokensOption = 400,
+    base_url: UrlOption = None,
+    key_file: KeyFileOption = None,
+    prices: PricesOption = None,
+    regate: OldFlag = False,
+    stats: OldFlag = False,
+    export: OldFileOption = None,
+    sample: OldCountOption = 100,
+    seed: OldCountOption = 0,
+    corrections: OldImportOption = None,
+    out_file: OutOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Ask a teacher why each meme has its label, and keep what passes the gate; the same command goes on."""
-    try:
-        folder = Dataset(dataset)
-        path = out_file or folder.root / _file_of(prompt)
-        modes = [regate, stats, export is not None, corrections is not None, teacher is not None]
-        if sum(modes) != 1:
-            raise InputError(
-                "expected one of --teacher T, --regate, --stats, --export FILE and --import CSV"
-                f" ({sum(modes)} given)"
-            )
-        if teacher is None and (preview is not None or dry_run or limit is not None):
-            raise InputError("--preview, --dry-run and --limit go with --teacher")
-        if split and (regate or corrections is not None):
-            raise InputError("--regate and --import are for the whole file; leave --split out")
-        if regate:
-            regate_file(folder, path, as_json)
-            return
-        if stats:
-            show_stats(folder, path, split, as_json)
-            return
-        if export is not None:
-            export_sample(folder, path, export, split, sample, seed, as_json)
-            return
-        if corrections is not None:
-            import_corrections(folder, path, corrections, as_json)
-            return
-        from mrharm.rationales.prompting import QuestionBuilder
+    """Ask a teacher why each meme has its label, and keep the answers that pass the gate; run again to go on."""
+    folder = Dataset(dataset)
+    path = out_file or folder.root / _default_file(prompt)
+    old_modes = _old_modes(dataset, path, split, sample, seed, as_json)
+    asked = {"--regate": regate, "--stats": stats, "--export": export, "--import": corrections}
+    flags = [flag for flag, value in asked.items() if value]
+    _check_mode(teacher, flags, split, only_with_teacher=bool(preview or dry_run or limit))
+    if teacher is None:
+        name, run = old_modes[flags[0]]
+        err.print(f"note: `abduce {flags[0]}` is deprecated; use `mrharm rationales {name}`")
+        run(export or corrections)
+        return
 
-        assert teacher is not None
-        builder = QuestionBuilder(prompt, evidence.value, folder.root, max_tokens)
-        memes = (folder.split(split) if split else folder.memes)[:limit]
-        hosted = teacher.partition(":")[0] == "openai"
-        if not hosted and (batch or budget is not None or base_url or key_file):
-            raise InputError(
-                f"--batch, --budget, --base-url and --key-file go with openai:MODEL, not {teacher}"
-            )
-        with Bars() as bars, ExitStack() as closing:
-            spent = ""
+    from mrharm.rationales.prompting import QuestionBuilder
 
-            def tell(tally: Any) -> None:
-                nonlocal spent
-                spent = f"{tally.usd:.4f} USD"
+    builder = QuestionBuilder(prompt, evidence.value, folder.root, max_tokens)
+    memes = (folder.split(split) if split else folder.memes)[:limit]
+    connection = {"base_url": base_url, "key_file": key_file, "prices": prices, "budget": budget}
+    with Bars() as bars, ExitStack() as closing:
+        source, client = _load_teacher(teacher, prompt, connection, concurrency, batch, bars, closing)
+        if preview is not None:
+            _preview(memes[:preview], folder, source, builder, as_json)
+            return
+        if dry_run:
+            _estimate(memes, folder, path, source, builder, as_json)
+            return
+        done = _abduce(memes, folder, path, source, builder, batch, bars)
+        if client:
+            done.usd = client.spent  # refusals and lost answers are paid for, too
+    values = {
+        "dataset": str(dataset),
+        "out": str(path),
+        **{name: getattr(done, name) for name in ("memes", "kept", "by_people")},
+        "statuses": dict(done.statuses),
+        "asked_again": done.asked_again,
+        "usd": done.usd,
+        "failures": [failure.model_dump(mode="json") for failure in done.failures],
+    }
+    print_result(values, lambda: _show(done, path, dataset), as_json=as_json, failures=done.failures)
 
-            options: dict[str, Any] = {}
-            client: HostedClient | None = None
-            if hosted:
-                client = closing.enter_context(_client(base_url, key_file, prices, budget))
-                options = {"client": client, "concurrency": concurrency, "batch": batch, "tell": tell}
-            who: Teacher = teacher_named(teacher, **options)
-            if not who.reads_prompt and prompt != PROMPT:
-                raise InputError(f"{teacher} has its answers and reads no prompt; leave --prompt out")
-            if preview is not None:
-                _preview(memes[:preview], folder, who, builder, as_json)
-                return
-            if dry_run:
-                _estimate(memes, folder, path, who, builder, as_json)
-                return
-            from mrharm.rationales.abduce import WINDOW, abduce, read_rationales
 
-            done = abduce(
-                folder.root,
-                memes,
-                folder.evidence,
-                read_rationales(path),
-                who,
-                builder,
-                out=path,
-                window=len(memes) if batch else WINDOW,
-                progress=lambda what, count, total: bars.show(what, count, total, spent),
-            )
-            if client:
-                done.usd = client.spent  # refusals and lost answers are paid for, too
-    except (MrHarmError, KeyboardInterrupt) as error:
-        raise fail(error, as_json=as_json) from None
-    if as_json:
-        print_json(
-            {
-                "dataset": str(dataset),
-                "out": str(path),
-                "memes": done.memes,
-                "kept": done.kept,
-                "by_people": done.by_people,
-                "statuses": dict(done.statuses),
-                "asked_again": done.asked_again,
-                "usd": done.usd,
-                "failures": [failure.model_dump(mode="json") for failure in done.failures],
-            }
+def _old_modes(
+    dataset: Path, path: Path, split: str | None, sample: int, seed: int, as_json: bool
+) -> dict[str, tuple[str, Callable[[Any], None]]]:
+    """Return each old flag's sub-command of `mrharm rationales`: its name, and a call given the flag's file."""
+    return {
+        "--regate": ("check", lambda _: check_command(dataset, path, as_json=as_json)),
+        "--stats": ("stats", lambda _: stats_command(dataset, split, path, as_json=as_json)),
+        "--export": (
+            "export",
+            lambda sheet: export_command(dataset, sheet, split, sample, seed, path, as_json=as_json),
+        ),
+        "--import": ("import", lambda sheet: import_command(dataset, sheet, path, as_json=as_json)),
+    }
+
+
+def _check_mode(teacher: str | None, flags: list[str], split: str | None, *, only_with_teacher: bool) -> None:
+    """Refuse anything but a teacher or one old flag, and options that do not go with it."""
+    if len(flags) + (teacher is not None) != 1:
+        raise InputError(
+            "expected --teacher T; `mrharm rationales check|stats|export|import` works with stored rationales"
         )
-    else:
-        _say(done, path, dataset)
-    if done.failures:
-        raise typer.Exit(EXIT_SOME_FAILED)
+    if flags and only_with_teacher:
+        raise InputError("--preview, --dry-run and --limit go with --teacher")
+    if split and flags and flags[0] in ("--regate", "--import"):
+        raise InputError(f"{flags[0]} works on the whole file; leave --split out")
 
 
-def _file_of(prompt: str) -> str:
-    """Where a prompt's answers go: those that stage 1 does not learn from have a file of their own."""
-    alone = prompt.partition(".")[0] in ("two-sided", "unconditioned")
-    return f"rationales.{prompt}.jsonl" if alone else RATIONALES
+def _load_teacher(
+    name: str,
+    prompt: str,
+    connection: dict[str, Any],
+    concurrency: int,
+    batch: bool,
+    bars: Bars,
+    closing: ExitStack,
+) -> tuple[Teacher, HostedClient | None]:
+    """Return the teacher, and where it is hosted the client that pays for it."""
+    options: dict[str, Any] = {}
+    client: HostedClient | None = None
+    if name.partition(":")[0] == "openai":
+        from mrharm.llm import HostedClient
+
+        def show_cost(tally: Any) -> None:
+            bars.note = f"{tally.usd:.4f} USD"
+
+        client = closing.enter_context(HostedClient(**connection))
+        options = {"client": client, "concurrency": concurrency, "batch": batch, "tell": show_cost}
+    elif batch or any(connection[name] is not None for name in ("budget", "base_url", "key_file")):
+        raise InputError(
+            f"--batch, --budget, --base-url and --key-file go with openai:MODEL, not with {name}"
+        )
+    teacher = teacher_named(name, **options)
+    if not teacher.reads_prompt and prompt != PROMPT:
+        raise InputError(f"{name} has its answers already and reads no prompt; leave --prompt out")
+    return teacher, client
 
 
-def _client(
-    base_url: str | None, key_file: Path | None, prices: Path | None, budget: float | None
-) -> HostedClient:
-    from mrharm.llm import HostedClient
+def _default_file(prompt: str) -> str:
+    return f"rationales.{prompt}.jsonl" if prompt.partition(".")[0] in NOT_TAUGHT else RATIONALES
 
-    return HostedClient(base_url=base_url, key_file=key_file, prices=prices, budget=budget)
+
+def _abduce(
+    memes: list[Meme],
+    folder: Dataset,
+    path: Path,
+    teacher: Teacher,
+    builder: QuestionBuilder,
+    batch: bool,
+    bars: Bars,
+) -> Abduced:
+    from mrharm.rationales.abduce import WINDOW, abduce, read_rationales
+
+    return abduce(
+        folder.root,
+        memes,
+        folder.evidence,
+        read_rationales(path),
+        teacher,
+        builder,
+        out=path,
+        window=len(memes) if batch else WINDOW,
+        progress=bars.show,
+    )
 
 
 def _preview(
-    memes: list[Any], folder: Dataset, teacher: Teacher, builder: QuestionBuilder, as_json: bool
+    memes: list[Meme], folder: Dataset, teacher: Teacher, builder: QuestionBuilder, as_json: bool
 ) -> None:
     from mrharm.rationales.abduce import pending
     from mrharm.rationales.prompting import recorded_messages
 
-    shown = []
-    for meme, ask in zip(memes, pending(memes, folder.evidence, teacher, builder), strict=True):
-        if isinstance(ask, Failure):
-            shown.append({"meme": meme.id, "cannot_be_asked": ask.reason})
+    previews: list[dict[str, Any]] = []
+    for meme, question in zip(memes, pending(memes, folder.evidence, teacher, builder), strict=True):
+        if isinstance(question, Failure):
+            previews.append({"meme": meme.id, "cannot_be_asked": question.reason})
         else:
-            shown.append({"meme": meme.id, "settings": ask.settings, "messages": recorded_messages(ask)})
+            previews.append(
+                {"meme": meme.id, "settings": question.settings, "messages": recorded_messages(question)}
+            )
     if as_json:
-        print_json({"teacher": teacher.name, "prompt": builder.version, "shown": shown})
+        print_json({"teacher": teacher.name, "prompt": builder.version, "shown": previews})
         return
-    out.print(f"{teacher.name}, prompt {builder.version}: {len(shown)} of the questions; nothing is sent")
-    for one in shown:
-        out.print(f"\n=== {sanitise(one['meme'])}")
-        if "cannot_be_asked" in one:
-            out.print(f"cannot be asked: {sanitise(one['cannot_be_asked'])}")
-            continue
-        if not one["messages"]:
-            out.print("no message: this teacher knows its answers")
-        for message in one["messages"]:
-            out.print(f"--- {message['role']}")
-            content = message["content"]
-            for part in content if isinstance(content, list) else [content]:
-                if isinstance(part, str):
-                    out.print(part)
-                else:
-                    out.print(part.get("text") or f"[picture {part['picture'][:12]}]")
+    out.print(
+        f"{teacher.name}, prompt {builder.version}: questions for {len(previews)} memes; nothing is sent"
+    )
+    for preview in previews:
+        out.print(f"\n=== {sanitise(preview['meme'])}")
+        if "cannot_be_asked" in preview:
+            out.print(f"cannot be asked: {sanitise(preview['cannot_be_asked'])}")
+        elif not preview["messages"]:
+            out.print("no question: this teacher has its answers already")
+        else:
+            _print_messages(preview["messages"])
+
+
+def _print_messages(messages: list[dict[str, Any]]) -> None:
+    for message in messages:
+        out.print(f"--- {message['role']}")
+        content = message["content"]
+        for part in content if isinstance(content, list) else [content]:
+            if isinstance(part, str):
+                out.print(part)
+            else:
+                out.print(part.get("text") or f"[picture {part['picture'][:12]}]")
 
 
 def _estimate(
-    memes: list[Any], folder: Dataset, path: Path, teacher: Teacher, builder: QuestionBuilder, as_json: bool
+    memes: list[Meme], folder: Dataset, path: Path, teacher: Teacher, builder: QuestionBuilder, as_json: bool
 ) -> None:
     from mrharm.rationales.abduce import Abduced, open_questions, read_rationales
 
     done = Abduced(memes=len(memes))
-    asks = open_questions(memes, folder.evidence, read_rationales(path), teacher, builder, done)
+    pending_questions = open_questions(memes, folder.evidence, read_rationales(path), teacher, builder, done)
     estimate: Estimate | None = None
     if hasattr(teacher, "estimate"):
-        estimate = teacher.estimate(asks)
+        estimate = teacher.estimate(pending_questions)
     else:
-        for _ in asks:
-            pass
-    failures, there = done.failures, done.kept + done.by_people
-    count = len(memes) - there - len(failures)
-    if as_json:
-        from dataclasses import asdict
+        list(pending_questions)  # counts in ``done`` as it goes
+    written = done.kept + done.by_people
+    questions = len(memes) - written - len(done.failures)
+    values = {
+        "memes": len(memes),
+        "questions": questions,
+        "written": written,
+        "cannot_be_asked": len(done.failures),
+        "estimate": asdict(estimate) if estimate else None,
+    }
 
-        print_json(
-            {
-                "memes": len(memes),
-                "questions": count,
-                "written": there,
-                "cannot_be_asked": len(failures),
-                "estimate": asdict(estimate) if estimate else None,
-            }
+    def show() -> None:
+        out.print(
+            f"{len(memes):,} memes: {questions:,} to ask, {written:,} already written, "
+            f"{len(done.failures):,} that cannot be asked"
         )
-        return
+        for failure in done.failures[:3]:
+            out.print(sanitise(f"  {failure.item}: {failure.reason}"))
+        if estimate:
+            _show_estimate(estimate, questions)
+        else:
+            out.print(f"{teacher.name} runs on this machine and costs nothing")
+
+    print_result(values, show, as_json=as_json)
+
+
+def _show_estimate(estimate: Estimate, questions: int) -> None:
     out.print(
-        f"{len(memes):,} memes, {count:,} questions, {there:,} written before, {len(failures):,} that cannot be asked"
+        f"{estimate.calls:,} calls ({estimate.cached:,} in the cache, "
+        f"{questions - estimate.questions:,} duplicates)"
     )
-    for failure in failures[:3]:
-        out.print(sanitise(f"  {failure.item}: {failure.reason}"))
-    if estimate is None:
-        out.print(f"{teacher.name} answers here and costs nothing")
-        return
     out.print(
-        f"{estimate.calls:,} calls ({estimate.cached:,} answered already, "
-        f"{count - estimate.questions:,} the same question as another)"
-    )
-    out.print(
-        f"about {estimate.prompt_tokens:,} tokens of questions, at most {estimate.completion_tokens:,} of answers"
+        f"about {estimate.prompt_tokens:,} prompt tokens, at most {estimate.completion_tokens:,} completion tokens"
     )
     if estimate.usd_likely is None:
-        out.print("USD: no price known for this model; name a table with --prices FILE")
+        out.print("USD: the price of this model is not known; name a table with --prices FILE")
     else:
         out.print(f"about {estimate.usd_likely:.4f} USD, at most {estimate.usd_at_most:.4f}")
-    out.print("answers that state their label are asked for again, at most twice: those calls come on top")
+    out.print("answers that state their label are asked for again, at most twice; those calls come on top")
 
 
-def _say(done: Abduced, path: Path, folder: Path) -> None:
-    written = ", ".join(f"{status} {count:,}" for status, count in done.statuses.most_common())
+def _show(done: Abduced, path: Path, folder: Path) -> None:
+    statuses = ", ".join(f"{status} {count:,}" for status, count in done.statuses.most_common())
     out.print(
-        f"{done.memes:,} memes: {done.statuses.total():,} answered" + (f" ({written})" if written else "")
+        f"{done.memes:,} memes: {done.statuses.total():,} answered" + (f" ({statuses})" if statuses else "")
     )
-    there = [
-        f"{count:,} {what}"
-        for count, what in (
-            (done.kept, "written before"),
-            (done.by_people, "written by people and left alone"),
-            (done.asked_again, "answers asked for again"),
-            (len(done.failures), "failed"),
-        )
-        if count
-    ]
-    if there:
-        out.print("; ".join(there))
-    out.print(f"{path}: {done.usd:.4f} USD spent by this run")
-    say_failures(done.failures, folder / FAILURES)
+    counts = {
+        "already written": done.kept,
+        "written by people and left as they are": done.by_people,
+        "asked again": done.asked_again,
+        "failed": len(done.failures),
+    }
+    if any(counts.values()):
+        out.print("; ".join(f"{count:,} {what}" for what, count in counts.items() if count))
+    out.print(f"{path}: this run cost {done.usd:.4f} USD")
+    print_failures(done.failures, folder / FAILURES)

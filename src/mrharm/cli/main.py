@@ -19,10 +19,12 @@ from mrharm.cli.evaluate import evaluate_command
 from mrharm.cli.gather import gather_command
 from mrharm.cli.import_ import import_command
 from mrharm.cli.predict import predict_command
-from mrharm.cli.terminal import fail, out
+from mrharm.cli.rationales import rationales_app
+from mrharm.cli.terminal import fail
 from mrharm.cli.threshold import threshold_command
 from mrharm.cli.train import train_command
 from mrharm.cli.transfer import transfer_command
+from mrharm.console import out
 from mrharm.errors import file_error
 
 app = typer.Typer(
@@ -40,6 +42,7 @@ app.command("import")(import_command)
 app.command("audit")(audit_command)
 app.command("gather")(gather_command)
 app.command("abduce")(abduce_command)
+app.add_typer(rationales_app, name="rationales")
 app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
 app.command("threshold")(threshold_command)
@@ -50,31 +53,32 @@ app.command("ablate")(ablate_command)
 app.command("predict")(predict_command)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         out.print(f"mrharm {__version__}")
         raise typer.Exit
 
 
 @app.callback()
-def _options(
+def _take_version_option(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
     pass
 
 
 def main() -> None:
-    """The ``mrharm`` command.
+    """Run the ``mrharm`` command.
 
-    A file that the system will not read or write is one line and exit code 2, whichever verb came upon it; what mrharm
-    did not foresee ends with its traceback and exit code 70.
+    A file that the system will not read or write is one line and exit code 2, in every verb; an unexpected error ends
+    with its traceback and exit code 70.
     """
     try:
         app()
     except Exception as error:
-        foreseen = file_error(error) if isinstance(error, OSError) else None
-        if foreseen is None:
+        expected = file_error(error) if isinstance(error, OSError) else None
+        if expected is None:
             traceback.print_exc()
-        sys.exit(fail(foreseen or error, as_json="--json" in sys.argv).exit_code)
+        sys.exit(fail(expected or error, as_json="--json" in sys.argv).exit_code)

@@ -1,15 +1,16 @@
-"""What every verb says and how: plain words and results on stdout, progress and errors on stderr, JSON for machines."""
+"""What every verb shares: one way to report errors, to print a result, and to show progress."""
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Sequence
-from pathlib import Path
+import shlex
+import sys
+from collections.abc import Callable
 from time import monotonic
-from typing import Any
+from typing import Any, ParamSpec
 
 import typer
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,60 +20,32 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.text import Text
 
-from mrharm.errors import exit_code
-from mrharm.records import Failure
-from mrharm.texts import hides
+from mrharm.console import err
+from mrharm.errors import EXIT_SOME_FAILED, GateError, MrHarmError, exit_code
+from mrharm.texts import sanitise
 
 QUIET_SECONDS = 10.0
-SHOWN_FAILURES = 20
+Parameters = ParamSpec("Parameters")
 
 
-class _Terminal(Console):
-    """A console on which no text moves the cursor, whoever wrote it; not even one that a verb forgot to pass through
-    `seen`.
-    """
+def report_errors(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
+    """Decorate a verb: an expected error is one line on standard error and an exit code, with ``--json`` an object."""
 
-    def render_str(self, text: str, **options: Any) -> Text:
-        return super().render_str(_harmless(text), **options)
+    @functools.wraps(command)
+    def run(*arguments: Parameters.args, **options: Parameters.kwargs) -> None:
+        try:
+            command(*arguments, **options)
+        except (MrHarmError, KeyboardInterrupt) as error:
+            raise fail(error, as_json=bool(options.get("as_json"))) from None
 
-
-def _harmless(text: str) -> str:
-    return "".join(letter for letter in text if not hides(letter))
-
-
-# Ids, paths and texts may hold anything; none of it is markup, and no line is broken for a narrow terminal.
-out = _Terminal(markup=False, highlight=False, emoji=False, soft_wrap=True)
-err = _Terminal(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
-
-
-def sanitise(text: str) -> str:
-    """What a dataset or a teacher says, on one line and without the characters that would move a terminal's cursor."""
-    return _harmless(" ".join(text.split()))
-
-
-def say_failures(failures: Sequence[Failure], all_in: Path | str = "--json") -> None:
-    """Name on stderr what failed and why, at most 20 of them; ``all_in`` is the file or option that lists them all."""
-    for failure in failures[:SHOWN_FAILURES]:
-        place = failure.file if failure.line is None else f"{failure.file}, line {failure.line}"
-        # Most say themselves where they stand.
-        known = failure.file is None or failure.file in failure.item + failure.reason
-        err.print(sanitise(f"failed: {failure.item}{'' if known else f' ({place})'}: {failure.reason}"))
-    if len(failures) > SHOWN_FAILURES:
-        more = len(failures) - SHOWN_FAILURES
-        err.print(f"and {more:,} more {'failure' if more == 1 else 'failures'}; {all_in} lists them all")
-
-
-def print_json(value: Any) -> None:
-    """Print one JSON object on stdout; what a verb prints with ``--json``, once and alone."""
-    typer.echo(json.dumps(value))
+    return run
 
 
 def fail(error: BaseException, *, as_json: bool = False) -> typer.Exit:
-    """Say what went wrong on stderr, and return the exit to raise: ``raise fail(error)``.
+    """Print what went wrong on standard error, and return the exit to raise: ``raise fail(error)``.
 
-    With ``as_json``, stdout gets its one object too: ``{"error", "kind", "exit_code"}``.
+    With ``as_json``, standard output gets its one object too: ``{"error", "kind", "exit_code"}``.
     """
     message = "stopped" if isinstance(error, KeyboardInterrupt) else str(error)
     code = exit_code(error)
@@ -82,10 +55,51 @@ def fail(error: BaseException, *, as_json: bool = False) -> typer.Exit:
     return typer.Exit(code)
 
 
+def print_json(value: Any) -> None:
+    """Print one JSON object on standard output: the only thing a verb prints there with ``--json``."""
+    typer.echo(json.dumps(value))
+
+
+def print_result(
+    values: Any,
+    show: Callable[[], object],
+    *,
+    as_json: bool,
+    failures: object = None,
+    gate_failed: bool = False,
+) -> None:
+    """Print a verb's result, and raise its exit where that is not 0.
+
+    Args:
+        values: the object of ``--json``.
+        show: prints the result for people.
+        as_json: which of the two.
+        failures: what failed, items or their number; any makes exit code 1.
+        gate_failed: a gate or an audit found errors: exit code 4.
+    """
+    if as_json:
+        print_json(values)
+    else:
+        show()
+    if gate_failed:
+        raise typer.Exit(exit_code(GateError()))
+    if failures:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def command_line() -> str:
+    """Return the command line of this process, as a shell takes it."""
+    return shlex.join(["mrharm", *sys.argv[1:]])
+
+
 class Bars:
-    """Bars for work in several parts, each known by name; lines now and then where there is no terminal."""
+    """Progress bars for work in several parts, each known by name; a line every 10 seconds without a terminal.
+
+    ``note`` is shown after each part's name: what was spent, say.
+    """
 
     def __init__(self) -> None:
+        self.note = ""
         self._bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -106,21 +120,21 @@ class Bars:
     def __exit__(self, *error: object) -> None:
         self._bars.stop()
 
-    def show(self, what: str, done: int, total: int, note: str = "") -> None:
-        """Show ``done`` of ``total`` items of ``what`` (a total of 0: not known yet) and a note beside them."""
+    def show(self, what: str, done: int, total: int) -> None:
+        """Show ``done`` of ``total`` items of ``what`` (a total of 0: not known yet)."""
+        note = f", {self.note}" if self.note else ""
         if not err.is_terminal:
             if monotonic() - self._last >= QUIET_SECONDS:
                 self._last = monotonic()
                 amount = f"{done:,} of {total:,}" if total else f"{done:,}"
-                err.print(f"{what}: {amount}" + (f", {note}" if note else ""))
+                err.print(f"{what}: {amount}{note}")
             return
         if what not in self._tasks:
             self._tasks[what] = self._bars.add_task(sanitise(what), total=total or None)
-        label = sanitise(f"{what}, {note}" if note else what)  # a bar's columns print past render_str
         self._bars.update(
             self._tasks[what],
             completed=done,
             total=total or None,
             visible=done < total or not total,
-            description=label,
+            description=sanitise(what + note),  # a bar's columns print past the console's own check
         )

@@ -1,4 +1,4 @@
-"""``mrharm threshold RUN DATASET``: when a detector flags, by what people can live with."""
+"""``mrharm threshold RUN DATASET``: choose when a detector flags, by precision, recall or reviews a day."""
 
 from __future__ import annotations
 
@@ -7,165 +7,189 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mrharm.cli.terminal import Bars, fail, print_json
-from mrharm.errors import EXIT_SOME_FAILED, GateError, InputError, MrHarmError, exit_code
+from mrharm.cli.options import DeviceOption, JsonOption, RunArgument
+from mrharm.cli.terminal import Bars, print_result, report_errors
+from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
-from mrharm.reports.threshold_words import say
 from mrharm.runs import find_detector
 
 if TYPE_CHECKING:
     from mrharm.policy.bands import BandCriterion
     from mrharm.policy.choose import Criterion
 
-_CHOOSE = "Choose the threshold"
+_THRESHOLD = "Choose the threshold"
 _BAND = "Send uncertain memes to a person"
-_STREAM = "What will come in"
+_TRAFFIC = "Expected traffic"
+DatasetArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="DATASET", help="A dataset folder; only --set-threshold works without one."),
+]
+MacroF1Option = Annotated[
+    bool, typer.Option("--macro-f1", help="The best macro-F1 (the default).", rich_help_panel=_THRESHOLD)
+]
+PrecisionOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="P", help="At least this share of what is flagged is harmful.", rich_help_panel=_THRESHOLD
+    ),
+]
+RecallOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="R", help="At least this share of what is harmful is flagged.", rich_help_panel=_THRESHOLD
+    ),
+]
+ReviewsOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="N",
+        help="At most this many memes flagged a day; needs --per-day and --prevalence.",
+        rich_help_panel=_THRESHOLD,
+    ),
+]
+SetThresholdOption = Annotated[
+    float | None, typer.Option(metavar="X", help="A threshold of your own.", rich_help_panel=_THRESHOLD)
+]
+PerDayOption = Annotated[
+    float | None, typer.Option(metavar="N", help="Memes a day.", rich_help_panel=_TRAFFIC)
+]
+PrevalenceOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="P",
+        help="Share of harmful memes, above 0 and below 1; figures are re-weighted to it.",
+        rich_help_panel=_TRAFFIC,
+    ),
+]
+BandOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="N",
+        help="The memes nearest to the threshold, at most this many a day.",
+        rich_help_panel=_BAND,
+    ),
+]
+FlagPrecisionOption = Annotated[
+    float | None,
+    typer.Option(metavar="P", help="At least this share of flagged memes is harmful.", rich_help_panel=_BAND),
+]
+AllowPrecisionOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="P", help="At least this share of allowed memes is harmless.", rich_help_panel=_BAND
+    ),
+]
+SetBandOption = Annotated[
+    tuple[float, float] | None,
+    typer.Option(metavar="LOW HIGH", help="Bounds of your own.", rich_help_panel=_BAND),
+]
+SplitOption = Annotated[str, typer.Option(help="The split to choose on.")]
+CheckOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPLIT",
+        help="Measure the choice on another split, too; exit code 4 if a target is missed there.",
+    ),
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Show what there is to choose from; store nothing.")
+]
 
 
+@report_errors
 def threshold_command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a detector folder.")],
-    dataset: Annotated[
-        Path | None,
-        typer.Argument(metavar="DATASET", help="A dataset folder; only --set-threshold does without."),
-    ] = None,
-    macro_f1: Annotated[
-        bool, typer.Option("--macro-f1", help="The best macro-F1 (the default).", rich_help_panel=_CHOOSE)
-    ] = False,
-    precision: Annotated[
-        float | None,
-        typer.Option(
-            metavar="P", help="At least this share of what is flagged is harmful.", rich_help_panel=_CHOOSE
-        ),
-    ] = None,
-    recall: Annotated[
-        float | None,
-        typer.Option(
-            metavar="R", help="At least this share of what is harmful is flagged.", rich_help_panel=_CHOOSE
-        ),
-    ] = None,
-    reviews: Annotated[
-        float | None,
-        typer.Option(
-            metavar="N", help="At most so many flagged a day; with both below.", rich_help_panel=_CHOOSE
-        ),
-    ] = None,
-    set_threshold: Annotated[
-        float | None, typer.Option(metavar="X", help="A number of your own.", rich_help_panel=_CHOOSE)
-    ] = None,
-    per_day: Annotated[
-        float | None, typer.Option(metavar="N", help="Memes a day.", rich_help_panel=_STREAM)
-    ] = None,
-    prevalence: Annotated[
-        float | None,
-        typer.Option(
-            metavar="P",
-            help="Share of harmful ones among them, above 0 and below 1; figures are re-weighted to it.",
-            rich_help_panel=_STREAM,
-        ),
-    ] = None,
-    band: Annotated[
-        float | None,
-        typer.Option(
-            metavar="N",
-            help="The memes nearest to the threshold, at most so many a day.",
-            rich_help_panel=_BAND,
-        ),
-    ] = None,
-    flag_precision: Annotated[
-        float | None,
-        typer.Option(metavar="P", help="Flag only what keeps this precision.", rich_help_panel=_BAND),
-    ] = None,
-    allow_precision: Annotated[
-        float | None,
-        typer.Option(metavar="P", help="Allow only what keeps this share harmless.", rich_help_panel=_BAND),
-    ] = None,
-    set_band: Annotated[
-        tuple[float, float] | None,
-        typer.Option(metavar="LOW HIGH", help="Bounds of your own.", rich_help_panel=_BAND),
-    ] = None,
-    split: Annotated[str, typer.Option(help="The split to choose on.")] = "validation",
-    check_split: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SPLIT",
-            help="Measure the choice on another split, too; exit code 4 if a promise breaks there.",
-        ),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what there is to choose from; store nothing.")
-    ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    run: RunArgument,
+    dataset: DatasetArgument = None,
+    macro_f1: MacroF1Option = False,
+    precision: PrecisionOption = None,
+    recall: RecallOption = None,
+    reviews: ReviewsOption = None,
+    set_threshold: SetThresholdOption = None,
+    per_day: PerDayOption = None,
+    prevalence: PrevalenceOption = None,
+    band: BandOption = None,
+    flag_precision: FlagPrecisionOption = None,
+    allow_precision: AllowPrecisionOption = None,
+    set_band: SetBandOption = None,
+    split: SplitOption = "validation",
+    check_split: CheckOption = None,
+    dry_run: DryRunOption = False,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
 ) -> None:
-    """Choose when a detector flags, allows, or asks a person; kept in the detector, its weights as they are.
+    """Choose when a detector flags, allows, or asks a person; its weights and scores do not change.
 
-    A threshold is chosen so that the estimate on these memes keeps the promise.
-    It is called kept only where the pessimistic end of the 95 % interval keeps
-    it, too, and NOT SURE where the estimate alone does. A promise that is NOT
-    kept on --check-split is exit code 4; the policy is stored all the same.
+    A threshold is chosen so that the estimate on these memes meets the target.
+    The target counts as met only where the pessimistic end of the 95 % interval
+    meets it, too, and as UNCERTAIN where the estimate alone does. A target that
+    is MISSED on --check-split is exit code 4; the policy is stored all the same.
     """
-    try:
-        find_detector(run)
-        if dataset is not None:
-            Dataset(dataset)
-        criterion = _criterion(macro_f1, precision, recall, reviews, set_threshold)
-        if per_day is not None and prevalence is None:
-            raise InputError(
-                "--per-day needs --prevalence: say the share of harmful memes among what comes in"
-            )
-        from mrharm.metrics.thresholds import Traffic
-        from mrharm.policy.proposal import Wanted
-        from mrharm.policy.propose import propose
+    criterion = _parse_criterion(macro_f1, precision, recall, reviews, set_threshold)
+    if per_day is not None and prevalence is None:
+        raise InputError("--per-day needs --prevalence, the share of harmful memes in that traffic")
+    find_detector(run)
+    if dataset is not None:
+        Dataset(dataset)
+    from mrharm.metrics.thresholds import Traffic
+    from mrharm.policy.proposal import Wanted
+    from mrharm.policy.propose import propose
 
-        wanted = Wanted(
-            criterion=criterion,
-            threshold=set_threshold,
-            band_criterion=_band(band, flag_precision, allow_precision, set_band),
-            band=set_band,
-            traffic=Traffic(prevalence, per_day),
+    request = Wanted(
+        criterion=criterion,
+        threshold=set_threshold,
+        band_criterion=_parse_band(band, flag_precision, allow_precision, set_band),
+        band=set_band,
+        traffic=Traffic(prevalence, per_day),
+    )
+    with Bars() as bars:
+        choice = propose(
+            run,
+            dataset,
+            request,
+            split=split,
+            check_split=check_split,
+            menu=dry_run,
+            device=device,
+            progress=bars.show,
         )
-        with Bars() as bars:
-            found = propose(
-                run,
-                dataset,
-                wanted,
-                split=split,
-                check_split=check_split,
-                menu=dry_run,
-                device=device,
-                progress=bars.show,
-            )
-        if not dry_run:
-            found.store()
-    except (MrHarmError, KeyboardInterrupt) as error:
-        raise fail(error, as_json=as_json) from None
-    if as_json:
-        print_json({**found.summary(), "stored": not dry_run})
-    else:
-        say(found, dry_run)
-    if found.broken:
-        raise typer.Exit(exit_code(GateError()))
-    if found.failures:
-        raise typer.Exit(EXIT_SOME_FAILED)
+    if not dry_run:
+        choice.store()
+
+    def show() -> None:
+        from mrharm.reports.terminal import show_policy
+
+        show_policy(choice, dry_run)
+
+    print_result(
+        {**choice.summary(), "stored": not dry_run},
+        show,
+        as_json=as_json,
+        failures=choice.failures,
+        gate_failed=choice.broken,
+    )
 
 
-def _criterion(
-    macro_f1: bool, precision: float | None, recall: float | None, reviews: float | None, own: float | None
+def _parse_criterion(
+    macro_f1: bool,
+    precision: float | None,
+    recall: float | None,
+    reviews: float | None,
+    threshold: float | None,
 ) -> Criterion | None:
-    """What the options ask for; None where the threshold is said."""
+    """Return what the options ask of the threshold; None where they set it."""
     from mrharm.policy.choose import Criterion
 
-    given = {
+    options = {
         "--macro-f1": macro_f1 or None,
         "--precision": precision,
         "--recall": recall,
         "--reviews": reviews,
-        "--set-threshold": own,
+        "--set-threshold": threshold,
     }
-    said = [name for name, value in given.items() if value is not None]
-    if len(said) > 1:
-        raise InputError(f"{' and '.join(said)}: a threshold is chosen one way; leave the others out")
-    if own is not None:
+    used = [name for name, value in options.items() if value is not None]
+    if len(used) > 1:
+        raise InputError(f"{' and '.join(used)}: a threshold is chosen in one way; name only one of them")
+    if threshold is not None:
         return None
     if precision is not None:
         return Criterion(promise="precision", wanted=precision)
@@ -176,15 +200,19 @@ def _criterion(
     return Criterion()
 
 
-def _band(
-    reviews: float | None, flag: float | None, allow: float | None, own: tuple[float, float] | None
+def _parse_band(
+    reviews: float | None,
+    flag_precision: float | None,
+    allow_precision: float | None,
+    bounds: tuple[float, float] | None,
 ) -> BandCriterion | None:
+    """Return what the options ask of the band; None where they set its bounds or want none."""
     from mrharm.policy.bands import BandCriterion
 
-    if reviews is None and flag is None and allow is None:
+    if reviews is None and flag_precision is None and allow_precision is None:
         return None
-    if own is not None:
+    if bounds is not None:
         raise InputError(
-            "--set-band says the bounds; leave --band, --flag-precision and --allow-precision out"
+            "--set-band sets the bounds; leave --band, --flag-precision and --allow-precision out"
         )
-    return BandCriterion(reviews=reviews, flag_precision=flag, allow_precision=allow)
+    return BandCriterion(reviews=reviews, flag_precision=flag_precision, allow_precision=allow_precision)
