@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mrharm.ablation.answers import answers, plus_minus, sign
-from mrharm.ablation.results import difference, tabulate, trend
+from mrharm.ablation.results import SplitRuns, answer_questions, format_plus_minus, sign_of, tabulate
 from mrharm.ablation.run import RunRow
 from mrharm.metrics import Estimate
 from tests.ablation.rows import row, rows
@@ -27,7 +26,7 @@ def test_differences_are_paired_over_the_seeds_both_arms_have():
     change = other.differences["macro_f1"]
     # Of -0.1 and -0.2: mean -0.15, spread 0.0707, and its error 0.05.
     assert (change.value, change.low) == pytest.approx((-0.15, -0.15 - T[1] * 0.05))
-    assert difference(given, "two-stage", "labels-only", 800, "test").value == pytest.approx(0.15)
+    assert SplitRuns(given, "test").difference("two-stage", "labels-only", 800).value == pytest.approx(0.15)
 
 
 def test_sizes_stand_apart_and_an_arm_without_the_reference_has_no_difference():
@@ -48,7 +47,7 @@ def test_the_trend_is_how_much_the_gain_grows_seed_by_seed():
         *rows("labels-only", 200, [0.6, 0.7]),
     ]
     # Gains 0.1 and 0.0 grow to 0.3 and 0.2.
-    assert trend(given, "two-stage", "labels-only", (100, 200), "test").value == pytest.approx(0.2)
+    assert SplitRuns(given, "test").trend("two-stage", "labels-only", (100, 200)).value == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(
@@ -62,13 +61,13 @@ def test_the_trend_is_how_much_the_gain_grows_seed_by_seed():
     ],
 )
 def test_only_an_interval_clear_of_0_settles_anything(figure, means):
-    assert sign(figure) == means
+    assert sign_of(figure) == means
 
 
 def test_figures_are_printed_with_half_their_interval():
-    assert plus_minus(Estimate(value=0.9634, low=0.95, high=0.9768)) == "0.963 ± 0.013"
-    assert plus_minus(Estimate(value=-0.05), signed=True) == "-0.050"
-    assert plus_minus(Estimate()) == "-"
+    assert format_plus_minus(Estimate(value=0.9634, low=0.95, high=0.9768)) == "0.963 ± 0.013"
+    assert format_plus_minus(Estimate(value=-0.05), signed=True) == "-0.050"
+    assert format_plus_minus(Estimate()) == "-"
 
 
 def test_answers_say_what_is_settled_and_what_is_not():
@@ -80,7 +79,7 @@ def test_answers_say_what_is_settled_and_what_is_not():
         *rows("shuffled", 200, [0.70, 0.72, 0.71]),
         *rows("leaking", 200, [0.80, 0.82, 0.81]),
     ]
-    distillation, reasoning, leaking = answers(given, "test")
+    distillation, reasoning, leaking = answer_questions(given, "test")
     assert "With 100 memes not settled (macro-F1 +0.007 ± " in distillation.words
     assert "with 200 memes it helps (macro-F1 +0.100 ± 0.025, AUROC +0.100 ± 0.025)" in distillation.words
     assert "whether the gain is larger at 200 memes than at 100 is not settled (macro-F1 +0.093 ± " in (
@@ -103,13 +102,13 @@ def test_students_at_chance_that_say_either_label_more_often_are_no_gain():
         ]
 
     given = [*at_chance("two-stage", [0.50, 0.49, 0.51]), *at_chance("labels-only", [0.33, 0.34, 0.33])]
-    (only,) = answers(given, "test")
+    (only,) = answer_questions(given, "test")
     assert only.words.startswith("With 200 memes not settled (macro-F1 +0.167 ± ")
 
 
 def test_one_or_two_seeds_settle_nothing_and_a_question_without_runs_is_not_answered():
-    (only,) = answers([row("two-stage", 50, 0, 0.9), row("labels-only", 50, 0, 0.5)], "test")
+    (only,) = answer_questions([row("two-stage", 50, 0, 0.9), row("labels-only", 50, 0, 0.5)], "test")
     assert only.words == "With 50 memes not settled (macro-F1 +0.400, AUROC +0.400, 1 seed)."
     alike = [*rows("two-stage", 50, [0.9, 0.9]), *rows("labels-only", 50, [0.5, 0.5])]
-    assert answers(alike, "test")[0].words.endswith("AUROC +0.400 ± 0.000, 2 seeds).")
-    assert answers(alike, "test")[0].words.startswith("With 50 memes not settled")
+    assert answer_questions(alike, "test")[0].words.endswith("AUROC +0.400 ± 0.000, 2 seeds).")
+    assert answer_questions(alike, "test")[0].words.startswith("With 50 memes not settled")

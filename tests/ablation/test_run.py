@@ -11,9 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from mrharm.ablation.arms import ARMS, arms_named
-from mrharm.ablation.estimate import estimate
-from mrharm.ablation.run import RUNS, Job, RunRow, make_jobs, rows_of, run_grid, run_job
+from mrharm.ablation.arms import ARMS, select_arms
+from mrharm.ablation.run import (
+    RUNS,
+    Grid,
+    Job,
+    RunRow,
+    estimate_hours,
+    make_jobs,
+    read_rows,
+    run_grid,
+    run_job,
+)
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.records import Failure, read_records
@@ -30,9 +39,8 @@ def jobs_of(
 ) -> list[Job]:
     recipe = tiny(**{**STEPS, **changes})
     keep = bool(out.name == "kept")
-    return make_jobs(
-        Dataset(squares), recipe, out, [ARMS[name] for name in arms.split(",")], sizes, seeds, keep=keep
-    )
+    grid = Grid([ARMS[name] for name in arms.split(",")], sizes, seeds)
+    return make_jobs(Dataset(squares), recipe, out, grid, keep=keep)
 
 
 def test_seeds_are_outermost_and_the_same_run_has_the_same_key(squares, tmp_path):
@@ -51,7 +59,7 @@ def test_seeds_are_outermost_and_the_same_run_has_the_same_key(squares, tmp_path
         == jobs_of(squares, tmp_path, "two-stage", sizes=[48])[0].key
     )
     assert jobs_of(squares, tmp_path, "two-stage", sizes=[16], weight_decay=0.5)[0].key != jobs[0].key
-    with pytest.raises(InputError, match="64 training memes wanted, 48 there"):
+    with pytest.raises(InputError, match="64 training memes asked for, 48 there"):
         jobs_of(squares, tmp_path, "two-stage", sizes=[16, 64])
 
 
@@ -101,12 +109,12 @@ def test_rows_of_another_recipe_are_passed_over(squares, tmp_path):
     other = made.model_copy(update={"key": "other"})
     write_records(tmp_path / RUNS, [made, other])
     folder = Dataset(squares)
-    assert rows_of(folder, tiny(**STEPS), tmp_path, "test") == {job.key: made}
-    assert rows_of(folder, tiny(**STEPS), tmp_path, "validation") == {}
-    assert rows_of(folder, tiny(**STEPS, weight_decay=0.5), tmp_path, "test") == {}
+    assert read_rows(folder, tiny(**STEPS), tmp_path, "test") == {job.key: made}
+    assert read_rows(folder, tiny(**STEPS), tmp_path, "validation") == {}
+    assert read_rows(folder, tiny(**STEPS, weight_decay=0.5), tmp_path, "test") == {}
     with (tmp_path / RUNS).open("a") as file:
         file.write('{"key": "cut sh')  # by a disk that filled
-    assert rows_of(folder, tiny(**STEPS), tmp_path, "test") == {job.key: made}
+    assert read_rows(folder, tiny(**STEPS), tmp_path, "test") == {job.key: made}
 
 
 def test_rows_of_what_an_arm_meant_before_are_passed_over(squares, tmp_path, monkeypatch):
@@ -116,17 +124,17 @@ def test_rows_of_what_an_arm_meant_before_are_passed_over(squares, tmp_path, mon
         [RunRow(key=job.key, arm="two-stage", size=48, seed=0, splits={}, steps=5, seconds=1.0)],
     )
     monkeypatch.setitem(ARMS, "two-stage", replace(ARMS["two-stage"], version=2))
-    assert rows_of(Dataset(squares), tiny(**STEPS), tmp_path, "test") == {}
+    assert read_rows(Dataset(squares), tiny(**STEPS), tmp_path, "test") == {}
 
 
 def test_hours_are_told_from_the_rows_there_are_else_from_real_steps(squares, tmp_path):
     jobs = jobs_of(squares, tmp_path, "two-stage,shuffled", seeds=2)
     row = RunRow(key=jobs[0].key, arm="two-stage", size=48, seed=0, splits={}, steps=5, seconds=7200.0)
-    told = estimate(jobs, {row.key: row}, workers=2)
-    assert (told.runs, told.hours, told.known_by) == (3, 3.0, "by the 1 that are there")
-    assert estimate(jobs[:1], {row.key: row}, workers=2).runs == 0
-    probed = estimate(jobs, {}, workers=2)
-    assert probed.runs == 4 and probed.hours > 0 and "timing 8 steps" in probed.known_by
+    told = estimate_hours(jobs, {row.key: row}, workers=2)
+    assert (told.runs, told.hours, told.basis) == (3, 3.0, "by the 1 that are there")
+    assert estimate_hours(jobs[:1], {row.key: row}, workers=2).runs == 0
+    probed = estimate_hours(jobs, {}, workers=2)
+    assert probed.runs == 4 and probed.hours > 0 and "timing 8 steps" in probed.basis
 
 
 @pytest.mark.slow
@@ -138,7 +146,7 @@ def test_a_killed_process_is_that_runs_failure_and_the_rest_go_on(squares, tmp_p
     assert {failure.item for failure in failures} == {job.name for job in jobs}
     assert all("was killed" in line for line in said) and len(said) == 3
     assert len(list(read_records(tmp_path / "failures.jsonl", Failure))) == 3
-    assert not rows_of(Dataset(squares), tiny(**STEPS), tmp_path, "test")
+    assert not read_rows(Dataset(squares), tiny(**STEPS), tmp_path, "test")
 
 
 def die(job: Job, end: object, parent: int) -> None:
@@ -181,4 +189,4 @@ def test_a_grid_killed_and_run_again_does_no_run_twice_and_leaves_nobody_behind(
 
 
 def test_the_reference_is_always_among_the_arms():
-    assert [arm.name for arm in arms_named("leaking")] == ["two-stage", "leaking"]
+    assert [arm.name for arm in select_arms("leaking")] == ["two-stage", "leaking"]

@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 
 from mrharm.ablation import variants
-from mrharm.ablation.arms import ARMS, arms_named, arms_possible
-from mrharm.ablation.variant import make_variant, subset
+from mrharm.ablation.arms import ARMS, UNCONDITIONED, select_arms, split_possible
+from mrharm.ablation.variants import make_variant, select_subset
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset, ImportOptions
 from mrharm.memes.importing import import_memes
@@ -44,7 +44,7 @@ def given(memes) -> dict[str, Rationale]:
 
 
 def test_shuffled_gives_each_meme_anothers_rationale_of_its_label_and_split(memes, given):
-    mixed = variants.shuffled(memes, given, seed=3)
+    mixed = variants.shuffle_rationales(memes, given, seed=3)
     donor = {row.text: name for name, row in given.items()}
     by_id = {meme.id: meme for meme in memes}
     assert list(mixed) == [meme.id for meme in memes]
@@ -53,11 +53,15 @@ def test_shuffled_gives_each_meme_anothers_rationale_of_its_label_and_split(meme
         assert other.id != name
         assert (other.label, other.split) == (by_id[name].label, by_id[name].split)
     assert sorted(row.text for row in mixed.values()) == sorted(row.text for row in given.values())
-    assert mixed == variants.shuffled(memes, given, seed=3) != variants.shuffled(memes, given, seed=4)
+    assert (
+        mixed
+        == variants.shuffle_rationales(memes, given, seed=3)
+        != variants.shuffle_rationales(memes, given, seed=4)
+    )
 
 
 def test_label_only_says_the_label_and_leaking_adds_it_to_the_reasons(memes, given):
-    bare, leaks = variants.label_only(memes, given, 0), variants.leaking(memes, given, 0)
+    bare, leaks = variants.state_label_only(memes, given, 0), variants.append_label(memes, given, 0)
     for meme in memes:
         assert states_label(bare[meme.id].text, meme.label) and states_label(leaks[meme.id].text, meme.label)
         assert not states_label(given[meme.id].text, meme.label)
@@ -67,7 +71,7 @@ def test_label_only_says_the_label_and_leaking_adds_it_to_the_reasons(memes, giv
 
 def test_unconditioned_tells_what_is_shown_and_said_but_not_how_they_meet(generated):
     learnt = generated.split("train")
-    told = variants.unconditioned(generated, learnt)
+    told = variants.read_unconditioned(generated, learnt)
     for meme in learnt:
         found = check(told[meme.id].text, meme.extra["truth"])
         assert (found.scene, found.tone, found.relation) == (True, True, False)
@@ -76,18 +80,18 @@ def test_unconditioned_tells_what_is_shown_and_said_but_not_how_they_meet(genera
 def test_elsewhere_unconditioned_rationales_are_read_from_their_file_or_asked_for(squares, tmp_path):
     folder = Dataset(squares)
     with pytest.raises(InputError, match=r"--prompt unconditioned\.v1"):
-        variants.unconditioned(folder, folder.split("train"))
+        variants.read_unconditioned(folder, folder.split("train"))
     for name in ("dataset.json", "memes.jsonl"):
         (tmp_path / name).write_bytes((squares / name).read_bytes())
     there = [Rationale(meme_id="train-0", text="a square is shown", status="ok", teacher="test")]
-    write_records(tmp_path / variants.UNCONDITIONED, there)
-    assert list(variants.unconditioned(Dataset(tmp_path), Dataset(tmp_path).memes)) == ["train-0"]
+    write_records(tmp_path / UNCONDITIONED, there)
+    assert list(variants.read_unconditioned(Dataset(tmp_path), Dataset(tmp_path).memes)) == ["train-0"]
 
 
 def test_first_words_cuts_and_some_keeps_a_share_of_training_alone(memes, given):
-    assert {row.text for row in variants.first_words(given, 1).values()} == {"because"}
+    assert {row.text for row in variants.cut_to_words(given, 1).values()} == {"because"}
     learnt = {meme.id for meme in memes if meme.split == "train"}
-    kept = variants.some(memes, given, 0.5, 0, learnt)
+    kept = variants.draw_share(memes, given, 0.5, 0, training=learnt)
     by_split = [sum(name.startswith(split) for name in kept) for split in ("train", "validation")]
     assert by_split == [6, 6]
     assert sum(int(name[5:]) % 2 for name in kept if name.startswith("train")) == 3
@@ -95,11 +99,11 @@ def test_first_words_cuts_and_some_keeps_a_share_of_training_alone(memes, given)
 
 def test_subsets_are_nested_and_hold_each_label_in_its_share(memes):
     learnt = [meme for meme in memes if meme.split == "train"]
-    small, large = ({meme.id for meme in subset(learnt, size)} for size in (4, 8))
+    small, large = ({meme.id for meme in select_subset(learnt, size)} for size in (4, 8))
     assert small < large
     assert sum(meme.label.harmful for meme in learnt if meme.id in small) == 2
-    with pytest.raises(InputError, match="13 training memes wanted, 12 there"):
-        subset(learnt, 13)
+    with pytest.raises(InputError, match="13 training memes asked for, 12 there"):
+        select_subset(learnt, 13)
 
 
 def test_a_variant_has_a_fingerprint_of_its_own_and_leaves_the_folder_alone(squares):
@@ -132,26 +136,26 @@ def test_only_rationales_that_pass_the_gate_are_passed_on(squares, tmp_path):
 
 
 def test_arms_are_chosen_by_name_with_the_reference_first(squares):
-    assert [arm.name for arm in arms_named("shuffled, labels-only")] == [
+    assert [arm.name for arm in select_arms("shuffled, labels-only")] == [
         "two-stage",
         "labels-only",
         "shuffled",
     ]
-    assert len(arms_named("all")) == len(ARMS)
-    with pytest.raises(InputError, match="no arm called one-legged; there are: two-stage, labels-only"):
-        arms_named("one-legged,shuffled")
+    assert len(select_arms("all")) == len(ARMS)
+    with pytest.raises(InputError, match="no arm called one-legged; the arms are: two-stage, labels-only"):
+        select_arms("one-legged,shuffled")
 
 
 def test_arms_that_would_say_nothing_are_left_out_with_the_reason(squares, generated):
-    _, reasons = arms_possible(arms_named("all"), Dataset(squares), tiny(student__vision_tower="none"))
+    _, reasons = split_possible(select_arms("all"), Dataset(squares), tiny(student__vision_tower="none"))
     assert set(reasons) == {"no-picture", "no-fusion", "late-fusion", "unconditioned"}
     assert "sees no picture" in reasons["no-picture"] and "abduce" in reasons["unconditioned"]
-    assert arms_possible(arms_named("all"), generated, tiny())[1] == {}
+    assert split_possible(select_arms("all"), generated, tiny())[1] == {}
 
 
 def test_a_subset_of_generated_memes_takes_whole_quads(tmp_path):
     made = import_memes("generated", None, tmp_path / "memes", ImportOptions(memes=80, workers=1))
     learnt = made.split("train")
-    quads = Counter(meme.extra["truth"]["quad"] for meme in subset(learnt, 16))
+    quads = Counter(meme.extra["truth"]["quad"] for meme in select_subset(learnt, 16))
     assert set(quads.values()) == {4}
-    assert sum(meme.label.harmful for meme in subset(learnt, 16)) == 8
+    assert sum(meme.label.harmful for meme in select_subset(learnt, 16)) == 8

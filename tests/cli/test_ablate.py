@@ -86,9 +86,9 @@ def test_a_small_ablation_runs_reports_and_is_not_run_twice(squares, recipe, tmp
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--arms", "one-legged"], "no arm called one-legged; there are: two-stage"),
+        (["--arms", "one-legged"], "no arm called one-legged; the arms are: two-stage"),
         (["--sizes", "many"], "--sizes many: expected numbers of training memes"),
-        (["--sizes", "16,4000"], "4,000 training memes wanted, 48 there"),
+        (["--sizes", "16,4000"], "4,000 training memes asked for, 48 there"),
         (["--split", "practice"], "no split called 'practice'"),
         (["--recipe", "grandma"], "no recipe 'grandma'"),
     ],

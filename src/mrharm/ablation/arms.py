@@ -1,4 +1,4 @@
-"""The arms of an ablation: what each changes, as data."""
+"""Arms of an ablation as data: each says what it changes in the method."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mrharm.ablation.variants import UNCONDITIONED
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN
@@ -15,16 +14,24 @@ from mrharm.synthetic.truth import is_known
 from mrharm.training.run import WhichStages
 
 REFERENCE = "two-stage"
+UNCONDITIONED = "rationales.unconditioned.v1.jsonl"  # rationales of a teacher that was not told the label
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to train the student.
+    """A way to train the student that differs from the method in one thing.
 
-    ``stages``: as `mrharm.training.run.train` takes them. ``rationales``: which kind stands in for the dataset's own.
-    ``words``: of each rationale, at most. ``share``: of the training memes' rationales kept. ``settings``: recipe
-    overrides. ``adds``: what the student reads besides. ``version``: goes up when the arm comes to mean another
-    student, so that rows of what it meant before are not taken for its own.
+    Attributes:
+        name: as ``--arms`` and ``runs.jsonl`` write it.
+        what: a line for people.
+        stages: as `mrharm.training.run.train` takes them.
+        rationales: what takes the place of the dataset's rationales: ``unconditioned``, or a row of
+            `mrharm.ablation.variants.REPLACEMENTS`.
+        words: the most words of each rationale; None for all.
+        share: share of the training memes' rationales that teach.
+        settings: recipe overrides.
+        adds: parts the student reads beside those of the recipe.
+        version: raised when the arm comes to mean another student, so that rows of the older meaning are passed over.
     """
 
     name: str
@@ -38,7 +45,7 @@ class Arm:
     version: int = 1
 
 
-_BLIND = {"student.vision_tower": "none"}
+_NO_PICTURE = {"student.vision_tower": "none"}
 
 ARMS: dict[str, Arm] = {
     arm.name: arm
@@ -46,17 +53,20 @@ ARMS: dict[str, Arm] = {
         Arm(REFERENCE, "the method: abductive rationales, then labels"),
         Arm("labels-only", "without reasoning distillation, as many steps", stages="label"),
         Arm("one-stage", "rationale and label joined in one target", stages="joint", version=3),
-        Arm("no-picture", "without visual features", settings=_BLIND),
+        Arm("no-picture", "without visual features", settings=_NO_PICTURE),
         # The paper's student without multimodal fusion is told of the picture by its caption alone.
-        Arm("no-fusion", "the picture's caption in place of the picture", settings=_BLIND, adds=("caption",)),
+        Arm(
+            "no-fusion",
+            "the picture's caption in place of the picture",
+            settings=_NO_PICTURE,
+            adds=("caption",),
+        ),
         # Without its cross-attention a T5 encoder has no other way to a picture; one fusion, after the last block, is
         # the least of it: the text is read blind and meets the picture at the end.
         Arm("late-fusion", "the picture fused once, after the encoder", settings={"student.fusion": "last"}),
         Arm("shuffled", "rationales of other memes of the same label", rationales="shuffled"),
         Arm("label-only", "a sentence that says the label, as the rationale", rationales="label_only"),
-        Arm(
-            "unconditioned", "rationales by a teacher who was not told the label", rationales="unconditioned"
-        ),
+        Arm("unconditioned", "rationales by a teacher not told the label", rationales="unconditioned"),
         Arm("leaking", "rationales that state their label at the end", rationales="leaking"),
         Arm("words-8", "the first 8 words of each rationale", words=8),
         Arm("words-16", "the first 16 words of each rationale", words=16),
@@ -66,25 +76,25 @@ ARMS: dict[str, Arm] = {
 }
 
 
-def arms_named(names: str) -> list[Arm]:
-    """``all``, or names with commas between them; always with the reference, which comes first.
+def select_arms(names: str) -> list[Arm]:
+    """Return the arms of ``all`` or of names with commas between; always with the reference, which comes first.
 
     Raises:
-        InputError: no such arm; the message lists those there are.
+        InputError: no such arm; the message lists the arms.
     """
-    wanted = list(ARMS) if names == "all" else [name.strip() for name in names.split(",") if name.strip()]
-    if unknown := [name for name in wanted if name not in ARMS]:
-        raise InputError(f"no arm called {', '.join(unknown)}; there are: {', '.join(ARMS)}")
-    return [arm for name, arm in ARMS.items() if name in wanted or name == REFERENCE]
+    selected = list(ARMS) if names == "all" else [name.strip() for name in names.split(",") if name.strip()]
+    if unknown := [name for name in selected if name not in ARMS]:
+        raise InputError(f"no arm called {', '.join(unknown)}; the arms are: {', '.join(ARMS)}")
+    return [arm for name, arm in ARMS.items() if name in selected or name == REFERENCE]
 
 
-def arms_possible(arms: Sequence[Arm], dataset: Dataset, recipe: Recipe) -> tuple[list[Arm], dict[str, str]]:
-    """The arms that say something of this dataset and recipe, and why the others do not: arm's name -> reason."""
-    reasons = {arm.name: why for arm in arms if (why := _why_not(arm, dataset, recipe))}
+def split_possible(arms: Sequence[Arm], dataset: Dataset, recipe: Recipe) -> tuple[list[Arm], dict[str, str]]:
+    """Separate the arms that can differ on this dataset and recipe from the rest, arm's name -> why it cannot."""
+    reasons = {arm.name: reason for arm in arms if (reason := _why_impossible(arm, dataset, recipe))}
     return [arm for arm in arms if arm.name not in reasons], reasons
 
 
-def _why_not(arm: Arm, dataset: Dataset, recipe: Recipe) -> str | None:
+def _why_impossible(arm: Arm, dataset: Dataset, recipe: Recipe) -> str | None:
     if arm.name == "late-fusion" and recipe.student.fusion != "every_block":
         return f"recipe {recipe.name} does not fuse after every block as it is"
     if "student.vision_tower" in arm.settings and recipe.student.vision_tower == "none":

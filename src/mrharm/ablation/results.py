@@ -1,11 +1,13 @@
-"""The table of an ablation: what each arm reaches with each number of memes, over seeds, and how far it is from others.
+"""Results of an ablation: what each arm reaches over seeds, how far it is from another, and what that settles.
 
 Differences are paired: both arms with the same training memes and the same seed, one difference a seed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from mrharm.ablation.arms import ARMS, REFERENCE
 from mrharm.ablation.run import RunRow
@@ -14,14 +16,22 @@ from mrharm.records import Record
 
 FIGURES = ("accuracy", "macro_f1", "auroc")
 TRUTH = "truth"
+_FEWEST_SEEDS = 3  # two differences that happen to be equal have no spread and settle nothing
+
+Sign = Literal["more", "less", "open"]
 
 
 class Cell(Record):
     """One arm with one number of training memes, over its seeds.
 
-    ``figures``: accuracy, macro_f1, auroc, and truth (the share of rationales true in all parts) where it is known;
-    the mean over seeds and its 95 % interval by Student's t. ``differences``: the same of (this arm - the reference),
-    over the seeds in ``paired``, which both have; empty for the reference itself.
+    Attributes:
+        arm: its name.
+        size: training memes.
+        seeds: of its runs.
+        figures: accuracy, macro_f1, auroc, and truth (share of rationales true in all parts) where it is measured: the
+            mean over seeds with its 95 % interval by Student's t.
+        paired: the seeds that the reference has a run of, too; empty for the reference.
+        differences: this arm minus the reference over the paired seeds; empty for the reference.
     """
 
     arm: str
@@ -32,71 +42,200 @@ class Cell(Record):
     differences: dict[str, Estimate] = {}
 
 
+class Gain(Record):
+    """How much more one arm reaches than another, over seeds, in macro-F1 and in AUROC.
+
+    Students at chance differ in macro-F1 by how often they predict either label, which is no gain: a settled difference
+    must show in both.
+    """
+
+    seeds: int
+    macro_f1: Estimate
+    auroc: Estimate
+
+    @property
+    def sign(self) -> Sign:
+        """Tell whether both figures are shown to be above 0, or both below."""
+        signs = {sign_of(self.macro_f1), sign_of(self.auroc)}
+        return signs.pop() if len(signs) == 1 and self.seeds >= _FEWEST_SEEDS else "open"
+
+
+class Answer(Record):
+    """A question, the answer in words, and the gains it rests on, by what is compared."""
+
+    question: str
+    words: str
+    rests_on: dict[str, Gain]
+
+
+@dataclass(frozen=True)
+class SplitRuns:
+    """The runs of an ablation, read for one split."""
+
+    rows: Sequence[RunRow]
+    split: str
+
+    @property
+    def sizes(self) -> list[int]:
+        """Return the numbers of training memes, from small to large."""
+        return sorted({row.size for row in self.rows})
+
+    def values(self, arm: str, size: int, figure: str) -> dict[int, float]:
+        """Return seed -> figure of the runs that have it; ``n`` is the number of memes judged."""
+        rows = [row for row in self.rows if (row.arm, row.size) == (arm, size) and self.split in row.splits]
+        values = {row.seed: self._value(row, figure) for row in sorted(rows, key=lambda row: row.seed)}
+        return {seed: float(value) for seed, value in values.items() if value is not None}
+
+    def _value(self, row: RunRow, figure: str) -> float | None:
+        if figure != TRUTH:
+            return row.splits[self.split][figure]  # type: ignore[no-any-return]
+        # Rationales are written for the main split alone.
+        return row.truth["all"] if row.truth and self.split == next(iter(row.splits)) else None
+
+    def differences(self, arm: str, baseline: str, size: int, figure: str) -> dict[int, float]:
+        """Return seed -> the arm's figure minus the baseline's, for the seeds that both have."""
+        first, second = self.values(arm, size, figure), self.values(baseline, size, figure)
+        return {seed: first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())}
+
+    def difference(self, arm: str, baseline: str, size: int, figure: str = "macro_f1") -> Estimate:
+        """Compute the mean difference over paired seeds and its 95 % interval."""
+        return mean_with_interval(list(self.differences(arm, baseline, size, figure).values()))
+
+    def trend(self, arm: str, baseline: str, sizes: tuple[int, int], figure: str = "macro_f1") -> Estimate:
+        """Compute how much larger the difference is at the second size than at the first, paired by seed."""
+        small, large = (self.differences(arm, baseline, size, figure) for size in sizes)
+        return mean_with_interval([large[seed] - small[seed] for seed in sorted(small.keys() & large.keys())])
+
+    def gains(self, arm: str, baseline: str) -> dict[int, Gain]:
+        """Return size -> gain, for the sizes at which both arms have a seed in common."""
+        paired = {size: len(self.differences(arm, baseline, size, "accuracy")) for size in self.sizes}
+        return {
+            size: Gain(
+                seeds=seeds,
+                macro_f1=self.difference(arm, baseline, size),
+                auroc=self.difference(arm, baseline, size, "auroc"),
+            )
+            for size, seeds in paired.items()
+            if seeds
+        }
+
+
 def tabulate(rows: Sequence[RunRow], split: str) -> list[Cell]:
-    """Rows -> a cell for every size and arm there is; sizes from small to large, arms in their table's order."""
+    """Return a cell for every size and arm with runs; sizes from small to large, arms in the order of `ARMS`."""
+    runs = SplitRuns(rows, split)
     cells = []
-    for size in sorted({row.size for row in rows}):
-        for arm in ARMS:
-            if runs := _values(rows, arm, size, split, None):
-                paired = paired_seeds(rows, arm, REFERENCE, size, split)
-                cells.append(
-                    Cell(
-                        arm=arm,
-                        size=size,
-                        seeds=tuple(runs),
-                        figures={
-                            name: mean_with_interval(list(found.values()))
-                            for name in (*FIGURES, TRUTH)
-                            if (found := _values(rows, arm, size, split, name))
-                        },
-                        paired=() if arm == REFERENCE else paired,
-                        differences={}
-                        if arm == REFERENCE or not paired
-                        else {name: difference(rows, arm, REFERENCE, size, split, name) for name in FIGURES},
-                    )
-                )
+    for size in runs.sizes:
+        cells += [_make_cell(runs, arm, size) for arm in ARMS if runs.values(arm, size, "n")]
     return cells
 
 
-def difference(
-    rows: Sequence[RunRow], arm: str, other: str, size: int, split: str, figure: str = "macro_f1"
-) -> Estimate:
-    """How much more ``arm`` reaches than ``other``: the mean over their common seeds, and its 95 % interval."""
-    return mean_with_interval(list(_differences(rows, arm, other, size, split, figure).values()))
+def _make_cell(runs: SplitRuns, arm: str, size: int) -> Cell:
+    values = {name: runs.values(arm, size, name) for name in (*FIGURES, TRUTH)}
+    paired = () if arm == REFERENCE else tuple(runs.differences(arm, REFERENCE, size, "accuracy"))
+    return Cell(
+        arm=arm,
+        size=size,
+        seeds=tuple(runs.values(arm, size, "n")),
+        figures={
+            name: mean_with_interval(list(by_seed.values())) for name, by_seed in values.items() if by_seed
+        },
+        paired=paired,
+        differences={name: runs.difference(arm, REFERENCE, size, name) for name in FIGURES} if paired else {},
+    )
 
 
-def trend(
-    rows: Sequence[RunRow], arm: str, other: str, sizes: tuple[int, int], split: str, figure: str = "macro_f1"
-) -> Estimate:
-    """How much larger the difference of two arms is at the second size than at the first, paired by seed."""
-    first, second = (_differences(rows, arm, other, size, split, figure) for size in sizes)
-    return mean_with_interval([second[seed] - first[seed] for seed in sorted(first.keys() & second.keys())])
+def answer_questions(rows: Sequence[RunRow], split: str) -> list[Answer]:
+    """Answer the questions that there are runs for, in words with figures."""
+    runs = SplitRuns(rows, split)
+    return [answer for make in (_distillation, _reasoning, _leaking) for answer in make(runs)]
 
 
-def paired_seeds(rows: Sequence[RunRow], arm: str, other: str, size: int, split: str) -> tuple[int, ...]:
-    """The seeds that both arms have a run of at this size."""
-    return tuple(_differences(rows, arm, other, size, split, "accuracy"))
+def _distillation(runs: SplitRuns) -> Iterator[Answer]:
+    gains = runs.gains(REFERENCE, "labels-only")
+    if not gains:
+        return
+    parts = [f"with {size:,} memes {_describe(gain, *_HELPS)}" for size, gain in gains.items()]
+    rests_on = _name_gains("two-stage - labels-only", gains)
+    if len(gains) > 1:
+        ends = (min(gains), max(gains))
+        growth = Gain(
+            seeds=min(gains[size].seeds for size in ends),
+            macro_f1=runs.trend(REFERENCE, "labels-only", ends),
+            auroc=runs.trend(REFERENCE, "labels-only", ends, "auroc"),
+        )
+        rests_on[f"gain at {ends[1]} memes - gain at {ends[0]}"] = growth
+        than = f"at {ends[1]:,} memes than at {ends[0]:,}"
+        larger = f"the gain is larger {than}"
+        parts.append(
+            _describe(growth, larger, f"the gain is smaller {than}", f"whether {larger} is not settled")
+        )
+    yield _answer("Does distillation help, and by how much as data grows?", parts, rests_on)
 
 
-def _differences(
-    rows: Sequence[RunRow], arm: str, other: str, size: int, split: str, figure: str
-) -> dict[int, float]:
-    """Seed -> difference."""
-    ours, theirs = (_values(rows, name, size, split, figure) for name in (arm, other))
-    return {seed: ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())}
+def _reasoning(runs: SplitRuns) -> Iterator[Answer]:
+    gains, text_gains = runs.gains(REFERENCE, "shuffled"), runs.gains("shuffled", "labels-only")
+    if not gains:
+        return
+    parts = []
+    for size, gain in gains.items():
+        words = _describe(
+            gain,
+            "the meme's own rationale does better than another meme's",
+            "another meme's rationale does better than its own",
+            "a meme's own rationale is not shown to differ from another's",
+        )
+        if size in text_gains:
+            words += ", and " + _describe(
+                text_gains[size],
+                "the extra text alone helps, too",
+                "the extra text alone hurts",
+                "the extra text alone is not shown to help or hurt",
+            )
+        parts.append(f"with {size:,} memes {words}")
+    text_gains = {size: gain for size, gain in text_gains.items() if size in gains}
+    rests_on = _name_gains("two-stage - shuffled", gains) | _name_gains("shuffled - labels-only", text_gains)
+    yield _answer("Is it the reasoning, or just the extra text?", parts, rests_on)
 
 
-def _values(rows: Sequence[RunRow], arm: str, size: int, split: str, figure: str | None) -> dict[int, float]:
-    """Seed -> figure, of the runs that have it; None for any run that judged the split."""
-    found: dict[int, float] = {}
-    for row in sorted(rows, key=lambda row: row.seed):
-        if row.arm != arm or row.size != size or split not in row.splits:
-            continue
-        if figure == TRUTH:
-            # Rationales are written for the main split alone.
-            value = row.truth["all"] if row.truth and split == next(iter(row.splits)) else None
-        else:
-            value = row.splits[split]["n"] if figure is None else row.splits[split][figure]
-        if value is not None:
-            found[row.seed] = float(value)
-    return found
+def _leaking(runs: SplitRuns) -> Iterator[Answer]:
+    gains = runs.gains("leaking", REFERENCE)
+    if gains:
+        parts = [f"with {size:,} memes {_describe(gain, *_HELPS)}" for size, gain in gains.items()]
+        rests_on = _name_gains("leaking - two-stage", gains)
+        yield _answer("Does it hurt when rationales state their label?", parts, rests_on)
+
+
+_HELPS = ("it helps", "it hurts", "not settled")
+
+
+def _name_gains(what: str, gains: dict[int, Gain]) -> dict[str, Gain]:
+    return {f"{what}, {size} memes": gain for size, gain in gains.items()}
+
+
+def _describe(gain: Gain, more: str, less: str, unsettled: str) -> str:
+    words = {"more": more, "less": less, "open": unsettled}[gain.sign]
+    macro_f1, auroc = (format_plus_minus(figure, signed=True) for figure in (gain.macro_f1, gain.auroc))
+    few = f", {gain.seeds} seed{'s' * (gain.seeds > 1)}" if gain.seeds < _FEWEST_SEEDS else ""
+    return f"{words} (macro-F1 {macro_f1}, AUROC {auroc}{few})"
+
+
+def _answer(question: str, parts: Sequence[str], rests_on: dict[str, Gain]) -> Answer:
+    words = "; ".join(parts)
+    return Answer(question=question, words=f"{words[0].upper()}{words[1:]}.", rests_on=rests_on)
+
+
+def sign_of(difference: Estimate) -> Sign:
+    """Tell whether a difference is above 0, below, or open because its interval holds 0 or there is none."""
+    if difference.low is not None and difference.low > 0:
+        return "more"
+    if difference.high is not None and difference.high < 0:
+        return "less"
+    return "open"
+
+
+def format_plus_minus(figure: Estimate, *, signed: bool = False) -> str:
+    """Format ``0.963 ± 0.012``; without an interval the value alone."""
+    if figure.value is None:
+        return "-"
+    value = f"{figure.value:+.3f}" if signed else f"{figure.value:.3f}"
+    return value if figure.high is None else f"{value} ± {figure.high - figure.value:.3f}"

@@ -1,4 +1,4 @@
-"""The grid of an ablation: arms x sizes x seeds, each run in a process, a row each, going on where it stopped."""
+"""Run the grid of an ablation, arms x sizes x seeds: a process and a row a run; a stopped grid goes on where it was."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import contextlib
 import math
 import os
 import shutil
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection, get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from mrharm.ablation.arms import ARMS, Arm
-from mrharm.ablation.variant import LOT, make_variant
+from mrharm.ablation.arms import ARMS, REFERENCE, Arm
+from mrharm.ablation.variants import SUBSET_SEED, Variant, make_variant
 from mrharm.errors import InputError, MrHarmError
 from mrharm.evaluation.predictions import judge_split
 from mrharm.memes.dataset import Dataset
@@ -32,14 +35,23 @@ from mrharm.training.data import require_rationales
 from mrharm.training.run import train
 
 STAGE, RUNS = "ablate", "runs.jsonl"
-MORE_SPLITS = ("composition", "lexical")  # of the generated benchmark: judged, too, where they are there
+MORE_SPLITS = ("composition", "lexical")  # splits of the generated benchmark that are judged, too
+# Of the timing where no run is there to tell: training batches, validation memes, steps a stage.
+_TIMED_BATCHES, _TIMED_VALIDATION, _TIMED_STEPS = 4, 16, 8
 
 
 class RunRow(Record):
-    """One run: its arm, its training memes, its seed, its figures by split, and how long it took.
+    """One run, a row of ``runs.jsonl``.
 
-    ``splits``: split -> `metrics.score_summary`'s figures. ``truth``: share of the rationales on generated test memes
-    that name the right scene, tone, relation, and all three. ``key`` says everything that made it.
+    Attributes:
+        key: hash of everything that made the run.
+        arm: its name.
+        size: training memes.
+        seed: of the training.
+        splits: split -> the figures of `mrharm.metrics.score_summary`.
+        truth: on generated memes, the shares of test rationales that name the right scene, tone, relation, and all.
+        steps: optimiser steps in all.
+        seconds: of training and judging.
     """
 
     key: str
@@ -53,8 +65,21 @@ class RunRow(Record):
 
 
 @dataclass(frozen=True)
+class Grid:
+    """The runs of an ablation: every arm with every size and every seed from 0 to ``seeds`` - 1.
+
+    ``sizes``: numbers of training memes; None for all. ``split``: what the figures are of.
+    """
+
+    arms: Sequence[Arm]
+    sizes: Sequence[int] | None = None
+    seeds: int = 1
+    split: str = "test"
+
+
+@dataclass(frozen=True)
 class Job:
-    """One run to be made: everything a process needs."""
+    """A run to be made, with everything a process needs for it; ``keep``: whether its folder stays afterwards."""
 
     root: Path
     out: Path
@@ -68,96 +93,83 @@ class Job:
 
     @property
     def name(self) -> str:
-        """What people call the run."""
+        """Return arm, size and seed, as messages name the run."""
         return f"{self.arm.name}-{self.size}-{self.seed}"
 
     @property
     def folder(self) -> Path:
-        """Where it is trained; of another recipe or dataset it is another folder."""
+        """Return the run folder; runs of another recipe or dataset have another one."""
         return self.out / "runs" / f"{self.name}-{self.key[:8]}"
 
     @property
     def steps(self) -> int:
-        """Optimiser steps in all."""
-        return stage_steps(self.recipe, self.arm)
+        """Return the optimiser steps of all stages."""
+        stages = self.recipe.stages
+        return (stages.rationale.steps or 0) * (self.arm.stages == "both") + (stages.label.steps or 0)
 
 
-def make_jobs(
-    dataset: Dataset,
-    recipe: Recipe,
-    out: Path,
-    arms: Sequence[Arm],
-    sizes: Sequence[int] | None,
-    seeds: int,
-    *,
-    split: str = "test",
-    keep: bool = False,
-) -> list[Job]:
-    """The grid, seeds outermost, so that an ablation that is stopped says something of every arm.
+def make_jobs(dataset: Dataset, recipe: Recipe, out: Path, grid: Grid, *, keep: bool = False) -> list[Job]:
+    """List a grid's runs, seeds outermost, so that a grid that is stopped early has runs of every arm.
 
     Raises:
         InputError: no such split, more training memes than there are, no rationales to distil, or a recipe an arm
             cannot be made of.
     """
-    for needed in (split, VALIDATION):
-        dataset.split(needed)
+    for split in (grid.split, VALIDATION):
+        dataset.split(split)
     require_rationales(dataset, recipe)
     memes = len(dataset.split(TRAIN))
+    if grid.sizes and max(grid.sizes) > memes:
+        raise InputError(f"{max(grid.sizes):,} training memes asked for, {memes:,} there; name smaller sizes")
     fingerprint = dataset.fingerprint()
     jobs = []
-    for seed in range(seeds):
-        for size in sizes or [memes]:
-            if size > memes:
-                raise InputError(f"{size:,} training memes wanted, {memes:,} there; name smaller sizes")
-            for arm in arms:
-                made = recipe_for(recipe, arm, size, seed)
-                key = _key(fingerprint, made, arm, size, memes, split)
-                jobs.append(Job(dataset.root, out, arm, size, seed, made, split, key, keep))
+    for seed in range(grid.seeds):
+        for size in grid.sizes or [memes]:
+            for arm in grid.arms:
+                arm_recipe = make_arm_recipe(recipe, arm, size, seed)
+                key = _run_key(fingerprint, arm_recipe, arm, size, grid.split, all_memes=size == memes)
+                jobs.append(Job(dataset.root, out, arm, size, seed, arm_recipe, grid.split, key, keep))
     return jobs
 
 
-def rows_of(dataset: Dataset, recipe: Recipe, out: Path, split: str) -> dict[str, RunRow]:
-    """Key -> row of the runs in ``out`` that this dataset, recipe and split made; those of others are passed over."""
-    path, fingerprint, memes = out / RUNS, dataset.fingerprint(), len(dataset.split(TRAIN))
-    found = {}
-    for row in read_appended(path, RunRow) if path.exists() else ():
-        arm = ARMS.get(row.arm)
-        if arm and row.key == _key(
-            fingerprint, recipe_for(recipe, arm, row.size, row.seed), arm, row.size, memes, split
-        ):
-            found[row.key] = row
-    return found
+def read_rows(dataset: Dataset, recipe: Recipe, out: Path, split: str) -> dict[str, RunRow]:
+    """Read the rows in ``out`` that this dataset, recipe and split made, by key; rows of others are passed over."""
+    fingerprint, memes = dataset.fingerprint(), len(dataset.split(TRAIN))
+    rows = {}
+    for row in read_appended(out / RUNS, RunRow) if (out / RUNS).exists() else ():
+        if arm := ARMS.get(row.arm):
+            arm_recipe = make_arm_recipe(recipe, arm, row.size, row.seed)
+            if row.key == _run_key(
+                fingerprint, arm_recipe, arm, row.size, split, all_memes=row.size == memes
+            ):
+                rows[row.key] = row
+    return rows
 
 
-def _key(fingerprint: str, recipe: Recipe, arm: Arm, size: int, memes: int, split: str) -> str:
-    """What makes a run; of all ``memes`` there are no lot is drawn."""
-    made = [fingerprint, dump_recipe(recipe), arm.rationales, arm.words, arm.share, arm.stages, size, split]
+def _run_key(fingerprint: str, recipe: Recipe, arm: Arm, size: int, split: str, *, all_memes: bool) -> str:
+    parts = [fingerprint, dump_recipe(recipe), arm.rationales, arm.words, arm.share, arm.stages, size, split]
+    subset = [] if all_memes else [SUBSET_SEED]
     version = [] if arm.version == 1 else [arm.version]
-    return content_key(*made, *([LOT] if size < memes else []), *version)
+    return content_key(*parts, *subset, *version)
 
 
-def recipe_for(recipe: Recipe, arm: Arm, memes: int, seed: int) -> Recipe:
-    """An arm's recipe: every arm takes as many optimiser steps in all as the two stages of the recipe together."""
-    rationale, label = (_steps(getattr(recipe.stages, name), memes) for name in ("rationale", "label"))
+def make_arm_recipe(recipe: Recipe, arm: Arm, memes: int, seed: int) -> Recipe:
+    """Return an arm's recipe; every arm takes as many optimiser steps as the recipe's two stages together."""
+    rationale, label = (
+        _stage_steps(stage, memes) for stage in (recipe.stages.rationale, recipe.stages.label)
+    )
     steps = {"stages.rationale.steps": rationale, "stages.label.steps": label}
     if arm.stages != "both":
         steps = {"stages.label.steps": rationale + label}
-    values = recipe.model_dump(mode="json")
-    changed = {"seed": seed, "name": f"{recipe.name}/{arm.name}", **steps, **arm.settings}
+    changes = {"seed": seed, "name": f"{recipe.name}/{arm.name}", **steps, **arm.settings}
     if added := [part for part in arm.adds if part not in recipe.reads]:
-        changed["reads"] = [*recipe.reads, *added]
-    return make_recipe(values, changed, where=arm.name)
+        changes["reads"] = [*recipe.reads, *added]
+    return make_recipe(recipe.model_dump(mode="json"), changes, where=arm.name)
 
 
-def stage_steps(recipe: Recipe, arm: Arm) -> int:
-    """Optimiser steps a recipe of `recipe_for` takes in all."""
-    stages = recipe.stages
-    return (stages.rationale.steps or 0) * (arm.stages == "both") + (stages.label.steps or 0)
-
-
-def _steps(stage: Any, memes: int) -> int:
-    per_epoch = math.ceil(memes / (stage.batch_size * stage.accumulate))
-    return int(stage.steps or stage.epochs * per_epoch)
+def _stage_steps(stage: Any, memes: int) -> int:
+    steps_per_epoch = math.ceil(memes / (stage.batch_size * stage.accumulate))
+    return int(stage.steps or stage.epochs * steps_per_epoch)
 
 
 def run_grid(
@@ -169,18 +181,18 @@ def run_grid(
     progress: Progress = no_progress,
     after: Callable[[], None] = lambda: None,
 ) -> list[Failure]:
-    """Make the runs that are not there yet, and append a row for each; those that fail are returned, and kept.
+    """Make the runs that have no row yet and append a row for each; return the failures, which are written, too.
 
     Args:
-        jobs: what there is to run, in this order.
-        out: where ``runs.jsonl`` and ``failures.jsonl`` go.
+        jobs: runs, in this order.
+        out: folder of ``runs.jsonl`` and ``failures.jsonl``.
         workers: processes.
         say: called with a line a run.
         progress: called with (what, done, of how many).
-        after: called after each row, so that what is there so far can be reported.
+        after: called after each row, so that the rows so far can be reported.
 
     Raises:
-        InputError: another ablation is at work in ``out``.
+        InputError: another ablation writes in ``out``.
     """
     out.mkdir(parents=True, exist_ok=True)
     failures: list[Failure] = []
@@ -189,7 +201,7 @@ def run_grid(
         waiting = [job for job in jobs if job.key not in store.done]
         done = len(jobs) - len(waiting)
         progress("runs", done, len(jobs))
-        for job, result in _in_processes(waiting, workers):
+        for job, result in _run_in_processes(waiting, workers):
             done += 1
             if isinstance(result, RunRow):
                 # First the folder, then the row: a kill between them costs this one run, and leaves no weights.
@@ -210,88 +222,165 @@ def run_grid(
     return failures
 
 
-def _in_processes(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, RunRow | str]]:
-    """Each job's row, or why there is none, as they are done; each in a process of its own, which may die alone."""
-    # "spawn": forking a process that holds threads can hang.
-    context = get_context("spawn")
+def _run_in_processes(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, RunRow | str]]:
+    """Yield each job with its row, or with why there is none, as they are done.
+
+    `mrharm.workers.map_items` would not do: a training takes minutes to hours, so that a process that dies must cost
+    its own run alone, and a process whose parent was killed must not go on writing in the run's folder.
+    """
+    context = get_context("spawn")  # forking a process that holds threads can hang
     waiting = list(reversed(jobs))
-    at_work: dict[Any, tuple[Job, Any]] = {}
+    running: dict[Any, tuple[Job, Any]] = {}
     try:
-        while waiting or at_work:
-            while waiting and len(at_work) < workers:
+        while waiting or running:
+            while waiting and len(running) < workers:
                 job = waiting.pop()
-                ours, theirs = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(job, theirs, os.getpid()), daemon=True)
+                receiver, sender = context.Pipe(duplex=False)
+                process = context.Process(target=_work, args=(job, sender, os.getpid()), daemon=True)
                 process.start()
-                theirs.close()  # so that a process that dies without a word ends the pipe
-                at_work[ours] = job, process
-            for end in connection.wait(list(at_work)):
-                job, process = at_work.pop(end)
-                result = _received(end)
+                sender.close()  # so that the pipe ends with the process, if it dies without an answer
+                running[receiver] = job, process
+            for ready in connection.wait(list(running)):
+                job, process = running.pop(ready)
+                result = _receive(ready)
                 process.join()
                 yield job, result
     finally:
-        for _, process in at_work.values():
+        for _, process in running.values():
             process.terminate()
             process.join()
 
 
-def _received(end: Any) -> RunRow | str:
-    with end:
+def _receive(receiver: Any) -> RunRow | str:
+    with receiver:
         try:
-            result: RunRow | str = end.recv()
+            result: RunRow | str = receiver.recv()
             return result
         except EOFError:
             return "its process was killed (by the system, where memory is short: try fewer --workers)"
 
 
-def _work(job: Job, end: Any, parent: int) -> None:
-    """One process: one thread, since so small a model cannot keep two cores busy alone."""
+def _work(job: Job, sender: Any, parent: int) -> None:
+    """Run a job in this process, on one thread: a model this small does not keep two cores busy."""
     torch.set_num_threads(1)
 
-    def watch() -> None:
+    def exit_with_parent() -> None:
         while os.getppid() == parent:
             time.sleep(1)
-        os._exit(1)  # a killed ablation leaves nobody writing in its folder
+        os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
-    with contextlib.suppress(KeyboardInterrupt):  # the parent was told, too, and says so
-        end.send(run_job(job))
+    threading.Thread(target=exit_with_parent, daemon=True).start()
+    with contextlib.suppress(KeyboardInterrupt):  # the parent gets it, too, and reports it
+        sender.send(run_job(job))
 
 
 def run_job(job: Job) -> RunRow | str:
-    """Train and judge; what goes wrong is this run's failure and takes no other run with it."""
+    """Train and judge; return the row, or why there is none: a run that fails takes no other run with it."""
     try:
-        return _run(job)
+        return _train_and_judge(job)
     except MrHarmError as error:
         return str(error)
-    except Exception as error:  # a model that runs out of memory, say; the grid goes on
+    except Exception as error:  # a model that runs out of memory, say
         return f"{type(error).__name__}: {error}"
 
 
-def _run(job: Job) -> RunRow:
+def _train_and_judge(job: Job) -> RunRow:
     start = time.monotonic()
     dataset = Dataset(job.root)
     variant = make_variant(dataset, job.recipe, job.arm, job.size, job.seed)
     detector = train(variant, job.recipe, job.folder, stages=job.arm.stages, device="cpu")
-    splits: dict[str, dict[str, Any]] = {}
+    figures: dict[str, dict[str, Any]] = {}
     truth = None
-    there = {meme.split for meme in dataset.memes}
-    for split in (job.split, *(name for name in MORE_SPLITS if name in there and name != job.split)):
-        writes = split == job.split and job.arm.stages != "label"
-        predictions = judge_split(detector, dataset, split, rationales=writes)
-        splits[split] = score_summary(
+    names = {meme.split for meme in dataset.memes}
+    for split in (job.split, *(name for name in MORE_SPLITS if name in names and name != job.split)):
+        with_rationales = split == job.split and job.arm.stages != "label"
+        predictions = judge_split(detector, dataset, split, rationales=with_rationales)
+        figures[split] = score_summary(
             predictions.gold.tolist(), predictions.predicted.tolist(), predictions.scores.tolist()
         )
-        if writes and all(is_known(meme) for meme in predictions.memes):
+        if with_rationales and all(is_known(meme) for meme in predictions.memes):
             truth = share_true(predictions.memes, predictions.verdicts)
     return RunRow(
         key=job.key,
         arm=job.arm.name,
         size=len(variant.split(TRAIN)),
         seed=job.seed,
-        splits=splits,
+        splits=figures,
         truth=truth,
         steps=job.steps,
         seconds=round(time.monotonic() - start, 1),
     )
+
+
+@dataclass(frozen=True)
+class TimeEstimate:
+    """Hours that the runs still to be made will take; ``basis``: what that is derived from."""
+
+    runs: int
+    hours: float
+    basis: str
+
+    def __str__(self) -> str:
+        time_left = f"{self.hours:.1f} hours" if self.hours >= 1 else f"{math.ceil(60 * self.hours)} minutes"
+        return f"{self.runs} runs to make, about {time_left} ({self.basis})"
+
+
+def estimate_hours(jobs: Sequence[Job], rows: Mapping[str, RunRow], workers: int) -> TimeEstimate:
+    """Estimate how long a grid takes, from the seconds a step took in earlier runs, else by timing a few steps."""
+    waiting = [job for job in jobs if job.key not in rows]
+    if not waiting:
+        return TimeEstimate(0, 0.0, "all are there")
+    if rows:
+        seconds = sum(job.steps * _seconds_per_step(job.arm.name, rows) for job in waiting)
+        basis = f"by the {len(rows)} that are there"
+    else:
+        rationale, label = _time_steps(waiting[0])
+        seconds = sum(_timed_seconds(job, rationale, label) for job in waiting)
+        basis = f"by timing {_TIMED_STEPS} steps of each stage, without validating and judging"
+    return TimeEstimate(len(waiting), seconds / min(workers, len(waiting)) / 3600, basis)
+
+
+def _seconds_per_step(arm: str, rows: Mapping[str, RunRow]) -> float:
+    """Average over the arm's runs; over all runs where it has none."""
+    of_arm = [row for row in rows.values() if row.arm == arm]
+    return float(np.mean([row.seconds / row.steps for row in of_arm or rows.values()]))
+
+
+def _timed_seconds(job: Job, rationale: float, label: float) -> float:
+    stages = job.recipe.stages
+    if job.arm.stages == "both":
+        return (stages.rationale.steps or 0) * rationale + (stages.label.steps or 0) * label
+    # The joint target is as long as a rationale, and a little longer.
+    return (stages.label.steps or 0) * (label if job.arm.stages == "label" else rationale)
+
+
+def _time_steps(job: Job) -> tuple[float, float]:
+    """Train on a few memes; return the seconds of a step of the rationale stage and of one of the label stage."""
+    variant = make_variant(Dataset(job.root), job.recipe, ARMS[REFERENCE], job.size, job.seed)
+    stages = job.recipe.stages
+    count = _TIMED_BATCHES * max(stages.rationale.batch_size, stages.label.batch_size)
+    few = [
+        *[meme for meme in variant.split(TRAIN) if meme.id in variant.rationales][:count],
+        *[meme for meme in variant.split(VALIDATION) if meme.id in variant.rationales][:_TIMED_VALIDATION],
+    ]
+    steps = {"stages.rationale.steps": _TIMED_STEPS, "stages.label.steps": _TIMED_STEPS}
+    recipe = make_recipe(job.recipe.model_dump(mode="json"), steps)
+    step_ends: dict[str, list[float]] = defaultdict(list)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in each run
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            train(
+                Variant(job.root, few, variant.rationales),
+                recipe,
+                Path(folder) / "timing",
+                device="cpu",
+                progress=lambda what, done, total: step_ends[what].append(time.monotonic()),
+            )
+    finally:
+        torch.set_num_threads(threads)
+    # The median leaves out the gaps in which the validation split was judged or a checkpoint written.
+    rationale, label = (
+        float(np.median(np.diff(step_ends[f"stage {name}"]))) for name in ("rationale", "label")
+    )
+    return rationale, label

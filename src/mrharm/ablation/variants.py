@@ -1,76 +1,167 @@
-"""Other rationales in place of the dataset's: words that are no reasons, or that give the label away.
-
-Each is a pure function of the training and validation memes and their rationales.
-"""
+"""Variants of a dataset, one an arm: fewer training memes and replaced rationales, with the same pictures."""
 
 from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 
+from mrharm.ablation.arms import UNCONDITIONED, Arm
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
+from mrharm.memes.splits import TRAIN, VALIDATION
 from mrharm.rationales.prompting import label_words
+from mrharm.recipe import Recipe
 from mrharm.records import Meme, Rationale, read_records
+from mrharm.store import content_key
 from mrharm.synthetic.teacher import explain_without_outcome
 from mrharm.synthetic.truth import is_known
+from mrharm.training.data import usable_rationales
 
-Rationales = dict[str, Rationale]
-UNCONDITIONED = "rationales.unconditioned.v1.jsonl"
+SUBSET_SEED = 20_231_211  # the same training memes for every arm and seed, smaller subsets within larger ones
 
-
-def as_given(memes: Sequence[Meme], given: Mapping[str, Rationale], seed: int) -> Rationales:
-    """The dataset's own."""
-    return {meme.id: given[meme.id] for meme in memes if meme.id in given}
+Rationales = Mapping[str, Rationale]  # by meme id
 
 
-def shuffled(memes: Sequence[Meme], given: Mapping[str, Rationale], seed: int) -> Rationales:
-    """Each meme gets the rationale of another of its label and split: as much text, as telling, no reasons."""
-    groups: dict[tuple[str | None, bool], list[str]] = defaultdict(list)
-    for meme in memes:
-        if meme.id in given and meme.label:
-            groups[meme.split, meme.label.harmful].append(meme.id)
-    rng = random.Random(seed)
-    mixed: Rationales = {}
-    for ids in groups.values():
-        if len(ids) < 2:
-            continue  # there is no other's to have
-        order = rng.sample(ids, len(ids))
-        # One step along a random circle: nobody keeps their own.
-        for one, other in zip(order, [*order[1:], order[0]], strict=True):
-            mixed[one] = given[one].model_copy(update={"text": given[other].text})
-    return {meme.id: mixed[meme.id] for meme in memes if meme.id in mixed}
+class Variant(Dataset):
+    """A dataset with other memes and rationales than its folder's files hold.
+
+    Args:
+        root: the dataset's folder.
+        memes: in place of the folder's.
+        rationales: in place of the folder's, by meme id.
+    """
+
+    def __init__(self, root: Path, memes: list[Meme], rationales: Rationales) -> None:
+        super().__init__(root)
+        self.memes = memes
+        self.rationales = dict(rationales)
+
+    def fingerprint(self) -> str:
+        """Hash the folder's files and what this variant changes, so that no run is taken for one of another variant."""
+        texts = {meme_id: row.text for meme_id, row in self.rationales.items()}
+        return content_key(super().fingerprint(), [meme.id for meme in self.memes], texts)
 
 
-def label_only(memes: Sequence[Meme], given: Mapping[str, Rationale], seed: int) -> Rationales:
-    """A sentence that says the label, and nothing else."""
-    return {
-        meme.id: given[meme.id].model_copy(update={"text": f"this meme is {label_words(meme.label)}."})
-        for meme in memes
-        if meme.id in given and meme.label
-    }
+def make_variant(dataset: Dataset, recipe: Recipe, arm: Arm, size: int, seed: int) -> Variant:
+    """Return the dataset as an arm learns from it, with ``size`` training memes.
 
-
-def leaking(memes: Sequence[Meme], given: Mapping[str, Rationale], seed: int) -> Rationales:
-    """The dataset's own, and a sentence that says the label at the end, as the published rationales have it."""
-    return {
-        meme.id: given[meme.id].model_copy(
-            update={"text": f"{given[meme.id].text} therefore, this meme is {label_words(meme.label)}."}
-        )
-        for meme in memes
-        if meme.id in given and meme.label
-    }
-
-
-def unconditioned(dataset: Dataset, memes: Sequence[Meme]) -> Rationales:
-    """What a teacher writes who is not told the label.
-
-    On generated memes: what is shown and said, without how the two meet. Elsewhere: what `mrharm abduce --prompt
-    unconditioned.v1` wrote.
+    Only rationales that pass the recipe's gate are used.
 
     Raises:
-        InputError: neither is there.
+        InputError: the dataset has fewer training memes, or lacks the rationales the arm needs.
+    """
+    train = dataset.split(TRAIN)
+    subset = {meme.id for meme in select_subset(train, size)}
+    left_out = {meme.id for meme in train} - subset
+    memes = [meme for meme in dataset.memes if meme.id not in left_out]
+    if arm.stages == "label":
+        return Variant(dataset.root, memes, {})
+    learnt = [meme for meme in train if meme.id in subset] + dataset.split(VALIDATION)
+    if arm.rationales == "unconditioned":
+        rationales = read_unconditioned(dataset, learnt)
+    else:
+        rationales = REPLACEMENTS[arm.rationales](learnt, usable_rationales(dataset, recipe), seed)
+    if arm.words is not None:
+        rationales = cut_to_words(rationales, arm.words)
+    if arm.share < 1:
+        rationales = draw_share(learnt, rationales, arm.share, seed, training=subset)
+    return Variant(dataset.root, memes, rationales)
+
+
+def select_subset(memes: Sequence[Meme], size: int) -> list[Meme]:
+    """Draw ``size`` memes with the labels in their proportions; a smaller subset is part of a larger one.
+
+    Generated memes are drawn by quad, two texts crossed with two pictures: in half a quad the words or the picture
+    alone would tell the label, which in the quad they do not.
+
+    Raises:
+        InputError: there are fewer memes.
+    """
+    if size > len(memes):
+        raise InputError(f"{size:,} training memes asked for, {len(memes):,} there; name smaller sizes")
+    quads: dict[str, list[Meme]] = defaultdict(list)
+    for meme in memes:
+        quads[_quad_name(meme)].append(meme)
+    # Quads with the same labels are shuffled among themselves, and then merged by their relative places.
+    by_labels: dict[str, list[list[Meme]]] = defaultdict(list)
+    for quad in quads.values():
+        by_labels[str(sorted(str(meme.label and meme.label.harmful) for meme in quad))].append(quad)
+    ranked: list[tuple[float, str, str]] = []
+    for number, alike in enumerate(by_labels.values()):
+        shuffled = random.Random(SUBSET_SEED + number).sample(alike, len(alike))
+        for place, quad in enumerate(shuffled):
+            ranked += [((place + 0.5) / len(shuffled), _quad_name(meme), meme.id) for meme in quad]
+    drawn = {meme_id for _, _, meme_id in sorted(ranked)[:size]}
+    return [meme for meme in memes if meme.id in drawn]
+
+
+def _quad_name(meme: Meme) -> str:
+    truth = meme.extra.get("truth")
+    quad = truth.get("quad") if isinstance(truth, dict) else None
+    return f"quad {quad}" if quad else f"meme {meme.id}"
+
+
+def keep_rationales(memes: Sequence[Meme], rationales: Rationales, seed: int) -> Rationales:
+    """Return the memes' rationales as they are."""
+    return {meme.id: rationales[meme.id] for meme in memes if meme.id in rationales}
+
+
+def shuffle_rationales(memes: Sequence[Meme], rationales: Rationales, seed: int) -> Rationales:
+    """Give each meme the rationale of another one of its label and split: as much text, but no reasons."""
+    groups: dict[tuple[str | None, bool], list[str]] = defaultdict(list)
+    for meme in memes:
+        if meme.id in rationales and meme.label:
+            groups[meme.split, meme.label.harmful].append(meme.id)
+    rng = random.Random(seed)
+    shuffled: dict[str, Rationale] = {}
+    for ids in groups.values():
+        if len(ids) < 2:
+            continue  # there is no other meme to take a rationale from
+        # Each takes the next one's in a random circle, so that no meme gets its own.
+        circle = rng.sample(ids, len(ids))
+        for meme_id, donor in zip(circle, [*circle[1:], circle[0]], strict=True):
+            shuffled[meme_id] = rationales[meme_id].model_copy(update={"text": rationales[donor].text})
+    return {meme.id: shuffled[meme.id] for meme in memes if meme.id in shuffled}
+
+
+def state_label_only(memes: Sequence[Meme], rationales: Rationales, seed: int) -> Rationales:
+    """Replace each rationale by a sentence that states the label."""
+    return _rewrite(memes, rationales, "this meme is {label}.")
+
+
+def append_label(memes: Sequence[Meme], rationales: Rationales, seed: int) -> Rationales:
+    """Append a sentence that states the label to each rationale, as the published rationales have it."""
+    return _rewrite(memes, rationales, "{text} therefore, this meme is {label}.")
+
+
+def _rewrite(memes: Sequence[Meme], rationales: Rationales, template: str) -> Rationales:
+    texts = {
+        meme.id: template.format(text=rationales[meme.id].text, label=label_words(meme.label))
+        for meme in memes
+        if meme.id in rationales and meme.label
+    }
+    return {meme_id: rationales[meme_id].model_copy(update={"text": text}) for meme_id, text in texts.items()}
+
+
+# What takes the place of a dataset's rationales, by the name that stands in `Arm.rationales`.
+REPLACEMENTS: dict[str, Callable[[Sequence[Meme], Rationales, int], Rationales]] = {
+    "as_given": keep_rationales,
+    "shuffled": shuffle_rationales,
+    "label_only": state_label_only,
+    "leaking": append_label,
+}
+
+
+def read_unconditioned(dataset: Dataset, memes: Sequence[Meme]) -> Rationales:
+    """Return rationales of a teacher that was not told the label.
+
+    They are what `mrharm abduce --prompt unconditioned.v1` wrote; without that file, of generated memes, what is shown
+    and said without how the two combine.
+
+    Raises:
+        InputError: there is neither.
     """
     path = dataset.root / UNCONDITIONED
     if path.exists():
@@ -79,33 +170,29 @@ def unconditioned(dataset: Dataset, memes: Sequence[Meme]) -> Rationales:
     if all(is_known(meme) for meme in memes):
         return {meme.id: explain_without_outcome(meme) for meme in memes}
     raise InputError(
-        f"{path}: not there; `mrharm abduce {dataset.root} --teacher T --prompt unconditioned.v1` writes it"
+        f"{path}: no such file; `mrharm abduce {dataset.root} --teacher T --prompt unconditioned.v1` writes it"
     )
 
 
-def first_words(rationales: Mapping[str, Rationale], count: int) -> Rationales:
-    """Every rationale cut after ``count`` words."""
+def cut_to_words(rationales: Rationales, count: int) -> Rationales:
+    """Cut every rationale after ``count`` words."""
     return {
-        name: row.model_copy(update={"text": " ".join(row.text.split()[:count])})
-        for name, row in rationales.items()
+        meme_id: row.model_copy(update={"text": " ".join(row.text.split()[:count])})
+        for meme_id, row in rationales.items()
     }
 
 
-def some(
-    memes: Sequence[Meme],
-    rationales: Mapping[str, Rationale],
-    share: float,
-    seed: int,
-    learnt_from: Collection[str],
+def draw_share(
+    memes: Sequence[Meme], rationales: Rationales, share: float, seed: int, *, training: Collection[str]
 ) -> Rationales:
-    """A share of the rationales of memes ``learnt_from``, by lot and for each label alike; the others' stay."""
-    kept: Rationales = {}
+    """Draw a share of the training memes' rationales, of each label alike; other memes keep all of theirs."""
     groups: dict[tuple[bool, bool], list[str]] = defaultdict(list)
     for meme in memes:
         if meme.id in rationales and meme.label:
-            groups[meme.id in learnt_from, meme.label.harmful].append(meme.id)
+            groups[meme.id in training, meme.label.harmful].append(meme.id)
     rng = random.Random(seed)
-    for (learnt, _), ids in groups.items():
-        count = max(1, round(share * len(ids))) if learnt else len(ids)
-        kept.update({name: rationales[name] for name in rng.sample(ids, count)})
-    return {meme.id: kept[meme.id] for meme in memes if meme.id in kept}
+    drawn: set[str] = set()
+    for (is_training, _), ids in groups.items():
+        count = max(1, round(share * len(ids))) if is_training else len(ids)
+        drawn.update(rng.sample(ids, count))
+    return {meme.id: rationales[meme.id] for meme in memes if meme.id in drawn}

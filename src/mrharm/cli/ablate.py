@@ -53,16 +53,15 @@ def ablate_command(
     chosen = load_recipe(recipe, parse_overrides(settings or []))
     counts = _parse_sizes(sizes)
     folder = Dataset(dataset)
-    from mrharm.ablation.arms import arms_named, arms_possible
-    from mrharm.ablation.estimate import estimate
-    from mrharm.ablation.run import make_jobs, rows_of, run_grid
+    from mrharm.ablation.arms import select_arms, split_possible
+    from mrharm.ablation.run import Grid, estimate_hours, make_jobs, read_rows, run_grid
     from mrharm.reports.ablation_page import summarise, write_report
 
-    possible, skipped = arms_possible(arms_named(arms), folder, chosen)
+    possible, skipped = split_possible(select_arms(arms), folder, chosen)
     for name, why in skipped.items():
         err.print(sanitise(f"left out: {name}: {why}"))
-    jobs = make_jobs(folder, chosen, out_folder, possible, counts, seeds, split=split, keep=keep_runs)
-    duration = estimate(jobs, rows_of(folder, chosen, out_folder, split), workers)
+    jobs = make_jobs(folder, chosen, out_folder, Grid(possible, counts, seeds, split), keep=keep_runs)
+    duration = estimate_hours(jobs, read_rows(folder, chosen, out_folder, split), workers)
     err.print(str(duration))
     if dry_run:
         plan = {
@@ -77,7 +76,7 @@ def ablate_command(
 
     def report(failures: Sequence[Failure] = ()) -> Ablation:
         """Write the report of what is trained so far."""
-        rows = list(rows_of(folder, chosen, out_folder, split).values())
+        rows = list(read_rows(folder, chosen, out_folder, split).values())
         names = {"dataset": folder.info.name, "recipe": chosen.name, "split": split}
         ablation = summarise(rows, **names, skipped=skipped, failures=failures)
         write_report(out_folder, ablation)

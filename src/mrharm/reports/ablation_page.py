@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mrharm.ablation.answers import Answer, answers, plus_minus
 from mrharm.ablation.arms import ARMS, REFERENCE
-from mrharm.ablation.results import TRUTH, Cell, tabulate
+from mrharm.ablation.results import TRUTH, Answer, Cell, answer_questions, format_plus_minus, tabulate
 from mrharm.ablation.run import MORE_SPLITS, RunRow
 from mrharm.metrics import Estimate
 from mrharm.records import Failure, Record
@@ -59,7 +58,7 @@ def summarise(
         split=split,
         arms={name: arm.what for name, arm in ARMS.items() if any(row.arm == name for row in rows)},
         tables={name: tabulate(rows, name) for name in splits},
-        answers=answers(rows, split),
+        answers=answer_questions(rows, split),
         runs=len(rows),
         seconds=round(sum(row.seconds for row in rows), 1),
         skipped=dict(skipped or {}),
@@ -83,11 +82,11 @@ def row_of(cell: Cell) -> list[str]:
         cell.arm,
         f"{cell.size:,}",
         str(len(cell.seeds)),
-        plus_minus(shown.get("accuracy", _EMPTY)),
-        plus_minus(shown.get(_PLOTTED, _EMPTY)),
-        "reference" if cell.arm == REFERENCE else plus_minus(change, signed=True),
-        plus_minus(shown.get("auroc", _EMPTY)),
-        plus_minus(shown.get(TRUTH, _EMPTY)),
+        format_plus_minus(shown.get("accuracy", _EMPTY)),
+        format_plus_minus(shown.get(_PLOTTED, _EMPTY)),
+        "reference" if cell.arm == REFERENCE else format_plus_minus(change, signed=True),
+        format_plus_minus(shown.get("auroc", _EMPTY)),
+        format_plus_minus(shown.get(TRUTH, _EMPTY)),
     ]
 
 
