@@ -8,10 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mrharm.evaluation.evaluate import Evaluation, predict_split
 from mrharm.evaluation.predictions import Predictions
+from mrharm.evaluation.saved import evaluation_folder
 from mrharm.memes.dataset import Dataset
+from mrharm.probes.run import chosen
 from mrharm.recipe import ANSWERS, PictureRecipe, StudentRecipe
 from mrharm.records import Evidence, Label, Meme, Rationale, Verdict
+from mrharm.reports.evaluation import Destination, Probing, report_evaluation
 from mrharm.store import write_json
 from mrharm.student.backbones import build_student
 from mrharm.verdicts.card import DetectorCard
@@ -42,6 +46,25 @@ def random_detector(
         seed=seed,
     )
     return Detector.from_models(card, {"label": model, "rationale": model}, processor)
+
+
+def evaluate_run(
+    run: Path,
+    dataset: Dataset,
+    split: str = "test",
+    *,
+    probes: str | Sequence[str] = "none",
+    probe_memes: int = 500,
+    seed: int = 0,
+    out: Path | None = None,
+    rationales: bool = True,
+) -> Evaluation:
+    """What `mrharm evaluate` does, without the page."""
+    names = chosen(probes)
+    folder = out or evaluation_folder(run, dataset, dataset.split_name(split))
+    detector = Detector.from_pretrained(run, device="cpu")
+    predicted = predict_split(detector, dataset, split, folder=folder, rationales=rationales)
+    return report_evaluation(predicted, Destination(folder), probing=Probing(names, probe_memes), seed=seed)
 
 
 def make_run(folder: Path, dataset: Dataset, seed: int = 0, **options: str) -> Path:

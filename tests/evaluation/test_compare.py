@@ -9,14 +9,13 @@ from scipy.stats import ttest_ind
 
 from mrharm.errors import DataError, InputError
 from mrharm.evaluation.compare import compare
-from mrharm.evaluation.evaluate import evaluate
 from mrharm.evaluation.saved import PredictionsManifest
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import accuracy, auroc, macro_f1, mcnemar
 from mrharm.records import Evidence, Verdict
 from mrharm.store import write_json, write_records, write_text
 from mrharm.verdicts.card import read_card, write_card
-from tests.evaluation.runs import clubs, make_run
+from tests.evaluation.runs import clubs, evaluate_run, make_run
 
 GOLD = np.array([place % 3 == 0 for place in range(60)])
 
@@ -222,7 +221,7 @@ def real(tmp_path) -> tuple[Dataset, list[Path]]:
 
 def test_what_is_missing_is_judged_once_where_a_dataset_is_named(real):
     dataset, runs = real
-    evaluate(runs[0], dataset, probes="none")
+    evaluate_run(runs[0], dataset)
     kept = (runs[0] / "verdicts.test.jsonl").read_bytes()
     (found,) = compare([[runs[0]], [runs[1]]], dataset=dataset.root)
     assert found.memes == 12
@@ -235,7 +234,7 @@ def test_what_is_missing_is_judged_once_where_a_dataset_is_named(real):
 def test_a_detector_changed_since_is_not_compared_by_its_old_decisions(real):
     dataset, runs = real
     for run in runs:
-        evaluate(run, dataset, probes="none")
+        evaluate_run(run, dataset)
     inner, card = read_card(runs[1])
     write_card(inner, card.with_policy(0.0))
     with pytest.raises(InputError, match="detector was changed"):
@@ -248,13 +247,13 @@ def test_a_detector_changed_since_is_not_compared_by_its_old_decisions(real):
 def test_after_new_evidence_the_new_verdicts_are_compared(real):
     dataset, runs = real
     for run in runs:
-        evaluate(run, dataset, probes="none")
+        evaluate_run(run, dataset)
     texts = [
         Evidence(meme_id=f"test-{number}", text=f"you and {number} kettles", text_source="ocr")
         for number in range(12)
     ]
     write_records(dataset.root / "evidence.jsonl", texts)
-    newest = [evaluate(run, Dataset(dataset.root), probes="none").scores.auroc.value for run in runs]
+    newest = [evaluate_run(run, Dataset(dataset.root)).scores.auroc.value for run in runs]
     (found,) = compare([[runs[0]], [runs[1]]])
     sides = (found.first, found.second)
     assert [side.figures["auroc"].value for side in sides] == pytest.approx(newest)
@@ -264,8 +263,8 @@ def test_two_datasets_of_one_name_are_told_apart(real, tmp_path):
     dataset, runs = real
     cleaned = clubs(tmp_path / "cleaned", train=4, test=8)
     for run in runs:
-        evaluate(run, dataset, probes="none")
-        evaluate(run, cleaned, probes="none")
+        evaluate_run(run, dataset)
+        evaluate_run(run, cleaned)
     with pytest.raises(InputError, match=r"has judged clubs\.test with other memes or labels, too"):
         compare([[runs[0]], [runs[1]]])
     for which, memes in ((dataset, 12), (cleaned, 8)):

@@ -5,16 +5,17 @@ import json
 import pytest
 
 from mrharm.errors import DataError, InputError
-from mrharm.evaluation.evaluate import Evaluation, evaluate, evaluate_judged, read_report, worst_mistakes
+from mrharm.evaluation.evaluate import Evaluation, predict_split, read_report, worst_mistakes
 from mrharm.evaluation.saved import evaluation_folder, read_stored, run_folder, stored_in
 from mrharm.memes.dataset import Dataset
 from mrharm.plugins import Table
 from mrharm.probes.run import PROBES, chosen
 from mrharm.records import Label, Meme, Rationale, Verdict, read_records
+from mrharm.reports.evaluation import report_evaluation
 from mrharm.store import write_records
 from mrharm.verdicts.card import read_card, write_card
 from mrharm.verdicts.detector import Detector
-from tests.evaluation.runs import clubs, make_run, predictions, random_detector
+from tests.evaluation.runs import clubs, evaluate_run, make_run, predictions, random_detector
 from tests.probes import made_probes
 
 
@@ -36,9 +37,9 @@ def probes(monkeypatch):
 
 
 def test_the_test_split_of_its_own_dataset_is_kept_in_the_run_itself(run, dataset):
-    found = evaluate(run, dataset, probes="none")
+    found = evaluate_run(run, dataset)
     assert {path.name for path in run.iterdir() if path.is_file() and not path.name.startswith(".")} == {
-        "run.json", "verdicts.test.jsonl", "judged.test.json", "report.json",
+        "run.json", "verdicts.test.jsonl", "judged.test.json", "report.json", "model-card.md",
     }  # fmt: skip
     assert read_report(run / "report.json") == found
     assert (found.dataset, found.split, found.memes) == ("clubs", "test", 24)
@@ -49,9 +50,9 @@ def test_the_test_split_of_its_own_dataset_is_kept_in_the_run_itself(run, datase
 
 
 def test_other_splits_and_datasets_have_folders_of_their_own(run, dataset, tmp_path):
-    evaluate(run, dataset, "validation", probes="none")
+    evaluate_run(run, dataset, "validation")
     other = clubs(tmp_path / "others", test=12, name="others")
-    evaluate(run, other.root, probes="none")
+    evaluate_run(run, other)
     assert {path.name for path in (run / "evaluations").iterdir()} == {"clubs.validation", "others.test"}
     assert not (run / "report.json").exists()
 
@@ -59,16 +60,16 @@ def test_other_splits_and_datasets_have_folders_of_their_own(run, dataset, tmp_p
 def test_what_is_gathered_later_leaves_a_dataset_where_it_was_and_other_labels_make_another(
     run, dataset, tmp_path
 ):
-    evaluate(run, dataset, probes="none")
+    evaluate_run(run, dataset)
     write_records(dataset.root / "rationales.jsonl", [Rationale(meme_id="test-0", text="you", teacher="t")])
     assert evaluation_folder(run, Dataset(dataset.root), "test") == run
-    evaluate(run, Dataset(dataset.root), probes="none")
+    evaluate_run(run, Dataset(dataset.root))
     assert len(stored_in(run)) == 1
     # A cleaned copy under the same name, with fewer memes.
     first = json.loads((run / "report.json").read_text())
     for number, test in enumerate((12, 16)):
         other = clubs(tmp_path / f"other{number}", test=test)
-        assert evaluate(run, other, probes="none").memes == test
+        assert evaluate_run(run, other).memes == test
     assert json.loads((run / "report.json").read_text()) == first
     own, *others = stored_in(run)
     assert own.parent == run and len(others) == 2
@@ -78,31 +79,31 @@ def test_what_is_gathered_later_leaves_a_dataset_where_it_was_and_other_labels_m
 
 
 def test_the_same_again_judges_nothing_and_finds_the_same(run, dataset):
-    first = evaluate(run, dataset, probes="none")
+    first = evaluate_run(run, dataset)
     written = (run / "verdicts.test.jsonl").read_bytes()
-    assert evaluate(run, dataset, probes="none") == first
+    assert evaluate_run(run, dataset) == first
     assert (run / "verdicts.test.jsonl").read_bytes() == written
 
 
 def test_a_new_threshold_decides_again_without_judging_again(run, dataset):
-    first = evaluate(run, dataset, probes="none")
+    first = evaluate_run(run, dataset)
     inner, card = read_card(run)
     write_card(inner, card.with_policy(0.0))
-    second = evaluate(run, dataset, probes="none")
+    second = evaluate_run(run, dataset)
     assert second.scores.recall.value == second.scores.false_alarms.value == 1.0
     assert second.scores.auroc == first.scores.auroc
     assert len(list(read_records(run / "verdicts.test.jsonl", Verdict))) == 24
 
 
 def test_verdicts_of_a_detector_calibrated_anew_are_set_aside(run, dataset):
-    evaluate(run, dataset, probes="none")
+    evaluate_run(run, dataset)
     Detector.from_pretrained(run, device="cpu").with_temperature(3.0).save_pretrained(run / "detector")
-    evaluate(run, dataset, probes="none")
+    evaluate_run(run, dataset)
     assert len(list(run.glob("verdicts.test.*.jsonl"))) == 1
 
 
 def test_the_verdict_comes_first_and_figures_have_intervals(run, dataset):
-    found = evaluate(run, dataset, probes="none")
+    found = evaluate_run(run, dataset)
     assert found.words[0].startswith("On 24 memes of clubs (test) it decides ")
     assert any("A bag of words (words alone) has a macro-F1 of" in words for words in found.words)
     assert {row.name for row in found.beside} == {"majority", "words alone"}
@@ -115,7 +116,7 @@ def test_the_verdict_comes_first_and_figures_have_intervals(run, dataset):
 
 def test_without_a_train_split_nothing_stands_beside(tmp_path):
     memes = [Meme(id=str(n), text="you", label=Label(harmful=n > 5), split="test") for n in range(12)]
-    found = evaluate_judged(predictions(tmp_path / "d", memes, [True] * 12), probes="none", n_resamples=20)
+    found = report_evaluation(predictions(tmp_path / "d", memes, [True] * 12), n_resamples=20)
     assert found.beside == ()
     assert not any("bag of words" in words for words in found.words)
     assert any(words.startswith("No baseline stands beside it") for words in found.words)
@@ -123,40 +124,40 @@ def test_without_a_train_split_nothing_stands_beside(tmp_path):
 
 def test_a_detector_at_hand_is_evaluated_without_a_folder(dataset):
     before = sorted(dataset.root.parent.iterdir())
-    found = evaluate(random_detector(), dataset, probes="none", rationales=False)
+    found = report_evaluation(predict_split(random_detector(), dataset, rationales=False))
     assert found.memes == 24
     assert sorted(dataset.root.parent.iterdir()) == before
 
 
 def test_probes_are_kept_and_those_that_do_not_apply_say_why(run, dataset, probes):
-    first = evaluate(run, dataset, probes=["finds", "does_not_apply"], probe_memes=10, seed=3)
+    first = evaluate_run(run, dataset, probes=["finds", "does_not_apply"], probe_memes=10, seed=3)
     assert first.probes == {"finds": {"memes": 10, "odd": None, "words": ["10 memes were probed."]}}
     assert first.skipped == {"does_not_apply": "no meme has a picture"}
-    assert evaluate(run, dataset, probes=["finds", "does_not_apply"], probe_memes=10, seed=3) == first
+    assert evaluate_run(run, dataset, probes=["finds", "does_not_apply"], probe_memes=10, seed=3) == first
     assert made_probes.CALLS == [3]
-    evaluate(run, dataset, probes="finds", probe_memes=11, seed=3)
+    evaluate_run(run, dataset, probes="finds", probe_memes=11, seed=3)
     assert made_probes.CALLS == [3, 3]
 
 
 def test_a_new_threshold_is_probed_anew(run, dataset, probes):
-    evaluate(run, dataset, probes="finds")
+    evaluate_run(run, dataset, probes="finds")
     inner, card = read_card(run)
     write_card(inner, card.with_policy(0.0))
-    evaluate(run, dataset, probes="finds")
+    evaluate_run(run, dataset, probes="finds")
     assert len(made_probes.CALLS) == 2
 
 
 def test_a_bug_in_a_probe_is_no_reason_to_skip_it(run, dataset, probes):
     with pytest.raises(ZeroDivisionError):
-        evaluate(run, dataset, probes="finds,broken")
+        evaluate_run(run, dataset, probes="finds,broken")
     # What was found before is kept.
-    evaluate(run, dataset, probes="finds")
+    evaluate_run(run, dataset, probes="finds")
     assert made_probes.CALLS == [0]
 
 
 def test_an_unknown_probe_is_named_before_any_work(run, dataset):
     with pytest.raises(InputError, match="no probe called 'charm'; there are: modality"):
-        evaluate(run, dataset, probes="modality,charm")
+        evaluate_run(run, dataset, probes="modality,charm")
     assert not (run / "verdicts.test.jsonl").exists()
 
 
@@ -197,7 +198,7 @@ def test_what_to_beware_of_is_said(tmp_path):
     given = predictions(tmp_path / "d", memes, [None, None] + [True] * 18)
     lacking = tuple(one.model_copy(update={"missing": ("caption",)}) for one in given.verdicts[:4])
     object.__setattr__(given, "verdicts", (*lacking, *given.verdicts[4:]))
-    found = evaluate_judged(given, probes="none", n_resamples=50)
+    found = report_evaluation(given, n_resamples=50)
     assert found.missing == {"caption": 4}
     said = " ".join(found.words)
     assert "2 of 20 answers were no label and count as wrong." in said
@@ -210,21 +211,21 @@ def test_failures_are_in_no_figure_and_named(dataset, tmp_path):
     memes = [*dataset.memes, Meme(id="bare", text="", label=Label(harmful=True), split="test")]
     write_records(dataset.root / "memes.jsonl", memes)
     run = make_run(tmp_path / "run", clubs(tmp_path / "again"))
-    found = evaluate(run, dataset.root, probes="none", rationales=False)
+    found = evaluate_run(run, Dataset(dataset.root), rationales=False)
     assert (found.memes, [one.item for one in found.failures]) == (24, ["bare"])
     assert any("1 meme could not be judged, in no figure (bare: " in words for words in found.words)
 
 
 def test_wrong_runs_and_splits_are_said_with_the_mend(run, dataset, tmp_path):
     with pytest.raises(InputError, match="mrharm train DATASET --out"):
-        evaluate(tmp_path / "nowhere", dataset, probes="none")
+        evaluate_run(tmp_path / "nowhere", dataset)
     with pytest.raises(InputError, match="no split called 'exam'; there are"):
-        evaluate(run, dataset, "exam", probes="none")
+        evaluate_run(run, dataset, "exam")
     bare = tmp_path / "bare"
     (run / "detector").rename(bare)
     with pytest.raises(InputError, match="say --out FOLDER"):
         run_folder(bare)
-    assert evaluate(bare, dataset, probes="none", out=tmp_path / "kept", rationales=False).memes == 24
+    assert evaluate_run(bare, dataset, out=tmp_path / "kept", rationales=False).memes == 24
     assert (tmp_path / "kept" / "report.json").exists()
 
 
@@ -233,8 +234,8 @@ def test_a_detector_named_by_its_own_folder_is_its_runs(run):
 
 
 def test_what_is_kept_reads_back_with_its_verdicts(run, dataset):
-    evaluate(run, dataset, probes="none")
-    evaluate(run, dataset, probes="none", rationales=False)
+    evaluate_run(run, dataset)
+    evaluate_run(run, dataset, rationales=False)
     (file,) = stored_in(run)
     stored = read_stored(run, file)
     assert stored.ids == tuple(one.id for one in dataset.split("test"))
@@ -260,7 +261,7 @@ def test_a_report_of_something_else_is_refused(tmp_path):
 def test_a_datasets_name_leads_nowhere_out_of_the_run(run, tmp_path):
     there = sorted(tmp_path.iterdir())
     odd = clubs(tmp_path / "odd", test=12, name="../../../clubs | <b>")
-    evaluate(run, odd, probes="none", rationales=False)
+    evaluate_run(run, odd, rationales=False)
     assert sorted(tmp_path.iterdir()) == sorted([*there, odd.root])
     (folder,) = (run / "evaluations").iterdir()
     assert folder.name == "_.._.._clubs_b_.test" and (folder / "verdicts.test.jsonl").exists()
@@ -276,7 +277,7 @@ def test_the_weakest_group_is_not_called_the_lowest_where_a_smaller_one_lies_low
             label = Label(harmful=harmful, attack_types=(name,))
             memes.append(Meme(id=f"{name}-{place}", text="you", label=label, split="test"))
             said.append(harmful == (place < right))
-    found = evaluate_judged(predictions(tmp_path / "d", memes, said), probes="none", n_resamples=200)
+    found = report_evaluation(predictions(tmp_path / "d", memes, said), n_resamples=200)
     (weakest,) = [words for words in found.words if words.startswith("Weakest on")]
     assert "“many” (60 memes): 55.0" in weakest
     assert weakest.endswith("Groups so far below with their whole interval: 1 of 3 looked at.")

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from mrharm import Detector
 from mrharm.cli.transfer import transfer_command
 from mrharm.errors import InputError
-from mrharm.evaluation.evaluate import judge
+from mrharm.evaluation.evaluate import predict_split
 from mrharm.evaluation.transfer import Cell, Transfer, to_markdown, transfer, write_transfer
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Estimate, auroc, macro_f1
@@ -100,7 +100,8 @@ def test_what_is_kept_is_not_judged_again(
 def test_rationales_an_evaluation_has_written_stand(places: Places, tmp_path: Path) -> None:
     squares = places[0]
     train(squares, tiny(stages__label__epochs=1, stages__rationale__epochs=1), tmp_path / "run", device="cpu")
-    judge(tmp_path / "run", squares, device="cpu")
+    run = tmp_path / "run"
+    predict_split(Detector.from_pretrained(run, device="cpu"), Dataset(squares), folder=run)
     file = tmp_path / "run" / "verdicts.test.jsonl"
     before = file.read_bytes()
     transfer([tmp_path / "run"], [squares], device="cpu", n_resamples=50)

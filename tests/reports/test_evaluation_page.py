@@ -10,11 +10,12 @@ import pytest
 
 from mrharm.errors import DataError
 from mrharm.evaluation.baseline_comparison import say_one_modality
-from mrharm.evaluation.evaluate import Evaluation, evaluate_judged
+from mrharm.evaluation.evaluate import Evaluation
 from mrharm.evaluation.predictions import Predictions, judge_split
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Estimate
 from mrharm.reports.ablation_page import summarise, write_report
+from mrharm.reports.evaluation import Probing, report_evaluation
 from mrharm.reports.evaluation_page import SALIENCY, write_page
 from mrharm.reports.model_card import render_card, write_model_card
 from mrharm.verdicts.detector import Detector
@@ -35,8 +36,8 @@ def predictions(tmp_path_factory: pytest.TempPathFactory) -> Predictions:
 
 @pytest.fixture(scope="module")
 def found(predictions: Predictions) -> Evaluation:
-    return evaluate_judged(
-        predictions, probes="rationale,pairs,modality,saliency", probe_memes=4, n_resamples=50
+    return report_evaluation(
+        predictions, probing=Probing(("rationale", "pairs", "modality", "saliency"), 4), n_resamples=50
     )
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from mrharm.evaluation.evaluate import evaluate_judged
 from mrharm.records import Label, Meme
 from mrharm.reports import terminal
+from mrharm.reports.evaluation import report_evaluation
 from tests.evaluation.runs import predictions
 
 
@@ -19,9 +19,8 @@ def test_the_widest_figures_and_names_fit_80_columns_whole(
         Meme(id=str(n), text=f"you {n}", label=label, split="test", source="made up")
         for n, label in enumerate(labels)
     ]
-    found = evaluate_judged(
+    found = report_evaluation(
         predictions(tmp_path / "d", memes, [label.harmful for label in labels]),
-        probes="none",
         n_resamples=100,
     )
     monkeypatch.setattr(terminal.out, "_width", 80)

@@ -128,7 +128,7 @@ def test_predict_says_what_moved_the_decision_and_draws_the_first_meme(run: Path
     assert result.exit_code == 0, result.output
     (verdict,) = json.loads(result.stdout)["verdicts"]
     assert [word for word, _ in verdict["saliency"]["words"]] == ["you", "smell", "wonderful"]
-    assert "of the patches' weight lies on the picture" in result.stderr
+    assert "of the patches' weight is on the picture" in result.stderr
     with Image.open(drawn) as image:
         assert image.format == "PNG" and image.width == 300 and image.height > 120
 

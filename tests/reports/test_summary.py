@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from mrharm.evaluation.baseline_comparison import BaselineResult
-from mrharm.evaluation.evaluate import Evaluation, evaluate_judged
+from mrharm.evaluation.evaluate import Evaluation
 from mrharm.evaluation.groups import Group
 from mrharm.metrics import Estimate
 from mrharm.records import Label, Meme
+from mrharm.reports.evaluation import report_evaluation
 from mrharm.reports.summary import summarise
 from mrharm.verdicts.card import Chosen
 from tests.evaluation.runs import predictions
@@ -24,7 +25,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     ]
     said = [(n % 2 == 1) != (n % 4 == 0) for n in range(40)]
     folder = tmp_path_factory.mktemp("words")
-    return evaluate_judged(predictions(folder / "d", memes, said), probes="none", n_resamples=20)
+    return report_evaluation(predictions(folder / "d", memes, said), n_resamples=20)
 
 
 def figure(value: float, width: float = 0.05) -> Estimate:

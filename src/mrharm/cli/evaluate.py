@@ -32,7 +32,7 @@ from mrharm.store import check_place
 if TYPE_CHECKING:
     from mrharm.evaluation.evaluate import Evaluation
     from mrharm.rationales.teachers import Teacher
-    from mrharm.verdicts.card import DetectorCard
+    from mrharm.reports.evaluation import Destination
 
 PAGE = "report.html"
 
@@ -133,45 +133,34 @@ def evaluate_command(
     from mrharm.evaluation.leaderboards import rehearse, submit, take_order
 
     order = take_order(submission and submission.value, submission_file, submission_types)
-    from mrharm.evaluation.evaluate import evaluate_judged, judge, with_probe
-    from mrharm.evaluation.saved import evaluation_folder
-    from mrharm.probes.llm_judge import judge_rationales
-    from mrharm.reports.evaluation_page import write_page
-    from mrharm.reports.model_card import write_model_card
-    from mrharm.verdicts.card import read_card
-    from mrharm.verdicts.detector import Detector
-
     if order:
         rehearse(order, data, split)
+    from mrharm.evaluation.evaluate import predict_split
+    from mrharm.evaluation.saved import evaluation_folder
+    from mrharm.probes.llm_judge import judge_rationales
+    from mrharm.reports.evaluation import Destination, Probing, add_probe, report_evaluation, write_report
+    from mrharm.verdicts.detector import Detector
+
     folder = out_folder or evaluation_folder(run, data, data.split_name(split))
-    page = html or folder / PAGE
     check_place(folder / PAGE, "--out")
+    destination = Destination(folder, html or folder / PAGE, ablation, command_line())
+    probing = Probing(names, probe_memes, {"rationale": {"encoder": encoder}} if encoder else None)
     evaluation: Evaluation | None = None
     with Bars() as bars, ExitStack() as closing:
         rater = _load_rater(judge_by, budget, device, closing)
         if rater:
-            _check_rationales(read_card(run)[1], labelled, split)
+            _check_rationales(run, labelled, split)
         detector = Detector.from_pretrained(run, device=device, precision=precision)
         try:
             if labelled or not order:
-                predictions, _ = judge(
-                    detector, data, split, rationales=rationales, out=folder, progress=bars.show
+                predictions = predict_split(
+                    detector, data, split, folder=folder, rationales=rationales, progress=bars.show
                 )
             if labelled:
-                evaluation = evaluate_judged(
-                    predictions,
-                    probes=names,
-                    probe_memes=probe_memes,
-                    probe_options={"rationale": {"encoder": encoder}} if encoder else None,
-                    seed=seed,
-                    folder=folder,
-                    progress=bars.show,
+                evaluation = report_evaluation(
+                    predictions, destination, probing=probing, seed=seed, progress=bars.show
                 )
-                write_model_card(evaluation, detector.card, folder)
-                write_page(
-                    evaluation, predictions, page, folder=folder, ablation=ablation, command=command_line()
-                )
-            # What may fail midway comes last: report, card and page are complete and of one evaluation by now.
+            # What may fail midway comes last: the report is complete by now.
             if order:
                 submit(order, detector, data, split, folder=folder, rationales=rationales, progress=bars.show)
             if evaluation and rater:
@@ -183,35 +172,41 @@ def evaluate_command(
                     seed=seed,
                     progress=bars.show,
                 )
-                evaluation = with_probe(evaluation, "judge", marks, folder)
-                write_model_card(evaluation, detector.card, folder)
-                write_page(
-                    evaluation, predictions, page, folder=folder, ablation=ablation, command=command_line()
-                )
+                evaluation = add_probe(evaluation, "judge", marks)
+                write_report(evaluation, predictions, destination)
         except (MrHarmError, KeyboardInterrupt):
             if evaluation:
-                err.print(
-                    f"the evaluation itself is stored: page {page}; report.json, model-card.md in {folder}"
-                )
+                err.print(f"the evaluation itself is stored: {_name_files(destination)}")
             raise
-
-    def show() -> None:
-        if evaluation:
-            from mrharm.reports.terminal import show_evaluation
-
-            show_evaluation(evaluation)
-            out.print(f"\npage: {page}; figures: report.json, model-card.md in {folder}")
-        if submission:
-            out.print(f"{submission.value} submission: {submission_file}")
-        print_failures(failures, "report.json")
-
+    files = {"folder": str(folder), "submission": str(submission_file) if submission_file else None}
     failures = evaluation.failures if evaluation else ()
-    values = {
-        **(evaluation.model_dump(mode="json") if evaluation else {}),
-        "folder": str(folder),
-        "submission": str(submission_file) if submission_file else None,
-    }
-    print_result(values, show, as_json=as_json, failures=failures)
+    print_result(
+        {**(evaluation.model_dump(mode="json") if evaluation else {}), **files},
+        lambda: _show(evaluation, destination, submission, submission_file),
+        as_json=as_json,
+        failures=failures,
+    )
+
+
+def _show(
+    evaluation: Evaluation | None,
+    destination: Destination,
+    submission: Leaderboard | None,
+    submission_file: Path | None,
+) -> None:
+    if evaluation:
+        from mrharm.reports.terminal import show_evaluation
+
+        show_evaluation(evaluation)
+        out.print(f"\n{_name_files(destination)}")
+    if submission:
+        out.print(f"{submission.value} submission: {submission_file}")
+    if evaluation:
+        print_failures(evaluation.failures, "report.json")
+
+
+def _name_files(destination: Destination) -> str:
+    return f"page: {destination.page}; figures: report.json, model-card.md in {destination.folder}"
 
 
 def _check_options(
@@ -239,9 +234,11 @@ def _check_options(
         check_encoder(encoder)
 
 
-def _check_rationales(card: DetectorCard, labelled: bool, split: str) -> None:
+def _check_rationales(run: Path, labelled: bool, split: str) -> None:
     """Refuse --judge where there will be no rationale of a labelled meme."""
-    writes = bool({"rationale", "joint"} & set(card.students))
+    from mrharm.verdicts.card import read_card
+
+    writes = bool({"rationale", "joint"} & set(read_card(run)[1].students))
     if not (labelled and writes):
         lack = "label" if writes else "rationale, as this detector writes none"
         raise InputError(f"--judge rates rationales, and no meme of {split} has a {lack}; leave it out")

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from mrharm.errors import InputError
-from mrharm.evaluation.evaluate import judge
+from mrharm.evaluation.evaluate import predict_split
 from mrharm.evaluation.saved import (
     SavedPredictions,
     evaluation_folder,
@@ -157,7 +157,7 @@ def _judged(run: Path, dataset: Dataset, split: str, device: str, progress: Prog
         if there.dataset_sha256 == dataset.fingerprint() and there.detector == _present_key(run):
             return read_stored(run, file)
     detector = Detector.from_pretrained(run, device=device)
-    judge(detector, dataset, split, rationales=rationales, out=file.parent, progress=progress)
+    predict_split(detector, dataset, split, folder=file.parent, rationales=rationales, progress=progress)
     return read_stored(run, file)
 
 

@@ -1,11 +1,9 @@
-"""``evaluate``: judge a split, say how good that is and for the right reasons or not, and keep it in the run."""
+"""Evaluate a detector on a split: verdicts stored in the run, and every figure of them. Figures only, no sentence."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +17,15 @@ from mrharm.evaluation.contamination import Role, role_of, seen_words, trained_o
 from mrharm.evaluation.groups import Group, score_groups
 from mrharm.evaluation.predictions import Predictions, judge_split
 from mrharm.evaluation.published import Published, published
-from mrharm.evaluation.saved import REPORT, evaluation_folder, keep, set_aside, verdicts_file
+from mrharm.evaluation.saved import keep, set_aside, verdicts_file
 from mrharm.evaluation.scores import N_RESAMPLES, Curves, Scores, curves, score
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Estimate, confidence_of, settle
 from mrharm.metrics.measured import metrics_at_threshold
 from mrharm.metrics.thresholds import Traffic
-from mrharm.probes.run import Options, chosen, run_probes
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Record, make_record, meme_text
-from mrharm.reports.probe_sentences import describe_probe
-from mrharm.reports.summary import summarise
-from mrharm.store import exclusive_lock, write_json
+from mrharm.store import exclusive_lock
 from mrharm.verdicts.card import Chosen
 from mrharm.verdicts.detector import Detector
 
@@ -38,7 +33,7 @@ MISTAKES = 20
 
 
 class Mistake(Record):
-    """A meme that is judged wrongly; ``confidence`` is how probable the detector held its decision to be right."""
+    """A meme that is decided wrongly; ``said``: what the detector decided; ``confidence``: P(its decision is right)."""
 
     meme_id: str
     text: str
@@ -50,20 +45,21 @@ class Mistake(Record):
 
 
 class Evaluation(Record):
-    """What an evaluation found; ``report.json``.
+    """The results of an evaluation; ``report.json``.
 
-    ``words`` say it in plain sentences, the verdict first. ``memes`` were judged, ``failures`` could not be and are in
-    no figure; ``missing`` counts memes judged without an input the recipe wants.
-
-    ``role``: what the split is for where detectors learn from it or are chosen on it; ``trained_on``: the dataset of
-    the run, where it is known; ``seen_words``: how many of the memes have the very words of a train meme;
-    ``texts_cut``: how many texts are longer than the student reads.
-
-    ``chosen``: how the detector's threshold was chosen; ``band``: between what it allows and what it flags, and
-    ``band_figures`` what that does, as `mrharm.metrics.measured.figures_at` names them.
-
-    ``probes`` holds what each probe found, ``skipped`` why others do not apply. ``mistakes`` are the worst ones, the
-    surest first.
+    words: plain sentences, the verdict first.
+    role: what the split is for, where detectors learn from it or are chosen on it.
+    trained_on: the dataset of the run, where it is known.
+    seen_words: how many memes have exactly the words of a train meme.
+    texts_cut: how many texts are longer than the student reads.
+    memes: how many were predicted; ``failures`` could not be, and are in no figure.
+    missing: part -> how many memes were predicted without that input of the recipe.
+    chosen: how the threshold was chosen.
+    band: the scores between which memes go to a person; ``band_figures``: what it does, as `metrics_at_threshold`.
+    beside: baselines on the same memes.
+    probes: probe -> its record; ``skipped``: probe -> why it does not apply.
+    mistakes: the worst ones, the most confident first.
+    draws: resamples of the bootstrap.
     """
 
     words: tuple[str, ...]
@@ -97,162 +93,72 @@ class Evaluation(Record):
     mrharm: str
 
 
-def evaluate(
-    detector: Detector | Path | str,
-    dataset: Dataset | Path | str,
+def predict_split(
+    detector: Detector,
+    dataset: Dataset,
     split: str = "test",
     *,
-    probes: str | Sequence[str] = "all",
-    probe_memes: int = 500,
-    probe_options: Options | None = None,
-    seed: int = 0,
+    folder: Path | None = None,
     rationales: bool = True,
-    device: str = "auto",
-    precision: str = "fp32",
-    out: Path | None = None,
     progress: Progress = no_progress,
-) -> Evaluation:
-    """Judge a split's labelled memes and measure everything there is to measure.
+) -> Predictions:
+    """Predict the labelled memes of a split, and store the verdicts in an evaluation's folder.
+
+    Verdicts stored for the same memes and detector are reused; those of the run's detector before it was trained or
+    calibrated anew are set aside under that detector's key.
 
     Args:
-        detector: a run folder, or a Detector at hand.
-        dataset: a dataset folder.
-        split: by its own name or by its role.
-        probes: ``all``, ``none``, or names of rows of `PROBES`.
-        probe_memes: how many memes a probe looks at, at most.
-        probe_options: what else is told to a probe, as `run_probes`.
-        seed: of the bootstrap's draws and of what probes draw by lot.
-        rationales: write them, too; without them there is no probe of rationales.
-        device: for a run folder, as `Detector.from_pretrained`.
-        precision: the same.
-        out: the evaluation's folder; None for the run's own (`evaluation_folder`), or for a Detector at hand none.
-        progress: told what is done.
+        detector: what predicts.
+        dataset: where the memes are.
+        split: by its name or role.
+        folder: the evaluation's folder (`mrharm.evaluation.saved.evaluation_folder`); None to store nothing.
+        rationales: write them, too.
+        progress: called with how many memes are done.
 
     Raises:
-        InputError: no such run, split or probe, or nothing in the split can be judged.
+        InputError: no such split, or nothing in it can be predicted.
     """
-    names = chosen(probes)
-    predictions, folder = judge(
-        detector,
-        dataset,
-        split,
-        rationales=rationales,
-        device=device,
-        precision=precision,
-        out=out,
-        progress=progress,
-    )
-    return evaluate_judged(
-        predictions,
-        probes=names,
-        probe_memes=probe_memes,
-        probe_options=probe_options,
-        seed=seed,
-        folder=folder,
-        progress=progress,
-    )
-
-
-def judge(
-    detector: Detector | Path | str,
-    dataset: Dataset | Path | str,
-    split: str = "test",
-    *,
-    rationales: bool = True,
-    device: str = "auto",
-    precision: str = "fp32",
-    out: Path | None = None,
-    progress: Progress = no_progress,
-) -> tuple[Predictions, Path | None]:
-    """The first half of `evaluate`: verdicts on a split, kept in the evaluation's folder, which is returned too.
-
-    What is there for the same memes and detector is not judged again; verdicts of the run's detector before it was
-    trained or calibrated anew are set aside under that detector's key.
-    """
-    data = dataset if isinstance(dataset, Dataset) else Dataset(Path(dataset))
-    own_name = data.split_name(split)
-    data.split(own_name)  # no such split is said before anything is loaded
-    folder = out
-    if not isinstance(detector, Detector):
-        folder = out or evaluation_folder(Path(detector), data, own_name)
-        detector = Detector.from_pretrained(detector, device=device, precision=precision)
+    name = dataset.split_name(split)
+    dataset.split(name)
     if folder is None:
-        return judge_split(detector, data, own_name, rationales=rationales, progress=progress), None
+        return judge_split(detector, dataset, name, rationales=rationales, progress=progress)
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive_lock(folder, "evaluate"):
-        file = verdicts_file(folder, own_name)
+        file = verdicts_file(folder, name)
         set_aside(file, detector.key)
-        predictions = judge_split(
-            detector, data, own_name, out=file, rationales=rationales, progress=progress
-        )
+        predictions = judge_split(detector, dataset, name, out=file, rationales=rationales, progress=progress)
         keep(predictions, folder, rationales=rationales)
-    return predictions, folder
+    return predictions
 
 
-def evaluate_judged(
-    predictions: Predictions,
-    *,
-    probes: str | Sequence[str] = "all",
-    probe_memes: int = 500,
-    probe_options: Options | None = None,
-    seed: int = 0,
-    n_resamples: int = N_RESAMPLES,
-    folder: Path | None = None,
-    progress: Progress = no_progress,
+def evaluate(
+    predictions: Predictions, *, n_resamples: int = N_RESAMPLES, seed: int = 0, folder: Path | None = None
 ) -> Evaluation:
-    """The second half of `evaluate`: figures of what is judged; ``report.json`` is written where there is a folder."""
-    with exclusive_lock(folder, "evaluate") if folder else contextlib.nullcontext():
-        names = chosen(probes)
-        return _evaluate_judged(
-            predictions, names, probe_memes, probe_options, seed, n_resamples, folder, progress
-        )
+    """Compute every figure of predictions on a split.
 
+    ``words``, ``probes`` and ``skipped`` stay empty: `mrharm.reports.evaluation` runs the probes and describes both.
 
-def _evaluate_judged(
-    predictions: Predictions,
-    names: Sequence[str],
-    probe_memes: int,
-    probe_options: Options | None,
-    seed: int,
-    n_resamples: int,
-    folder: Path | None,
-    progress: Progress,
-) -> Evaluation:
-    gold, said, scores, card = (
-        predictions.gold,
-        predictions.predicted,
-        predictions.scores,
-        predictions.detector.card,
-    )
+    Args:
+        predictions: on labelled memes.
+        n_resamples: of the bootstrap behind the intervals.
+        seed: of its draws.
+        folder: the evaluation's, from which the run's training dataset is known; None where there is no run.
+    """
+    gold, predicted, scores = predictions.gold, predictions.predicted, predictions.scores
+    card, dataset = predictions.detector.card, predictions.dataset
     clusters = clusters_of(predictions)
-    found = score(gold, said, scores, n_resamples=n_resamples, seed=seed, clusters=clusters)
-    groups = score_groups(predictions, n_resamples=max(1, n_resamples // 2), seed=seed, clusters=clusters)
-    beside = compare_baselines(predictions, n_resamples=n_resamples, seed=seed, clusters=clusters)
     role = role_of(predictions)
-    rows = published(
-        predictions.dataset.info.name,
-        predictions.split,
-        len(predictions.memes),
-        len(predictions.failures),
-        role=role,
-    )
-    missing = Counter(part for verdict in predictions.verdicts for part in verdict.missing)
-    probed, skipped = run_probes(
-        predictions,
-        names,
-        seed=seed,
-        memes=probe_memes,
-        options=probe_options,
-        folder=folder,
-        progress=progress,
-    )
-    evaluation = Evaluation(
+    band_figures: dict[str, Estimate] = {}
+    if card.band:
+        band_figures = metrics_at_threshold(gold, scores, card.threshold, Traffic(), card.band, seed=seed)
+    return Evaluation(
         words=(),
+        # What was evaluated.
         detector=predictions.detector.key,
-        recipe=predictions.detector.card.recipe,
-        seed=predictions.detector.card.seed,
-        dataset=predictions.dataset.info.name,
-        dataset_sha256=predictions.dataset.fingerprint(),
+        recipe=card.recipe,
+        seed=card.seed,
+        dataset=dataset.info.name,
+        dataset_sha256=dataset.fingerprint(),
         split=predictions.split,
         role=role,
         trained_on=trained_on(folder) if folder else None,
@@ -260,47 +166,31 @@ def _evaluate_judged(
         texts_cut=sum(verdict.text_cut for verdict in predictions.verdicts),
         memes=len(predictions.memes),
         failures=predictions.failures,
-        missing=dict(missing),
+        missing=dict(Counter(part for verdict in predictions.verdicts for part in verdict.missing)),
+        # How it decides.
         threshold=card.threshold,
         chosen=card.chosen,
         band=card.band,
-        band_figures=metrics_at_threshold(gold, scores, card.threshold, Traffic(), card.band, seed=seed)
-        if card.band
-        else {},
-        scores=found,
-        curves=curves(gold, said, scores),
-        groups=groups,
-        published=rows,
-        beside=beside,
-        probes={name: _with_sentences(name, record) for name, record in probed.items()},
-        skipped=skipped,
+        band_figures=band_figures,
+        # How well; groups are many, so half of the draws do for each.
+        scores=score(gold, predicted, scores, n_resamples=n_resamples, seed=seed, clusters=clusters),
+        curves=curves(gold, predicted, scores),
+        groups=score_groups(predictions, n_resamples=max(1, n_resamples // 2), seed=seed, clusters=clusters),
+        published=published(
+            dataset.info.name, predictions.split, len(predictions.memes), len(predictions.failures), role=role
+        ),
+        beside=compare_baselines(predictions, n_resamples=n_resamples, seed=seed, clusters=clusters),
+        probes={},
+        skipped={},
         mistakes=worst_mistakes(predictions),
         draws=n_resamples,
         draws_seed=seed,
         mrharm=__version__,
     )
-    evaluation = evaluation.model_copy(update={"words": summarise(evaluation)})
-    if folder is not None:
-        write_json(folder / REPORT, evaluation.model_dump(mode="json"))
-    return evaluation
-
-
-def with_probe(found: Evaluation, name: str, record: Record, folder: Path | None = None) -> Evaluation:
-    """The evaluation with one more thing probed (a judge's marks); ``report.json`` is written anew where it lies."""
-    more = {**found.probes, name: _with_sentences(name, json.loads(record.model_dump_json()))}
-    found = found.model_copy(update={"probes": more})
-    if folder is not None:
-        write_json(folder / REPORT, found.model_dump(mode="json"))
-    return found
-
-
-def _with_sentences(name: str, record: dict[str, Any]) -> dict[str, Any]:
-    """A probe's record as report.json holds it: its figures, and ``words`` that describe them."""
-    return {**record, "words": list(describe_probe(name, record))}
 
 
 def read_report(file: Path) -> Evaluation:
-    """A ``report.json`` back; raises DataError where it is something else, or written by another version."""
+    """Read a ``report.json``; raises DataError where it is something else, or written by another version."""
     try:
         return make_record(json.loads(file.read_text(encoding="utf-8")), Evaluation, file=file)
     except (OSError, ValueError) as error:
@@ -308,19 +198,21 @@ def read_report(file: Path) -> Evaluation:
 
 
 def worst_mistakes(predictions: Predictions, most: int = MISTAKES) -> tuple[Mistake, ...]:
-    """Memes judged wrongly, the ones the detector was surest of first; those without a label last."""
+    """Return the wrong decisions, the most confident first; memes that got no label come last."""
     confidence = confidence_of(predictions.predicted, predictions.scores)
     wrong = np.flatnonzero(settle(predictions.gold, predictions.predicted) != predictions.gold)
-    surest = sorted(wrong, key=lambda place: -confidence[place])[:most]
-    return tuple(
-        Mistake(
-            meme_id=predictions.memes[place].id,
-            text=meme_text(predictions.memes[place], predictions.verdicts[place].evidence) or "",
-            harmful=bool(predictions.gold[place]),
-            said=predictions.predicted[place],
-            score=float(predictions.scores[place]),
-            confidence=float(confidence[place]),
-            rationale=predictions.verdicts[place].rationale,
+    mistakes = []
+    for index in sorted(wrong, key=lambda index: -confidence[index])[:most]:
+        meme, verdict = predictions.memes[index], predictions.verdicts[index]
+        mistakes.append(
+            Mistake(
+                meme_id=meme.id,
+                text=meme_text(meme, verdict.evidence) or "",
+                harmful=bool(predictions.gold[index]),
+                said=predictions.predicted[index],
+                score=float(predictions.scores[index]),
+                confidence=float(confidence[index]),
+                rationale=verdict.rationale,
+            )
         )
-        for place in surest
-    )
+    return tuple(mistakes)

@@ -10,7 +10,7 @@ import numpy as np
 
 from mrharm.errors import InputError
 from mrharm.evaluation.clusters import clusters_of
-from mrharm.evaluation.evaluate import judge
+from mrharm.evaluation.evaluate import predict_split
 from mrharm.evaluation.predictions import NothingPredicted, Predictions
 from mrharm.evaluation.saved import evaluation_folder, own_dataset, run_folder, verdicts_file
 from mrharm.evaluation.scores import N_RESAMPLES, headline
@@ -181,8 +181,7 @@ def _judge(
     # Rationales change no figure here and take longest; where an evaluation has written them they stand, because
     # verdicts without them would be others, judged anew.
     explained = any(one.rationale is not None for one in read_appended(file, Verdict))
-    predictions, _ = judge(detector, dataset, split, rationales=explained, out=place, progress=tell)
-    return predictions
+    return predict_split(detector, dataset, split, folder=place, rationales=explained, progress=tell)
 
 
 def _cell(
