@@ -22,8 +22,9 @@ from rich.table import Table
 from benchmarks.common import machine
 from mrharm.baselines import majority, text_only
 from mrharm.cli.terminal import print_json
+from mrharm.evaluation.clusters import cluster_ids
+from mrharm.evaluation.scores import headline_row
 from mrharm.memes.dataset import Dataset
-from mrharm.metrics import score_summary
 from mrharm.recipe import Recipe, load_recipe
 from mrharm.student.interface import compose_text
 from mrharm.training.run import train
@@ -58,7 +59,10 @@ def student(dataset: Dataset, which: str, seed: int, out: Path) -> dict[str, Any
     memes_to_judge = dataset.split("test")
     verdicts = detector.judge(memes_to_judge, evidence=dataset.evidence, rationales=False)
     gold = [bool(meme.label and meme.label.harmful) for meme in memes_to_judge]
-    return score_summary(gold, [one.harmful for one in verdicts], [one.score for one in verdicts])
+    clusters = cluster_ids(memes_to_judge, [dataset.evidence.get(meme.id) for meme in memes_to_judge])
+    return headline_row(
+        gold, [verdict.harmful for verdict in verdicts], [verdict.score for verdict in verdicts], clusters
+    )
 
 
 def baselines(dataset: Dataset) -> dict[str, dict[str, Any]]:
@@ -67,7 +71,8 @@ def baselines(dataset: Dataset) -> dict[str, dict[str, Any]]:
     seen = [bool(meme.label and meme.label.harmful) for meme in learn]
     gold = [bool(meme.label and meme.label.harmful) for meme in test]
     said, scores = majority(seen, len(test))
-    rows = {"majority": score_summary(gold, said, scores)}
+    clusters = cluster_ids(test, [dataset.evidence.get(meme.id) for meme in test])
+    rows = {"majority": headline_row(gold, said, scores, clusters)}
     for name, reads in (("tfidf_text", ("text",)), ("tfidf_text_caption", ("text", "caption"))):
         texts = [
             [
@@ -77,7 +82,7 @@ def baselines(dataset: Dataset) -> dict[str, dict[str, Any]]:
             for memes in (learn, test)
         ]
         found = text_only(texts[0], seen, texts[1]).tolist()
-        rows[name] = score_summary(gold, [score >= 0.5 for score in found], found)
+        rows[name] = headline_row(gold, [score >= 0.5 for score in found], found, clusters)
     return rows
 
 

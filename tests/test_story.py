@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from mrharm import Dataset, Detector, import_memes
+from mrharm.evaluation.scores import headline_row
 from mrharm.memes.dataset import ImportOptions
-from mrharm.metrics import score_summary
 from mrharm.rationales.abduce import abduce
 from mrharm.rationales.prompting import QuestionBuilder
 from mrharm.synthetic.teacher import GeneratedTeacher
@@ -27,7 +29,12 @@ def test_memes_become_verdicts(tmp_path):
     memes = Dataset(tmp_path / "memes").split("test")
     verdicts = detector.judge(memes, root=data.root, evidence=data.evidence)
     gold = [meme.label.harmful for meme in memes]
-    summary = score_summary(gold, [one.harmful for one in verdicts], [one.score for one in verdicts])
+    summary = headline_row(
+        gold,
+        [one.harmful for one in verdicts],
+        [one.score for one in verdicts],
+        np.arange(len(gold)),
+    )
     assert summary["n"] == len(memes) and summary["auroc"] is not None
     assert set(share_true(memes, verdicts)) == {"scene", "tone", "relation", "all"}
     assert verdicts[0].evidence is not None and verdicts[0].evidence.caption

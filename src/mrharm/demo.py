@@ -21,9 +21,10 @@ import torch
 
 from mrharm import baselines
 from mrharm.errors import InputError, MrHarmError
+from mrharm.evaluation.clusters import cluster_ids
+from mrharm.evaluation.scores import headline_row
 from mrharm.memes.dataset import Dataset, ImportOptions
 from mrharm.memes.importing import import_memes
-from mrharm.metrics import score_summary
 from mrharm.progress import Progress
 from mrharm.recipe import Recipe, dump_recipe, load_recipe
 from mrharm.records import Meme, Verdict
@@ -222,11 +223,12 @@ def _judge(
     for split in SPLITS:
         memes = dataset.split(split)
         truths = _gold(memes)
+        clusters = cluster_ids(memes, [dataset.evidence.get(meme.id) for meme in memes])
         said, scores = baselines.majority(gold, len(memes))
-        rows: dict[str, Any] = {"majority": score_summary(truths, said, scores)}
+        rows: dict[str, Any] = {"majority": headline_row(truths, said, scores, clusters)}
         for name, found in (("text_only", words), ("image_only", seen)):
             values = [float(found[meme.id]) for meme in memes]
-            rows[name] = score_summary(truths, [value >= 0.5 for value in values], values)
+            rows[name] = headline_row(truths, [value >= 0.5 for value in values], values, clusters)
         for name, detector in (("labels_only", labels_only), ("two_stage", two_stage)):
             verdicts = detector.judge(
                 memes,
@@ -236,8 +238,11 @@ def _judge(
                 rationales=split == "test",
                 advance=advance,
             )
-            rows[name] = score_summary(
-                truths, [verdict.harmful for verdict in verdicts], [verdict.score for verdict in verdicts]
+            rows[name] = headline_row(
+                truths,
+                [verdict.harmful for verdict in verdicts],
+                [verdict.score for verdict in verdicts],
+                clusters,
             )
         if split == "test":
             test_verdicts = verdicts

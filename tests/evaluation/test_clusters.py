@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mrharm.evaluation.clusters import clusters_of, number
+from mrharm.evaluation.clusters import cluster_ids, join_by_keys
 from mrharm.records import Evidence, Label, Meme
 from tests.evaluation.runs import predictions
 
 
-def test_what_shares_a_name_through_others_is_one() -> None:
-    numbers = number([["a"], ["b"], ["a", "c"], ["c"], [], []])
+def test_what_shares_a_key_through_others_is_one_cluster() -> None:
+    numbers = join_by_keys([["a"], ["b"], ["a", "c"], ["c"], [], []])
     assert numbers[0] == numbers[2] == numbers[3]
     assert len({numbers[0], numbers[1], numbers[4], numbers[5]}) == 4
 
@@ -29,7 +29,9 @@ def test_the_same_words_quad_or_picture_make_memes_one_and_a_placeholder_does_no
     seen = [
         Evidence(meme_id=one.id, image_sha256=picture) for one, picture in zip(memes, pictures, strict=True)
     ]
-    found = clusters_of(predictions(tmp_path / "d", memes, [True] * 40, evidence=seen)).tolist()
+    found = cluster_ids(memes, seen).tolist()
+    judged = predictions(tmp_path / "d", memes, [True] * 40, evidence=seen)
+    assert judged.clusters.tolist() == found
     assert found[0] == found[1] == found[2] != found[3]  # by their words, and by a picture
     assert len(set(found[4:8])) == 1
     assert len(set(found[8:])) == 32

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from sklearn.metrics import f1_score, roc_auc_score
 from typer.testing import CliRunner
 
 from mrharm import Detector
@@ -14,7 +15,7 @@ from mrharm.errors import InputError
 from mrharm.evaluation.evaluate import predict_split
 from mrharm.evaluation.transfer import Cell, Transfer, to_markdown, transfer, write_transfer
 from mrharm.memes.dataset import Dataset
-from mrharm.metrics import Estimate, auroc, macro_f1
+from mrharm.metrics import Estimate
 from mrharm.records import Verdict, read_records
 from mrharm.training.run import train
 from tests.conftest import make_squares
@@ -83,8 +84,10 @@ def test_figures_are_those_of_the_verdicts_kept_in_the_run(places: Places, found
         gold = np.array([one.label.harmful for one in memes])
         assert [kept[one.id].score for one in memes] == pytest.approx([one.score for one in direct], abs=1e-5)
         assert cell.memes == 16 and cell.failures == 0
-        assert cell.macro_f1.value == pytest.approx(macro_f1(gold, np.array([one.harmful for one in direct])))
-        assert cell.auroc.value == pytest.approx(auroc(gold, np.array([one.score for one in direct])))
+        assert cell.macro_f1.value == pytest.approx(
+            f1_score(gold, [one.harmful for one in direct], average="macro")
+        )
+        assert cell.auroc.value == pytest.approx(roc_auc_score(gold, [one.score for one in direct]))
         assert cell.auroc.low <= cell.auroc.value <= cell.auroc.high
 
 

@@ -1,20 +1,22 @@
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 
-from mrharm.metrics import (
-    Estimate,
+from mrharm.metrics import Estimate
+from mrharm.metrics import bootstrap as bootstrap_module
+from mrharm.metrics.bootstrap import (
     Statistic,
-    accuracy_of,
     average,
     bootstrap,
+    draw_counts,
+    effective_count,
+    mean_of,
     mean_of_values,
-    wilson_interval,
+    share_of,
 )
-from mrharm.metrics.bootstrap import draw_counts
+from mrharm.metrics.classification import accuracy_of
+from mrharm.metrics.estimate import wilson_interval
 
 VALUES = np.array([0.0, 1.0, 4.0, 9.0, 16.0] * 12)
 
@@ -28,7 +30,7 @@ def test_every_draw_counts_as_many_memes_as_there_are():
 
 def test_draws_do_not_depend_on_how_many_are_held_at_a_time(monkeypatch):
     whole = np.concatenate(list(draw_counts(10, 20, 1)))
-    monkeypatch.setattr(sys.modules[draw_counts.__module__], "_CELLS", 30)
+    monkeypatch.setattr(bootstrap_module, "MATRIX_CELLS", 30)
     parts = list(draw_counts(10, 20, 1))
     assert len(parts) == 7
     assert (np.concatenate(parts) == whole).all()
@@ -52,8 +54,8 @@ def test_a_difference_of_two_figures_is_drawn_together():
 
 
 def test_an_average_is_drawn_over_the_same_memes():
-    both = average([mean_of_values(VALUES), mean_of_values(16 - VALUES)])
-    found = bootstrap({"both": both}, len(VALUES))["both"]
+    constant = average([mean_of_values(VALUES), mean_of_values(16 - VALUES)])
+    found = bootstrap({"mean": constant}, len(VALUES))["mean"]
     assert (found.value, found.low, found.high) == pytest.approx((8, 8, 8))
 
 
@@ -62,6 +64,43 @@ def test_a_share_of_all_or_none_is_not_certain():
     found = bootstrap({"accuracy": accuracy_of(gold, gold)}, 20)["accuracy"]
     assert (found.low, found.high) == wilson_interval(20, 20)
     assert found.low < 0.9
+    # Of memes in four clusters no more than four are known to be independent.
+    found = bootstrap({"accuracy": accuracy_of(gold, gold)}, 20, clusters=np.repeat(np.arange(4), 5))[
+        "accuracy"
+    ]
+    assert (found.low, found.high) == wilson_interval(4, 4)
+    nothing = share_of(np.zeros(20, dtype=bool))
+    assert (nothing.value, nothing.low) == (0.0, 0.0) and nothing.high > 0.1
+    assert share_of(np.array([], dtype=bool)) == mean_of(np.array([])) == Estimate()
+
+
+def test_the_base_of_a_share_counts_the_clusters_it_has_memes_in():
+    members = np.array([True] * 6 + [False] * 6)
+    recall = Statistic(lambda counts: (counts @ members) / (counts @ members), members)
+    found = bootstrap({"recall": recall}, 12, clusters=np.repeat(np.arange(4), 3))["recall"]
+    assert (found.low, found.high) == wilson_interval(2, 2)
+
+
+def test_the_effective_count_is_that_of_independent_memes():
+    members = np.ones(40, dtype=bool)
+    flagged = np.arange(40) % 4 == 0
+    # Each meme its own cluster: all count; four alike: a quarter of them; none flagged: as many as clusters.
+    assert effective_count(flagged, members, np.arange(40)) == pytest.approx((10, 40))
+    quads = np.repeat(np.arange(10), 4)
+    hits, size = effective_count(quads % 2 == 0, members, quads)
+    assert (hits / size, size) == (0.5, pytest.approx(40 / (10 / 9 * 0.25 / 10 / (0.25 / 39))))
+    assert effective_count(~members, members, quads) == (0.0, 10.0)
+    assert effective_count(flagged, ~members, quads) == (0, 0)
+
+
+def test_the_variance_behind_the_effective_count_is_that_of_the_cluster_bootstrap():
+    rng = np.random.default_rng(0)
+    clusters = np.repeat(np.arange(80), 4)
+    flagged = rng.random(320) < np.repeat(rng.beta(1, 1, 80), 4)
+    draws = np.concatenate(list(draw_counts(320, 4000, 0, clusters))) @ flagged / 320
+    _, size = effective_count(flagged, np.ones(320, dtype=bool), clusters)
+    rate = flagged.mean()
+    assert rate * (1 - rate) / size == pytest.approx(draws.var(), rel=0.1)
 
 
 def test_what_cannot_be_had_is_none():

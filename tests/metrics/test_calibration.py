@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss
 
-from mrharm.metrics import bootstrap, brier_of, classwise_ece_of, ece_by_chance, reliability, wilson_interval
+from mrharm.metrics.bootstrap import bootstrap
+from mrharm.metrics.calibration import brier_of, classwise_ece_of, ece_by_chance, reliability
+from mrharm.metrics.estimate import wilson_interval
 
 pairs = st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=1, max_size=40)
 

@@ -1,13 +1,25 @@
 from __future__ import annotations
 
+from itertools import pairwise, permutations
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
-from mrharm.metrics import auprc_of, auroc, auroc_of, bootstrap, bootstrap_indexes, pr_points, roc_points
-from mrharm.metrics.ranking import sort_by, thin
+from mrharm.metrics.bootstrap import bootstrap
+from mrharm.metrics.ranking import (
+    auprc_of,
+    aurc_of,
+    auroc_of,
+    confidence_of,
+    pr_points,
+    risk_coverage_points,
+    roc_points,
+    sort_by,
+    thin,
+)
 
 GOLD = np.array([True, False, True, False])
 SCORES = np.array([0.9, 0.7, 0.7, 0.1])
@@ -34,8 +46,8 @@ def test_an_area_of_one_class_cannot_be_had():
 
 @given(ranked)
 def test_areas_and_curves_agree_with_scikit_learn(pairs):
-    gold = np.array([one for one, _ in pairs])
-    scores = np.array([one for _, one in pairs]) / 6
+    gold = np.array([harmful for harmful, _ in pairs])
+    scores = np.array([score for _, score in pairs]) / 6
     assume(0 < gold.sum() < len(gold))
     assert value(auroc_of(gold, scores), len(gold)) == pytest.approx(roc_auc_score(gold, scores))
     assert value(auprc_of(gold, scores), len(gold)) == pytest.approx(average_precision_score(gold, scores))
@@ -48,8 +60,8 @@ def test_areas_and_curves_agree_with_scikit_learn(pairs):
 
 @given(ranked, st.randoms(use_true_random=False))
 def test_areas_do_not_depend_on_the_order_of_memes_and_turn_over_with_the_scores(pairs, random):
-    gold = np.array([one for one, _ in pairs])
-    scores = np.array([one for _, one in pairs]) / 6
+    gold = np.array([harmful for harmful, _ in pairs])
+    scores = np.array([score for _, score in pairs]) / 6
     assume(0 < gold.sum() < len(gold))
     area = value(auroc_of(gold, scores), len(gold))
     order = list(range(len(gold)))
@@ -62,10 +74,11 @@ def test_the_interval_of_auroc_is_that_of_drawing_memes_one_by_one():
     rng = np.random.default_rng(0)
     gold = rng.random(120) < 0.4
     scores = (0.3 * gold + rng.random(120)).round(1)
-    slow = bootstrap_indexes(lambda drawn: auroc(gold[drawn], scores[drawn]), 120, n_resamples=1000)
+    drawn = [rng.integers(0, 120, 120) for _ in range(1000)]
+    slow = np.percentile([roc_auc_score(gold[rows], scores[rows]) for rows in drawn], [2.5, 97.5])
     fast = bootstrap({"auroc": auroc_of(gold, scores)}, 120, n_resamples=1000)["auroc"]
-    assert fast.value == pytest.approx(slow.value)
-    assert (fast.low, fast.high) == pytest.approx((slow.low, slow.high), abs=0.015)
+    assert fast.value == pytest.approx(roc_auc_score(gold, scores))
+    assert (fast.low, fast.high) == pytest.approx(slow, abs=0.015)
 
 
 def test_a_curve_is_thinned_to_its_ends_and_points_between():
@@ -87,3 +100,52 @@ def test_equal_numbers_make_one_run():
     assert found.order.tolist() == [3, 1, 0, 2]
     assert found.starts.tolist() == [0, 1, 2]
     assert found.sums(np.array([[1.0, 2, 4, 8]])).tolist() == [[8, 2, 5]]
+
+
+def area(right, confidence, n_resamples=1):
+    return bootstrap(
+        {"it": aurc_of(np.array(right), np.array(confidence))}, len(right), n_resamples=n_resamples
+    )["it"]
+
+
+def test_the_area_by_hand():
+    # Wrong among the 1, 2, 3 surest: 0, 1/2, 1/3
+    assert area([True, False, True], [0.9, 0.8, 0.7]).value == pytest.approx((0 + 1 / 2 + 1 / 3) / 3)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 2)), min_size=1, max_size=6))
+def test_equally_sure_memes_count_as_the_mean_over_their_orders(rows):
+    right, sure = zip(*rows, strict=True)
+    areas = []
+    for order in permutations(range(len(rows))):
+        if all(sure[one] >= sure[two] for one, two in pairwise(order)):
+            wrong = np.array([not right[place] for place in order])
+            areas.append(np.mean(np.cumsum(wrong) / np.arange(1, len(rows) + 1)))
+    assert area(right, np.array(sure) / 2).value == pytest.approx(np.mean(areas))
+
+
+def test_a_meme_drawn_twice_counts_twice():
+    statistic = aurc_of(np.array([True, False, True]), np.array([0.9, 0.8, 0.7]))
+    # Drawn: the first, and the second twice: 0, 1/2, 2/3
+    assert statistic.of(np.array([[1.0, 2.0, 0.0]]))[0] == pytest.approx((0 + 1 / 2 + 2 / 3) / 3)
+
+
+def test_surest_mistakes_make_it_worse():
+    right = [True] * 8 + [False] * 2
+    falling = np.linspace(1, 0.5, 10)
+    assert area(right, falling).value < 0.2 < area(right, falling[::-1]).value
+    found = area(right, falling, n_resamples=300)
+    assert found.low <= found.value <= found.high
+
+
+def test_confidence_is_the_score_of_the_side_that_was_said():
+    predicted = np.array([True, False, False, None], dtype=object)
+    assert confidence_of(predicted, np.array([0.9, 0.1, 0.7, 0.6])).tolist() == pytest.approx(
+        [0.9, 0.9, 0.3, 0.0]
+    )
+
+
+def test_the_curve_ends_at_all_memes_and_their_share_of_wrong_ones():
+    points = risk_coverage_points(np.array([True, False, True, False]), np.array([0.9, 0.8, 0.8, 0.6]))
+    assert points == ((0.25, 0.0), (0.75, pytest.approx(1 / 3)), (1.0, 0.5))
+    assert risk_coverage_points(np.array([], dtype=bool), np.array([])) == ()

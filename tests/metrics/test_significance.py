@@ -1,15 +1,30 @@
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from itertools import product
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+from sklearn.metrics import cohen_kappa_score
 
+from mrharm.metrics.bootstrap import Statistic
 from mrharm.metrics.significance import (
+    Repeats,
+    SwapOutcomes,
     holm,
+    intraclass_of,
+    kappa_of,
     leads_of,
+    mcnemar,
     permutation_p,
     rates_of,
     sign_flip_p,
     spread_of,
+    within_sd_of,
 )
 
 
@@ -17,7 +32,7 @@ def test_rates_count_single_swaps_and_their_intervals_draw_memes() -> None:
     owner = np.array([7, 7, 7, 9])
     flips, control = np.array([True, True, True, False]), np.array([False, False, True, False])
     moves = np.array([0.1, -0.2, 0.3, 0.0])
-    found = rates_of(flips, control, moves, moves / 2, owner, owner)
+    found = rates_of(SwapOutcomes(flips, control, moves, moves / 2, owner, owner))
     assert found["flipped"].value == 0.75 and found["control"].value == 0.25 and found["more"].value == 0.5
     assert found["moved"].value == pytest.approx(0.15)
     assert found["control_moved"].value == pytest.approx(0.075)
@@ -30,8 +45,8 @@ def test_memes_that_belong_together_are_one_draw() -> None:
     owner, clusters = np.arange(40), np.repeat([0, 1], 20)
     flips, none = clusters == 0, np.zeros(40, dtype=bool)
     moves = np.zeros(40)
-    apart = rates_of(flips, none, moves, moves, owner, owner)["flipped"]
-    drawn = rates_of(flips, none, moves, moves, owner, clusters)["flipped"]
+    apart = rates_of(SwapOutcomes(flips, none, moves, moves, owner, owner))["flipped"]
+    drawn = rates_of(SwapOutcomes(flips, none, moves, moves, owner, clusters))["flipped"]
     assert apart.low is not None and apart.low > 0.3
     assert (drawn.low, drawn.high) == (0, 1)
 
@@ -53,12 +68,48 @@ def test_a_permutation_p_is_the_share_of_deals_as_far_apart() -> None:
     )
 
 
-def test_a_sign_flip_p_is_the_share_of_changes_about_that_differ_as_much() -> None:
+def test_a_sign_flip_p_is_the_share_of_exchanges_that_differ_as_much() -> None:
+    four = np.ones(4, dtype=np.int64)
     # Four memes, each with one more flip than its control: 2 of 2^4 sums are as far from 0.
-    assert sign_flip_p(np.ones(4), np.arange(4)) == pytest.approx(1 / 8, abs=0.03)
-    # Of which two belong together and change at once: 2 of 2^3.
-    assert sign_flip_p(np.ones(4), np.array([0, 0, 1, 2])) == pytest.approx(1 / 4, abs=0.03)
-    assert sign_flip_p(np.zeros(4), np.arange(4)) == 1
+    assert sign_flip_p(four, np.arange(4)) == 1 / 8
+    # Of which two are of one cluster and exchanged at once: 2 of 2^3.
+    assert sign_flip_p(four, np.array([0, 0, 1, 2])) == 1 / 4
+    assert sign_flip_p(0 * four, np.arange(4)) == sign_flip_p(four[:0], np.arange(0)) == 1
+
+
+@given(st.lists(st.tuples(st.integers(-2, 2), st.integers(0, 5)), min_size=1, max_size=12))
+def test_a_sign_flip_p_is_that_of_all_exchanges_one_by_one(pairs: list[tuple[int, int]]) -> None:
+    differences, clusters = np.array([pair[0] for pair in pairs]), np.array([pair[1] for pair in pairs])
+    sums = [int(differences[clusters == number].sum()) for number in np.unique(clusters)]
+    totals = [
+        sum(sign * one for sign, one in zip(signs, sums, strict=True))
+        for signs in product((-1, 1), repeat=len(sums))
+    ]
+    expected = np.mean([abs(total) >= abs(sum(sums)) for total in totals])
+    assert sign_flip_p(differences, clusters) == pytest.approx(expected)
+
+
+def decisions(only_first: int, only_second: int, agreed: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    first = np.array([True] * only_first + [False] * only_second + [True] * agreed)
+    second = np.array([False] * only_first + [True] * only_second + [True] * agreed)
+    return first, second
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_mcnemar_of_independent_memes_is_the_exact_sign_test_whichever_comes_first(
+    one: int, two: int
+) -> None:
+    found, turned = mcnemar(*decisions(one, two)), mcnemar(*decisions(two, one))
+    assert (found.only_first, found.only_second, found.exact) == (one, two, True)
+    assert found.p == turned.p
+    assert found.p == pytest.approx(binomtest(one, one + two).pvalue if one + two else 1.0)
+
+
+def test_mcnemar_of_memes_that_share_an_outcome_counts_clusters() -> None:
+    # 24 of 24 memes for the first, in quads: 2 of 2^6 exchanges of quads are as far apart.
+    first, second = decisions(24, 0, agreed=0)
+    assert mcnemar(first, second, clusters=np.repeat(np.arange(6), 4)).p == 2 / 64
+    assert mcnemar(first, second).p < 1e-6
 
 
 def test_p_values_of_several_questions_count_for_less() -> None:
@@ -76,3 +127,53 @@ def test_the_spread_is_between_terms_beyond_what_sentences_explain() -> None:
     assert spread_of(np.array([[0.2, 0.4], [0.6, 0.4]])) == pytest.approx(0, abs=1e-8)
     # Means 0.3 and 0.7: MS of terms 0.16; the same residuals. (0.16 - 0.04) / 2 sentences.
     assert spread_of(np.array([[0.2, 0.4], [0.8, 0.6]])) == pytest.approx(0.06**0.5)
+
+
+# Six things rated four times: the table of Shrout and Fleiss 1979, whose ICC(1, 1) they give as .17.
+RATINGS = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
+
+
+def value(statistic: Callable[[Repeats], Statistic], repeats: Repeats) -> float:
+    return statistic(repeats).value(len(repeats))
+
+
+def test_repeats_spread_by_the_root_of_the_mean_square_within() -> None:
+    assert value(within_sd_of, [[1, 3], [4], [2, 2, 5]]) == pytest.approx(math.sqrt((2 + 0 + 6) / 3))
+    assert value(within_sd_of, RATINGS) ** 2 == pytest.approx(6.26, abs=0.005)
+    assert value(within_sd_of, [[4, 4], [2, 2]]) == 0.0
+    assert math.isnan(value(within_sd_of, [[1], [2]]))
+    assert math.isnan(value(within_sd_of, []))
+
+
+def test_the_intraclass_correlation_is_that_of_its_authors() -> None:
+    assert value(intraclass_of, RATINGS) == pytest.approx(0.166, abs=0.0005)
+    assert value(intraclass_of, [[5, 3], [1, 1]]) == pytest.approx((9 - 1) / (9 + 1))
+    assert value(intraclass_of, [[4, 4], [2, 2], [5, 5]]) == 1.0
+    assert value(intraclass_of, [[1, 5], [5, 1]]) == -1.0
+
+
+def test_questions_with_unlike_numbers_of_repeats_count_by_their_number() -> None:
+    # Means 2 and 5 of 2 and 1 answers: overall 3, between 2 + 4 = 6, within 2 / 1, k0 = (3 - 5 / 3) / 1 = 4 / 3.
+    assert value(intraclass_of, [[1, 3], [5]]) == pytest.approx((6 - 2) / (6 + 2 / 3))
+
+
+@pytest.mark.parametrize("repeats", [[], [[1, 2]], [[1], [2]], [[3, 3], [3, 3]], [[], []]])
+def test_without_repeats_questions_or_variance_there_is_no_correlation(repeats: list[list[float]]) -> None:
+    assert math.isnan(value(intraclass_of, repeats))
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40))
+def test_kappa_agrees_with_scikit_learn(pairs: list[tuple[bool, bool]]) -> None:
+    first, second = np.array([pair[0] for pair in pairs]), np.array([pair[1] for pair in pairs])
+    found = kappa_of(first, second).value(len(first))
+    if (first.all() and second.all()) or not (first.any() or second.any()):
+        assert math.isnan(found)
+    else:
+        assert found == pytest.approx(cohen_kappa_score(first, second))
+
+
+def test_agreement_of_resampled_questions_is_that_of_the_questions_repeated() -> None:
+    repeats, counts = [[1, 3], [4], [2, 2, 5]], np.array([[2.0, 0, 1]])
+    again = [repeats[0], repeats[0], repeats[2]]
+    assert within_sd_of(repeats).of(counts)[0] == pytest.approx(within_sd_of(again).value(3))
+    assert intraclass_of(repeats).of(counts)[0] == pytest.approx(intraclass_of(again).value(3))

@@ -5,10 +5,9 @@ import pytest
 from sklearn.metrics import f1_score, precision_score, recall_score
 
 from mrharm.errors import InputError
+from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import draw_counts
-from mrharm.metrics.estimate import Estimate
-from mrharm.metrics.measured import metrics_at_threshold
-from mrharm.metrics.thresholds import Traffic, sweep_thresholds
+from mrharm.metrics.thresholds import LabelledScores, Traffic, metrics_at_threshold, sweep_thresholds
 from mrharm.policy.bands import BandCriterion, choose_band
 from mrharm.policy.choose import Choice, Criterion, choices, choose_threshold
 from mrharm.policy.targets import keeps
@@ -23,7 +22,7 @@ RARE = Traffic(prevalence=0.1, per_day=1000)
 def choose(promise: str, wanted: float | None = None, traffic: Traffic = HERE, **more: object) -> Choice:
     gold, scores = more.get("gold", GOLD), more.get("scores", SCORES)
     criterion = Criterion.model_validate({"promise": promise, "wanted": wanted})
-    return choose_threshold(gold, scores, criterion, traffic, n_resamples=200)  # type: ignore[arg-type]
+    return choose_threshold(LabelledScores(gold, scores), criterion, traffic, n_resamples=200)  # type: ignore[arg-type]
 
 
 def promised(choice: Choice) -> float | None:
@@ -65,7 +64,7 @@ def test_reviews_a_day_are_those_of_the_stated_prevalence(
 
 
 def test_precision_falls_with_the_prevalence_and_recall_does_not() -> None:
-    figures = metrics_at_threshold(GOLD, SCORES, 0.5, RARE)
+    figures = metrics_at_threshold(LabelledScores(GOLD, SCORES), 0.5, RARE)
     assert figures["precision"].value == pytest.approx(0.1 / (0.1 + 0.9 / 3))
     assert figures["recall"].value == 1.0
     assert figures["flagged"].value == pytest.approx(0.4)
@@ -78,10 +77,12 @@ def test_reweighing_is_repeating_memes() -> None:
     """2 harmful of 8 harmless each four times: the split at a prevalence of 2 / 34."""
     rng = np.random.default_rng(1)
     gold, scores = np.arange(10) < 2, rng.random(10)
-    stated = metrics_at_threshold(gold, scores, 0.5, Traffic(prevalence=2 / 34), n_resamples=10)
+    stated = metrics_at_threshold(
+        LabelledScores(gold, scores), 0.5, Traffic(prevalence=2 / 34), n_resamples=10
+    )
     often = np.where(gold, 1, 4)
     repeated = metrics_at_threshold(
-        np.repeat(gold, often), np.repeat(scores, often), 0.5, HERE, n_resamples=10
+        LabelledScores(np.repeat(gold, often), np.repeat(scores, often)), 0.5, HERE, n_resamples=10
     )
     assert {name: figure.value for name, figure in stated.items()} == pytest.approx(
         {name: figure.value for name, figure in repeated.items()}
@@ -92,7 +93,7 @@ def test_figures_are_those_of_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     gold = rng.random(200) < 0.3
     scores = np.clip(rng.normal(0.4 + 0.2 * gold, 0.2), 0, 1)
-    figures = metrics_at_threshold(gold, scores, 0.5, HERE)
+    figures = metrics_at_threshold(LabelledScores(gold, scores), 0.5, HERE)
     said = scores >= 0.5
     assert figures["precision"].value == pytest.approx(precision_score(gold, said))
     assert figures["recall"].value == pytest.approx(recall_score(gold, said))
@@ -138,7 +139,7 @@ def test_the_choice_and_its_interval_are_those_of_trying_every_score(
                 best = (float(gain), float(at))
         return best[1] if best else None
 
-    choice = choose_threshold(gold, scores, criterion, traffic, n_resamples=100)
+    choice = choose_threshold(LabelledScores(gold, scores), criterion, traffic, n_resamples=100)
     assert choice.at == tried(np.ones(40, int))
     drawn = [tried(row.astype(int)) for rows in draw_counts(40, 100, 0) for row in rows]
     found = [one for one in drawn if one is not None]
@@ -185,11 +186,11 @@ def test_no_memes_or_one_kind_only_is_an_error(gold: list[bool]) -> None:
 
 
 def test_of_one_kind_of_meme_only_what_can_be_had_is_said() -> None:
-    at_home = metrics_at_threshold(GOLD[~GOLD], SCORES[~GOLD], 0.5, HERE)
+    at_home = metrics_at_threshold(LabelledScores(GOLD[~GOLD], SCORES[~GOLD]), 0.5, HERE)
     assert at_home["flagged"].value == pytest.approx(1 / 3)
     assert at_home["recall"] == Estimate()
     # A share of harmful memes comes in, and not one of them was measured.
-    stated = metrics_at_threshold(GOLD[~GOLD], SCORES[~GOLD], 0.5, RARE)
+    stated = metrics_at_threshold(LabelledScores(GOLD[~GOLD], SCORES[~GOLD]), 0.5, RARE)
     assert stated["flagged"] == stated["precision"] == stated["reviews"] == Estimate()
 
 
@@ -198,15 +199,14 @@ def test_without_a_false_alarm_among_few_memes_precision_at_a_low_prevalence_is_
     gold = np.arange(200) < 100
     scores = np.where(gold, 0.9, 0.1)
     for traffic in (Traffic(0.001, 10_000), Traffic(0.001)):
-        figures = metrics_at_threshold(gold, scores, 0.5, traffic)
+        figures = metrics_at_threshold(LabelledScores(gold, scores), 0.5, traffic)
         precision = figures["precision"]
         assert precision.value == precision.high == 1
         assert precision.low is not None and 0.02 < precision.low < 0.035
         assert figures["flagged"].value == pytest.approx(0.001)
         assert figures["flagged"].high == pytest.approx(0.0371, abs=0.001)
-    assert metrics_at_threshold(gold, scores, 0.5, Traffic(0.001, 10_000))["reviews"].high == pytest.approx(
-        371, abs=10
-    )
+    daily = metrics_at_threshold(LabelledScores(gold, scores), 0.5, Traffic(0.001, 10_000))
+    assert daily["reviews"].high == pytest.approx(371, abs=10)
     choice = choose("precision", 0.9, Traffic(0.001), gold=gold, scores=scores)
     assert choice.figures["precision"].low == pytest.approx(precision.low)
 
@@ -262,7 +262,7 @@ def test_elsewhere_takes_off_what_choosing_on_noise_seems_to_gain() -> None:
 
 def test_the_menu_holds_choices_and_why_some_cannot_be_had() -> None:
     wanted = [Criterion(), Criterion(promise="precision", wanted=0.9)]
-    first, second = choices(~GOLD, SCORES, wanted, HERE)
+    first, second = choices(LabelledScores(~GOLD, SCORES), wanted, HERE)
     assert isinstance(first[1], Choice)
     assert isinstance(second[1], str) and "cannot be kept" in second[1]
 
@@ -275,19 +275,21 @@ def test_a_promise_is_kept_at_least_or_for_reviews_at_most() -> None:
 def test_a_band_is_filled_with_the_scores_nearest_in_log_odds() -> None:
     gold, scores = np.array([True, True, False, False]), np.array([0.9, 0.6, 0.45, 0.2])
     half = Traffic(prevalence=0.5, per_day=100)  # 25 a day each
-    band = choose_band(gold, scores, 0.5, BandCriterion(reviews=50), half, n_resamples=100)
+    band = choose_band(LabelledScores(gold, scores), 0.5, BandCriterion(reviews=50), half, n_resamples=100)
     # From 0.5, 0.6 lies ln 1.5 away and the next, 0.2, ln 4.
     reach = (np.log(1.5) + np.log(4)) / 2
     assert band.at == pytest.approx((1 / (1 + np.exp(reach)), 1 / (1 + np.exp(-reach))))
-    figures = metrics_at_threshold(gold, scores, 0.5, half, band.at)
+    figures = metrics_at_threshold(LabelledScores(gold, scores), 0.5, half, band.at)
     assert figures["reviews"].value == pytest.approx(50)
     assert (figures["flag_precision"].value, figures["allow_precision"].value) == (1, 1)
-    assert choose_band(gold, scores, 0.5, BandCriterion(reviews=100), half).at[0] < 0.2
+    assert choose_band(LabelledScores(gold, scores), 0.5, BandCriterion(reviews=100), half).at[0] < 0.2
     with pytest.raises(InputError, match=r"brings 25\.0 a day"):
-        choose_band(gold, scores, 0.5, BandCriterion(reviews=24), half)
+        choose_band(LabelledScores(gold, scores), 0.5, BandCriterion(reviews=24), half)
     # As far above as below is a tie: both or none.
     with pytest.raises(InputError, match=r"brings 50\.0 a day"):
-        choose_band(gold, np.array([0.9, 0.6, 0.4, 0.2]), 0.5, BandCriterion(reviews=49), half)
+        choose_band(
+            LabelledScores(gold, np.array([0.9, 0.6, 0.4, 0.2])), 0.5, BandCriterion(reviews=49), half
+        )
 
 
 def test_a_band_never_holds_more_than_was_allowed() -> None:
@@ -298,12 +300,15 @@ def test_a_band_never_holds_more_than_was_allowed() -> None:
         at, traffic = float(rng.choice([0.0, 0.31, 0.5, 1.0])), Traffic(float(rng.random()), 1000)
         most = float(rng.integers(1, 1000))
         try:
-            band = choose_band(gold, scores, at, BandCriterion(reviews=most), traffic, n_resamples=20)
+            band = choose_band(
+                LabelledScores(gold, scores), at, BandCriterion(reviews=most), traffic, n_resamples=20
+            )
         except InputError as error:
             assert "leave no room" in str(error)
             continue
         assert band.at[0] <= at <= band.at[1]
-        reviews = metrics_at_threshold(gold, scores, at, traffic, band.at, n_resamples=20)["reviews"].value
+        memes = LabelledScores(gold, scores)
+        reviews = metrics_at_threshold(memes, at, traffic, band.at, n_resamples=20)["reviews"].value
         assert reviews is not None and reviews <= most + 1e-6
 
 
@@ -321,9 +326,9 @@ def test_a_band_by_precision_is_the_one_found_by_hand(
     threshold: float, flag: float | None, allow: float | None, band: tuple[float, float]
 ) -> None:
     wanted = BandCriterion(flag_precision=flag, allow_precision=allow)
-    found = choose_band(GOLD, SCORES, threshold, wanted, HERE, n_resamples=100)
+    found = choose_band(LabelledScores(GOLD, SCORES), threshold, wanted, HERE, n_resamples=100)
     assert found.at == pytest.approx(band)
-    figures = metrics_at_threshold(GOLD, SCORES, threshold, HERE, found.at, n_resamples=20)
+    figures = metrics_at_threshold(LabelledScores(GOLD, SCORES), threshold, HERE, found.at, n_resamples=20)
     for name, wanted_share in (("flag_precision", flag), ("allow_precision", allow)):
         value = figures[name].value
         assert wanted_share is None or (value is not None and keeps(name, wanted_share, value))
@@ -333,7 +338,7 @@ def test_a_band_by_precision_is_the_one_found_by_hand(
 def test_what_a_band_does_is_counted_by_hand(traffic: Traffic) -> None:
     # Flagged: 0.9, 0.8. Reviewed: 0.7 (harmless), 0.6. Allowed: 0.4 and 0.2, harmless; then with 0.6 among them.
     share = traffic.prevalence or 0.5
-    figures = metrics_at_threshold(GOLD, SCORES, 0.65, traffic, (0.65, 0.75))
+    figures = metrics_at_threshold(LabelledScores(GOLD, SCORES), 0.65, traffic, (0.65, 0.75))
     values = {name: figure.value for name, figure in figures.items()}
     allowed = share / 3 + (1 - share) * 2 / 3
     assert values == pytest.approx(
@@ -357,13 +362,13 @@ def test_what_a_band_does_is_counted_by_hand(traffic: Traffic) -> None:
 
 def test_a_band_that_cannot_keep_its_precision_says_what_can() -> None:
     with pytest.raises(InputError, match=r"precision of flag >= 0\.9 cannot be kept.*33\.3 %"):
-        choose_band(~GOLD, SCORES, 0.5, BandCriterion(flag_precision=0.9), HERE)
+        choose_band(LabelledScores(~GOLD, SCORES), 0.5, BandCriterion(flag_precision=0.9), HERE)
     with pytest.raises(InputError, match=r"precision of allow >= 0\.9 cannot be kept.*40\.0 %"):
-        choose_band(~GOLD, SCORES, 0.85, BandCriterion(allow_precision=0.9), HERE)
+        choose_band(LabelledScores(~GOLD, SCORES), 0.85, BandCriterion(allow_precision=0.9), HERE)
     with pytest.raises(InputError, match=r"nothing to flag at or above the threshold 0\.95"):
-        choose_band(GOLD, SCORES, 0.95, BandCriterion(flag_precision=0.9), HERE)
+        choose_band(LabelledScores(GOLD, SCORES), 0.95, BandCriterion(flag_precision=0.9), HERE)
     with pytest.raises(InputError, match=r"nothing to allow at or below the threshold 0\.05"):
-        choose_band(GOLD, SCORES, 0.05, BandCriterion(allow_precision=0.9), HERE)
+        choose_band(LabelledScores(GOLD, SCORES), 0.05, BandCriterion(allow_precision=0.9), HERE)
 
 
 @pytest.mark.parametrize(
@@ -378,7 +383,7 @@ def test_a_band_that_cannot_keep_its_precision_says_what_can() -> None:
 )
 def test_a_band_that_makes_no_sense_is_refused(wanted: BandCriterion, traffic: Traffic) -> None:
     with pytest.raises(InputError):
-        choose_band(GOLD, SCORES, 0.5, wanted, traffic)
+        choose_band(LabelledScores(GOLD, SCORES), 0.5, wanted, traffic)
 
 
 def test_bounds_have_intervals_around_them() -> None:
@@ -387,7 +392,7 @@ def test_bounds_have_intervals_around_them() -> None:
     scores = np.clip(rng.normal(0.35 + 0.3 * gold, 0.18), 0.01, 0.99)
     sure = BandCriterion(flag_precision=0.9, allow_precision=0.9)
     for wanted in (sure, BandCriterion(reviews=200)):
-        band = choose_band(gold, scores, 0.5, wanted, Traffic(0.4, 1000), n_resamples=200)
+        band = choose_band(LabelledScores(gold, scores), 0.5, wanted, Traffic(0.4, 1000), n_resamples=200)
         for bound in (band.low, band.high):
             assert bound.low is not None and bound.high is not None and bound.value is not None
             assert bound.low <= bound.value <= bound.high

@@ -2,17 +2,16 @@ from __future__ import annotations
 
 import pytest
 
-from mrharm.metrics.estimate import Estimate
-from mrharm.metrics.rates import Counted
-from mrharm.metrics.thresholds import Traffic
+from mrharm.metrics import Estimate
+from mrharm.metrics.thresholds import FlagCounts, Traffic
 from mrharm.policy.targets import Promised, TargetCheck, standing
 
 RARE = Traffic(prevalence=0.001, per_day=10_000)
-CLEAN = Counted(hits=85, harmful=100, alarms=0, harmless=100)
+CLEAN = FlagCounts(hits=85, harmful=100, alarms=0, harmless=100)
 
 
 def stands(
-    name: Promised, wanted: float, figure: tuple[float, float, float], counted: Counted = CLEAN
+    name: Promised, wanted: float, figure: tuple[float, float, float], counted: FlagCounts = CLEAN
 ) -> TargetCheck:
     value, low, high = figure
     return standing("test", name, wanted, Estimate(value=value, low=low, high=high), counted, RARE)
@@ -42,7 +41,7 @@ def test_a_promise_is_kept_only_where_the_pessimistic_end_keeps_it(
 
 
 def test_a_figure_that_cannot_be_had_keeps_nothing() -> None:
-    one = standing("test", "precision", 0.9, Estimate(), Counted(0, 9, 0, 9), RARE)
+    one = standing("test", "precision", 0.9, Estimate(), FlagCounts(0, 9, 0, 9), RARE)
     assert one.state == "open" and "NOT KNOWN on test" in one.words()
 
 
@@ -71,9 +70,10 @@ def test_how_many_memes_it_takes_is_said(
 
 def test_without_a_prevalence_the_splits_own_counts() -> None:
     one = standing(
-        "test", "precision", 0.9, Estimate(value=1, low=0.8, high=1), Counted(5, 10, 0, 10), Traffic()
+        "test", "precision", 0.9, Estimate(value=1, low=0.8, high=1), FlagCounts(5, 10, 0, 10), Traffic()
     )
     assert one.needed == 65  # 0.5 / 9 = 0.0556 false alarms at most
     assert (
-        standing("test", "precision", 0.9, Estimate(value=1), Counted(5, 5, 0, 0), Traffic()).needed is None
+        standing("test", "precision", 0.9, Estimate(value=1), FlagCounts(5, 5, 0, 0), Traffic()).needed
+        is None
     )

@@ -16,7 +16,7 @@ from mrharm.memes.dataset import ImportOptions
 from mrharm.memes.importing import import_memes
 from mrharm.probes.rationale import probe
 from mrharm.probes.rationale_results import RationaleProbe
-from mrharm.probes.simulatability import adjusted
+from mrharm.probes.simulatability import adjusted_gain
 from mrharm.records import Meme, Rationale, Verdict
 from mrharm.reports.probe_sentences import describe_rationale
 from mrharm.student.interface import StudentInput
@@ -122,8 +122,9 @@ def test_the_adjusted_gain_weighs_leaking_and_other_rationales_alike() -> None:
         np.array([1.0, 1.0, 0.0, -1.0, 0.0, 0.0]),
         np.array([True, True, False, False, False, False]),
     )
-    assert adjusted(gain, leaks) == pytest.approx((1.0 + -0.25) / 2)
-    assert np.isnan(adjusted(gain, leaks | True)) and np.isnan(adjusted(gain, leaks & False))
+    assert adjusted_gain(gain, leaks).value(len(gain)) == pytest.approx((1.0 + -0.25) / 2)
+    for uniform in (leaks | True, leaks & False):
+        assert np.isnan(adjusted_gain(gain, uniform).value(len(gain)))
 
 
 @pytest.mark.parametrize("said", [SIDES[:49], [True] * 76 + [False] * 4, [None] * 40 + SIDES[:40]])

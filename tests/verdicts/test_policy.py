@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mrharm.errors import DataError, InputError
-from mrharm.metrics.estimate import Estimate
+from mrharm.metrics import Estimate
 from mrharm.records import Meme, Verdict, parse_record, read_records, to_line
 from mrharm.store import exclusive_lock
 from mrharm.verdicts.batch import judge_all, judge_to_file, read_verdicts

@@ -11,7 +11,8 @@ from typing import Literal
 
 from mrharm.ablation.arms import ARMS, REFERENCE
 from mrharm.ablation.run import RunRow
-from mrharm.metrics import Estimate, mean_with_interval
+from mrharm.metrics import Estimate
+from mrharm.metrics.estimate import mean_with_interval
 from mrharm.records import Record
 
 FIGURES = ("accuracy", "macro_f1", "auroc")

@@ -23,9 +23,9 @@ from mrharm.ablation.arms import ARMS, REFERENCE, Arm
 from mrharm.ablation.variants import SUBSET_SEED, Variant, make_variant
 from mrharm.errors import InputError, MrHarmError
 from mrharm.evaluation.predictions import judge_split
+from mrharm.evaluation.scores import headline_row
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN, VALIDATION
-from mrharm.metrics import score_summary
 from mrharm.progress import Progress, no_progress
 from mrharm.recipe import Recipe, dump_recipe, make_recipe
 from mrharm.records import Failure, Record
@@ -48,7 +48,7 @@ class RunRow(Record):
         arm: its name.
         size: training memes.
         seed: of the training.
-        splits: split -> the figures of `mrharm.metrics.score_summary`.
+        splits: split -> the figures of `mrharm.evaluation.scores.headline_row`.
         truth: on generated memes, the shares of test rationales that name the right scene, tone, relation, and all.
         steps: optimiser steps in all.
         seconds: of training and judging.
@@ -295,8 +295,11 @@ def _train_and_judge(job: Job) -> RunRow:
     for split in (job.split, *(name for name in MORE_SPLITS if name in names and name != job.split)):
         with_rationales = split == job.split and job.arm.stages != "label"
         predictions = judge_split(detector, dataset, split, rationales=with_rationales)
-        figures[split] = score_summary(
-            predictions.gold.tolist(), predictions.predicted.tolist(), predictions.scores.tolist()
+        figures[split] = headline_row(
+            predictions.gold.tolist(),
+            predictions.predicted.tolist(),
+            predictions.scores.tolist(),
+            predictions.clusters,
         )
         if with_rationales and all(is_known(meme) for meme in predictions.memes):
             truth = share_true(predictions.memes, predictions.verdicts)

@@ -16,7 +16,7 @@ from mrharm.recipe import Recipe
 from mrharm.records import Meme, Rationale, read_records
 from mrharm.store import content_key
 from mrharm.synthetic.teacher import explain_without_outcome
-from mrharm.synthetic.truth import is_known
+from mrharm.synthetic.truth import is_known, quad_of
 from mrharm.training.data import usable_rationales
 
 SUBSET_SEED = 20_231_211  # the same training memes for every arm and seed, smaller subsets within larger ones
@@ -98,8 +98,7 @@ def select_subset(memes: Sequence[Meme], size: int) -> list[Meme]:
 
 
 def _quad_name(meme: Meme) -> str:
-    truth = meme.extra.get("truth")
-    quad = truth.get("quad") if isinstance(truth, dict) else None
+    quad = quad_of(meme)
     return f"quad {quad}" if quad else f"meme {meme.id}"
 
 

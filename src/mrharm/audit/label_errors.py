@@ -15,7 +15,7 @@ from mrharm.audit.copies import Copies
 from mrharm.audit.findings import Example, Finding, LabelError, examples
 from mrharm.audit.reading import Contents
 from mrharm.audit.shortcuts import FEWEST, FOLDS, Folds, Signal, folds_apart
-from mrharm.metrics import auroc
+from mrharm.metrics.ranking import auroc_of
 from mrharm.progress import Progress, counting
 
 LISTED = 200  # suspects in the report
@@ -47,7 +47,7 @@ def find_label_errors(
     if not folds:
         return [], []
     probabilities = _out_of_fold(contents, folds, signals, progress)[numbers]
-    if auroc(gold, probabilities) < LEAST_AUROC:
+    if auroc_of(gold, probabilities).value(len(gold)) < LEAST_AUROC:
         return [
             Finding(
                 code="label-errors-unknown",

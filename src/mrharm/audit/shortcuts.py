@@ -23,7 +23,10 @@ from mrharm.audit.copies import Copies
 from mrharm.audit.findings import Finding, Score, Shortcut
 from mrharm.audit.reading import Contents, Item
 from mrharm.memes.fingerprints import PictureFacts
-from mrharm.metrics import Estimate, Statistic, accuracy_of, auroc_of, bootstrap, macro_f1_of
+from mrharm.metrics import Estimate
+from mrharm.metrics.bootstrap import Statistic, bootstrap
+from mrharm.metrics.classification import accuracy_of, macro_f1_of
+from mrharm.metrics.ranking import auroc_of
 from mrharm.progress import Progress, counting
 
 FOLDS, FEWEST = 5, 50

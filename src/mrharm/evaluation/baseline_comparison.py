@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from mrharm import baselines
 from mrharm.errors import ImageError
 from mrharm.evaluation.predictions import Predictions
-from mrharm.evaluation.scores import N_RESAMPLES, headline
+from mrharm.evaluation.scores import N_RESAMPLES
 from mrharm.memes.dataset import in_split
 from mrharm.memes.splits import TRAIN
-from mrharm.metrics import Estimate, Statistic, bootstrap
-from mrharm.metrics.classification import Decisions
+from mrharm.metrics import Estimate, counted, percent
+from mrharm.metrics.bootstrap import Statistic, bootstrap
+from mrharm.metrics.classification import headline
+from mrharm.metrics.estimate import Decisions
 from mrharm.records import Meme, Record, Verdict
-from mrharm.reports.summary import counted, percent
 from mrharm.student.interface import compose_text
 
 MAJORITY, WORDS, CAPTIONED, PIXELS = "majority", "words alone", "words and caption", "pixels alone"

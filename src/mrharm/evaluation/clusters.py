@@ -1,4 +1,4 @@
-"""Memes that are no independent ones: made from one another, or with the same words or picture."""
+"""Clusters of memes that depend on one another: of one generated quad, or with the same words or picture."""
 
 from __future__ import annotations
 
@@ -9,45 +9,46 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import DisjointSet
 
-from mrharm.evaluation.predictions import Predictions
-from mrharm.records import Meme, Verdict, meme_text
+from mrharm.records import Evidence, Meme, meme_text
+from mrharm.synthetic.truth import quad_of
 from mrharm.texts import fold
 
-COMMON, FEW = 0.05, 8  # of the memes, and a quad's four and a little more: shared by more, it is no kinship
+# A key that more memes share than this share of all, or this number (a quad's four and a few more), joins none.
+COMMON_SHARE, COMMON_MEMES = 0.05, 8
 
 
-def clusters_of(predictions: Predictions) -> NDArray[np.int64]:
-    """A number for each meme, the same for memes of one generated quad, with the same words or the same picture file.
+def cluster_ids(memes: Sequence[Meme], evidence: Sequence[Evidence | None]) -> NDArray[np.int64]:
+    """Number the clusters of memes of one generated quad, with the same words or with the same picture file.
 
-    A detector that gets one of them right is likelier to get the others right (or, of confounders, wrong): drawn one by
-    one they would make intervals too narrow. What more than a twentieth of the memes share (a placeholder for a
-    picture, say) makes none of them alike. *Shape:* (memes,)
+    A detector that decides one of them rightly is likelier to decide the rest rightly (or, of confounders, wrongly):
+    resampled one by one they would make intervals too narrow. What more than a twentieth of the memes share (a
+    placeholder for a picture, say) joins none.
+
+    Args:
+        memes: in any order.
+        evidence: of each meme, None where there is none.
+
+    Returns:
+        A number for each meme, the same within a cluster. *Shape:* (memes,)
     """
-    names = [
-        _names(meme, verdict) for meme, verdict in zip(predictions.memes, predictions.verdicts, strict=True)
-    ]
-    counts = Counter(name for own in names for name in own)
-    most = max(COMMON * len(names), FEW)
-    return number([[name for name in own if counts[name] <= most] for own in names])
+    keys = [_cluster_keys(meme, known) for meme, known in zip(memes, evidence, strict=True)]
+    counts = Counter(key for keys_of_meme in keys for key in keys_of_meme)
+    most = max(COMMON_SHARE * len(keys), COMMON_MEMES)
+    common = {key for key, count in counts.items() if count > most}
+    return join_by_keys([[key for key in keys_of_meme if key not in common] for keys_of_meme in keys])
 
 
-def number(names: Sequence[Sequence[str]]) -> NDArray[np.int64]:
-    """What items are called -> a number each, the same for those with a name in common, through others or not.
-
-    *Length of both:* items
-    """
-    joined: DisjointSet[int] = DisjointSet(range(len(names)))
+def join_by_keys(keys: Sequence[Sequence[str]]) -> NDArray[np.int64]:
+    """Number items by their keys: those with a key in common, directly or through others, get the same number."""
+    joined: DisjointSet[int] = DisjointSet(range(len(keys)))
     first: dict[str, int] = {}
-    for place, own in enumerate(names):
-        for name in own:
-            joined.merge(first.setdefault(name, place), place)
-    return np.array([joined[place] for place in range(len(names))], dtype=np.int64)
+    for place, keys_of_item in enumerate(keys):
+        for key in keys_of_item:
+            joined.merge(first.setdefault(key, place), place)
+    return np.array([joined[place] for place in range(len(keys))], dtype=np.int64)
 
 
-def _names(meme: Meme, verdict: Verdict) -> list[str]:
-    truth = meme.extra.get("truth")
-    quad = truth.get("quad") if isinstance(truth, dict) else None
-    words = fold(meme_text(meme, verdict.evidence) or "")
-    picture = verdict.evidence.image_sha256 if verdict.evidence else None
-    found = {"quad": quad, "words": words, "picture": picture}
-    return [f"{kind} {name}" for kind, name in found.items() if name]
+def _cluster_keys(meme: Meme, evidence: Evidence | None) -> list[str]:
+    picture = evidence.image_sha256 if evidence else None
+    keys = {"quad": quad_of(meme), "words": fold(meme_text(meme, evidence) or ""), "picture": picture}
+    return [f"{kind} {name}" for kind, name in keys.items() if name]

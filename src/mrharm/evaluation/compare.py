@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import t as student_t
 
 from mrharm.evaluation.aligned import align
 from mrharm.evaluation.saved import SavedPredictions
-from mrharm.evaluation.scores import HEADLINE, N_RESAMPLES, headline
-from mrharm.metrics import Estimate, Statistic, average, bootstrap, mcnemar, settle
-from mrharm.metrics.paired import McNemar
+from mrharm.evaluation.scores import HEADLINE, N_RESAMPLES
+from mrharm.metrics import Estimate, counted, points
+from mrharm.metrics.bootstrap import Statistic, average, bootstrap
+from mrharm.metrics.classification import headline, settle
+from mrharm.metrics.estimate import FEWEST, difference_of_means
+from mrharm.metrics.significance import McNemar, mcnemar
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Record
-from mrharm.reports.summary import FEWEST, counted, points
 
 UNSETTLED = "is not shown to differ from"
 
@@ -124,10 +125,12 @@ def _compare(
         first=_side(first, {name: drawn[f"first {name}"] for name in HEADLINE}, spreads[0]),
         second=_side(second, {name: drawn[f"second {name}"] for name in HEADLINE}, spreads[1]),
         differences={name: drawn[name] for name in HEADLINE},
-        over_seeds={name: _welch(_values(first)[name], _values(second)[name]) for name in HEADLINE}
+        over_seeds={
+            name: difference_of_means(_values(first)[name], _values(second)[name]) for name in HEADLINE
+        }
         if min(len(first), len(second)) > 1
         else {},
-        mcnemar=mcnemar(_right(first[0]), _right(second[0])) if alone else None,
+        mcnemar=mcnemar(_right(first[0]), _right(second[0]), clusters=first[0].clusters) if alone else None,
         differ=int(np.sum(first[0].predicted != second[0].predicted)) if alone else None,
     )
     return found.model_copy(update={"words": _words(found)})
@@ -172,21 +175,6 @@ def _spread(runs: list[SavedPredictions]) -> dict[str, Spread]:
         for name, values in _values(runs).items()
         if np.isfinite(values).all()
     }
-
-
-def _welch(first: np.ndarray, second: np.ndarray) -> Estimate:
-    """The difference of two means over seeds and its 95 % interval (Welch 1947); no interval without any spread."""
-    difference = float(second.mean() - first.mean())
-    if not np.isfinite(difference):
-        return Estimate()
-    parts = [values.var(ddof=1) / len(values) for values in (first, second)]
-    if sum(parts) == 0:
-        return Estimate(value=difference)
-    freedom = sum(parts) ** 2 / sum(
-        part**2 / (len(values) - 1) for part, values in zip(parts, (first, second), strict=True)
-    )
-    half = float(student_t.ppf(0.975, freedom) * np.sqrt(sum(parts)))
-    return Estimate(value=difference, low=difference - half, high=difference + half)
 
 
 def _right(one: SavedPredictions) -> np.ndarray:

@@ -12,7 +12,6 @@ import numpy as np
 from mrharm._version import __version__
 from mrharm.errors import DataError
 from mrharm.evaluation.baseline_comparison import BaselineResult, compare_baselines
-from mrharm.evaluation.clusters import clusters_of
 from mrharm.evaluation.contamination import Role, role_of, seen_words, trained_on
 from mrharm.evaluation.groups import Group, score_groups
 from mrharm.evaluation.predictions import Predictions, judge_split
@@ -20,9 +19,10 @@ from mrharm.evaluation.published import Published, published
 from mrharm.evaluation.saved import keep, set_aside, verdicts_file
 from mrharm.evaluation.scores import N_RESAMPLES, Curves, Scores, curves, score
 from mrharm.memes.dataset import Dataset
-from mrharm.metrics import Estimate, confidence_of, settle
-from mrharm.metrics.measured import metrics_at_threshold
-from mrharm.metrics.thresholds import Traffic
+from mrharm.metrics import Estimate
+from mrharm.metrics.classification import settle
+from mrharm.metrics.ranking import confidence_of
+from mrharm.metrics.thresholds import Traffic, metrics_at_threshold
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Record, make_record, meme_text
 from mrharm.store import exclusive_lock
@@ -146,11 +146,12 @@ def evaluate(
     """
     gold, predicted, scores = predictions.gold, predictions.predicted, predictions.scores
     card, dataset = predictions.detector.card, predictions.dataset
-    clusters = clusters_of(predictions)
+    clusters = predictions.clusters
     role = role_of(predictions)
     band_figures: dict[str, Estimate] = {}
     if card.band:
-        band_figures = metrics_at_threshold(gold, scores, card.threshold, Traffic(), card.band, seed=seed)
+        labelled = LabelledScores(gold, scores, clusters)
+        band_figures = metrics_at_threshold(labelled, card.threshold, Traffic(), card.band, seed=seed)
     return Evaluation(
         words=(),
         # What was evaluated.

@@ -9,17 +9,11 @@ from numpy.typing import NDArray
 
 from mrharm.evaluation.predictions import Predictions
 from mrharm.evaluation.scores import N_RESAMPLES
-from mrharm.metrics import (
-    Estimate,
-    Statistic,
-    accuracy_of,
-    auroc_of,
-    bootstrap,
-    macro_f1_of,
-    mean_of_values,
-    recall_of,
-)
-from mrharm.metrics.decisions import Booleans, Floats
+from mrharm.metrics import Estimate
+from mrharm.metrics.bootstrap import Statistic, bootstrap, mean_of_values
+from mrharm.metrics.classification import accuracy_of, macro_f1_of, recall_of
+from mrharm.metrics.estimate import Booleans, Floats
+from mrharm.metrics.ranking import auroc_of
 from mrharm.records import Record, meme_text
 
 FEWEST = 10

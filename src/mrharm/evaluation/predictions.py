@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrharm.errors import InputError
+from mrharm.evaluation.clusters import cluster_ids
 from mrharm.memes.dataset import Dataset
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Evidence, Failure, Meme, Verdict
@@ -57,6 +58,11 @@ class Predictions:
     def scores(self) -> NDArray[np.float64]:
         """Calibrated P(harmful). *Shape:* (memes,)"""
         return np.array([verdict.score for verdict in self.verdicts], dtype=np.float64)
+
+    @cached_property
+    def clusters(self) -> NDArray[np.int64]:
+        """Number the clusters of memes that depend on one another (`cluster_ids`). *Shape:* (memes,)"""
+        return cluster_ids(self.memes, [verdict.evidence for verdict in self.verdicts])
 
     def judge_again(
         self,

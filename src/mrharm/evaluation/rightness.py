@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mrharm.metrics.bootstrap import Statistic, bootstrap, mean_of_values
-from mrharm.metrics.decisions import Booleans, Floats
-from mrharm.metrics.estimate import N_RESAMPLES, Estimate
-from mrharm.metrics.paired import McNemar, mcnemar
+from mrharm.metrics import Estimate
+from mrharm.metrics.bootstrap import bootstrap, mean_of_values, share_within
+from mrharm.metrics.estimate import N_RESAMPLES, Booleans
+from mrharm.metrics.significance import McNemar, mcnemar
 from mrharm.records import Decision, Meme, Record, Verdict
 
 
@@ -48,6 +48,7 @@ def find_labelled(
     first: Sequence[Verdict],
     second: Sequence[Verdict],
     *,
+    clusters: NDArray[np.int64],
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> Labelled | None:
@@ -63,9 +64,9 @@ def find_labelled(
         decided = np.array([verdict.decision != "review" for verdict in side])
         wanted[f"{name} decided"] = mean_of_values(decided, share=True)
         # What is decided without a person lies outside of the band, on the threshold's either side.
-        wanted[f"{name} right"] = _share_of(forced[name] & decided, decided)
+        wanted[f"{name} right"] = share_within(forced[name], decided)
         wanted[f"{name} at threshold"] = mean_of_values(forced[name], share=True)
-    found = bootstrap(wanted, len(known), n_resamples=n_resamples, seed=seed)
+    found = bootstrap(wanted, len(known), n_resamples=n_resamples, seed=seed, clusters=clusters[known])
     for name, side in sides.items():
         if never_reviews(side):
             found[f"{name} decided"] = Estimate(value=1.0)
@@ -80,7 +81,11 @@ def find_labelled(
         for name, side in sides.items()
     )
     return Labelled(
-        items=len(known), a=a, b=b, difference=found["difference"], test=mcnemar(forced["a"], forced["b"])
+        items=len(known),
+        a=a,
+        b=b,
+        difference=found["difference"],
+        test=mcnemar(forced["a"], forced["b"], clusters=clusters[known]),
     )
 
 
@@ -95,17 +100,6 @@ def _at_threshold(verdicts: Sequence[Verdict], gold: Booleans) -> Booleans:
         for verdict, truth in zip(verdicts, gold, strict=True)
     ]
     return np.array(rows, dtype=bool)
-
-
-def _share_of(part: Booleans, whole: Booleans) -> Statistic:
-    """The share of memes of ``whole`` that are in ``part``. *Shape of both:* (memes,)"""
-    parts: NDArray[np.float64] = np.stack([part, whole], 1).astype(np.float64)
-
-    def of(counts: Floats) -> Floats:
-        some, every = (counts @ parts).T
-        return np.asarray(some / every)
-
-    return Statistic(of, base=int(whole.sum()))
 
 
 def _count(verdicts: Sequence[Verdict], which: Booleans) -> dict[Decision, int]:

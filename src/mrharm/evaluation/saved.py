@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrharm.errors import DataError, InputError
-from mrharm.evaluation.clusters import clusters_of
 from mrharm.evaluation.predictions import Predictions
 from mrharm.memes.dataset import Dataset
-from mrharm.metrics.classification import Decisions
+from mrharm.metrics.estimate import Decisions
 from mrharm.records import Record, Verdict, make_record, read_records
 from mrharm.runs import CARD, RUN, read_run
 from mrharm.store import read_appended, write_text
@@ -131,7 +130,7 @@ def set_aside(file: Path, detector: str) -> Path | None:
 def keep(predictions: Predictions, folder: Path, *, rationales: bool) -> PredictionsManifest:
     """Write ``judged.<split>.json`` beside the verdicts."""
     card = predictions.detector.card
-    numbers = clusters_of(predictions).tolist()
+    numbers = predictions.clusters.tolist()
     sizes = Counter(numbers)
     judgement = PredictionsManifest(
         dataset=predictions.dataset.info.name,

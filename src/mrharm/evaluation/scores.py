@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from mrharm.metrics import (
-    Estimate,
-    Statistic,
-    accuracy_of,
-    auprc_of,
-    aurc_of,
-    auroc_of,
-    bootstrap,
-    brier_of,
-    classwise_ece_of,
-    confidence_of,
-    ece_by_chance,
+from mrharm.metrics import Estimate
+from mrharm.metrics.bootstrap import Statistic, bootstrap
+from mrharm.metrics.calibration import ReliabilityBin, brier_of, classwise_ece_of, ece_by_chance, reliability
+from mrharm.metrics.classification import (
+    estimate_headline,
     false_alarms_of,
-    macro_f1_of,
-    pr_points,
+    headline,
     precision_of,
     recall_of,
-    reliability,
-    risk_coverage_points,
-    roc_points,
     settle,
 )
-from mrharm.metrics.calibration import ReliabilityBin
-from mrharm.metrics.classification import Decisions
-from mrharm.metrics.decisions import Booleans, Floats
-from mrharm.metrics.ranking import Points
+from mrharm.metrics.estimate import Booleans, Decisions, Floats
+from mrharm.metrics.ranking import (
+    Points,
+    auprc_of,
+    aurc_of,
+    confidence_of,
+    pr_points,
+    risk_coverage_points,
+    roc_points,
+)
 from mrharm.records import Record
 
 N_RESAMPLES = 2000
 HEADLINE = ("accuracy", "macro_f1", "auroc")
-UNKNOWN = Statistic(lambda counts: np.full(len(counts), np.nan))
 
 
 class Scores(Record):
@@ -122,15 +119,28 @@ def score(
     )
 
 
-def headline(gold: Booleans, said: Decisions, scores: Floats) -> dict[str, Statistic]:
-    """The three figures that tables and comparisons stand on: accuracy, macro-F1, AUROC; the latter two where there are
-    memes of both labels.
+def headline_row(
+    gold: Sequence[bool],
+    predicted: Sequence[bool | None],
+    scores: Sequence[float],
+    clusters: NDArray[np.int64],
+) -> dict[str, Any]:
+    """Compute accuracy with its interval, macro-F1 and AUROC as rows of ablations and of the demo store them.
+
+    ``macro_f1`` and ``auroc`` are None where all memes have one label. Arguments as `score`.
     """
+    figures = estimate_headline(
+        np.asarray(gold, dtype=bool),
+        np.asarray(predicted, dtype=object),
+        np.asarray(scores, dtype=np.float64),
+        clusters=clusters,
+    )
     return {
-        "accuracy": accuracy_of(gold, said),
-        # Of one label alone half of it would be of no meme.
-        "macro_f1": macro_f1_of(gold, said) if 0 < gold.sum() < len(gold) else UNKNOWN,
-        "auroc": auroc_of(gold, scores),
+        "accuracy": figures["accuracy"].value,
+        "accuracy_ci": [figures["accuracy"].low, figures["accuracy"].high],
+        "macro_f1": figures["macro_f1"].value,
+        "auroc": figures["auroc"].value,
+        "n": len(gold),
     }
 
 

@@ -7,13 +7,15 @@ from itertools import product
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mrharm.errors import InputError
+from mrharm.evaluation.clusters import cluster_ids
 from mrharm.evaluation.own_items import NotJudged, Taken
 from mrharm.evaluation.rightness import Labelled, find_labelled, never_reviews
+from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap, mean_of_values
-from mrharm.metrics.estimate import N_RESAMPLES, Estimate
-from mrharm.metrics.measured import times
+from mrharm.metrics.estimate import N_RESAMPLES
 from mrharm.metrics.thresholds import Traffic
 from mrharm.records import Decision, Meme, Record, Verdict, meme_text
 from mrharm.verdicts.detector import Detector
@@ -145,7 +147,8 @@ def compare_decisions(
         for meme, one, other in zip(both, first, second, strict=True)
         if one.decision != other.decision
     ]
-    changed, amounts = _amounts(first, second, traffic.per_day or 1.0, n_resamples, seed)
+    clusters = cluster_ids(both, [verdict.evidence for verdict in first])
+    changed, amounts = _amounts(first, second, clusters, traffic.per_day or 1.0, n_resamples, seed)
     return Diff(
         a=a.key,
         b=b.key,
@@ -159,7 +162,7 @@ def compare_decisions(
         changed=changed,
         per_day=per_day,
         amounts=amounts,
-        labelled=find_labelled(both, first, second, n_resamples=n_resamples, seed=seed),
+        labelled=find_labelled(both, first, second, clusters=clusters, n_resamples=n_resamples, seed=seed),
         changes=tuple(sorted(changes, key=lambda change: (-abs(change.moved), change.id))),
     )
 
@@ -172,7 +175,12 @@ def _none_judged(memes: Sequence[Meme], failures: Sequence[NotJudged]) -> str:
 
 
 def _amounts(
-    first: Sequence[Verdict], second: Sequence[Verdict], factor: float, n_resamples: int, seed: int
+    first: Sequence[Verdict],
+    second: Sequence[Verdict],
+    clusters: NDArray[np.int64],
+    factor: float,
+    n_resamples: int,
+    seed: int,
 ) -> tuple[Estimate, dict[What, Amount]]:
     one, two = (np.array([verdict.decision for verdict in side]) for side in (first, second))
     wanted = {"changed": mean_of_values(one != two, share=True)}
@@ -181,15 +189,15 @@ def _amounts(
         wanted[f"{what} a"] = mean_of_values(in_a, share=True)
         wanted[f"{what} b"] = mean_of_values(in_b, share=True)
         wanted[f"{what} change"] = mean_of_values(in_b.astype(float) - in_a.astype(float))
-    found = bootstrap(wanted, len(one), n_resamples=n_resamples, seed=seed)
+    found = bootstrap(wanted, len(one), n_resamples=n_resamples, seed=seed, clusters=clusters)
     for name, side in (("review a", first), ("review b", second)):
         if never_reviews(side):
             found[name] = Estimate(value=0.0)
     amounts = {
         what: Amount(
-            a=times(found[f"{what} a"], factor),
-            b=times(found[f"{what} b"], factor),
-            change=times(found[f"{what} change"], factor),
+            a=found[f"{what} a"].scale(factor),
+            b=found[f"{what} b"].scale(factor),
+            change=found[f"{what} change"].scale(factor),
         )
         for what in _WHATS
     }

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from mrharm.errors import InputError
-from mrharm.evaluation.clusters import clusters_of
 from mrharm.evaluation.evaluate import predict_split
 from mrharm.evaluation.predictions import NothingPredicted, Predictions
 from mrharm.evaluation.saved import evaluation_folder, own_dataset, run_folder, verdicts_file
-from mrharm.evaluation.scores import N_RESAMPLES, headline
+from mrharm.evaluation.scores import N_RESAMPLES
 from mrharm.memes.dataset import Dataset
-from mrharm.metrics import Estimate, bootstrap, format_cell
+from mrharm.metrics import Estimate, format_cell
+from mrharm.metrics.bootstrap import bootstrap
+from mrharm.metrics.classification import headline
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Record, Verdict
 from mrharm.reports.tables import markdown_row
@@ -115,7 +116,7 @@ def transfer(
                 memes,
                 n_resamples=n_resamples,
                 seed=seed,
-                clusters=clusters_of(predictions),
+                clusters=predictions.clusters,
             )
             cells.append(_cell(name, folder, dataset, predictions.failures, memes, shown))
     found = Transfer(

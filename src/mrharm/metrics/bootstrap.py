@@ -1,21 +1,20 @@
-"""Bootstrap of many figures at once: a statistic takes how often each meme was drawn, for all draws together.
+"""The cluster bootstrap of many figures at once.
 
-Drawing memes with replacement changes nothing but how often each of them counts, so that the order by score, bins and
-cells are prepared once and every draw is a row of a matrix.
+Drawing memes with replacement only changes how often each meme counts, so a `Statistic` takes weights: sorting, bins
+and confusion cells are prepared once, and every resample is a row of a matrix.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mrharm.metrics.decisions import Floats, wilson_interval
-from mrharm.metrics.estimate import N_RESAMPLES, Estimate
+from mrharm.metrics.estimate import N_RESAMPLES, Booleans, Estimate, Floats, wilson_interval
 
-_CELLS = 4_000_000  # of the matrix of counts held at a time: 32 MB
+MATRIX_CELLS = 4_000_000  # of the matrix of weights held at a time: 32 MB
 
 
 @dataclass(frozen=True)
@@ -23,100 +22,164 @@ class Statistic:
     """A figure of memes.
 
     Attributes:
-        of: how often each meme counts, *Shape:* (draws, memes) -> the figure of each draw, *Shape:* (draws,); not a
-            number where it cannot be had.
-        base: of how many memes it is a share; None for what is no share. A share that comes out the same in every draw,
-            as one of 0 or 1 does, would seem certain; it gets the Wilson interval instead.
-        gap: it adds up absolute gaps, which noise can only widen: in the memes there are, and again in those drawn of
-            them. Its interval speaks of the gap without noise: from the draws mirrored at the figure, which undoes both
-            (the basic bootstrap, Davison and Hinkley 1997), up to the draws moved down by as much as they lie above the
-            figure on average, which undoes the second.
+        of: how often each meme counts, *Shape:* (resamples, memes) -> the figure of each resample, *Shape:*
+            (resamples,); not a number where it is undefined.
+        base: for a share, the memes that it is a share of, *Shape:* (memes,); None for what is no share.
+        gap: it adds up absolute gaps, which noise can only widen: in the memes at hand, and again in those drawn from
+            them. Its interval is of the gap without noise: from the resamples mirrored at the figure, which undoes
+            both (the basic bootstrap, Davison and Hinkley 1997), up to the resamples lowered by as much as they exceed
+            the figure on average, which undoes the second.
     """
 
     of: Callable[[Floats], Floats]
-    base: int | None = None
+    base: Booleans | None = None
     gap: bool = False
 
     def __sub__(self, other: Statistic) -> Statistic:
-        """The difference of two figures of the same memes, drawn together: the paired bootstrap."""
+        """Return the difference of two figures of the same memes, resampled in pairs."""
         return Statistic(lambda counts: self.of(counts) - other.of(counts))
+
+    def value(self, memes: int) -> float:
+        """Compute the figure of all memes, each counted once; not a number where it is undefined."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(self.of(np.ones((1, memes)))[0])
 
 
 def mean_of_values(values: NDArray[np.generic], *, share: bool = False) -> Statistic:
-    """The mean of a number a meme, or with ``share`` of a yes or no. *Shape:* (memes,)"""
+    """Return the mean of a number a meme, or with ``share`` of a yes or no. *Shape:* (memes,)"""
     numbers = np.asarray(values, dtype=np.float64)
-    return Statistic(
-        lambda counts: counts @ numbers / counts.sum(axis=1), base=len(numbers) if share else None
-    )
+    base = np.ones(len(numbers), dtype=bool) if share else None
+    return Statistic(lambda counts: counts @ numbers / counts.sum(axis=1), base)
 
 
-def average(statistics: list[Statistic]) -> Statistic:
-    """The mean of several figures of the same memes, as of detectors that differ in their seed."""
-    bases = {one.base for one in statistics}
+def share_within(members: Booleans, base: Booleans) -> Statistic:
+    """Return the share of the memes of ``base`` that are ``members``, too. *Shape of both:* (memes,)"""
+    inside, base = members & base, np.asarray(base, dtype=bool)
+    return Statistic(lambda counts: np.asarray((counts @ inside) / (counts @ base)), base)
+
+
+def average(statistics: Sequence[Statistic]) -> Statistic:
+    """Return the mean of several figures of the same memes, as of detectors that differ in their seed."""
+    bases = [statistic.base for statistic in statistics if statistic.base is not None]
+    shared = len(bases) == len(statistics) and all(np.array_equal(base, bases[0]) for base in bases)
     return Statistic(
-        lambda counts: np.mean([one.of(counts) for one in statistics], axis=0),
-        base=bases.pop() if len(bases) == 1 else None,
+        lambda counts: np.mean([statistic.of(counts) for statistic in statistics], axis=0),
+        bases[0] if shared else None,
     )
 
 
 def bootstrap(
     statistics: Mapping[str, Statistic],
-    count: int,
+    memes: int,
     *,
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
     clusters: NDArray[np.int64] | None = None,
 ) -> dict[str, Estimate]:
-    """Figures with their 95 % percentile bootstrap intervals (Efron 1979), all of the same draws.
+    """Compute figures with their 95 % percentile bootstrap intervals (Efron 1979), all from the same resamples.
+
+    Whole clusters are resampled (Davison and Hinkley 1997). A share that is the same in every resample, as one of 0 or
+    1 is, would seem certain; it gets the Wilson interval of as many trials as clusters hold memes of its base: nothing
+    is known of how such memes differ within a cluster, and the number of clusters is the effective sample size at
+    worst (Korn and Graubard 1998).
 
     Args:
-        statistics: name -> what to measure.
-        count: how many memes there are.
-        draws: how often memes are drawn with replacement.
-        seed: of the draws.
-        together: a number for each meme, the same for memes that are drawn together because they are no independent
-            ones (the cluster bootstrap, Davison and Hinkley 1997). *Shape:* (memes,)
+        statistics: name -> what to compute.
+        memes: how many there are.
+        n_resamples: how often memes are drawn with replacement.
+        seed: of the resamples.
+        clusters: a number for each meme, the same for memes that depend on one another; None where each meme is its
+            own cluster. *Shape:* (memes,)
     """
-    if count == 0:
+    if memes == 0:
         return {name: Estimate() for name in statistics}
-    whole = np.ones((1, count))
-    values: dict[str, float] = {}
-    drawn: dict[str, list[Floats]] = {name: [] for name in statistics}
+    values = {name: statistic.value(memes) for name, statistic in statistics.items()}
+    resampled: dict[str, list[Floats]] = {name: [] for name, value in values.items() if np.isfinite(value)}
     with np.errstate(divide="ignore", invalid="ignore"):
-        for name, statistic in statistics.items():
-            values[name] = float(statistic.of(whole)[0])
-        for counts in draw_counts(count, n_resamples, seed, clusters):
-            for name, statistic in statistics.items():
-                if np.isfinite(values[name]):
-                    drawn[name].append(statistic.of(counts))
-    return {name: _figure(statistics[name], values[name], drawn[name]) for name in statistics}
+        for counts in draw_counts(memes, n_resamples, seed, clusters):
+            for name, parts in resampled.items():
+                parts.append(statistics[name].of(counts))
+    return {
+        name: _estimate(statistic, values[name], np.concatenate(resampled[name]), clusters)
+        if resampled.get(name)
+        else Estimate()
+        for name, statistic in statistics.items()
+    }
 
 
 def draw_counts(
-    count: int, n_resamples: int, seed: int, clusters: NDArray[np.int64] | None = None
+    memes: int, n_resamples: int, seed: int, clusters: NDArray[np.int64] | None = None
 ) -> Iterator[Floats]:
-    """How often each meme is drawn, some draws at a time; ``together`` as `figures`. *Shape:* (draws, memes)"""
+    """Yield how often each meme is drawn, a part of the resamples at a time; arguments as `bootstrap`.
+
+    *Shape of a part:* (resamples, memes)
+    """
     rng = np.random.default_rng(seed)
-    step = max(1, _CELLS // count)
-    group = np.arange(count) if clusters is None else np.unique(clusters, return_inverse=True)[1]
-    groups = int(group.max()) + 1
-    for start in range(0, n_resamples, step):
-        rows = min(step, n_resamples - start)
-        places = rng.integers(0, groups, (rows, groups)) + groups * np.arange(rows)[:, None]
-        drawn = np.bincount(places.ravel(), minlength=rows * groups).reshape(rows, groups)
-        yield drawn[:, group].astype(np.float64)
+    part = max(1, MATRIX_CELLS // memes)
+    cluster = np.arange(memes) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+    n_clusters = int(cluster.max()) + 1
+    for start in range(0, n_resamples, part):
+        rows = min(part, n_resamples - start)
+        places = rng.integers(0, n_clusters, (rows, n_clusters)) + n_clusters * np.arange(rows)[:, None]
+        drawn = np.bincount(places.ravel(), minlength=rows * n_clusters).reshape(rows, n_clusters)
+        yield drawn[:, cluster].astype(np.float64)
 
 
-def _figure(statistic: Statistic, value: float, parts: list[Floats]) -> Estimate:
-    if not np.isfinite(value):
-        return Estimate()
-    drawn = np.concatenate(parts) if parts else np.empty(0)
-    drawn = drawn[np.isfinite(drawn)]
-    if not len(drawn):
+def percentile_interval(values: Floats) -> tuple[float, float] | None:
+    """Return the 95 % percentile interval of the finite values; None where there is none."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return None
+    low, high = np.percentile(finite, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def effective_count(
+    flagged: Booleans, members: Booleans, clusters: NDArray[np.int64] | None
+) -> tuple[float, float]:
+    """Count the flagged members and the members as so many independent memes. *Shape of all:* (memes,)
+
+    The effective number of members is their number over the design effect of the flagged rate: the variance of a ratio
+    over clusters, relative to that of independent memes. At a rate of 0 or 1, where no variance shows, it is the number
+    of clusters (Korn and Graubard, "Confidence intervals for proportions with small expected number of positive counts
+    estimated from survey data", 1998).
+    """
+    hits, size = int((flagged & members).sum()), int(members.sum())
+    if clusters is None or not size:
+        return hits, size
+    numbers = np.unique(clusters[members], return_inverse=True)[1]
+    sizes, rate = np.bincount(numbers), hits / size
+    effective = float(len(sizes))
+    if 0 < rate < 1 and len(sizes) > 1:
+        deviations = np.bincount(numbers, weights=flagged[members]) - rate * sizes
+        variance = len(sizes) / (len(sizes) - 1) * float(deviations @ deviations) / size**2
+        design_effect = variance / (rate * (1 - rate) / (size - 1))
+        effective = size / max(1.0, design_effect)
+    return rate * effective, effective
+
+
+def mean_of(values: Floats, *, seed: int = 0, clusters: NDArray[np.int64] | None = None) -> Estimate:
+    """Compute the mean of a number a meme with its bootstrap interval. *Shape of both:* (memes,)"""
+    return bootstrap({"mean": mean_of_values(values)}, len(values), seed=seed, clusters=clusters)["mean"]
+
+
+def share_of(flags: Booleans, *, seed: int = 0, clusters: NDArray[np.int64] | None = None) -> Estimate:
+    """Compute the share of memes that are flagged with its bootstrap interval. *Shape of both:* (memes,)"""
+    statistic = mean_of_values(flags, share=True)
+    return bootstrap({"share": statistic}, len(flags), seed=seed, clusters=clusters)["share"]
+
+
+def _estimate(
+    statistic: Statistic, value: float, resampled: Floats, clusters: NDArray[np.int64] | None
+) -> Estimate:
+    low, high = percentile_interval(resampled) or (None, None)
+    if low is None or high is None:
         return Estimate(value=value)
-    low, high = np.percentile(drawn, [2.5, 97.5])
     if statistic.gap:
-        low, high = max(0.0, 2 * value - high), max(value, high - (drawn.mean() - value))
-    if statistic.base and low == high:
-        low, high = wilson_interval(round(value * statistic.base), statistic.base)
-    return Estimate(value=value, low=float(low), high=float(high))
+        excess = float(np.nanmean(resampled)) - value
+        low, high = max(0.0, 2 * value - high), max(value, high - excess)
+    if statistic.base is not None and low == high:
+        trials = int(statistic.base.sum() if clusters is None else len(np.unique(clusters[statistic.base])))
+        low, high = wilson_interval(round(value * trials), trials)
+        low, high = min(low, value), max(high, value)
+    return Estimate(value=value, low=low, high=high)

@@ -1,80 +1,97 @@
-"""Figures of decisions, as statistics to draw: all depend on the cells of the confusion table alone.
+"""Figures of decisions, as statistics to resample; all follow from the cells of the confusion table.
 
-A decision that is None (no label answered) is a wrong one, and flags nothing.
+A decision that is None (no label answered) is a wrong one, and flags nothing. *Shapes:* (memes,); True is harmful.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from mrharm.metrics.bootstrap import Statistic
-from mrharm.metrics.decisions import Booleans, Floats
+from mrharm.metrics.bootstrap import Statistic, bootstrap, share_within
+from mrharm.metrics.estimate import N_RESAMPLES, Booleans, Decisions, Estimate, Floats
+from mrharm.metrics.ranking import auroc_of
 
-Decisions = NDArray[Any]  # True, False or None
+UNDEFINED = Statistic(lambda counts: np.full(len(counts), np.nan))
 
 
 def settle(gold: Booleans, predicted: Decisions) -> Booleans:
-    """Decisions with every None replaced by the wrong answer. *Shape:* (memes,)"""
-    return np.array(
-        [(not truth) if one is None else bool(one) for one, truth in zip(predicted, gold, strict=True)], bool
-    )
+    """Return decisions with every None replaced by the wrong answer. *Shape:* (memes,)"""
+    decided = [
+        (not harmful) if decision is None else bool(decision)
+        for decision, harmful in zip(predicted, gold, strict=True)
+    ]
+    return np.array(decided, dtype=bool)
 
 
-def cells_of(gold: Booleans, predicted: Decisions) -> Floats:
-    """1 in the cell each meme falls into: hit, false alarm, miss, rest. *Shape:* (memes, 4)"""
-    truth, decided = np.asarray(gold, dtype=bool), settle(gold, predicted)
-    return np.stack([truth & decided, ~truth & decided, truth & ~decided, ~truth & ~decided], axis=1).astype(
-        float
-    )
+def flags_of(predicted: Decisions) -> Booleans:
+    """Return which decisions are harmful; a None is not. *Shape:* (memes,)"""
+    return np.array([decision is not None and bool(decision) for decision in predicted], dtype=bool)
+
+
+def f1_of_cells(hit: Floats, false_alarm: Floats, miss: Floats, correct_pass: Floats) -> Floats:
+    """Compute macro-F1, the mean of the F1 of harmful and of harmless, from the cells of confusion tables.
+
+    A class that occurs neither in the labels nor in the decisions has an F1 of 0. *Shape of all:* any, all alike.
+    """
+    errors = false_alarm + miss
+    with np.errstate(invalid="ignore"):
+        harmful = np.nan_to_num(2 * hit / (2 * hit + errors))
+        harmless = np.nan_to_num(2 * correct_pass / (2 * correct_pass + errors))
+    return np.asarray((harmful + harmless) / 2)
 
 
 def accuracy_of(gold: Booleans, predicted: Decisions) -> Statistic:
-    """Share of decisions that are right."""
-    cells = cells_of(gold, predicted)
-    right = cells[:, 0] + cells[:, 3]
-    return Statistic(lambda counts: counts @ right / counts.sum(axis=1), base=len(cells))
+    """Return the share of decisions that are right."""
+    right = settle(gold, predicted) == np.asarray(gold, dtype=bool)
+    return share_within(right, np.ones(len(right), dtype=bool))
 
 
 def macro_f1_of(gold: Booleans, predicted: Decisions) -> Statistic:
-    """F1 averaged over harmful and harmless, 0 for a side that neither people nor decisions ever took; a None is the
-    wrong one of the two.
-    """
-    cells = cells_of(gold, predicted)
-
-    def of(counts: Floats) -> Floats:
-        hit, false_alarm, miss, rest = (counts @ cells).T
-        harmful = np.nan_to_num(2 * hit / (2 * hit + false_alarm + miss))
-        harmless = np.nan_to_num(2 * rest / (2 * rest + false_alarm + miss))
-        return np.asarray((harmful + harmless) / 2)
-
-    return Statistic(of)
+    """Return macro-F1 (`f1_of_cells`); a None is the wrong one of the two classes."""
+    truth, decided = np.asarray(gold, dtype=bool), settle(gold, predicted)
+    cells = np.stack([truth & decided, ~truth & decided, truth & ~decided, ~truth & ~decided], 1).astype(
+        float
+    )
+    return Statistic(lambda counts: f1_of_cells(*(counts @ cells).T))
 
 
 def precision_of(gold: Booleans, predicted: Decisions) -> Statistic:
-    """Share of harmful memes among those said to be harmful."""
-    flagged = _flagged(predicted)
-    return _share(flagged & np.asarray(gold, dtype=bool), flagged)
+    """Return the share of harmful memes among those flagged."""
+    return share_within(np.asarray(gold, dtype=bool), flags_of(predicted))
 
 
 def recall_of(gold: Booleans, predicted: Decisions) -> Statistic:
-    """Share of the harmful memes that are said to be harmful."""
-    truth = np.asarray(gold, dtype=bool)
-    return _share(_flagged(predicted) & truth, truth)
+    """Return the share of the harmful memes that is flagged."""
+    return share_within(flags_of(predicted), np.asarray(gold, dtype=bool))
 
 
 def false_alarms_of(gold: Booleans, predicted: Decisions) -> Statistic:
-    """Share of the harmless memes that are said to be harmful."""
-    harmless = ~np.asarray(gold, dtype=bool)
-    return _share(_flagged(predicted) & harmless, harmless)
+    """Return the share of the harmless memes that is flagged."""
+    return share_within(flags_of(predicted), ~np.asarray(gold, dtype=bool))
 
 
-def _flagged(predicted: Decisions) -> Booleans:
-    return np.array([one is not None and bool(one) for one in predicted], dtype=bool)
+def headline(gold: Booleans, predicted: Decisions, scores: Floats) -> dict[str, Statistic]:
+    """Return the figures that tables and comparisons rest on: accuracy, macro-F1 and AUROC.
+
+    Macro-F1 and AUROC are undefined where all memes have one label: half of macro-F1 would be of no meme.
+    """
+    return {
+        "accuracy": accuracy_of(gold, predicted),
+        "macro_f1": macro_f1_of(gold, predicted) if 0 < np.sum(gold) < len(gold) else UNDEFINED,
+        "auroc": auroc_of(gold, scores),
+    }
 
 
-def _share(held: Booleans, of: Booleans) -> Statistic:
-    """How many of ``of`` are ``held``."""
-    return Statistic(lambda counts: np.asarray((counts @ held) / (counts @ of)), base=int(of.sum()))
+def estimate_headline(
+    gold: Booleans,
+    predicted: Decisions,
+    scores: Floats,
+    *,
+    clusters: NDArray[np.int64] | None = None,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """Compute accuracy, macro-F1 and AUROC with their intervals by the cluster bootstrap (`bootstrap`)."""
+    statistics = headline(gold, predicted, scores)
+    return bootstrap(statistics, len(gold), n_resamples=n_resamples, seed=seed, clusters=clusters)

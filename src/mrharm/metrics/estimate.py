@@ -1,39 +1,51 @@
-"""A figure and its 95 % interval: by the percentile bootstrap over memes, or from values over seeds."""
+"""A figure with its 95 % interval, how it prints, and the intervals that need no resampling."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest, ttest_ind
 from scipy.stats import t as student_t
 
 from mrharm.records import Record
 
+Booleans = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Decisions = NDArray[Any]  # True, False, or None where no label was answered
+
 N_RESAMPLES = 1000
+FEWEST = 30  # memes; below, the bootstrap's interval of a difference leaves out too much
 
 
 class Estimate(Record):
-    """A figure with its 95 % interval; None where it cannot be had (one class only, no memes)."""
+    """A figure with its 95 % interval; None where it is undefined (one class only, no memes)."""
 
     value: float | None = None
     low: float | None = None
     high: float | None = None
 
+    def scale(self, factor: float) -> Estimate:
+        """Return the figure and its interval multiplied by a positive number."""
+        scaled = {name: None if end is None else end * factor for name, end in self.model_dump().items()}
+        return Estimate(**scaled)
+
 
 def format_sentence(
     figure: Estimate, *, unit: str = "", times: float = 100, digits: int = 1, sign: bool = False
 ) -> str:
-    """A figure in a sentence, ``81.1 % (77.1 to 85.0)``; ``not known`` where there is no value.
+    """Format a figure for a sentence: ``81.1 % (77.1 to 85.0)``; ``not known`` without a value.
 
     Args:
-        figure: what to say.
-        unit: stands after the value, once.
+        figure: what to format.
+        unit: follows the value, once.
         times: 100 for a share in percent, 1 for a plain number.
-        digits: after the point.
+        digits: after the decimal point.
         sign: write a plus, too: for differences.
     """
-    numbers = _numbers(figure, times, digits, sign)
+    numbers = _format_numbers(figure, times, digits, sign)
     if not numbers:
         return "not known"
     value, *bounds = numbers
@@ -41,17 +53,17 @@ def format_sentence(
 
 
 def format_cell(figure: Estimate, *, times: float = 100, digits: int = 1, sign: bool = False) -> str:
-    """A figure in a table, ``81.1 (77.1-85.0)``; a dash where there is no value. Arguments as `spell`."""
-    numbers = _numbers(figure, times, digits, sign)
+    """Format a figure for a table: ``81.1 (77.1-85.0)``; a dash without a value. Arguments as `format_sentence`."""
+    numbers = _format_numbers(figure, times, digits, sign)
     if not numbers:
         return "-"
     value, *bounds = numbers
-    # A hyphen between numbers with signs reads as one of them.
+    # A hyphen between numbers with signs reads as one of the signs.
     return value + (f" ({(' to ' if sign else '-').join(bounds)})" if bounds else "")
 
 
-def _numbers(figure: Estimate, times: float, digits: int, sign: bool) -> tuple[str, ...]:
-    """The value and, where there are both, its bounds; nothing without a value."""
+def _format_numbers(figure: Estimate, times: float, digits: int, sign: bool) -> tuple[str, ...]:
+    """Format the value and, where there are two, its bounds; empty without a value."""
     if figure.value is None:
         return ()
     bounds = () if figure.low is None or figure.high is None else (figure.low, figure.high)
@@ -59,37 +71,39 @@ def _numbers(figure: Estimate, times: float, digits: int, sign: bool) -> tuple[s
     return tuple(f"{times * number:{form}}" for number in (figure.value, *bounds))
 
 
-def bootstrap_indexes(
-    statistic: Callable[[NDArray[np.int64]], float],
-    count: int,
-    *,
-    n_resamples: int = N_RESAMPLES,
-    seed: int = 0,
-) -> Estimate:
-    """A statistic of memes, and its 95 % percentile bootstrap interval (Efron 1979).
+def percent(figure: Estimate) -> str:
+    """Format a share: ``81.1 % (77.1 to 85.0)``."""
+    return format_sentence(figure, unit=" %")
 
-    Args:
-        statistic: indexes of memes, with repeats -> the figure; not a number where it cannot be had.
-        count: how many memes there are.
-        draws: how often memes are drawn with replacement.
-        seed: of the draws.
-    """
-    if count == 0:
+
+def points(figure: Estimate) -> str:
+    """Format a difference of two shares: ``+3.1 points (+0.2 to +6.0)``."""
+    return format_sentence(figure, unit=" points", sign=True)
+
+
+def counted(count: int, noun: str) -> str:
+    """Format a count with its noun: ``1 meme``, ``1,200 memes``."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """Return the 95 % Wilson score interval of a share (Wilson 1927), sound near 0 and 1 too."""
+    if trials == 0:
+        return 0.0, 1.0
+    interval = binomtest(successes, trials).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def share(successes: int, trials: int) -> Estimate:
+    """Return a share of independent trials with its 95 % Wilson interval; no value without trials."""
+    if not trials:
         return Estimate()
-    value = statistic(np.arange(count))
-    if not np.isfinite(value):
-        return Estimate()
-    rng = np.random.default_rng(seed)
-    drawn = np.array([statistic(rng.integers(0, count, count)) for _ in range(n_resamples)])
-    drawn = drawn[np.isfinite(drawn)]
-    if not len(drawn):
-        return Estimate(value=float(value))
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return Estimate(value=float(value), low=float(low), high=float(high))
+    low, high = wilson_interval(successes, trials)
+    return Estimate(value=successes / trials, low=low, high=high)
 
 
 def mean_with_interval(values: Sequence[float]) -> Estimate:
-    """The mean of values, one a seed, and its 95 % interval by Student's t; no interval for a single value."""
+    """Return the mean of values, one a seed, with its 95 % interval by Student's t; no interval for a single value."""
     numbers = np.asarray(values, dtype=np.float64)
     if not len(numbers):
         return Estimate()
@@ -98,3 +112,17 @@ def mean_with_interval(values: Sequence[float]) -> Estimate:
         return Estimate(value=mean)
     half = float(student_t.ppf(0.975, len(numbers) - 1) * numbers.std(ddof=1) / np.sqrt(len(numbers)))
     return Estimate(value=mean, low=mean - half, high=mean + half)
+
+
+def difference_of_means(first: Floats, second: Floats) -> Estimate:
+    """Return mean(second) - mean(first) with its 95 % interval (Welch 1947); no interval without any spread.
+
+    *Shape:* (seeds,) each, two values or more.
+    """
+    difference = float(second.mean() - first.mean())
+    if not np.isfinite(difference):
+        return Estimate()
+    if np.ptp(first) == np.ptp(second) == 0:
+        return Estimate(value=difference)
+    interval = ttest_ind(second, first, equal_var=False).confidence_interval(0.95)
+    return Estimate(value=difference, low=float(interval.low), high=float(interval.high))

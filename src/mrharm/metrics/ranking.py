@@ -1,4 +1,4 @@
-"""Figures of how scores rank memes, as statistics to draw, and the curves behind them."""
+"""Figures of how scores rank memes, as statistics to resample, and the curves behind them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import digamma
 
 from mrharm.metrics.bootstrap import Statistic
-from mrharm.metrics.decisions import Booleans, Floats
+from mrharm.metrics.estimate import Booleans, Decisions, Floats
 
 Points = tuple[tuple[float, float], ...]
 MOST_POINTS = 200
@@ -16,16 +17,20 @@ MOST_POINTS = 200
 
 @dataclass(frozen=True)
 class Sorted:
-    """Memes sorted from the highest number to the lowest, and where each run of equal numbers begins."""
+    """Memes sorted from the highest number to the lowest (``order``), and the first place of each run of equal numbers
+    (``starts``).
+    """
 
     order: NDArray[np.int64]
     starts: NDArray[np.int64]
 
     def sums(self, counts: Floats) -> Floats:
-        """Counts summed over each run of equal numbers. *Shape:* (draws, memes) -> (draws, runs)"""
-        taken = counts[:, self.order]
-        # Without equal numbers, each run is one meme.
-        return taken if len(self.starts) == len(self.order) else np.add.reduceat(taken, self.starts, axis=1)
+        """Sum counts over each run of equal numbers. *Shape:* (resamples, memes) -> (resamples, runs)"""
+        ordered = counts[:, self.order]
+        # Without equal numbers, each run is a single meme.
+        return (
+            ordered if len(self.starts) == len(self.order) else np.add.reduceat(ordered, self.starts, axis=1)
+        )
 
 
 def sort_by(numbers: Floats) -> Sorted:
@@ -38,7 +43,7 @@ def sort_by(numbers: Floats) -> Sorted:
 
 
 def auroc_of(gold: Booleans, scores: Floats) -> Statistic:
-    """Area under the ROC curve: how often a harmful meme scores above a harmless one, equal scores counting half."""
+    """Return the area under the ROC curve: how often a harmful meme scores above a harmless one (ties: half)."""
     ranked, harmful = sort_by(scores), np.asarray(gold, dtype=np.float64)
 
     def of(counts: Floats) -> Floats:
@@ -52,45 +57,90 @@ def auroc_of(gold: Booleans, scores: Floats) -> Statistic:
 
 
 def auprc_of(gold: Booleans, scores: Floats) -> Statistic:
-    """Average precision: precision at each score, weighted by the recall it adds (no interpolation between scores).
+    """Return average precision: precision at each score, weighted by the recall it adds (no interpolation).
 
-    Not a number without a harmful meme.
+    Undefined without a harmful meme.
     """
     ranked, harmful = sort_by(scores), np.asarray(gold, dtype=np.float64)
 
     def of(counts: Floats) -> Floats:
         hits = ranked.sums(counts * harmful)
-        seen = np.cumsum(ranked.sums(counts), axis=1)
-        precision = np.divide(np.cumsum(hits, axis=1), seen, out=np.zeros_like(seen), where=seen > 0)
+        flagged = np.cumsum(ranked.sums(counts), axis=1)
+        precision = np.divide(np.cumsum(hits, axis=1), flagged, out=np.zeros_like(flagged), where=flagged > 0)
         return np.asarray((hits * precision).sum(axis=1) / hits.sum(axis=1))
 
     return Statistic(of)
 
 
+def confidence_of(predicted: Decisions, scores: Floats) -> Floats:
+    """Return how probable each decision is right by the detector's score; 0 where it answered no label.
+
+    At a threshold other than a half this is not the distance from the threshold: a meme scored 0.7 and allowed is more
+    likely wrong than right. *Shape:* (memes,)
+    """
+    flagged = np.array([bool(decision) for decision in predicted], dtype=bool)
+    answered = np.array([decision is not None for decision in predicted], dtype=bool)
+    return np.where(answered, np.where(flagged, scores, 1 - np.asarray(scores, dtype=np.float64)), 0.0)
+
+
+def aurc_of(right: Booleans, confidence: Floats) -> Statistic:
+    """Return the area under the risk-coverage curve: the share of wrong decisions among the k surest, averaged over k.
+
+    Geifman and El-Yaniv, "Selective classification for deep neural networks" (NeurIPS 2017); equally sure memes have
+    no order, so the mean over their orders is taken: over a run of c memes with e wrong ones after N with E wrong ones,
+    the sum of (E + j e/c) / (N + j) for j = 1..c.
+    """
+    ranked, wrong = sort_by(confidence), 1 - np.asarray(right, dtype=np.float64)
+
+    def of(counts: Floats) -> Floats:
+        memes, errors = ranked.sums(counts), ranked.sums(counts * wrong)
+        after = np.cumsum(memes, axis=1)
+        before, errors_before = after - memes, np.cumsum(errors, axis=1) - errors
+        rate = np.divide(errors, memes, out=np.zeros_like(errors), where=memes > 0)
+        # (E + j r) / (N + j) is r + (E - r N) / (N + j); the sum of 1 / (N + j) is a difference of harmonic numbers.
+        # H(n) = digamma(n + 1) + Euler's constant.
+        spread = digamma(after + 1) - digamma(before + 1)
+        return np.asarray(
+            (errors + (errors_before - rate * before) * spread).sum(axis=1) / counts.sum(axis=1)
+        )
+
+    return Statistic(of)
+
+
 def roc_points(gold: Booleans, scores: Floats) -> Points:
-    """(share of harmless memes flagged, share of harmful memes flagged) as the threshold falls; none for one class."""
-    hits, alarms = _cumulated(gold, scores)
+    """Return (false alarms, recall) as the threshold falls; none where all memes have one label."""
+    hits, alarms = _cumulate_flagged(gold, scores)
     if not len(hits) or not hits[-1] or not alarms[-1]:
         return ()
     return thin(np.insert(alarms / alarms[-1], 0, 0.0), np.insert(hits / hits[-1], 0, 0.0))
 
 
 def pr_points(gold: Booleans, scores: Floats) -> Points:
-    """(recall, precision) as the threshold falls; none without a harmful meme."""
-    hits, alarms = _cumulated(gold, scores)
+    """Return (recall, precision) as the threshold falls; none without a harmful meme."""
+    hits, alarms = _cumulate_flagged(gold, scores)
     if not len(hits) or not hits[-1]:
         return ()
     return thin(hits / hits[-1], hits / (hits + alarms))
 
 
+def risk_coverage_points(right: Booleans, confidence: Floats) -> Points:
+    """Return (share of memes decided, share of those decisions that are wrong), from the surest meme on."""
+    if not len(right):
+        return ()
+    ranked, wrong = sort_by(confidence), 1 - np.asarray(right, dtype=np.float64)
+    memes = np.cumsum(ranked.sums(np.ones((1, len(wrong))))[0])
+    errors = np.cumsum(ranked.sums(wrong[None])[0])
+    return thin(memes / memes[-1], errors / memes)
+
+
 def thin(across: Floats, up: Floats, most: int = MOST_POINTS) -> Points:
-    """At most ``most`` points of a curve, evenly spaced along it, both ends among them."""
-    kept = np.unique(np.linspace(0, len(across) - 1, min(most, len(across))).round().astype(int))
-    return tuple((float(across[place]), float(up[place])) for place in kept)
+    """Return at most ``most`` points of a curve, evenly spaced along it, its ends among them."""
+    places = np.unique(np.linspace(0, len(across) - 1, min(most, len(across))).round().astype(int))
+    return tuple((float(across[place]), float(up[place])) for place in places)
 
 
-def _cumulated(gold: Booleans, scores: Floats) -> tuple[Floats, Floats]:
-    """Harmful and harmless memes at or above each score that occurs. *Shape of both:* (scores that differ,)"""
+def _cumulate_flagged(gold: Booleans, scores: Floats) -> tuple[Floats, Floats]:
+    """Count harmful and harmless memes at or above each distinct score. *Shape of both:* (distinct scores,)"""
     ranked, harmful = sort_by(scores), np.asarray(gold, dtype=np.float64)
     if not len(harmful):
         return harmful, harmful

@@ -5,12 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from mrharm.errors import InputError
-from mrharm.metrics.bootstrap import draw_counts
-from mrharm.metrics.decisions import Booleans, Floats
-from mrharm.metrics.estimate import N_RESAMPLES, Estimate
-from mrharm.metrics.measured import Band
+from mrharm.metrics import Estimate
+from mrharm.metrics.bootstrap import draw_counts, percentile_interval
+from mrharm.metrics.estimate import N_RESAMPLES, Booleans, Floats
 from mrharm.metrics.ranking import sort_by
-from mrharm.metrics.thresholds import ThresholdSweep, Traffic, halfway, reweigh, sweep_thresholds, within
+from mrharm.metrics.thresholds import (
+    Band,
+    LabelledScores,
+    ThresholdSweep,
+    Traffic,
+    halfway,
+    reweigh,
+    sweep_thresholds,
+)
 from mrharm.policy.choose import EPSILON
 from mrharm.records import Record
 
@@ -51,8 +58,7 @@ class BandChoice(Record):
 
 
 def choose_band(
-    gold: Booleans,
-    scores: Floats,
+    memes: LabelledScores,
     threshold: float,
     criterion: BandCriterion,
     traffic: Traffic,
@@ -69,8 +75,7 @@ def choose_band(
     one ends at the threshold. All shares are those of the stated prevalence (`reweigh`).
 
     Args:
-        gold: what people said. *Shape:* (memes,)
-        scores: calibrated P(harmful). *Shape:* (memes,)
+        memes: labels, scores and clusters.
         threshold: what the band goes around.
         criterion: what it shall do.
         stream: what will come in.
@@ -81,14 +86,14 @@ def choose_band(
         InputError: as `choose_threshold`.
     """
     _check(criterion, traffic)
-    cuts = sweep_thresholds(gold, scores)
+    cuts = sweep_thresholds(memes.gold, memes.scores)
     if criterion.reviews is not None:
-        return _by_reviews(cuts.gold, scores, threshold, criterion, traffic, n_resamples, seed)
+        return _by_reviews(memes, threshold, criterion, traffic, n_resamples, seed)
     high, low = Estimate(value=threshold), Estimate(value=threshold)
     if criterion.flag_precision is not None:
-        high = _bound(cuts, scores, threshold, criterion.flag_precision, traffic, True, n_resamples, seed)
+        high = _bound(memes, cuts, threshold, criterion.flag_precision, traffic, True, n_resamples, seed)
     if criterion.allow_precision is not None:
-        low = _bound(cuts, scores, threshold, criterion.allow_precision, traffic, False, n_resamples, seed)
+        low = _bound(memes, cuts, threshold, criterion.allow_precision, traffic, False, n_resamples, seed)
     return BandChoice(criterion=criterion, low=low, high=high)
 
 
@@ -112,14 +117,14 @@ def _check(criterion: BandCriterion, traffic: Traffic) -> None:
 
 
 def _by_reviews(
-    gold: Booleans,
-    scores: Floats,
+    memes: LabelledScores,
     threshold: float,
     criterion: BandCriterion,
     traffic: Traffic,
     n_resamples: int,
     seed: int,
 ) -> BandChoice:
+    gold, scores = memes.gold, memes.scores
     middle = _log_odds(np.array([threshold]))[0]
     # Rounded, so that scores as far above as below are a tie, whatever the arithmetic.
     away = np.round(np.abs(_log_odds(scores) - middle), 9)
@@ -150,9 +155,9 @@ def _by_reviews(
             f"{criterion.words()} leave no room for a band: the score nearest to the threshold {threshold:.4g} brings "
             f"{least.flagged[0, 0] * (traffic.per_day or 0):,.1f} a day; allow as many, or leave the band out"
         )
-    drawn = [widest(counts) for counts in draw_counts(len(gold), n_resamples, seed)]
+    drawn = [widest(counts) for counts in draw_counts(len(gold), n_resamples, seed, memes.clusters)]
     again, kept = np.concatenate([one for one, _ in drawn]), np.concatenate([one for _, one in drawn])
-    shortest, longest = within(again, kept) or (None, None)
+    shortest, longest = percentile_interval(again[kept]) or (None, None)
 
     def bound(far: float | None, upper: bool) -> float | None:
         if far is None:
@@ -169,8 +174,8 @@ def _by_reviews(
 
 
 def _bound(
+    memes: LabelledScores,
     cuts: ThresholdSweep,
-    scores: Floats,
     threshold: float,
     wanted: float,
     traffic: Traffic,
@@ -179,6 +184,7 @@ def _bound(
     seed: int,
 ) -> Estimate:
     """The bound on one side of the threshold that keeps a precision and leaves least to review."""
+    scores = memes.scores
     # The last cut that flags no more than the threshold does; -1 where the threshold flags nothing.
     own = int(np.sum(np.unique(scores) >= threshold)) - 1
     side = "flag" if upper else "allow"
@@ -189,7 +195,7 @@ def _bound(
     beyond = places <= own + 1 if upper else places >= own + 1
 
     def sure(counts: Floats) -> Floats:
-        cells = cuts.cells(counts, traffic)
+        cells = cuts.rates(counts, traffic)
         share = traffic.prevalence
         harmful = counts @ cuts.gold.astype(np.float64)
         base = harmful / counts.sum(axis=1) if share is None else np.full(len(counts), share)
@@ -215,9 +221,9 @@ def _bound(
             f"precision of {side} >= {wanted:g} cannot be kept on these scores: the most that can be had {where} is "
             f"{100 * had[most]:.1f} %, with the bound at {bounds[most]:.4g}"
         )
-    drawn = [best(sure(counts)) for counts in draw_counts(len(cuts.gold), n_resamples, seed)]
+    drawn = [best(sure(counts)) for counts in draw_counts(len(cuts.gold), n_resamples, seed, memes.clusters)]
     again, kept = np.concatenate([one for one, _ in drawn]), np.concatenate([one for _, one in drawn])
-    low, high = within(again, kept) or (None, None)
+    low, high = percentile_interval(again[kept]) or (None, None)
     return Estimate(value=float(value[0]), low=low, high=high)
 
 

@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrharm.errors import InputError
-from mrharm.metrics.bootstrap import draw_counts
-from mrharm.metrics.decisions import Booleans, Floats
-from mrharm.metrics.estimate import N_RESAMPLES, Estimate
-from mrharm.metrics.measured import metrics_at_threshold
+from mrharm.metrics import Estimate
+from mrharm.metrics.bootstrap import draw_counts, percentile_interval
+from mrharm.metrics.estimate import N_RESAMPLES, Booleans, Floats
 from mrharm.metrics.thresholds import (
     ConfusionRates,
+    LabelledScores,
     ThresholdSweep,
     Traffic,
+    metrics_at_threshold,
     reweigh,
     sweep_thresholds,
-    within,
 )
 from mrharm.records import Record
 from mrharm.verdicts.card import figure_words
@@ -67,8 +67,7 @@ class Choice(Record):
 
 
 def choose_threshold(
-    gold: Booleans,
-    scores: Floats,
+    memes: LabelledScores,
     criterion: Criterion,
     traffic: Traffic,
     *,
@@ -91,8 +90,7 @@ def choose_threshold(
     hand, both at the threshold chosen on the draw.
 
     Args:
-        gold: what people said. *Shape:* (memes,)
-        scores: calibrated P(harmful). *Shape:* (memes,)
+        memes: labels, scores and clusters.
         criterion: what it shall do.
         stream: what will come in.
         draws: of the bootstrap.
@@ -103,19 +101,21 @@ def choose_threshold(
             scores; the message says what is the most that can be had.
     """
     _check(criterion, traffic)
-    cuts = sweep_thresholds(gold, scores)
+    cuts = sweep_thresholds(memes.gold, memes.scores)
     if criterion.promise == "macro_f1" and len(cuts.thresholds) == 1:
         raise InputError(
             f"all {len(cuts.gold):,} memes have the same score: no threshold tells one from another"
         )
-    whole = cuts.cells(np.ones((1, len(cuts.gold))), traffic)
+    whole = cuts.rates(np.ones((1, len(cuts.gold))), traffic)
     index, found = _best(whole, criterion, traffic)
     if not found[0]:
         raise InputError(_cannot(whole, cuts, criterion, traffic))
     at = float(cuts.thresholds[index[0]])
-    again, kept, elsewhere = _choose_again(cuts, whole, int(index[0]), criterion, traffic, n_resamples, seed)
-    low, high = within(cuts.thresholds[again], kept) or (None, None)
-    measured = metrics_at_threshold(gold, scores, at, traffic, n_resamples=n_resamples, seed=seed)
+    again, kept, elsewhere = _choose_again(
+        memes, cuts, whole, int(index[0]), criterion, traffic, n_resamples, seed
+    )
+    low, high = percentile_interval(cuts.thresholds[again][kept]) or (None, None)
+    measured = metrics_at_threshold(memes, at, traffic, n_resamples=n_resamples, seed=seed)
     return Choice(
         criterion=criterion,
         threshold=Estimate(value=at, low=low, high=high),
@@ -126,8 +126,7 @@ def choose_threshold(
 
 
 def choices(
-    gold: Booleans,
-    scores: Floats,
+    memes: LabelledScores,
     criteria: Sequence[Criterion],
     traffic: Traffic,
     *,
@@ -137,9 +136,7 @@ def choices(
     found: list[tuple[Criterion, Choice | str]] = []
     for criterion in criteria:
         try:
-            found.append(
-                (criterion, choose_threshold(gold, scores, criterion, traffic, n_resamples=n_resamples))
-            )
+            found.append((criterion, choose_threshold(memes, criterion, traffic, n_resamples=n_resamples)))
         except InputError as error:
             found.append((criterion, str(error)))
     return found
@@ -191,6 +188,7 @@ def _figure(cells: ConfusionRates, promise: Promise, per_day: float | None) -> F
 
 
 def _choose_again(
+    memes: LabelledScores,
     cuts: ThresholdSweep,
     whole: ConfusionRates,
     own: int,
@@ -204,8 +202,8 @@ def _choose_again(
     """
     here = np.stack([whole.recall[0], whole.alarms[0]])
     chosen, kept, gaps = [], [], []
-    for counts in draw_counts(len(cuts.gold), n_resamples, seed):
-        cells = cuts.cells(counts, traffic)
+    for counts in draw_counts(len(cuts.gold), n_resamples, seed, memes.clusters):
+        cells = cuts.rates(counts, traffic)
         index, found = _best(cells, criterion, traffic)
         row = np.arange(len(index))
         gaps.append(

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mrharm.metrics.estimate import Estimate
-from mrharm.metrics.measured import Band
-from mrharm.metrics.thresholds import Traffic
+from mrharm.metrics import Estimate
+from mrharm.metrics.thresholds import Band, Traffic
 from mrharm.policy.bands import BandChoice, BandCriterion
 from mrharm.policy.choose import Criterion
 from mrharm.policy.stale import stale_reports

@@ -8,8 +8,8 @@ from pathlib import Path
 from mrharm.errors import InputError
 from mrharm.evaluation.predictions import Predictions, judge_split
 from mrharm.memes.dataset import Dataset
-from mrharm.metrics.estimate import Estimate
-from mrharm.metrics.measured import Band, counted_for, metrics_at_threshold
+from mrharm.metrics import Estimate
+from mrharm.metrics.thresholds import Band, LabelledScores, count_for_target, metrics_at_threshold
 from mrharm.policy.bands import choose_band
 from mrharm.policy.choose import Choice, Criterion, choices, choose_threshold
 from mrharm.policy.proposal import Proposal, Row, Wanted
@@ -70,16 +70,16 @@ def propose(
         raise InputError(f"--check-split {check_split}: the threshold is chosen on it; name another split")
     detector = Detector.from_pretrained(run, device=device)
     predictions = _judge(folder, detector, data, own, progress)
-    gold, scores, stream = predictions.gold, predictions.scores, wanted.traffic
+    memes, stream = _labelled(predictions), wanted.traffic
     choice: Choice | None = None
     if wanted.threshold is None:
-        choice = choose_threshold(gold, scores, wanted.criterion or Criterion(), stream)
+        choice = choose_threshold(memes, wanted.criterion or Criterion(), stream)
     at = choice.at if choice else float(wanted.threshold or 0.0)
-    band = choose_band(gold, scores, at, wanted.band_criterion, stream) if wanted.band_criterion else None
+    band = choose_band(memes, at, wanted.band_criterion, stream) if wanted.band_criterion else None
     bounds = band.at if band else wanted.band
     if bounds and bounds[0] == bounds[1]:
         bounds = None
-    figures = metrics_at_threshold(gold, scores, at, stream, bounds)
+    figures = metrics_at_threshold(memes, at, stream, bounds)
     found = Proposal(
         wanted=wanted,
         folder=folder,
@@ -118,7 +118,7 @@ def propose(
     if other:
         there = _judge(folder, detector, data, other, progress)
         found.check_split, found.check_memes = other, len(there.memes)
-        found.checked = metrics_at_threshold(there.gold, there.scores, at, stream, bounds)
+        found.checked = metrics_at_threshold(_labelled(there), at, stream, bounds)
         found.promises += _standings(there, wanted, at, bounds, found.checked)
         found.failures += there.failures
     return found
@@ -137,6 +137,10 @@ def _said(folder: Path, before: DetectorCard, wanted: Wanted, check_split: str |
 def _judge(folder: Path, detector: Detector, data: Dataset, split: str, progress: Progress) -> Predictions:
     file = results_folder(folder) / f"scores.{split}.{detector.card.scorer()}.jsonl"
     return judge_split(detector, data, split, out=file, rationales=False, progress=progress)
+
+
+def _labelled(predictions: Predictions) -> LabelledScores:
+    return LabelledScores(predictions.gold, predictions.scores, predictions.clusters)
 
 
 def _notes(found: Proposal, choice: Choice | None, predictions: Predictions) -> list[str]:
@@ -177,11 +181,11 @@ def _notes(found: Proposal, choice: Choice | None, predictions: Predictions) -> 
 
 
 def _menu(predictions: Predictions, before: DetectorCard, wanted: Wanted) -> list[Row]:
-    gold, scores, stream = predictions.gold, predictions.scores, wanted.traffic
-    now = metrics_at_threshold(gold, scores, before.threshold, stream)
+    memes, stream = _labelled(predictions), wanted.traffic
+    now = metrics_at_threshold(memes, before.threshold, stream)
     rows = [Row("in force", threshold=Estimate(value=before.threshold), figures=now)]
     asked: Sequence[Criterion] = (wanted.criterion,) if wanted.criterion else ()
-    for criterion, choice in choices(gold, scores, list(dict.fromkeys([*asked, *_MENU])), stream):
+    for criterion, choice in choices(memes, list(dict.fromkeys([*asked, *_MENU])), stream):
         if isinstance(choice, str):
             rows.append(Row(criterion.words(), why=choice))
         else:
@@ -212,14 +216,14 @@ def _standings(
     if band and not bounds:
         # A band that holds nothing keeps its promises at the threshold.
         bounds = (at, at)
-        figures = metrics_at_threshold(predictions.gold, predictions.scores, at, wanted.traffic, bounds)
+        figures = metrics_at_threshold(_labelled(predictions), at, wanted.traffic, bounds)
     return [
         standing(
             predictions.split,
             name,
             share,
             figures[name],
-            counted_for(name, predictions.gold, predictions.scores, at, bounds),
+            count_for_target(name, _labelled(predictions), at, bounds),
             wanted.traffic,
         )
         for name, share in asked

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from mrharm.metrics.estimate import Estimate
-from mrharm.metrics.rates import Counted, memes_for
-from mrharm.metrics.thresholds import Traffic
+from mrharm.metrics import Estimate
+from mrharm.metrics.thresholds import FlagCounts, Traffic, memes_needed
 from mrharm.policy.choose import EPSILON
 from mrharm.records import Record
 from mrharm.verdicts.card import figure_name, figure_words
@@ -63,7 +62,7 @@ class TargetCheck(Record):
 
 
 def standing(
-    split: str, name: Promised, wanted: float, figure: Estimate, counted: Counted, traffic: Traffic
+    split: str, name: Promised, wanted: float, figure: Estimate, counted: FlagCounts, traffic: Traffic
 ) -> TargetCheck:
     """How a promise stands on a split.
 
@@ -72,7 +71,7 @@ def standing(
         name: what was promised: reviews at most, all else at least so.
         wanted: the number.
         figure: what was measured, with its interval.
-        counted: what the figure stands on (`counted_for`).
+        counted: what the figure stands on (`count_for_target`).
         stream: what will come in.
     """
     bound = figure.high if name == "reviews" else figure.low
@@ -92,8 +91,8 @@ def standing(
         bound=bound,
         state=state,
         kind="harmful" if harmful else "harmless",
-        memes=counted.harmful if harmful else counted.harmless,
-        needed=memes_for(most) if most is not None else None,
+        memes=int(counted.harmful if harmful else counted.harmless),
+        needed=memes_needed(most) if most is not None else None,
     )
 
 
@@ -102,7 +101,7 @@ def keeps(name: str, wanted: float, value: float) -> bool:
     return value <= wanted * (1 + EPSILON) if name == "reviews" else value >= wanted - EPSILON
 
 
-def _most(name: Promised, wanted: float, counted: Counted, traffic: Traffic) -> float | None:
+def _most(name: Promised, wanted: float, counted: FlagCounts, traffic: Traffic) -> float | None:
     """The largest rate of wrong decisions about the memes of one kind that keeps a promise, those about the other kind
     being as they are; None where it cannot be had.
     """

@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrharm.evaluation.predictions import BATCH, Predictions
-from mrharm.metrics import Estimate, accuracy_of, bootstrap, macro_f1_of, mean_of_values
+from mrharm.metrics import Estimate
+from mrharm.metrics.bootstrap import bootstrap, mean_of_values
+from mrharm.metrics.classification import accuracy_of, macro_f1_of
 from mrharm.progress import Progress
 from mrharm.records import Evidence, Meme, Record, Verdict
 from mrharm.student.interface import compose_text
@@ -141,9 +143,14 @@ def judge_cases(
 
 
 def compare(
-    gold: NDArray[np.bool_], before: Sequence[Verdict], after: Sequence[Verdict], *, seed: int = 0
+    gold: NDArray[np.bool_],
+    before: Sequence[Verdict],
+    after: Sequence[Verdict],
+    *,
+    clusters: NDArray[np.int64] | None = None,
+    seed: int = 0,
 ) -> Moved:
-    """How far verdicts moved. All three go together; *Shape of gold:* (memes,)"""
+    """How far verdicts moved. All four go together; *Shape of gold and clusters:* (memes,)"""
     said, again = said_by(before), said_by(after)
     move = np.array([one.score for one in after]) - np.array([one.score for one in before])
     flipped = np.array([one != other for one, other in zip(said, again, strict=True)])
@@ -159,14 +166,17 @@ def compare(
         },
         len(gold),
         seed=seed,
+        clusters=clusters,
     )
     return Moved(memes=len(gold), **found)
 
 
-def scores_of(gold: NDArray[np.bool_], said: NDArray[Any], *, seed: int = 0) -> Decided:
-    """Accuracy and macro-F1 of decisions; None is wrong. *Shape of both:* (memes,)"""
+def scores_of(
+    gold: NDArray[np.bool_], said: NDArray[Any], *, clusters: NDArray[np.int64] | None = None, seed: int = 0
+) -> Decided:
+    """Accuracy and macro-F1 of decisions; None is wrong. *Shape of all:* (memes,)"""
     statistics = {"accuracy": accuracy_of(gold, said), "macro_f1": macro_f1_of(gold, said)}
-    return Decided(memes=len(gold), **bootstrap(statistics, len(gold), seed=seed))
+    return Decided(memes=len(gold), **bootstrap(statistics, len(gold), seed=seed, clusters=clusters))
 
 
 def said_by(verdicts: Sequence[Verdict]) -> NDArray[Any]:

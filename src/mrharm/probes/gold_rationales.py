@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Estimate
-from mrharm.metrics.means import mean_of
+from mrharm.metrics.bootstrap import bootstrap, mean_of_values
 from mrharm.probes.bertscore import bertscore
 from mrharm.probes.rouge import rouge_l
 from mrharm.records import Meme, Record
@@ -48,7 +48,12 @@ def gold_of(meme: Meme, dataset: Dataset) -> list[str]:
 
 
 def against_gold(
-    written: Sequence[str], gold: Sequence[Sequence[str]], *, encoder: Path | None = None, seed: int = 0
+    written: Sequence[str],
+    gold: Sequence[Sequence[str]],
+    *,
+    clusters: NDArray[np.int64] | None = None,
+    encoder: Path | None = None,
+    seed: int = 0,
 ) -> AgainstGold | None:
     """Likeness of rationales to people's; None where fewer than two memes have some.
 
@@ -57,6 +62,7 @@ def against_gold(
     Args:
         written: the detector's rationales.
         gold: people's, for each; an empty list where there are none.
+        clusters: of the intervals, as `bootstrap`. *Shape:* (rationales,)
         encoder: a local encoder for BERTScore.
         seed: of whose gold rationales stand for the other meme, and of the intervals.
 
@@ -66,6 +72,8 @@ def against_gold(
     kept = [(text, list(some)) for text, some in zip(written, gold, strict=True) if some]
     if len(kept) < 2:
         return None
+    numbers = np.arange(len(gold)) if clusters is None else clusters
+    numbers = numbers[[bool(some) for some in gold]]
     texts, own = [text for text, _ in kept], [some for _, some in kept]
     # A cycle through all in random order: everyone's other is somebody else, and each is the other once.
     order = np.random.default_rng(seed).permutation(len(kept))
@@ -76,13 +84,18 @@ def against_gold(
     return AgainstGold(
         memes=len(kept),
         references=sum(map(len, own)),
-        rouge_l=_likeness(np.array(rouge[0]), np.array(rouge[1]), seed),
-        bertscore=_likeness(by_encoder[0], by_encoder[1], seed) if by_encoder else None,
+        rouge_l=_likeness(np.array(rouge[0]), np.array(rouge[1]), numbers, seed),
+        bertscore=_likeness(by_encoder[0], by_encoder[1], numbers, seed) if by_encoder else None,
         encoder=encoder.resolve().name if encoder else None,
     )
 
 
-def _likeness(own: NDArray[np.float64], other: NDArray[np.float64], seed: int) -> Likeness:
-    return Likeness(
-        own=mean_of(own, seed=seed), other=mean_of(other, seed=seed), gain=mean_of(own - other, seed=seed)
-    )
+def _likeness(
+    own: NDArray[np.float64], other: NDArray[np.float64], clusters: NDArray[np.int64], seed: int
+) -> Likeness:
+    statistics = {
+        "own": mean_of_values(own),
+        "other": mean_of_values(other),
+        "gain": mean_of_values(own - other),
+    }
+    return Likeness(**bootstrap(statistics, len(own), seed=seed, clusters=clusters))

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrharm.errors import InputError
-from mrharm.evaluation.clusters import clusters_of
 from mrharm.evaluation.predictions import Predictions
-from mrharm.metrics import Estimate, Statistic, bootstrap, mean_of_values
+from mrharm.metrics import Estimate
+from mrharm.metrics.bootstrap import share_of
 from mrharm.metrics.significance import (
+    SwapOutcomes,
     holm,
     leads_of,
     permutation_p,
@@ -215,7 +216,7 @@ def _judge_swaps(
 ) -> dict[str, Swapped]:
     cases = {swap.case.place: swap.case for some in swaps.values() for swap in some}
     before = dict(zip(cases, judge_cases(predictions, list(cases.values())), strict=True))
-    clusters = clusters_of(predictions)
+    clusters = predictions.clusters
     found: dict[str, Swapped] = {}
     for axis, some in swaps.items():
         both = [swap.changed for swap in some] + [swap.control for swap in some]
@@ -228,10 +229,12 @@ def _judge_swaps(
         found[axis] = Swapped(
             memes=len(np.unique(owner)),
             swaps=len(some),
-            **rates_of(flips, control_flips, moves, control_moves, owner, clusters[owner], seed=seed),
+            **rates_of(
+                SwapOutcomes(flips, control_flips, moves, control_moves, owner, clusters[owner]), seed=seed
+            ),
             terms={term: float(np.mean(own)) for term, own in leads.items()},
             times={term: len(own) for term, own in leads.items()},
-            more_p=sign_flip_p(flips.astype(float) - control_flips, clusters[owner], seed=seed),
+            more_p=sign_flip_p(flips.astype(np.int64) - control_flips, clusters[owner]),
             terms_p=p,
         )
     more = holm({axis: one.more_p for axis, one in found.items()})
@@ -292,18 +295,14 @@ def _ask_sentences(predictions: Predictions, seed: int, progress: Progress) -> d
         verdicts = judge_cases(predictions, cases, progress=progress, what=f"identity: {name}")
         scores = np.array([one.score for one in verdicts]).reshape(len(axis.asked), len(SENTENCES))
         term_of, sentence_of = (places.ravel() for places in np.indices(scores.shape))
-        flagged = mean_of_values(np.array([one.harmful is True for one in verdicts]))
         found[name] = Named(
             asked=len(cases),
             terms=dict(zip(axis.asked, scores.mean(1).tolist(), strict=True)),
             spread=Estimate(value=spread_of(scores)),
             terms_p=permutation_p(leads_of(scores.ravel(), sentence_of), term_of, sentence_of, seed=seed),
-            flagged=bootstrap(
-                {"flagged": Statistic(flagged.of, base=len(SENTENCES))},
-                len(cases),
-                seed=seed,
-                clusters=sentence_of,
-            )["flagged"],
+            flagged=share_of(
+                np.array([one.harmful is True for one in verdicts]), seed=seed, clusters=sentence_of
+            ),
         )
     adjusted = holm({name: one.terms_p for name, one in found.items()})
     return {name: one.model_copy(update={"terms_p": adjusted[name]}) for name, one in found.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, StringConstraints
 
 from mrharm.evaluation.predictions import Predictions
-from mrharm.metrics import Estimate, bootstrap_indexes
-from mrharm.metrics.agreement import intraclass, within_sd
-from mrharm.metrics.means import mean_of
+from mrharm.metrics import Estimate
+from mrharm.metrics.bootstrap import bootstrap, mean_of, mean_of_values
+from mrharm.metrics.significance import intraclass_of, within_sd_of
 from mrharm.records import Record
 from mrharm.synthetic import truth
 
@@ -68,7 +68,7 @@ class Answered(Record):
 
 class Point(Record):
     """One mark, 1 to 5: ``mean`` over memes of each meme's mean; ``within_sd``, how far repeats on one meme differ;
-    ``intraclass``, the share of the variance that is between memes (`mrharm.metrics.agreement`).
+    ``intraclass``, the share of the variance that is between memes (`mrharm.metrics.significance`).
     """
 
     mean: Estimate
@@ -136,6 +136,11 @@ def summarise(
         [predictions.predicted[place] == predictions.gold[place] for place in places], dtype=bool
     )
     true = _true(predictions, places)
+    clusters = predictions.clusters[places]
+
+    def mean_where(chosen: NDArray[np.bool_]) -> Estimate:
+        return mean_of(means[chosen], seed=seed, clusters=clusters[chosen])
+
     return JudgeReport(
         judge=judge,
         prompt=prompt,
@@ -147,13 +152,13 @@ def summarise(
         asked=asked,
         statuses=dict(Counter(answer.status for answer in answers)),
         shown=shown,
-        points={name: _point(repeated, seed) for name, repeated in values.items()},
-        capped=mean_of(capped(means, right), seed=seed),
+        points={name: _point(repeated, clusters, seed) for name, repeated in values.items()},
+        capped=mean_of(capped(means, right), seed=seed, clusters=clusters),
         wrong=int((~right).sum()),
-        when_right=mean_of(means[right], seed=seed),
-        when_wrong=mean_of(means[~right], seed=seed),
-        when_true=None if true is None else mean_of(means[true], seed=seed),
-        when_false=None if true is None else mean_of(means[~true], seed=seed),
+        when_right=mean_where(right),
+        when_wrong=mean_where(~right),
+        when_true=None if true is None else mean_where(true),
+        when_false=None if true is None else mean_where(~true),
         answers=tuple(answers),
     )
 
@@ -168,17 +173,13 @@ def capped(overalls: NDArray[np.float64], right: NDArray[np.bool_]) -> NDArray[n
     return np.where(right, overalls, np.minimum(overalls, CAP))
 
 
-def _point(repeats: Sequence[Sequence[float]], seed: int) -> Point:
-    def over_memes(statistic: Callable[[list[Sequence[float]]], float]) -> Estimate:
-        return bootstrap_indexes(
-            lambda drawn: statistic([repeats[index] for index in drawn]), len(repeats), seed=seed
-        )
-
-    return Point(
-        mean=mean_of(np.array([np.mean(repeated) for repeated in repeats]), seed=seed),
-        within_sd=over_memes(within_sd),
-        intraclass=over_memes(intraclass),
-    )
+def _point(repeats: Sequence[Sequence[float]], clusters: NDArray[np.int64], seed: int) -> Point:
+    statistics = {
+        "mean": mean_of_values(np.array([np.mean(repeated) for repeated in repeats])),
+        "within_sd": within_sd_of(repeats),
+        "intraclass": intraclass_of(repeats),
+    }
+    return Point(**bootstrap(statistics, len(repeats), seed=seed, clusters=clusters))
 
 
 def _true(predictions: Predictions, places: Sequence[int]) -> NDArray[np.bool_] | None:

@@ -92,11 +92,15 @@ def probe(
         )
         places = [case.place for case in changed]
         conditions[name] = compare(
-            predictions.gold[places], [before[place] for place in places], after, seed=seed
+            predictions.gold[places],
+            [before[place] for place in places],
+            after,
+            clusters=predictions.clusters[places],
+            seed=seed,
         )
     return ModalityProbe(
         memes=len(cases),
-        before=scores_of(predictions.gold, said_by(before), seed=seed),
+        before=scores_of(predictions.gold, said_by(before), clusters=predictions.clusters, seed=seed),
         conditions=conditions,
         ignores=_parts(conditions, lambda moved: max(_reach(moved)) < IGNORED),
         uses=_parts(conditions, lambda moved: max(_surely(moved)) > IGNORED),

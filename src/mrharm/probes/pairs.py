@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import DisjointSet
 
 from mrharm.errors import InputError
+from mrharm.evaluation.clusters import join_by_keys
 from mrharm.evaluation.predictions import Predictions
 from mrharm.memes.fingerprints import NEAR, PictureFacts, find_near_pairs, fingerprint_picture
-from mrharm.metrics import Estimate, bootstrap_indexes
-from mrharm.metrics.means import mean_of, share_of
+from mrharm.metrics import Estimate
+from mrharm.metrics.bootstrap import Statistic, bootstrap, mean_of_values
 from mrharm.probes.cases import cases_of
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Record
@@ -148,30 +149,20 @@ def _score(predictions: Predictions, pairs: Sequence[Pair], seed: int) -> PairSc
     passed = np.array([predictions.predicted[place] is False for place in harmless])
     flagged = np.array([[predictions.predicted[place] is True for place in pair] for pair in pairs])
     lead = predictions.scores[harmful] - predictions.scores[harmless]
-    return PairScores(
-        pairs=len(pairs),
-        both_right=share_of(found & passed),
-        chance=bootstrap_indexes(lambda drawn: _guessed(flagged[drawn]), len(pairs), seed=seed),
-        alike=share_of(
-            np.array(
-                [
-                    None is not predictions.predicted[one] == predictions.predicted[other]
-                    for one, other in pairs
-                ],
-                dtype=bool,
-            )
-        ),
-        unanswered=share_of(
-            np.array(
-                [None in (predictions.predicted[one], predictions.predicted[other]) for one, other in pairs],
-                dtype=bool,
-            )
-        ),
-        ordered=mean_of(np.where(lead == 0, 0.5, lead > 0), seed=seed),
+    answers = [(predictions.predicted[place], predictions.predicted[partner]) for place, partner in pairs]
+    alike = np.array([None is not first == second for first, second in answers], dtype=bool)
+    unanswered = np.array([None in answer for answer in answers], dtype=bool)
+    rate = mean_of_values(flagged.mean(axis=1))
+    statistics = {
+        "both_right": mean_of_values(found & passed, share=True),
+        # How many pairs a guess gets right that flags as many memes.
+        "chance": Statistic(lambda counts: rate.of(counts) * (1 - rate.of(counts))),
+        "alike": mean_of_values(alike, share=True),
+        "unanswered": mean_of_values(unanswered, share=True),
+        "ordered": mean_of_values(np.where(lead == 0, 0.5, lead > 0)),
+    }
+    # Pairs depend on one another where one's meme is in the cluster of another's.
+    clusters = join_by_keys(
+        [[str(cluster) for cluster in pair] for pair in predictions.clusters[np.array(pairs)]]
     )
-
-
-def _guessed(flagged: NDArray[np.bool_]) -> float:
-    """How many pairs a guess gets right that flags as many memes. *Shape:* (pairs, 2)"""
-    rate = float(flagged.mean())
-    return rate * (1 - rate)
+    return PairScores(pairs=len(pairs), **bootstrap(statistics, len(pairs), seed=seed, clusters=clusters))

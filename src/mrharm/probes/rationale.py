@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from mrharm.errors import InputError
 from mrharm.evaluation.predictions import Predictions
 from mrharm.llm import looks_refused
-from mrharm.metrics import bootstrap_indexes
-from mrharm.metrics.agreement import kappa
-from mrharm.metrics.means import mean_of, share_of
+from mrharm.metrics.bootstrap import bootstrap, mean_of_values, share_of, share_within
+from mrharm.metrics.significance import kappa_of
 from mrharm.probes.gold_rationales import against_gold, gold_of
 from mrharm.probes.rationale_results import (
     Agreement,
@@ -34,6 +33,7 @@ from mrharm.rationales.stated_side import pronounced_side, states_a_side
 from mrharm.records import Meme
 from mrharm.student.interface import compose_text
 from mrharm.synthetic import truth
+from mrharm.texts import fold
 
 PARTS = ("scene", "tone", "relation", "all")
 
@@ -70,19 +70,23 @@ def probe(
         progress("probing rationales", done, 6)
 
     stating = np.array([any(states_a_side(one) for one in sentences(text)) for text in texts])
-    written = _written(texts, stating, seed)
+    written = _written(predictions, texts, stating, seed)
     next_part()
     simulated = _simulated(predictions, texts, stating, seed, skipped)
     next_part()
     generated = all(truth.is_known(meme) for meme in predictions.memes)
     agreement = _agreement(predictions, texts, generated, seed)
     next_part()
-    checked = _truth(predictions, texts) if generated else None
+    checked = _truth(predictions, texts, seed) if generated else None
     if checked is None:
         skipped["truth"] = "only generated memes are known well enough to say"
     next_part()
     gold = against_gold(
-        texts, [gold_of(meme, predictions.dataset) for meme in predictions.memes], encoder=encoder, seed=seed
+        texts,
+        [gold_of(meme, predictions.dataset) for meme in predictions.memes],
+        clusters=predictions.clusters,
+        encoder=encoder,
+        seed=seed,
     )
     if gold is None:
         skipped["gold"] = "no two of these memes have a rationale written by people"
@@ -117,17 +121,20 @@ def rationales_of(predictions: Predictions) -> list[str]:
     return [verdict.rationale or "" for verdict in predictions.verdicts]
 
 
-def _written(texts: Sequence[str], stating: NDArray[np.bool_], seed: int) -> Written:
+def _written(
+    predictions: Predictions, texts: Sequence[str], stating: NDArray[np.bool_], seed: int
+) -> Written:
     plain = [" ".join(text.lower().split()) for text in texts]
     counts = Counter(plain)
-    return Written(
-        blank=share_of(np.array([not text for text in plain])),
-        refused=share_of(np.array([looks_refused(text) for text in plain])),
-        states_label=share_of(stating),
-        words=mean_of(np.array([len(text.split()) for text in plain], dtype=np.float64), seed=seed),
-        copied=share_of(np.array([counts[text] > 1 for text in plain])),
-        distinct=len(counts),
-    )
+    statistics = {
+        "blank": mean_of_values(np.array([not text for text in plain]), share=True),
+        "refused": mean_of_values(np.array([looks_refused(text) for text in plain]), share=True),
+        "states_label": mean_of_values(stating, share=True),
+        "words": mean_of_values(np.array([len(text.split()) for text in plain])),
+        "copied": mean_of_values(np.array([counts[text] > 1 for text in plain]), share=True),
+    }
+    figures = bootstrap(statistics, len(texts), seed=seed, clusters=predictions.clusters)
+    return Written(distinct=len(counts), **figures)
 
 
 def _simulated(
@@ -156,7 +163,14 @@ def _simulated(
         return [text for text, there in zip(some, decided, strict=True) if there]
 
     found = simulate(
-        decisions, kept(texts), kept(unstated), kept(shown), stating[decided], kept(twins), seed=seed
+        decisions,
+        kept(texts),
+        kept(unstated),
+        kept(shown),
+        stating[decided],
+        kept(twins),
+        clusters=predictions.clusters[decided],
+        seed=seed,
     )
     if found is None:
         skipped["simulatability"] = too_few(decisions)
@@ -165,9 +179,7 @@ def _simulated(
 
 def _twins(meme: Meme) -> str:
     """What memes made to differ in one thing share: a generated meme's quad, else the words."""
-    known = meme.extra.get("truth")
-    quad = known.get("quad") if isinstance(known, dict) else None
-    return str(quad or " ".join((meme.text or "").lower().split()) or meme.id)
+    return truth.quad_of(meme) or fold(meme.text or "") or meme.id
 
 
 def _agreement(predictions: Predictions, texts: Sequence[str], generated: bool, seed: int) -> Agreement:
@@ -185,13 +197,17 @@ def _agreement(predictions: Predictions, texts: Sequence[str], generated: bool, 
     decision = decision[speaking].astype(bool)
     return Agreement(
         read_by="relation" if generated else "verdict",
-        speaking=share_of(speaking),
-        agreeing=share_of(side == decision),
-        kappa=bootstrap_indexes(lambda drawn: kappa(side[drawn], decision[drawn]), len(side), seed=seed),
+        speaking=share_of(speaking, seed=seed, clusters=predictions.clusters),
+        **bootstrap(
+            {"agreeing": mean_of_values(side == decision, share=True), "kappa": kappa_of(side, decision)},
+            len(side),
+            seed=seed,
+            clusters=predictions.clusters[speaking],
+        ),
     )
 
 
-def _truth(predictions: Predictions, texts: Sequence[str]) -> Truth:
+def _truth(predictions: Predictions, texts: Sequence[str], seed: int) -> Truth:
     checks = [
         truth.check(text, meme.extra["truth"]) for text, meme in zip(texts, predictions.memes, strict=True)
     ]
@@ -199,11 +215,10 @@ def _truth(predictions: Predictions, texts: Sequence[str]) -> Truth:
     right = np.array(
         [said == gold for said, gold in zip(predictions.predicted, predictions.gold, strict=True)]
     )
-    return Truth(
-        accuracy_true=share_of(right[parts["all"]]),
-        accuracy_false=share_of(right[~parts["all"]]),
-        **{part: share_of(values) for part, values in parts.items()},
-    )
+    statistics = {part: mean_of_values(values, share=True) for part, values in parts.items()}
+    statistics["accuracy_true"] = share_within(right, parts["all"])
+    statistics["accuracy_false"] = share_within(right, ~parts["all"])
+    return Truth(**bootstrap(statistics, len(texts), seed=seed, clusters=predictions.clusters))
 
 
 def _swap(predictions: Predictions, texts: Sequence[str], seed: int, skipped: dict[str, str]) -> Swap | None:
@@ -233,9 +248,10 @@ def _swap(predictions: Predictions, texts: Sequence[str], seed: int, skipped: di
         )
         changed[name] = np.array([bool(one.harmful) != own for one, own in zip(again, decided, strict=True)])
         moved[name] = np.where(decided, -1, 1) * (np.array([one.score for one in again]) - predictions.scores)
-    return Swap(
-        memes=len(texts),
-        follows=share_of(changed["other"]),
-        strays=share_of(changed["alike"]),
-        drift=mean_of(moved["other"], seed=seed),
-    )
+    statistics = {
+        "follows": mean_of_values(changed["other"], share=True),
+        "strays": mean_of_values(changed["alike"], share=True),
+        "drift": mean_of_values(moved["other"]),
+    }
+    figures = bootstrap(statistics, len(texts), seed=seed, clusters=predictions.clusters)
+    return Swap(memes=len(texts), **figures)

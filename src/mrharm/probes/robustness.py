@@ -117,7 +117,13 @@ def probe(
         if not some[row.kind]:
             continue
         places = [case.place for case in some[row.kind]]
-        moved = compare(predictions.gold[places], [before[place] for place in places], after[row], seed=seed)
+        moved = compare(
+            predictions.gold[places],
+            [before[place] for place in places],
+            after[row],
+            clusters=predictions.clusters[places],
+            seed=seed,
+        )
         table = PICTURE_CHANGES[row.change] if row.kind == "picture" else TEXT_CHANGES[row.change]
         settings.append(
             Setting(
@@ -131,7 +137,7 @@ def probe(
         )
     return RobustnessProbe(
         memes=len(cases),
-        clean=scores_of(predictions.gold, said_by(before), seed=seed),
+        clean=scores_of(predictions.gold, said_by(before), clusters=predictions.clusters, seed=seed),
         settings=tuple(settings),
         without_boxes=sum(not case.evidence.boxes for case in some["picture"]),
         skipped=skipped,

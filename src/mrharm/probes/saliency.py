@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from mrharm.errors import InputError
 from mrharm.evaluation.predictions import BATCH, Predictions
-from mrharm.metrics.means import mean_of
+from mrharm.metrics import Estimate
+from mrharm.metrics.bootstrap import mean_of
 from mrharm.probes.saliency_report import SHARES, Order, Part, SaliencyProbe
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Saliency
@@ -63,6 +64,7 @@ def probe(
     said = [_saliencies(detector, inputs, kind) for kind in kinds]
     rng = np.random.default_rng(seed)
     found: dict[str, list[Curves]] = {"text": [], "picture": []}
+    clusters: dict[str, list[int]] = {"text": [], "picture": []}
     for index, (shown, verdict) in enumerate(zip(inputs, predictions.verdicts, strict=True)):
         own = {kind: some[index] for kind, some in zip(kinds, said, strict=True)}
 
@@ -73,10 +75,12 @@ def probe(
 
         words = {kind: np.array([weight for _, weight in one.words]) for kind, one in own.items()}
         if all(len(weights) > 1 for weights in words.values()):
+            clusters["text"].append(int(predictions.clusters[index]))
             found["text"].append(curves(words, _words_kept(shown, own["gradient"]), decided, rng))
         patches = {kind: np.array(one.patches).ravel() for kind, one in own.items()}
         if frame and shown.pixels is not None and all(len(weights) > 1 for weights in patches.values()):
             grid = np.array(own["gradient"].patches).shape
+            clusters["picture"].append(int(predictions.clusters[index]))
             found["picture"].append(curves(patches, _patches_kept(shown, frame, grid), decided, rng))
         progress("probing saliency", index + 1, len(inputs))
     if not found["text"] and not found["picture"]:
@@ -85,8 +89,8 @@ def probe(
         )
     return SaliencyProbe(
         memes=len(inputs),
-        text=_part(found["text"], seed),
-        picture=_part(found["picture"], seed),
+        text=_part(found["text"], clusters["text"], seed),
+        picture=_part(found["picture"], clusters["picture"], seed),
         skipped=_skipped(found, frame),
     )
 
@@ -183,21 +187,24 @@ def _probabilities(detector: Detector, inputs: Sequence[StudentInput], flagged: 
     return harmful if flagged else 1 - harmful
 
 
-def _part(found: Sequence[Curves], seed: int) -> Part | None:
+def _part(found: Sequence[Curves], clusters: Sequence[int], seed: int) -> Part | None:
     if not found:
         return None
     by_kind = {kind: np.stack([one[kind] for one in found]) for kind in found[0]}  # (memes, 2, shares)
     areas = {kind: area(some) for kind, some in by_kind.items()}
+
+    def mean(values: Floats) -> Estimate:
+        return mean_of(values, seed=seed, clusters=np.array(clusters))
 
     def order(kind: str) -> Order:
         deletion, insertion = areas[kind].T
         beside = None if kind == "random" else areas["random"].T
         curve = by_kind[kind].mean(0)
         return Order(
-            deletion=mean_of(deletion, seed=seed),
-            insertion=mean_of(insertion, seed=seed),
-            deletion_gain=None if beside is None else mean_of(beside[0] - deletion, seed=seed),
-            insertion_gain=None if beside is None else mean_of(insertion - beside[1], seed=seed),
+            deletion=mean(deletion),
+            insertion=mean(insertion),
+            deletion_gain=None if beside is None else mean(beside[0] - deletion),
+            insertion_gain=None if beside is None else mean(insertion - beside[1]),
             deletion_curve=tuple(curve[0].tolist()),
             insertion_curve=tuple(curve[1].tolist()),
         )

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrharm.baselines import FEWEST, FOLDS, cross_validated
-from mrharm.metrics import Estimate, bootstrap_indexes
-from mrharm.metrics.means import mean_of, share_of
+from mrharm.metrics import Estimate
+from mrharm.metrics.bootstrap import Statistic, bootstrap, mean_of_values
 from mrharm.records import Record
 
 Booleans = NDArray[np.bool_]
@@ -62,6 +62,7 @@ def simulate(
     stating: Booleans,
     groups: Sequence[str],
     *,
+    clusters: NDArray[np.int64] | None = None,
     seed: int = 0,
 ) -> Simulatability | None:
     """How well a reader of texts recovers decisions; None where there are too few of either side (`too_few`).
@@ -74,6 +75,7 @@ def simulate(
         stating: whether the rationale states a label. *Shape:* (memes,)
         groups: memes made to differ in one thing, as confounders are, have one name, and stand in one fold: else a
             reader of words takes each for its twin and is wrong more often than by chance.
+        clusters: of the intervals, as `bootstrap`. *Shape:* (memes,)
         seed: of the intervals.
     """
     columns = {
@@ -90,27 +92,42 @@ def simulate(
         right[name] = (scores >= 0.5) == decisions
     gain = right["both"].astype(np.float64) - right["meme"]
     leaks = right["rationale"]
-    everywhere = np.ones(len(decisions), dtype=bool)
+    numbers = np.arange(len(decisions)) if clusters is None else clusters
+
+    def recovered(kept: Booleans) -> Recovered:
+        statistics = {name: mean_of_values(values[kept], share=True) for name, values in right.items()}
+        statistics["gain"] = mean_of_values(gain[kept])
+        memes = int(kept.sum())
+        return Recovered(memes=memes, **bootstrap(statistics, memes, seed=seed, clusters=numbers[kept]))
+
+    statistics = {
+        "commoner": mean_of_values(decisions == (decisions.mean() > 0.5), share=True),
+        "adjusted": adjusted_gain(gain, leaks),
+    }
     return Simulatability(
-        commoner=share_of(decisions == (decisions.mean() > 0.5)),
-        all=_recovered(right, gain, everywhere, seed),
-        stating=_recovered(right, gain, stating, seed),
-        not_stating=_recovered(right, gain, ~stating, seed),
+        all=recovered(np.ones(len(decisions), dtype=bool)),
+        stating=recovered(stating),
+        not_stating=recovered(~stating),
         leaking=int(leaks.sum()),
-        adjusted=bootstrap_indexes(lambda drawn: adjusted(gain[drawn], leaks[drawn]), len(gain), seed=seed),
+        **bootstrap(statistics, len(gain), seed=seed, clusters=numbers),
     )
 
 
-def adjusted(gain: NDArray[np.float64], leaks: Booleans) -> float:
-    """The leakage-adjusted gain (LAS, Hase et al. 2020): the mean over leaking and over other rationales, averaged.
+def adjusted_gain(gain: NDArray[np.float64], leaks: Booleans) -> Statistic:
+    """Return the leakage-adjusted gain (LAS, Hase et al. 2020): the mean over leaking and over other rationales,
+    averaged; undefined where one of the two kinds is empty.
 
     Args:
         gain: right with the rationale minus right without: 1, 0 or -1. *Shape:* (memes,)
         leaks: whether the rationale alone gives the decision away. *Shape:* (memes,)
     """
-    if leaks.all() or not leaks.any():
-        return float("nan")
-    return float((gain[leaks].mean() + gain[~leaks].mean()) / 2)
+
+    def of(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+        leaking = (counts @ (gain * leaks)) / (counts @ leaks)
+        silent = (counts @ (gain * ~leaks)) / (counts @ ~leaks)
+        return np.asarray((leaking + silent) / 2)
+
+    return Statistic(of)
 
 
 def too_few(decisions: Booleans) -> str:
@@ -119,12 +136,4 @@ def too_few(decisions: Booleans) -> str:
     return (
         f"{harmful} harmful and {len(decisions) - harmful} harmless decisions; {FEWEST} in all, {FOLDS} of either "
         f"side, and {FOLDS} unlike memes of either side are needed"
-    )
-
-
-def _recovered(right: dict[str, Booleans], gain: NDArray[np.float64], some: Booleans, seed: int) -> Recovered:
-    return Recovered(
-        memes=int(some.sum()),
-        gain=mean_of(gain[some], seed=seed),
-        **{name: share_of(values[some]) for name, values in right.items()},
     )

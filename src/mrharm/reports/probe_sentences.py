@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mrharm.metrics import Estimate, format_sentence
+from mrharm.metrics import Estimate, counted, format_sentence
+from mrharm.metrics.estimate import FEWEST
 from mrharm.probes.gold_rationales import AgainstGold
 from mrharm.probes.identity import FEWEST as FEWEST_NAMING
 from mrharm.probes.identity import OFTEN, IdentityProbe, Named
@@ -18,7 +19,6 @@ from mrharm.probes.robustness import STRENGTHS, RobustnessProbe
 from mrharm.probes.saliency_report import UNITS, Part, SaliencyProbe
 from mrharm.probes.simulatability import Simulatability
 from mrharm.records import Record
-from mrharm.reports.summary import FEWEST, counted
 
 LEVEL = 0.05  # of a p value that shows a difference
 _FLIPS_SHOWN = 3

@@ -4,30 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mrharm.metrics import Estimate, format_sentence
+from mrharm.metrics import Estimate, counted, format_sentence, percent, points
+from mrharm.metrics.estimate import FEWEST
 
 if TYPE_CHECKING:
     from mrharm.evaluation.evaluate import Evaluation
 
 RARE = 0.01  # harmful memes where there are few, for a sense of it
-FEWEST = 30  # memes; below, the bootstrap's interval of a difference leaves out too much
 COARSE = 0.10  # calibration error that chance alone may give: smaller ones would not show
 SMALL = 0.03  # calibration error that is of little matter, however many memes show it
-
-
-def percent(figure: Estimate) -> str:
-    """``81.1 % (77.1 to 85.0)``"""
-    return format_sentence(figure, unit=" %")
-
-
-def points(figure: Estimate) -> str:
-    """A difference of two shares: ``+3.1 points (+0.2 to +6.0)``."""
-    return format_sentence(figure, unit=" points", sign=True)
-
-
-def counted(count: int, what: str) -> str:
-    """``1 meme``, ``1,200 memes``."""
-    return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
 def summarise(found: Evaluation) -> tuple[str, ...]:

@@ -124,6 +124,13 @@ def is_known(meme: Meme) -> bool:
     return isinstance(held, dict) and all(str(held.get(part)) in known for part, known in parts.items())
 
 
+def quad_of(meme: Meme) -> str | None:
+    """Return the name of a generated meme's quad, two texts crossed with two pictures; None for any other meme."""
+    described = meme.extra.get("truth")
+    quad = described.get("quad") if isinstance(described, dict) else None
+    return str(quad) if quad else None
+
+
 def share_true(memes: Sequence[Meme], verdicts: Sequence[Verdict]) -> dict[str, float]:
     """Share of the rationales of generated memes that name the right scene, tone and relation, and all three."""
     checks = [

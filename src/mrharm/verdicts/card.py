@@ -10,7 +10,7 @@ from typing import Any
 
 from mrharm._version import __version__
 from mrharm.errors import DataError, InputError
-from mrharm.metrics.estimate import Estimate, format_sentence
+from mrharm.metrics import Estimate, format_sentence
 from mrharm.recipe import Answer, Part
 from mrharm.records import Decision, Record
 from mrharm.runs import CARD, find_detector
