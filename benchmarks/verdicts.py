@@ -28,7 +28,7 @@ from benchmarks.common import (
 from mrharm.hub import bf16_pays
 from mrharm.recipe import ANSWERS
 from mrharm.student.two_stage import TwoStageStudent
-from mrharm.verdicts.scoring import alike_lengths, harm_probability, score_answers
+from mrharm.verdicts.calibration import batch_by_length, harm_probability, score_answers
 
 VERDICT_TOKENS, RATIONALE_TOKENS = 8, 64
 
@@ -64,7 +64,7 @@ def ours(kind: str, count: int, device: str, dtype: str, batch_size: int) -> dic
         scores = score_answers(student, inputs, LABELS, batch_size)
 
     def explain() -> None:
-        for batch in alike_lengths(student, inputs, batch_size):
+        for batch in batch_by_length(student, inputs, batch_size):
             student.write([inputs[index] for index in batch], RATIONALE_TOKENS)
 
     assert {len(processor.tokenize_target(label)) for label in LABELS} == {VERDICT_TOKENS}

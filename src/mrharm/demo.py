@@ -33,8 +33,8 @@ from mrharm.store import content_key, write_json, write_records
 from mrharm.synthetic import truth
 from mrharm.synthetic.teacher import GeneratedTeacher
 from mrharm.training.run import train
+from mrharm.verdicts.calibration import argmax_harmful
 from mrharm.verdicts.detector import Detector
-from mrharm.verdicts.scoring import argmax_harmful
 
 Say = Callable[[str], None]
 SPLITS = ("test", "composition", "lexical")

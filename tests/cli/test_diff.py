@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -141,7 +140,7 @@ def test_the_same_command_again_judges_nothing_again(
 def test_two_detectors_share_a_folder_for_what_they_say(
     runs: tuple[Path, Path], rows: Path, tmp_path: Path
 ) -> None:
-    hot = random_detector().with_card(replace(random_detector().card, temperature=3.0))
+    hot = random_detector().with_card(random_detector().card.model_copy(update={"temperature": 3.0}))
     other = save(hot, tmp_path / "c", 0.5)
     for second, files in ((other, 2), (runs[1], 2)):
         code, out, _ = run(runs[0], second, rows, "--no-rationales", "--keep", tmp_path / "kept", "--json")

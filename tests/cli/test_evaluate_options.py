@@ -6,7 +6,6 @@ import html
 import json
 import shlex
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -276,7 +275,9 @@ def test_a_budget_without_a_price_and_a_meme_without_types_are_said_before_anyth
 
 def test_a_detector_that_writes_no_rationales_is_not_taken_to_a_judge(dataset: Dataset, run: Path) -> None:
     whole = Detector.from_pretrained(run, device="cpu")
-    silent = Detector(replace(whole.card, students=("label",)), whole.label_student, None, whole.dtype)
+    silent = Detector(
+        whole.card.model_copy(update={"students": ("label",)}), whole.label_student, None, whole.dtype
+    )
     shutil.rmtree(run / "detector")
     silent.save_pretrained(run / "detector")
     code, _, err = run_verb(run, dataset.root, *QUICK, *HOSTED)

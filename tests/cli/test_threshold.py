@@ -339,9 +339,8 @@ def test_a_meme_that_cannot_be_judged_is_named_and_is_exit_code_1(trained: Path,
 def test_a_detector_that_writes_its_labels_says_what_the_threshold_does(
     tmp_path: Path, data: Dataset
 ) -> None:
-    from dataclasses import replace
 
-    greedy = random_detector().with_card(replace(random_detector().card, decoding="greedy"))
+    greedy = random_detector().with_card(random_detector().card.model_copy(update={"decoding": "greedy"}))
     greedy.save_pretrained(tmp_path / "run" / "detector")
     code, out, _ = run(tmp_path / "run", data.root, "--recall", 0.8)
     assert code == 0 and "no label on 40 of these memes" in out

@@ -17,14 +17,10 @@ from mrharm.recipe import ANSWERS
 from mrharm.records import Evidence, Meme, Verdict
 from mrharm.student.interface import compose_text
 from mrharm.verdicts.card import DetectorCard
+from mrharm.verdicts.inputs import DEFAULT_OPTIONS, JudgeOptions
 from tests.audit.helpers import club, draw, meme, write_dataset
 
 Decide = Callable[[str, Image.Image | None], float]
-
-
-class _Student:
-    def __init__(self, takes_picture: bool) -> None:
-        self.takes_picture = takes_picture
 
 
 class Stub:
@@ -53,24 +49,35 @@ class Stub:
             students=("label",),
             seed=0,
         )
-        self.label_student = _Student(takes_picture)
+        self.takes_picture = takes_picture
         self.given: list[tuple[str, str, Image.Image | None]] = []
         self.roots: set[Path] = set()
 
-    def judge(self, memes: Sequence[Meme] | Meme, **options: Any) -> Any:
+    def prepare(self, meme: Meme, options: JudgeOptions) -> Verdict:
+        """As `Detector.prepare`: the errors of a meme come now."""
+        return self._judge(meme, options)
+
+    def judge_prepared(self, prepared: Sequence[Verdict], options: JudgeOptions) -> list[Verdict]:
+        """As `Detector.judge_prepared`."""
+        return list(prepared)
+
+    def judge(
+        self, memes: Sequence[Meme] | Meme, options: JudgeOptions = DEFAULT_OPTIONS, **changes: Any
+    ) -> Any:
         """As `Detector.judge`; rationales and gathering are left out."""
+        options = options.change(**changes)
         if isinstance(memes, Meme):
             return self._judge(memes, options)
         return [self._judge(one, options) for one in memes]
 
-    def _judge(self, one: Meme, options: dict[str, Any]) -> Verdict:
-        known = (options.get("evidence") or {}).get(one.id) or Evidence(meme_id=one.id, text=one.text)
+    def _judge(self, one: Meme, options: JudgeOptions) -> Verdict:
+        known = options.find_evidence(one) or Evidence(meme_id=one.id, text=one.text)
         text, _ = compose_text(self.card.reads, one, known, odd_text=self.card.odd_text)
         place = known.clean_image if self.card.picture_shown == "clean" else one.image
         image = None
-        if self.label_student.takes_picture and place:
-            self.roots.add(options["root"])
-            image = open_image(options["root"] / place)
+        if self.takes_picture and place:
+            self.roots.add(options.root)
+            image = open_image(options.root / place)
         if not text and image is None:
             raise MissingInputError(f"{one.id}: nothing to judge")
         self.given.append((one.id, text, image))

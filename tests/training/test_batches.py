@@ -22,7 +22,7 @@ def test_every_item_comes_once_an_epoch_in_an_order_of_seed_and_epoch_alone():
     assert list(LengthSampler(LENGTHS, 32, seed=2)) != first
 
 
-def test_batches_hold_alike_lengths():
+def test_batches_hold_batch_by_length():
     def padding(order: list[int]) -> int:
         batches = [[LENGTHS[index] for index in order[at : at + 32]] for at in range(0, len(order), 32)]
         return sum(max(batch) * len(batch) - sum(batch) for batch in batches)

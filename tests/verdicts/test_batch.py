@@ -14,7 +14,7 @@ from mrharm.memes.dataset import Dataset
 from mrharm.records import Failure, Meme, Verdict, read_records
 from mrharm.training.run import train
 from mrharm.verdicts.batch import judge_to_file
-from mrharm.verdicts.inputs import find_memes
+from mrharm.verdicts.inputs import JudgeOptions, find_memes
 from tests.training.helpers import tiny
 
 
@@ -78,7 +78,7 @@ def test_a_bad_meme_fails_alone_and_the_rest_of_its_batch_is_judged(run, tmp_pat
         Meme(id="c", text="you are blue"),
     ]
     failures: list[Failure] = []
-    tally = judge_to_file(detector, memes, tmp_path / "out.jsonl", {}, failures)
+    tally = judge_to_file(detector, memes, tmp_path / "out.jsonl", JudgeOptions(), failures)
     assert [one.meme_id for one in read_records(tmp_path / "out.jsonl", Verdict)] == ["a", "c"]
     assert (tally.judged, tally.missing) == (2, {"image": 2})
     (failure,) = read_records(tmp_path / "out.failures.jsonl", Failure)
@@ -89,20 +89,20 @@ def test_what_is_there_is_skipped_and_what_changed_is_judged_again(run, tmp_path
     detector = Detector.from_pretrained(run, device="cpu")
     out = tmp_path / "out.jsonl"
     memes = [Meme(id="a", text="you are red"), Meme(id="b", text="you are blue")]
-    assert judge_to_file(detector, memes, out, {}, []).judged == 2
-    assert judge_to_file(detector, memes, out, {}, []).already_there == 2
+    assert judge_to_file(detector, memes, out, JudgeOptions(), []).judged == 2
+    assert judge_to_file(detector, memes, out, JudgeOptions(), []).already_there == 2
     memes[1] = Meme(id="b", text="you are red today")
-    tally = judge_to_file(detector, memes, out, {}, [])
+    tally = judge_to_file(detector, memes, out, JudgeOptions(), [])
     assert (tally.judged, tally.already_there) == (1, 1)
-    assert judge_to_file(detector, memes, out, {"greedy": True}, []).judged == 2
+    assert judge_to_file(detector, memes, out, JudgeOptions(greedy=True), []).judged == 2
 
 
 def test_verdicts_of_another_detector_are_not_mixed_in(run, tmp_path):
     detector = Detector.from_pretrained(run, device="cpu")
     memes = [Meme(id="a", text="you are red")]
-    judge_to_file(detector, memes, tmp_path / "out.jsonl", {}, [])
+    judge_to_file(detector, memes, tmp_path / "out.jsonl", JudgeOptions(), [])
     with pytest.raises(InputError, match="another --out"):
-        judge_to_file(detector.with_temperature(3.0), memes, tmp_path / "out.jsonl", {}, [])
+        judge_to_file(detector.with_temperature(3.0), memes, tmp_path / "out.jsonl", JudgeOptions(), [])
 
 
 KILLED = """
@@ -111,6 +111,7 @@ from pathlib import Path
 from mrharm import Detector
 from mrharm.memes.dataset import Dataset
 from mrharm.verdicts.batch import judge_to_file
+from mrharm.verdicts.inputs import JudgeOptions
 data, run, out, after = sys.argv[1:]
 done = 0
 def advance(count):
@@ -122,7 +123,7 @@ def advance(count):
         os.kill(os.getpid(), signal.SIGKILL)
 root = Path(data)
 memes = [meme.model_copy(update={"image": str(root / meme.image)}) for meme in Dataset(root).memes]
-judge_to_file(Detector.from_pretrained(run, device="cpu"), memes, Path(out), {"batch_size": 8}, [], advance)
+judge_to_file(Detector.from_pretrained(run, device="cpu"), memes, Path(out), JudgeOptions(batch_size=8), [], advance)
 """
 
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,9 +12,14 @@ from mrharm.errors import DataError, ImageError, InputError, MissingInputError
 from mrharm.memes.dataset import Dataset
 from mrharm.recipe import ANSWERS
 from mrharm.training.run import train
-from mrharm.verdicts.calibration import fit_temperature, negative_log_likelihood
+from mrharm.verdicts.calibration import (
+    argmax_harmful,
+    fit_temperature,
+    harm_probability,
+    negative_log_likelihood,
+)
 from mrharm.verdicts.card import model_card
-from mrharm.verdicts.scoring import argmax_harmful, harm_probability
+from mrharm.verdicts.inputs import JudgeOptions
 from tests.training.helpers import tiny
 
 
@@ -83,8 +87,8 @@ def test_words_nobody_gave_are_read_off_the_picture_and_there_may_be_none(detect
     verdict = detector.judge(wordless, root=squares)
     assert (verdict.missing, verdict.evidence.text, verdict.evidence.text_source) == ((), "", "ocr")
     # What was judged is known without reading again, so that a stopped run goes on at once.
-    ready = detector.prepare(wordless, root=squares)
-    assert detector.judgement_key(ready.given, {}) == verdict.key
+    loaded = detector.load(wordless, JudgeOptions(root=squares))
+    assert detector.judgement_key(loaded, JudgeOptions()) == verdict.key
 
 
 def test_a_meme_without_a_picture_is_judged_by_its_words_and_says_so(detector, memes):
@@ -128,7 +132,7 @@ def joint(squares, tmp_path_factory):
 def test_a_detector_of_one_stage_is_one_student_that_explains_and_answers(joint, squares, memes):
     trained, loaded = joint
     assert loaded.card.students == ("joint",) and loaded.card.rationale_tokens > 0
-    assert trained.key == loaded.key and "writes the rationale" in model_card(loaded.card.to_json())
+    assert trained.key == loaded.key and "writes the rationale" in model_card(loaded.card)
     verdicts = loaded.judge(memes, root=squares)
     assert [one.score for one in verdicts] == [one.score for one in trained.judge(memes, root=squares)]
     assert all("the answer is" not in one.rationale.lower() for one in verdicts)
@@ -236,6 +240,6 @@ def test_the_key_follows_the_files_and_not_the_installed_version(run, monkeypatc
     monkeypatch.setattr("mrharm.verdicts.card.__version__", "99")
     after = Detector.from_pretrained(run, device="cpu")
     assert after.key == before
-    files = dict(after.card.files)
-    changed = replace(after.card, files=tuple(sorted({**files, "processor.json": "0" * 64}.items())))
+    files = {**after.card.files, "processor.json": "0" * 64}
+    changed = after.card.model_copy(update={"files": files})
     assert changed.key() != before

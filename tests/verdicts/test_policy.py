@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +13,12 @@ from mrharm.records import Meme, Verdict, parse_record, read_records, to_line
 from mrharm.store import exclusive_lock
 from mrharm.verdicts.batch import judge_all, judge_to_file, read_verdicts
 from mrharm.verdicts.card import Chosen, DetectorCard, read_card, scorer_of, write_card
-from mrharm.verdicts.detector import Detector, JudgeOptions
+from mrharm.verdicts.detector import Detector
+from mrharm.verdicts.inputs import JudgeOptions
 from tests.probes.written import detector as random_detector
 
 MEMES = [Meme(id=name, text=f"you smell like {name}") for name in ("roses", "old soup", "a wet kettle")]
-OPTIONS: JudgeOptions = {"rationales": False, "gather": False}
+OPTIONS = JudgeOptions(rationales=False, gather=False)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def under(detector: Detector, threshold: float, band: tuple[float, float] | None
 
 
 def scores(detector: Detector) -> list[float]:
-    return [verdict.score for verdict in detector.judge(MEMES, **OPTIONS)]
+    return [verdict.score for verdict in detector.judge(MEMES, OPTIONS)]
 
 
 def comparable(verdicts: list[Verdict]) -> list[dict[str, object]]:
@@ -50,7 +50,7 @@ def test_allow_review_and_flag_meet_at_the_bounds(detector: Detector) -> None:
 def test_every_verdict_shows_the_threshold_and_the_band(detector: Detector) -> None:
     low, middle, high = sorted(scores(detector))
     banded = under(detector, middle, ((low + middle) / 2, high))
-    for verdict in banded.judge(MEMES, **OPTIONS):
+    for verdict in banded.judge(MEMES, OPTIONS):
         assert (verdict.threshold, verdict.band) == (middle, ((low + middle) / 2, high))
         assert verdict.harmful == (verdict.score >= middle)
         assert verdict.decision == {low: "allow", middle: "review", high: "flag"}[verdict.score]
@@ -101,7 +101,7 @@ def test_the_key_changes_with_the_policy_and_its_scorer_does_not(detector: Detec
     ]
     assert len({card.key(), *(other.key() for other in others)}) == 4
     assert {scorer_of(other.key()) for other in others} == {card.scorer()}
-    assert replace(card, temperature=2.0).scorer() != card.scorer()
+    assert card.model_copy(update={"temperature": 2.0}).scorer() != card.scorer()
 
 
 def test_a_new_temperature_drops_a_policy_chosen_on_old_scores(detector: Detector) -> None:
@@ -153,7 +153,7 @@ def test_after_a_new_policy_every_verdict_of_a_file_is_decided_again_and_none_is
     old = under(detector, (low + middle) / 2)
     judge_to_file(old, MEMES, out, OPTIONS, [])
     new = under(detector, (middle + high) / 2, (middle, (middle + high) / 2))
-    fresh = new.judge(MEMES, **OPTIONS)
+    fresh = new.judge(MEMES, OPTIONS)
     monkeypatch.setattr(new.label_student, "score", None)
     # One meme is asked for; those that are not must not keep an old decision either.
     tally = judge_to_file(new, MEMES[:1], out, OPTIONS, [])
@@ -172,7 +172,7 @@ def test_a_label_that_was_written_stays_and_only_its_decision_follows_the_thresh
     detector: Detector, tmp_path: Path
 ) -> None:
     out = tmp_path / "verdicts.jsonl"
-    greedy: JudgeOptions = {**OPTIONS, "greedy": True}
+    greedy = OPTIONS.change(greedy=True)
     judge_to_file(under(detector, 0.0), MEMES, out, greedy, [])
     judge_to_file(under(detector, 0.0), MEMES, out, OPTIONS, [])
     judge_to_file(under(detector, 1.0), MEMES, out, OPTIONS, [])

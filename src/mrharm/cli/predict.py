@@ -21,11 +21,11 @@ from mrharm.records import Failure, Meme, Saliency, Verdict
 from mrharm.runs import find_detector
 from mrharm.store import write_bytes
 from mrharm.texts import sanitise
-from mrharm.verdicts.inputs import find_memes
+from mrharm.verdicts.inputs import JudgeOptions, find_memes
 
 if TYPE_CHECKING:
     from mrharm.verdicts.batch import Tally
-    from mrharm.verdicts.detector import Detector, JudgeOptions
+    from mrharm.verdicts.detector import Detector
 
 SHOWN_VERDICTS = 50
 TextOption = Annotated[str | None, typer.Option(help="The words on the picture (one picture only).")]
@@ -78,16 +78,15 @@ def predict_command(
 
     memes, failures = items.memes, items.failures
     detector = Detector.from_pretrained(run, device=device, precision=precision)
-    options: JudgeOptions = {
-        "evidence": items.evidence,
-        "batch_size": batch_size,
-        "rationales": rationales,
-        "saliency": saliency or False,
-        "strict": strict,
-        "gather": gather,
-    }
-    if greedy:
-        options["greedy"] = True
+    options = JudgeOptions(
+        evidence=items.evidence,
+        batch_size=batch_size,
+        rationales=rationales,
+        saliency=saliency or False,
+        greedy=greedy or None,
+        strict=strict,
+        gather=gather,
+    )
     if draw and memes:
         _draw_saliency(detector, memes[0], options, draw)
     verdicts: list[Verdict] = []
@@ -128,11 +127,10 @@ def _draw_saliency(detector: Detector, meme: Meme, options: JudgeOptions, path: 
     from mrharm.reports.saliency_picture import draw_both
     from mrharm.verdicts.saliency_map import share_on_picture
 
-    kind = options.get("saliency") or "gradient"
-    with_saliency: JudgeOptions = {**options, "saliency": kind, "rationales": False}
-    verdict = detector.judge(meme, **with_saliency)
+    kind = options.saliency or "gradient"
+    verdict = detector.judge(meme, options, saliency=kind, rationales=False)
     image = open_image(Path(meme.image)) if meme.image else None
-    saliency, frame = verdict.saliency or Saliency(), detector.label_student.frame
+    saliency, frame = verdict.saliency or Saliency(), detector.frame
     write_bytes(path, encode_png(draw_both(image, saliency, frame)))
     if image and frame and saliency.patches:
         share = share_on_picture(saliency, frame, image.size)

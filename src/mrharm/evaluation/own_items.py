@@ -17,8 +17,8 @@ from mrharm.records import Failure, Meme, Record, Verdict
 from mrharm.runs import results_folder
 from mrharm.verdicts.batch import judge_to_file, read_verdicts
 from mrharm.verdicts.card import read_card
-from mrharm.verdicts.detector import Detector, JudgeOptions
-from mrharm.verdicts.inputs import InputMemes, find_memes
+from mrharm.verdicts.detector import Detector
+from mrharm.verdicts.inputs import InputMemes, JudgeOptions, find_memes
 
 ALL = "all"
 By = Literal["a", "b", "both"]
@@ -126,7 +126,7 @@ def judge_items(
 
     Stopped at any moment, the same call goes on; verdicts of an older threshold are decided again from their scores.
     """
-    options: JudgeOptions = {"evidence": found.evidence, "batch_size": BATCH, "rationales": rationales}
+    options = JudgeOptions(evidence=found.evidence, batch_size=BATCH, rationales=rationales)
     failures: list[Failure] = []
     done = 0
 

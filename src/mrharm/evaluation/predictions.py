@@ -17,7 +17,8 @@ from mrharm.memes.dataset import Dataset
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Evidence, Failure, Meme, Verdict
 from mrharm.verdicts.batch import judge_all, judge_to_file, read_verdicts
-from mrharm.verdicts.detector import Detector, JudgeOptions
+from mrharm.verdicts.detector import Detector
+from mrharm.verdicts.inputs import JudgeOptions
 
 BATCH = 64
 
@@ -160,12 +161,9 @@ def judge_memes(
     Raises:
         InputError: ``out`` holds verdicts of another detector.
     """
-    options: JudgeOptions = {
-        "evidence": dataset.evidence,
-        "root": dataset.root,
-        "batch_size": BATCH,
-        "rationales": rationales,
-    }
+    options = JudgeOptions(
+        evidence=dataset.evidence, root=dataset.root, batch_size=BATCH, rationales=rationales
+    )
     failures: list[Failure] = []
     done = 0
 

@@ -109,7 +109,7 @@ def cases_of(predictions: Predictions) -> list[Case]:
 
 def shown_place(predictions: Predictions, case: Case) -> str | None:
     """Where the picture lies that the detector is shown of a meme; None where it is shown none."""
-    if not predictions.detector.label_student.takes_picture:
+    if not predictions.detector.takes_picture:
         return None
     return (
         case.evidence.clean_image if predictions.detector.card.picture_shown == "clean" else case.meme.image

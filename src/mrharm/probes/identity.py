@@ -167,7 +167,7 @@ def probe(
     if enough:
         swapped = _judge_swaps(predictions, enough, seed, progress)
         skipped["sentences"] = "asked where too few memes name anyone"
-    elif predictions.detector.label_student.takes_picture:
+    elif predictions.detector.takes_picture:
         raise InputError(
             f"{few}, and benign sentences have no picture, which this detector is shown: probe a detector that reads "
             "words alone, or a dataset that names people"

@@ -69,7 +69,7 @@ def probe(
         InputError: the detector is given one modality alone.
     """
     card = predictions.detector.card
-    sees = predictions.detector.label_student.takes_picture or any(part in card.reads for part in SEEN_PARTS)
+    sees = predictions.detector.takes_picture or any(part in card.reads for part in SEEN_PARTS)
     if "text" not in card.reads or not sees:
         raise InputError(
             f"the detector reads {', '.join(card.reads)} and {'a' if sees else 'no'} picture: there are no two "

@@ -150,7 +150,7 @@ def _simulated(
     # A text stands for the picture where there is one: a simulator that reads words only would otherwise gain from
     # every rationale that says what is shown.
     reads = [*card.reads]
-    if predictions.detector.label_student.takes_picture and "caption" not in reads:
+    if predictions.detector.takes_picture and "caption" not in reads:
         reads.append("caption")
     shown = [
         compose_text(reads, meme, verdict.evidence, odd_text=card.odd_text)[0]
@@ -222,7 +222,7 @@ def _truth(predictions: Predictions, texts: Sequence[str], seed: int) -> Truth:
 
 
 def _swap(predictions: Predictions, texts: Sequence[str], seed: int, skipped: dict[str, str]) -> Swap | None:
-    if not predictions.detector.label_student.reads_rationale:
+    if not predictions.detector.reads_rationale:
         skipped["swap"] = (
             "this detector's label student reads no rationale "
             f"(it reads {', '.join(predictions.detector.card.reads)}), so none can be swapped"

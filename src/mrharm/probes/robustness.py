@@ -213,7 +213,7 @@ def _why_not(predictions: Predictions, kind: Kind) -> str:
     if kind == "text":
         reads = ", ".join(predictions.detector.card.reads)
         return f"no words to change (the detector reads {reads})"
-    if not predictions.detector.label_student.takes_picture:
+    if not predictions.detector.takes_picture:
         return "the detector is shown no picture"
     return "no meme has the picture the detector is shown" + (
         "; `mrharm gather` makes clean ones" if predictions.detector.card.picture_shown == "clean" else ""

@@ -22,8 +22,9 @@ from mrharm.progress import Progress, no_progress
 from mrharm.records import Saliency
 from mrharm.student.attribution import blank
 from mrharm.student.interface import Frame, Pixels, StudentInput
-from mrharm.verdicts.detector import Detector, SaliencyKind
-from mrharm.verdicts.scoring import harm_probability, score_answers
+from mrharm.verdicts.calibration import harm_probability, score_answers
+from mrharm.verdicts.detector import Detector
+from mrharm.verdicts.inputs import JudgeOptions, SaliencyKind
 
 N_RESAMPLES = 5
 Floats = NDArray[np.float64]
@@ -50,15 +51,12 @@ def probe(
         InputError: no meme has words or patches to put in order.
     """
     predictions = predictions.some(memes, seed)
-    detector, frame = predictions.detector, predictions.detector.label_student.frame
+    detector, frame = predictions.detector, predictions.detector.frame
+    evidence = dict(predictions.dataset.evidence)
+    evidence |= {verdict.meme_id: verdict.evidence for verdict in predictions.verdicts if verdict.evidence}
     inputs = [
-        detector.prepare(
-            meme,
-            verdict.evidence or predictions.dataset.evidence.get(meme.id),
-            root=predictions.dataset.root,
-            gather=True,
-        ).shown
-        for meme, verdict in zip(predictions.memes, predictions.verdicts, strict=True)
+        detector.prepare(meme, JudgeOptions(evidence=evidence, root=predictions.dataset.root)).shown
+        for meme in predictions.memes
     ]
     kinds: tuple[SaliencyKind, ...] = ("attention", "gradient") if frame else ("gradient",)
     said = [_saliencies(detector, inputs, kind) for kind in kinds]

@@ -22,7 +22,7 @@ from mrharm.reports.saliency_picture import draw_saliency, shaded_words
 from mrharm.reports.tables import said, tables_of
 from mrharm.store import JsonlStore, content_key, exclusive_lock, read_appended, write_text
 from mrharm.verdicts.batch import judge_all
-from mrharm.verdicts.detector import JudgeOptions, SaliencyKind
+from mrharm.verdicts.inputs import JudgeOptions, SaliencyKind
 
 SHOWN_MISTAKES = 12
 SHOWN_TEXT = 400  # characters of a meme's words
@@ -141,13 +141,13 @@ def _saliency(predictions: Predictions, memes: list[Meme], folder: Path | None) 
     keys = {meme.id: content_key(predictions.detector.key, verdicts[meme.id], _KIND) for meme in memes}
     kept = {one.key: one.saliency for one in read_appended(folder / SALIENCY, Shown)} if folder else {}
     found = {name: kept[key] for name, key in keys.items() if key in kept}
-    options: JudgeOptions = {
-        "evidence": predictions.dataset.evidence,
-        "root": predictions.dataset.root,
-        "rationales": False,
-        "saliency": _KIND,
-        "gather": False,
-    }
+    options = JudgeOptions(
+        evidence=predictions.dataset.evidence,
+        root=predictions.dataset.root,
+        rationales=False,
+        saliency=_KIND,
+        gather=False,
+    )
     # A picture that is gone since it was judged costs its own card its heat and no other's.
     asked = judge_all(predictions.detector, [meme for meme in memes if meme.id not in found], options, [])
     new = {one.meme_id: one.saliency for one in asked if one.saliency}
@@ -168,7 +168,7 @@ def _picture(predictions: Predictions, meme: Meme) -> str | None:
 
 
 def _heat(predictions: Predictions, meme: Meme, saliency: Saliency) -> str | None:
-    path, frame = predictions.dataset.image_path(meme), predictions.detector.label_student.frame
+    path, frame = predictions.dataset.image_path(meme), predictions.detector.frame
     if not path or not frame or not saliency.patches:
         return None
     try:

@@ -39,7 +39,7 @@ def render_card(evaluation: Evaluation, card: DetectorCard) -> str:
     scores = evaluation.scores
     figures = {label: format_cell(getattr(scores, name)) for name, label in _FIGURES.items()}
     parts = [
-        model_card(card.to_json()).rstrip(),
+        model_card(card).rstrip(),
         "## Evaluation",
         "\n".join(f"- {markdown(words)}" for words in evaluation.words),
         f"{evaluation.memes:,} memes of {markdown(evaluation.dataset)}, split {markdown(evaluation.split)}, "

@@ -30,7 +30,7 @@ def draw_saliency(image: Image.Image, saliency: Saliency, frame: Frame) -> Image
     Args:
         image: the upright RGB meme, as `mrharm.images` opens it.
         saliency: of that meme; without patches the meme comes back in grey.
-        frame: the square the patches lie on (``detector.label_student.frame``).
+        frame: the square the patches lie on (``detector.frame``).
 
     Returns:
         At most 1,024 pixels a side.

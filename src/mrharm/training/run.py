@@ -37,10 +37,9 @@ from mrharm.training.data import (
 )
 from mrharm.training.stage_data import StageDataMaker, join_targets
 from mrharm.training.stages import FOLDERS, train_stage
-from mrharm.verdicts.calibration import fit_temperature
+from mrharm.verdicts.calibration import fit_temperature, score_answers
 from mrharm.verdicts.card import DetectorCard
 from mrharm.verdicts.detector import Detector
-from mrharm.verdicts.scoring import score_answers
 from mrharm.verdicts.students import JOINT, build_students
 
 WhichStages = Literal["both", "label", "joint"]
@@ -207,7 +206,7 @@ def _make_detector(
     scores = score_answers(detector.label_student, shown, card.label_texts())
     detector = detector.with_temperature(fit_temperature(scores, recipe.answers, gold))
     if first:
-        detector.save_pretrained(out / DETECTOR, recipe=dump_recipe(recipe))
+        detector = detector.with_card(detector.save_pretrained(out / DETECTOR, recipe=dump_recipe(recipe)))
     return detector
 
 

@@ -25,8 +25,7 @@ from mrharm.student.processor import MrHarmProcessor
 from mrharm.training import checkpoints
 from mrharm.training.batches import Collator, ExampleSet, LengthSampler, in_batches, to_device
 from mrharm.training.trainer import BEST, BEST_WEIGHTS, Pace, StageTrainer, training_arguments
-from mrharm.verdicts.calibration import negative_log_likelihood
-from mrharm.verdicts.scoring import harm_probability, score_answers
+from mrharm.verdicts.calibration import harm_probability, negative_log_likelihood, score_answers
 
 FOLDERS: dict[StageName, str] = {"rationale": "stage1", "label": "stage2"}
 RESULT = "stage.json"

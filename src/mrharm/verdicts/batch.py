@@ -1,18 +1,19 @@
-"""Many memes -> a file of verdicts that grows as they are judged and goes on where it was stopped."""
+"""Judge many memes into a file of verdicts that grows as they are judged and can be resumed."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mrharm.errors import ImageError, InputError, MissingInputError, MrHarmError
 from mrharm.records import Failure, Meme, Verdict, read_records, to_line
 from mrharm.store import JsonlStore, exclusive_lock, write_records
+from mrharm.verdicts.calibration import Advance, no_advance
 from mrharm.verdicts.card import scorer_of
-from mrharm.verdicts.detector import Detector, JudgeOptions
-from mrharm.verdicts.inputs import STAGE
+from mrharm.verdicts.detector import Detector
+from mrharm.verdicts.inputs import STAGE, JudgeOptions
 
 
 def judge_all(
@@ -20,29 +21,30 @@ def judge_all(
     memes: Sequence[Meme],
     options: JudgeOptions,
     failures: list[Failure],
-    advance: Callable[[int], None] | None = None,
+    advance: Advance = no_advance,
 ) -> Iterator[Verdict]:
-    """Verdicts in order, a batch at a time; memes that cannot be judged go to ``failures`` and the rest go on."""
-    size = options.get("batch_size", 32)
-    for start in range(0, len(memes), size):
-        batch = memes[start : start + size]
-        try:
-            yield from detector.judge(batch, **options)
-        except (ImageError, MissingInputError):
-            # One bad meme must not take its batch with it: judge them one by one and name it.
-            for meme in batch:
-                try:
-                    yield detector.judge(meme, **options)
-                except MrHarmError as error:
-                    failures.append(Failure(item=meme.id, stage=STAGE, reason=str(error)))
-        if advance:
-            advance(len(batch))
+    """Yield verdicts in order, a batch at a time; memes that cannot be judged are added to ``failures``."""
+    for start in range(0, len(memes), options.batch_size):
+        batch = memes[start : start + options.batch_size]
+        prepared = []
+        for meme in batch:
+            try:
+                prepared.append(detector.prepare(meme, options))
+            except (ImageError, MissingInputError) as error:
+                failures.append(Failure(item=meme.id, stage=STAGE, reason=str(error)))
+        yield from detector.judge_prepared(prepared, options)
+        advance(len(batch))
 
 
 @dataclass
 class Tally:
-    """What `judge_to_file` did: memes judged, memes whose verdict was there already, and inputs that were missing.
-    ``keys``: meme id -> key of its verdict in the file.
+    """What `judge_to_file` did.
+
+    Fields:
+        judged: memes judged.
+        already_there: memes whose verdict the file held before.
+        keys: meme id -> key of its verdict in the file.
+        missing: part -> number of judged memes without it.
     """
 
     judged: int = 0
@@ -51,7 +53,7 @@ class Tally:
     missing: dict[str, int] = field(default_factory=dict)
 
     def count(self, verdict: Verdict) -> None:
-        """Take one verdict into account."""
+        """Count a verdict and the parts its meme lacks."""
         self.judged += 1
         for part in verdict.missing:
             self.missing[part] = self.missing.get(part, 0) + 1
@@ -63,13 +65,13 @@ def judge_to_file(
     out: Path,
     options: JudgeOptions,
     failures: list[Failure],
-    advance: Callable[[int], None] | None = None,
+    advance: Advance = no_advance,
 ) -> Tally:
     """Append verdicts to a JSONL file, skipping memes whose verdict it holds; failures go to ``NAME.failures.jsonl``.
 
-    A verdict is skipped where detector, meme, picture, evidence and options are those it was made with; what changed is
-    judged again and appended. Where the detector has got another policy (a threshold, a band), every verdict of the
-    file is decided again from its score first, so that none shows a decision of the old one.
+    A verdict is skipped where detector, meme, picture, evidence and options are those it was made with; a changed meme
+    is judged again and its verdict appended. Where the detector has another policy (a threshold, a band) than before,
+    every verdict of the file is decided again from its score first, so that no decision of the old policy remains.
 
     Raises:
         InputError: the file holds verdicts of another detector, or another process is writing it.
@@ -79,10 +81,10 @@ def judge_to_file(
         store = JsonlStore(out, Verdict, "key")
         tally = Tally()
         if store.done:
-            _decide_again(detector, out)
+            _apply_policy(detector, out)
         waiting = []
         for meme in memes:
-            key = _key(detector, meme, options) if store.done else None
+            key = _find_key(detector, meme, options) if store.done else None
             if key is not None and key in store.done:
                 tally.keys[meme.id] = key
             else:
@@ -99,32 +101,36 @@ def judge_to_file(
 
 
 def failures_file(out: Path) -> Path:
-    """Where `judge_to_file` lists the memes it could not judge."""
+    """Return where `judge_to_file` lists the memes it could not judge."""
     return out.with_suffix(".failures.jsonl")
 
 
 def read_verdicts(out: Path, tally: Tally) -> dict[str, Verdict]:
-    """Meme id -> the verdict that `judge_to_file` made or found for it, wherever it stands in the file."""
+    """Read the verdicts that `judge_to_file` made or skipped, by meme id."""
     if not out.exists():
         return {}
-    rows = ((row.meme_id, row) for row in read_records(out, Verdict))
-    return {meme_id: row for meme_id, row in rows if row.key and row.key == tally.keys.get(meme_id)}
+    verdicts = read_records(out, Verdict)
+    return {
+        verdict.meme_id: verdict
+        for verdict in verdicts
+        if verdict.key and verdict.key == tally.keys.get(verdict.meme_id)
+    }
 
 
-def _decide_again(detector: Detector, out: Path) -> None:
+def _apply_policy(detector: Detector, out: Path) -> None:
     """Rewrite a file whose decisions come from another policy, aside and then renamed.
 
     Raises:
         InputError: the file holds verdicts of another detector.
     """
-    old = False
+    outdated = False
     for verdict in read_records(out, Verdict):
         if scorer_of(verdict.detector) != detector.card.scorer():
             raise InputError(
                 f"{out}: holds verdicts of detector {verdict.detector}, this is {detector.key}; choose another --out"
             )
-        old = old or verdict.detector != detector.key
-    if not old:
+        outdated = outdated or verdict.detector != detector.key
+    if not outdated:
         return
     aside = out.with_name(f".{out.name}.aside")
     with aside.open("w", encoding="utf-8") as file:
@@ -135,11 +141,9 @@ def _decide_again(detector: Detector, out: Path) -> None:
     aside.replace(out)
 
 
-def _key(detector: Detector, meme: Meme, options: JudgeOptions) -> str | None:
-    """The key a meme's verdict would have; None where it cannot be judged, of which judging it will say why."""
+def _find_key(detector: Detector, meme: Meme, options: JudgeOptions) -> str | None:
+    """Return the key of a meme's verdict from the bytes of its picture; None where they cannot be read."""
     try:
-        evidence = (options.get("evidence") or {}).get(meme.id)
-        ready = detector.prepare(meme, evidence, root=options.get("root"))
+        return detector.judgement_key(detector.load(meme, options), options)
     except MrHarmError:
-        return None
-    return detector.judgement_key(ready.given, options)
+        return None  # judging it will name the reason

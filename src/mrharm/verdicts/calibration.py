@@ -1,29 +1,96 @@
-"""Temperature scaling: one number that makes scores mean what they say."""
+"""Score label strings, turn the log-probabilities into P(harmful), and calibrate it by temperature scaling."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from mrharm.recipe import Answer
-from mrharm.verdicts.scoring import Floats, harm_probability
+from mrharm.student.interface import Student, StudentInput
 
-_LOWEST, _HIGHEST = 0.05, 20.0  # past these a validation split says nothing about the scale
+Floats = NDArray[np.float64]
+Advance = Callable[[int], None]  # called with the number of items done since the last call
+
+_LOWEST, _HIGHEST = 0.05, 20.0  # beyond these a validation split does not determine the temperature
+
+
+def no_advance(count: int) -> None:
+    """Show no progress."""
+
+
+def batch_by_length(student: Student, inputs: Sequence[StudentInput], batch_size: int) -> Iterator[list[int]]:
+    """Yield batches of indices of similar text lengths, longest first, so that too large a batch fails at once."""
+    lengths = [student.text_tokens(shown.text) for shown in inputs]
+    order = sorted(range(len(inputs)), key=lambda index: -lengths[index])
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
+
+
+def score_answers(
+    student: Student,
+    inputs: Sequence[StudentInput],
+    answers: Sequence[str],
+    batch_size: int = 32,
+    advance: Advance = no_advance,
+) -> Floats:
+    """Sum the token log-probabilities of every answer for every input. *Shape:* (inputs, answers)"""
+    scores = np.zeros((len(inputs), len(answers)))
+    for batch in batch_by_length(student, inputs, batch_size):
+        scores[batch] = student.score([inputs[index] for index in batch], answers)
+        advance(len(batch))
+    return scores
+
+
+def write_texts(
+    student: Student, inputs: Sequence[StudentInput], max_new_tokens: int, batch_size: int = 32
+) -> list[str]:
+    """Generate a text for every input, greedily."""
+    texts = [""] * len(inputs)
+    for batch in batch_by_length(student, inputs, batch_size):
+        written = student.write([inputs[index] for index in batch], max_new_tokens)
+        for index, text in zip(batch, written, strict=True):
+            texts[index] = text
+    return texts
+
+
+def harm_probability(scores: Floats, answers: Sequence[Answer], temperature: float = 1.0) -> Floats:
+    """Compute P(harmful): the softmax over the answers' log-probabilities, summed over the harmful ones.
+
+    Args:
+        scores: summed log-probabilities. *Shape:* (inputs, answers)
+        answers: the answer of each column.
+        temperature: divides the log-probabilities (Guo et al., ICML 2017); 1 leaves them unchanged.
+
+    Returns:
+        *Shape:* (inputs,)
+    """
+    scaled = scores / temperature
+    scaled = scaled - scaled.max(1, keepdims=True)
+    weights = np.exp(scaled)
+    harmful = np.array([answer.harmful for answer in answers])
+    result: Floats = weights[:, harmful].sum(1) / weights.sum(1)
+    return result
+
+
+def argmax_harmful(scores: Floats, answers: Sequence[Answer]) -> list[bool]:
+    """Return whether the likeliest answer means harm: the decision of greedy decoding that writes a label."""
+    return [answers[index].harmful for index in scores.argmax(1)]
 
 
 def fit_temperature(scores: Floats, answers: Sequence[Answer], harmful: Sequence[bool]) -> float:
-    """The temperature that minimises the negative log-likelihood of the gold decisions (Guo et al., ICML 2017).
+    """Fit the temperature that minimises the negative log-likelihood of gold labels (Guo et al., ICML 2017).
 
     Args:
         scores: summed log-probabilities of a validation split. *Shape:* (memes, answers)
-        answers: what each column says.
-        harmful: the gold decisions. *Shape:* (memes,)
+        answers: the answer of each column.
+        harmful: the gold labels. *Shape:* (memes,)
 
     Returns:
-        A temperature between 0.05 and 20; 1 where there is nothing to fit on.
+        A temperature between 0.05 and 20; 1 without memes.
     """
     if len(harmful) == 0:
         return 1.0
@@ -32,12 +99,12 @@ def fit_temperature(scores: Floats, answers: Sequence[Answer], harmful: Sequence
     def loss(log_temperature: float) -> float:
         return negative_log_likelihood(harm_probability(scores, answers, math.exp(log_temperature)), gold)
 
-    found = minimize_scalar(loss, bounds=(math.log(_LOWEST), math.log(_HIGHEST)), method="bounded")
-    return float(math.exp(found.x))
+    fit = minimize_scalar(loss, bounds=(math.log(_LOWEST), math.log(_HIGHEST)), method="bounded")
+    return float(math.exp(fit.x))
 
 
 def negative_log_likelihood(probabilities: Floats, harmful: Sequence[bool] | np.ndarray) -> float:
-    """Mean negative log-likelihood of gold decisions. *Shapes:* (memes,), (memes,)"""
+    """Compute the mean negative log-likelihood of gold labels. *Shapes:* (memes,), (memes,)"""
     gold = np.asarray(harmful, dtype=bool)
     likelihood = np.where(gold, probabilities, 1 - probabilities)
     return float(-np.log(np.clip(likelihood, 1e-12, 1.0)).mean())

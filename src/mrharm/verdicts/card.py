@@ -1,12 +1,12 @@
-"""The detector's card: what it is, what it reads, how it decides, what it must not be used for."""
+"""The detector's card: its inputs, its answers, how it decides, and the README that describes it."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from mrharm._version import __version__
 from mrharm.errors import DataError, InputError
@@ -18,14 +18,19 @@ from mrharm.store import content_key, write_json, write_text
 
 FORMAT = 1
 README = "README.md"
-_POLICY = ("threshold", "band", "chosen")
+_POLICY = {"threshold", "band", "chosen"}
 
 
 class Chosen(Record):
-    """How a threshold was chosen, and on what.
+    """How a threshold was chosen, and on which memes.
 
-    ``criterion`` and ``band_criterion`` say it in words (``precision >= 0.9``). ``figures`` are those of the split it
-    was chosen on, re-weighted to ``prevalence`` where one was stated.
+    Fields:
+        criterion: in words, ``precision >= 0.9``.
+        band_criterion: the band's, in words.
+        dataset, dataset_sha256, split, memes: the split it was chosen on, and how many memes it has.
+        prevalence: the stated share of harmful memes that ``figures`` are re-weighted to.
+        per_day: the stated number of memes a day.
+        figures: of the split, by name.
     """
 
     criterion: str
@@ -38,22 +43,28 @@ class Chosen(Record):
     per_day: float | None = None
     figures: dict[str, Estimate] = {}
 
-    def words(self) -> str:
-        """One sentence on how it was chosen."""
+    def describe(self) -> str:
+        """Describe in a sentence how the threshold was chosen."""
         where = f" on {self.split} of {self.dataset} ({self.memes:,} memes)" if self.dataset else ""
         how = f" at a prevalence of {self.prevalence:g}" if self.prevalence is not None else ""
-        return f"{self.criterion}{where}{how}" + (
-            f"; band: {self.band_criterion}" if self.band_criterion else ""
-        )
+        band = f"; band: {self.band_criterion}" if self.band_criterion else ""
+        return f"{self.criterion}{where}{how}{band}"
 
 
-@dataclass(frozen=True)
-class DetectorCard:
-    """Everything a Detector knows besides its weights: ``detector.json``.
+class DetectorCard(Record):
+    """Everything a Detector is besides its weights: ``detector.json``.
 
-    ``threshold``, ``band`` and ``chosen`` are its policy: they turn scores into decisions and change no score.
-    ``students`` are the models: ``label`` and perhaps ``rationale``, or ``joint`` alone, which explains and answers.
-    ``files`` holds the SHA-256 of every other file but the README.
+    Fields:
+        recipe: the recipe's name.
+        reads, picture_shown, odd_text: what the students are shown, as the recipe says.
+        answers, label_template, rationale_template: what they answer.
+        rationale_tokens: limit of a rationale.
+        decoding: ``score`` or ``greedy``, as the recipe says.
+        students: the models: ``label`` and perhaps ``rationale``, or ``joint`` alone, which explains and answers.
+        seed: of the training.
+        temperature: divides log-probabilities before they become scores.
+        threshold, band, chosen: the policy: it turns scores into decisions and changes no score.
+        files: name -> SHA-256 of every file in the folder but this one and the README.
     """
 
     recipe: str
@@ -67,39 +78,37 @@ class DetectorCard:
     students: tuple[str, ...]
     seed: int
     odd_text: str = "plain"
-    temperature: float = 1.0
-    threshold: float = 0.5
+    # `int | float` keeps a whole number as it was written, and so the keys of cards that hold one.
+    temperature: int | float = 1.0
+    threshold: int | float = 0.5
     band: tuple[float, float] | None = None
     chosen: Chosen | None = None
-    files: tuple[tuple[str, str], ...] = ()
+    files: dict[str, str] = {}
 
     def label_texts(self) -> list[str]:
-        """The label strings a student is scored on, one an answer."""
+        """Return the label strings that a student is scored on, one an answer."""
         return [self.label_template.format(label=answer.word) for answer in self.answers]
 
     def key(self) -> str:
-        """A short hash of what this Detector is, all its files included: same key, same verdicts.
+        """Return a short hash of the card, which names all files: same key, same verdicts.
 
         Its first half is `scorer`, its second the policy.
         """
-        values = self.to_json()
-        return f"{self.scorer()}-{content_key({name: values[name] for name in _POLICY})[:8]}"
+        return f"{self.scorer()}-{content_key(self.model_dump(mode='json', include=_POLICY))[:8]}"
 
     def scorer(self) -> str:
-        """A short hash of all but the policy: same scorer, same scores and rationales."""
-        return content_key(
-            {name: value for name, value in self.to_json().items() if name not in ("mrharm", *_POLICY)}
-        )
+        """Return a short hash of all but the policy: same scorer, same scores and rationales."""
+        return content_key({"format": FORMAT, **self.model_dump(mode="json", exclude=_POLICY)})
 
     def decide(self, score: float) -> Decision:
-        """What is done about a meme of this score; see `Verdict`."""
+        """Return what is done about a meme of this score; see `Verdict`."""
         low, high = self.band or (self.threshold, self.threshold)
         return "flag" if score >= high else "review" if score >= low else "allow"
 
     def with_policy(
         self, threshold: float, band: tuple[float, float] | None = None, chosen: Chosen | None = None
     ) -> DetectorCard:
-        """The same card with another policy.
+        """Return the card with another policy.
 
         Raises:
             InputError: a threshold outside of 0 to 1, or a band that does not hold it.
@@ -111,53 +120,49 @@ class DetectorCard:
                 f"band {band[0]:g} to {band[1]:g}: expected 0 <= low <= threshold ({threshold:g}) <= high <= 1"
             )
         if band and band[0] == band[1]:
-            band = None  # nothing lies in it
-        return dataclasses.replace(self, threshold=threshold, band=band, chosen=chosen)
+            band = None  # no score falls into it
+        return self.model_copy(update={"threshold": threshold, "band": band, "chosen": chosen})
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-able values, read back by `from_json`."""
-        values = dataclasses.asdict(dataclasses.replace(self, answers=(), chosen=None))
-        values["answers"] = [answer.model_dump() for answer in self.answers]
-        values["chosen"] = self.chosen.model_dump(mode="json") if self.chosen else None
-        values["band"] = list(self.band) if self.band else None
-        values["files"] = dict(self.files)
-        return {"format": FORMAT, "mrharm": __version__, **values}
+        """Return JSON-able values, read back by `from_json`."""
+        return {"format": FORMAT, "mrharm": __version__, **self.model_dump(mode="json")}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> DetectorCard:
-        """Read what `to_json` made; raises ValueError, KeyError or TypeError on anything else."""
-        if values["format"] != FORMAT:
-            raise ValueError(f"format {values['format']}, this mrharm reads format {FORMAT}")
-        rest = {key: value for key, value in values.items() if key not in ("format", "mrharm")}
-        rest["answers"] = tuple(Answer.model_validate(answer) for answer in rest["answers"])
-        rest["files"] = tuple(sorted(rest["files"].items()))
-        rest["reads"], rest["students"] = tuple(rest["reads"]), tuple(rest["students"])
-        # Cards from before there were bands have neither.
-        low_high, chosen = rest.get("band"), rest.get("chosen")
-        rest["band"] = (float(low_high[0]), float(low_high[1])) if low_high else None
-        rest["chosen"] = Chosen.model_validate(chosen) if chosen else None
-        return cls(**rest)
+        """Read the values of `to_json`; cards from before there were bands lack ``band`` and ``chosen``.
+
+        Raises:
+            ValueError: another format, or a field is missing, unknown or wrong; the message names it.
+        """
+        if not isinstance(values, dict) or values.get("format") != FORMAT:
+            raise ValueError(f"expected an object with format {FORMAT}, which this mrharm reads")
+        fields = {key: value for key, value in values.items() if key not in ("format", "mrharm")}
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
 def figure_name(name: str) -> str:
-    """A figure's name for people."""
+    """Return a figure's name for people."""
     return "macro-F1" if name == "macro_f1" else name.replace("_", " ")
 
 
 def figure_words(name: str, figure: Estimate) -> str:
-    """A figure of a policy for people: memes a day, or per cent, with its interval."""
+    """Return a policy's figure for people: memes a day, or per cent, with its interval."""
     if name == "reviews":
         return format_sentence(figure, unit=" a day", times=1, digits=0)
     return format_sentence(figure, unit=" %")
 
 
 def scorer_of(detector: str) -> str:
-    """The scorer's half of a Detector's key, as a verdict holds it."""
+    """Return the scorer's half of a Detector's key, as a verdict holds it."""
     return detector.partition("-")[0]
 
 
 def read_card(folder: Path) -> tuple[Path, DetectorCard]:
-    """A run folder or its ``detector/`` -> the detector's folder and its card.
+    """Find the detector of a run folder, or the folder itself; returns the detector's folder and its card.
 
     Raises:
         InputError: no Detector there.
@@ -166,54 +171,48 @@ def read_card(folder: Path) -> tuple[Path, DetectorCard]:
     inner = find_detector(folder)
     try:
         return inner, DetectorCard.from_json(json.loads((inner / CARD).read_text(encoding="utf-8")))
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise DataError(f"{inner / CARD}: not a detector's card ({error})") from None
 
 
 def write_card(folder: Path, card: DetectorCard) -> None:
-    """Write a detector's README and ``detector.json``, each whole or not at all, and nothing else of its folder.
+    """Write a detector's README and ``detector.json``, each aside and renamed, and no other file of its folder.
 
-    ``detector.json`` comes last: it alone is read, so that a kill before it leaves the old policy in force, and the
-    same command again mends the README.
+    ``detector.json`` comes last, as it alone is read: a kill before it leaves the old policy in force, and the same
+    command again mends the README.
     """
-    values = card.to_json()
-    write_text(folder / README, model_card(values))
-    write_json(folder / CARD, values)
+    write_text(folder / README, model_card(card))
+    write_json(folder / CARD, card.to_json())
 
 
-def model_card(values: dict[str, Any]) -> str:
-    """``detector.json``'s values -> the README.md beside it, with the hub's front matter."""
-    words = ", ".join(f"“{answer['word']}”" for answer in values["answers"])
+def model_card(card: DetectorCard) -> str:
+    """Render the README.md of a detector's folder, with the hub's front matter."""
+    words = ", ".join(f"“{answer.word}”" for answer in card.answers)
     explains = (
         "and writes the rationale behind it"
-        if {"rationale", "joint"} & set(values["students"])
+        if {"rationale", "joint"} & set(card.students)
         else "and gives no rationale"
     )
-    band = values.get("band")
-    chosen = Chosen.model_validate(values["chosen"]) if values.get("chosen") else None
-    policy = [f"- threshold: {values['threshold']:.4g}" + (f", chosen by {chosen.words()}" if chosen else "")]
-    if band:
-        policy.append(
-            f"- allow below {band[0]:.4g}, review from there up to {band[1]:.4g}, flag from there up"
-        )
-    if chosen:
-        policy += [
-            f"- {figure_name(name)} there: {figure_words(name, figure)}"
-            for name, figure in chosen.figures.items()
-        ]
+    chosen = card.chosen
+    policy = [f"- threshold: {card.threshold:.4g}" + (f", chosen by {chosen.describe()}" if chosen else "")]
+    if card.band:
+        low, high = card.band
+        policy.append(f"- allow below {low:.4g}, review from there up to {high:.4g}, flag from there up")
+    for name, figure in chosen.figures.items() if chosen else ():
+        policy.append(f"- {figure_name(name)} there: {figure_words(name, figure)}")
     decides = "\n".join(policy)
     return f"""---
 library_name: mrharm
 pipeline_tag: image-text-to-text
 tags: [harmful-memes, content-moderation, mr-harm]
 ---
-# A harmful-meme detector (recipe `{values["recipe"]}`)
+# A harmful-meme detector (recipe `{card.recipe}`)
 
-Reads {", ".join(values["reads"])} and the {values["picture_shown"]} picture, scores the answers {words} {explains}.
+Reads {", ".join(card.reads)} and the {card.picture_shown} picture, scores the answers {words} {explains}.
 
-- calibration temperature, fitted on validation: {values["temperature"]:.3f}
+- calibration temperature, fitted on validation: {card.temperature:.3f}
 {decides}
-- seed: {values["seed"]}; mrharm {values["mrharm"]}
+- seed: {card.seed}; mrharm {__version__}
 
 ```python
 from mrharm import Detector, Meme

@@ -1,11 +1,15 @@
-"""Find the memes to judge in the paths a person names. Imports no PyTorch: a wrong path is refused at once."""
+"""What a Detector judges and how: the options, and the memes found in paths.
+
+Imports no PyTorch, so that a wrong path is refused at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mrharm.errors import InputError, MrHarmError
 from mrharm.images import SUFFIXES, sniff
@@ -14,7 +18,69 @@ from mrharm.memes.rows import json_rows
 from mrharm.records import Evidence, Failure, Meme, make_record
 
 STAGE = "predict"
+SaliencyKind = Literal["attention", "gradient"]
 _EVIDENCE_KEYS = ("caption", "entities", "demographics", "clean_image")
+
+
+def _ignore(count: int) -> None:
+    """Show no progress."""
+
+
+@dataclass(frozen=True)
+class JudgeOptions:
+    """How memes are judged.
+
+    A verdict's key holds ``rationales``, ``saliency``, ``greedy`` and ``gather`` as they were set. None is their
+    default, and has a key of its own: setting the same value explicitly makes another key, as verdict files have it.
+
+    Fields:
+        evidence: meme id -> evidence that was gathered before (captions, a clean picture).
+        root: the folder image paths start from; None: the current one.
+        batch_size: memes a batch.
+        rationales: write them, which is the slow part. Default: yes.
+        saliency: return ``attention`` (also True), or ``gradient``: what moved the decision. Default: neither.
+        greedy: let the student write its label, as the paper does; an answer that is no label gives ``harmful=None``.
+            Default: as the recipe says.
+        strict: refuse a meme that lacks an input the recipe reads, which the verdict otherwise names.
+        gather: read the words off a picture whose words are not known, and paint them over where the recipe shows the
+            clean picture. Default: yes.
+        advance: called with the number of memes after each batch.
+        given_rationales: meme id -> the rationale that its label follows in place of the one the student would write;
+            for a student that reads one (of one stage, as ``mrharm train --stages joint`` makes).
+    """
+
+    evidence: Mapping[str, Evidence] | None = None
+    root: Path | None = None
+    batch_size: int = 32
+    rationales: bool | None = None
+    saliency: SaliencyKind | bool | None = None
+    greedy: bool | None = None
+    strict: bool = False
+    gather: bool | None = None
+    advance: Callable[[int], None] = _ignore
+    given_rationales: Mapping[str, str] | None = None
+
+    def change(self, **changes: Any) -> JudgeOptions:
+        """Return the options with some changed.
+
+        Raises:
+            InputError: there is no such option.
+        """
+        names = [option.name for option in dataclasses.fields(self)]
+        if unknown := sorted(changes.keys() - set(names)):
+            raise InputError(f"judge() has no option {', '.join(unknown)}; there are: {', '.join(names)}")
+        return dataclasses.replace(self, **changes)
+
+    def find_evidence(self, meme: Meme) -> Evidence | None:
+        """Return the evidence of a meme, where there is some."""
+        return (self.evidence or {}).get(meme.id)
+
+    def find_rationale(self, meme_id: str) -> str | None:
+        """Return the rationale that the label of a meme is to follow, where one was given."""
+        return (self.given_rationales or {}).get(meme_id)
+
+
+DEFAULT_OPTIONS = JudgeOptions()
 
 
 @dataclass
