@@ -77,3 +77,11 @@ def test_an_audit_loads_scikit_learn_and_no_torch(squares: Path):
     assert code in (0, 4)
     assert not modules & {"torch", "transformers", *TORCH_ROOMS}
     assert "sklearn" in modules
+
+
+def test_the_public_audit_can_be_called_also_after_its_package_was_imported(squares: Path):
+    code = (
+        "import mrharm, mrharm.audit.run; from mrharm.recipe import load_recipe; import sys;"
+        "sys.exit(mrharm.audit(sys.argv[1], load_recipe('tiny'), workers=1) is None)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(squares)], check=False).returncode == 0
