@@ -15,10 +15,12 @@ from time import monotonic
 
 from benchmarks.common import machine, show, stub_server
 from mrharm.llm import HostedClient
+from mrharm.memes.dataset import Dataset, DatasetInfo
 from mrharm.rationales.abduce import Abduced, abduce
 from mrharm.rationales.prompting import QuestionBuilder
 from mrharm.rationales.teachers.openai import HostedTeacher
-from mrharm.records import Evidence, Label, Meme, Rationale, read_records
+from mrharm.records import Evidence, Label, Meme
+from mrharm.store import write_json, write_records
 
 MODEL = "gpt-4o-mini"
 ANSWER = (
@@ -40,17 +42,27 @@ def main() -> None:
         Meme(id=name, text=f"you smell like skunk {name}", label=Label(harmful=True, severity="very"))
         for name in names
     ]
-    evidence = {name: Evidence(meme_id=name, caption=f"a skunk in a garden, number {name}") for name in names}
+    evidence = [Evidence(meme_id=name, caption=f"a skunk in a garden, number {name}") for name in names]
     rows = []
     with stub_server(ANSWER) as url, tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
+        info = DatasetInfo(
+            name="made-up",
+            kind="benchmark",
+            source="made up",
+            licence="CC0",
+            label_scheme="harmful",
+            splits={},
+        )
+        write_json(root / "dataset.json", info.model_dump())
+        write_records(root / "evidence.jsonl", evidence)
         with HostedClient(ledger=root / "ledger.sqlite", base_url=url, budget=100.0) as client:
             teacher = HostedTeacher(MODEL, client=client, concurrency=options.concurrency)
             builder = QuestionBuilder("abductive.v1", "caption", root)
 
-            def run(way: str, known: dict[str, Rationale]) -> None:
+            def run(way: str) -> None:
                 start = monotonic()
-                done: Abduced = abduce(root, memes, evidence, known, teacher, builder)
+                done: Abduced = abduce(Dataset(root), memes, teacher, builder)
                 assert done.statuses.total() + done.kept == options.memes and not done.failures
                 seconds = monotonic() - start
                 rows.append(
@@ -64,10 +76,10 @@ def main() -> None:
                 )
 
             path = root / "rationales.jsonl"
-            run("asked", {})
-            run("again: all written", {row.meme_id: row for row in read_records(path, Rationale)})
+            run("asked")
+            run("again: all written")
             path.unlink()
-            run("file lost: all from the ledger", {})
+            run("file lost: all from the ledger")
     result = {
         "machine": machine("cpu"),
         "memes": options.memes,

@@ -19,7 +19,7 @@ def test_memes_become_verdicts(tmp_path):
     made = import_memes("generated", None, tmp_path / "memes", ImportOptions(memes=40, workers=1))
     builder = QuestionBuilder("abductive.v1", "caption", made.root)
     learnt_from = [*made.split("train"), *made.split("validation")]
-    abduce(made.root, learnt_from, made.evidence, {}, GeneratedTeacher(), builder)
+    abduce(made, learnt_from, GeneratedTeacher(), builder)
     data = Dataset(made.root)
     assert {row.status for row in data.rationales.values()} == {"ok"}
     assert {meme.id for meme in data.split("train")} <= set(data.rationales)

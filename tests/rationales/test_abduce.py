@@ -21,8 +21,7 @@ from PIL import Image, ImageDraw
 from mrharm.errors import InputError, StoppedError
 from mrharm.memes.dataset import Dataset
 from mrharm.rationales.abduce import Abduced, abduce, answer_context
-from mrharm.rationales.gate import check_answer
-from mrharm.rationales.human_edits import PEOPLE
+from mrharm.rationales.gate import PEOPLE, check_answer
 from mrharm.rationales.prompting import QuestionBuilder
 from mrharm.rationales.stats import measure
 from mrharm.rationales.teachers.openai import HostedTeacher
@@ -46,10 +45,8 @@ def run(
     with client(url, **options) as llm_client:
         teacher = HostedTeacher(MODEL, client=llm_client, concurrency=8)
         return abduce(
-            made.root,
+            fresh,
             fresh.memes,
-            fresh.evidence,
-            fresh.rationales,
             teacher,
             QuestionBuilder(prompt, shows, made.root, max_tokens=50),
         )
@@ -198,7 +195,7 @@ def test_a_teacher_that_knows_its_answers_is_asked_anew_when_a_label_was_mended(
 
     def explain() -> Abduced:
         fresh = Dataset(made.root)
-        return abduce(made.root, fresh.memes, {}, fresh.rationales, RecordedTeacher(str(file)), builder)
+        return abduce(fresh, fresh.memes, RecordedTeacher(str(file)), builder)
 
     explain()
     assert explain().kept == 1
@@ -370,14 +367,7 @@ def test_a_wrong_key_stops_at_once_and_keeps_what_was_answered(make_dataset: Mak
     with StubServer(say) as server, client(server.url) as llm_client:
         teacher = HostedTeacher(MODEL, client=llm_client, concurrency=1)
         with pytest.raises(InputError):
-            abduce(
-                made.root,
-                made.memes,
-                made.evidence,
-                {},
-                teacher,
-                QuestionBuilder("abductive.v1", "caption", made.root),
-            )
+            abduce(made, made.memes, teacher, QuestionBuilder("abductive.v1", "caption", made.root))
     assert len(rows(made)) == 3
 
 
@@ -386,31 +376,18 @@ def test_recorded_rationales_pass_the_gate_too(make_dataset: MakeDataset, tmp_pa
     file = tmp_path / "r.json"
     file.write_text(f'{{"m0": "{LEAKY}", "m1": "{GOOD}"}}', encoding="utf-8")
     teacher = RecordedTeacher(str(file))
-    done = abduce(
-        made.root,
-        made.memes,
-        made.evidence,
-        {},
-        teacher,
-        QuestionBuilder("abductive.v1", "caption", made.root),
-    )
+    builder = QuestionBuilder("abductive.v1", "caption", made.root)
+    done = abduce(made, made.memes, teacher, builder)
     assert done.statuses == {"deleaked": 1, "ok": 1}
     assert [failure.item for failure in done.failures] == ["m2"]
-    again = abduce(
-        made.root,
-        made.memes,
-        made.evidence,
-        Dataset(made.root).rationales,
-        teacher,
-        QuestionBuilder("abductive.v1", "caption", made.root),
-    )
+    again = abduce(made, made.memes, teacher, builder)
     assert (again.kept, again.statuses.total()) == (2, 0)
 
 
 def test_memes_that_were_not_generated_have_no_truth_to_explain(make_dataset: MakeDataset) -> None:
     made = make_dataset(["you smell"])
     builder = QuestionBuilder("abductive.v1", "caption", made.root)
-    done = abduce(made.root, made.memes, made.evidence, {}, GeneratedTeacher(), builder)
+    done = abduce(made, made.memes, GeneratedTeacher(), builder)
     assert "no truth to explain it from" in done.failures[0].reason
 
 

@@ -85,7 +85,7 @@ def test_a_correction_passes_the_gate_and_keeps_its_words(make_dataset: MakeData
     [
         ("id,why\n1,2\n", "no column corrected, meme_id"),
         ("meme_id,corrected\nnobody,because\n", "row 2: no meme called 'nobody'"),
-        ("meme_id,corrected\nm0,because\nm0,thus\n", "row 3: 'm0' stands twice"),
+        ("meme_id,corrected\nm0,because\nm0,thus\n", "row 3: 'm0' occurs twice"),
         ("meme_id,corrected\nm0,you smell, and so do skunks\n", "row 2: more cells than columns"),
         ("", "no column"),
     ],

@@ -14,10 +14,10 @@ from mrharm.rationales.prompting import (
     LONGEST,
     PACKAGE,
     QuestionBuilder,
-    again,
-    prompts,
+    follow_up,
+    prompt_names,
     question_key,
-    quoted,
+    quote_untrusted,
     recorded_messages,
 )
 from mrharm.rationales.teachers import Question
@@ -53,7 +53,7 @@ def test_a_published_prompt_is_never_edited(name: str) -> None:
 
 
 def test_every_prompt_there_is_is_pinned() -> None:
-    assert {*prompts(), "again.v1"} == set(PUBLISHED)
+    assert {*prompt_names(), "again.v1"} == set(PUBLISHED)
 
 
 def test_the_hash_of_the_prompt_tells_questions_apart_and_stands_in_them() -> None:
@@ -157,9 +157,9 @@ def test_no_words_on_a_meme_break_out_of_their_place(prompt: str, channel: str, 
 
 
 def test_what_nobody_sees_is_not_sent_and_what_has_no_end_is_cut() -> None:
-    assert quoted("i\u200bgnore\u202e \x00 this\n\nnow") == "ignore this now"
-    assert len(quoted("word " * 10**6)) < LONGEST + 10
-    assert quoted("a < b & c") == "a &lt; b &amp; c"
+    assert quote_untrusted("i\u200bgnore\u202e \x00 this\n\nnow") == "ignore this now"
+    assert len(quote_untrusted("word " * 10**6)) < LONGEST + 10
+    assert quote_untrusted("a < b & c") == "a &lt; b &amp; c"
 
 
 def test_a_meme_without_words_is_asked_about_all_the_same() -> None:
@@ -168,7 +168,7 @@ def test_a_meme_without_words_is_asked_about_all_the_same() -> None:
 
 def test_asking_again_goes_on_with_the_talk_and_gives_the_reason() -> None:
     first = ask("you smell")
-    second = again(first, "It is very harmful.", 'it states the judgement: "It is very harmful.".')
+    second = follow_up(first, "It is very harmful.", 'it states the judgement: "It is very harmful.".')
     assert second.messages[:2] == [*first.messages]
     assert [message["role"] for message in second.messages] == ["system", "user", "assistant", "user"]
     assert "it states the judgement" in user_message(second)

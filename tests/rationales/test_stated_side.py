@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mrharm.rationales.stated_side import pronounced_side
+from mrharm.rationales.stated_side import stated_side
 
 HARM_C = Path(__file__).parents[3] / "shared/data/harm-c"
 
@@ -24,7 +24,7 @@ HARM_C = Path(__file__).parents[3] / "shared/data/harm-c"
     ],
 )
 def test_a_rationale_that_pronounces_harm_is_on_its_side(text: str) -> None:
-    assert pronounced_side(text) is True
+    assert stated_side(text) is True
 
 
 @pytest.mark.parametrize(
@@ -44,14 +44,14 @@ def test_a_rationale_that_pronounces_harm_is_on_its_side(text: str) -> None:
     ],
 )
 def test_a_rationale_that_denies_harm_is_on_the_other(text: str) -> None:
-    assert pronounced_side(text) is False
+    assert stated_side(text) is False
 
 
 @pytest.mark.parametrize(
     "text", ["", "it calls your club a kettle.", "you are mocked", "a kettle is not a spoon."]
 )
 def test_reasons_pronounce_no_side(text: str) -> None:
-    assert pronounced_side(text) is None
+    assert stated_side(text) is None
 
 
 @pytest.mark.skipif(not HARM_C.exists(), reason="Harm-C (../shared/data/harm-c) is not here")
@@ -62,7 +62,7 @@ def test_the_sides_of_the_published_rationales_are_their_labels() -> None:
             row = json.loads(line)
             labels[row["id"]] = row["labels"][0] != "not harmful"
     texts = json.loads((HARM_C / "rationales.json").read_text(encoding="utf-8"))
-    sides = [(pronounced_side(text), labels[name]) for name, text in texts.items() if name in labels]
+    sides = [(stated_side(text), labels[name]) for name, text in texts.items() if name in labels]
     speaking = [(side, label) for side, label in sides if side is not None]
     assert len(speaking) > 0.99 * len(sides)
     assert sum(side == label for side, label in speaking) > 0.99 * len(speaking)

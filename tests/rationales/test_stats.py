@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mrharm.rationales.human_edits import PEOPLE
-from mrharm.rationales.regate import first_answers, regate
+from mrharm.rationales.gate import PEOPLE, first_answer, regate
 from mrharm.rationales.stats import measure
 from mrharm.records import Rationale
 from tests.rationales.answers import explained
@@ -66,13 +65,8 @@ def test_a_dataset_without_rationales_has_figures_too(make_dataset: MakeDataset)
 
 def test_the_first_answer_is_the_one_before_it_was_asked_again() -> None:
     talk = [{"role": "assistant", "content": "first"}, {"role": "assistant", "content": "second"}]
-    assert first_answers(
-        [row(0, "third", "ok", messages=talk), row(1, "b", "ok", raw="a"), row(2, "c", "ok")]
-    ) == [
-        "first",
-        "a",
-        "c",
-    ]
+    rationales = [row(0, "third", "ok", messages=talk), row(1, "b", "ok", raw="a"), row(2, "c", "ok")]
+    assert [first_answer(rationale) for rationale in rationales] == ["first", "a", "c"]
 
 
 def test_stored_answers_are_classed_anew_and_nothing_is_lost_by_cutting(make_dataset: MakeDataset) -> None:

@@ -138,7 +138,9 @@ def abduce_command(
         if dry_run:
             _estimate(memes, folder, path, source, builder, as_json)
             return
-        done = _abduce(memes, folder, path, source, builder, batch, bars)
+        from mrharm.rationales.abduce import abduce
+
+        done = abduce(folder, memes, source, builder, out=path, progress=bars.show)
         if client:
             done.usd = client.spent  # refusals and lost answers are paid for, too
     values = {
@@ -214,38 +216,14 @@ def _default_file(prompt: str) -> str:
     return f"rationales.{prompt}.jsonl" if prompt.partition(".")[0] in NOT_TAUGHT else RATIONALES
 
 
-def _abduce(
-    memes: list[Meme],
-    folder: Dataset,
-    path: Path,
-    teacher: Teacher,
-    builder: QuestionBuilder,
-    batch: bool,
-    bars: Bars,
-) -> Abduced:
-    from mrharm.rationales.abduce import WINDOW, abduce, read_rationales
-
-    return abduce(
-        folder.root,
-        memes,
-        folder.evidence,
-        read_rationales(path),
-        teacher,
-        builder,
-        out=path,
-        window=len(memes) if batch else WINDOW,
-        progress=bars.show,
-    )
-
-
 def _preview(
     memes: list[Meme], folder: Dataset, teacher: Teacher, builder: QuestionBuilder, as_json: bool
 ) -> None:
-    from mrharm.rationales.abduce import pending
+    from mrharm.rationales.abduce import build_questions
     from mrharm.rationales.prompting import recorded_messages
 
     previews: list[dict[str, Any]] = []
-    for meme, question in zip(memes, pending(memes, folder.evidence, teacher, builder), strict=True):
+    for meme, question in zip(memes, build_questions(memes, folder.evidence, teacher, builder), strict=True):
         if isinstance(question, Failure):
             previews.append({"meme": meme.id, "cannot_be_asked": question.reason})
         else:
@@ -285,7 +263,7 @@ def _estimate(
     from mrharm.rationales.abduce import Abduced, open_questions, read_rationales
 
     done = Abduced(memes=len(memes))
-    pending_questions = open_questions(memes, folder.evidence, read_rationales(path), teacher, builder, done)
+    pending_questions = open_questions(folder, memes, read_rationales(path), teacher, builder, done)
     estimate: Estimate | None = None
     if hasattr(teacher, "estimate"):
         estimate = teacher.estimate(pending_questions)
@@ -340,6 +318,7 @@ def _show(done: Abduced, path: Path, folder: Path) -> None:
         "already written": done.kept,
         "written by people and left as they are": done.by_people,
         "asked again": done.asked_again,
+        "asked because their words changed": done.stale,
         "failed": len(done.failures),
     }
     if any(counts.values()):

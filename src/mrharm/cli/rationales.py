@@ -37,7 +37,7 @@ SampleSeedOption = Annotated[int, typer.Option(help="Seed of that draw.")]
 @report_errors
 def check_command(dataset: DatasetArgument, file: FileOption = None, as_json: JsonOption = False) -> None:
     """Run the gate over stored answers again, without a call, and rewrite the file."""
-    from mrharm.rationales.regate import regate
+    from mrharm.rationales.gate import regate
 
     folder, path = _open(dataset, file)
     with exclusive_lock(folder.root, "abduce"):
@@ -166,12 +166,12 @@ def _read_rows(path: Path) -> list[Rationale]:
 def _measure_readability(memes: list[Meme], rows: Mapping[str, Rationale]) -> dict[str, Estimate | None]:
     """Return how often a bag of words reads the label off the rationale alone, before and after the gate."""
     from mrharm.baselines import read_off
-    from mrharm.rationales.regate import first_answers
+    from mrharm.rationales.gate import first_answer
     from mrharm.rationales.stats import TEACHES
 
     labelled = [(rows[meme.id], meme.label.harmful) for meme in memes if meme.label and meme.id in rows]
     teaching = [(row.text, harmful) for row, harmful in labelled if row.status in TEACHES]
-    first = first_answers([row for row, _ in labelled])
+    first = [first_answer(row) for row, _ in labelled]
     return {
         "before": read_off(first, [harmful for _, harmful in labelled]),
         "after": read_off([text for text, _ in teaching], [harmful for _, harmful in teaching]),
@@ -216,6 +216,10 @@ def _show_stats(stats: Stats, readable: Mapping[str, Estimate | None], path: Pat
             f"at most {stats.words['longest']:.0f}"
         )
     out.print(f"{stats.asked_again:,} memes asked again; {stats.usd:.4f} USD in total")
+    if stats.stale:
+        out.print(
+            f"{stats.stale:,} were written for other words than the memes have now; run mrharm abduce again"
+        )
 
 
 def _format_share(share: Share | None) -> str:

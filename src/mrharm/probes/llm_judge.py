@@ -1,8 +1,8 @@
 """A language model reads rationales and marks them by a rubric; asked again and again, for its own variance.
 
 The judge sees the meme and the rationale, never the gold label nor the decision. What it reads is untrusted: it stands
-between delimiters it cannot write (`mrharm.rationales.prompting.quoted`), an answer that has not the form asked for is
-no mark, and one that obeys its material is none either (`mrharm.rationales.injection.detect_injection`). Neither can
+between delimiters it cannot write (`quote_untrusted`), an answer that has not the form asked
+for is no mark, and one that obeys its material is none either (`detect_injection`). Neither can
 tell a judge that was quietly swayed; `JudgeReport.when_right` and ``when_true`` show whether its marks mean something
 here.
 """
@@ -21,7 +21,7 @@ from mrharm.probes.judge_report import Answered, JudgeReport, Marks, summarise
 from mrharm.probes.rationale import rationales_of
 from mrharm.progress import Progress, no_progress
 from mrharm.rationales.injection import detect_injection
-from mrharm.rationales.prompting import quoted
+from mrharm.rationales.prompting import quote_untrusted
 from mrharm.rationales.teachers import Question, Teacher
 from mrharm.records import Meme, Verdict, make_record, meme_text, parse_json
 
@@ -143,7 +143,10 @@ def _question(
     picture = predictions.dataset.image_path(meme) if sees_pictures else None
     shows: Shown = "pixels" if picture else "caption" if caption else "words"
     *before, last = prompt.render(
-        text=quoted(text) or "(none)", caption=quoted(caption), rationale=quoted(rationale), shows=shows
+        text=quote_untrusted(text) or "(none)",
+        caption=quote_untrusted(caption),
+        rationale=quote_untrusted(rationale),
+        shows=shows,
     )
     if picture is None:
         return shows, [*before, last]

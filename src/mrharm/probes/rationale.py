@@ -29,7 +29,7 @@ from mrharm.probes.rationale_results import (
 from mrharm.probes.simulatability import Simulatability, simulate, too_few
 from mrharm.progress import Progress, no_progress
 from mrharm.rationales.leakage import sentences
-from mrharm.rationales.stated_side import pronounced_side, states_a_side
+from mrharm.rationales.stated_side import stated_side, states_a_side
 from mrharm.records import Meme
 from mrharm.student.interface import compose_text
 from mrharm.synthetic import truth
@@ -187,7 +187,7 @@ def _agreement(predictions: Predictions, texts: Sequence[str], generated: bool, 
         relations = {"undercuts": True, "backs": False, None: None}
         sides = [relations[truth.named_relation(text)] for text in texts]
     else:
-        sides = [pronounced_side(text) for text in texts]
+        sides = [stated_side(text) for text in texts]
     speaking = np.array([side is not None for side in sides])
     side = np.array([bool(one) for one in sides])[speaking]
     # Where no label was answered, the rationale's side is not the decision, whichever it is.

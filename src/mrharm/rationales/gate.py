@@ -1,36 +1,41 @@
-"""The gate every answer passes: what it is classed as, what of it may teach, and why.
+"""The gate every answer passes: how it is classed, which part of it may teach, and why.
 
 | status | meaning |
 | --- | --- |
 | ok | explains, and does not state the label |
-| deleaked | stated the label; the sentences that did are cut, and what is left still explains |
-| leaks_label | states the label (`checks`), and nothing that explains is left without it |
+| deleaked | stated the label; those sentences were cut, and the rest still explains |
+| leaks_label | states the label (`leakage`), and the rest does not explain |
 | refused | the teacher, or its provider's policy, would not answer |
 | empty | no words |
 | truncated | cut at the token limit |
 | off_schema | not in the form that was asked for |
-| injected | obeys the meme in place of explaining it (`injections`) |
+| injected | obeys the meme instead of explaining it (`injection`) |
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from mrharm.errors import DataError
 from mrharm.llm import looks_refused
-from mrharm.rationales.answer_formats import AnswerFormat
+from mrharm.rationales.answer_formats import ANSWER_FORMATS, AnswerFormat
 from mrharm.rationales.injection import detect_injection
 from mrharm.rationales.leakage import holds_label, sentences, states_verdict
-from mrharm.records import Label, RationaleStatus
+from mrharm.records import Evidence, Label, Meme, Rationale, RationaleStatus
+from mrharm.texts import hides
 
 ENOUGH = 12  # words that still explain, after cutting
+PEOPLE = "people"  # the ``teacher`` of rationales that a person wrote or corrected
 _SIDES = (Label(harmful=True), Label(harmful=False))
 
 
 @dataclass(frozen=True)
 class CheckedAnswer:
-    """An answer classed. ``text`` is what may teach (or would, were it kept); ``reason`` why it is not simply ok."""
+    """An answer with its status; ``text``: what may teach (or would, if kept); ``reason``: why it is not simply ok."""
 
     status: RationaleStatus
     text: str
@@ -39,10 +44,11 @@ class CheckedAnswer:
 
 @dataclass(frozen=True)
 class Context:
-    """What an answer is held against: the form asked for, the label given, what was shown, the instructions.
+    """What an answer is compared with.
 
-    ``material``: the meme's words and caption; ``words_known``: whether its words are among them (they may stand in the
-    picture alone).
+    ``format``: the form asked for. ``label``: the label the question gave. ``material``: the meme's words and caption.
+    ``prompt``: the system message. ``words_known``: whether ``material`` holds the meme's words; they may be in the
+    picture alone.
     """
 
     format: AnswerFormat
@@ -52,63 +58,158 @@ class Context:
     words_known: bool = True
 
 
+def answer_context(
+    meme: Meme, evidence: Evidence | None, prompt: str | None, messages: Sequence[Mapping[str, Any]]
+) -> Context:
+    """Return the context of an answer about a meme; without a prompt, prose is expected."""
+    answer_format = ANSWER_FORMATS.get((prompt or "abductive").partition(".")[0], ANSWER_FORMATS["abductive"])
+    words = [meme.text, evidence.text if evidence else None]
+    material = "\n".join(filter(None, [*words, evidence.caption if evidence else None]))
+    # As the teacher was shown it: an order hidden behind invisible letters reads as an order here, too.
+    material = "".join(letter for letter in material if letter.isspace() or not hides(letter))
+    system = " ".join(str(message["content"]) for message in messages if message.get("role") == "system")
+    return Context(
+        answer_format, meme.label if answer_format.told_label else None, material, system, any(words)
+    )
+
+
 def check_answer(answer: str, context: Context, *, cut: bool = False) -> CheckedAnswer:
-    """Class an answer; nothing is cut out of it yet (`deleak`).
+    """Class an answer; sentences are cut out of it later, by `deleak`.
 
     Args:
         answer: the teacher's words, as they came.
         context: what was asked.
-        cut: the endpoint says that it stopped at the token limit.
+        cut: whether the endpoint stopped at the token limit.
     """
     plain = " ".join(answer.split())
     if not re.search(r"\w", plain):
         return CheckedAnswer("empty", "", "it has no words.")
-    if looks_refused(plain):
-        return CheckedAnswer("refused", plain, "it refuses to answer.")
-    if why := detect_injection(plain, context.material, context.prompt):
-        return CheckedAnswer("injected", plain, f"{why}.")
+    # Refusals and injections are looked for in the raw answer and, once more, in the rationale parsed from it.
+    if rejected := _reject(plain, context):
+        return rejected
     if cut:
         return CheckedAnswer("truncated", plain, "it was cut at the token limit.")
     try:
-        read = context.format.read(answer)
+        parsed = context.format.read(answer)
     except DataError as error:
         return CheckedAnswer("off_schema", plain, str(error))
-    if looks_refused(read.text):
-        return CheckedAnswer("refused", read.text, "it refuses to answer.")
-    if why := detect_injection(read.text, context.material, context.prompt):
-        return CheckedAnswer("injected", read.text, f"{why}.")
-    if read.quotes and context.words_known and not _stands_in(read.quotes, context.material):
-        return CheckedAnswer(
-            "off_schema", read.text, f'"words" quotes what is not on the meme: {read.quotes[:80]!r}.'
-        )
-    if not context.format.judges and (stating := _stating(read.text, context.label)):
-        shown = " / ".join(one[:200] for one in stating[:2])
-        return CheckedAnswer("leaks_label", read.text, f'it states the judgement: "{shown}".')
-    return CheckedAnswer("ok", read.text)
+    if rejected := _reject(parsed.text, context):
+        return rejected
+    if parsed.quotes and context.words_known and not _are_quoted(parsed.quotes, context.material):
+        reason = f'"words" quotes what is not on the meme: {parsed.quotes[:80]!r}.'
+        return CheckedAnswer("off_schema", parsed.text, reason)
+    if not context.format.judges and (leaking := _leaking_sentences(parsed.text, context.label)):
+        quotes = " / ".join(sentence[:200] for sentence in leaking[:2])
+        return CheckedAnswer("leaks_label", parsed.text, f'it states the judgement: "{quotes}".')
+    return CheckedAnswer("ok", parsed.text)
 
 
-def deleak(gated: CheckedAnswer, label: Label | None) -> CheckedAnswer:
-    """A leaking answer without the sentences that state the label, where what is left still explains."""
-    if gated.status != "leaks_label":
-        return gated
-    stating = set(_stating(gated.text, label))
-    left = " ".join(one for one in sentences(gated.text) if one not in stating)
-    if len(left.split()) < ENOUGH or _stating(left, label):
-        return gated
-    return CheckedAnswer("deleaked", left, gated.reason)
+def deleak(checked: CheckedAnswer, label: Label | None) -> CheckedAnswer:
+    """Cut the sentences that state the label out of a leaking answer, if the rest still explains."""
+    if checked.status != "leaks_label":
+        return checked
+    leaking = set(_leaking_sentences(checked.text, label))
+    rest = " ".join(sentence for sentence in sentences(checked.text) if sentence not in leaking)
+    if len(rest.split()) < ENOUGH or _leaking_sentences(rest, label):
+        return checked
+    return CheckedAnswer("deleaked", rest, checked.reason)
 
 
-def _stating(text: str, label: Label | None) -> list[str]:
-    """The sentences that state the label; without one (nobody was told any), those that state either."""
+@dataclass
+class Regated:
+    """Rationales after the gate checked them again, and how many changed from which status to which."""
+
+    rows: list[Rationale] = field(default_factory=list)
+    moves: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+def regate(
+    rationales: Iterable[Rationale], memes: Mapping[str, Meme], evidence: Mapping[str, Evidence]
+) -> Regated:
+    """Check stored answers again, without a call: after a change of the rules, or an import without a check.
+
+    A rationale of a meme that is not in ``memes`` stays as it is. ``raw`` keeps the answer as it came; a rationale
+    without ``raw`` gets its text there, so that cutting loses nothing.
+    """
+    result = Regated()
+    for rationale in rationales:
+        meme = memes.get(rationale.meme_id)
+        checked = _check_again(rationale, meme, evidence.get(rationale.meme_id)) if meme else rationale
+        result.rows.append(checked)
+        result.moves[rationale.status, checked.status] += 1
+    return result
+
+
+def _check_again(rationale: Rationale, meme: Meme, evidence: Evidence | None) -> Rationale:
+    if _is_provider_refusal(rationale):
+        return rationale  # its words are the provider's, not the teacher's
+    raw = _raw_answer(rationale)
+    context = answer_context(meme, evidence, rationale.prompt, rationale.messages or ())
+    checked = check_answer(raw, context, cut=rationale.status == "truncated")
+    if is_human(rationale):
+        text = rationale.text  # a person's words are classed and never cut
+    else:
+        checked = deleak(checked, context.label)
+        text = checked.text
+    update = {"status": checked.status, "text": text, "raw": raw, "label_given": context.label}
+    return rationale.model_copy(update=update)
+
+
+def is_human(rationale: Rationale) -> bool:
+    """Tell whether a person wrote or corrected a rationale."""
+    return rationale.teacher == PEOPLE
+
+
+def first_answer(rationale: Rationale) -> str:
+    """Return a teacher's first answer: before it was asked again and before anything was cut."""
+    earlier = _rejected_answers(rationale)
+    return earlier[0] if earlier else _raw_answer(rationale)
+
+
+def first_status(rationale: Rationale, meme: Meme, evidence: Evidence | None) -> RationaleStatus:
+    """Return the status of a teacher's first answer."""
+    final = not _rejected_answers(rationale)  # the stored status is that of the last answer
+    if final and _is_provider_refusal(rationale):
+        return "refused"
+    context = answer_context(meme, evidence, rationale.prompt, rationale.messages or ())
+    cut = final and rationale.status == "truncated"
+    return check_answer(first_answer(rationale), context, cut=cut).status
+
+
+def _is_provider_refusal(rationale: Rationale) -> bool:
+    return rationale.status == "refused" and not rationale.text
+
+
+def _raw_answer(rationale: Rationale) -> str:
+    return rationale.raw if rationale.raw is not None else rationale.text
+
+
+def _rejected_answers(rationale: Rationale) -> list[str]:
+    """Return the answers that the teacher was asked to write again, oldest first."""
+    messages = rationale.messages or ()
+    return [str(message["content"]) for message in messages if message.get("role") == "assistant"]
+
+
+def _reject(text: str, context: Context) -> CheckedAnswer | None:
+    """Class a text that refuses or obeys the meme; None for any other."""
+    if looks_refused(text):
+        return CheckedAnswer("refused", text, "it refuses to answer.")
+    if reason := detect_injection(text, context.material, context.prompt):
+        return CheckedAnswer("injected", text, f"{reason}.")
+    return None
+
+
+def _leaking_sentences(text: str, label: Label | None) -> list[str]:
+    """Return the sentences that state the label; where the question gave none, those that state either label."""
     labels = (label,) if label else _SIDES
-    return [
-        one
-        for one in sentences(text)
-        if states_verdict(one) or any(holds_label(one, side) for side in labels)
-    ]
+    return [sentence for sentence in sentences(text) if _states_any(sentence, labels)]
 
 
-def _stands_in(quotes: str, material: str) -> bool:
-    """Whether nearly all quoted words stand on the meme; where its words are not known, nothing can be said."""
-    words, there = re.findall(r"\w+", quotes.lower()), set(re.findall(r"\w+", material.lower()))
-    return not there or not words or sum(word in there for word in words) >= 0.8 * len(words)
+def _states_any(sentence: str, labels: Sequence[Label]) -> bool:
+    return states_verdict(sentence) or any(holds_label(sentence, label) for label in labels)
+
+
+def _are_quoted(quotes: str, material: str) -> bool:
+    """Tell whether at least 80 % of the quoted words are in the material; True where either has no words."""
+    words, shown = re.findall(r"\w+", quotes.lower()), set(re.findall(r"\w+", material.lower()))
+    return not shown or not words or sum(word in shown for word in words) >= 0.8 * len(words)

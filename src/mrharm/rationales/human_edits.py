@@ -1,7 +1,7 @@
-"""Rationales people read and write: a sample out, as CSV or for Label Studio; corrected CSV in, which wins.
+"""Export a sample of rationales for people to correct, as CSV or for Label Studio, and import a corrected CSV.
 
 CSV is written for spreadsheets: a cell that a spreadsheet would take for a formula starts with an apostrophe, which is
-taken off again on the way in.
+removed again at import.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from mrharm.errors import DataError, InputError
-from mrharm.rationales.gate import Context, check_answer
-from mrharm.records import Evidence, Meme, Rationale
+from mrharm.rationales.answer_formats import ANSWER_FORMATS
+from mrharm.rationales.gate import PEOPLE, Context, check_answer
+from mrharm.records import Evidence, Meme, Rationale, meme_text
 from mrharm.store import content_key, write_text
 
-PEOPLE = "people"
 COLUMNS = (
     "meme_id",
     "label",
@@ -35,35 +35,32 @@ COLUMNS = (
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
-def is_human(row: Rationale) -> bool:
-    """Whether a person wrote a rationale, or corrected it."""
-    return row.teacher == PEOPLE
-
-
 def draw_sample(
     memes: Sequence[Meme], rationales: Mapping[str, Rationale], count: int, seed: int = 0
 ) -> list[tuple[Meme, Rationale]]:
-    """``count`` memes that have a rationale, by lot, in file order."""
-    there = [(meme, rationales[meme.id]) for meme in memes if meme.id in rationales]
-    kept = sorted(random.Random(seed).sample(range(len(there)), min(count, len(there))))
-    return [there[index] for index in kept]
+    """Draw ``count`` memes that have a rationale at random, in file order."""
+    pairs = [(meme, rationales[meme.id]) for meme in memes if meme.id in rationales]
+    chosen = sorted(random.Random(seed).sample(range(len(pairs)), min(count, len(pairs))))
+    return [pairs[index] for index in chosen]
 
 
 def write_csv(path: Path, sample: Iterable[tuple[Meme, Rationale]], evidence: Mapping[str, Evidence]) -> None:
-    """A table for people: fill the column ``corrected`` where the rationale is wrong."""
+    """Write a CSV for people, who fill the column ``corrected`` where the rationale is wrong."""
     buffer = io.StringIO()
     table = csv.DictWriter(buffer, COLUMNS, lineterminator="\r\n")
     table.writeheader()
     for meme, row in sample:
-        table.writerow({name: _safe(value) for name, value in _shown(meme, row, evidence).items()})
-    # The mark at the start is how spreadsheets tell UTF-8.
+        table.writerow(
+            {name: _escape(value) for name, value in _sheet_row(meme, row, evidence.get(meme.id)).items()}
+        )
+    # The byte order mark is how spreadsheets recognise UTF-8.
     write_text(path, "\ufeff" + buffer.getvalue())
 
 
 def write_label_studio(
     path: Path, sample: Iterable[tuple[Meme, Rationale]], evidence: Mapping[str, Evidence]
 ) -> None:
-    """Tasks Label Studio imports: ``data`` to show, and the rationale as a prediction in a TextArea ``corrected``."""
+    """Write tasks for Label Studio: ``data`` to show, and the rationale as a prediction in a TextArea ``corrected``."""
     tasks: list[dict[str, Any]] = []
     for meme, row in sample:
         prediction = {
@@ -74,7 +71,7 @@ def write_label_studio(
         }
         tasks.append(
             {
-                "data": _shown(meme, row, evidence),
+                "data": _sheet_row(meme, row, evidence.get(meme.id)),
                 "predictions": [{"model_version": row.teacher, "result": [prediction]}],
             }
         )
@@ -82,35 +79,28 @@ def write_label_studio(
 
 
 def read_csv(path: Path, memes: Mapping[str, Meme]) -> list[Rationale]:
-    """Corrected rationales of a CSV with columns ``meme_id`` and ``corrected``; rows where that is blank say nothing.
+    """Read corrected rationales from a CSV with columns ``meme_id`` and ``corrected``; blank corrections are skipped.
 
-    A correction passes the gate, too, and is never cut: one that states its label is classed so.
+    A correction passes the gate, too, and is never cut: one that states its label gets that status.
 
     Raises:
         InputError: the file is missing.
-        DataError: not UTF-8, a column is missing, a meme is unknown or stands twice; the message names the row.
+        DataError: not UTF-8, a column is missing, a meme is unknown or corrected twice; the message names the row.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); expected a CSV of corrections"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 (byte {error.start}); save it as CSV UTF-8") from None
-    # A cell of our own sheet may hold more than Python's bound.
+    text = _read_csv_text(path)
+    # A cell may hold more than the csv module's limit, in a sheet that mrharm wrote, too.
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))
-    table = csv.DictReader(io.StringIO(text, newline=""), dialect=_dialect(text))
+    table = csv.DictReader(io.StringIO(text, newline=""), dialect=_guess_dialect(text))
     missing = {"meme_id", "corrected"} - set(table.fieldnames or ())
     if missing:
         raise DataError(f"{path}: no column {', '.join(sorted(missing))}; expected meme_id and corrected")
     rows: dict[str, Rationale] = {}
     try:
         for number, values in enumerate(table, 2):
-            meme_id, corrected = _plain(values["meme_id"]), _plain(values["corrected"])
-            if None in values:  # where DictReader puts what no column is there for
+            meme_id, corrected = _unescape(values["meme_id"]), _unescape(values["corrected"])
+            if None in values:  # the key under which DictReader puts surplus cells
                 raise DataError(
-                    f"{path}, row {number}: more cells than columns; a text that holds the separator stands in quotes"
+                    f"{path}, row {number}: more cells than columns; put a text that holds the separator in quotes"
                 )
             if not corrected:
                 continue
@@ -120,61 +110,69 @@ def read_csv(path: Path, memes: Mapping[str, Meme]) -> list[Rationale]:
                     "look like numbers or dates unless their column is read as text"
                 )
             if meme_id in rows:
-                raise DataError(f"{path}, row {number}: {meme_id!r} stands twice; keep one correction a meme")
-            rows[meme_id] = _corrected(memes[meme_id], corrected)
+                raise DataError(f"{path}, row {number}: {meme_id!r} occurs twice; keep one correction a meme")
+            rows[meme_id] = _make_correction(memes[meme_id], corrected)
     except csv.Error as error:
         raise DataError(f"{path}: not CSV ({error})") from None
     return list(rows.values())
 
 
-def _corrected(meme: Meme, text: str) -> Rationale:
-    from mrharm.rationales.answer_formats import ANSWER_FORMATS
+def _read_csv_text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); expected a CSV of corrections"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 (byte {error.start}); save it as CSV UTF-8") from None
 
-    gated = check_answer(text, Context(ANSWER_FORMATS["abductive"], meme.label, ""))
-    key = content_key(PEOPLE, meme.id, text)
+
+def _make_correction(meme: Meme, text: str) -> Rationale:
+    checked = check_answer(text, Context(ANSWER_FORMATS["abductive"], meme.label, ""))
     return Rationale(
         meme_id=meme.id,
         label_given=meme.label,
         text=text,
-        status=gated.status,
+        status=checked.status,
         teacher=PEOPLE,
         raw=text,
-        key=key,
+        key=content_key(PEOPLE, meme.id, text),
     )
 
 
-def _shown(meme: Meme, row: Rationale, evidence: Mapping[str, Evidence]) -> dict[str, str]:
-    seen = evidence.get(meme.id)
+def _sheet_row(meme: Meme, rationale: Rationale, evidence: Evidence | None) -> dict[str, str]:
+    """Return a meme's cells by `COLUMNS`."""
     label = meme.label
-    words = (seen.text if seen and seen.text is not None else meme.text) or ""
     return {
         "meme_id": meme.id,
         "label": "" if label is None else label.severity or ("harmful" if label.harmful else "harmless"),
         "split": meme.split or "",
-        "words": words,
-        "caption": (seen.caption if seen else None) or "",
+        "words": meme_text(meme, evidence) or "",
+        "caption": (evidence.caption if evidence else None) or "",
         "image": meme.image or "",
-        "status": row.status,
-        "rationale": row.text,
+        "status": rationale.status,
+        "rationale": rationale.text,
         "corrected": "",
         "note": "",
     }
 
 
-def _safe(value: str) -> str:
+def _escape(value: str) -> str:
+    """Keep a spreadsheet from taking a cell for a formula."""
     return "'" + value if value.startswith(_FORMULA) else value
 
 
-def _plain(value: str | None) -> str:
+def _unescape(value: str | None) -> str:
     text = (value or "").strip()
     return text[1:].strip() if text.startswith("'") and text[1:].startswith(_FORMULA) else text
 
 
-def _dialect(text: str) -> type[csv.Dialect]:
-    """Spreadsheets of many countries write semicolons, some tabs."""
+def _guess_dialect(text: str) -> type[csv.Dialect]:
+    """Guess the separator from the first line: spreadsheets of many countries write semicolons, some tabs."""
     head = text.partition("\n")[0]
 
-    class Found(csv.excel):
+    class Guessed(csv.excel):
         delimiter = max(",;\t", key=head.count)
 
-    return Found
+    return Guessed

@@ -1,9 +1,9 @@
-"""What can be wrong with a rationale's text: it states its label, refuses, or speaks of a caption.
+"""Find in a rationale's text what must not teach: a statement of its label, or words about a caption.
 
-A rationale states its label when it holds the label or severity string, or a sentence that pronounces the verdict in
+A rationale states its label when it holds the label or severity string, or a sentence that states the verdict in
 other words: one that says of the meme, of what it says, shows or does, that it is, contains or causes harm or offence,
-or none, or that it should or should not be shared. Pronounced: "it does not contain anything offensive", "this could
-harm people", "it should be taken down". Not pronounced: "it calls your club a kettle", "this is derogatory", "it
+or none, or that it should or should not be shared. Stated: "it does not contain anything offensive", "this could
+harm people", "it should be taken down". Not stated: "it calls your club a kettle", "this is derogatory", "it
 spreads false claims", "you are mocked": these are reasons, from which a reader may infer the verdict.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from mrharm.records import Label
 from mrharm.texts import fold
 
-# How the published schemes write a label. A rationale that holds its own states it.
+# How the published schemes write a label. A rationale that holds its label's words states it.
 _SEVERITIES = {"none": "not harmful", "somewhat": "somewhat harmful", "very": "very harmful"}
 _WORDS = {
     True: ("harmful", "hateful", "offensive", "misogynous"),
@@ -34,14 +34,14 @@ _WORDS = {
 # Four phrases that give the binary label of the published Harm-C rationales away: with one of them, it is harmless.
 DENIALS = ("not harmful", "harmless", "not contain", "does not")
 
-_SENTENCE = re.compile(r"(?<=[.!?])\s+")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _HARM = re.compile(r"(?<!self-)(?<!self )\bharm(?:s|ed|ing|ful\w*|less\w*)?\b|\bunharmful\b|\bnon-?harmful\b")
 # What the meme is said to claim of others ("suggests that the council is causing harm") is no verdict on the meme. Two
 # expressions in place of one, which would take a time quadratic in the length of a hostile answer.
 _CLAIMS = re.compile(r"\b(?:suggest|impl|claim|portray|depict|say|state|mean)\w* ")
 _DOING_HARM = re.compile(r"\b(?:caus|do)\w* (?:\w+ ){0,2}harm\b")
 _HOW = r"(?:(?:not|never|perfectly|quite|entirely|totally|completely|wholly|at all) )*"
-_PRONOUNCED = re.compile(
+_VERDICT = re.compile(
     r"\b(?:in|non-?)?offensive\b|\boffen[cs]e\b|\bhateful\b|\bhate speech\b|\bmisogyn(?:y|ous|istic)\b"
     r"|\b(?:in)?appropriate (?:for|to share|content|meme)|\bunacceptable\b|\b(?:un)?problematic\b|\bmalicious\b"
     rf"|\b(?:is|are|be|as) {_HOW}acceptable\b|\b(?:is|are|be) {_HOW}(?:(?:in)?appropriate|(?:un)?objectionable)\b"
@@ -55,16 +55,16 @@ _CAPTION = re.compile(r"\bcaptions?\b")
 
 
 def holds_severity(text: str, label: Label) -> bool:
-    """Whether a rationale holds its label's severity string, word for word, as HarMeme writes it."""
-    return label.severity is not None and _SEVERITIES[label.severity] in _plain(text)
+    """Tell whether a rationale holds its label's severity string, word for word, as HarMeme writes it."""
+    return label.severity is not None and _SEVERITIES[label.severity] in fold(text)
 
 
 def holds_label(text: str, label: Label) -> bool:
-    """Whether a rationale holds its label's severity string or a word for its side.
+    """Tell whether a rationale holds its label's severity string or a word for its side.
 
-    A harmful label counts as stated by "harmful" only where no "not" stands before it: "not harmful" says the opposite.
+    A harmful label counts as stated by "harmful" only without a "not" before it: "not harmful" says the opposite.
     """
-    plain = _plain(text)
+    plain = fold(text)
     if holds_severity(text, label):
         return True
     if label.harmful:
@@ -74,13 +74,13 @@ def holds_label(text: str, label: Label) -> bool:
 
 
 def states_verdict(sentence: str) -> bool:
-    """Whether a sentence pronounces the verdict, in whatever words (the definition stands at the top of this file).
+    """Tell whether a sentence states the verdict, in whatever words (the definition is at the top of this file).
 
-    On sentences of the published Harm-C rationales that were not used to write these rules: 98 of 98 found, 1 of 132
-    others flagged (`pytest tests/rationales/test_checks.py`).
+    On sentences of the published Harm-C rationales that were not used to write these rules: 98 of 98 detected, 1 of
+    132 others flagged (`pytest tests/rationales/test_leakage.py`).
     """
-    plain = _plain(sentence)
-    if _PRONOUNCED.search(plain):
+    plain = fold(sentence)
+    if _VERDICT.search(plain):
         return True
     if _HARM.search(plain) is None:
         return False
@@ -89,25 +89,21 @@ def states_verdict(sentence: str) -> bool:
 
 
 def states_label(text: str, label: Label) -> bool:
-    """Whether a rationale states its label: by the label's own words, or in a sentence that pronounces the verdict."""
-    return holds_label(text, label) or any(states_verdict(one) for one in sentences(text))
+    """Tell whether a rationale states its label: by the label's words, or in a sentence that states the verdict."""
+    return holds_label(text, label) or any(map(states_verdict, sentences(text)))
 
 
 def sentences(text: str) -> list[str]:
-    """A text's sentences, split after full stops, exclamation and question marks."""
-    return [one for one in _SENTENCE.split(text.strip()) if one]
+    """Split a text into sentences, after full stops, exclamation and question marks."""
+    return [sentence for sentence in _SENTENCE_END.split(text.strip()) if sentence]
 
 
 def denies(text: str, phrases: Iterable[str] = DENIALS) -> bool:
-    """Whether one of the phrases stands in a rationale: a guess that its meme is harmless."""
-    plain = _plain(text)
+    """Tell whether a rationale holds one of the phrases: a guess that its meme is harmless."""
+    plain = fold(text)
     return any(phrase in plain for phrase in phrases)
 
 
 def speaks_of_caption(text: str) -> bool:
-    """Whether a rationale talks about "the caption", which a reader of the meme does not see."""
-    return _CAPTION.search(_plain(text)) is not None
-
-
-def _plain(text: str) -> str:
-    return fold(text)
+    """Tell whether a rationale talks about "the caption", which a reader of the meme does not see."""
+    return _CAPTION.search(fold(text)) is not None

@@ -1,12 +1,12 @@
 """Meme, evidence and label -> the question put to a teacher, by a numbered prompt.
 
 Words on memes and captions are untrusted: they stand between delimiters they cannot write themselves, in a message
-they cannot end (`quoted`), and the prompts say that they are material and never instructions.
+they cannot end (`quote_untrusted`), and the prompts say that they are material and never instructions.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -22,7 +22,7 @@ from mrharm.texts import hides
 
 Shows = Literal["caption", "pixels", "both"]
 PACKAGE = "mrharm.rationales"
-AGAIN = "again.v1"
+FOLLOW_UP = "again.v1"
 LONGEST = 4000  # characters of a meme's words or of a caption that a teacher is shown
 MAX_TOKENS = 400  # of an answer; the paper's teacher had 256, which cuts one in a dozen
 
@@ -31,13 +31,13 @@ _LABELS = {"none": "not harmful", "somewhat": "somewhat harmful", "very": "very 
 
 @dataclass(frozen=True)
 class QuestionBuilder:
-    """How memes are asked about.
+    """Builds the questions to a teacher by one prompt.
 
     Args:
-        prompt: ``name.vN``, a row of `forms.ANSWER_FORMATS` by its name.
-        shows: what the teacher is shown beside the words: the caption, the picture's pixels, or both.
-        root: the folder pictures lie in.
-        max_tokens: of an answer.
+        prompt: ``name.vN``, whose name is a row of `ANSWER_FORMATS`.
+        shows: what the teacher is shown besides the words: the caption, the picture's pixels, or both.
+        root: the folder that the memes' picture paths start from.
+        max_tokens: the longest answer, in tokens.
 
     Raises:
         InputError: no such prompt.
@@ -49,17 +49,17 @@ class QuestionBuilder:
     max_tokens: int = MAX_TOKENS
 
     def __post_init__(self) -> None:
-        if self.prompt not in prompts():
-            raise InputError(f"no prompt called {self.prompt!r}; there are: {', '.join(prompts())}")
+        if self.prompt not in prompt_names():
+            raise InputError(f"no prompt called {self.prompt!r}; there are: {', '.join(prompt_names())}")
 
     @property
     def format(self) -> AnswerFormat:
-        """What an answer looks like."""
+        """Return the format that answers to this prompt must have."""
         return ANSWER_FORMATS[self.prompt.partition(".")[0]]
 
     @property
     def version(self) -> str:
-        """The prompt's name and the hash of its file, which stands in every record."""
+        """Return the prompt's name with the hash of its file, as records keep it."""
         return self._template.version
 
     @cached_property
@@ -67,7 +67,7 @@ class QuestionBuilder:
         return load_prompt(PACKAGE, self.prompt)
 
     def build(self, meme: Meme, evidence: Evidence | None) -> Question:
-        """The question about one meme.
+        """Build the question about one meme.
 
         Raises:
             MissingInputError: the meme lacks what is to be shown, or its label.
@@ -82,10 +82,9 @@ class QuestionBuilder:
             )
         if self.shows != "caption" and not meme.image:
             raise MissingInputError(f"{meme.id}: no picture to show; --evidence caption")
-        text = meme_text(meme, evidence) or ""
         *before, last = self._template.render(
-            text=quoted(text) or "(none)",
-            caption=quoted(caption or ""),
+            text=quote_words(meme_text(meme, evidence)),
+            caption=quote_untrusted(caption or ""),
             label=label_words(meme.label) if meme.label else "",
             shows_caption=self.shows != "pixels",
             shows_pixels=self.shows != "caption",
@@ -104,46 +103,48 @@ class QuestionBuilder:
         return Question(meme, [*before, {**last, "content": content}], settings, {"prompt": self.version})
 
 
-def again(ask: Question, answer: str, reason: str) -> Question:
-    """The same question once more: the answer that could not be kept, and why."""
-    (message,) = load_prompt(PACKAGE, AGAIN).render(reason=reason)
-    return Question(
-        ask.meme,
-        [*ask.messages, {"role": "assistant", "content": answer}, message],
-        ask.settings,
-        ask.parts,
-    )
+def follow_up(question: Question, answer: str, reason: str) -> Question:
+    """Return the question with the rejected answer and the reason appended, for the teacher to answer again."""
+    (message,) = load_prompt(PACKAGE, FOLLOW_UP).render(reason=reason)
+    messages = [*question.messages, {"role": "assistant", "content": answer}, message]
+    return replace(question, messages=messages)
 
 
-def recorded_messages(ask: Question) -> tuple[dict[str, Any], ...]:
-    """The messages as a record keeps them: pictures by their hash."""
-    return tuple(Request(ask.messages, "", ask.settings, ask.parts).kept["messages"])
+def recorded_messages(question: Question) -> tuple[dict[str, Any], ...]:
+    """Return a question's messages as a `Rationale` keeps them: pictures by their hash."""
+    request = Request(question.messages, "", question.settings, question.parts)
+    return tuple(request.kept["messages"])
 
 
-def question_key(ask: Question, teacher: str) -> str:
-    """The content key of a question to a teacher: same words, caption, picture, label, prompt and settings."""
-    return Request(ask.messages, teacher, ask.settings, ask.parts).key
+def question_key(question: Question, teacher: str) -> str:
+    """Return the content key of a question to a teacher: of its words, caption, picture, label, prompt and settings."""
+    return Request(question.messages, teacher, question.settings, question.parts).key
 
 
 def label_words(label: Label) -> str:
-    """How a teacher is told a label: HarMeme's severity where there is one, else the side."""
+    """Return the words that tell a teacher the label: HarMeme's severity where it is known, else the side."""
     if label.severity:
         return _LABELS[label.severity]
     return "harmful" if label.harmful else "not harmful"
 
 
-def quoted(text: str) -> str:
-    """Untrusted text for a prompt: on one line, without hidden characters, unable to write a tag, bounded in length."""
-    shown = "".join(letter for letter in text[: 2 * LONGEST] if not hides(letter))
-    line = " ".join(shown.split())
+def quote_untrusted(text: str) -> str:
+    """Quote untrusted text for a prompt: one line of bounded length, no hidden characters, no tag."""
+    visible = "".join(letter for letter in text[: 2 * LONGEST] if not hides(letter))
+    line = " ".join(visible.split())
     line = line if len(line) <= LONGEST else line[:LONGEST] + " ..."
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def prompts() -> list[str]:
-    """The numbered prompts there are."""
+def quote_words(text: str | None) -> str:
+    """Quote a meme's words for a prompt; "(none)" for a meme without words."""
+    return quote_untrusted(text or "") or "(none)"
+
+
+def prompt_names() -> list[str]:
+    """Return the names of the numbered prompts."""
     folder = files(PACKAGE).joinpath("prompts")
     names = sorted(
         file.name.removesuffix(".jinja") for file in folder.iterdir() if file.name.endswith(".jinja")
     )
-    return [name for name in names if name != AGAIN]
+    return [name for name in names if name != FOLLOW_UP]

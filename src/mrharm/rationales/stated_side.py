@@ -1,4 +1,4 @@
-"""Which side a rationale pronounces, where it pronounces one: read from its text alone."""
+"""Read from a rationale's text which side it states: harmful, harmless, or neither."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ _CLAUSE = re.compile(
     r"[,;:] (?=(?:and |or )?(?:it|this|these|they|that|the|which|but|yet|making|so|hence|therefore)\b)"
     r"|\b(?:but|however|although|though|while)\b|, (?=\w+ing\b)"
 )
-_NAMED = re.compile(
+_HARM_WORD = re.compile(
     r"\bharm(?:s|ed|ing|ful\w*)?\b|\boffensive\b|\boffen[cs]e\b|\bhateful\b|\bhate speech\b|\bmisogyn\w*"
     r"|\binappropriate\b|\bunacceptable\b|\bproblematic\b|\bmalicious\b"
 )
 
 
-def pronounced_side(text: str) -> bool | None:
-    """Whether a rationale says that its meme is harmful (True) or harmless (False); None where it says neither.
+def stated_side(text: str) -> bool | None:
+    """Return whether a rationale says that its meme is harmful (True) or harmless (False); None where it says neither.
 
-    Its last sentence that pronounces a verdict counts: a rationale weighs first and concludes last. A sentence
-    pronounces harmless by a word of that side, or by a "no", "not" or the like before every word of the other in the
-    last clause that holds one.
+    Its last sentence that states a verdict counts: a rationale weighs first and concludes last. A sentence states
+    harmless by a word of that side, or by a "no", "not" or the like before every word of the other side in the last
+    clause that holds one.
     """
     for sentence in reversed(sentences(text)):
         if states_a_side(sentence):
-            return _side(fold(sentence))
+            return _is_harmful(fold(sentence))
     return None
 
 
 def states_a_side(sentence: str) -> bool:
-    """Whether a sentence states either label: by a label's own words, or by pronouncing the verdict in others."""
+    """Tell whether a sentence states either label: by a label's words, or by stating the verdict in others."""
     return states_verdict(sentence) or holds_label(sentence, HARMFUL) or holds_label(sentence, HARMLESS)
 
 
-def _side(sentence: str) -> bool:
+def _is_harmful(sentence: str) -> bool:
     if _NOT_SHARED.search(sentence):
         return True
     for clause in reversed(_CLAUSE.split(sentence)):
-        if named := list(_NAMED.finditer(clause)):
-            return any(not _NOT.search(clause[: word.start()]) for word in named)
+        if words := list(_HARM_WORD.finditer(clause)):
+            return any(not _NOT.search(clause[: word.start()]) for word in words)
     return not _HARMLESS.search(sentence)

@@ -1,13 +1,14 @@
-"""What a file of rationales holds: coverage, what the gate did, lengths, cost, and what leaving some out changes."""
+"""Measure a file of rationales: coverage, what the gate did, lengths, cost, and how leaving some out shifts labels."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import mean, median
 
 from mrharm.metrics import Estimate, share
-from mrharm.rationales.regate import first_status
+from mrharm.rationales.gate import first_status
+from mrharm.rationales.stale import stale_rationales
 from mrharm.records import Evidence, Label, Meme, Rationale, Record
 
 TEACHES = ("ok", "deleaked")
@@ -22,7 +23,7 @@ class Share(Record):
 
 
 class Group(Record):
-    """One label, severity or target: memes, of them explained, teaching, refused."""
+    """Counts of memes with one label, severity or target: all, with a rationale, with one that teaches, refused."""
 
     name: str
     memes: int
@@ -33,10 +34,11 @@ class Group(Record):
 
 
 class Bias(Record):
-    """How leaving rationales out changes what stage 1 sees: the share of harmful memes in all, and in those that teach.
+    """How leaving rationales out changes what stage 1 learns from.
 
-    ``points``: the change in percentage points; ``points_refused``: what the refusals alone change among those written.
-    ``groups``: shares in all and in those that teach, for every label and target.
+    ``harmful_share``: of all memes; ``harmful_share_teaching``: of those whose rationale teaches; ``points``: the
+    change in percentage points; ``points_refused``: what the refusals alone change among the memes with a rationale;
+    ``groups``: both shares for every label and target.
     """
 
     harmful_share: float
@@ -47,13 +49,19 @@ class Bias(Record):
 
 
 class Stats(Record):
-    """Of one file of rationales; ``before`` and ``after`` the gate are rates of answers by status."""
+    """Figures of one file of rationales.
+
+    ``memes``: labelled memes, of them ``written`` with a rationale and ``teaching`` with one that may teach;
+    ``before`` and ``after`` the gate: shares of answers by status; ``stale``: written for other words than the meme
+    has now; ``words``: lengths of those that teach; ``usd``: cost of all.
+    """
 
     memes: int
     written: int
     teaching: Share
     before: dict[str, Share]
     after: dict[str, Share]
+    stale: int
     teachers: dict[str, int]
     prompts: dict[str, int]
     asked_again: int
@@ -67,83 +75,107 @@ class Stats(Record):
 def measure(
     memes: Sequence[Meme], rationales: Mapping[str, Rationale], evidence: Mapping[str, Evidence]
 ) -> Stats:
-    """The figures of the rationales of labelled memes.
+    """Compute the figures of the rationales of labelled memes.
 
-    "Before" classes what each teacher said first; "after" is what stands in the file.
+    ``before`` classes each teacher's first answer; ``after`` is what the file holds.
     """
     labelled = [meme for meme in memes if meme.label]
-    pairs = [(meme, rationales[meme.id]) for meme in labelled if meme.id in rationales]
-    rows = [row for _, row in pairs]
-    before = [first_status(row, meme, evidence.get(meme.id)) for meme, row in pairs]
-    teaching = {row.meme_id for row in rows if row.status in TEACHES}
-    lengths = [len(row.text.split()) for row in rows if row.meme_id in teaching]
-    leaking = {row.meme_id for row, status in zip(rows, before, strict=True) if status == "leaks_label"}
-    usage: Counter[str] = Counter()
-    for row in rows:
-        usage.update({name: count for name, count in (row.usage or {}).items() if isinstance(count, int)})
+    rows = {meme.id: rationales[meme.id] for meme in labelled if meme.id in rationales}
+    first = {
+        meme.id: first_status(rows[meme.id], meme, evidence.get(meme.id))
+        for meme in labelled
+        if meme.id in rows
+    }
+    teaching = {meme_id for meme_id, row in rows.items() if row.status in TEACHES}
+    leaking = {meme_id for meme_id, status in first.items() if status == "leaks_label"}
+    usage = _sum_usage(rows.values())
+    asked = sum("calls" in (row.usage or {}) for row in rows.values())
     return Stats(
         memes=len(labelled),
         written=len(rows),
         teaching=_share(len(teaching), len(labelled)),
-        before=_rates(before),
-        after=_rates(row.status for row in rows),
-        teachers=dict(Counter(row.teacher for row in rows)),
-        prompts=dict(Counter(row.prompt or "(none)" for row in rows)),
-        asked_again=max(0, usage["calls"] - sum("calls" in (row.usage or {}) for row in rows)),
-        words={"mean": mean(lengths), "median": median(lengths), "longest": max(lengths)} if lengths else {},
+        before=_rates(first.values()),
+        after=_rates(row.status for row in rows.values()),
+        stale=len(stale_rationales(labelled, evidence, rows)),
+        teachers=dict(Counter(row.teacher for row in rows.values())),
+        prompts=dict(Counter(row.prompt or "(none)" for row in rows.values())),
+        asked_again=max(0, usage["calls"] - asked),
+        words=_measure_lengths([rows[meme_id].text for meme_id in rows if meme_id in teaching]),
         tokens={name: usage[name] for name in ("prompt_tokens", "completion_tokens") if usage[name]},
-        usd=round(sum(float((row.usage or {}).get("usd", 0.0)) for row in rows), 6),
-        groups=tuple(_groups(labelled, {row.meme_id: row for row in rows}, teaching, leaking)),
-        bias=_bias(labelled, teaching, {row.meme_id: row.status for row in rows}),
+        usd=round(sum(float((row.usage or {}).get("usd", 0.0)) for row in rows.values()), 6),
+        groups=tuple(_count_groups(labelled, rows, teaching, leaking)),
+        bias=_measure_bias(labelled, teaching, rows) if labelled and teaching else None,
     )
 
 
 def group_names(label: Label) -> list[str]:
-    """The label's side and severity, and whom it names as targets and protected categories."""
+    """Return the names of a label's groups: its side, its severity, its targets and protected categories."""
     names = ["harmful" if label.harmful else "harmless"]
     if label.severity in ("somewhat", "very"):
         names.append(f"severity: {label.severity}")
-    names += [f"target: {one}" for one in label.targets]
-    return names + [f"protected: {one}" for one in label.protected_categories]
+    names += [f"target: {target}" for target in label.targets]
+    return names + [f"protected: {category}" for category in label.protected_categories]
 
 
-def _groups(
-    memes: Sequence[Meme], rows: Mapping[str, Rationale], teaching: set[str], leaking: set[str]
-) -> list[Group]:
+def _sum_usage(rows: Iterable[Rationale]) -> Counter[str]:
+    """Sum the whole numbers of the rationales' ``usage``: calls and tokens."""
+    usage: Counter[str] = Counter()
+    for row in rows:
+        usage.update({name: count for name, count in (row.usage or {}).items() if isinstance(count, int)})
+    return usage
+
+
+def _measure_lengths(texts: Sequence[str]) -> dict[str, float]:
+    lengths = [len(text.split()) for text in texts]
+    return {"mean": mean(lengths), "median": median(lengths), "longest": max(lengths)} if lengths else {}
+
+
+def _group_members(memes: Iterable[Meme]) -> dict[str, list[str]]:
+    """Group name -> ids of its memes."""
     members: dict[str, list[str]] = {}
     for meme in memes:
         for name in group_names(meme.label) if meme.label else []:
             members.setdefault(name, []).append(meme.id)
+    return members
+
+
+def _count_groups(
+    memes: Sequence[Meme],
+    rows: Mapping[str, Rationale],
+    teaching: Collection[str],
+    leaking: Collection[str],
+) -> list[Group]:
+    refused = {meme_id for meme_id, row in rows.items() if row.status == "refused"}
+
+    def count(ids: list[str], chosen: Collection[str]) -> int:
+        return sum(meme_id in chosen for meme_id in ids)
+
     return [
         Group(
             name=name,
             memes=len(ids),
-            written=sum(one in rows for one in ids),
-            teaching=sum(one in teaching for one in ids),
-            refused=sum(one in rows and rows[one].status == "refused" for one in ids),
-            leaking_at_first=sum(one in leaking for one in ids),
+            written=count(ids, rows),
+            teaching=count(ids, teaching),
+            refused=count(ids, refused),
+            leaking_at_first=count(ids, leaking),
         )
-        for name, ids in sorted(members.items(), key=lambda pair: (":" in pair[0], pair[0]))
+        for name, ids in sorted(_group_members(memes).items(), key=lambda pair: (":" in pair[0], pair[0]))
     ]
 
 
-def _bias(memes: Sequence[Meme], teaching: set[str], statuses: Mapping[str, str]) -> Bias | None:
-    if not memes or not teaching:
-        return None
-    names = [(meme.id in teaching, group_names(meme.label)) for meme in memes if meme.label]
-    all_counts = Counter(name for _, some in names for name in some)
-    kept_counts = Counter(name for kept, some in names if kept for name in some)
-    kept = sum(is_kept for is_kept, _ in names)
-    groups = {name: (count / len(names), kept_counts[name] / kept) for name, count in all_counts.items()}
+def _measure_bias(memes: Sequence[Meme], teaching: Collection[str], rows: Mapping[str, Rationale]) -> Bias:
+    groups = {
+        name: (len(ids) / len(memes), sum(meme_id in teaching for meme_id in ids) / len(teaching))
+        for name, ids in _group_members(memes).items()
+    }
     before, after = groups.get("harmful", (0.0, 0.0))
-    sides = {meme.id: meme.label.harmful for meme in memes if meme.label}
-    written = [sides[name] for name in statuses]
-    answered = [sides[name] for name, status in statuses.items() if status != "refused"]
+    harmful = {meme.id: meme.label.harmful for meme in memes if meme.label}
+    answered = [harmful[meme_id] for meme_id, row in rows.items() if row.status != "refused"]
     return Bias(
         harmful_share=before,
         harmful_share_teaching=after,
         points=100 * (after - before),
-        points_refused=100 * (mean(answered) - mean(written)),
+        points_refused=100 * (mean(answered) - mean(harmful[meme_id] for meme_id in rows)),
         groups=groups,
     )
 

@@ -42,20 +42,20 @@ class HostedTeacher:
         self._model = model
         self._client = client or HostedClient()
         self._concurrency = concurrency
-        self._batch = batch
+        self.batch = batch
         self._tell = tell
 
     def answer(self, asks: Iterable[Question]) -> Iterator[tuple[int, Completion | CallError]]:
         """As `Teacher.answer`; raises what `HostedClient.complete_many` raises."""
         requests = (self.request(ask) for ask in asks)
-        if self._batch:
+        if self.batch:
             yield from self._client.complete_batch(list(requests), progress=self._tell)
         else:
             yield from self._client.complete_many(requests, self._concurrency, self._tell)
 
     def estimate(self, asks: Iterable[Question]) -> Estimate:
         """What asking would take, without a call."""
-        return self._client.estimate((self.request(ask) for ask in asks), batch=self._batch)
+        return self._client.estimate((self.request(ask) for ask in asks), batch=self.batch)
 
     def request(self, ask: Question) -> Request:
         """A question in the words this model takes."""

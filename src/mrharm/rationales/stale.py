@@ -1,0 +1,64 @@
+"""Evidence and rationales that were made for words a meme no longer has, because its text was edited since."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mrharm.memes.dataset import Dataset
+from mrharm.rationales.prompting import quote_words
+from mrharm.records import Evidence, Meme, Rationale, meme_text, text_is_stale
+
+# Every prompt shows a meme's words between these, and `quoted` keeps the words from writing them.
+_SHOWN_WORDS = re.compile(r"<words>(.*?)</words>", re.DOTALL)
+
+
+def rationale_is_stale(meme: Meme, evidence: Evidence | None, rationale: Rationale) -> bool:
+    """Tell whether a rationale was written for other words than its meme has now.
+
+    The words that the teacher was shown are in the question that the record keeps. A rationale without one (imported,
+    recorded, generated, or written by a person) cannot be checked and is never stale.
+    """
+    shown = _SHOWN_WORDS.search(_first_user_text(rationale.messages or ()))
+    return shown is not None and shown[1] != quote_words(meme_text(meme, evidence))
+
+
+def stale_rationales(
+    memes: Sequence[Meme], evidence: Mapping[str, Evidence], rationales: Mapping[str, Rationale]
+) -> set[str]:
+    """Return the ids of the memes whose rationale was written for other words."""
+    return {
+        meme.id
+        for meme in memes
+        if meme.id in rationales and rationale_is_stale(meme, evidence.get(meme.id), rationales[meme.id])
+    }
+
+
+def describe_stale(dataset: Dataset, memes: Sequence[Meme]) -> list[str]:
+    """Describe how many memes have evidence or a rationale of an earlier text, each with the mend; often an empty list.
+
+    Raises:
+        DataError: a record file of the dataset cannot be read.
+    """
+    sentences = []
+    if stale := sum(text_is_stale(meme, dataset.evidence.get(meme.id)) for meme in memes):
+        sentences.append(
+            f"the text of {stale:,} of {len(memes):,} memes was edited after their evidence was gathered; "
+            f"run mrharm gather {dataset.root} again"
+        )
+    if stale := len(stale_rationales(memes, dataset.evidence, dataset.rationales)):
+        sentences.append(
+            f"the rationales of {stale:,} of {len(memes):,} memes were written for other words than the memes have "
+            f"now; run mrharm abduce {dataset.root} again"
+        )
+    return sentences
+
+
+def _first_user_text(messages: Sequence[Mapping[str, Any]]) -> str:
+    """Return the text of the first message from the user, without its pictures."""
+    content = next((message.get("content") for message in messages if message.get("role") == "user"), "")
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, Sequence) else ()
+    return "\n".join(str(part.get("text", "")) for part in parts if isinstance(part, Mapping))
