@@ -15,6 +15,7 @@ from mrharm.audit.pictures import fingerprint_pictures, picture_findings
 from mrharm.audit.rationales import rationale_findings
 from mrharm.audit.reading import Contents, read_contents
 from mrharm.audit.shortcuts import shortcut_findings, shortcut_table, signals
+from mrharm.audit.stale import stale_findings
 from mrharm.audit.texts import text_findings
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.fingerprints import PictureFacts
@@ -65,7 +66,8 @@ def audit(
     available = signals(contents.items, facts)
     table = shortcut_table(contents, copies, available, progress)
     of_errors, label_errors = find_label_errors(contents, copies, available, progress)
-    found += [*of_copies, *of_labels, *of_texts, *of_rationales, *shortcut_findings(table), *of_errors]
+    found += [*of_copies, *of_labels, *of_texts, *stale_findings(contents), *of_rationales]
+    found += [*shortcut_findings(table), *of_errors]
     found.sort(key=lambda one: LEVELS.index(one.level))
     report = AuditReport(
         dataset=str(folder.root),

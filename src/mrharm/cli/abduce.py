@@ -13,7 +13,7 @@ import typer
 
 from mrharm.cli.options import BudgetOption, DatasetArgument, JsonOption, LimitOption, OneSplitOption
 from mrharm.cli.rationales import check_command, export_command, import_command, stats_command
-from mrharm.cli.terminal import Bars, print_json, print_result, report_errors
+from mrharm.cli.terminal import Bars, print_json, print_result, print_stale, report_errors
 from mrharm.console import err, out, print_failures
 from mrharm.errors import InputError
 from mrharm.memes.dataset import RATIONALES, Dataset
@@ -143,6 +143,8 @@ def abduce_command(
         done = abduce(folder, memes, source, builder, out=path, progress=bars.show)
         if client:
             done.usd = client.spent  # refusals and lost answers are paid for, too
+    after = Dataset(dataset)
+    print_stale(after, after.memes)
     values = {
         "dataset": str(dataset),
         "out": str(path),

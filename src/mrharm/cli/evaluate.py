@@ -21,7 +21,7 @@ from mrharm.cli.options import (
     SeedOption,
     SplitOption,
 )
-from mrharm.cli.terminal import Bars, command_line, print_result, report_errors
+from mrharm.cli.terminal import Bars, command_line, print_result, print_stale, report_errors
 from mrharm.console import err, out, print_failures
 from mrharm.errors import InputError, MrHarmError
 from mrharm.memes.dataset import Dataset
@@ -129,6 +129,7 @@ def evaluate_command(
     find_detector(run)
     data = Dataset(dataset)
     labelled = any(meme.label for meme in data.split(split))
+    print_stale(data, data.split(split))
     _check_options(names, rationales, judge_by, encoder, html, ablation)
     from mrharm.evaluation.leaderboards import rehearse, submit, take_order
 

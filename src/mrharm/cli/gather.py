@@ -17,7 +17,7 @@ from mrharm.cli.options import (
     OneSplitOption,
     WorkersOption,
 )
-from mrharm.cli.terminal import Bars, print_result, report_errors
+from mrharm.cli.terminal import Bars, print_result, print_stale, report_errors
 from mrharm.console import err, out, print_failures
 from mrharm.errors import InputError
 from mrharm.evidence.engines import CAPTIONERS, INPAINTERS, OCR, Captioner
@@ -110,6 +110,8 @@ def gather_command(
             workers=workers,
             progress=bars.show,
         )
+    after = Dataset(dataset)
+    print_stale(after, after.memes)
     values = {
         **asdict(gathered),
         "failures": [failure.model_dump(mode="json") for failure in gathered.failures],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, ParamSpec
 
@@ -22,7 +23,9 @@ from rich.progress import (
 )
 
 from mrharm.console import err
-from mrharm.errors import EXIT_SOME_FAILED, GateError, MrHarmError, exit_code
+from mrharm.errors import EXIT_SOME_FAILED, DataError, GateError, MrHarmError, exit_code
+from mrharm.memes.dataset import Dataset
+from mrharm.records import Meme
 from mrharm.texts import sanitise
 
 QUIET_SECONDS = 10.0
@@ -53,6 +56,15 @@ def fail(error: BaseException, *, as_json: bool = False) -> typer.Exit:
     if as_json:
         print_json({"error": message, "kind": type(error).__name__, "exit_code": code})
     return typer.Exit(code)
+
+
+def print_stale(dataset: Dataset, memes: Sequence[Meme]) -> None:
+    """Note on standard error how many memes have evidence or a rationale made for an earlier text."""
+    from mrharm.rationales.stale import describe_stale
+
+    with contextlib.suppress(DataError):  # a file that cannot be read is an error of the verbs that need it
+        for sentence in describe_stale(dataset, memes):
+            err.print(f"note: {sentence}")
 
 
 def print_json(value: Any) -> None:

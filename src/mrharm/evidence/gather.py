@@ -16,7 +16,7 @@ from mrharm.evidence.pipeline import Engines, Eye, disagreement
 from mrharm.evidence.workers import Workers
 from mrharm.images import encode_png, open_image, place_in, read_image_bytes
 from mrharm.progress import Progress
-from mrharm.records import Evidence, Failure, Meme
+from mrharm.records import Evidence, Failure, Meme, text_is_stale
 from mrharm.store import JsonlStore, exclusive_lock, sha256_bytes, write_bytes, write_failures, write_records
 
 EVIDENCE, CLEAN, STAGE = "evidence.jsonl", "clean", "gather"
@@ -90,6 +90,12 @@ def gather(
                 store.append(found)
                 evidence[found.meme_id] = found
         _compare(memes, evidence, done)
+        edited = [meme for meme in memes if text_is_stale(meme, known.get(meme.id))]
+        if renewed := sum(not text_is_stale(meme, evidence[meme.id]) for meme in edited):
+            done.notes.append(
+                f"the text of {renewed:,} meme{'s' * (renewed > 1)} was edited since it was gathered; its evidence was "
+                "made anew"
+            )
         # Lines that a later one overrules go; the order is that of the memes, then the rest as it was.
         first = [evidence[meme.id] for meme in memes if meme.id in evidence]
         ours = {meme.id for meme in memes}

@@ -50,7 +50,7 @@ def describe_stale(dataset: Dataset, memes: Sequence[Meme]) -> list[str]:
     if stale := len(stale_rationales(memes, dataset.evidence, dataset.rationales)):
         sentences.append(
             f"the rationales of {stale:,} of {len(memes):,} memes were written for other words than the memes have "
-            f"now; run mrharm abduce {dataset.root} again"
+            f"now, and a recipe with gate: on does not learn from them; run mrharm abduce {dataset.root} again"
         )
     return sentences
 

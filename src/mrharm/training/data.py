@@ -13,6 +13,7 @@ from pathlib import Path
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN
+from mrharm.rationales.stale import stale_rationales
 from mrharm.recipe import Recipe, StageName
 from mrharm.records import Meme, Rationale
 from mrharm.student.interface import compose_text
@@ -62,14 +63,17 @@ class Limits:
 def usable_rationales(dataset: Dataset, recipe: Recipe) -> dict[str, Rationale]:
     """Meme id -> the rationale that may teach, as the recipe's gate says.
 
-    ``gate: on`` takes only what a gate has passed (ok, deleaked); ``gate: off`` takes everything that explains, also
-    what was imported unchecked. Refusals and empty answers never teach.
+    ``gate: on`` takes only what a gate has passed (ok, deleaked), and no rationale that was written for other words
+    than its meme has now; ``gate: off`` takes everything that explains, also what was imported unchecked. Refusals and
+    empty answers never teach.
     """
+    gated = recipe.gate == "on"
+    stale = stale_rationales(dataset.memes, dataset.evidence, dataset.rationales) if gated else ()
     return {
         meme_id: rationale
         for meme_id, rationale in dataset.rationales.items()
         if rationale.text.strip()
-        and (rationale.status in _GATED if recipe.gate == "on" else rationale.status not in _NEVER)
+        and (rationale.status in _GATED and meme_id not in stale if gated else rationale.status not in _NEVER)
     }
 
 
@@ -88,9 +92,9 @@ def require_rationales(dataset: Dataset, recipe: Recipe) -> dict[str, Rationale]
             "--teacher ...`), or train on labels alone with --stages label"
         )
     raise InputError(
-        f"{dataset.root}: none of {len(dataset.rationales)} rationales passed a gate (they are unchecked or were held "
-        "back) and this recipe has `gate: on`; have them checked, take them as they are with --set gate=off, or train "
-        "on labels alone with --stages label"
+        f"{dataset.root}: none of {len(dataset.rationales)} rationales may teach under `gate: on` (they are unchecked, "
+        "were held back, or were written for other words); have them checked or written again, take them as they are "
+        "with --set gate=off, or train on labels alone with --stages label"
     )
 
 

@@ -20,8 +20,9 @@ from mrharm._version import __version__
 from mrharm.errors import InputError
 from mrharm.hub import pick_device, pick_dtype
 from mrharm.memes.dataset import Dataset
-from mrharm.memes.splits import TRAIN
+from mrharm.memes.splits import TRAIN, VALIDATION
 from mrharm.progress import Progress
+from mrharm.rationales.stale import describe_stale
 from mrharm.recipe import Recipe, StageName, dump_recipe
 from mrharm.runs import CARD, DETECTOR, RECIPE, RUN, read_run
 from mrharm.store import write_failures, write_json, write_text
@@ -85,6 +86,8 @@ def train(
     say = say if first else lambda line: None
     order: list[StageName] = ["rationale", "label"] if stages == "both" else ["label"]
     rationales = require_rationales(dataset, recipe) if stages != "label" else {}
+    for sentence in describe_stale(dataset, [*dataset.split(TRAIN), *dataset.split(VALIDATION)]):
+        say(f"note: {sentence}")
     where = _training_device(device)
     wait = _everyone(where)
     if first:

@@ -122,7 +122,7 @@ def _tell(stage: str, split: str, coverage: Coverage, unreadable: int, say: Call
     parts = [f"stage {stage}, {split}: {coverage.used} of {coverage.memes} memes"]
     for count, what in (
         (coverage.without_rationale, "without a rationale"),
-        (coverage.held_back, "with a rationale held back by the gate"),
+        (coverage.held_back, "with a rationale held back by the gate or written for other words"),
         (coverage.unlabelled, "unlabelled"),
         (unreadable, "with a picture that cannot be read (failures.jsonl)"),
         (coverage.severity_unknown, "without a severity, taught the first answer on their side"),
