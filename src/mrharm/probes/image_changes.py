@@ -1,7 +1,7 @@
-"""Changes to a picture: what happens to it on its way from phone to phone, and what is done to it on purpose.
+"""Change a picture the way sharing it from phone to phone does, or people who want to slip it past a filter.
 
-Every change takes an RGB picture and gives one of the same size. Where something is drawn by lot, the seed alone
-decides, and a greater strength changes more of the same.
+Every change takes an RGB picture and returns one of the same size. The seed alone decides what is random, and a greater
+strength changes more of the same.
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ from PIL import Image, ImageDraw, ImageFilter, ImageOps
 Box = Sequence[tuple[float, float]]  # corners, (x, y) in pixels
 
 _GRAINS = 256  # grains of noise along the shorter side at most
-_PHONE = (28, 28, 30)  # the bars of a phone's screen
-_BUBBLE = (150, 150, 155)  # what stands for names and buttons in them
-_FRAME = (245, 245, 240)
+# Colours of a phone's bars, of the names and buttons drawn in them, and of a frame.
+_BAR, _BUTTON, _FRAME = (28, 28, 30), (150, 150, 155), (245, 245, 240)
 
 
 @dataclass(frozen=True)
 class PictureChange:
-    """One row of the table: a change, its three strengths, and what their numbers mean.
+    """A row of `PICTURE_CHANGES`.
 
-    ``apply`` takes the picture, one strength, the seed, and where the words stand.
+    Attributes:
+        apply: takes a picture, a strength, a seed and the boxes of the words.
+        strengths: the numbers of strengths 1, 2 and 3.
+        unit: what these numbers mean.
     """
 
     apply: Callable[[Image.Image, float, int, Sequence[Box]], Image.Image]
@@ -37,17 +39,17 @@ class PictureChange:
 def change_picture(
     image: Image.Image, name: str, strength: int, seed: int = 0, boxes: Sequence[Box] = ()
 ) -> Image.Image:
-    """A changed copy of a picture, of the same size.
+    """Return a changed copy of a picture, of the same size.
 
     Args:
         image: an RGB picture.
         name: a row of `PICTURE_CHANGES`.
         strength: 1, 2 or 3.
         seed: the same seed, the same change.
-        boxes: where the words stand, in pixels; where none are known the whole picture counts.
+        boxes: corners of the words' boxes; without any, words may be anywhere in the picture.
     """
-    row = PICTURE_CHANGES[name]
-    return row.apply(image, row.strengths[strength - 1], seed, boxes)
+    change = PICTURE_CHANGES[name]
+    return change.apply(image, change.strengths[strength - 1], seed, boxes)
 
 
 def _jpeg(image: Image.Image, quality: float, seed: int, boxes: Sequence[Box]) -> Image.Image:
@@ -62,57 +64,57 @@ def _blur(image: Image.Image, share: float, seed: int, boxes: Sequence[Box]) -> 
 
 
 def _noise(image: Image.Image, spread: float, seed: int, boxes: Sequence[Box]) -> Image.Image:
-    rows, columns, rng = _grid(image, seed)
-    grain = rng.standard_normal((rows, columns, 3)).astype(np.float32)
-    noisy = np.asarray(image, dtype=np.float32) + spread * _to_size(grain, image)
+    rows, columns, rng = _grain_grid(image, seed)
+    grains = rng.standard_normal((rows, columns, 3)).astype(np.float32)
+    noisy = np.asarray(image, dtype=np.float32) + spread * _to_pixels(grains, image)
     return Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
 
 
 def _salt(image: Image.Image, share: float, seed: int, boxes: Sequence[Box]) -> Image.Image:
-    return _salted(image, share, seed, np.ones((image.height, image.width), dtype=bool))
+    return _salt_region(image, share, seed, np.ones((image.height, image.width), dtype=bool))
 
 
 def _salt_on_words(image: Image.Image, share: float, seed: int, boxes: Sequence[Box]) -> Image.Image:
     region = Image.new("1", image.size, 0 if boxes else 1)
     for corners in boxes:
         ImageDraw.Draw(region).polygon([*corners], fill=1)
-    return _salted(image, share, seed, np.asarray(region))
+    return _salt_region(image, share, seed, np.asarray(region))
 
 
-def _salted(image: Image.Image, share: float, seed: int, region: NDArray[np.bool_]) -> Image.Image:
-    """A share of the region's grains black or white, by halves."""
-    rows, columns, rng = _grid(image, seed)
-    lot = rng.random((rows, columns))
-    white = _to_size(rng.random((rows, columns)) < 0.5, image)
-    hit = _to_size(lot < share, image) & region
+def _salt_region(image: Image.Image, share: float, seed: int, region: NDArray[np.bool_]) -> Image.Image:
+    """Turn a share of the region's grains black or white, half of them each."""
+    rows, columns, rng = _grain_grid(image, seed)
+    salted = _to_pixels(rng.random((rows, columns)) < share, image) & region
+    white = _to_pixels(rng.random((rows, columns)) < 0.5, image)
     pixels = np.array(image)
-    pixels[hit] = np.where(white, 255, 0)[hit][:, None]
+    pixels[salted] = np.where(white, 255, 0)[salted][:, None]
     return Image.fromarray(pixels)
 
 
-def _grid(image: Image.Image, seed: int) -> tuple[int, int, np.random.Generator]:
-    """Rows and columns of grains. A grain grows with the picture: a student sees pictures scaled down, and single
-    pixels of a large one would average out.
+def _grain_grid(image: Image.Image, seed: int) -> tuple[int, int, np.random.Generator]:
+    """Return the rows and columns of grains, and the generator of their values.
+
+    A grain grows with the picture: a student sees pictures scaled down, and single pixels of a large one would average
+    out.
     """
-    grain = _grain(image)
-    return -(-image.height // grain), -(-image.width // grain), np.random.default_rng(seed)
+    size = _grain_size(image)
+    return -(-image.height // size), -(-image.width // size), np.random.default_rng(seed)
 
 
-def _grain(image: Image.Image) -> int:
+def _grain_size(image: Image.Image) -> int:
     return max(1, -(-min(image.size) // _GRAINS))
 
 
-def _to_size(grains: NDArray, image: Image.Image) -> NDArray:  # type: ignore[type-arg]
-    """Grains -> pixels. *Shape:* (rows, columns, ...) -> (height, width, ...)"""
-    grain = _grain(image)
-    whole = grains.repeat(grain, axis=0).repeat(grain, axis=1)
-    return whole[: image.height, : image.width]
+def _to_pixels(grains: NDArray, image: Image.Image) -> NDArray:  # type: ignore[type-arg]
+    """Repeat each grain over its pixels. *Shape:* (rows, columns, ...) -> (height, width, ...)"""
+    size = _grain_size(image)
+    return grains.repeat(size, axis=0).repeat(size, axis=1)[: image.height, : image.width]
 
 
 def _crop(image: Image.Image, share: float, seed: int, boxes: Sequence[Box]) -> Image.Image:
     width, height = image.size
-    left, top = share * width / 2, share * height / 2
-    return image.resize(image.size, Image.Resampling.BICUBIC, box=(left, top, width - left, height - top))
+    x, y = share * width / 2, share * height / 2
+    return image.resize(image.size, Image.Resampling.BICUBIC, box=(x, y, width - x, height - y))
 
 
 def _rescale(image: Image.Image, share: float, seed: int, boxes: Sequence[Box]) -> Image.Image:
@@ -126,24 +128,22 @@ def _flip(image: Image.Image, kind: float, seed: int, boxes: Sequence[Box]) -> I
 
 
 def _border(image: Image.Image, share: float, seed: int, boxes: Sequence[Box]) -> Image.Image:
-    return _within(image, share, share, _FRAME)
+    return _add_frame(image, share, share, _FRAME)
 
 
 def _screenshot(image: Image.Image, share: float, seed: int, boxes: Sequence[Box]) -> Image.Image:
-    screen = _within(image, 0.02, share, _PHONE)
+    screen = _add_frame(image, 0.02, share, _BAR)
     draw = ImageDraw.Draw(screen)
     bar = share * image.height
     for number, (start, end) in enumerate([(0.04, 0.14), (0.18, 0.55), (0.86, 0.96)]):
-        draw.rectangle((start * image.width, 0.35 * bar, end * image.width, 0.7 * bar), fill=_BUBBLE)
-        left = (0.15 + 0.3 * number) * image.width  # the buttons below
-        draw.ellipse(
-            (left, image.height - 0.75 * bar, left + 0.5 * bar, image.height - 0.25 * bar), fill=_BUBBLE
-        )
+        draw.rectangle((start * image.width, 0.35 * bar, end * image.width, 0.7 * bar), fill=_BUTTON)
+        x = (0.15 + 0.3 * number) * image.width  # of a button below
+        draw.ellipse((x, image.height - 0.75 * bar, x + 0.5 * bar, image.height - 0.25 * bar), fill=_BUTTON)
     return _jpeg(screen, 90 - 200 * share, seed, boxes)
 
 
-def _within(image: Image.Image, sides: float, ends: float, colour: tuple[int, int, int]) -> Image.Image:
-    """The whole picture, smaller, within a frame: shares of width at each side, of height above and below."""
+def _add_frame(image: Image.Image, sides: float, ends: float, colour: tuple[int, int, int]) -> Image.Image:
+    """Shrink the picture into a frame: shares of its width at each side, of its height above and below."""
     room = (max(1, round((1 - 2 * sides) * image.width)), max(1, round((1 - 2 * ends) * image.height)))
     inner = ImageOps.contain(image, room, Image.Resampling.BICUBIC)
     framed = Image.new("RGB", image.size, colour)

@@ -1,7 +1,7 @@
-"""Changes to a text: how people write around a filter, how they mistype, and what they add that means no harm.
+"""Change a text the way people get around a filter, mistype, or add words that mean no harm.
 
-Which letters, words or gaps change is drawn by the seed alone, and a greater strength changes more of the same: what
-strength 1 changed, strength 3 changes, too.
+The seed alone decides which letters, words or gaps change, and a greater strength changes more of the same: what
+strength 1 changes, strength 3 changes, too.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _WORD = re.compile(r"\w+")
 _LEET = str.maketrans("aeiostAEIOST", "431057431057")
 # Cyrillic letters that look the same in most fonts; `mrharm.texts.plain` knows each of them.
 _TWINS = dict(zip("aceijopsxyhdABCEHIJKMOPSTX", "асеіјорѕхуһԁАВСЕНІЈКМОРЅТХ", strict=True))
-_UNSEEN = "\u200b\u200c\u2060\ufeff"  # zero-width space, non-joiner, word joiner, no-break space
-_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+_ZERO_WIDTH = "\u200b\u200c\u2060\ufeff"  # zero-width space, non-joiner, word joiner, no-break space
+_KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 BENIGN_WORDS = ("today", "garden", "tea", "window", "train", "Tuesday", "blanket", "river", "bread", "lamp")
 BENIGN_SENTENCES = (
     "have a nice day",
@@ -29,7 +29,13 @@ BENIGN_SENTENCES = (
 
 @dataclass(frozen=True)
 class TextChange:
-    """One row of the table: a change, its three strengths, and what their numbers mean."""
+    """A row of `TEXT_CHANGES`.
+
+    Attributes:
+        apply: takes a text, a strength and a random generator.
+        strengths: the numbers of strengths 1, 2 and 3.
+        unit: what these numbers mean.
+    """
 
     apply: Callable[[str, float, np.random.Generator], str]
     strengths: tuple[float, float, float]
@@ -37,24 +43,24 @@ class TextChange:
 
 
 def change_text(text: str, name: str, strength: int, seed: int = 0) -> str:
-    """A changed copy of a text; a text without words comes back as it is.
+    """Return a changed copy of a text; a text without words stays as it is.
 
     Args:
-        text: what to change.
+        text: to be changed.
         name: a row of `TEXT_CHANGES`.
         strength: 1, 2 or 3.
         seed: the same seed, the same change.
     """
-    row = TEXT_CHANGES[name]
+    change = TEXT_CHANGES[name]
     if not _WORD.search(text):
         return text
-    return row.apply(text, row.strengths[strength - 1], np.random.default_rng(seed))
+    return change.apply(text, change.strengths[strength - 1], np.random.default_rng(seed))
 
 
 def _leet(text: str, share: float, rng: np.random.Generator) -> str:
     places = [place for place, letter in enumerate(text) if ord(letter) in _LEET]
     letters = list(text)
-    for place in _drawn(places, share, rng):
+    for place in _draw_places(places, share, rng):
         letters[place] = letters[place].translate(_LEET)
     return "".join(letters)
 
@@ -63,11 +69,13 @@ def _homoglyph(text: str, share: float, rng: np.random.Generator) -> str:
     places = []
     for word in _WORD.finditer(text):
         twins = [place for place in range(*word.span()) if text[place] in _TWINS]
-        others = any(letter.isascii() and letter.isalpha() and letter not in _TWINS for letter in word[0])
-        # One letter of a word stays Latin: a word wholly in another script is one of another language.
-        places += twins if others else twins[1:]
+        stays_latin = any(
+            letter.isascii() and letter.isalpha() and letter not in _TWINS for letter in word[0]
+        )
+        # One letter of a word stays Latin: a word entirely in another script would be of another language.
+        places += twins if stays_latin else twins[1:]
     letters = list(text)
-    for place in _drawn(places, share, rng):
+    for place in _draw_places(places, share, rng):
         letters[place] = _TWINS[letters[place]]
     return "".join(letters)
 
@@ -75,49 +83,49 @@ def _homoglyph(text: str, share: float, rng: np.random.Generator) -> str:
 def _zero_width(text: str, share: float, rng: np.random.Generator) -> str:
     gaps = [place for word in _WORD.finditer(text) for place in range(word.start() + 1, word.end())]
     letters = list(text)
-    for number, place in enumerate(_drawn(gaps, share, rng)):
-        letters[place] = _UNSEEN[number % len(_UNSEEN)] + letters[place]
+    for number, place in enumerate(_draw_places(gaps, share, rng)):
+        letters[place] = _ZERO_WIDTH[number % len(_ZERO_WIDTH)] + letters[place]
     return "".join(letters)
 
 
 def _typos(text: str, share: float, rng: np.random.Generator) -> str:
     words = [word.span() for word in _WORD.finditer(text) if len(word[0]) > 1]
-    chosen = _drawn(range(len(words)), share, rng)
-    # Drawn for every word, chosen or not: so a word is mistyped alike at every strength.
+    mistyped = _draw_places(range(len(words)), share, rng)
+    # Drawn for every word, mistyped or not: so a word is mistyped alike at every strength.
     slips = rng.random((len(words), 3))
-    for number in sorted(chosen, reverse=True):
+    for number in sorted(mistyped, reverse=True):
         start, end = words[number]
-        text = text[:start] + _mistyped(text[start:end], *slips[number]) + text[end:]
+        text = text[:start] + _mistype(text[start:end], *slips[number]) + text[end:]
     return text
 
 
-def _mistyped(word: str, kind: float, where: float, key: float) -> str:
-    """One slip: two letters swapped, one left out, one twice, or the key beside it."""
+def _mistype(word: str, kind: float, where: float, key: float) -> str:
+    """Swap two letters, leave one out, write one twice, or hit a neighbouring key; the numbers are from 0 to 1."""
     place = int(where * (len(word) - 1))
-    one, other = word[place], word[place + 1]
-    beside = _key_beside(one, key)
-    if one != other and kind < 0.25:
-        return word[:place] + other + one + word[place + 2 :]
+    letter, following = word[place], word[place + 1]
+    neighbour = _neighbouring_key(letter, key)
+    if letter != following and kind < 0.25:
+        return word[:place] + following + letter + word[place + 2 :]
     if kind < 0.5:
         return word[:place] + word[place + 1 :]
-    if kind < 0.75 or beside is None:
-        return word[:place] + one + word[place:]
-    return word[:place] + beside + word[place + 1 :]
+    if kind < 0.75 or neighbour is None:
+        return word[:place] + letter + word[place:]
+    return word[:place] + neighbour + word[place + 1 :]
 
 
-def _key_beside(letter: str, key: float) -> str | None:
-    for row in _ROWS:
+def _neighbouring_key(letter: str, key: float) -> str | None:
+    for row in _KEYBOARD:
         place = row.find(letter.lower())
         if place >= 0:
-            near = row[max(place - 1, 0) : place] + row[place + 1 : place + 2]
-            chosen = near[int(key * len(near))]
-            return chosen.upper() if letter.isupper() else chosen
+            neighbours = row[max(place - 1, 0) : place] + row[place + 1 : place + 2]
+            neighbour = neighbours[int(key * len(neighbours))]
+            return neighbour.upper() if letter.isupper() else neighbour
     return None
 
 
 def _spacing(text: str, share: float, rng: np.random.Generator) -> str:
     words = [word.span() for word in _WORD.finditer(text) if len(word[0]) > 1]
-    for number in sorted(_drawn(range(len(words)), share, rng), reverse=True):
+    for number in sorted(_draw_places(range(len(words)), share, rng), reverse=True):
         start, end = words[number]
         text = text[:start] + " ".join(text[start:end]) + text[end:]
     return text
@@ -134,8 +142,8 @@ def _benign_suffix(text: str, count: float, rng: np.random.Generator) -> str:
     return ". ".join([text.rstrip(" ."), *BENIGN_SENTENCES[: int(count)]])
 
 
-def _drawn(places: Sequence[int], share: float, rng: np.random.Generator) -> list[int]:
-    """The share of places, rounded up, that come first in an order drawn by lot."""
+def _draw_places(places: Sequence[int], share: float, rng: np.random.Generator) -> list[int]:
+    """Return the first places of a random order, as many as the share, rounded up."""
     order = rng.permutation(len(places))
     return [places[number] for number in order[: math.ceil(share * len(places))]]
 
