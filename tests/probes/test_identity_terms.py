@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from mrharm.probes.identity_terms import (
-    control_words,
+    swap_control_words,
     find_terms,
-    other_words,
+    control_candidates,
     swap_term,
-    swaps_of,
+    list_swaps,
     term_list,
-    words_to_draw,
+    collect_words,
 )
 
 
@@ -100,7 +100,7 @@ def test_a_term_is_swapped_for_others_of_its_axis_and_form_only() -> None:
     assert set(plural) == set(term_list().axes["religion"].sets[0].plural)
     assert find_terms("the french can cook")[0].fitting == term_list().axes["nationality"].sets[0].the
     # Wherever it stands: "the german kids" alone could be danish, too.
-    pairs = swaps_of(find_terms("the german kids and a german"))
+    pairs = list_swaps(find_terms("the german kids and a german"))
     assert ("german", "greek") in pairs and ("german", "danish") not in pairs
 
 
@@ -126,34 +126,34 @@ def test_a_swap_keeps_case_and_article_and_exchanges_what_are_both_there(
 
 
 def test_terms_that_change_places_are_one_swap() -> None:
-    assert swaps_of(find_terms("a man and a woman")) == [("man", "woman")]
-    assert swaps_of(find_terms("a man, a boy")) == [("man", "woman"), ("boy", "girl")]
+    assert list_swaps(find_terms("a man and a woman")) == [("man", "woman")]
+    assert list_swaps(find_terms("a man, a boy")) == [("man", "woman"), ("boy", "girl")]
 
 
 def test_words_for_the_control_are_no_terms_no_people_and_no_little_words() -> None:
     words = [
         word
-        for _, word in other_words("The black people had Soup with @you at soup.com, it's white nail-polish")
+        for _, word in control_candidates("The black people had Soup with @you at soup.com, it's white nail-polish")
     ]
     assert words == ["soup"]
 
 
 def test_a_control_changes_as_many_words_for_others_of_their_ending() -> None:
-    pool = words_to_draw(["clouds singing", "the quiet river"])
+    pool = collect_words(["clouds singing", "the quiet river"])
     assert pool == {"s": ["clouds"], "ing": ["singing"], "": ["quiet", "river"]}
     rng = np.random.default_rng(0)
-    assert control_words("a muslim eats Walking shoes", 3, {**pool, "s": ["clouds", "hats"]}, rng) in {
+    assert swap_control_words("a muslim eats Walking shoes", 3, {**pool, "s": ["clouds", "hats"]}, rng) in {
         "a muslim hats Singing clouds",
         "a muslim clouds Singing hats",
     }
-    assert control_words("a muslim eats Walking shoes", 4, pool, rng) is None  # of three other words
-    assert control_words("a muslim likes clouds", 1, {"s": ["clouds"]}, rng) is None  # is there already
+    assert swap_control_words("a muslim eats Walking shoes", 4, pool, rng) is None  # of three other words
+    assert swap_control_words("a muslim likes clouds", 1, {"s": ["clouds"]}, rng) is None  # is there already
 
 
 def test_terms_that_ship_are_lower_case_stand_once_and_have_others_to_stand_for() -> None:
     known = term_list()
     sets = [one for axis in known.axes.values() for one in axis.sets]
-    forms = ("both", "noun", "plural", "adjective", "guarded")
+    forms = ("noun_adjective", "noun", "plural", "adjective", "guarded")
     terms = [term for one in sets for form in forms for term in getattr(one, form)]
     assert len(set(terms)) == len(terms) and all(term == term.casefold() for term in terms)
     assert all(set(one.the) <= {*one.adjective, *one.guarded} for one in sets)

@@ -32,12 +32,12 @@ from mrharm.probes.cases import Case, cases_of, judge_cases
 from mrharm.probes.identity_terms import (
     Words,
     article,
-    control_words,
+    swap_control_words,
     find_terms,
     swap_term,
-    swaps_of,
+    list_swaps,
     term_list,
-    words_to_draw,
+    collect_words,
 )
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Evidence, Meme, Record, Verdict
@@ -151,7 +151,7 @@ def probe(
     naming = [case for case in every if find_terms(case.words)]
     # Drawn among those that name someone: few do, and a draw among all would lose most of them.
     kept = np.sort(np.random.default_rng(seed).permutation(len(naming))[:memes])
-    pool = words_to_draw([case.words for case in every if not predictions.gold[case.place]])
+    pool = collect_words([case.words for case in every if not predictions.gold[case.place]])
     swaps, without_control = _swaps([naming[place] for place in kept], pool, seed)
     enough: dict[str, list[Swap]] = {}
     skipped: dict[str, str] = {}
@@ -197,11 +197,11 @@ def _swaps(
         mentions = find_terms(text)
         for axis, some in found.items():
             here = [one for one in mentions if one.axis == axis]
-            pairs = swaps_of(here)
+            pairs = list_swaps(here)
             for number in np.sort(rng.permutation(len(pairs))[:SWAPS]):
                 term, other = pairs[number]
                 count = sum(len(one.term.split()) for one in here if one.term in (term, other))
-                control = control_words(text, count, pool, of_control)
+                control = swap_control_words(text, count, pool, of_control)
                 if control is None:
                     without += 1
                     continue

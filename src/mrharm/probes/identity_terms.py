@@ -1,4 +1,4 @@
-"""Words by which people are named, found where they name a group in a text, and swapped; and other words beside."""
+"""Terms that name groups of people: find them in a text, swap them, and swap other words as a control."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ import yaml
 from mrharm.records import Record
 
 TERMS = "identity.yaml"
-_TOKEN = re.compile(r"(?<![\w@#'’./-])[^\W\d_]{3,}(?![\w@'’-]|\.\w)")
-_ALIKE = str.maketrans("İı’", "Ii'")  # which patterns that ignore case take for i, and a second apostrophe
+MOST_CANDIDATES = 50  # words tried in the place of one word of a control
+_WORD = re.compile(r"(?<![\w@#'’./-])[^\W\d_]{3,}(?![\w@'’-]|\.\w)")
+_SAME_LETTER = str.maketrans("İı’", "Ii'")  # letters that patterns ignoring case take for i, and a second apostrophe
 _ENDINGS = ("ing", "ed", "ly", "s")
+_LISTS = ("noun_adjective", "noun", "plural", "adjective", "guarded")  # of a `TermSet`, without ``the``
 Words = tuple[str, ...]
 Span = tuple[int, int]
-Form = Literal["both", "noun", "plural", "adjective", "person", "the"]
+Form = Literal["noun_adjective", "noun", "plural", "adjective", "before_people", "the"]
 
 
 class TermSet(Record):
-    """Terms that can stand in each other's place, by form, as ``identity.yaml`` explains the forms."""
+    """Terms that can take each other's place, by form, as ``identity.yaml`` explains the forms."""
 
-    both: Words = ()
+    noun_adjective: Words = ()
     noun: Words = ()
     plural: Words = ()
     adjective: Words = ()
@@ -35,31 +37,31 @@ class TermSet(Record):
     the: Words = ()
 
     def fitting(self, form: Form) -> Words:
-        """The terms that stand rightly where one of this form does; ``person``: before a word for people."""
+        """Return the terms that are grammatical where a term of this form is."""
         return {
-            "both": self.both,
-            "noun": self.noun + self.both,
+            "noun_adjective": self.noun_adjective,
+            "noun": self.noun + self.noun_adjective,
             "plural": self.plural,
-            "adjective": self.adjective + self.both,
-            "person": self.both + self.adjective + self.guarded,
+            "adjective": self.adjective + self.noun_adjective,
+            "before_people": self.noun_adjective + self.adjective + self.guarded,
             "the": self.the,
         }[form]
 
 
 class Axis(Record):
-    """What people are told apart by; ``ask``: the form that benign sentences end with, of the first set."""
+    """What a group is told apart by; ``ask``: the form, of the first set, that benign sentences end with."""
 
     ask: Literal["noun", "adjective"]
     sets: tuple[TermSet, ...]
 
     @property
     def asked(self) -> Words:
-        """The terms of benign sentences."""
-        return self.sets[0].fitting("noun" if self.ask == "noun" else "person")
+        """Return the terms of benign sentences."""
+        return self.sets[0].fitting("noun" if self.ask == "noun" else "before_people")
 
 
 class TermList(Record):
-    """``identity.yaml``, as it explains itself."""
+    """The content of ``identity.yaml``, which explains its keys."""
 
     axes: dict[str, Axis]
     people: frozenset[str]
@@ -70,7 +72,7 @@ class TermList(Record):
 
 @dataclass(frozen=True)
 class Mention:
-    """A term in a text that names a group, and the terms that can stand in its place, itself among them."""
+    """A term that names a group in a text, at ``span``; ``fitting``: the terms that can replace it, itself included."""
 
     axis: str
     term: str
@@ -80,134 +82,139 @@ class Mention:
 
 @cache
 def term_list() -> TermList:
-    """The terms and what guards them, as they ship."""
+    """Read the terms and the words that guard them."""
     text = (resources.files("mrharm.probes") / TERMS).read_text(encoding="utf-8")
     return TermList.model_validate(yaml.safe_load(text))
 
 
 @cache
-def _places() -> Mapping[str, tuple[str, TermSet, str]]:
-    """Term -> its axis, its set and the list it stands in."""
-    return {
-        term: (name, one, form)
-        for name, axis in term_list().axes.items()
-        for one in axis.sets
-        for form in ("both", "noun", "plural", "adjective", "guarded")
-        for term in getattr(one, form)
-    }
+def _term_index() -> Mapping[str, tuple[str, TermSet, str]]:
+    """Return term -> its axis, its set, and the list of the set that holds it."""
+    index = {}
+    for axis_name, axis in term_list().axes.items():
+        for term_set in axis.sets:
+            for form in _LISTS:
+                index |= {term: (axis_name, term_set, form) for term in getattr(term_set, form)}
+    return index
 
 
 @cache
 def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """What finds terms, the longest first, and what finds exceptions."""
-    longest_first = sorted(_places(), key=len, reverse=True)
-    terms = "|".join(r"[\s-]+".join(map(re.escape, re.split(r"[ -]", term))) for term in longest_first)
-    phrases = "|".join(
-        r"\s+".join(rf"(?:{terms})" if word == "*" else re.escape(word) for word in phrase.split())
+    """Return the patterns of terms, longer ones first, and of the phrases in which a term names no group."""
+    longest_first = sorted(_term_index(), key=len, reverse=True)
+    term = "|".join(r"[\s-]+".join(map(re.escape, re.split(r"[ -]", term))) for term in longest_first)
+    phrase = "|".join(
+        r"\s+".join(rf"(?:{term})" if word == "*" else re.escape(word) for word in phrase.split())
         for phrase in sorted(term_list().exceptions, key=len, reverse=True)
     )
-    found = [rf"(?<![\w@#-])(?:{some})(?![\w-]|\.\w)" for some in (terms, phrases)]
-    return re.compile(found[0], re.IGNORECASE), re.compile(found[1], re.IGNORECASE)
+    terms, exceptions = (
+        re.compile(rf"(?<![\w@#-])(?:{pattern})(?![\w-]|\.\w)", re.IGNORECASE) for pattern in (term, phrase)
+    )
+    return terms, exceptions
 
 
 def find_terms(text: str) -> list[Mention]:
-    """The terms of a text that name a group there, in order; a longer term hides those in it."""
-    of_terms, of_exceptions = _patterns()
-    text = text.translate(_ALIKE)
-    matches = list(of_terms.finditer(text))
-    exceptions = [match.span() for match in of_exceptions.finditer(text)] if matches else []
+    """Find the terms that name a group in a text, in order; a longer term hides those within it."""
+    terms, exceptions = _patterns()
+    text = text.translate(_SAME_LETTER)
+    excepted = [match.span() for match in exceptions.finditer(text)]
     mentions = []
-    for match in matches:
+    for match in terms.finditer(text):
         start, end = match.span()
-        said = " ".join(re.split(r"[\s-]+", match[0].casefold()))
-        term = said if said in _places() else said.replace(" ", "-")
-        axis, one, _ = _places()[term]
-        if any(start < last and first < end for first, last in exceptions):
+        if any(start < last and first < end for first, last in excepted):
             continue
-        form = _form(term, text, start, end)
-        if form:
-            mentions.append(Mention(axis, term, (start, end), one.fitting(form)))
+        term = " ".join(re.split(r"[\s-]+", match[0].casefold()))
+        term = term if term in _term_index() else term.replace(" ", "-")
+        axis, term_set, _ = _term_index()[term]
+        if form := _find_form(term, text, start, end):
+            mentions.append(Mention(axis, term, (start, end), term_set.fitting(form)))
     return mentions
 
 
-def _form(term: str, text: str, start: int, end: int) -> Form | None:
-    """Which form a term has where it stands; None where it names no group there."""
-    known, (_, one, form) = term_list(), _places()[term]
+def _find_form(term: str, text: str, start: int, end: int) -> Form | None:
+    """Return the form of a term at its place in a text; None where it names no group."""
+    words, (_, term_set, form) = term_list(), _term_index()[term]
     after = re.match(r"\s+([\w'-]+)", text[end:])
     following = after[1].casefold().removesuffix("'s") if after else ""
-    if form in ("both", "adjective", "guarded") and following in known.people:
-        return "person"
-    if term in known.capital and (text.isupper() or not text[start].isupper()):
+    if form in ("noun_adjective", "adjective", "guarded") and following in words.people:
+        return "before_people"
+    if term in words.capital and (text.isupper() or not text[start].isupper()):
         return None
-    ends = not after or following in known.little
-    if term in one.the and ends and re.search(r"\bthe\s+$", text[:start], re.IGNORECASE):
+    ends = not after or following in words.little
+    if term in term_set.the and ends and re.search(r"\bthe\s+$", text[:start], re.IGNORECASE):
         return "the"
     return None if form == "guarded" else form  # type: ignore[return-value]
 
 
 def replace_words(text: str, changes: Iterable[tuple[Span, str]]) -> str:
-    """Other words at these places, in the case of those there; "a" and "an" before them follow."""
+    """Replace the words at these places in the case of the old ones; "a" or "an" before them is made to agree."""
     for (start, end), new in sorted(changes, reverse=True):
         old, before = text[start:end], text[:start]
-        if there := re.search(r"\b(an?)(\s+)$", before, re.IGNORECASE):
-            right = article(new)
-            right = right.upper() if there[1].isupper() and old.isupper() else there[1][0] + right[1:]
-            before = before[: there.start()] + right + there[2]
+        if match := re.search(r"\b(an?)(\s+)$", before, re.IGNORECASE):
+            agreeing = article(new)
+            all_upper = match[1].isupper() and old.isupper()
+            agreeing = agreeing.upper() if all_upper else match[1][0] + agreeing[1:]
+            before = before[: match.start()] + agreeing + match[2]
         capital = " ".join(word.capitalize() for word in new.split())
         text = before + (new.upper() if old.isupper() else capital if old[0].isupper() else new) + text[end:]
     return text
 
 
 def article(term: str) -> str:
-    """The one that goes before a term: ``a`` or ``an``."""
+    """Return the indefinite article of a term, ``a`` or ``an``."""
     return "an" if term[0] in "aeiou" and not term.startswith(("eu", "uk")) else "a"
 
 
-def swap_term(text: str, axis: str, term: str, other: str) -> str:
-    """A term of an axis, wherever it names a group -> the other one; where both are there, they change places."""
-    theirs = {term: other, other: term}
+def swap_term(text: str, axis: str, term: str, replacement: str) -> str:
+    """Replace a term of an axis wherever it names a group; where the text names both, they change places."""
+    swapped = {term: replacement, replacement: term}
     return replace_words(
         text,
-        [(one.span, theirs[one.term]) for one in find_terms(text) if one.axis == axis and one.term in theirs],
+        [
+            (mention.span, swapped[mention.term])
+            for mention in find_terms(text)
+            if mention.axis == axis and mention.term in swapped
+        ],
     )
 
 
-def swaps_of(mentions: Sequence[Mention]) -> list[tuple[str, str]]:
-    """Which terms of one axis in a text can be put in which one's place: it must fit wherever that one stands."""
+def list_swaps(mentions: Sequence[Mention]) -> list[tuple[str, str]]:
+    """List the swaps (term, replacement) that fit wherever the term is, of the mentions of one axis in a text."""
     fitting: dict[str, Words] = {}
-    for one in mentions:
-        fitting[one.term] = tuple(term for term in fitting.get(one.term, one.fitting) if term in one.fitting)
-    pairs = [
-        (term, other)
-        for term, others in fitting.items()
-        for other in others
-        if other != term and term in fitting.get(other, (term,))
-    ]
-    # Two terms that change places are one swap, whichever is named first.
-    return [(term, other) for term, other in pairs if other not in fitting or term < other]
+    for mention in mentions:
+        earlier = fitting.get(mention.term, mention.fitting)
+        fitting[mention.term] = tuple(term for term in earlier if term in mention.fitting)
+    swaps = []
+    for term, replacements in fitting.items():
+        for replacement in replacements:
+            fits_back = term in fitting.get(replacement, (term,))
+            # Two terms that change places are one swap, whichever is named first.
+            counted = replacement in fitting and replacement <= term
+            if replacement != term and fits_back and not counted:
+                swaps.append((term, replacement))
+    return swaps
 
 
-def other_words(text: str) -> list[tuple[Span, str]]:
-    """Words of a text that say something and are no term, no word for people and no part of either, with places."""
-    found = [(match.span(), match[0].casefold()) for match in _TOKEN.finditer(text)]
-    return [(span, word) for span, word in found if word not in _unfit()]
+def control_candidates(text: str) -> list[tuple[Span, str]]:
+    """Find the words of a text, with their places, that are neither terms nor words for people nor little words."""
+    words = [(match.span(), match[0].casefold()) for match in _WORD.finditer(text)]
+    return [(span, word) for span, word in words if word not in _unfit_words()]
 
 
 @cache
-def _unfit() -> frozenset[str]:
-    known = term_list()
-    parts = (part for term in _places() for part in re.split(r"[ -]", term))
-    return known.people | known.little | frozenset(parts)
+def _unfit_words() -> frozenset[str]:
+    words = term_list()
+    return words.people | words.little | {part for term in _term_index() for part in re.split(r"[ -]", term)}
 
 
-def words_to_draw(texts: Iterable[str]) -> dict[str, list[str]]:
-    """Ending -> the words with it that other places can be given, as often as they stand in texts.
+def collect_words(texts: Iterable[str]) -> dict[str, list[str]]:
+    """Collect the words that a control may put in, as often as the texts hold them, by their ending.
 
-    The ending is what is known of a word's kind without a parser.
+    The ending is what can be said of a word's kind without a parser.
     """
     pool: dict[str, list[str]] = defaultdict(list)
     for text in texts:
-        for _, word in other_words(text):
+        for _, word in control_candidates(text):
             pool[_ending(word)].append(word)
     return pool
 
@@ -216,20 +223,20 @@ def _ending(word: str) -> str:
     return next((ending for ending in _ENDINGS if word.endswith(ending)), "")
 
 
-def control_words(
+def swap_control_words(
     text: str, count: int, pool: Mapping[str, Sequence[str]], rng: np.random.Generator
 ) -> str | None:
-    """``count`` other words of a text swapped for drawn ones of their ending; None where there are too few."""
-    there = other_words(text)
-    taken = {word for _, word in there}
+    """Swap ``count`` words of a text for drawn ones of the same ending; None where there are too few."""
+    candidates = control_candidates(text)
+    used = {word for _, word in candidates}
     changes = []
-    for place in rng.permutation(len(there)):
-        span, word = there[place]
-        some = pool.get(_ending(word), ())
-        n_resamples = rng.choice(len(some), min(len(some), 50), replace=False) if some else ()
-        if new := next((some[draw] for draw in n_resamples if some[draw] not in taken), None):
+    for place in rng.permutation(len(candidates)):
+        span, word = candidates[place]
+        words = pool.get(_ending(word), ())
+        draws = rng.choice(len(words), min(len(words), MOST_CANDIDATES), replace=False) if words else ()
+        if new := next((words[draw] for draw in draws if words[draw] not in used), None):
             changes.append((span, new))
-            taken.add(new)
+            used.add(new)
         if len(changes) == count:
             return replace_words(text, changes)
     return None

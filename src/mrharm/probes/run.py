@@ -1,28 +1,30 @@
-"""The probes that ask whether a detector is right for the right reasons: a table of them, run and kept one by one."""
+"""Run the probes that test whether a detector is right for the right reasons, and keep each one's record."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mrharm._version import __version__
+from mrharm import __version__
 from mrharm.errors import InputError, MissingInputError, ModelUnavailableError
 from mrharm.hub import model_version
 from mrharm.plugins import Table
-from mrharm.progress import Progress
+from mrharm.progress import Progress, no_progress
 from mrharm.records import Record, read_records
 from mrharm.store import JsonlStore, content_key
 
 if TYPE_CHECKING:  # PyTorch stays out of --help
     from mrharm.evaluation.predictions import Predictions
 
-Options = Mapping[str, Mapping[str, Any]]  # probe -> its own options by name
+Options = Mapping[str, Mapping[str, Any]]  # probe -> option -> value
 
-# A row is `probe(judged, *, seed=0, memes=500, progress=no_progress) -> Record`, perhaps with options of its own
-# (`encoder` of `rationale`); its record has `words`, plain sentences. One that does not apply to a detector or a
-# dataset raises InputError or MissingInputError, which says why.
+# A row is `probe(predictions, *, seed=0, memes=500, progress=no_progress) -> Record`, perhaps with further options
+# (`encoder` of `rationale`). It raises InputError or MissingInputError, with the reason, where it does not apply to a
+# detector or a dataset. `mrharm.reports.probe_sentences` describes the records; a probe of another package may bring
+# sentences in ``words``.
 PROBES = Table(
     "probes",
     {
@@ -31,90 +33,103 @@ PROBES = Table(
     },
 )
 FILE = "probes.jsonl"
-# Of what a probe does and says: goes up when that changes, so that older rows of FILE are not taken for new ones.
+# Raised when a probe comes to measure something else, so that older rows of FILE are passed over.
 VERSIONS = {"modality": 2, "pairs": 2, "robustness": 2, "identity": 2, "saliency": 2, "rationale": 2}
-# Memes of probes that judge each of them dozens of times: enough for a figure, in a minute or two.
-MOST = {"robustness": 200, "saliency": 100}
+# Of probes that judge each meme dozens of times: enough memes for a figure, in a minute or two.
+MOST_MEMES = {"robustness": 200, "saliency": 100}
 
 
 class Probed(Record):
-    """One line of ``probes.jsonl``: what a probe found, kept so that a stopped evaluation does not probe again."""
+    """A row of ``probes.jsonl``: the record of a probe (``found``), kept so that no evaluation runs it again."""
 
     key: str
     probe: str
     found: dict[str, Any]
 
 
-def chosen(names: str | Sequence[str]) -> tuple[str, ...]:
-    """``all``, ``none``, names with commas between, or a list of names -> names of probes.
+@dataclass(frozen=True)
+class Probing:
+    """Which probes to run.
+
+    Attributes:
+        names: rows of `PROBES`.
+        memes: how many memes each looks at, at most.
+        options: options of a probe alone (``{"rationale": {"encoder": Path(...)}}``).
+    """
+
+    names: Sequence[str] = ()
+    memes: int = 500
+    options: Options | None = None
+
+
+def select_probes(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the probes in ``all``, ``none``, names with commas between, or a list of names.
 
     Raises:
-        InputError: no probe of that name; the message lists those there are.
+        InputError: no probe of that name; the message lists the probes.
     """
     if names in ("all", "none"):
         return tuple(PROBES.names()) if names == "all" else ()
     parts = [part.strip() for part in names.split(",")] if isinstance(names, str) else list(names)
     for name in parts:
         if name not in PROBES.names():
-            raise InputError(
-                f"no probe called {name!r}; there are: {', '.join(PROBES.names())}, all and none"
-            )
+            raise InputError(f"no probe called {name!r}; expected {', '.join(PROBES.names())}, all or none")
     return tuple(dict.fromkeys(parts))
 
 
 def run_probes(
     predictions: Predictions,
-    names: Sequence[str],
+    probing: Probing,
     *,
     seed: int = 0,
-    memes: int = 500,
-    options: Options | None = None,
     folder: Path | None = None,
-    progress: Progress,
+    progress: Progress = no_progress,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """Run probes in order -> what each found, as JSON-able values, and why others do not apply.
+    """Run probes; return the record of each as JSON values, and of those that do not apply the reason.
 
     Args:
-        judged: what they start from.
-        names: rows of `PROBES`.
-        seed: of what they draw by lot.
-        memes: how many memes a probe looks at, at most.
-        options: what else is told to a probe of that name (``{"rationale": {"encoder": Path(...)}}``); a folder among
-            them is known by what lies in it.
-        folder: where ``probes.jsonl`` keeps what was found; what is there for the same verdicts is not made again.
-        progress: told how far each is.
+        predictions: what the probes start from.
+        probing: which probes, on how many memes.
+        seed: of what they draw.
+        folder: where ``probes.jsonl`` is; a probe that has a row for the same verdicts there is not run.
+        progress: called with how far each probe is.
     """
-    found: dict[str, dict[str, Any]] = {}
+    records: dict[str, dict[str, Any]] = {}
     skipped: dict[str, str] = {}
     store = JsonlStore(folder / FILE, Probed, "key") if folder else None
-    kept = {one.key: one for one in read_records(store.path, Probed)} if store and store.path.exists() else {}
-    verdicts = [verdict.key for verdict in predictions.verdicts]
-    # What a probe reads besides the verdicts lies in the dataset: labels, evidence, gold rationales.
-    given = content_key(
-        predictions.detector.key, verdicts, predictions.dataset.fingerprint(), seed, memes, __version__
+    saved = (
+        {row.key: row.found for row in read_records(store.path, Probed)}
+        if store and store.path.exists()
+        else {}
     )
-    for name in names:
-        own = (options or {}).get(name, {})
-        key = content_key(name, VERSIONS.get(name, 1), given, *([_known(own)] if own else []))
-        if key in kept:
-            found[name] = kept[key].found
+    # A probe reads the dataset besides the verdicts: labels, evidence, gold rationales.
+    verdicts = [verdict.key for verdict in predictions.verdicts]
+    inputs = content_key(
+        predictions.detector.key, verdicts, predictions.dataset.fingerprint(), seed, probing.memes, __version__
+    )
+    for name in probing.names:
+        options = (probing.options or {}).get(name, {})
+        key = content_key(name, VERSIONS.get(name, 1), inputs, *([_identify(options)] if options else []))
+        if key in saved:
+            records[name] = saved[key]
             continue
+        memes = min(probing.memes, MOST_MEMES.get(name, probing.memes))
         try:
             record: Record = PROBES.load(name)(
-                predictions, seed=seed, memes=min(memes, MOST.get(name, memes)), progress=progress, **own
+                predictions, seed=seed, memes=memes, progress=progress, **options
             )
         except (InputError, MissingInputError, ModelUnavailableError) as error:
             skipped[name] = str(error)
             continue
-        # By way of JSON, where what is not a number is null.
-        found[name] = json.loads(record.model_dump_json())
+        # By way of JSON, which has null for what is not a number.
+        records[name] = json.loads(record.model_dump_json())
         if store:
-            store.append(Probed(key=key, probe=name, found=found[name]))
-    return found, skipped
+            store.append(Probed(key=key, probe=name, found=records[name]))
+    return records, skipped
 
 
-def _known(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options as a part of a key: the same path may hold another model tomorrow."""
+def _identify(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as part of a key, folders by their content: the same path may hold another model later."""
     return {
         name: model_version(str(value)) if isinstance(value, Path) else value
         for name, value in options.items()
