@@ -12,10 +12,10 @@ from mrharm.evaluation.evaluate import Evaluation, predict_split
 from mrharm.evaluation.predictions import Predictions
 from mrharm.evaluation.saved import evaluation_folder
 from mrharm.memes.dataset import Dataset
-from mrharm.probes.run import chosen
+from mrharm.probes.run import Probing, select_probes
 from mrharm.recipe import ANSWERS, PictureRecipe, StudentRecipe
 from mrharm.records import Evidence, Label, Meme, Rationale, Verdict
-from mrharm.reports.evaluation import Destination, Probing, report_evaluation
+from mrharm.reports.evaluation import Destination, report_evaluation
 from mrharm.store import write_json
 from mrharm.student.backbones import build_student
 from mrharm.verdicts.card import DetectorCard
@@ -60,7 +60,7 @@ def evaluate_run(
     rationales: bool = True,
 ) -> Evaluation:
     """What `mrharm evaluate` does, without the page."""
-    names = chosen(probes)
+    names = select_probes(probes)
     folder = out or evaluation_folder(run, dataset, dataset.split_name(split))
     detector = Detector.from_pretrained(run, device="cpu")
     predicted = predict_split(detector, dataset, split, folder=folder, rationales=rationales)

@@ -9,7 +9,7 @@ from mrharm.evaluation.evaluate import Evaluation, predict_split, read_report, w
 from mrharm.evaluation.saved import evaluation_folder, read_stored, run_folder, stored_in
 from mrharm.memes.dataset import Dataset
 from mrharm.plugins import Table
-from mrharm.probes.run import PROBES, chosen
+from mrharm.probes.run import PROBES, select_probes
 from mrharm.records import Label, Meme, Rationale, Verdict, read_records
 from mrharm.reports.evaluation import report_evaluation
 from mrharm.store import write_records
@@ -156,15 +156,15 @@ def test_a_bug_in_a_probe_is_no_reason_to_skip_it(run, dataset, probes):
 
 
 def test_an_unknown_probe_is_named_before_any_work(run, dataset):
-    with pytest.raises(InputError, match="no probe called 'charm'; there are: modality"):
+    with pytest.raises(InputError, match="no probe called 'charm'; expected modality"):
         evaluate_run(run, dataset, probes="modality,charm")
     assert not (run / "verdicts.test.jsonl").exists()
 
 
 def test_all_and_none_and_names_choose_probes():
-    assert chosen("all") == tuple(PROBES.names())
-    assert chosen("none") == chosen([]) == ()
-    assert chosen("pairs, modality,pairs") == ("pairs", "modality")
+    assert select_probes("all") == tuple(PROBES.names())
+    assert select_probes("none") == select_probes([]) == ()
+    assert select_probes("pairs, modality,pairs") == ("pairs", "modality")
 
 
 @pytest.mark.parametrize("name", PROBES.names())

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from mrharm.probes.identity_terms import (
-    swap_control_words,
-    find_terms,
-    control_candidates,
-    swap_term,
-    list_swaps,
-    term_list,
     collect_words,
+    control_candidates,
+    find_terms,
+    list_swaps,
+    swap_control_words,
+    swap_term,
+    term_list,
 )
 
 
@@ -133,7 +133,9 @@ def test_terms_that_change_places_are_one_swap() -> None:
 def test_words_for_the_control_are_no_terms_no_people_and_no_little_words() -> None:
     words = [
         word
-        for _, word in control_candidates("The black people had Soup with @you at soup.com, it's white nail-polish")
+        for _, word in control_candidates(
+            "The black people had Soup with @you at soup.com, it's white nail-polish"
+        )
     ]
     assert words == ["soup"]
 

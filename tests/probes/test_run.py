@@ -7,7 +7,7 @@ import pytest
 
 from mrharm.evaluation.predictions import Predictions
 from mrharm.plugins import Table
-from mrharm.probes.run import FILE, run_probes
+from mrharm.probes.run import FILE, Probing, run_probes
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Record
 from tests.audit.helpers import meme
@@ -43,16 +43,14 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Predictions:
 
 
 def test_a_probe_is_told_its_own_options_and_the_others_are_not(given: Predictions) -> None:
-    found, skipped = run_probes(
-        given, ["listens", "finds"], options={"listens": {"to": 3}}, progress=no_progress
-    )
+    found, skipped = run_probes(given, Probing(["listens", "finds"], options={"listens": {"to": 3}}))
     assert (HEARD, skipped) == ([3], {})
     assert found["listens"]["words"] == ["heard 3"] and found["finds"]["memes"] == 4
 
 
 def test_what_was_found_with_other_options_is_not_taken_for_it(given: Predictions, tmp_path: Path) -> None:
     for options in (None, {"listens": {"to": 3}}, {"listens": {"to": 4}}, {"listens": {"to": 3}}, None):
-        run_probes(given, ["listens"], options=options, folder=tmp_path, progress=no_progress)
+        run_probes(given, Probing(["listens"], options=options), folder=tmp_path)
     assert HEARD == [None, 3, 4]
     assert len((tmp_path / FILE).read_text().splitlines()) == 3
 
@@ -64,7 +62,7 @@ def test_a_folder_is_known_by_what_lies_in_it_wherever_it_is(given: Predictions,
 
     def run(place: str) -> None:
         options = {"listens": {"to": tmp_path / place}}
-        run_probes(given, ["listens"], options=options, folder=tmp_path, progress=no_progress)
+        run_probes(given, Probing(["listens"], options=options), folder=tmp_path)
 
     run("a/model")
     run("b/model")

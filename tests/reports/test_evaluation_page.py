@@ -14,8 +14,9 @@ from mrharm.evaluation.evaluate import Evaluation
 from mrharm.evaluation.predictions import Predictions, judge_split
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Estimate
+from mrharm.probes.run import Probing
 from mrharm.reports.ablation_page import summarise, write_report
-from mrharm.reports.evaluation import Probing, report_evaluation
+from mrharm.reports.evaluation import report_evaluation
 from mrharm.reports.evaluation_page import SALIENCY, write_page
 from mrharm.reports.model_card import render_card, write_model_card
 from mrharm.verdicts.detector import Detector

@@ -25,7 +25,7 @@ from mrharm.cli.terminal import Bars, command_line, print_result, print_stale, r
 from mrharm.console import err, out, print_failures
 from mrharm.errors import InputError, MrHarmError
 from mrharm.memes.dataset import Dataset
-from mrharm.probes.run import PROBES, chosen
+from mrharm.probes.run import PROBES, Probing, select_probes
 from mrharm.runs import find_detector
 from mrharm.store import check_place
 
@@ -125,7 +125,7 @@ def evaluate_command(
     Writes verdicts.<split>.jsonl, probes.jsonl, report.json, report.html and model-card.md. A split without labels can
     be used for --submission.
     """
-    names = chosen(probes)
+    names = select_probes(probes)
     find_detector(run)
     data = Dataset(dataset)
     labelled = any(meme.label for meme in data.split(split))
@@ -139,7 +139,7 @@ def evaluate_command(
     from mrharm.evaluation.evaluate import predict_split
     from mrharm.evaluation.saved import evaluation_folder
     from mrharm.probes.llm_judge import judge_rationales
-    from mrharm.reports.evaluation import Destination, Probing, add_probe, report_evaluation, write_report
+    from mrharm.reports.evaluation import Destination, add_probe, report_evaluation, write_report
     from mrharm.verdicts.detector import Detector
 
     folder = out_folder or evaluation_folder(run, data, data.split_name(split))

@@ -32,12 +32,12 @@ from mrharm.probes.cases import Case, cases_of, judge_cases
 from mrharm.probes.identity_terms import (
     Words,
     article,
-    swap_control_words,
-    find_terms,
-    swap_term,
-    list_swaps,
-    term_list,
     collect_words,
+    find_terms,
+    list_swaps,
+    swap_control_words,
+    swap_term,
+    term_list,
 )
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Evidence, Meme, Record, Verdict

@@ -18,7 +18,9 @@ from mrharm.records import Record
 TERMS = "identity.yaml"
 MOST_CANDIDATES = 50  # words tried in the place of one word of a control
 _WORD = re.compile(r"(?<![\w@#'’./-])[^\W\d_]{3,}(?![\w@'’-]|\.\w)")
-_SAME_LETTER = str.maketrans("İı’", "Ii'")  # letters that patterns ignoring case take for i, and a second apostrophe
+_SAME_LETTER = str.maketrans(
+    "İı’", "Ii'"
+)  # letters that patterns ignoring case take for i, and a second apostrophe
 _ENDINGS = ("ing", "ed", "ly", "s")
 _LISTS = ("noun_adjective", "noun", "plural", "adjective", "guarded")  # of a `TermSet`, without ``the``
 Words = tuple[str, ...]
@@ -90,11 +92,11 @@ def term_list() -> TermList:
 @cache
 def _term_index() -> Mapping[str, tuple[str, TermSet, str]]:
     """Return term -> its axis, its set, and the list of the set that holds it."""
-    index = {}
+    index: dict[str, tuple[str, TermSet, str]] = {}
     for axis_name, axis in term_list().axes.items():
         for term_set in axis.sets:
             for form in _LISTS:
-                index |= {term: (axis_name, term_set, form) for term in getattr(term_set, form)}
+                index |= dict.fromkeys(getattr(term_set, form), (axis_name, term_set, form))
     return index
 
 

@@ -62,6 +62,9 @@ class Probing:
     options: Options | None = None
 
 
+NO_PROBES = Probing()
+
+
 def select_probes(names: str | Sequence[str]) -> tuple[str, ...]:
     """Return the names of the probes in ``all``, ``none``, names with commas between, or a list of names.
 
@@ -105,7 +108,12 @@ def run_probes(
     # A probe reads the dataset besides the verdicts: labels, evidence, gold rationales.
     verdicts = [verdict.key for verdict in predictions.verdicts]
     inputs = content_key(
-        predictions.detector.key, verdicts, predictions.dataset.fingerprint(), seed, probing.memes, __version__
+        predictions.detector.key,
+        verdicts,
+        predictions.dataset.fingerprint(),
+        seed,
+        probing.memes,
+        __version__,
     )
     for name in probing.names:
         options = (probing.options or {}).get(name, {})

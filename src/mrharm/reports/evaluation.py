@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from mrharm.evaluation.evaluate import Evaluation, evaluate
 from mrharm.evaluation.predictions import Predictions
 from mrharm.evaluation.saved import REPORT
 from mrharm.evaluation.scores import N_RESAMPLES
-from mrharm.probes.run import Options, run_probes
+from mrharm.probes.run import NO_PROBES, Probing, run_probes
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Record
 from mrharm.reports.evaluation_page import write_page
@@ -39,20 +38,11 @@ class Destination:
     command: str = ""
 
 
-@dataclass(frozen=True)
-class Probing:
-    """Which probes to run, on how many memes at most, with which options of their own."""
-
-    names: Sequence[str] = ()
-    memes: int = 500
-    options: Options | None = None
-
-
 def report_evaluation(
     predictions: Predictions,
     destination: Destination | None = None,
     *,
-    probing: Probing = Probing(),
+    probing: Probing = NO_PROBES,
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
     progress: Progress = no_progress,
@@ -70,15 +60,7 @@ def report_evaluation(
     folder = destination.folder if destination else None
     with exclusive_lock(folder, "evaluate") if folder else nullcontext():
         evaluation = evaluate(predictions, n_resamples=n_resamples, seed=seed, folder=folder)
-        records, skipped = run_probes(
-            predictions,
-            probing.names,
-            seed=seed,
-            memes=probing.memes,
-            options=probing.options,
-            folder=folder,
-            progress=progress,
-        )
+        records, skipped = run_probes(predictions, probing, seed=seed, folder=folder, progress=progress)
     probes = {name: _describe(name, record) for name, record in records.items()}
     evaluation = evaluation.model_copy(update={"probes": probes, "skipped": skipped})
     evaluation = evaluation.model_copy(update={"words": summarise(evaluation)})
