@@ -38,7 +38,7 @@ def ask_bare(url: str, asked: list[Request], concurrency: int) -> None:
     with openai.OpenAI(base_url=url, api_key="none") as client, ThreadPoolExecutor(concurrency) as pool:
 
         def one(request: Request) -> object:
-            messages: Any = request.messages_to_send()
+            messages: Any = request.encode_messages()
             return client.chat.completions.create(model=MODEL, messages=messages, max_tokens=160)
 
         list(pool.map(one, asked))

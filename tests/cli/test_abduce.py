@@ -13,8 +13,7 @@ from mrharm.cli.main import app
 from mrharm.memes.dataset import Dataset
 from mrharm.records import Label, Meme, Rationale
 from mrharm.store import write_records
-from tests.llm.batching import HALF, serve
-from tests.llm.conftest import COST, KEY, MODEL
+from tests.llm.conftest import COST, HALF, KEY, MODEL, serve
 from tests.rationales.answers import explained
 from tests.rationales.conftest import MakeDataset, make_dataset, surroundings
 from tests.stub_batches import Plan

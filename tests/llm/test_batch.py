@@ -1,13 +1,13 @@
-"""The batch service: half the price, within the budget, and whatever comes back taken in once."""
+"""The batch service: half the price, within the budget, found again after a kill, and never paid twice."""
 
 from __future__ import annotations
 
 import json
 import logging
-import sqlite3
 import threading
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,38 +16,62 @@ from mrharm.llm import (
     AuthorizationError,
     CallError,
     Completion,
+    HostedClient,
+    LedgerError,
     Picture,
     Request,
+    Tally,
 )
-from mrharm.llm.client import Tally
-from mrharm.llm.pricing import NANO
-from tests.llm.batching import (
+from mrharm.llm.batch import BatchService
+from mrharm.llm.cache import WINDOW_S, Ledger
+from mrharm.llm.requests import NANO
+from tests.llm.conftest import (
     HALF,
+    KEY,
+    MODEL,
     NAMES,
     answers,
-    ask,
-    batches,
-    half_worst,
-    leave,
+    ask_batch,
+    client,
+    question,
     serve,
+    sql,
     words,
+    worst,
 )
-from tests.llm.conftest import KEY, MODEL, client, question
-from tests.llm.test_ledger import sql
 from tests.stub_batches import Plan
 from tests.stub_server import Reply
 
 
+def leave(asking: HostedClient, *texts: str) -> None:
+    """Send a batch, and go away once it is under way."""
+
+    def stop(tally: Tally) -> None:
+        if tally.waiting:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ask_batch(asking, *texts, progress=stop)
+
+
+def let_windows_pass(path: Path) -> None:
+    sql(path, "UPDATE batches SET made = made - ?", 2 * WINDOW_S)
+
+
+def states(path: Path) -> list[str]:
+    return [state for (state,) in sql(path, "SELECT state FROM batches ORDER BY made")]
+
+
 def test_a_batch_answers_each_question_at_half_the_price() -> None:
     with serve(Plan(looks=2)) as server, client(server.url) as asking:
-        results = ask(asking, *NAMES)
-        row = asking.ledger.row(question(NAMES[0]).key)
-        spent, (batch,) = asking.spent, batches(asking.ledger.path)
+        results = ask_batch(asking, *NAMES)
+        spent = asking.spent
     assert words(results) == answers(*NAMES)
     assert all(isinstance(got, Completion) and got.usd == HALF and not got.cached for got in results.values())
     assert spent == pytest.approx(len(NAMES) * HALF)
-    assert row and row.nano_usd == HALF * NANO and row.price
-    assert json.loads(row.price) == {"input": "0.5", "output": "5.0", "picture": 50, "batch": True}
+    assert sql(asking.ledger.path, "SELECT DISTINCT status, nano_usd, reserved FROM calls") == [
+        ("answered", HALF * NANO, 0)
+    ]
     (lines,) = server.desk.sent
     assert [line["custom_id"] for line in lines] == [question(name).key for name in NAMES]
     assert {(line["method"], line["url"]) for line in lines} == {("POST", "/v1/chat/completions")}
@@ -57,12 +81,7 @@ def test_a_batch_answers_each_question_at_half_the_price() -> None:
         "temperature": 0,
         "max_tokens": 50,
     }
-    assert (batch["state"], batch["id"], batch["status"], batch["answered"]) == (
-        "ended",
-        "batch_1",
-        "completed",
-        6,
-    )
+    assert states(asking.ledger.path) == ["ended"]
 
 
 def test_what_is_answered_already_is_not_sent_and_a_question_asked_twice_is_sent_once() -> None:
@@ -70,6 +89,7 @@ def test_what_is_answered_already_is_not_sent_and_a_question_asked_twice_is_sent
         asking.complete(question("known"))
         requests = [question(text) for text in ("known", "new", "new")]
         results = dict(asking.complete_batch(requests))
+    with client(server.url) as asking:  # whose server is gone
         again = dict(asking.complete_batch(requests))
     assert [getattr(results[index], "cached", None) for index in range(3)] == [True, False, True]
     assert all(getattr(result, "cached", False) for result in again.values())
@@ -77,43 +97,29 @@ def test_what_is_answered_already_is_not_sent_and_a_question_asked_twice_is_sent
     assert len(server.desk.sent) == 1 and len(server.desk.sent[0]) == 1
 
 
-def test_what_is_answered_already_needs_no_server() -> None:
-    with serve() as server, client(server.url) as asking:
-        ask(asking, "a")
-    with client(server.url) as asking:
-        assert words(ask(asking, "a")) == answers("a")
-
-
 @pytest.mark.parametrize(
-    ("plan", "counts"),
+    ("plan", "unreadable"),
     [
-        (Plan(seed=3), {}),
-        (Plan(repeat=True), {"repeated": 6}),
-        (Plan(extra=(b"no JSON", b"[]", b"{}", b"[" * 99_999, b'{"custom_id": 7}')), {"garbled": 5}),
-        (Plan(extra=(b'{"custom_id": "x", "response": {"status_code": "200"}}',)), {"garbled": 1}),
-        (Plan(extra=(b'{"custom_id": "stranger", "error": {"code": "x"}}',)), {"strange": 1, "failed": 1}),
-        (
-            Plan(extra=(b'{"custom_id": "s", "response": {"status_code": 200, "body": {}}}',)),
-            {"strange": 1, "failed": 1},
-        ),
-        (Plan(cut=2), {}),
+        (Plan(seed=3), 0),
+        (Plan(repeat=True), 0),
+        (Plan(extra=(b"no JSON", b"[]", b"{}", b"[" * 99_999, b'{"custom_id": 7}')), 5),
+        (Plan(extra=(b'{"custom_id": "x", "response": {"status_code": "200"}}',)), 1),
+        (Plan(extra=(b'{"custom_id": "stranger", "error": {"code": "x"}}',)), 0),
+        (Plan(extra=(b'{"custom_id": "s", "response": {"status_code": 200, "body": {}}}',)), 0),
+        (Plan(cut=2), 0),
     ],
 )
 def test_lines_in_any_order_repeated_garbled_strange_or_cut_off_spoil_no_answer(
-    plan: Plan, counts: dict[str, int], caplog: pytest.LogCaptureFixture
+    plan: Plan, unreadable: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     with serve(plan) as server, client(server.url) as asking:
-        assert words(ask(asking, *NAMES)) == answers(*NAMES)
-        (batch,) = batches(asking.ledger.path)
+        assert words(ask_batch(asking, *NAMES)) == answers(*NAMES)
         assert asking.spent == pytest.approx(len(NAMES) * HALF)
-    none = dict.fromkeys(("repeated", "garbled", "strange", "failed"), 0)
-    assert {name: batch[name] for name in none} == none | counts
-    assert batch["answered"] == 6
-    assert bool(caplog.records) == bool(counts)
+    assert (f"{unreadable} lines cannot be read" in caplog.text) == bool(unreadable)
     assert server.desk.downloads == 1 + plan.cut
 
 
-def test_an_answer_to_a_question_of_another_batch_is_strange_and_ignored() -> None:
+def test_an_answer_to_a_question_of_another_batch_is_ignored() -> None:
     stolen = {
         "custom_id": question("other").key,
         "response": {"status_code": 200, "body": {"choices": [{"message": {"content": "stolen"}}]}},
@@ -122,9 +128,9 @@ def test_an_answer_to_a_question_of_another_batch_is_strange_and_ignored() -> No
     plans = [Plan(hold=held), Plan(extra=(json.dumps(stolen).encode(),))]
     with serve(*plans) as server, client(server.url) as asking:
         leave(asking, "other")
-        assert words(ask(asking, "mine")) == answers("mine")
+        assert words(ask_batch(asking, "mine")) == answers("mine")
         held.set()
-        assert words(ask(asking, "other")) == answers("other")
+        assert words(ask_batch(asking, "other")) == answers("other")
 
 
 @pytest.mark.parametrize(
@@ -136,11 +142,10 @@ def test_a_batch_that_ends_early_brings_what_was_finished_and_the_rest_is_asked_
 ) -> None:
     with serve(Plan(status=status, answered=2, silent=silent, seed=1), Plan()) as server:
         with client(server.url) as asking:
-            assert words(ask(asking, *NAMES)) == answers(*NAMES[:2]) | dict.fromkeys(NAMES[2:], kind)
+            assert words(ask_batch(asking, *NAMES)) == answers(*NAMES[:2]) | dict.fromkeys(NAMES[2:], kind)
             assert asking.spent == pytest.approx(2 * HALF)
-            assert asking.ledger.set_aside(asking.run) == 0
         with client(server.url) as asking:
-            assert words(ask(asking, *NAMES)) == answers(*NAMES)
+            assert words(ask_batch(asking, *NAMES)) == answers(*NAMES)
     assert [len(lines) for lines in server.desk.sent] == [6, 4]
     assert server.paid == dict.fromkeys(NAMES, 1)
 
@@ -167,31 +172,38 @@ def test_error_rows_are_failures_by_their_kind_and_are_not_paid() -> None:
         "good": "answer to good",
     }
     with serve(script=lambda text: replies[text]) as server, client(server.url) as asking:
-        results = ask(asking, *replies)
-        row = asking.ledger.row(question("bad").key)
+        results = ask_batch(asking, *replies)
         assert asking.spent == pytest.approx(3 * HALF)
     assert words(results) == kinds
-    assert row and (row.status, row.failure_kind, row.attempts) == ("failed", "bad_request", 1)
-    assert row.failure and "temperature -1" in row.failure
+    assert "temperature -1" in str(results["bad"])
 
 
-def test_a_question_that_timed_out_at_the_provider_says_so() -> None:
-    late = json.dumps({"custom_id": question("a").key, "error": {"code": "request_timeout", "message": "x"}})
-    with serve(Plan(answered=0, silent=True, extra=(late.encode(),))) as server, client(server.url) as asking:
-        assert words(ask(asking, "a", "b")) == {"a": "timed_out", "b": "malformed"}
-
-
-def test_a_row_without_an_answer_that_may_have_been_paid_counts_as_spent() -> None:
-    with serve(Plan(answered=1, silent=True)) as server, client(server.url) as asking:
-        assert words(ask(asking, "a", "b")) == answers("a") | {"b": "malformed"}
-        assert asking.spent == pytest.approx(HALF + half_worst("b"))
-
-
-def test_a_line_that_cannot_be_read_may_have_been_any_answer() -> None:
-    plan = Plan(status="expired", answered=1, silent=True, extra=(b'{"custom_id": "',))
+@pytest.mark.parametrize(
+    ("plan", "kind", "maybe_paid"),
+    [
+        (Plan(answered=1, silent=True), "malformed", True),
+        (Plan(status="expired", answered=1, silent=True, extra=(b'{"custom_id": "',)), "malformed", True),
+        (
+            Plan(
+                answered=1,
+                silent=True,
+                extra=(
+                    json.dumps(
+                        {"custom_id": question("b").key, "error": {"code": "request_timeout"}}
+                    ).encode(),
+                ),
+            ),
+            "timed_out",
+            False,
+        ),
+    ],
+)
+def test_a_question_without_a_line_may_have_been_paid_and_one_with_an_error_has_not(
+    plan: Plan, kind: str, maybe_paid: bool
+) -> None:
     with serve(plan) as server, client(server.url) as asking:
-        assert words(ask(asking, "a", "b")) == answers("a") | {"b": "malformed"}
-        assert asking.spent == pytest.approx(HALF + half_worst("b"))
+        assert words(ask_batch(asking, "a", "b")) == answers("a") | {"b": kind}
+        assert asking.spent == pytest.approx(HALF + worst("b", batch=True) * maybe_paid)
 
 
 @pytest.mark.parametrize(
@@ -200,37 +212,45 @@ def test_a_line_that_cannot_be_read_may_have_been_any_answer() -> None:
 def test_a_batch_that_is_refused_costs_nothing_and_says_why(code: str, kind: str) -> None:
     plans = [Plan(status="failed", errors=((code, "such and such"),)), Plan()]
     with serve(*plans) as server, client(server.url) as asking:
-        results = ask(asking, "a", "b")
+        results = ask_batch(asking, "a", "b")
         assert words(results) == {"a": kind, "b": kind}
         assert "such and such" in str(results["a"])
         assert asking.spent == 0
-        assert words(ask(asking, "a", "b")) == answers("a", "b")
+        assert words(ask_batch(asking, "a", "b")) == answers("a", "b")
 
 
 def test_a_batch_never_passes_the_budget() -> None:
-    budget = 3.5 * half_worst(NAMES[0])
-    assert budget < 6 * half_worst(NAMES[0])
     held = threading.Event()
     with serve(Plan(hold=held), Plan()) as server:
-        with client(server.url, budget=budget, run="r") as asking:
+        with client(server.url, budget=3.5 * worst(NAMES[0], batch=True)) as asking:
             leave(asking, *NAMES)
-            assert asking.ledger.set_aside("r") / NANO == pytest.approx(3 * half_worst(NAMES[0]))
-        with client(server.url, budget=budget, run="r") as asking:
+            assert asking.spent == pytest.approx(
+                3 * worst(NAMES[0], batch=True)
+            )  # until the answers are there
             # What the batch holds is not to be had for a day, so nobody waits for it.
-            with pytest.raises(CallError, match="set aside") as caught:
+            with pytest.raises(CallError) as caught:
                 asking.complete(question("more"))
             assert caught.value.kind == "over_budget"
             held.set()
-            results = ask(asking, *NAMES)
+            results = ask_batch(asking, *NAMES)
             assert Counter(words(results).values())["over_budget"] == 1
             assert asking.spent == pytest.approx(5 * HALF)
-        with client(server.url, budget=2 * half_worst("0")) as asking:
-            results = ask(asking, "1", "2", "3")
-    assert Counter(getattr(result, "kind", "answered") for result in results.values()) == {
-        "answered": 2,
-        "over_budget": 1,
-    }
+        with client(server.url, budget=2 * worst("0", batch=True)) as asking:
+            results = ask_batch(asking, "1", "2", "3")
+    assert list(words(results).values()).count("over_budget") == 1
     assert [len(lines) for lines in server.desk.sent] == [3, 2, 2]
+
+
+def test_a_caller_who_goes_away_while_a_batch_is_being_filled_keeps_his_budget() -> None:
+    def stop(tally: Tally) -> None:
+        raise KeyboardInterrupt
+
+    with serve() as server, client(server.url, budget=1.5 * worst("a", batch=True)) as asking:
+        with pytest.raises(KeyboardInterrupt):  # at "b", which is over the budget
+            ask_batch(asking, "a", "b", progress=stop)
+        assert asking.spent == 0
+        assert words(ask_batch(asking, "a", "b")) == answers("a") | {"b": "over_budget"}
+    assert len(server.desk.batches) == 1
 
 
 def test_a_budget_without_a_price_is_an_error_before_anything_is_sent() -> None:
@@ -244,26 +264,23 @@ def test_a_budget_without_a_price_is_an_error_before_anything_is_sent() -> None:
 def test_questions_are_split_into_batches_by_number_by_size_and_by_model(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("mrharm.llm.batch_file.MOST_QUESTIONS", 4)
+    monkeypatch.setattr("mrharm.llm.batch.MOST_QUESTIONS", 4)
     with serve() as server, client(server.url) as asking:
-        assert words(ask(asking, *NAMES)) == answers(*NAMES)
-        monkeypatch.setattr("mrharm.llm.batch_file.MOST_BYTES", 1000)
+        assert words(ask_batch(asking, *NAMES)) == answers(*NAMES)
+        monkeypatch.setattr("mrharm.llm.batch.MOST_BYTES", 1000)
         big = ["x" * 400 + str(number) for number in range(3)]
         huge = "y" * 1000
-        assert words(ask(asking, *big, huge)) == answers(*big) | {huge: "bad_request"}
+        assert words(ask_batch(asking, *big, huge)) == answers(*big) | {huge: "bad_request"}
         both = [question("p"), Request(question("p").messages, "another-model"), question("q")]
         assert len(dict(asking.complete_batch(both))) == 3
-    sent = [[len(lines), lines[0]["body"]["model"]] for lines in server.desk.sent]
-    assert sorted(sent[:2]) == [[2, MODEL], [4, MODEL]]
-    assert sent[2:5] == [[1, MODEL]] * 3
-    assert sent[5:] == [[1, "another-model"], [2, MODEL]]
-    assert set(server.paid.values()) == {1, 2}  # 2: one text, two models
+    sent = [(len(lines), lines[0]["body"]["model"]) for lines in server.desk.sent]
+    assert sent == [(4, MODEL), (2, MODEL), *[(1, MODEL)] * 3, (1, "another-model"), (2, MODEL)]
 
 
 def test_no_letter_of_a_question_is_taken_for_the_end_of_its_line() -> None:
     odd = "one\u2028two\u0085three\nfour \ud83d\ude00 café".encode("utf-16", "surrogatepass").decode("utf-16")
     with serve(script=lambda text: Reply(text.upper())) as server, client(server.url) as asking:
-        assert words(ask(asking, odd)) == {odd: odd.upper()}
+        assert words(ask_batch(asking, odd)) == {odd: odd.upper()}
     (data,) = [data for name, data in server.desk.files.items() if "-in-" in name]
     assert len(data.decode().splitlines()) == 1
 
@@ -279,11 +296,8 @@ def test_a_question_that_cannot_be_written_fails_alone() -> None:
     ]
     with serve() as server, client(server.url) as asking:
         results = dict(asking.complete_batch(requests))
-    assert [getattr(results[index], "kind", "answered") for index in range(3)] == [
-        "bad_request",
-        "bad_request",
-        "answered",
-    ]
+    kinds = [getattr(results[index], "kind", "answered") for index in range(3)]
+    assert kinds == ["bad_request", "bad_request", "answered"]
     assert server.desk.sent[0][0]["body"]["messages"][0]["content"][0]["image_url"] == {"url": "data:x,Zm9v"}
 
 
@@ -296,60 +310,42 @@ def test_an_estimate_is_half_as_high_and_counts_what_is_in_a_batch_as_paid() -> 
         assert (asking.estimate(map(question, "abc"), batch=True).calls, server.desk.uploads) == (2, 1)
 
 
-def test_a_batch_that_is_not_taken_is_tried_again_or_said_why() -> None:
-    busy, bad = (
-        Plan(create=(429, {"message": "slow down"})),
-        Plan(create=(400, {"message": "no such endpoint"})),
-    )
-    broken = Plan(create=(500, {"message": "out of order"}))
-    with serve(busy, broken, Plan(), bad, busy) as server, client(server.url, attempts=3) as asking:
-        assert words(ask(asking, "a")) == answers("a")
-        assert words(ask(asking, "b")) == {"b": "bad_request"}
-        assert words(ask(asking, "b")) == {"b": "rate_limited"}
-        assert asking.spent == pytest.approx(HALF)
-        assert asking.ledger.set_aside(asking.run) == 0
-
-
 @pytest.mark.parametrize(
-    ("status", "error", "mend"),
-    [(401, AuthorizationError, "set OPENAI_API_KEY"), (404, ModelUnavailableError, "without --batch")],
+    ("status", "body", "error", "mend"),
+    [
+        (401, {}, AuthorizationError, "set OPENAI_API_KEY"),
+        (404, {}, ModelUnavailableError, "without --batch"),
+        (429, {"message": "slow down"}, ModelUnavailableError, "slow down; run the same command again"),
+        (500, {"message": "out of order"}, ModelUnavailableError, "run the same command again"),
+    ],
 )
-def test_what_no_batch_can_get_past_is_an_error_with_its_mend(status: int, error: type, mend: str) -> None:
-    with serve(Plan(create=(status, {}))) as server, client(server.url) as asking:
+def test_a_batch_that_is_not_taken_is_an_error_with_its_mend_and_the_next_run_sends_it(
+    status: int, body: dict[str, str], error: type, mend: str
+) -> None:
+    with serve(Plan(create=(status, body)), Plan()) as server, client(server.url) as asking:
         with pytest.raises(error, match=mend):
-            ask(asking, "a")
-        row = asking.ledger.row(question("a").key)
-    assert row and row.status == "failed"
+            ask_batch(asking, "a")
+        assert words(ask_batch(asking, "a")) == answers("a")
+        assert asking.spent == pytest.approx(HALF)
+    assert server.paid == {"a": 1}
 
 
-def test_an_endpoint_out_of_reach_is_said_with_the_mend() -> None:
+def test_an_endpoint_out_of_reach_is_an_error_with_the_mend() -> None:
     with serve() as server:
         url = server.url
-    with client(url) as asking, pytest.raises(ModelUnavailableError, match="set OPENAI_BASE_URL"):
-        ask(asking, "a")
+    with (
+        client(url) as asking,
+        pytest.raises(ModelUnavailableError, match=r"no connection to .* run the same"),
+    ):
+        ask_batch(asking, "a")
 
 
-def test_progress_tells_what_is_through_at_the_provider_and_what_is_here() -> None:
+def test_progress_tells_what_waits_at_the_provider_and_what_is_here() -> None:
     tallies: list[Tally] = []
-    with serve(Plan(looks=3)) as server, client(server.url) as asking:
-        ask(asking, "a", "b", progress=tallies.append)
-    assert [tally.done for tally in tallies] == [0, 0, 0, 1, 2, 2]
-    assert tallies[0].waiting == 1 and tallies[-1].waiting == 0
+    with serve(Plan(looks=2)) as server, client(server.url) as asking:
+        ask_batch(asking, "a", "b", progress=tallies.append)
+    assert [(tally.done, tally.waiting) for tally in tallies] == [(0, 2), (0, 2), (1, 2), (2, 2), (2, 0)]
     assert tallies[-1].usd == pytest.approx(2 * HALF)
-
-
-def test_a_ledger_from_before_there_were_batches_is_taken_over_with_its_answers() -> None:
-    with serve() as server:
-        with client(server.url) as asking:
-            asking.complete(question("a"))
-            path = asking.ledger.path
-        sql(path, "DROP TABLE batches")
-        db = sqlite3.connect(path)
-        db.execute("PRAGMA user_version = 1")
-        db.close()
-        with client(server.url) as asking:
-            assert words(ask(asking, "a", "b")) == answers("a", "b")
-    assert server.paid == {"a": 1, "b": 1}
 
 
 def test_the_key_is_nowhere_though_the_server_repeats_it(
@@ -367,10 +363,158 @@ def test_the_key_is_nowhere_though_the_server_repeats_it(
         Plan(create=(400, {"message": f"not with {KEY}"})),
     ]
     with serve(*plans, script=lambda text: replies[text]) as server, client(server.url) as asking:
-        shown = repr(ask(asking, *replies)) + repr(ask(asking, "x1", "x2")) + repr(ask(asking, "x3"))
-        shown += "".join(repr(row) for row in asking.ledger.rows())
+        shown = repr(ask_batch(asking, *replies)) + repr(ask_batch(asking, "x1", "x2"))
+        with pytest.raises(ModelUnavailableError) as caught:
+            ask_batch(asking, "x3")
         assert server.keys == {f"Bearer {KEY}"}
         written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-    for place in (shown, written.decode("latin-1"), caplog.text):
+    for place in (shown, str(caught.value), written.decode("latin-1"), caplog.text):
         assert KEY not in place
     assert "[key]" in shown
+
+
+def test_who_stops_waiting_is_told_that_the_same_command_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    held = threading.Event()
+    with serve(Plan(hold=held)) as server:
+        with client(server.url) as asking:
+            leave(asking, *NAMES)
+        assert "1 batches of questions go on at the provider; the same command picks them up" in caplog.text
+        held.set()
+        with client(server.url) as asking:
+            results = ask_batch(asking, *NAMES, "new")
+    assert words(results) == answers(*NAMES, "new")
+    assert [len(lines) for lines in server.desk.sent] == [6, 1]
+    assert server.paid == dict.fromkeys([*NAMES, "new"], 1)
+
+
+def test_a_batch_is_taken_in_though_its_questions_are_asked_no_more() -> None:
+    held = threading.Event()
+    with serve(Plan(hold=held), Plan()) as server, client(server.url) as asking:
+        leave(asking, "old")
+        held.set()
+        assert words(ask_batch(asking, "new")) == answers("new")
+        row = asking.ledger.row(question("old").key)
+    assert row and row.status == "answered" and row.nano_usd == HALF * NANO
+
+
+class Killed(BaseException):
+    """What stands for a kill where a real one cannot be placed so exactly."""
+
+
+MOMENTS = [
+    (BatchService, "upload", "before"),
+    (BatchService, "upload", "after"),
+    (Ledger, "start_batch", "after"),
+    (BatchService, "create", "after"),
+    (Ledger, "set_batch_id", "after"),
+    (BatchService, "get", "after"),
+    (Ledger, "answer_batch", "before"),
+    (Ledger, "answer_batch", "after"),
+    (Ledger, "end_batch", "before"),
+    (Ledger, "end_batch", "after"),
+]
+
+
+@pytest.mark.parametrize(("place", "step", "moment"), MOMENTS)
+def test_a_process_that_ends_at_any_step_loses_nothing_and_nothing_is_paid_twice(
+    place: type, step: str, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = getattr(place, step)
+
+    def die(*arguments: Any, **options: Any) -> None:
+        if moment == "after":
+            whole(*arguments, **options)
+        raise Killed
+
+    with serve() as server:
+        with monkeypatch.context() as patch, client(server.url) as asking, pytest.raises(Killed):
+            patch.setattr(place, step, die)
+            ask_batch(asking, *NAMES)
+        with client(server.url) as asking:
+            results = ask_batch(asking, *NAMES)
+    assert words(results) == answers(*NAMES)
+    assert server.paid == dict.fromkeys(NAMES, 1)
+    assert len(server.desk.batches) == 1
+    assert sql(asking.ledger.path, "SELECT count(*) FROM calls WHERE status = 'claimed'") == [(0,)]
+
+
+def test_a_batch_whose_creation_was_not_heard_of_is_found_by_its_file() -> None:
+    with serve(Plan(lost=True)) as server, client(server.url) as asking:
+        assert words(ask_batch(asking, *NAMES)) == answers(*NAMES)
+    assert server.paid == dict.fromkeys(NAMES, 1)
+    assert len(server.desk.batches) == 1
+
+
+def test_one_at_a_time_asks_nothing_that_is_in_a_batch() -> None:
+    held = threading.Event()
+    with serve(Plan(hold=held)) as server, client(server.url) as asking:
+        leave(asking, "a")
+        with pytest.raises(CallError, match="run with --batch to wait") as caught:
+            asking.complete(question("a"))
+        assert asking.complete(question("b")).text == "answer to b"
+        held.set()
+        assert words(ask_batch(asking, "a")) == answers("a")
+    assert (caught.value.kind, dict(server.paid)) == ("busy", {"a": 1, "b": 1})
+
+
+def test_a_batch_holds_its_questions_for_its_window_and_no_longer() -> None:
+    with serve(Plan(hold=threading.Event())) as server, serve() as elsewhere:
+        with client(server.url) as asking:
+            leave(asking, "a", "b")
+            assert asking.spent == pytest.approx(2 * worst("a", batch=True))
+        with client(elsewhere.url) as asking:
+            assert words(ask_batch(asking, "a")) == {"a": "busy"}
+            let_windows_pass(asking.ledger.path)
+            assert words(ask_batch(asking, "a")) == answers("a")
+            assert asking.complete(question("b")).text == "answer to b"
+
+
+def test_what_a_batch_brought_is_fetched_though_its_window_is_over() -> None:
+    held = threading.Event()
+    with serve(Plan(hold=held)) as server, client(server.url) as asking:
+        leave(asking, "a")
+        let_windows_pass(asking.ledger.path)
+        held.set()
+        assert words(ask_batch(asking, "a")) == answers("a")
+        assert asking.spent == pytest.approx(HALF)
+    assert server.paid == {"a": 1}
+
+
+def test_a_batch_that_does_not_end_within_its_day_is_waited_for_no_longer() -> None:
+    with serve(Plan(looks=99)) as server, client(server.url) as asking:
+        results = ask_batch(asking, "a", progress=lambda tally: let_windows_pass(asking.ledger.path))
+        assert words(results) == {"a": "timed_out"}
+        assert asking.spent == pytest.approx(worst("a", batch=True))
+
+
+def test_a_batch_the_provider_does_not_know_is_waited_for_no_longer_and_sent_again_after_its_day(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with serve(Plan(looks=1, gone_after=1), Plan()) as server, client(server.url) as asking:
+        leave(asking, "a")
+        assert words(ask_batch(asking, "a", "b")) == {"a": "busy", **answers("b")}
+        assert "was it sent with another key?" in caplog.text
+        let_windows_pass(asking.ledger.path)
+        assert words(ask_batch(asking, "a")) == answers("a")
+        assert set(states(asking.ledger.path)) == {"ended"}
+
+
+def test_a_download_that_never_ends_whole_is_taken_up_again_by_the_next_run() -> None:
+    with serve(Plan(cut=21)) as server:
+        with client(server.url) as asking, pytest.raises(ModelUnavailableError, match="the same command"):
+            ask_batch(asking, *NAMES)
+        with client(server.url) as asking:
+            assert words(ask_batch(asking, *NAMES)) == answers(*NAMES)
+    assert server.paid == dict.fromkeys(NAMES, 1)
+
+
+def test_answers_the_ledger_has_no_room_for_are_fetched_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise LedgerError("the disk is full")
+
+    with serve() as server, client(server.url) as asking:
+        with monkeypatch.context() as patch, pytest.raises(LedgerError):
+            patch.setattr(Ledger, "answer_batch", full)
+            ask_batch(asking, *NAMES)
+        assert words(ask_batch(asking, *NAMES)) == answers(*NAMES)
+    assert server.paid == dict.fromkeys(NAMES, 1)

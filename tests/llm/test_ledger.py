@@ -1,50 +1,201 @@
-"""The ledger under bad weather: corrupt rows, damaged pages, a full disk, a lock, claims of the dead and the living."""
+"""The ledger: what is committed is never paid for again, whatever becomes of the process, the file or the disk."""
 
 from __future__ import annotations
 
-import logging
+import multiprocessing
+import os
+import random
 import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from mrharm.errors import exit_code
-from mrharm.llm import CallError, Completion, Ledger, LedgerError
-from mrharm.llm.database import Database
-from mrharm.llm.owners import let_go, lives, new_owner
-from tests.llm.conftest import client, question
-from tests.llm.test_budget import disown
-from tests.llm.zygote import DEAD
+from mrharm.errors import FileError, exit_code
+from mrharm.llm import CallError, Completion, HostedClient, LedgerError
+from mrharm.llm.cache import open_ledger
+from tests.llm.conftest import NAMES, answers, ask_many, client, echo, question, sql, words
 from tests.stub_server import Reply, StubServer
 
-NAMES = [f"question {number}" for number in range(40)]
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["openai", "tests.llm.conftest"])
+OLD_LEDGER = Path(__file__).parent / "ledger_form2.sql"  # written by mrharm before the ledger had one process
 
 
-def echo(text: str) -> Reply:
-    return Reply(f"answer to {text} " + "x" * 500)
-
-
-def fill(server: StubServer) -> Path:
-    """A ledger with an answer to each of NAMES, closed."""
+def fill(server: StubServer, *texts: str) -> Path:
+    """A ledger with answers, closed."""
     with client(server.url) as asking:
-        assert all(isinstance(answer, Completion) for _, answer in asking.complete_many(map(question, NAMES)))
+        assert words(ask_many(asking, *texts)) == answers(*texts)
         return asking.ledger.path
 
 
-def sql(path: Path, statement: str, *values: object) -> list[tuple[object, ...]]:
+def ask_in_process(url: str, texts: Sequence[str], ledger: Path) -> None:
+    os.environ["NO_PROXY"] = "127.0.0.1"
+    with HostedClient(base_url=url, ledger=ledger) as asking:
+        for _ in asking.complete_many(map(question, texts), 4):
+            pass
+
+
+def kill_often(kills: int, questions: int, path: Path) -> None:
+    """Kill a client again and again, and check what was promised after each kill and at the end."""
+    rng, texts = random.Random(0), [f"question {number}" for number in range(questions)]
+    in_flight, committed = Counter[str](), dict[str, object]()
+    rows = "SELECT json_extract(request, '$.messages[0].content'), status, raw FROM calls"
+    with StubServer(echo) as server:
+        for kill in range(kills + 1):
+            more = server.calls.total() + rng.randrange(1, 2 * questions // kills)
+            process = FORKS.Process(target=ask_in_process, args=(server.url, texts, path))
+            process.start()
+            if kill < kills:
+                server.wait_for_calls(more, lambda process=process: not process.is_alive())  # type: ignore[misc]
+                time.sleep(rng.choice([0, 0, 0.001, 0.004]))
+                process.kill()
+            process.join()
+            answered = {text: raw for text, status, raw in sql(path, rows) if status == "answered"}
+            assert committed.items() <= answered.items()  # whole, and never asked again
+            committed = dict(answered)
+            in_flight.update(text for text, status, _ in sql(path, rows) if status == "claimed")
+        assert process.exitcode == 0
+    assert set(committed) == set(texts)
+    assert in_flight  # kills did meet questions in flight
+    # A question is paid again only for a kill that met it in flight.
+    assert all(1 <= server.paid[text] <= 1 + in_flight[text] for text in texts)
+
+
+def test_kills_at_any_moment_lose_no_answer_and_repay_only_what_was_in_flight(tmp_path: Path) -> None:
+    kill_often(10, 60, tmp_path / "ledger.sqlite")
+
+
+@pytest.mark.slow
+def test_two_hundred_kills_lose_no_answer_and_repay_only_what_was_in_flight(tmp_path: Path) -> None:
+    kill_often(200, 1200, tmp_path / "ledger.sqlite")
+
+
+def test_a_second_process_is_refused_by_name_and_the_first_goes_on() -> None:
+    with StubServer(echo) as server, client(server.url) as asking:
+        asking.complete(question("a"))
+        code = (
+            "import sys\nfrom mrharm.llm import LedgerError\nfrom mrharm.llm.cache import open_ledger\n"
+            "try: open_ledger().row('')\nexcept LedgerError as error: sys.exit(str(error))"
+        )
+        refused = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        assert refused.returncode == 1
+        assert f"{asking.ledger.path}: process {os.getpid()} is using this ledger" in refused.stderr
+        assert "wait for it or stop it, or name another file in MRHARM_LEDGER" in refused.stderr
+        asking.complete(question("b"))
+        asking.close()
+        assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_clients_of_one_process_share_a_ledger_and_pay_once() -> None:
+    with StubServer(echo) as server, client(server.url) as first, client(server.url) as second:
+        assert first.ledger is second.ledger
+        first.complete(question("a"))
+        assert second.complete(question("a")).cached
+        first.close()
+        assert second.complete(question("b")).text == "answer to b"
+        first.ledger.start(question("c"), 0, server.url)
+        with pytest.raises(CallError, match="another call of this process") as caught:
+            second.complete(question("c"))
+    assert (caught.value.kind, dict(server.paid)) == ("busy", {"a": 1, "b": 1})
+
+
+def test_a_ledger_of_an_older_mrharm_serves_its_answers_without_a_call(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
     db = sqlite3.connect(path)
-    try:
-        with db:
-            return db.execute(statement, values).fetchall()
-    finally:
-        db.close()
+    db.executescript(OLD_LEDGER.read_text(encoding="utf-8"))
+    db.close()
+    with StubServer(echo) as server, client(server.url) as asking:
+        assert asking.complete(question("answered")).cached
+        assert asking.complete(question("uncounted", max_tokens=None)).usd is None
+        assert server.calls.total() == 0
+        results = ask_many(asking, "failed", "claimed", "batched")
+    assert words(results) == answers("failed", "claimed") | {"batched": "busy"}
+    assert server.paid == {"failed": 1, "claimed": 1}
+
+
+def corrupt_page(path: Path, page: int) -> None:
+    with path.open("r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"\xa5" * 4096)
+
+
+def root_page(path: Path, name: str) -> int:
+    ((page,),) = sql(path, "SELECT rootpage FROM sqlite_master WHERE name = ?", name)
+    return int(page)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "a table's page": lambda path: corrupt_page(path, root_page(path, "calls")),
+    "an index's page": lambda path: corrupt_page(path, root_page(path, "sqlite_autoindex_calls_1")),
+    "a page of rows": lambda path: corrupt_page(path, path.stat().st_size // 4096 - 1),
+    "the first page": lambda path: path.write_bytes(path.read_bytes()[:100] + b"\xa5" * 4000),
+    "cut off": lambda path: os.truncate(path, path.stat().st_size // 2 // 4096 * 4096 + 77),
+    "cut to a page": lambda path: os.truncate(path, 4096),
+    "cut within the header": lambda path: os.truncate(path, 50),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_ledger_is_named_with_the_mend_and_nothing_is_asked(damage: str) -> None:
+    with StubServer(lambda text: Reply(f"answer to {text}" + " x" * 999)) as server:
+        with client(server.url) as asking:
+            ask_many(asking, *NAMES, *"abcdefghijklmnop")
+            path = asking.ledger.path
+        sql(path, "PRAGMA wal_checkpoint(TRUNCATE)")
+        DAMAGES[damage](path)
+        paid, before = server.paid.total(), path.read_bytes()
+        with client(server.url) as asking, pytest.raises(LedgerError) as caught:
+            asking.complete(question("new"))
+        assert server.paid.total() == paid
+    assert str(caught.value).startswith(f"{path}: expected a ledger, got a")
+    assert "move it away or" in str(caught.value) and "MRHARM_LEDGER" in str(caught.value)
+    assert path.read_bytes() == before
+
+
+def test_a_page_damaged_while_the_ledger_is_open_is_named_too() -> None:
+    with (
+        StubServer(lambda text: Reply(f"answer to {text}" + " x" * 999)) as server,
+        client(server.url) as asking,
+    ):
+        ask_many(asking, *NAMES)
+        sql(asking.ledger.path, "PRAGMA wal_checkpoint(TRUNCATE)")
+        corrupt_page(asking.ledger.path, root_page(asking.ledger.path, "sqlite_autoindex_calls_1"))
+        asking.ledger._db.execute("PRAGMA shrink_memory")  # type: ignore[union-attr]
+        with pytest.raises(LedgerError, match="damaged file"):
+            ask_many(asking, *NAMES, "new")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "mend"),
+    [
+        (
+            lambda path: path.write_bytes(b"this is not a database, by any means " * 200),
+            "another kind of file",
+        ),
+        (lambda path: sql(path, "CREATE TABLE mine (a)"), "another program's database"),
+        (lambda path: sql(path, "PRAGMA user_version = 9"), "update mrharm"),
+        (lambda path: path.mkdir(), "cannot be opened"),
+        (lambda path: path.with_name("ledger.sqlite.lock").mkdir(), "cannot be written"),
+    ],
+)
+def test_a_file_that_is_no_ledger_is_refused_and_left_alone(
+    tmp_path: Path, spoil: Callable[[Path], object], mend: str
+) -> None:
+    path = tmp_path / "ledger.sqlite"
+    spoil(path)
+    before = path.read_bytes() if path.is_file() else b""
+    with StubServer(echo) as server, client(server.url) as asking:
+        with pytest.raises(LedgerError, match=mend) as caught:
+            ask_many(asking, *NAMES)
+        assert server.calls.total() == 0
+    assert exit_code(caught.value) == 2 and str(path) in str(caught.value)
+    assert not path.is_file() or path.read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -58,282 +209,63 @@ def sql(path: Path, statement: str, *values: object) -> list[tuple[object, ...]]
         "status = 'nonsense'",
     ],
 )
-def test_a_corrupt_row_is_set_apart_and_the_rest_is_read(
-    damage: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_answer_counts_as_not_there_and_the_others_are_served(damage: str) -> None:
     with StubServer(echo) as server:
-        path = fill(server)
-        key = question(NAMES[7]).key
-        sql(path, f"UPDATE calls SET {damage} WHERE key = ?", key)
+        path = fill(server, *NAMES)
+        sql(path, f"UPDATE calls SET {damage} WHERE key = ?", question(NAMES[2]).key)
         with client(server.url) as asking:
-            answers = dict(asking.complete_many(map(question, NAMES)))
-    asked_again = [index for index, answer in answers.items() if not getattr(answer, "cached", True)]
-    assert asked_again == [7]
-    assert server.paid[NAMES[7]] == 2 and server.paid.total() == len(NAMES) + 1
-    assert sql(path, "SELECT key FROM quarantine") == [(key,)]
-    assert f"ledger row {key} is corrupt" in caplog.text
+            results = ask_many(asking, *NAMES)
+    fresh = [text for text, result in results.items() if isinstance(result, Completion) and not result.cached]
+    assert fresh == [NAMES[2]] and words(results) == answers(*NAMES)
+    assert server.paid.total() == len(NAMES) + 1
 
 
-def test_reading_all_rows_sets_the_corrupt_ones_apart() -> None:
-    with StubServer(echo) as server:
-        path = fill(server)
-    sql(path, "UPDATE calls SET raw = 'x' WHERE key = ?", question(NAMES[3]).key)
-    assert {row.key for row in Ledger().rows()} == {question(name).key for name in NAMES if name != NAMES[3]}
-    assert sql(path, "SELECT count(*) FROM quarantine") == [(1,)]
-
-
-def page_of(path: Path, words: str) -> int:
-    """Where the page that holds ``words`` begins."""
-    return path.read_bytes().index(words.encode()) // 4096 * 4096
-
-
-@pytest.mark.parametrize("part", ["rows", "sqlite_autoindex_calls_1", "claimed0", "runs"])
-def test_a_damaged_page_takes_only_its_own_rows(part: str, caplog: pytest.LogCaptureFixture) -> None:
-    with StubServer(echo) as server:
-        path = fill(server)
-        sql(path, "PRAGMA wal_checkpoint(TRUNCATE)")
-        if part == "rows":
-            page = page_of(path, f"answer to {NAMES[20]}")
-        else:
-            ((root,),) = sql(path, "SELECT rootpage FROM sqlite_master WHERE name = ?", part)
-            page = (int(str(root)) - 1) * 4096
-        with path.open("r+b") as file:
-            file.seek(page)
-            file.write(b"\xa5" * 4096)
-        with client(server.url) as asking:
-            answers = [answer for _, answer in asking.complete_many(map(question, NAMES))]
-            asking.complete(question("one more"))
-            assert len(list(asking.ledger.rows())) == len(NAMES) + 1
-        lost = sum(not answer.cached for answer in answers if isinstance(answer, Completion))
-        with client(server.url) as asking:
-            assert all(asking.complete(question(name)).cached for name in NAMES)
-    assert len(answers) == len(NAMES)
-    assert (1 <= lost <= 4) if part == "rows" else lost == 0
-    assert server.paid.total() == len(NAMES) + 1 + lost
-    assert "is damaged" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("spoil", "says"),
-    [
-        (lambda path: path.write_bytes(b"this is not a database, by any means " * 200), "some other file"),
-        (lambda path: sql(path, "CREATE TABLE mine (a)"), "a database of something else"),
-        (lambda path: sql(path, "PRAGMA user_version = 9"), "update mrharm"),
-        (lambda path: path.mkdir(), "cannot be opened"),
-    ],
-)
-def test_a_file_that_is_no_ledger_is_refused_and_left_alone(
-    tmp_path: Path, spoil: Callable[[Path], object], says: str
-) -> None:
-    path = tmp_path / "ledger.sqlite"
-    spoil(path)
-    before = path.read_bytes() if path.is_file() else b""
-    with StubServer(echo) as server, client(server.url) as asking:
-        with pytest.raises(LedgerError, match=says) as caught:
-            list(asking.complete_many(map(question, NAMES)))
-        assert server.calls.total() == 0
-    assert exit_code(caught.value) == 2
-    assert not path.is_file() or path.read_bytes() == before
-
-
-def pages(ledger: Ledger, most: int) -> None:
-    """Let the file grow to ``most`` pages and no further: what SQLite meets on a full disk."""
-    ledger._database.do(lambda db: db.execute(f"PRAGMA max_page_count = {most}"), write=False)
-
-
-def test_a_full_disk_stops_the_work_and_loses_nothing() -> None:
-    with StubServer(echo) as server:
+def test_a_full_disk_is_a_file_error_with_the_mend_and_loses_no_answer() -> None:
+    texts = [f"question {number}" for number in range(40)]
+    with StubServer(lambda text: Reply(f"answer to {text}" + " x" * 500)) as server:
         with client(server.url) as asking:
             asking.ledger.row("")
-            pages(asking.ledger, 12)
+            # What SQLite meets on a full disk: the file can grow no further.
+            asking.ledger._db.execute("PRAGMA max_page_count = 14")  # type: ignore[union-attr]
             got: dict[int, Completion | CallError] = {}
-            with pytest.raises(LedgerError, match="the disk is full; free some"):
-                for index, answer in asking.complete_many(map(question, NAMES), concurrency=4):
+            with pytest.raises(FileError, match=r"ledger\.sqlite: the disk is full; free some space"):
+                for index, answer in asking.complete_many(map(question, texts), concurrency=4):
                     got[index] = answer
-            assert 0 < len(got) < len(NAMES)
+            assert 0 < len(got) < len(texts)
             assert server.paid.total() == len(got)  # every answer that was paid for has been handed over
-            with pytest.raises(LedgerError):
-                list(asking.complete_many(map(question, NAMES)))
-            assert server.paid.total() == len(got)
-            pages(asking.ledger, 10_000)
-            answers = dict(asking.complete_many(map(question, NAMES)))
-        assert len(answers) == len(NAMES)
-        # And what there was no room for was kept as soon as there was.
-        assert server.paid == dict.fromkeys(NAMES, 1)
-
-
-def test_room_is_kept_for_answers_that_come_when_the_disk_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    room = Ledger().path.with_name("ledger.sqlite.room")
-    transact, full = Database._transact, threading.Event()
-
-    def on_a_full_disk(self: Database, work: Any, write: bool) -> Any:
-        if write and full.is_set() and room.exists():
-            error = sqlite3.OperationalError("database or disk is full")
-            error.sqlite_errorcode = sqlite3.SQLITE_FULL
-            raise error
-        return transact(self, work, write)
-
-    def script(text: str) -> Reply:
-        if text == "a":
-            full.set()  # while the answer is on its way
-        return echo(text)
-
-    monkeypatch.setattr(Database, "_transact", on_a_full_disk)
-    with StubServer(script) as server:
+            kept = {
+                text for (text,) in sql(asking.ledger.path, "SELECT raw FROM calls WHERE status = 'answered'")
+            }
         with client(server.url) as asking:
-            asking.complete(question("a"))
-            assert not room.exists()
-            full.clear()
-            asking.complete(question("b"))
-            assert room.exists()
-        with client(server.url) as asking:
-            assert asking.complete(question("a")).cached
-            room.unlink()
-            monkeypatch.setattr("mrharm.llm.database.write_bytes", no_room)
-            with pytest.raises(LedgerError, match="no room for the ledger"):
-                asking.complete(question("c"))
-    assert dict(server.paid) == {"a": 1, "b": 1}
+            results = dict(asking.complete_many(map(question, texts)))
+    assert not [result for result in results.values() if isinstance(result, CallError)]
+    assert sum(result.cached for result in results.values() if isinstance(result, Completion)) == len(kept)
+    assert server.paid.total() <= len(texts) + 4  # only those in flight are paid again
 
 
-def no_room(path: Path, data: bytes) -> None:
-    raise OSError(28, "No space left on device")
-
-
-def test_an_answer_the_ledger_has_no_room_for_is_still_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    with StubServer(echo) as server, client(server.url) as asking:
-
-        def full(*_: object, **__: object) -> None:
-            raise LedgerError("the disk is full")
-
-        monkeypatch.setattr(asking.ledger, "answer", full)
-        assert asking.complete(question("a")).text.startswith("answer to a")
-        with pytest.raises(LedgerError):
-            asking.complete(question("b"))
-        monkeypatch.undo()
-        asking.complete(question("b"))
-    assert dict(server.paid) == {"a": 1, "b": 1}
-
-
-def test_an_answer_that_could_not_be_kept_until_the_client_closed_blocks_no_other_client(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    with StubServer(echo) as server:
-        with client(server.url) as asking:
-
-            def full(*_: object, **__: object) -> None:
-                raise LedgerError("the disk is full")
-
-            monkeypatch.setattr(asking.ledger, "answer", full)
-            asking.complete(question("a"))
-        assert "1 answers that were handed over are not kept" in caplog.text
-        with client(server.url) as asking:
-            assert not asking.complete(question("a")).cached
-
-
-def test_a_failure_the_ledger_has_no_room_for_blocks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_the_ledger_cannot_hold_blocks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     with StubServer([Reply(status=400), Reply("a cat")]) as server, client(server.url) as asking:
-
-        def full(*_: object, **__: object) -> None:
-            raise LedgerError("the disk is full")
-
-        monkeypatch.setattr(asking.ledger, "fail", full)
-        with pytest.raises(LedgerError):
+        asking.complete  # noqa: B018
+        with monkeypatch.context() as patch, pytest.raises(LedgerError):
+            patch.setattr("mrharm.llm.cache._write_failure", fail_full)
             asking.complete(question("a"))
-        monkeypatch.undo()
         assert asking.complete(question("a")).text == "a cat"
 
 
-def test_a_lock_that_does_not_end_is_a_named_error_and_nothing_is_asked() -> None:
+def fail_full(*_: object) -> None:
+    raise LedgerError("the disk is full")
+
+
+def test_a_program_that_writes_the_ledger_for_long_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mrharm.llm.cache._PATIENCE_S", 0.05)
     with StubServer(echo) as server:
-        path = fill(server)
+        path = fill(server, "a")
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        with client(server.url, ledger=Ledger(path, patience=0.05)) as asking:
-            with pytest.raises(LedgerError, match="locked by another process"):
-                asking.complete(question("new"))
-            assert asking.complete(question(NAMES[0])).cached
+        with client(server.url) as asking, pytest.raises(LedgerError, match="another program is writing it"):
+            asking.complete(question("new"))
         other.close()
     assert server.calls["new"] == 0
-
-
-def claim(ledger: Ledger, text: str, lease: float = 60) -> str:
-    asked = question(text)
-    ledger.claim(asked, "run", 0, None, lease=lease, endpoint="")
-    return asked.key
-
-
-def set_when_waited_for(ledger: Ledger, waiters: int, event: threading.Event) -> None:
-    """Set ``event`` once as many threads have been told that somebody else asks."""
-    waiting: set[int] = set()
-    take = ledger.claim
-
-    def claim(*arguments: Any, **options: Any) -> object:
-        outcome = take(*arguments, **options)
-        if outcome == "theirs":
-            waiting.add(threading.get_ident())
-            if len(waiting) == waiters:
-                event.set()
-        return outcome
-
-    ledger.claim = claim  # type: ignore[method-assign, assignment]
-
-
-def test_who_asks_a_question_already_is_waited_for() -> None:
-    asked, may_answer = threading.Event(), threading.Event()
-
-    def script(text: str) -> Reply:
-        asked.set()
-        return Reply("a cat", wait=may_answer)
-
-    answers: list[Completion] = []
-    with StubServer(script) as server, client(server.url) as first, client(server.url) as second:
-        set_when_waited_for(second.ledger, 1, may_answer)
-        asking = threading.Thread(target=lambda: answers.append(first.complete(question("what?"))))
-        asking.start()
-        assert asked.wait(30)
-        answers.append(second.complete(question("what?")))
-        asking.join(30)
-    assert sorted(answer.cached for answer in answers) == [False, True]
-    assert server.paid.total() == 1
-
-
-def test_a_claim_of_a_process_that_lives_is_not_taken_over_and_one_of_the_dead_is() -> None:
-    ledger = Ledger()
-    key = claim(ledger, "what?", lease=-1)
-    again = ledger.claim(question("what?"), "run", 0, None, lease=-1, endpoint="")
-    assert again == "theirs"
-    disown(ledger, key, DEAD)
-    with StubServer(echo) as server, client(server.url, ledger=ledger) as asking:
-        assert not asking.complete(question("what?")).cached
-
-
-def test_a_claim_from_another_machine_is_believed_until_its_lease_ends() -> None:
-    ledger = Ledger()
-    for text, lease, outcome in (("a", 60.0, str), ("b", -1.0, object)):
-        key = claim(ledger, text, lease)
-        disown(ledger, key, "elsewhere|12|34|56")
-        got = ledger.claim(question(text), "run", 0, None, lease=60, endpoint="")
-        assert isinstance(got, outcome) and (got == "theirs") == (text == "a")
-
-
-def test_a_process_counts_as_dead_when_gone_when_a_zombie_and_when_its_id_is_anothers() -> None:
-    mine = new_owner()
-    assert lives(mine)
-    machine, _, _, number = mine.split("|")
-    let_go(mine)
-    assert lives(mine) is False
-    assert lives(DEAD) is False
-    assert lives(f"{machine}|what||{number}") is False
-    assert lives("elsewhere|1|2|3") is None
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    owner = f"{machine}|{child.pid}||{number}"
-    assert lives(owner)
-    assert lives(f"{machine}|{child.pid}|1|{number}") is False  # whoever had that id before
-    child.send_signal(signal.SIGKILL)
-    while lives(owner):  # dead, and not yet waited for
-        time.sleep(0.001)
-    child.communicate()
-    assert lives(owner) is False
 
 
 def test_a_failure_keeps_its_reason_and_is_asked_again_by_the_next_run() -> None:
@@ -342,32 +274,35 @@ def test_a_failure_keeps_its_reason_and_is_asked_again_by_the_next_run() -> None
         with pytest.raises(CallError, match="out of order"):
             asking.complete(question("what?"))
         row = asking.ledger.row(question("what?").key)
-        assert row and (row.status, row.failure_kind, row.attempts) == ("failed", "server_error", 2)
+        assert row and (row.status, row.failure_kind) == ("failed", "server_error")
         assert row.failure and "500: out of order" in row.failure
         assert asking.complete(question("what?")).text == "a cat"
         row = asking.ledger.row(question("what?").key)
-        assert row and (row.status, row.failure, row.attempts) == ("answered", None, 3)
+        assert row and (row.status, row.failure) == ("answered", None)
 
 
-def test_many_at_a_question_that_fails_try_it_to_the_end_once() -> None:
-    may_answer = threading.Event()
-    with (
-        StubServer([Reply(status=400, wait=may_answer)]) as server,
-        client(server.url) as asking,
-    ):
-        set_when_waited_for(asking.ledger, 3, may_answer)
-        results = [result for _, result in asking.complete_many([question("what?")] * 4, concurrency=4)]
-    assert [result.kind for result in results if isinstance(result, CallError)] == ["bad_request"] * 4
-    assert server.calls.total() == 1
-
-
-def test_a_row_says_what_was_asked_where_and_what_it_cost(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.WARNING)
-    with StubServer(echo) as server, client(server.url, run="mine") as asking:
+def test_a_row_says_what_was_asked_where_and_what_it_cost() -> None:
+    with StubServer(echo) as server, client(server.url) as asking:
         key = asking.complete(question("what?", parts={"prompt": "caption.v1@abc"})).key
-        row = asking.ledger.row(key)
-    assert row and '"what?"' in row.request and "caption.v1@abc" in row.request
-    assert (row.endpoint, row.run, row.model) == (server.url, "mine", "stub-model")
-    assert row.usage and '"completion_tokens": 20' in row.usage
-    assert row.price and '"output":"10.0"' in row.price and row.nano_usd == 250_000
-    assert not caplog.records
+    columns = "request, endpoint, model, usage, nano_usd"
+    ((request, *rest),) = sql(asking.ledger.path, f"SELECT {columns} FROM calls WHERE key = ?", key)
+    assert '"what?"' in request and "caption.v1@abc" in request
+    usage = '{"prompt_tokens": 50, "completion_tokens": 20, "total_tokens": 70}'
+    assert rest == [server.url, "stub-model", usage, 250_000]
+
+
+def test_a_ledger_is_one_object_for_one_file(tmp_path: Path) -> None:
+    assert open_ledger(tmp_path / "a") is open_ledger(tmp_path / "a") is not open_ledger(tmp_path / "b")
+
+
+def test_a_killed_holder_blocks_nobody(tmp_path: Path) -> None:
+    held = StubServer([Reply(wait=0.5)])
+    with held as server:
+        process = FORKS.Process(target=ask_in_process, args=(server.url, ["a"], tmp_path / "ledger.sqlite"))
+        process.start()
+        server.wait_for_calls(1, lambda: not process.is_alive())
+        assert process.pid
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        with client(server.url) as asking:
+            assert not asking.complete(question("a")).cached

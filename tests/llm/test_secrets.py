@@ -9,7 +9,7 @@ import pytest
 
 from mrharm.errors import InputError, MrHarmError
 from mrharm.llm import AuthorizationError
-from tests.llm.conftest import KEY, client, question
+from tests.llm.conftest import KEY, client, question, sql
 from tests.stub_server import Reply, StubServer
 
 ECHOES = {
@@ -28,7 +28,7 @@ def test_the_key_is_nowhere_though_the_server_repeats_it(
     caplog.set_level(logging.DEBUG)
     with StubServer(lambda text: ECHOES[text]) as server, client(server.url, attempts=2) as asking:
         results = [result for _, result in asking.complete_many(map(question, ECHOES))]
-        rows = list(asking.ledger.rows())
+        rows = sql(asking.ledger.path, "SELECT * FROM calls")
         assert server.keys == {f"Bearer {KEY}"}
         written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     shown = "".join(f"{result!r} {result}" for result in [*results, *rows, asking])

@@ -1,8 +1,8 @@
-"""The one client for hosted models (captions, teachers, judges), with its budget and its ledger of paid calls."""
+"""The client of hosted models (captions, teachers, judges), with its budget and its ledger of paid calls."""
 
 from mrharm.llm.client import Estimate, HostedClient, Tally
-from mrharm.llm.ledger import Ledger
 from mrharm.llm.prompts import Prompt, load_prompt
+from mrharm.llm.requester import Retry
 from mrharm.llm.requests import (
     PICTURE_SIDE,
     AuthorizationError,
@@ -24,11 +24,11 @@ __all__ = [
     "Completion",
     "Estimate",
     "HostedClient",
-    "Ledger",
     "LedgerError",
     "Picture",
     "Prompt",
     "Request",
+    "Retry",
     "Tally",
     "load_prompt",
     "looks_refused",

@@ -1,185 +1,422 @@
-"""Many questions by the provider's batch service: sent as files, waited for, fetched, and found again after a kill."""
+"""Many questions by the provider's batch service: sent as files, waited for, fetched, and found again after a kill.
+
+A file of questions is uploaded, its id and its questions are committed to the ledger, and a batch is created of it,
+whose id is committed in turn. A batch without an id in the ledger is looked for by its file.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import IO, Any, TypeVar
 
-from mrharm.errors import ModelUnavailableError
-from mrharm.llm.batch_fetch import Fetch
-from mrharm.llm.batch_rows import Batch
-from mrharm.llm.batch_send import Sender
-from mrharm.llm.batch_service import BatchService
-from mrharm.llm.endpoint import EndpointError
-from mrharm.llm.moves import Failure
-from mrharm.llm.requester import Asker, completion_of
-from mrharm.llm.requests import CallError, Completion, Request
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
+from mrharm.errors import ModelUnavailableError, MrHarmError
+from mrharm.llm.cache import Answer, Batch, Failure
+from mrharm.llm.endpoint import Endpoint, EndpointError
+from mrharm.llm.pricing import Price, bound_cost, count_cost, find_price
+from mrharm.llm.requester import Requester
+from mrharm.llm.requests import CallError, Completion, FailureKind, Request, parse_answer, read_completion
+
+T = TypeVar("T")
+Result = Completion | CallError
 log = logging.getLogger("mrharm.llm")
 
-_LOOKS = 20  # in a row that may fail before the waiting is given up
+MOST_QUESTIONS = 50_000  # of a file
+MOST_BYTES = 200_000_000
+_CALL_S, _TRANSFER_S = 60.0, 3600.0  # seconds for a call, and for a file up or down
+_CLOCKS_S = 86_400  # how far the provider's clock and this one may differ
+_MOST_TROUBLES = 20  # polls in a row that may fail before the waiting is given up
+_UNSURE = ("cut", "timed_out", "server_error", "malformed")  # after these a batch may have been created
+_OVER = ("completed", "expired", "cancelled", "failed")
+_ENDS: dict[str, tuple[FailureKind, str]] = {
+    "expired": ("timed_out", "the batch's day was over before its turn came"),
+    "cancelled": ("stopped", "the batch was cancelled before its turn came"),
+}
+_CODES: dict[str, FailureKind] = {
+    "batch_expired": "timed_out",
+    "batch_cancelled": "stopped",
+    "request_timeout": "timed_out",
+}
+
+
+class _State(BaseModel):
+    """A batch at the provider."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str = Field(min_length=1)
+    status: str
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+    errors: Any = None
+
+
+class _Response(BaseModel):
+    status_code: StrictInt
+    body: Any = None
+
+
+class _Line(BaseModel):
+    """A line of a batch's output or error file."""
+
+    custom_id: str
+    response: _Response | None = None
+    error: dict[str, Any] | None = None
+
+
+@dataclass
+class _QuestionFile:
+    """A file of questions to one model, filled on disk."""
+
+    model: str
+    file: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
+    questions: list[tuple[Request, int]] = field(default_factory=list)  # each with the most it can cost
+    size: int = 0  # bytes
+
+    def has_room(self, model: str, line: bytes) -> bool:
+        """Return whether a line for a model fits in."""
+        fits = len(self.questions) < MOST_QUESTIONS and self.size + len(line) <= MOST_BYTES
+        return fits and model == self.model
+
+    def add(self, request: Request, cost: int, line: bytes) -> None:
+        """Write a question's line."""
+        self.file.write(line)
+        self.questions.append((request, cost))
+        self.size += len(line)
+
+
+class BatchService:
+    """The calls of a batch service at an endpoint. Every method raises `EndpointError`."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+
+    def upload(self, file: IO[bytes]) -> str:
+        """Upload a file of questions and return its id."""
+        file.seek(0)
+        content = ("questions.jsonl", file, "application/jsonl")
+        return str(self._call(lambda api: api.files.create(file=content, purpose="batch").id, _TRANSFER_S))
+
+    def create(self, batch: Batch) -> str:
+        """Create a batch of its uploaded file and return its id."""
+
+        def create(api: Any) -> str:
+            url = "/v1/chat/completions"
+            made = api.batches.create(completion_window="24h", endpoint=url, input_file_id=batch.file)
+            return _State.model_validate(made).id
+
+        try:
+            return self._call(create)
+        except EndpointError as trouble:
+            batch_id = self.find(batch) if trouble.kind in _UNSURE else None
+            if batch_id:
+                return batch_id
+            raise
+
+    def find(self, batch: Batch) -> str | None:
+        """Return the id of the batch created of an uploaded file, if there is one."""
+
+        def search(api: Any) -> str | None:
+            for listed in api.batches.list(limit=100):
+                if listed.input_file_id == batch.file:
+                    return str(listed.id)
+                if listed.created_at < batch.made - _CLOCKS_S:
+                    break  # the newest come first
+            return None
+
+        return self._call(search) if batch.file else None
+
+    def get(self, batch_id: str) -> _State:
+        """Return the state of a batch; the error is ``gone`` where the account has no such batch."""
+        return self._call(lambda api: _State.model_validate(api.batches.retrieve(batch_id)))
+
+    def read_lines(self, file: str) -> list[bytes]:
+        """Return the lines of a file; no other byte than a line feed ends one."""
+        content: bytes = self._call(lambda api: api.files.content(file).content, _TRANSFER_S)
+        return [line for line in content.split(b"\n") if line.strip()]
+
+    def _call(self, do: Callable[[Any], T], seconds: float = _CALL_S) -> T:
+        timeout = self.endpoint.timeout(time.monotonic() + seconds)
+        try:
+            with self.endpoint.translate_errors() as client:
+                return do(client.with_options(timeout=timeout))
+        except (ValueError, TypeError, AttributeError) as error:
+            why = f"{self.endpoint.url}: expected a batch or a file, got something else ({type(error).__name__})"
+            raise EndpointError("malformed", why) from None
 
 
 class Batches:
-    """Batches of one client's questions; opens nothing before the first."""
+    """Asks a client's questions in batches; opens nothing before the first."""
 
-    def __init__(self, asker: Asker) -> None:
-        self._asker, self._ledger, self._rows = asker, asker.ledger, asker.ledger.batches
+    def __init__(self, requester: Requester) -> None:
+        self._requester, self._ledger, self._budget = requester, requester.ledger, requester.budget
+        self._charged: dict[str, int] = {}  # key -> what the budget was charged for a question in a batch
+        self._waiting: set[str] = set()  # tokens of the batches waited for
 
     def complete(
-        self, requests: Sequence[Request], poll: float, looked: Callable[[int], None]
-    ) -> Generator[tuple[int, Completion | CallError], None, None]:
-        """As `HostedClient.complete_batch`; ``looked`` is told how many questions open batches are through with."""
-        places: dict[str, list[int]] = {}
-        questions: dict[str, Request] = {}
-        for index, request in enumerate(requests):
-            try:
-                places.setdefault(request.key, []).append(index)
-            except CallError as error:
-                yield index, error
-            else:
-                questions[request.key] = request
+        self, questions: Mapping[str, Request], poll: float, show: Callable[[int], None]
+    ) -> Iterator[tuple[str, Result]]:
+        """Ask questions, given by their keys, as `HostedClient.complete_batch`; yields each key with its result.
 
-        def results(keys: Iterable[str], *, cached: bool) -> Iterator[tuple[int, Completion | CallError]]:
-            for key in keys:
-                for number, index in enumerate(places.pop(key, [])):
-                    yield index, self._result(key, cached=cached or number > 0)
-
-        yield from results([key for key in questions if self._ledger.answered(key)], cached=True)
-        if not places:
+        Calls ``show`` with the number of questions without a result each time the batches were looked at.
+        """
+        answered = [key for key in questions if self._ledger.find_answer(key)]
+        yield from ((key, self._read_result(key, cached=True)) for key in answered)
+        rest = {key: request for key, request in questions.items() if key not in set(answered)}
+        if not rest:
             return
-        # A budget without a price is an error before anything is sent.
-        worst = {key: self._asker.worst(questions[key], self._asker.batch_prices) for key in places}
-        self._ledger.settle_dead(self._asker.name)
-        service = BatchService(self._asker.open())
-        yield from results(self._look_at_all(service), cached=False)
-        under_way: dict[str, int] = {}  # token -> questions it is through with
+        self._waiting = set()
         try:
-            left = self._left(places, under_way, service)
-            sender = Sender(self._asker, service, under_way)
-            # Closed at once when the caller goes away, so that a batch that is being filled blocks nobody.
-            with closing(sender.send([(questions[key], worst[key]) for key in left])) as all_refused:
-                for key, refused in all_refused:
-                    for index in places.pop(key, []):
-                        yield index, refused
-            yield from results(self._wait(service, under_way, poll, looked), cached=False)
-            yield from results(list(places), cached=True)
+            service = BatchService(self._requester.open())
+            yield from self._fetch_left(service, rest)
+            yield from self._send(service, rest)
+            yield from self._wait(service, rest, poll, show)
+            yield from ((key, self._read_result(key, cached=False)) for key in list(rest))
         except EndpointError as trouble:
-            raise _raised(trouble) from None
+            again = ModelUnavailableError(f"{trouble.message}; run the same command again")
+            raise (trouble.final or again) from None
         finally:
-            if under_way:
-                log.warning(
-                    "%d batches of questions go on at the provider; the same command picks them up",
-                    len(under_way),
-                )
+            if self._waiting:
+                what = "%d batches of questions go on at the provider; the same command picks them up"
+                log.warning(what, len(self._waiting))
 
-    def look(self) -> None:
-        """Fetch what open batches at this endpoint have brought."""
-        for _ in self._look_at_all(BatchService(self._asker.open())):
-            pass
-
-    def _left(
-        self, keys: Mapping[str, object], under_way: dict[str, int], service: BatchService
-    ) -> list[str]:
-        """The questions that are in no batch; the batches at this endpoint of the others are under way."""
-        left = []
-        for key in keys:
-            token = self._rows.holder(key)
-            batch = self._rows.get(token) if token else None
-            if batch is None or batch.is_overdue:
-                left.append(key)
-            elif batch.endpoint == service.url:
-                under_way.setdefault(batch.token, 0)
-        return left
-
-    def _look_at_all(self, service: BatchService) -> Iterator[str]:
-        """Look once at every open batch; the questions of those that are over."""
-        for batch in self._rows.open(service.url):
-            try:
-                yield from self._look(service, batch.token, {})
-            except EndpointError as trouble:
-                raise _raised(trouble) from None
+    def _fetch_left(self, service: BatchService, rest: dict[str, Request]) -> Iterator[tuple[str, Result]]:
+        """Fetch what earlier calls left at the provider, and wait for the batches that hold questions of ``rest``."""
+        yield from self._poll_all(service, self._ledger.open_batches(), rest)
+        rows = [self._ledger.row(key) for key in rest]
+        self._waiting &= {row.batch for row in rows if row and row.batch}
 
     def _wait(
-        self, service: BatchService, under_way: dict[str, int], poll: float, looked: Callable[[int], None]
-    ) -> Iterator[str]:
-        """The questions of the batches under way, as these end."""
-        failed = 0
-        while under_way:
-            for token in list(under_way):
-                try:
-                    over = yield from self._look(service, token, under_way)
-                    failed = 0
-                except EndpointError as trouble:
-                    failed += 1
-                    if trouble.final or failed == _LOOKS:
-                        raise
-                    log.warning("%s; looking again", trouble.message)
-                    over = False
-                if over:
-                    del under_way[token]
-            looked(sum(under_way.values()))
-            if under_way:
-                self._asker.rest(poll)
+        self, service: BatchService, rest: dict[str, Request], poll: float, show: Callable[[int], None]
+    ) -> Iterator[tuple[str, Result]]:
+        """Look at the batches waited for, again and again, until all have ended."""
+        troubles = 0
+        while self._waiting:
+            batches = [batch for batch in self._ledger.open_batches() if batch.token in self._waiting]
+            trouble = yield from self._poll_all(service, batches, rest)
+            troubles = troubles + 1 if trouble else 0
+            if trouble and troubles == _MOST_TROUBLES:
+                raise trouble
+            show(len(rest))
+            if self._waiting:
+                (self._requester.retry.pause or time.sleep)(poll)
 
-    def _look(self, service: BatchService, token: str, through: dict[str, int]) -> Generator[str, None, bool]:
-        """Look at a batch once, and fetch it where it is over; yields the questions it held. Returns whether it is."""
-        batch = self._rows.get(token)
-        if batch is None or batch.state == "ended":
-            return True
-        if batch.is_being_sent:
-            return False
-        fetch = Fetch(self._asker, service, batch)
-        if batch.state == "new" or (batch.state == "sending" and not fetch.find()):
-            self._drop(batch, Failure("stopped", "its process died before it was sent"), "never sent")
-            return True
-        try:
-            state = fetch.state()
-        except EndpointError as trouble:
-            if not trouble.gone:
-                raise
-            return self._judge_gone(service, batch)
-        if not state.is_over:
-            through[token] = state.done
-            return batch.is_overdue
-        yield from fetch.take_in(state)
-        return True
-
-    def _judge_gone(self, service: BatchService, batch: Batch) -> bool:
-        """A batch the provider does not know: it is gone, or it is another account's; its file tells which."""
-        if not batch.is_overdue and not service.has_file(batch.file or ""):
-            log.warning(
-                "%s knows neither batch %s nor its file; if it was sent with another key, use that one",
-                service.url,
-                batch.id,
-            )
-            return True
-        self._drop(batch, Failure("server_error", "the provider lost its batch", maybe_paid=True), "gone")
-        return True
-
-    def _drop(self, batch: Batch, failure: Failure, status: str) -> None:
-        self._rows.end(batch.token, {}, failure, {"status": status})
-
-    def _result(self, key: str, *, cached: bool) -> Completion | CallError:
-        row = self._ledger.answered(key)
-        if row:
+    def _poll_all(
+        self, service: BatchService, batches: Iterable[Batch], rest: dict[str, Request]
+    ) -> Generator[tuple[str, Result], None, EndpointError | None]:
+        """Look at batches once, and yield what they bring; returns the trouble that a later look may not meet."""
+        last: EndpointError | None = None
+        for batch in batches:
             try:
-                return completion_of(key, row.raw or "", row.nano_usd, cached=cached)
+                for key in self._poll(service, batch):
+                    if rest.pop(key, None):
+                        yield key, self._read_result(key, cached=False)
+            except EndpointError as trouble:
+                if trouble.final:
+                    raise
+                log.warning("%s; looking again", trouble.message)
+                self._waiting.add(batch.token)
+                last = trouble
+        return last
+
+    def _read_result(self, key: str, *, cached: bool) -> Result:
+        row = self._ledger.find_answer(key) or self._ledger.row(key)
+        if row and row.is_sound:
+            try:
+                return read_completion(key, row.raw or "", row.nano_usd, cached=cached)
             except CallError as error:
                 return error
-        row = self._ledger.row(key)
         if row and row.status == "failed":
             return CallError(row.failure or "", row.failure_kind or "busy", row.raw)
-        batch = self._rows.get(self._rows.holder(key) or "")
-        if batch is None:
-            return CallError("another process is at this question; run again later", "busy")
-        if batch.is_overdue:
-            return CallError(f"batch {batch.id} has not ended within its day", "timed_out")
-        return CallError(
-            f"it is in batch {batch.id} at {batch.endpoint}, which cannot be looked at here", "busy"
-        )
+        return CallError("it is in a batch that has not ended and cannot be looked at here", "busy")
+
+    def _send(self, service: BatchService, rest: dict[str, Request]) -> Iterator[tuple[str, Result]]:
+        """Send the questions of ``rest`` that are in no batch; yields those that cannot be sent, and why."""
+        prices, required = self._requester.batch_prices, self._budget.limit is not None
+        by_model = sorted(rest.items(), key=lambda item: item[1].model)  # a batch asks one
+        costs = {key: bound_cost(request, prices, required=required) for key, request in by_model}
+        filling: _QuestionFile | None = None
+        try:
+            for key, request in by_model:
+                row = self._ledger.row(key)
+                if row and row.batch:
+                    continue
+                try:
+                    line = self._prepare(request, costs[key])
+                except MrHarmError as error:
+                    del rest[key]
+                    yield key, error if isinstance(error, CallError) else CallError(str(error), "bad_request")
+                    continue
+                if filling and not filling.has_room(request.model, line):
+                    full, filling = filling, None
+                    self._create(service, full)
+                filling = filling or _QuestionFile(request.model)
+                filling.add(request, costs[key], line)
+            if filling:
+                full, filling = filling, None
+                self._create(service, full)
+        finally:
+            if filling:
+                self._discard(filling)
+
+    def _prepare(self, request: Request, cost: int) -> bytes:
+        """Return a question's line, and charge the budget with the most it can cost."""
+        line = _write_line(request)
+        if len(line) > MOST_BYTES:
+            raise CallError(f"{len(line):,} bytes; too large for any batch", "bad_request")
+        if not self._budget.reserve(cost):
+            raise CallError(self._budget.explain(cost), "over_budget")
+        self._budget.settle(cost, cost)  # calls must not wait for it: it is not given back for hours
+        self._charged[request.key] = cost
+        return line
+
+    def _create(self, service: BatchService, full: _QuestionFile) -> None:
+        """Upload a file of questions and have a batch created of it."""
+        try:
+            made = time.time()
+            file = service.upload(full.file)
+            batch = Batch(uuid.uuid4().hex, service.endpoint.url, full.model, made, file, None)
+            self._ledger.start_batch(batch, full.questions)
+        except BaseException:
+            self._discard(full)
+            raise
+        full.file.close()
+        try:
+            self._ledger.set_batch_id(batch.token, service.create(batch))
+        except EndpointError as trouble:
+            if trouble.gone:
+                url = service.endpoint.url
+                trouble.final = ModelUnavailableError(f"{url} has no batch service; ask without --batch")
+            if trouble.kind not in _UNSURE:
+                self._end(batch, Failure(trouble.kind, trouble.message))
+            raise
+        self._waiting.add(batch.token)
+
+    def _discard(self, file: _QuestionFile) -> None:
+        """Close a file that is not sent, and take back what its questions were charged."""
+        file.file.close()
+        for request, _ in file.questions:
+            self._correct_charge(request.key, 0)
+
+    def _correct_charge(self, key: str, cost: int) -> None:
+        """Charge the budget with what a question cost, where this client sent it, in place of the most it could."""
+        if key in self._charged:
+            self._budget.settle(0, cost - self._charged.pop(key))
+
+    def _poll(self, service: BatchService, batch: Batch) -> Iterator[str]:
+        """Look at a batch once, and fetch it if it has ended; yields the keys of the questions it had a turn for."""
+        state: _State | None = None
+        if batch.endpoint == service.endpoint.url:
+            batch_id = batch.id or service.find(batch)
+            if batch_id is None:
+                self._end(batch, Failure("stopped", "its process died before it was sent"))
+                return
+            self._ledger.set_batch_id(batch.token, batch_id)
+            try:
+                state = service.get(batch_id)
+            except EndpointError as trouble:
+                if not trouble.gone:
+                    raise
+                log.warning(
+                    "%s does not know batch %s; was it sent with another key?", batch.endpoint, batch_id
+                )
+        if state and state.status in _OVER:
+            yield from self._fetch(service, batch, state)
+        elif batch.is_overdue:
+            why = f"batch {batch.id} at {batch.endpoint} has not ended within its day"
+            self._end(batch, Failure("timed_out", why, maybe_paid=True))
+        elif state:
+            self._waiting.add(batch.token)
+        else:
+            self._waiting.discard(batch.token)
+
+    def _fetch(self, service: BatchService, batch: Batch, state: _State) -> Iterator[str]:
+        """Commit what a batch brought, and end it. A question's first answer counts, and before any failure."""
+        price = find_price(self._requester.batch_prices, batch.model)
+        failures: dict[str, Failure] = {}
+        unreadable = 0
+        for file in filter(None, (state.output_file_id, state.error_file_id)):
+            answers: dict[str, Answer] = {}
+            for line in service.read_lines(file):
+                try:
+                    key, outcome = _read_line(line, service.endpoint, batch.model, price)
+                except (ValueError, RecursionError):
+                    unreadable += 1
+                    continue
+                if isinstance(outcome, Failure):
+                    failures.setdefault(key, outcome)
+                else:
+                    answers.setdefault(key, outcome)
+            costs = self._ledger.answer_batch(batch.token, answers)
+            for key, cost in costs.items():
+                self._correct_charge(key, cost or 0)
+            yield from costs
+        if unreadable:
+            log.warning("batch %s: %d lines cannot be read, and are ignored", batch.id, unreadable)
+        yield from self._end(batch, _explain_end(state, service.endpoint, unreadable), failures)
+
+    def _end(
+        self, batch: Batch, rest: Failure, failures: Mapping[str, Failure] | None = None
+    ) -> Iterable[str]:
+        """End a batch in the ledger; returns the keys of its questions without an answer, which fail."""
+        self._waiting.discard(batch.token)
+        failed = self._ledger.end_batch(batch.token, failures or {}, rest)
+        for key, failure in failed.items():
+            self._correct_charge(key, self._charged.get(key, 0) if failure.maybe_paid else 0)
+        return failed
 
 
-def _raised(trouble: EndpointError) -> Exception:
-    return trouble.final or ModelUnavailableError(f"{trouble.message}; run the same command again")
+def _write_line(request: Request) -> bytes:
+    """Return a question as a line. Plain ASCII, in which only its end can be taken for the end of a line."""
+    body = {"model": request.model, "messages": request.encode_messages(), **request.settings}
+    line = {"custom_id": request.key, "method": "POST", "url": "/v1/chat/completions", "body": body}
+    return json.dumps(line).encode("ascii") + b"\n"
+
+
+def _read_line(
+    line: bytes, endpoint: Endpoint, model: str, price: Price | None
+) -> tuple[str, Answer | Failure]:
+    """Return the key of a line's question, and its answer or why it has none.
+
+    Raises:
+        ValueError: not a line of a batch's output or error file.
+    """
+    row = _Line.model_validate(json.loads(line))
+    if row.response is None:
+        if row.error is None:
+            raise ValueError("expected a response or an error")
+        code = str(row.error.get("code"))
+        why = endpoint.without_secrets(f"{code}: {row.error.get('message')}")[:300]
+        return row.custom_id, Failure(_CODES.get(code, "server_error"), why)
+    status, body = row.response.status_code, row.response.body
+    if status != 200:
+        trouble = endpoint.classify(status, body.get("error") if isinstance(body, dict) else body, model)
+        return row.custom_id, Failure(trouble.kind, trouble.message, maybe_paid=trouble.maybe_paid)
+    raw = endpoint.without_secrets(json.dumps(body, ensure_ascii=False))
+    try:
+        usage = parse_answer(raw).usage
+    except ValueError as error:
+        why = f"{error}; got {raw[:80]!r}"
+        return row.custom_id, Failure("malformed", why, raw[:2000], maybe_paid=True)
+    return row.custom_id, Answer(raw, usage, count_cost(usage, price))
+
+
+def _explain_end(state: _State, endpoint: Endpoint, unreadable: int) -> Failure:
+    """Return why the questions have no answer for which an ended batch has no line that can be read."""
+    if unreadable or state.status == "completed":
+        return Failure("malformed", "the batch ended without a line for it that can be read", maybe_paid=True)
+    if state.status in _ENDS:
+        return Failure(*_ENDS[state.status])
+    errors = getattr(state.errors, "data", None) or []
+    complaints = [f"{getattr(error, 'code', '')}: {getattr(error, 'message', '')}" for error in errors[:3]]
+    why = endpoint.without_secrets(f"the batch was refused: {'; '.join(complaints)}")[:300]
+    if any("limit" in complaint.partition(":")[0] for complaint in complaints):
+        return Failure("rate_limited", f"{why}; send fewer at once, or when other batches are over")
+    return Failure("bad_request", why)

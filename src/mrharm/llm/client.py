@@ -1,97 +1,77 @@
-"""The one client for hosted models: many questions at once, each through the ledger, within one budget."""
+"""The client of hosted models: many questions at once, each through the ledger, within a budget."""
 
 from __future__ import annotations
 
-import logging
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mrharm.errors import InputError, MrHarmError
+from mrharm.errors import MrHarmError
 from mrharm.llm.batch import Batches
+from mrharm.llm.cache import open_ledger
 from mrharm.llm.endpoint import Endpoint
-from mrharm.llm.ledger import Ledger
-from mrharm.llm.pricing import NANO, count_tokens, find_price, require_price
-from mrharm.llm.requester import Asker, Limits, Run
-from mrharm.llm.requests import CallError, Completion, LedgerError, Request
-
-log = logging.getLogger("mrharm.llm")
+from mrharm.llm.pricing import count_tokens, find_price, require_price
+from mrharm.llm.requester import Budget, Requester, Retry, Run
+from mrharm.llm.requests import NANO, CallError, Completion, Request
 
 
 @dataclass(frozen=True)
 class Tally:
-    """How far the work is: questions done, of them paid for before, of them failed; and USD the run has spent.
+    """How far a round of questions is."""
 
-    ``waiting``: questions that the provider has been through, in batches that are not over.
-    """
-
-    done: int = 0
-    cached: int = 0
-    failed: int = 0
-    usd: float = 0.0
-    waiting: int = 0
+    done: int = 0  # questions answered or failed
+    cached: int = 0  # of them, answered by the ledger
+    failed: int = 0  # of them, without an answer
+    usd: float = 0.0  # spent by the client
+    waiting: int = 0  # questions in batches that have not ended
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What asking would take: different questions, those answered already, tokens, USD (None: not known).
+    """What asking would take. Every answer is taken to be as long as it may be."""
 
-    Answers are taken to be as long as they may be; prompts count as English does for ``usd_likely``, and as the worst
-    text does for ``usd_at_most``.
-    """
-
-    questions: int
-    cached: int
-    calls: int
+    questions: int  # different questions
+    cached: int  # of them, answered already
+    calls: int  # the others
     prompt_tokens: int
     completion_tokens: int
-    usd_likely: float | None
-    usd_at_most: float | None
+    usd_likely: float | None  # prompts counted as English; None where no price is known
+    usd_at_most: float | None  # prompts counted as the worst text
 
 
 class HostedClient:
-    """Asks hosted models. Nothing is opened or imported before the first question.
+    """Asks hosted models. Opens nothing before the first question.
 
     Args:
-        ledger: where paid calls are kept; None for the user's own (`ledger.default_path`).
+        ledger: file of the answers paid for; None for the user's own (`cache.default_path`). One process at a time
+            can use it; clients of one process share it.
         base_url: an OpenAI-compatible endpoint; None for OPENAI_BASE_URL, else OpenAI's own.
         key_file: a file that holds the key; None for OPENAI_API_KEY.
-        prices: a table of prices that overrides the package's; None for what MRHARM_PRICES names, if anything.
-        budget: USD the run may spend; never passed by what was asked, as long as the server keeps to max_tokens.
-        run: whose budget it is: processes that name the same run share it. None for a run of this client alone.
-        deadline: seconds for one question, its retries and pauses included.
-        attempts: tries a question gets.
-        pause: waits seconds before a retry; for tests.
+        prices: a table of prices that overrides the package's; None for the file in MRHARM_PRICES, if set.
+        budget: USD this client may spend; not passed as long as the server keeps to max_tokens.
+        retry: how long a question is tried.
 
     Raises:
-        InputError: a budget below nothing.
+        InputError: a budget below 0.
     """
 
     def __init__(
         self,
         *,
-        ledger: Ledger | Path | None = None,
+        ledger: Path | None = None,
         base_url: str | None = None,
         key_file: Path | None = None,
         prices: Path | None = None,
         budget: float | None = None,
-        run: str | None = None,
-        deadline: float = 120.0,
-        attempts: int = 6,
-        pause: Callable[[float], object] | None = None,
+        retry: Retry | None = None,
     ) -> None:
-        if budget is not None and not budget >= 0:
-            raise InputError(f"a budget of {budget} USD; expected 0 or more")
-        self.ledger = ledger if isinstance(ledger, Ledger) else Ledger(ledger)
-        self.run = run or uuid.uuid4().hex
-        limits = Limits(budget, deadline, max(1, attempts))
-        self._asker = Asker(
-            self.ledger, lambda: Endpoint(base_url, key_file), self.run, limits, prices, pause
+        self.ledger = open_ledger(ledger)
+        self._budget = Budget(budget)
+        self._requester = Requester(
+            self.ledger, lambda: Endpoint(base_url, key_file), self._budget, prices, retry or Retry()
         )
-        self._batches = Batches(self._asker)
+        self._batches = Batches(self._requester)
 
     def __enter__(self) -> HostedClient:
         return self
@@ -101,7 +81,7 @@ class HostedClient:
 
     def close(self) -> None:
         """Close connections and ledger; the next question opens them again."""
-        self._asker.close()
+        self._requester.close()
         self.ledger.close()
 
     def check(self, model: str) -> None:
@@ -110,32 +90,27 @@ class HostedClient:
         Raises:
             InputError: no `openai` package, no key, or a budget without the model's price.
         """
-        self._asker.open()
-        if self._asker.limits.budget is not None:
-            require_price(self._asker.prices, model)
+        self._requester.open()
+        if self._budget.limit is not None:
+            require_price(self._requester.prices, model)
 
     @property
     def spent(self) -> float:
-        """USD the run has spent, what lost answers may have cost included."""
-        return self.ledger.spent(self.run) / NANO
+        """Return the USD this client has spent, what lost answers may have cost included."""
+        return self._budget.spent / NANO
 
     def complete(self, request: Request) -> Completion:
         """Ask one question.
 
         Raises:
-            CallError: it has no answer; and what `complete_many` raises.
+            CallError: it has no answer.
+            MrHarmError: as `complete_many`.
         """
-        result: Completion | CallError | None = None
-        try:
-            for _, answer in self.complete_many([request], concurrency=1):
-                result = answer
-        except LedgerError as error:
-            if result is None:
-                raise
-            log.warning("%s", error)  # the answer is here, and is worth more than the complaint
-        if isinstance(result, Completion):
+        for _, result in self.complete_many([request], concurrency=1):
+            if isinstance(result, CallError):
+                raise result
             return result
-        raise result or CallError("stopped before it was asked", "stopped")
+        raise CallError("stopped before it was asked", "stopped")
 
     def complete_many(
         self,
@@ -143,7 +118,7 @@ class HostedClient:
         concurrency: int = 8,
         progress: Callable[[Tally], None] | None = None,
     ) -> Iterator[tuple[int, Completion | CallError]]:
-        """Ask many questions, ``concurrency`` at a time; each with its position, as they are done.
+        """Ask many questions, ``concurrency`` at a time; yields each with its position, as they are done.
 
         Every answer is in the ledger before it is yielded. When the caller stops early, calls in flight are waited for
         and kept. When no call can succeed any more, those in flight are yielded first, then the error is raised.
@@ -151,36 +126,35 @@ class HostedClient:
         Raises:
             AuthorizationError: the endpoint does not take the key.
             ModelUnavailableError: no endpoint in reach, no such model, or no credit.
-            InputError: no key, no `openai` package, a budget without a price, a setting that is none.
-            LedgerError: the ledger cannot be read or written; an answer it had no room for has been yielded.
+            InputError: no key, no `openai` package, a budget without a price, a setting that a call cannot have.
+            LedgerError: the ledger cannot be read or written; an answer that it cannot hold has been yielded.
         """
-        self._asker.save_late()
-        run, tally = Run(self._batches.look), Tally()
+        run, workers, counter = Run(), max(1, concurrency), _Counter(self._budget, progress)
         source = enumerate(requests)
-        flying: dict[Future[Completion | CallError], int] = {}
-        pool = ThreadPoolExecutor(max(1, concurrency), thread_name_prefix="hosted")
+        positions: dict[str | int, list[int]] = {}  # of each question in flight, its copies included
+        in_flight: dict[Future[Completion | CallError], str | int] = {}
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="hosted")
         try:
             while True:
-                while not run.stop.is_set() and len(flying) < max(1, concurrency):
+                while not run.stop.is_set() and len(in_flight) < workers:
                     index, request = next(source, (-1, None))
                     if request is None:
                         break
-                    flying[pool.submit(self._answer, request, run)] = index
-                if not flying:
+                    key = _find_key(request, index)
+                    positions.setdefault(key, []).append(index)
+                    if len(positions[key]) == 1:
+                        in_flight[pool.submit(self._answer, request, run)] = key
+                if not in_flight:
                     break
-                for future in wait(flying, return_when=FIRST_COMPLETED).done:
-                    index, result = flying.pop(future), future.result()
-                    if run.trouble and isinstance(result, CallError) and result.kind == "stopped":
-                        continue
-                    tally = self._counted(tally, result)
-                    if progress:
-                        progress(tally)
-                    yield index, result
+                for future in wait(in_flight, return_when=FIRST_COMPLETED).done:
+                    result, indexes = future.result(), positions.pop(in_flight.pop(future))
+                    if not (run.error and isinstance(result, CallError) and result.kind == "stopped"):
+                        yield from counter.deliver(result, indexes)
         finally:
             run.stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
-        if run.trouble:
-            raise run.trouble
+        if run.error:
+            raise run.error
 
     def complete_batch(
         self,
@@ -189,40 +163,36 @@ class HostedClient:
         progress: Callable[[Tally], None] | None = None,
         poll: float = 30.0,
     ) -> Iterator[tuple[int, Completion | CallError]]:
-        """Ask many questions by the provider's batch service, at half the price, within a day; each as it is done.
+        """Ask many questions by the provider's batch service, at half the price, within a day; as `complete_many`.
 
-        What earlier calls left at the provider is fetched first, and never sent again. When the caller stops, or is
-        killed, the batches that were sent go on; the next call finds them. Every answer is in the ledger before it is
-        yielded. What did not get its turn within the batch's day is "timed_out", and sent again by the next call.
+        What earlier calls left at the provider is fetched first and not sent again. When the caller stops or is killed,
+        batches that were sent go on, and the next call finds them. Every answer is in the ledger before it is yielded.
+        A question without an answer at the end of the batch's day is "timed_out", and sent again by the next call.
 
         Args:
             requests: the questions.
-            progress: told after each, and at each look.
-            poll: seconds between looks at the batches that are under way.
+            progress: called after each question, and each time the batches are looked at.
+            poll: seconds between looks at the batches.
 
         Raises:
             MrHarmError: as `complete_many`.
         """
-        self._asker.save_late()
-        tally = Tally()
-
-        def looked(through: int) -> None:
-            nonlocal tally
-            tally = replace(tally, waiting=through)
-            if progress:
-                progress(tally)
-
-        with closing(self._batches.complete(requests, poll, looked)) as results:
-            for index, result in results:
-                tally = self._counted(tally, result)
-                if progress:
-                    progress(tally)
-                yield index, result
+        counter = _Counter(self._budget, progress)
+        positions: dict[str, list[int]] = {}
+        questions: dict[str, Request] = {}
+        for index, request in enumerate(requests):
+            try:
+                positions.setdefault(request.key, []).append(index)
+                questions[request.key] = request
+            except CallError as error:
+                yield from counter.deliver(error, [index])
+        for key, result in self._batches.complete(questions, poll, counter.show_waiting):
+            yield from counter.deliver(result, positions[key])
 
     def estimate(self, requests: Iterable[Request], *, batch: bool = False) -> Estimate:
-        """What asking would take, without a call: a question counts once, one that is answered already not at all.
+        """Estimate what asking would take, without a call: a question counts once, an answered one not at all.
 
-        ``batch``: at the price of a batch; a question that is in one already counts with those that are answered.
+        ``batch``: at the price of a batch; a question that is in a batch counts as answered.
 
         Raises:
             LedgerError: the ledger cannot be read.
@@ -231,12 +201,13 @@ class HostedClient:
         cached = prompt = completion = 0
         likely: int | None = 0
         most: int | None = 0
-        prices = self._asker.batch_prices if batch else self._asker.prices
+        prices = self._requester.batch_prices if batch else self._requester.prices
         for request in requests:
             if request.key in keys:
                 continue
             keys.add(request.key)
-            if self.ledger.answered(request.key) or (batch and self.ledger.batches.holder(request.key)):
+            row = self.ledger.row(request.key)
+            if row and (row.is_sound or (batch and row.batch)):
                 cached += 1
                 continue
             price = find_price(prices, request.model)
@@ -249,27 +220,56 @@ class HostedClient:
                 likely += price.nano_usd(tokens.likely_prompt, longest)
                 most += price.nano_usd(tokens.most_prompt, longest)
         calls = len(keys) - cached
-        return Estimate(len(keys), cached, calls, prompt, completion, _usd(likely), _usd(most))
+        return Estimate(len(keys), cached, calls, prompt, completion, _to_usd(likely), _to_usd(most))
 
     def _answer(self, request: Request, run: Run) -> Completion | CallError:
-        """One question in a thread of its own; what no question can get past ends the run."""
+        """Ask one question in a thread of the pool; an error that no question can get past ends the run."""
         try:
-            return self._asker.answer(request, run)
+            return self._requester.answer(request, run)
         except CallError as error:
             return error
         except MrHarmError as error:
             run.end(error)
             return CallError(str(error), "stopped")
 
-    def _counted(self, tally: Tally, result: Completion | CallError) -> Tally:
-        try:
-            usd = self.spent
-        except LedgerError:  # the answers at hand are worth more than the sum
-            usd = tally.usd
-        cached = isinstance(result, Completion) and result.cached
-        failed = isinstance(result, CallError)
-        return Tally(tally.done + 1, tally.cached + cached, tally.failed + failed, usd, tally.waiting)
+
+class _Counter:
+    """Counts the results of a round and delivers each to every position of its question."""
+
+    def __init__(self, budget: Budget, progress: Callable[[Tally], None] | None) -> None:
+        self._budget, self._progress, self._tally = budget, progress, Tally()
+
+    def deliver(
+        self, result: Completion | CallError, positions: Sequence[int]
+    ) -> Iterator[tuple[int, Completion | CallError]]:
+        """Yield a result with each position; copies of a question cost nothing."""
+        for number, position in enumerate(positions):
+            if number and isinstance(result, Completion):
+                result = replace(result, cached=True)
+            tally, is_completion = self._tally, isinstance(result, Completion)
+            cached = tally.cached + (isinstance(result, Completion) and result.cached)
+            self._show(
+                replace(tally, done=tally.done + 1, cached=cached, failed=tally.failed + (not is_completion))
+            )
+            yield position, result
+
+    def show_waiting(self, questions: int) -> None:
+        """Show how many questions wait for a batch."""
+        self._show(replace(self._tally, waiting=questions))
+
+    def _show(self, tally: Tally) -> None:
+        self._tally = replace(tally, usd=self._budget.spent / NANO)
+        if self._progress:
+            self._progress(self._tally)
 
 
-def _usd(nano: int | None) -> float | None:
+def _find_key(request: Request, index: int) -> str | int:
+    """Return a question's key, or its position where it has none: asking it says why."""
+    try:
+        return request.key
+    except MrHarmError:
+        return index
+
+
+def _to_usd(nano: int | None) -> float | None:
     return None if nano is None else nano / NANO

@@ -1,4 +1,4 @@
-"""One try of one question at an OpenAI-compatible endpoint, over the `openai` package, and what its outcome means."""
+"""An OpenAI-compatible endpoint, asked through the `openai` package, and what its errors mean."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from mrharm.errors import InputError, ModelUnavailableError, MrHarmError
-from mrharm.llm.requests import AuthorizationError, FailureKind, Request, read_answer
+from mrharm.llm.requests import AuthorizationError, FailureKind, Request, parse_answer
 
 if TYPE_CHECKING:
     import openai
@@ -32,24 +32,20 @@ _MAYBE_PAID = {408, 502, 504, 520, 522, 524}
 
 @dataclass(eq=False)
 class EndpointError(Exception):
-    """A try that brought no answer.
-
-    ``again``: another try may. ``after``: seconds the server asks to wait. ``maybe_paid``: the model may have answered.
-    ``final``: no other question can succeed either; raise this. ``gone``: what was asked for is not there.
-    """
+    """A call that brought no answer."""
 
     kind: FailureKind
     message: str
-    again: bool = False
-    after: float | None = None
-    maybe_paid: bool = False
-    raw: str | None = None
-    final: MrHarmError | None = None
-    gone: bool = False
+    again: bool = False  # whether another try may succeed
+    after: float | None = None  # seconds the server asks to wait
+    maybe_paid: bool = False  # whether the model may have answered
+    raw: str | None = None  # what the server sent
+    final: MrHarmError | None = None  # no other question can succeed either: raise this
+    gone: bool = False  # whether the batch or file asked for does not exist
 
 
 class Endpoint:
-    """Where questions go: ``base_url`` or OPENAI_BASE_URL, with the key in ``key_file`` or OPENAI_API_KEY.
+    """An endpoint at ``base_url`` or OPENAI_BASE_URL, with the key in ``key_file`` or OPENAI_API_KEY.
 
     Raises:
         InputError: the `openai` package is not installed, or there is no key for OpenAI's own service.
@@ -71,7 +67,7 @@ class Endpoint:
                 "OPENAI_API_KEY, or the key file: expected one word of ASCII letters, and nothing else"
             )
         try:
-            # Retries are ours: each may cost, and the budget must know.
+            # The requester retries: each try may cost, and the budget must know.
             self._client = openai.OpenAI(api_key=key or _NO_KEY, base_url=url, max_retries=0)
         except (openai.OpenAIError, httpx2.InvalidURL) as error:
             raise InputError(f"no client for hosted models ({type(error).__name__}); {_ADDRESS}") from None
@@ -80,19 +76,19 @@ class Endpoint:
         self._secrets += [part for part in (urlsplit(url or "").password,) if part]
 
     def ask(self, request: Request, messages: list[dict[str, Any]], deadline: float) -> str:
-        """The body of a chat completion, by ``deadline`` (of time.monotonic).
+        """Return the body of a chat completion.
 
         Args:
             request: the question.
-            messages: its messages, pictures encoded; the same for every try.
-            deadline: when to give up.
+            messages: its messages, pictures encoded.
+            deadline: when to give up, of time.monotonic.
 
         Raises:
             EndpointError: there is none.
         """
         answer = bytearray()
         with (
-            self.judged(request.model) as client,
+            self.translate_errors(request.model) as client,
             client.chat.completions.with_streaming_response.create(
                 model=request.model,
                 messages=messages,  # type: ignore[arg-type]
@@ -113,7 +109,7 @@ class Endpoint:
                     )
         raw = self.without_secrets(bytes(answer).decode("utf-8", "replace"))
         try:
-            read_answer(raw)
+            parse_answer(raw)
         except ValueError as error:
             raise EndpointError(
                 "malformed", f"{error}; got {raw[:80]!r}", again=True, maybe_paid=True, raw=raw[:2000]
@@ -121,36 +117,37 @@ class Endpoint:
         return raw
 
     @contextmanager
-    def judged(self, model: str | None = None) -> Iterator[openai.OpenAI]:
-        """The `openai` client, for calls about a model or about what the account keeps at the provider.
+    def translate_errors(self, model: str | None = None) -> Iterator[openai.OpenAI]:
+        """Yield the `openai` client for calls about a model, or about batches and files.
 
         Raises:
-            EndpointError: what went wrong within, judged.
+            EndpointError: in place of the client's own errors.
         """
         try:
             yield self._client
         except self._openai.APIStatusError as error:
-            raise self.judge(error.response.status_code, error.body, model, error.response.headers) from None
+            response = error.response
+            raise self.classify(response.status_code, error.body, model, response.headers) from None
         except (self._openai.APIConnectionError, self._httpx.HTTPError) as error:
-            raise self._judge_connection(error) from None
+            raise self._classify_connection(error) from None
 
     def timeout(self, deadline: float) -> Any:
-        """What bounds each wait of a call that is to end by ``deadline``."""
-        left = max(0.01, deadline - time.monotonic())
-        return self._httpx.Timeout(left, connect=min(_CONNECT_S, left))
+        """Return the bound on each wait of a call that must end by ``deadline`` (of time.monotonic)."""
+        seconds = max(0.01, deadline - time.monotonic())
+        return self._httpx.Timeout(seconds, connect=min(_CONNECT_S, seconds))
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
     def without_secrets(self, text: str) -> str:
-        """A text from outside, fit to be written, without the key: some servers repeat what they are sent."""
+        """Return a server's text without the key, fit to be written: some servers repeat what they are sent."""
         text = text.encode("utf-8", "replace").decode("utf-8")
         for secret in self._secrets:
             text = text.replace(secret, "[key]")
         return text
 
-    def _judge_connection(self, error: Exception) -> EndpointError:
+    def _classify_connection(self, error: Exception) -> EndpointError:
         cause = error.__cause__ if isinstance(error, self._openai.APIConnectionError) else error
         what = type(cause or error).__name__
         if isinstance(cause, self._httpx.ConnectError | self._httpx.ConnectTimeout | self._httpx.ProxyError):
@@ -164,53 +161,56 @@ class Endpoint:
             "cut", f"the connection ended before the answer was whole ({what})", again=True, maybe_paid=True
         )
 
-    def judge(
+    def classify(
         self, status: int, body: object, model: str | None, headers: Mapping[str, str] | None = None
     ) -> EndpointError:
-        """What a status that is no success means, with the error's body and the answer's headers.
+        """Return what an HTTP status that is not a success means.
 
         Args:
             status: the HTTP status.
-            body: the error as the server tells it.
-            model: which was asked; None for a call about files or batches.
-            headers: of the answer.
+            body: the error as the server describes it.
+            model: the model asked; None for a call about files or batches.
+            headers: of the response.
         """
-        error, headers = body if isinstance(body, Mapping) else {}, headers or {}
+        error = body if isinstance(body, Mapping) else {}
         code = f"{error.get('code') or ''} {error.get('type') or ''}"
-        said = self.without_secrets(str(error.get("message") or body or ""))
-        message = f"{self.url} answered {status}" + (f": {said[:200]}" if said else "")
-        final: MrHarmError | None = None
-        refused = bool(_REFUSED.search(f"{code} {said}"))
+        text = self.without_secrets(str(error.get("message") or body or ""))
+        message = f"{self.url} answered {status}" + (f": {text[:200]}" if text else "")
+        refused = bool(_REFUSED.search(f"{code} {text}"))
+        final = self._find_final(status, code, model, refused)
+        if final:
+            limited = status in (402, 429)
+            return EndpointError("rate_limited" if limited else "bad_request", str(final), final=final)
+        after = _retry_after(headers or {})
+        if status == 429:
+            return EndpointError("rate_limited", message, again=True, after=after)
+        if status in (408, 409, 425) or status >= 500:
+            kind: FailureKind = "timed_out" if status == 408 else "server_error"
+            maybe_paid = status in _MAYBE_PAID
+            return EndpointError(kind, message, again=True, after=after, maybe_paid=maybe_paid)
+        return EndpointError("refused" if refused else "bad_request", message, gone=status == 404)
+
+    def _find_final(self, status: int, code: str, model: str | None, refused: bool) -> MrHarmError | None:
+        """Return the error that no other question can get past either, if the status means one."""
         if status == 401 or (status == 403 and not refused):
-            # What the server says of the key may hold a part of it.
-            final = AuthorizationError(
+            # The server's own words about the key may hold a part of it.
+            return AuthorizationError(
                 f"{self.url} does not take the key ({status}); set OPENAI_API_KEY, or the key file, to one it takes"
             )
-            return EndpointError("bad_request", str(final), final=final)
-        if status == 404 and model is None:
-            return EndpointError("bad_request", message, gone=True)
-        if status == 404:
-            final = ModelUnavailableError(
+        if status == 404 and model is not None:
+            return ModelUnavailableError(
                 f"{self.url} has no model {model!r} (404); name one it serves, or set OPENAI_BASE_URL to the "
                 "address that ends in /v1"
             )
-            return EndpointError("bad_request", str(final), final=final)
         if status == 402 or (status == 429 and "insufficient_quota" in code):
-            final = ModelUnavailableError(
+            return ModelUnavailableError(
                 f"{self.url}: the account's credit is used up ({status}); top it up and run again"
             )
-            return EndpointError("rate_limited", str(final), final=final)
-        if status == 429:
-            return EndpointError("rate_limited", message, again=True, after=_retry_after(headers))
-        if status in (408, 409, 425) or status >= 500:
-            kind: FailureKind = "timed_out" if status == 408 else "server_error"
-            maybe = status in _MAYBE_PAID
-            return EndpointError(kind, message, again=True, after=_retry_after(headers), maybe_paid=maybe)
-        return EndpointError("refused" if refused else "bad_request", message)
+        return None
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from ``retry-after-ms`` or ``Retry-After`` (seconds or a date)."""
+    """Return the seconds to wait, from ``retry-after-ms`` or ``Retry-After`` (seconds or a date)."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         value = headers.get(name, "").strip()
         try:
@@ -237,7 +237,7 @@ def _read_key(file: Path) -> str:
 
 
 def _without_secrets(url: str) -> str:
-    """An address without the name and password, or the query, that may stand in it."""
+    """Return an address without name, password and query."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))

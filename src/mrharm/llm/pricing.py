@@ -1,4 +1,4 @@
-"""What a call costs: a table of prices, and how much a question can cost at most before it is asked.
+"""Prices of models, and the most a question can cost before it is asked.
 
 Money is counted in whole billionths of a dollar, rounded up, so that sums are exact.
 """
@@ -16,13 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, TypeAdapter, ValidationError
 
 from mrharm.errors import InputError
-from mrharm.llm.requests import Request
+from mrharm.llm.requests import NANO, Request
 
-NANO = 10**9
-_MOST_TOKENS = 10**9  # of a call; a server that counts more cannot count
 _PER_MESSAGE = 16  # tokens of role and delimiters; chat templates take 3 to 8
 _DATED = re.compile(r"-(\d{4}-\d\d-\d\d|\d{4})$")
 
@@ -37,43 +35,49 @@ class Price(BaseModel):
     picture: int = Field(default=4000, ge=0)
 
     def nano_usd(self, prompt_tokens: int, completion_tokens: int) -> int:
-        """The cost in billionths of a dollar, rounded up."""
+        """Return the cost of a call in billionths of a dollar, rounded up."""
         cost = (self.input * prompt_tokens + self.output * completion_tokens) * NANO / 1_000_000
         return int(cost.to_integral_value(ROUND_CEILING))
 
     @property
     def half(self) -> Price:
-        """The price in a batch, as OpenAI and those after it sell it."""
+        """Return the price in a batch: half, as OpenAI and compatible services sell it."""
         return self.model_copy(update={"input": self.input / 2, "output": self.output / 2})
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """A question's tokens: what its prompt likely counts and can count at most, and the longest answer it allows."""
+    """A question's tokens before it is asked."""
 
-    likely_prompt: int
-    most_prompt: int
-    most_completion: int | None
+    likely_prompt: int  # of the prompt, as English counts
+    most_prompt: int  # of the prompt, at most
+    most_completion: int | None  # of the longest answer allowed; None without a bound
+
+
+class _Usage(BaseModel):
+    prompt_tokens: StrictInt = Field(ge=0, lt=10**9)  # a higher count is not believed
+    completion_tokens: StrictInt = Field(ge=0, lt=10**9)
 
 
 def load_prices(file: Path | None = None) -> dict[str, Price]:
-    """Model -> price: the table in the package, overridden by ``file`` or what MRHARM_PRICES names.
+    """Load model -> price: the package's table, overridden by ``file`` or by the file in MRHARM_PRICES.
 
     Raises:
-        InputError: the file is missing, or a row is no price.
+        InputError: the file cannot be read, or a row is not a price.
     """
-    prices = _read(files("mrharm.llm").joinpath("prices.yaml").read_text(encoding="utf-8"), "prices.yaml")
-    named = file or (Path(os.environ["MRHARM_PRICES"]) if os.environ.get("MRHARM_PRICES") else None)
-    if named:
+    table = files("mrharm.llm").joinpath("prices.yaml").read_text(encoding="utf-8")
+    prices = _parse_prices(table, "prices.yaml")
+    override = file or os.environ.get("MRHARM_PRICES")
+    if override:
         try:
-            prices |= _read(named.read_text(encoding="utf-8"), str(named))
+            prices |= _parse_prices(Path(override).read_text(encoding="utf-8"), str(override))
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{named}: cannot be read ({error}); expected a table of prices") from None
+            raise InputError(f"{override}: cannot be read ({error}); expected a table of prices") from None
     return prices
 
 
 def find_price(prices: Mapping[str, Price], model: str) -> Price | None:
-    """A model's price; a dated version (``-2026-05-01``, ``-0125``) costs what its name without the date costs."""
+    """Return a model's price; a dated version (``-2026-05-01``, ``-0125``) costs what the undated name costs."""
     return prices.get(model) or prices.get(_DATED.sub("", model))
 
 
@@ -93,14 +97,14 @@ def require_price(prices: Mapping[str, Price], model: str) -> Price:
 
 
 def count_tokens(request: Request, price: Price | None) -> Tokens:
-    """Tokens of a question before it is asked.
+    """Count a question's tokens before it is asked.
 
     A byte-level tokenizer, which hosted models have, makes at most one token of a byte; in English it makes about one
     of four characters.
     """
     sent = {name: request.settings[name] for name in ("response_format", "tools") if name in request.settings}
-    text = json.dumps([request.kept["messages"], sent], ensure_ascii=False)
-    pictures = (price or Price(input=Decimal(0), output=Decimal(0))).picture * count_pictures(request)
+    text = json.dumps([request.record["messages"], sent], ensure_ascii=False)
+    pictures = (price or Price(input=Decimal(0), output=Decimal(0))).picture * _count_pictures(request)
     framing = _PER_MESSAGE * (len(request.messages) + 1)
     longest = request.settings.get("max_completion_tokens", request.settings.get("max_tokens"))
     return Tokens(
@@ -110,60 +114,50 @@ def count_tokens(request: Request, price: Price | None) -> Tokens:
     )
 
 
-def count_pictures(request: Request) -> int:
-    """How many content parts of the messages are pictures."""
-    contents = [message["content"] for message in request.kept["messages"]]
-    parts = [part for content in contents if isinstance(content, list) for part in content]
+def bound_cost(request: Request, prices: Mapping[str, Price], *, required: bool) -> int:
+    """Return the most a question can cost in billionths of a dollar, if the server keeps to ``max_tokens``.
+
+    Raises:
+        InputError: it is ``required`` (else 0), and the model has no price or the answer no bound.
+    """
+    if not required and find_price(prices, request.model) is None:
+        return 0
+    price = require_price(prices, request.model)
+    tokens = count_tokens(request, price)
+    if tokens.most_completion is None and required:
+        raise InputError(f"a budget needs a bound on the answer; set max_tokens for {request.model}")
+    return price.nano_usd(tokens.most_prompt, tokens.most_completion) if tokens.most_completion else 0
+
+
+def count_cost(usage: Mapping[str, Any] | None, price: Price | None) -> int | None:
+    """Return what a call cost in billionths of a dollar by the server's count; None without a price or a count.
+
+    Discounts for cached prompts are not taken off: at worst the sum is too high.
+    """
+    try:
+        count = _Usage.model_validate(usage)
+    except ValidationError:
+        return None
+    return price.nano_usd(count.prompt_tokens, count.completion_tokens) if price else None
+
+
+def _count_pictures(request: Request) -> int:
+    contents = [message["content"] for message in request.record["messages"]]
+    lists = [content for content in contents if isinstance(content, list)]
+    parts = [part for parts in lists for part in parts]
     return sum(
         "picture" in part or part.get("type") == "image_url" for part in parts if isinstance(part, dict)
     )
 
 
-def worst_case(request: Request, prices: Mapping[str, Price]) -> int:
-    """The most a question can cost, in billionths of a dollar; the server keeps to ``max_tokens``.
-
-    Raises:
-        InputError: no price for the model, or no bound on the answer.
-    """
-    price = require_price(prices, request.model)
-    tokens = count_tokens(request, price)
-    if tokens.most_completion is None:
-        raise InputError(f"a budget needs a bound on the answer; set max_tokens for {request.model}")
-    return price.nano_usd(tokens.most_prompt, tokens.most_completion)
-
-
-def cost_of(usage: Mapping[str, Any] | None, price: Price | None) -> int | None:
-    """What a call cost by the server's own count; None without a price or a count.
-
-    Discounts for cached prompts are not taken off: at worst the sum is too high.
-    """
-    if usage is None or price is None:
-        return None
-    counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
-    if not all(isinstance(count, int) and 0 <= count < _MOST_TOKENS for count in counts):
-        return None
-    prompt, completion = (int(count or 0) for count in counts)
-    return price.nano_usd(prompt, completion)
-
-
-def _read(text: str, name: str) -> dict[str, Price]:
+def _parse_prices(text: str, name: str) -> dict[str, Price]:
     try:
-        rows = yaml.safe_load(text)  # JSON is YAML
-        if not isinstance(rows, dict):
-            raise InputError(f"{name}: expected `MODEL: {{input: USD, output: USD}}` rows")
-        # By way of text, so that 0.15 is exactly that.
-        plain = {str(model): _texts(row) for model, row in rows.items()}
-        return {model: Price.model_validate(row) for model, row in plain.items()}
+        return TypeAdapter(dict[str, Price]).validate_python(yaml.safe_load(text))  # JSON is YAML
     except yaml.YAMLError as error:
         raise InputError(f"{name}: neither YAML nor JSON ({error})") from None
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(
-            f"{name}: {first['msg']} at {first['loc']}; got {str(first['input'])[:80]}"
+            f"{name}: {first['msg']} at {first['loc']}; expected `MODEL: {{input: USD, output: USD}}` rows, "
+            f"got {str(first['input'])[:80]}"
         ) from None
-
-
-def _texts(row: Any) -> Any:
-    if not isinstance(row, dict):
-        return row
-    return {key: str(value) if isinstance(value, float) else value for key, value in row.items()}

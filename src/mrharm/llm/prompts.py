@@ -22,19 +22,23 @@ _ROLE = re.compile(r"^--- (system|user|assistant)\n", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt: its ``name.vN``, the hash of its file, and its messages' roles and templates."""
+    """A prompt template."""
 
-    name: str
-    sha256: str
-    messages: tuple[tuple[str, str], ...]
+    name: str  # ``name.vN``
+    sha256: str  # hash of its file
+    messages: tuple[tuple[str, str], ...]  # role and template of each message
 
     @property
     def version(self) -> str:
-        """The name and enough of the hash to tell an edited file."""
+        """Return the name and enough of the hash to tell an edited file."""
         return f"{self.name}@{self.sha256[:12]}"
 
     def render(self, **values: Any) -> list[Mapping[str, Any]]:
-        """The chat messages with ``values`` filled in; a value that is missing is an error of the caller's."""
+        """Return the chat messages with ``values`` filled in.
+
+        Raises:
+            jinja2.UndefinedError: a value is missing.
+        """
         return [
             {"role": role, "content": Template(text, undefined=StrictUndefined).render(values)}
             for role, text in self.messages
@@ -42,17 +46,17 @@ class Prompt:
 
 
 def load_prompt(package: str, name: str) -> Prompt:
-    """The prompt ``name.vN`` among the ``*.jinja`` files of a package's ``prompts`` folder.
+    """Load the prompt ``name.vN`` from the ``*.jinja`` files of a package's ``prompts`` folder.
 
     Raises:
-        InputError: no such prompt; the message lists those there are.
+        InputError: no such prompt; the message lists the prompts of the package.
     """
     folder = files(package).joinpath("prompts")
-    there = sorted(
+    names = sorted(
         file.name.removesuffix(".jinja") for file in folder.iterdir() if file.name.endswith(".jinja")
     )
-    if name not in there:
-        raise InputError(f"no prompt called {name!r}; there are: {', '.join(there)}")
+    if name not in names:
+        raise InputError(f"no prompt called {name!r}; there are: {', '.join(names)}")
     data = folder.joinpath(f"{name}.jinja").read_bytes()
     parts = _ROLE.split(data.decode("utf-8"))[1:]
     messages = tuple((role, text.strip()) for role, text in zip(parts[::2], parts[1::2], strict=True))

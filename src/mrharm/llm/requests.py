@@ -1,4 +1,4 @@
-"""What is asked of a hosted model, what comes back, and what can go wrong."""
+"""Requests to hosted models: questions with their pictures, answers, and the errors of a call."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from mrharm.errors import InputError, MrHarmError
+from mrharm.errors import FileError, InputError, MrHarmError
 from mrharm.images import encode_png, open_image
 from mrharm.store import content_key
 
@@ -29,8 +29,8 @@ FailureKind = Literal[
     "server_error",  # 5xx
     "cut",  # the connection ended before the answer was whole
     "unreachable",  # no connection
-    "over_budget",  # its worst case does not fit what is left; nothing was asked
-    "busy",  # another process was at this question and came to no end
+    "over_budget",  # its worst case does not fit what is left of the budget; nothing was asked
+    "busy",  # it is in a batch that has not ended, or another call of this process is asking it
     "stopped",  # by the user, or because another call found that none can succeed
 ]
 
@@ -46,14 +46,15 @@ _REFUSAL = re.compile(
     r"(?!forget|wait|believe|even|stop|live|breathe|help but))",
     re.IGNORECASE,
 )
+NANO = 10**9  # money is counted in whole billionths of a dollar
 PICTURE_SIDE = 768  # pixels of the longer side that are sent
 _PNG_BYTES = 250_000  # a larger PNG is sent as a JPEG
-# One question, one answer; and nothing that could carry a key into the ledger.
+# A call asks one question for one answer, and nothing in its settings may carry a key into the ledger.
 _NOT_SETTINGS = ("model", "messages", "n", "stream", "extra_headers", "extra_body", "extra_query")
 
 
 class CallError(MrHarmError):
-    """One question has no answer: ``kind`` says why, ``raw`` is what the server sent, if anything."""
+    """A question has no answer: ``kind`` says why, ``raw`` is what the server sent, if anything."""
 
     def __init__(self, message: str, kind: FailureKind, raw: str | None = None) -> None:
         super().__init__(message, kind, raw)
@@ -65,87 +66,98 @@ class CallError(MrHarmError):
 
 
 class AuthorizationError(InputError):
-    """The endpoint does not take the key: no other call can succeed either."""
+    """The endpoint refuses the key, so no other call can succeed either."""
 
 
-class LedgerError(MrHarmError):
-    """The ledger of paid calls cannot be read or written; nothing is asked without it."""
+class LedgerError(FileError):
+    """The ledger of paid calls cannot be read or written; without it nothing is asked."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture inside a message: its hash stands for it in the ledger, ``url`` makes its data URL when it is sent."""
+    """A picture inside a message."""
 
-    sha256: str
-    url: Callable[[], str]
+    sha256: str  # hash of its pixels, which stands for it in the ledger
+    url: Callable[[], str]  # encodes it as a data URL when it is sent
 
 
 @dataclass(frozen=True)
 class Request:
-    """A question: chat messages, whose content is a text or a list of content parts and `Picture`, and how to ask.
+    """A question to a hosted model."""
 
-    ``settings`` go into the body as they are (temperature, max_tokens, response_format ...). ``parts`` are what else
-    tells this question from another (prompt name and hash, a sample's number); they are not sent.
-    """
-
-    messages: Sequence[Mapping[str, Any]]
-    model: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    parts: Mapping[str, Any] = field(default_factory=dict)
+    messages: Sequence[
+        Mapping[str, Any]
+    ]  # chat messages; a message's content is a text, or a list of content parts and `Picture`
+    model: str  # the model's name at the endpoint
+    settings: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # fields of the body sent as they are (temperature, max_tokens, response_format ...)
+    parts: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # what else tells this question from another (prompt and its hash, a sample's number); not sent
 
     @cached_property
-    def kept(self) -> dict[str, Any]:
-        """What the ledger keeps of it: everything but the endpoint, pictures as their hashes.
+    def record(self) -> dict[str, Any]:
+        """Return what the ledger keeps of the question: all but the endpoint, pictures as their hashes.
 
         Raises:
-            InputError: a setting that is not one.
-            CallError: it holds something JSON cannot say.
+            InputError: a setting that a call cannot have.
+            CallError: it holds something that JSON cannot express.
         """
         wrong = [name for name in self.settings if name in _NOT_SETTINGS]
         if wrong:
             raise InputError(f"{wrong[0]} is not a setting of a call; leave it out")
-        kept = {
+        record = {
             "model": self.model,
-            "messages": [{**message, "content": _kept(message["content"])} for message in self.messages],
+            "messages": [
+                {**message, "content": _describe_content(message["content"])} for message in self.messages
+            ],
             "settings": dict(self.settings),
             "parts": dict(self.parts),
         }
         try:
-            json.dumps(kept, ensure_ascii=False).encode("utf-8")
+            json.dumps(record, ensure_ascii=False).encode("utf-8")
         except (TypeError, ValueError) as error:
             raise CallError(
-                f"not to be written as JSON ({error}); expected texts and numbers", "bad_request"
+                f"cannot be written as JSON ({error}); expected texts and numbers", "bad_request"
             ) from None
-        return kept
+        return record
 
     @cached_property
     def key(self) -> str:
-        """The content key of everything kept: the same question has the same key at every endpoint."""
-        return content_key(self.kept)
+        """Return the content key of the record: the same question has the same key at every endpoint."""
+        return content_key(self.record)
 
-    def messages_to_send(self) -> list[dict[str, Any]]:
-        """The messages as the endpoint takes them, pictures encoded."""
-        return [{**message, "content": _sent(message["content"])} for message in self.messages]
+    def encode_messages(self) -> list[dict[str, Any]]:
+        """Return the messages as the endpoint takes them, pictures encoded."""
+        return [{**message, "content": _encode_content(message["content"])} for message in self.messages]
 
 
 @dataclass(frozen=True)
 class Completion:
-    """An answer with words in it. ``finish_reason`` "length" means that it was cut at ``max_tokens``.
+    """An answer with words in it."""
 
-    ``raw`` is the whole body; ``usd`` what the call cost (None: no price known); ``cached``: it was paid for before.
-    """
+    text: str  # the words
+    usage: Mapping[str, Any] | None  # tokens as the server counted them; None where it did not
+    raw: str  # the body as it came
+    finish_reason: str | None  # "length" where the answer was cut at ``max_tokens``
+    cached: bool  # whether it was paid for before
+    usd: float | None  # what the call cost; None where no price is known
+    key: str  # the question's content key
+
+
+@dataclass(frozen=True)
+class ParsedAnswer:
+    """The fields of a chat completion's body that count: words, finish reason, refusal, usage."""
 
     text: str
-    usage: Mapping[str, Any] | None
-    raw: str
     finish_reason: str | None
-    cached: bool
-    usd: float | None
-    key: str
+    refusal: str | None
+    usage: dict[str, Any] | None
 
 
-def read_answer(raw: str) -> tuple[str, str | None, str | None, dict[str, Any] | None]:
-    """A chat completion's body -> its words, finish reason, refusal and usage.
+def parse_answer(raw: str) -> ParsedAnswer:
+    """Parse a chat completion's body; fields of an unexpected type count as absent.
 
     Raises:
         ValueError: not a chat completion.
@@ -153,9 +165,7 @@ def read_answer(raw: str) -> tuple[str, str | None, str | None, dict[str, Any] |
     try:
         body = json.loads(raw)
         choice = body["choices"][0]
-        message = choice["message"]
-        content = message.get("content")
-        refusal = message.get("refusal")
+        content, refusal = choice["message"].get("content"), choice["message"].get("refusal")
         finish, usage = choice.get("finish_reason"), body.get("usage")
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         raise ValueError("expected a chat completion with one choice") from None
@@ -163,24 +173,42 @@ def read_answer(raw: str) -> tuple[str, str | None, str | None, dict[str, Any] |
         content = "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
     if not isinstance(content, str | None):
         raise ValueError("expected a message whose content is text")
-    # Half a surrogate pair could be read but never be written as UTF-8 again.
-    words = (content or "").encode("utf-8", "replace").decode("utf-8")
-    return (
-        words,
+    return ParsedAnswer(
+        # Half a surrogate pair could be read but never be written as UTF-8 again.
+        (content or "").encode("utf-8", "replace").decode("utf-8"),
         finish if isinstance(finish, str) else None,
         refusal if isinstance(refusal, str) and refusal.strip() else None,
         usage if isinstance(usage, dict) else None,
     )
 
 
+def read_completion(key: str, raw: str, nano_usd: int | None, *, cached: bool) -> Completion:
+    """Read a chat completion's body as an answer with words.
+
+    Raises:
+        CallError: there are no words in it; it is paid for and stays in the ledger all the same.
+    """
+    answer = parse_answer(raw)
+    has_words = bool(answer.text.strip())
+    if answer.finish_reason == "content_filter" or (answer.refusal and not has_words):
+        raise CallError(f"the model refused: {(answer.refusal or 'content filter')[:200]}", "refused", raw)
+    if not has_words:
+        why = f"finish reason {answer.finish_reason}"
+        if answer.finish_reason == "length":
+            why = "it was cut before the first word; raise max_tokens"
+        raise CallError(f"an answer without words ({why})", "empty", raw)
+    usd = None if nano_usd is None else nano_usd / NANO
+    return Completion(answer.text, answer.usage, raw, answer.finish_reason, cached, usd, key)
+
+
 def picture_from_image(image: Image.Image) -> Picture:
-    """An RGB picture for a message. The same pixels in another container are the same question."""
+    """Return an image as a picture for a message; the same pixels in another container are the same question."""
     pixels = image if image.mode == "RGB" else image.convert("RGB")
     return Picture(_hash_pixels(pixels), lambda: _encode_data_url(pixels))
 
 
 def picture_from_file(path: Path) -> Picture:
-    """The picture in a file, for a message: opened again when it is sent, so that many can wait in little memory.
+    """Return a file's picture for a message; it is opened again when sent, so that many can wait in little memory.
 
     Raises:
         ImageError: it cannot be read.
@@ -189,37 +217,39 @@ def picture_from_file(path: Path) -> Picture:
 
 
 def looks_refused(text: str) -> bool:
-    """Whether an answer opens as a refusal does ("I'm sorry, but ...", "As an AI ...")."""
+    """Return whether an answer opens as a refusal does ("I'm sorry, but ...", "As an AI ...")."""
     return _REFUSAL.match(text.replace("\u2019", "'")) is not None
 
 
 def settings_for(model: str, max_tokens: int) -> dict[str, Any]:
-    """Greedy decoding of at most ``max_tokens`` tokens, in the words the model takes.
+    """Return the settings for greedy decoding of at most ``max_tokens`` tokens, by the names the model takes.
 
-    OpenAI's reasoning models (o1 and later, GPT-5 and later) refuse both usual words; they are given room to think.
+    OpenAI's reasoning models (o1 and later, GPT-5 and later) refuse both usual names, and spend tokens on thinking.
     """
     if re.match(r"(o\d|gpt-([5-9]|\d\d))", model):
         return {"max_completion_tokens": max_tokens + 2000}
     return {"temperature": 0, "max_tokens": max_tokens}
 
 
-def _kept(content: Any) -> Any:
+def _describe_content(content: Any) -> Any:
+    """Return a message's content for the ledger: pictures and data URLs as their hashes."""
     if isinstance(content, Picture):
         return {"picture": content.sha256}
     if isinstance(content, list | tuple):
-        return [_kept(part) for part in content]
+        return [_describe_content(part) for part in content]
     if isinstance(content, Mapping):
-        return {name: _kept(value) for name, value in content.items()}
+        return {name: _describe_content(value) for name, value in content.items()}
     if isinstance(content, str) and content.startswith("data:"):
         return {"data": hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()}
     return content
 
 
-def _sent(content: Any) -> Any:
+def _encode_content(content: Any) -> Any:
+    """Return a message's content for the endpoint: pictures as data URLs."""
     if isinstance(content, Picture):
         return {"type": "image_url", "image_url": {"url": content.url()}}
     if isinstance(content, list | tuple):
-        return [_sent(part) for part in content]
+        return [_encode_content(part) for part in content]
     return content
 
 
@@ -228,7 +258,7 @@ def _hash_pixels(pixels: Image.Image) -> str:
 
 
 def _encode_data_url(image: Image.Image) -> str:
-    """Its longer side at most ``PICTURE_SIDE`` pixels: PNG, or JPEG where that is smaller by far."""
+    """Encode a picture, its longer side at most ``PICTURE_SIDE`` pixels: PNG, or JPEG where that is smaller by far."""
     small = image.copy()
     small.info = {}  # a file's comment would travel along
     small.thumbnail((PICTURE_SIDE, PICTURE_SIDE))

@@ -113,7 +113,7 @@ def follow_up(question: Question, answer: str, reason: str) -> Question:
 def recorded_messages(question: Question) -> tuple[dict[str, Any], ...]:
     """Return a question's messages as a `Rationale` keeps them: pictures by their hash."""
     request = Request(question.messages, "", question.settings, question.parts)
-    return tuple(request.kept["messages"])
+    return tuple(request.record["messages"])
 
 
 def question_key(question: Question, teacher: str) -> str:
