@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import machine
-from mrharm.baselines import majority, text_only
+from mrharm.baselines import Baseline, decide, predict_from_texts, predict_majority
 from mrharm.cli.terminal import print_json
 from mrharm.evaluation.clusters import cluster_ids
 from mrharm.evaluation.scores import headline_row
@@ -68,22 +68,21 @@ def student(dataset: Dataset, which: str, seed: int, out: Path) -> dict[str, Any
 def baselines(dataset: Dataset) -> dict[str, dict[str, Any]]:
     """Majority, and scikit-learn's default TF-IDF + logistic regression on the texts alone and with captions."""
     learn, test = dataset.split("train"), dataset.split("test")
-    seen = [bool(meme.label and meme.label.harmful) for meme in learn]
-    gold = [bool(meme.label and meme.label.harmful) for meme in test]
-    said, scores = majority(seen, len(test))
-    clusters = cluster_ids(test, [dataset.evidence.get(meme.id) for meme in test])
-    rows = {"majority": headline_row(gold, said, scores, clusters)}
+    gold = np.array([bool(meme.label and meme.label.harmful) for meme in (*learn, *test)])
+    train, judged = np.split(np.arange(len(gold)), [len(learn)])
+    scores = {"majority": predict_majority(train, gold[train].tolist(), judged)}
     for name, reads in (("tfidf_text", ("text",)), ("tfidf_text_caption", ("text", "caption"))):
         texts = [
-            [
-                compose_text(reads, meme, dataset.evidence.get(meme.id))[0].replace("caption: ", "")
-                for meme in memes
-            ]
-            for memes in (learn, test)
+            compose_text(reads, meme, dataset.evidence.get(meme.id))[0].replace("caption: ", "")
+            for meme in (*learn, *test)
         ]
-        found = text_only(texts[0], seen, texts[1]).tolist()
-        rows[name] = headline_row(gold, [score >= 0.5 for score in found], found, clusters)
-    return rows
+        baseline = Baseline(np.array(texts, dtype=object), predict_from_texts)
+        scores[name] = baseline.score(gold, train, judged)
+    clusters = cluster_ids(test, [dataset.evidence.get(meme.id) for meme in test])
+    return {
+        name: headline_row(gold[judged].tolist(), decide(values).tolist(), values.tolist(), clusters)
+        for name, values in scores.items()
+    }
 
 
 def main() -> None:

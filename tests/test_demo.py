@@ -10,40 +10,12 @@ import time
 
 import pytest
 
-from mrharm import baselines
 from mrharm.demo import run_demo
 from mrharm.errors import InputError
 from mrharm.records import Verdict, read_records
 
 ROWS = {"majority", "text_only", "image_only", "labels_only", "two_stage"}
 DEMO = [sys.executable, "-m", "mrharm", "demo", "--quick", "--json", "--out"]
-
-
-def test_the_majority_is_the_training_splits_and_harmless_on_a_tie():
-    assert baselines.majority([True, True, False], 2) == ([True, True], pytest.approx([2 / 3] * 2))
-    assert baselines.majority([True, False], 1)[0] == [False]
-
-
-def test_words_alone_learn_what_words_alone_tell():
-    texts = ["you are grand", "you are poor"] * 20
-    scores = baselines.text_only(texts, [False, True] * 20, ["poor you", "grand you"])
-    assert scores[0] > 0.5 > scores[1]
-
-
-def test_pixels_alone_learn_what_pixels_alone_tell(tmp_path):
-    from PIL import Image
-
-    paths = []
-    for number in range(80):
-        paths.append(tmp_path / f"{number}.png")
-        noise = Image.effect_noise((20, 20), 60)
-        noise.point(lambda value, shade=60 * (number % 2): value + shade).convert("RGB").save(paths[-1])
-    scores = baselines.image_only(paths[:60], [bool(number % 2) for number in range(60)], paths[60:])
-    right = [
-        (score > 0.5) == bool(number % 2)
-        for number, score in zip(range(60, 80), scores["forest"], strict=True)
-    ]
-    assert sum(right) >= 16
 
 
 def test_a_folder_that_is_no_demo_is_left_alone(tmp_path):

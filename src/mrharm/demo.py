@@ -12,11 +12,13 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from mrharm import baselines
@@ -198,18 +200,8 @@ def _judge(
     dataset: Dataset, labels_only: Detector, two_stage: Detector, progress: Progress | None
 ) -> tuple[dict[str, Any], list[Verdict]]:
     """One table a split, and the two-stage student's verdicts on the test split."""
-    learn, chosen_on = dataset.split("train"), dataset.split("validation")
-    texts, gold, pictures = _texts(learn), _gold(learn), _pictures(dataset, learn)
     everything = [meme for split in SPLITS for meme in dataset.split(split)]
-    words = dict(zip(_ids(everything), baselines.text_only(texts, gold, _texts(everything)), strict=True))
-    # Of two kinds of model on pixels, the one that does better on validation speaks for the picture.
-    pixels = baselines.image_only(pictures, gold, _pictures(dataset, [*chosen_on, *everything]))
-    right = {
-        kind: sum((score >= 0.5) == truth for score, truth in zip(scores, _gold(chosen_on), strict=False))
-        for kind, scores in pixels.items()
-    }
-    best = max(right, key=lambda kind: right[kind])
-    seen = dict(zip(_ids(everything), pixels[best][len(chosen_on) :], strict=True))
+    by_baseline = _score_baselines(dataset, everything)
     tables: dict[str, Any] = {}
     test_verdicts: list[Verdict] = []
     done = 0
@@ -224,11 +216,10 @@ def _judge(
         memes = dataset.split(split)
         truths = _gold(memes)
         clusters = cluster_ids(memes, [dataset.evidence.get(meme.id) for meme in memes])
-        said, scores = baselines.majority(gold, len(memes))
-        rows: dict[str, Any] = {"majority": headline_row(truths, said, scores, clusters)}
-        for name, found in (("text_only", words), ("image_only", seen)):
-            values = [float(found[meme.id]) for meme in memes]
-            rows[name] = headline_row(truths, [value >= 0.5 for value in values], values, clusters)
+        rows: dict[str, Any] = {}
+        for name, score_of in by_baseline.items():
+            scores = [score_of[meme.id] for meme in memes]
+            rows[name] = headline_row(truths, baselines.decide(np.array(scores)).tolist(), scores, clusters)
         for name, detector in (("labels_only", labels_only), ("two_stage", two_stage)):
             verdicts = detector.judge(
                 memes,
@@ -248,6 +239,34 @@ def _judge(
             test_verdicts = verdicts
         tables[split] = rows
     return tables, test_verdicts
+
+
+def _score_baselines(dataset: Dataset, judged: Sequence[Meme]) -> dict[str, dict[str, float]]:
+    """Fit the baselines on train; return name -> meme id -> P(harmful) of the judged memes."""
+    train, validation = dataset.split("train"), dataset.split("validation")
+    memes = [*train, *validation, *judged]
+    gold = np.array(_gold(memes))
+    learnt, rest = np.split(np.arange(len(memes)), [len(train)])
+    texts = baselines.Baseline(np.array(_texts(memes), dtype=object), baselines.predict_from_texts)
+    with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
+        pixels = np.stack(list(pool.map(baselines.read_pixels, _pictures(dataset, memes))))
+    # Of two kinds of model on pixels, the one that does better on validation speaks for the picture.
+    kinds = [
+        baselines.Baseline(pixels, predict).score(gold, learnt, rest)
+        for predict in (baselines.predict_linearly, baselines.predict_by_forest)
+    ]
+    truth = gold[rest][: len(validation)]
+    best = max(kinds, key=lambda scores: int(np.sum(baselines.decide(scores[: len(truth)]) == truth)))
+    scores = {
+        "majority": baselines.predict_majority(learnt, gold[learnt].tolist(), rest),
+        "text_only": texts.score(gold, learnt, rest),
+        "image_only": best,
+    }
+    ids = [meme.id for meme in judged]
+    return {
+        name: dict(zip(ids, values[len(validation) :].tolist(), strict=True))
+        for name, values in scores.items()
+    }
 
 
 def _greedy_agreement(detector: Detector, dataset: Dataset) -> float:
@@ -284,10 +303,6 @@ def _to_show(dataset: Dataset, verdicts: Sequence[Verdict], seed: int) -> list[d
         for group, some in (("drawn", drawn), ("wrong", wrong))
         for meme, verdict in some
     ]
-
-
-def _ids(memes: Sequence[Meme]) -> list[str]:
-    return [meme.id for meme in memes]
 
 
 def _texts(memes: Sequence[Meme]) -> list[str]:

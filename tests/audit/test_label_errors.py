@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mrharm.audit.findings import Finding, LabelError
-from mrharm.audit.label_errors import LISTED, confident_errors, find_label_errors
-from mrharm.audit.shortcuts import signals
+from mrharm.audit.labels import LISTED, confident_errors, find_label_errors
+from mrharm.audit.shortcuts import make_signals
 from mrharm.progress import no_progress
 from mrharm.records import Label, Meme
 from tests.audit.helpers import club, codes, copies_in, meme, only, shown, write_dataset
@@ -17,7 +17,7 @@ from tests.audit.helpers import club, codes, copies_in, meme, only, shown, write
 
 def suspects(folder: Path, memes: Sequence[Meme]) -> tuple[list[Finding], list[LabelError]]:
     contents, facts, copies = copies_in(write_dataset(folder, memes))
-    return find_label_errors(contents, copies, signals(contents.items, facts), no_progress)
+    return find_label_errors(contents, copies, make_signals(contents.items, facts), no_progress)
 
 
 def separable(count: int) -> list[Meme]:

@@ -112,11 +112,15 @@ def test_splits_are_known_by_their_roles_and_train_stands_first(tmp_path: Path) 
     assert contents.held_out == ["test_unseen", "extra"]
 
 
-def test_a_text_read_off_the_picture_stands_in_where_none_was_given(tmp_path: Path) -> None:
-    memes = [meme("a", None), meme("b", "Given  You"), meme("c", None)]
-    evidence = [Evidence(meme_id=name, text=" Read\nYOU ", text_source="ocr") for name in ("a", "b")]
+def test_the_words_of_a_meme_are_those_a_student_reads(tmp_path: Path) -> None:
+    memes = [meme("a", None), meme("b", "Given  You"), meme("c", "Given"), meme("d", None)]
+    sources = {"a": "ocr", "b": "given", "c": "ocr"}  # c: gathered with --ocr always
+    evidence = [
+        Evidence.model_validate({"meme_id": name, "text": " Read\nYOU ", "text_source": source})
+        for name, source in sources.items()
+    ]
     contents = read(write_dataset(tmp_path, memes, evidence))
-    assert [item.text for item in contents.items] == ["read you", "given you", ""]
+    assert [item.text for item in contents.items] == ["read you", "given you", "read you", ""]
 
 
 @pytest.mark.parametrize(

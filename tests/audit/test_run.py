@@ -11,7 +11,7 @@ import pytest
 from mrharm.audit import pictures
 from mrharm.audit.findings import SHOWN, AuditReport, Example, Finding, Purpose, examples
 from mrharm.audit.pictures import FINGERPRINTS
-from mrharm.audit.run import audit, judge
+from mrharm.audit.run import audit, judge_fitness
 from mrharm.errors import DataError, InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.fingerprints import PictureFacts, fingerprint_picture
@@ -29,13 +29,15 @@ def error(code: str, *bars: Purpose, mend: str | None = None) -> Finding:
 
 
 def test_without_an_error_data_is_fit_for_both() -> None:
-    verdict = judge([Finding(code="a", level="warning", message="m", mend="not said")])
+    verdict = judge_fitness([Finding(code="a", level="warning", message="m", mend="not said")])
     assert (verdict.fit_to_train, verdict.fit_to_publish) == (True, True)
     assert verdict.words == ("Fit to train on.", "Fit to publish numbers on.")
 
 
 def test_an_error_bars_what_it_names_and_nothing_else() -> None:
-    verdict = judge([error("overlap", "publishing", mend="--fix"), error("leak", "training", mend="--fix")])
+    verdict = judge_fitness(
+        [error("overlap", "publishing", mend="--fix"), error("leak", "training", mend="--fix")]
+    )
     assert (verdict.fit_to_train, verdict.fit_to_publish) == (False, False)
     assert verdict.words == (
         "Not fit to train on: leak is so.",
@@ -45,7 +47,7 @@ def test_an_error_bars_what_it_names_and_nothing_else() -> None:
 
 
 def test_a_verdict_names_three_reasons_and_counts_the_rest() -> None:
-    verdict = judge([error(f"e{number}", "training") for number in range(5)])
+    verdict = judge_fitness([error(f"e{number}", "training") for number in range(5)])
     assert verdict.words[0] == "Not fit to train on: e0 is so; e1 is so; e2 is so; and 2 more."
     assert verdict.fit_to_publish
 

@@ -14,7 +14,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 
 from mrharm.audit.findings import Finding, Shortcut
-from mrharm.audit.shortcuts import FAR, shortcut_findings, shortcut_table, signals
+from mrharm.audit.shortcuts import FAR, make_signals, shortcut_findings, shortcut_table
 from mrharm.memes.dataset import Dataset
 from mrharm.progress import no_progress
 from mrharm.records import Evidence, Meme
@@ -41,7 +41,7 @@ def mixed(word: Callable[[bool, random.Random], str] | None = None, seed: int = 
 
 def table_of(dataset: Dataset) -> dict[str, Shortcut]:
     contents, facts, copies = copies_in(dataset)
-    table = shortcut_table(contents, copies, signals(contents.items, facts), no_progress)
+    table = shortcut_table(contents, copies, make_signals(contents.items, facts), no_progress)
     return {row.signal: row for row in table}
 
 
@@ -50,7 +50,7 @@ def macro_f1(table: dict[str, Shortcut], protocol: str) -> dict[str, float]:
 
 
 def findings_of(table: dict[str, Shortcut]) -> list[Finding]:
-    return shortcut_findings(list(table.values()))
+    return list(shortcut_findings(list(table.values())))
 
 
 def with_pictures(
@@ -261,7 +261,7 @@ def test_pictures_that_are_all_alike_say_nothing(tmp_path: Path) -> None:
     draw(tmp_path / "one.png", 0)
     rows = [row.model_copy(update={"image": "one.png"}) for row in mixed()]
     contents, facts, _ = copies_in(write_dataset(tmp_path, rows))
-    features = signals(contents.items, facts)["pixels"].features
+    features = make_signals(contents.items, facts)["pixels"].features
     assert np.ptp(features.astype(np.float64)) == pytest.approx(0, abs=1e-4)
 
 
@@ -270,7 +270,7 @@ def test_a_missing_picture_looks_like_the_average_one(tmp_path: Path) -> None:
         Image.new("RGB", (70, 70), colour).save(tmp_path / f"{name}.png")
     rows = [meme(name, f"you {name}", image=f"{name}.png") for name in ("a", "b", "c", "gone")]
     contents, facts, _ = copies_in(write_dataset(tmp_path, rows))
-    features = signals(contents.items, facts)["pixels"].features
+    features = make_signals(contents.items, facts)["pixels"].features
     assert features[3] == pytest.approx(features[2], abs=0.5)
     assert abs(features[0] - features[1]).max() > 50
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mrharm.baselines import cross_validated
+from mrharm.baselines import cross_validate_texts
 from mrharm.errors import InputError
 from mrharm.evaluation.predictions import Predictions
 from mrharm.memes.dataset import ImportOptions
@@ -97,7 +97,7 @@ def test_twins_of_either_side_stand_together_so_that_words_do_not_mislead_the_re
     simulated = probe(predictions(tmp_path, memes, SIDES, ["a kettle"] * 80)).simulatability
     assert simulated is not None
     assert simulated.all.meme.value == 0.5
-    apart = cross_validated([one.text or "" for one in memes], SIDES)
+    apart = cross_validate_texts([one.text or "" for one in memes], SIDES)
     assert apart is not None and np.mean((apart >= 0.5) == SIDES) < 0.3
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mrharm.audit.reading import read_contents
-from mrharm.audit.stale import stale_findings
+from mrharm.audit.texts import stale_findings
 from mrharm.evidence.gather import gather
 from mrharm.evidence.pipeline import Engines
 from mrharm.memes.dataset import Dataset

@@ -1,4 +1,4 @@
-"""What an audit says: findings, each with its level, its counts and its worst examples."""
+"""Records of an audit: findings, each with its level, its counts and its worst examples; scores; the report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHOWN = 10  # examples a finding carries
 
 
 class Example(Record):
-    """One case: the memes it is about, what is the matter in a few words, and the words it is about."""
+    """A case of a finding: its memes, what is the matter in a few words, and the words it is about."""
 
     memes: tuple[str, ...]
     what: str = ""
@@ -25,7 +25,7 @@ class Example(Record):
 
 
 class Finding(Record):
-    """One thing found.
+    """A fact about the data that matters to training or publishing.
 
     An error bars a purpose (training, or publishing numbers) until it is mended; a warning is for a person to weigh; a
     note is a fact. ``count`` of ``of`` things are concerned; ``where`` is a split, a pair of splits, or the dataset.
@@ -40,11 +40,6 @@ class Finding(Record):
     bars: tuple[Purpose, ...] = ()
     mend: str | None = None
     examples: tuple[Example, ...] = ()
-
-    @property
-    def share(self) -> float | None:
-        """``count / of``, where both are there."""
-        return self.count / self.of if self.count is not None and self.of else None
 
 
 class Score(Record):
@@ -101,7 +96,7 @@ class AuditReport(Record):
     @property
     def errors(self) -> list[Finding]:
         """The findings that bar something."""
-        return [one for one in self.findings if one.level == "error"]
+        return [finding for finding in self.findings if finding.level == "error"]
 
 
 def examples(cases: Iterable[Example]) -> tuple[Example, ...]:

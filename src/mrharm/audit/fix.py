@@ -1,13 +1,14 @@
 """A cleaned copy of a dataset: overlap out of train, unreadable rows and pictures out, leaking rationales marked.
 
-Nothing is lost: every meme left out stands in the copy's ``failures.jsonl`` with its reason, every rationale keeps its
-text, and the dataset audited stays as it is.
+Every meme left out is listed in the copy's ``failures.jsonl`` with its reason, every rationale keeps its text, and the
+dataset audited stays as it is.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from mrharm.store import FAILURES, folder_aside, sha256_file, write_json, write_
 
 @dataclass
 class Fixed:
-    """What a cleaned copy left out and marked: reason -> how many."""
+    """A cleaned copy: what it left out (reason -> memes) and marked (status -> rationales)."""
 
     folder: Path
     memes: int
@@ -38,7 +39,7 @@ class Fixed:
     marked: Counter[str] = field(default_factory=Counter)
 
     def summary(self) -> dict[str, Any]:
-        """As one JSON object."""
+        """Return it as one JSON object."""
         return {
             "folder": str(self.folder),
             "memes": self.memes,
@@ -48,80 +49,82 @@ class Fixed:
 
 
 def check_folder(folder: Path, source: Path, overwrite: bool) -> None:
-    """Raise InputError where a cleaned copy may not be written: in the dataset or around it, taken, or not empty."""
+    """Raise InputError where a cleaned copy may not be written: in the dataset or around it, or not empty."""
     if folder.resolve().is_relative_to(source.resolve()):
         raise InputError(f"{folder}: lies in the dataset itself; choose another folder for the cleaned copy")
     check_target(folder.resolve(), source, overwrite)
 
 
 def write_fixed(
-    found: Audit, folder: Path, *, overwrite: bool = False, progress: Progress = no_progress
+    audited: Audit, folder: Path, *, overwrite: bool = False, progress: Progress = no_progress
 ) -> Fixed:
     """Write the cleaned copy into ``folder``, whole or not at all; pictures are hard-linked where possible.
 
     Raises:
         InputError: the folder may not be written, lies in the dataset, or not one train meme would be left.
     """
-    contents, copies, facts = found.contents, found.copies, found.facts
+    contents, facts = audited.contents, audited.facts
     source = contents.dataset.root
-    target = folder.resolve()
     check_folder(folder, source, overwrite)
-    fates = _fates(contents, copies, facts)
-    kept = [item for item in contents.items if item.number not in fates]
-    if any(contents.train in item.splits for item in contents.items) and not any(
-        contents.train in item.splits for item in kept
-    ):
-        raise InputError(
-            f"{source}: not one {contents.train} meme would be left; every one is in another split too"
-        )
-    fixed = Fixed(folder, len(kept), Counter(fates.values()))
+    # What is left out, and what is kept.
+    reasons = _choose_dropped(contents, audited.copies, facts)
+    kept = [item for item in contents.items if item.number not in reasons]
+    train = contents.train
+    if train in contents.by_split and not any(train in item.splits for item in kept):
+        raise InputError(f"{source}: not one {train} meme would be left; every one is in another split too")
+    fixed = Fixed(folder, len(kept), Counter(reasons.values()))
     if contents.unreadable:
         fixed.dropped["line cannot be read"] = len(contents.unreadable)
     failures = contents.unreadable + [
-        Failure(item=item.id, stage=STAGE, reason=fates[item.number], file=MEMES)
+        Failure(item=item.id, stage=STAGE, reason=reasons[item.number], file=MEMES)
         for item in contents.items
-        if item.number in fates
+        if item.number in reasons
     ]
-    rationales = _marked(contents, kept, fixed)
-    with folder_aside(target) as aside:
+    rationales = _mark_rationales(contents, kept, fixed)
+    # The copy, written aside and renamed.
+    with folder_aside(folder.resolve()) as aside:
         places = dict.fromkeys(place for item in kept for place in item.picture_places)
         with counting(progress, "linking pictures", len(places)) as advance:
             for place in places:
-                look = facts.get(place)
-                if look and not look.failure:
-                    (aside / place).parent.mkdir(parents=True, exist_ok=True)
-                    if not link(source / place, aside / place):
-                        shutil.copyfile(source / place, aside / place)
+                if place in facts and not facts[place].failure:
+                    _link_picture(source / place, aside / place)
                 advance()
         _write_records(contents, kept, rationales, failures, aside)
         _write_info(contents, kept, fixed, aside)
     return fixed
 
 
-def _fates(contents: Contents, copies: Copies, facts: dict[str, PictureFacts]) -> dict[int, str]:
-    """Item number -> why it is left out."""
-    fates: dict[int, str] = {}
+def _link_picture(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not link(source, target):
+        shutil.copyfile(source, target)
+
+
+def _choose_dropped(contents: Contents, copies: Copies, facts: Mapping[str, PictureFacts]) -> dict[int, str]:
+    """Return item number -> why it is left out: its picture, a copy in another split, or its id."""
+    reasons: dict[int, str] = {}
     for item in contents.items:
-        look = facts.get(item.meme.image or "")
-        if look and look.failure:
-            fates[item.number] = look.failure
+        picture = facts.get(item.meme.image or "")
+        if picture and picture.failure:
+            reasons[item.number] = picture.failure
     train = contents.by_split.get(contents.train, [])
     for split in [*contents.held_out, contents.validation]:
         for item in copies.seen_in(train, contents.by_split.get(split, [])):
             if split not in item.splits:
-                fates.setdefault(item.number, f"in {split} too: removed from {contents.train}")
-    first: set[str] = set()
+                reasons.setdefault(item.number, f"in {split} too: removed from {contents.train}")
+    ids: set[str] = set()
     # Rows of the evaluation splits keep their id.
     for item in sorted(contents.items, key=lambda item: (contents.train in item.splits, item.number)):
-        if item.number in fates:
+        if item.number in reasons:
             continue
-        if item.id in first:
-            fates[item.number] = "id repeated"
-        first.add(item.id)
-    return fates
+        if item.id in ids:
+            reasons[item.number] = "id repeated"
+        ids.add(item.id)
+    return reasons
 
 
-def _marked(contents: Contents, kept: list[Item], fixed: Fixed) -> list[Rationale]:
+def _mark_rationales(contents: Contents, kept: Sequence[Item], fixed: Fixed) -> list[Rationale]:
+    """Return the rationales of the memes kept; those that teach nothing or state their label get that status."""
     labels: dict[str, Label | None] = {item.id: item.meme.label for item in kept}
     rows = []
     for row in contents.rationales:
@@ -163,12 +166,12 @@ def _write_info(contents: Contents, kept: list[Item], fixed: Fixed, aside: Path)
         f"cleaned by mrharm audit: {count:,} rationales marked {status}"
         for status, count in fixed.marked.items()
     ]
-    whole = info.model_copy(
+    cleaned = info.model_copy(
         update={
             "splits": count_splits([item.meme for item in kept]),
             "notes": [*info.notes, *notes],
             "files": {path.name: sha256_file(path) for path in sorted(aside.glob("*.jsonl"))},
         }
     )
-    write_json(aside / INFO, whole.model_dump(mode="json"))
+    write_json(aside / INFO, cleaned.model_dump(mode="json"))
     Dataset(aside).memes  # noqa: B018 - reads as training will, so that a faulty copy is never left behind

@@ -3,120 +3,117 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mrharm.audit.copies import KINDS, Copies, members_of
+from mrharm.audit.copies import KINDS, Copies
 from mrharm.audit.findings import Example, Finding, Level, Purpose, examples
 from mrharm.audit.reading import NO_SPLIT, Contents, Item
 
 SERIOUS = 0.01  # of a held-out split in train: figures on it cannot be published
 REPEATS = 0.05  # of a split's rows that repeat another: worth a warning
-_BY = {"id": "id", "picture": "picture", "near_picture": "near-same picture", "text": "text"}
 TEMPLATE_MEMES = 5  # from how many memes on one label on a template is no chance
+_BY = {"id": "id", "picture": "picture", "near_picture": "near-same picture", "text": "text"}
+
+Counts = dict[str, dict[str, int]]  # kind of sameness -> count, of, conflicts
 
 
 def copy_findings(contents: Contents, copies: Copies) -> tuple[list[Finding], dict[str, Any]]:
-    """Repeated ids, copies within and across splits with label conflicts, template groups; and the counts of all."""
-    table: dict[str, Any] = {"within": {}, "across": {}}
-    findings = _repeated_ids(contents)
+    """Find repeated ids, copies within and across splits with label conflicts, and template groups; count them all."""
+    findings = [*_find_repeated_ids(contents)]
+    within = {}
     for split, items in contents.by_split.items():
-        table["within"][split] = {kind: _repeats(copies.groups[kind], items) for kind in KINDS}
-        extra = table["within"][split]["meme"]["count"]
-        if extra:
-            findings.append(_within(contents, copies, split, items, extra))
-    for one, other in combinations([name for name in contents.by_split if name != NO_SPLIT], 2):
-        counts = {kind: _overlap(contents, copies, kind, one, other) for kind in KINDS}
-        table["across"][f"{one} - {other}"] = counts
-        if any(row["count"] for row in counts.values()):
-            findings += _across(contents, copies, one, other, counts)
-    findings += _conflicts(copies)
-    found, table["templates"] = _templates(contents, copies)
-    return findings + found, table
+        within[split] = {kind: _count_repeats(copies.groups[kind], items) for kind in KINDS}
+        findings += _report_within(copies, split, items, within[split]["meme"]["count"])
+    across = {}
+    for pair in combinations([name for name in contents.by_split if name != NO_SPLIT], 2):
+        counts = {kind: _count_overlap(contents, copies, kind, pair) for kind in KINDS}
+        across[" - ".join(pair)] = counts
+        findings += _report_across(contents, copies, pair, counts)
+    findings += _find_conflicts(copies)
+    of_templates, templates = _find_templates(contents, copies)
+    return findings + of_templates, {"within": within, "across": across, "templates": templates}
 
 
-def _repeated_ids(contents: Contents) -> list[Finding]:
+def _find_repeated_ids(contents: Contents) -> Iterator[Finding]:
     counts = Counter(item.id for item in contents.items)
-    twice = [(meme_id, count) for meme_id, count in counts.most_common() if count > 1]
-    if not twice:
-        return []
-    return [
-        Finding(
+    repeated = [(meme_id, count) for meme_id, count in counts.most_common() if count > 1]
+    if repeated:
+        yield Finding(
             code="id-repeated",
             level="error",
-            message=f"{len(twice):,} ids stand more than once in memes.jsonl, so evidence and rationales cannot be "
+            message=f"{len(repeated):,} ids stand more than once in memes.jsonl, so evidence and rationales cannot be "
             "told apart",
-            count=len(twice),
+            count=len(repeated),
             of=len(counts),
             bars=("training", "publishing"),
             mend="keep one row of each, or let --fix do it",
-            examples=examples(Example(memes=(meme_id,), what=f"{count} times") for meme_id, count in twice),
+            examples=examples(
+                Example(memes=(meme_id,), what=f"{count} times") for meme_id, count in repeated
+            ),
         )
-    ]
 
 
-def _repeats(groups: NDArray[np.int64], items: Sequence[Item]) -> dict[str, int]:
-    inside = Counter(int(groups[item.number]) for item in items)
-    return {
-        "count": sum(count - 1 for group, count in inside.items() if group >= 0),
-        "of": len(items),
-    }
+def _count_repeats(groups: NDArray[np.int64], items: Sequence[Item]) -> dict[str, int]:
+    sizes = Counter(int(groups[item.number]) for item in items)
+    return {"count": sum(count - 1 for group, count in sizes.items() if group >= 0), "of": len(items)}
 
 
-def _within(contents: Contents, copies: Copies, split: str, items: list[Item], extra: int) -> Finding:
-    members: dict[int, list[Item]] = defaultdict(list)
+def _report_within(copies: Copies, split: str, items: Sequence[Item], extra: int) -> Iterator[Finding]:
+    """Report the rows of a split that repeat another, ``extra`` in all."""
+    if not extra:
+        return
+    groups: dict[int, list[Item]] = defaultdict(list)
     for item in items:
-        group = int(copies.groups["meme"][item.number])
-        if group >= 0:
-            members[group].append(item)
-    groups = sorted((group for group in members.values() if len(group) > 1), key=len, reverse=True)
-    return Finding(
+        groups[int(copies.groups["meme"][item.number])].append(item)
+    groups.pop(-1, None)
+    repeated = sorted((group for group in groups.values() if len(group) > 1), key=len, reverse=True)
+    yield Finding(
         code="copies-within",
         level="warning" if extra >= REPEATS * len(items) else "note",
         where=split,
         message=f"{len(items):,} rows of {split} hold {len(items) - extra:,} different memes",
         count=extra,
         of=len(items),
-        examples=examples(
-            [
-                Example(
-                    memes=tuple(item.id for item in group[:4]),
-                    what=f"{len(group)} times",
-                    text=group[0].text,
-                )
-                for group in groups
-            ]
-        ),
+        examples=examples(_show_group(group, f"{len(group)} times") for group in repeated),
     )
 
 
-def _overlap(contents: Contents, copies: Copies, kind: str, one: str, other: str) -> dict[str, int]:
-    """How many items of ``other`` have a copy in ``one``, and how many of these one of the opposite label."""
-    labels = _labels_by_group(copies.groups[kind], contents.by_split[one])
-    found = copies.seen_in(contents.by_split[other], contents.by_split[one], kind)
-    against = [item for item in found if _opposed(item, labels[int(copies.groups[kind][item.number])])]
-    return {"count": len(found), "of": len(contents.by_split[other]), "conflicts": len(against)}
+def _show_group(group: Sequence[Item], what: str, *, text: bool = True) -> Example:
+    return Example(memes=tuple(item.id for item in group[:4]), what=what, text=group[0].text if text else "")
 
 
-def _labels_by_group(groups: NDArray[np.int64], items: Sequence[Item]) -> dict[int, set[bool | None]]:
-    labels: dict[int, set[bool | None]] = defaultdict(set)
-    for item in items:
-        labels[int(groups[item.number])].add(item.harmful)
-    return labels
+def _count_overlap(contents: Contents, copies: Copies, kind: str, pair: tuple[str, str]) -> dict[str, int]:
+    """Count the items of the second split that have a copy in the first, and those beside an opposite label."""
+    partners = _list_partners(contents, copies, kind, pair)
+    conflicts = sum(any(_conflicts(item, partner) for partner in group) for item, group in partners)
+    return {"count": len(partners), "of": len(contents.by_split[pair[1]]), "conflicts": conflicts}
 
 
-def _opposed(item: Item, labels: set[bool | None]) -> bool:
-    return item.harmful is not None and (not item.harmful) in labels
+def _list_partners(
+    contents: Contents, copies: Copies, kind: str, pair: tuple[str, str]
+) -> list[tuple[Item, list[Item]]]:
+    """Return the items of the second split that have copies in the first, each with these."""
+    first, second = (contents.by_split[split] for split in pair)
+    groups = copies.groups[kind]
+    members: dict[int, list[Item]] = defaultdict(list)
+    for item in first:
+        members[int(groups[item.number])].append(item)
+    return [(item, members[int(groups[item.number])]) for item in copies.seen_in(second, first, kind)]
 
 
-def _across(
-    contents: Contents, copies: Copies, one: str, other: str, counts: dict[str, dict[str, int]]
-) -> list[Finding]:
-    found = []
+def _conflicts(item: Item, partner: Item) -> bool:
+    return item.harmful is not None and partner.harmful is (not item.harmful)
+
+
+def _report_across(
+    contents: Contents, copies: Copies, pair: tuple[str, str], counts: Counts
+) -> Iterator[Finding]:
+    first, second = pair
     same = counts["meme"]
     if same["count"]:
         parts = ", ".join(
@@ -125,141 +122,119 @@ def _across(
             for kind, row in counts.items()
             if kind in _BY and row["count"]
         )
-        level, bars = _gravity(contents, one, other, same["count"] / max(1, same["of"]))
-        found.append(
-            Finding(
-                code="overlap",
-                level=level,
-                where=f"{one} - {other}",
-                message=f"{same['count']:,} of {same['of']:,} {other} memes are in {one} too ({parts})",
-                count=same["count"],
-                of=same["of"],
-                bars=bars,
-                mend="remove them from train: --fix" if one == contents.train else None,
-                examples=_overlap_examples(contents, copies, one, other, "meme"),
-            )
+        level, bars = _rate_overlap(contents, pair, same["count"] / max(1, same["of"]))
+        yield Finding(
+            code="overlap",
+            level=level,
+            where=f"{first} - {second}",
+            message=f"{same['count']:,} of {same['of']:,} {second} memes are in {first} too ({parts})",
+            count=same["count"],
+            of=same["of"],
+            bars=bars,
+            mend="remove them from train: --fix" if first == contents.train else None,
+            examples=_show_overlap(contents, copies, pair, "meme"),
         )
-    same_memes = {item.number for item in copies.seen_in(contents.by_split[other], contents.by_split[one])}
-    same_texts = copies.seen_in(contents.by_split[other], contents.by_split[one], "text")
-    text_alone = sum(item.number not in same_memes for item in same_texts)
+    same_memes = {item.number for item, _ in _list_partners(contents, copies, "meme", pair)}
+    same_texts = _list_partners(contents, copies, "text", pair)
+    text_alone = sum(item.number not in same_memes for item, _ in same_texts)
     if text_alone:
-        found.append(
-            Finding(
-                code="text-shared",
-                level="note",
-                where=f"{one} - {other}",
-                message=f"{text_alone:,} {other} memes share their text with {one} under another picture (confounders "
-                "are made like that)",
-                count=text_alone,
-                of=counts["text"]["of"],
-                examples=_overlap_examples(contents, copies, one, other, "text"),
-            )
+        yield Finding(
+            code="text-shared",
+            level="note",
+            where=f"{first} - {second}",
+            message=f"{text_alone:,} {second} memes share their text with {first} under another picture (confounders "
+            "are made like that)",
+            count=text_alone,
+            of=counts["text"]["of"],
+            examples=_show_overlap(contents, copies, pair, "text"),
         )
-    return found
 
 
-def _gravity(contents: Contents, one: str, other: str, share: float) -> tuple[Level, tuple[Purpose, ...]]:
+def _rate_overlap(
+    contents: Contents, pair: tuple[str, str], share: float
+) -> tuple[Level, tuple[Purpose, ...]]:
     """Train in a held-out split bars publishing; elsewhere an overlap is for a person to weigh."""
-    if one == contents.train and other in contents.held_out and share >= SERIOUS:
+    if pair[0] == contents.train and pair[1] in contents.held_out and share >= SERIOUS:
         return "error", ("publishing",)
     return "warning", ()
 
 
-def _overlap_examples(
-    contents: Contents, copies: Copies, one: str, other: str, kind: str
+def _show_overlap(
+    contents: Contents, copies: Copies, pair: tuple[str, str], kind: str
 ) -> tuple[Example, ...]:
-    groups = copies.groups[kind]
-    partners: dict[int, list[Item]] = defaultdict(list)
-    for item in contents.by_split[one]:
-        partners[int(groups[item.number])].append(item)
+    """Return conflicts first, then long texts: two memes that share a long text by chance are rare."""
+    first, second = pair
     cases = []
-    for item in copies.seen_in(contents.by_split[other], contents.by_split[one], kind):
-        theirs = partners[int(groups[item.number])]
-        against = next((their for their in theirs if _opposed(item, {their.harmful})), None)
-        said = f"{other} says {_word(item.harmful)}, {one} {_word((against or theirs[0]).harmful)}"
-        shown = Example(memes=(item.id, (against or theirs[0]).id), what=said, text=item.text)
-        cases.append((against is None, -len(item.text), shown))
-    # Conflicts first, then long texts: two memes that share a long text by chance are rare.
-    return examples([shown for _, _, shown in sorted(cases, key=lambda case: case[:2])])
+    for item, partners in _list_partners(contents, copies, kind, pair):
+        conflict = next((partner for partner in partners if _conflicts(item, partner)), None)
+        partner = conflict or partners[0]
+        what = f"{second} says {_name_side(item.harmful)}, {first} {_name_side(partner.harmful)}"
+        shown = Example(memes=(item.id, partner.id), what=what, text=item.text)
+        cases.append((conflict is None, -len(item.text), shown))
+    return examples(shown for _, _, shown in sorted(cases, key=lambda case: case[:2]))
 
 
-def _word(harmful: bool | None) -> str:
+def _name_side(harmful: bool | None) -> str:
     return {True: "harmful", False: "harmless", None: "nothing"}[harmful]
 
 
-def _conflicts(copies: Copies) -> list[Finding]:
-    groups = [
-        [copies.items[number] for number in members] for members in members_of(copies.groups["meme"]).values()
-    ]
+def _find_conflicts(copies: Copies) -> Iterator[Finding]:
+    groups = copies.list_groups(copies.groups["meme"])
     torn = [group for group in groups if {True, False} <= {item.harmful for item in group}]
-    if not torn:
-        return []
-    return [
-        Finding(
+    if torn:
+        yield Finding(
             code="label-conflict",
             level="warning",
             message=f"{len(torn):,} memes that stand more than once carry both labels",
             count=len(torn),
             of=len(groups),
             examples=examples(
-                [
-                    Example(
-                        memes=tuple(item.id for item in group[:4]),
-                        what=", ".join(_word(item.harmful) for item in group[:4]),
-                        text=group[0].text,
-                    )
-                    for group in sorted(torn, key=len, reverse=True)
-                ]
+                _show_group(group, ", ".join(_name_side(item.harmful) for item in group[:4]))
+                for group in torn
             ),
         )
-    ]
 
 
-def _templates(contents: Contents, copies: Copies) -> tuple[list[Finding], dict[str, int]]:
-    """Groups of memes over (nearly) one picture with different texts."""
-    every = [
-        [copies.items[number] for number in members] for members in members_of(copies.templates).values()
+def _find_templates(contents: Contents, copies: Copies) -> tuple[list[Finding], dict[str, int]]:
+    """Find groups of memes over (nearly) one picture with different texts."""
+    groups = [
+        group for group in copies.list_groups(copies.templates) if len({item.text for item in group}) > 1
     ]
-    groups = [group for group in every if len({item.text for item in group}) > 1]
-    crossing = sum(_crosses(contents, group) for group in groups)
-    one_label = sum(_has_one_label(group) for group in groups)
     table = {
         "groups": len(groups),
         "memes": sum(map(len, groups)),
         "largest": max(map(len, groups), default=0),
-        "across_splits": crossing,
-        "one_label": one_label,
+        "across_splits": sum(_crosses_splits(contents, group) for group in groups),
+        "one_label": sum(_has_one_label(group) for group in groups),
     }
     if not groups:
         return [], table
-    groups.sort(key=lambda group: (_has_one_label(group), len(group)), reverse=True)
+    groups.sort(key=_has_one_label, reverse=True)
+    shown = examples(
+        _show_group(
+            group, f"{len(group)} memes, {sum(bool(item.harmful) for item in group)} harmful", text=False
+        )
+        for group in groups
+    )
     return [
         Finding(
             code="templates",
             level="note",
             message=f"{table['memes']:,} memes stand on {len(groups):,} templates (one picture, several texts); "
-            f"{crossing:,} of these are in train and held out, {one_label:,} of {TEMPLATE_MEMES} memes or more have "
-            "one label only",
+            f"{table['across_splits']:,} of these are in train and held out, {table['one_label']:,} of "
+            f"{TEMPLATE_MEMES} memes or more have one label only",
             count=table["memes"],
             of=len(copies.items),
-            examples=examples(
-                [
-                    Example(
-                        memes=tuple(item.id for item in group[:4]),
-                        what=f"{len(group)} memes, {sum(bool(item.harmful) for item in group)} harmful",
-                    )
-                    for group in groups
-                ]
-            ),
+            examples=shown,
         )
     ], table
 
 
-def _crosses(contents: Contents, group: list[Item]) -> bool:
+def _crosses_splits(contents: Contents, group: Sequence[Item]) -> bool:
     splits = {split for item in group for split in item.splits}
-    return contents.train in splits and bool(splits & set(contents.held_out))
+    return contents.train in splits and not splits.isdisjoint(contents.held_out)
 
 
-def _has_one_label(group: list[Item]) -> bool:
+def _has_one_label(group: Sequence[Item]) -> bool:
     labels = {item.harmful for item in group if item.harmful is not None}
     return len(group) >= TEMPLATE_MEMES and len(labels) == 1

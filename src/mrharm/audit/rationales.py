@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer
 
-from mrharm.audit.findings import Example, Finding, examples
+from mrharm.audit.findings import Example, Finding, Level, examples, report_cases
 from mrharm.audit.reading import Contents
-from mrharm.baselines import FOLDS, read_off
+from mrharm.baselines import FOLDS, estimate_recovered
 from mrharm.llm import looks_refused
 from mrharm.rationales.leakage import (
     denies,
@@ -33,20 +33,15 @@ Case = tuple[Rationale, Label]
 
 
 def rationale_findings(contents: Contents, recipe: Recipe) -> tuple[list[Finding], dict[str, Any]]:
-    """Coverage, stated labels, refusals, truncation, captions and copies among the rationales; and their counts."""
+    """Find stated labels, refusals, cuts, captions and copies among the rationales; count them and their coverage."""
     if not contents.rationales:
-        return [
-            Finding(
-                code="rationales-none",
-                level="note",
-                message="there are no rationales: a student can learn labels alone (mrharm train --stages label)",
-            )
-        ], {}
+        message = "there are no rationales: a student can learn labels alone (mrharm train --stages label)"
+        return [Finding(code="rationales-none", level="note", message=message)], {}
     latest = {row.meme_id: row for row in contents.rationales}  # a later line wins
     labels = {item.id: item.meme.label for item in contents.items}
     teaching = {key: row for key, row in latest.items() if row.status in TEACHING and row.text.strip()}
     cases = [(row, label) for key, row in teaching.items() if (label := row.label_given or labels.get(key))]
-    found, coverage = _coverage(contents, teaching)
+    findings, coverage = _measure_coverage(contents, teaching)
     table: dict[str, Any] = {
         "rationales": len(latest),
         "teaching": len(teaching),
@@ -54,17 +49,24 @@ def rationale_findings(contents: Contents, recipe: Recipe) -> tuple[list[Finding
         "coverage": coverage,
     }
     if not cases:
-        return found, table
-    for find in (_stated, _refused, _captions, _copies):
-        more, table[find.__name__.strip("_")] = find(cases)
-        found += more
-    more, table["readable"] = _readable(cases)
-    found += more
-    more, table["cut"] = _cut(cases, recipe)
-    return found + more, table
+        return findings, table
+    parts = {
+        "stated": _find_stated(cases),
+        "refused": _find_refused(cases),
+        "captions": _find_captions(cases),
+        "copies": _find_copies(cases),
+        "readable": _measure_readable(cases),
+        "cut": _find_cut(cases, recipe),
+    }
+    for name, (part, counts) in parts.items():
+        findings += part
+        table[name] = counts
+    return findings, table
 
 
-def _coverage(contents: Contents, teaching: dict[str, Rationale]) -> tuple[list[Finding], dict[str, Any]]:
+def _measure_coverage(
+    contents: Contents, teaching: Mapping[str, Rationale]
+) -> tuple[list[Finding], dict[str, Any]]:
     table = {}
     for split in (contents.train, contents.validation):
         labelled = [item for item in contents.by_split.get(split, []) if item.meme.label]
@@ -85,48 +87,43 @@ def _coverage(contents: Contents, teaching: dict[str, Rationale]) -> tuple[list[
     ], table
 
 
-def _stated(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, Any]]:
-    severity = [case for case in cases if holds_severity(case[0].text, case[1])]
-    literal = [case for case in cases if holds_label(case[0].text, case[1])]
+def _find_stated(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, Any]]:
     stated = [case for case in cases if states_label(case[0].text, case[1])]
-    guessed = [case for case in cases if denies(case[0].text) != case[1].harmful]
     table = {
-        "severity": len(severity),
-        "label": len(literal),
+        "severity": sum(holds_severity(row.text, label) for row, label in cases),
+        "label": sum(holds_label(row.text, label) for row, label in cases),
         "stated": len(stated),
-        "phrases_right": len(guessed),
+        "phrases_right": sum(denies(row.text) != label.harmful for row, label in cases),
         "of": len(cases),
     }
     if not stated:
         return [], table
+    shares = {name: _percent(count, len(cases)) for name, count in table.items()}
     many = len(stated) >= LEAKING * len(cases)
     return [
         Finding(
             code="rationale-states-label",
             level="error" if many else "warning",
-            message=f"{_percent(len(stated), len(cases))} of the rationales state the label they explain "
-            f"({_percent(len(literal), len(cases))} in its own words, {_percent(len(severity), len(cases))} by their "
-            f"severity, word for word); four phrases recover the binary label of {_percent(len(guessed), len(cases))}",
+            message=f"{shares['stated']} of the rationales state the label they explain "
+            f"({shares['label']} in its own words, {shares['severity']} by their "
+            f"severity, word for word); four phrases recover the binary label of {shares['phrases_right']}",
             count=len(stated),
             of=len(cases),
             bars=("training",) if many else (),
             mend="mark them for the leak gate: --fix",
-            examples=_shown(stated, lambda row: row.text[-160:]),
+            examples=examples(_show_texts(stated, slice(-160, None))),
         )
     ], table
 
 
-def _readable(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, Any]]:
-    """How well a classifier that sees only the rationale recovers the label, and after cutting what names harm."""
+def _measure_readable(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, Any]]:
+    """Measure how well a classifier that reads only the rationale recovers the label, also without what names harm."""
     gold = [label.harmful for _, label in cases]
-    texts = {"whole": [row.text for row, _ in cases]}
-    texts["without_harm"] = [
-        " ".join(sentence for sentence in sentences(text) if "harm" not in sentence.lower())
-        for text in texts["whole"]
-    ]
+    texts = [row.text for row, _ in cases]
+    without_harm = [_cut_harm(text) for text in texts]
     table: dict[str, Any] = {}
-    for name, column in texts.items():
-        recovered = read_off(column, gold)
+    for name, column in (("whole", texts), ("without_harm", without_harm)):
+        recovered = estimate_recovered(column, gold)
         if recovered is None or recovered.value is None:
             return [], {}
         table[name] = {
@@ -149,68 +146,58 @@ def _readable(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, Any]]:
     ], table
 
 
-def _refused(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, int]]:
+def _cut_harm(text: str) -> str:
+    """Return a text without its sentences that hold "harm"."""
+    return " ".join(sentence for sentence in sentences(text) if "harm" not in sentence.lower())
+
+
+def _find_refused(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, int]]:
     refused = [case for case in cases if looks_refused(case[0].text)]
-    table = {"count": len(refused), "of": len(cases)}
-    if not refused:
-        return [], table
     by_side = Counter("harmful" if label.harmful else "harmless" for _, label in refused)
-    return [
-        Finding(
-            code="rationale-refused",
-            level="warning",
-            message=f"{len(refused):,} of {len(cases):,} rationales are refusals ("
-            + ", ".join(f"{count:,} {side}" for side, count in by_side.items())
-            + ")",
-            count=len(refused),
-            of=len(cases),
-            mend="mark them: --fix",
-            examples=_shown(refused, lambda row: row.text[:160]),
-        )
-    ], table
+    sides = ", ".join(f"{count:,} {side}" for side, count in by_side.items())
+    return report_cases(
+        "rationale-refused",
+        "warning",
+        f"rationales are refusals ({sides})",
+        _show_texts(refused, slice(160)),
+        len(cases),
+        mend="mark them: --fix",
+    ), {"count": len(refused), "of": len(cases)}
 
 
-def _captions(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, int]]:
+def _find_captions(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, int]]:
     spoken = [case for case in cases if speaks_of_caption(case[0].text)]
-    table = {"count": len(spoken), "of": len(cases)}
-    if not spoken:
-        return [], table
-    return [
-        Finding(
-            code="rationale-speaks-of-caption",
-            level="warning" if len(spoken) >= LEAKING * len(cases) else "note",
-            message=f'{_percent(len(spoken), len(cases))} of the rationales talk about "the caption": their teacher '
-            "saw no picture",
-            count=len(spoken),
-            of=len(cases),
-            examples=_shown(spoken, lambda row: row.text[:160]),
-        )
-    ], table
+    what = 'talk about "the caption": their teacher saw no picture'
+    return _report_share("rationale-speaks-of-caption", what, _show_texts(spoken, slice(160)), len(cases))
 
 
-def _copies(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, int]]:
-    partners = nearly_identical([row.text for row, _ in cases])
-    pairs = [(cases[one][0], cases[other][0]) for one, other in partners.items()]
-    table = {"count": len(pairs), "of": len(cases)}
-    if not pairs:
+def _find_copies(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, int]]:
+    pairs = nearly_identical([row.text for row, _ in cases])
+    shown = [
+        Example(memes=(cases[first][0].meme_id, cases[second][0].meme_id), text=cases[first][0].text)
+        for first, second in pairs.items()
+    ]
+    what = f"are nearly identical to another ({NEARLY:.0%} of their runs of {SHINGLE} words)"
+    return _report_share("rationale-copies", what, shown, len(cases))
+
+
+def _report_share(
+    code: str, what: str, shown: Sequence[Example], of: int
+) -> tuple[list[Finding], dict[str, int]]:
+    """Return the finding ``12.3 % of the rationales <what>``, a warning from `LEAKING` up, and the count."""
+    count = len(shown)
+    table = {"count": count, "of": of}
+    if not count:
         return [], table
+    level: Level = "warning" if count >= LEAKING * of else "note"
+    message = f"{_percent(count, of)} of the rationales {what}"
     return [
-        Finding(
-            code="rationale-copies",
-            level="warning" if len(pairs) >= LEAKING * len(cases) else "note",
-            message=f"{_percent(len(pairs), len(cases))} of the rationales are nearly identical to another "
-            f"({NEARLY:.0%} of their runs of {SHINGLE} words)",
-            count=len(pairs),
-            of=len(cases),
-            examples=examples(
-                Example(memes=(one.meme_id, other.meme_id), text=one.text) for one, other in pairs
-            ),
-        )
+        Finding(code=code, level=level, message=message, count=count, of=of, examples=examples(shown))
     ], table
 
 
 def nearly_identical(texts: Sequence[str]) -> dict[int, int]:
-    """Index of a text -> index of the other text most like it, for texts that share 80 % of their word 5-grams.
+    """Return index of a text -> index of the text most like it, for texts that share 80 % of their word 5-grams.
 
     Resemblance as in Broder, "On the resemblance and containment of documents" (1997), computed exactly.
     """
@@ -226,21 +213,21 @@ def nearly_identical(texts: Sequence[str]) -> dict[int, int]:
     partners: dict[int, int] = {}
     for start in range(0, shared.shape[0], 256):
         common = (shared[start : start + 256] @ shared.T).tocoo()
-        ones, others = common.row + start, common.col
-        resemblance = common.data / (sizes[ones] + sizes[others] - common.data)
-        keep = (ones != others) & (resemblance >= NEARLY)
-        order = np.argsort(-resemblance[keep], kind="stable")
-        for one, other in zip(ones[keep][order].tolist(), others[keep][order].tolist(), strict=True):
-            partners.setdefault(one, other)
+        first, second = common.row + start, common.col
+        resemblance = common.data / (sizes[first] + sizes[second] - common.data)
+        alike = (first != second) & (resemblance >= NEARLY)
+        order = np.argsort(-resemblance[alike], kind="stable")
+        for index, partner in zip(first[alike][order].tolist(), second[alike][order].tolist(), strict=True):
+            partners.setdefault(index, partner)
     return dict(sorted(partners.items()))
 
 
-def _cut(cases: Sequence[Case], recipe: Recipe) -> tuple[list[Finding], dict[str, Any]]:
-    """How many rationales would be cut. A word is at least one token, so a count of words is a lower bound."""
+def _find_cut(cases: Sequence[Case], recipe: Recipe) -> tuple[list[Finding], dict[str, Any]]:
+    """Count the rationales that would be cut. A word is at least one token, so a count of words is a lower bound."""
     targets = [recipe.templates.rationale.format(rationale=row.text) for row, _ in cases]
     words = np.array([len(target.split()) + 1 for target in targets])  # and the end token
-    own = recipe.lengths.rationale
-    limits = {"published": PUBLISHED_LIMIT} | ({} if own == "auto" else {recipe.name: own})
+    length = recipe.lengths.rationale
+    limits = {"published": PUBLISHED_LIMIT} | ({} if length == "auto" else {recipe.name: length})
     table: dict[str, Any] = {
         "words": {
             "mean": float(words.mean()),
@@ -252,33 +239,32 @@ def _cut(cases: Sequence[Case], recipe: Recipe) -> tuple[list[Finding], dict[str
         },
         "of": len(cases),
     }
-    count = int((words > (PUBLISHED_LIMIT if own == "auto" else own)).sum())
+    count = int((words > (PUBLISHED_LIMIT if length == "auto" else length)).sum())
     if not count:
         return [], table
-    if own == "auto":
+    share, mean = _percent(count, len(cases)), f"{words.mean():.0f} words on average"
+    if length == "auto":
         message = (
-            f"rationales have {words.mean():.0f} words on average; recipe {recipe.name!r} takes their length from "
-            f"the data (the published 40 tokens would cut at least {_percent(count, len(cases))})"
+            f"rationales have {mean}; recipe {recipe.name!r} takes their length from "
+            f"the data (the published 40 tokens would cut at least {share})"
         )
-    else:
-        message = (
-            f"recipe {recipe.name!r} cuts at least {_percent(count, len(cases))} of the rationales at {own} tokens; "
-            f"they have {words.mean():.0f} words on average"
-        )
+        return [Finding(code="rationale-cut", level="note", message=message, count=0, of=len(cases))], table
     return [
         Finding(
             code="rationale-cut",
-            level="note" if own == "auto" else "warning",
-            message=message,
-            count=0 if own == "auto" else count,
+            level="warning",
+            message=f"recipe {recipe.name!r} cuts at least {share} of the rationales at {length} tokens; they have "
+            f"{mean}",
+            count=count,
             of=len(cases),
-            mend=None if own == "auto" else "--set lengths.rationale=auto",
+            mend="--set lengths.rationale=auto",
         )
     ], table
 
 
-def _shown(cases: Sequence[Case], what: Callable[[Rationale], str]) -> tuple[Example, ...]:
-    return examples(Example(memes=(row.meme_id,), text=what(row)) for row, _ in cases)
+def _show_texts(cases: Sequence[Case], part: slice) -> list[Example]:
+    """Return the memes of the cases, with a part of each rationale."""
+    return [Example(memes=(row.meme_id,), text=row.text[part]) for row, _ in cases]
 
 
 def _percent(count: int, of: int) -> str:

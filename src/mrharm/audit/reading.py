@@ -1,22 +1,25 @@
-"""Reading a dataset folder leniently: what cannot be read becomes a finding, and the rest is looked at all the same.
+"""Read a dataset folder leniently: what cannot be read becomes a finding, and the rest is audited all the same.
 
-`Dataset` refuses a folder whose ids repeat or whose lines are broken, as training must; an audit is there to say so.
+`Dataset` refuses a folder whose ids repeat or whose lines are broken, as training must; an audit reports them.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from mrharm.audit.findings import Example, Finding, examples
+import numpy as np
+from numpy.typing import NDArray
+
+from mrharm.audit.findings import Example, Finding, examples, report_cases
 from mrharm.errors import DataError
 from mrharm.memes.dataset import EVIDENCE, MEMES, RATIONALES, Dataset
-from mrharm.memes.splits import normalised_text
-from mrharm.records import Evidence, Failure, Meme, Rationale, Record, parse_record
+from mrharm.records import Evidence, Failure, Meme, Rationale, Record, meme_text, parse_record
+from mrharm.texts import fold
 
 R = TypeVar("R", bound=Record)
 
@@ -26,7 +29,7 @@ STAGE = "audit"
 
 @dataclass(frozen=True)
 class Item:
-    """One row of ``memes.jsonl`` and what goes with it. ``number`` tells rows apart where ids repeat."""
+    """One row of ``memes.jsonl`` and its evidence. ``number`` tells rows apart where ids repeat."""
 
     number: int
     meme: Meme
@@ -34,12 +37,12 @@ class Item:
 
     @property
     def id(self) -> str:
-        """The meme's id, as it stands in the row."""
+        """The meme's id, as the row has it."""
         return self.meme.id
 
     @property
     def published_id(self) -> str:
-        """The id in the source: an importer that must tell copies apart (Harm-P V0) keeps it beside."""
+        """The id in the source; an importer that must tell copies apart (Harm-P V0) keeps it in ``extra``."""
         return str(self.meme.extra.get("copy_of", self.meme.id))
 
     @cached_property
@@ -49,11 +52,14 @@ class Item:
         return (self.meme.split or NO_SPLIT, *(also if isinstance(also, list) else ()))
 
     @cached_property
+    def words(self) -> str:
+        """The words of the meme, as a student reads them (`meme_text`); empty where there are none."""
+        return meme_text(self.meme, self.evidence) or ""
+
+    @cached_property
     def text(self) -> str:
-        """The meme's own text with case and white space folded; that read off the picture where none was given."""
-        if self.meme.text is None and self.evidence and self.evidence.text:
-            return normalised_text(self.meme.model_copy(update={"text": self.evidence.text}))
-        return normalised_text(self.meme)
+        """The words with case and white space folded."""
+        return fold(self.words)
 
     @property
     def picture_places(self) -> list[str]:
@@ -63,7 +69,7 @@ class Item:
 
     @property
     def caption(self) -> str:
-        """The caption, or nothing."""
+        """The caption; empty where there is none."""
         return (self.evidence.caption if self.evidence else None) or ""
 
     @property
@@ -81,6 +87,11 @@ class Contents:
     rationales: list[Rationale]
     findings: list[Finding] = field(default_factory=list)
     unreadable: list[Failure] = field(default_factory=list)
+
+    @cached_property
+    def gold(self) -> NDArray[np.bool_]:
+        """Whether each item is labelled harmful; False without a label. *Shape:* (items,)"""
+        return np.array([bool(item.harmful) for item in self.items], dtype=bool)
 
     @cached_property
     def by_split(self) -> dict[str, list[Item]]:
@@ -115,86 +126,74 @@ class Contents:
 
 
 def read_contents(dataset: Dataset) -> Contents:
-    """Everything in the folder that can be read, and a finding for what cannot."""
-    findings: list[Finding] = []
-    unreadable: list[Failure] = []
-    evidence = {row.meme_id: row for row in _rows(dataset.root / EVIDENCE, Evidence, findings, unreadable)}
-    memes = _rows(dataset.root / MEMES, Meme, findings, unreadable)
-    items = [Item(number, meme, evidence.get(meme.id)) for number, meme in enumerate(memes)]
-    rationales = _rows(dataset.root / RATIONALES, Rationale, findings, unreadable)
-    findings += _strangers(items, EVIDENCE, evidence)
-    findings += _strangers(items, RATIONALES, [row.meme_id for row in rationales])
-    if (dataset.root / MEMES).is_file() and not items:
+    """Read everything in the folder that can be read, with a finding for what cannot."""
+    memes, broken_memes = _read_rows(dataset.root / MEMES, Meme)
+    evidence, broken_evidence = _read_rows(dataset.root / EVIDENCE, Evidence)
+    rationales, broken_rationales = _read_rows(dataset.root / RATIONALES, Rationale)
+    by_meme = {row.meme_id: row for row in evidence}
+    items = [Item(number, meme, by_meme.get(meme.id)) for number, meme in enumerate(memes)]
+    findings = [
+        *_report_broken(EVIDENCE, Evidence, len(evidence), broken_evidence),
+        *_report_broken(MEMES, Meme, len(memes), broken_memes),
+        *_report_broken(RATIONALES, Rationale, len(rationales), broken_rationales),
+        *_report_unmatched(items, EVIDENCE, by_meme),
+        *_report_unmatched(items, RATIONALES, [row.meme_id for row in rationales]),
+    ]
+    if not items:
+        empty = (dataset.root / MEMES).is_file()
         findings.append(
             Finding(
-                code="no-memes",
+                code="no-memes" if empty else "file-missing",
                 level="error",
-                message=f"{MEMES} holds not one meme",
+                message=f"{MEMES} holds not one meme" if empty else f"{MEMES} is not there",
                 bars=("training", "publishing"),
                 mend="import the source again",
             )
         )
-    return Contents(dataset, items, rationales, findings, unreadable)
+    return Contents(dataset, items, rationales, findings, broken_evidence + broken_memes + broken_rationales)
 
 
-def _rows(path: Path, kind: type[R], findings: list[Finding], unreadable: list[Failure]) -> list[R]:
-    """The rows that hold; one finding for all that do not, with their lines and reasons."""
-    if not path.is_file():
-        if path.name == MEMES:
-            findings.append(
-                Finding(
-                    code="file-missing",
-                    level="error",
-                    message=f"{path.name} is not there",
-                    bars=("training", "publishing"),
-                    mend="import the source again",
-                )
-            )
-        return []
+def _read_rows(path: Path, kind: type[R]) -> tuple[list[R], list[Failure]]:
+    """Return the rows that hold, and a failure for each that does not; neither where there is no file."""
     rows: list[R] = []
     broken: list[Failure] = []
-    count = 0
     # Split at line feeds alone: a text may hold other line separators.
-    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+    lines = path.read_bytes().split(b"\n") if path.is_file() else []
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        count += 1
         try:
             rows.append(parse_record(line.decode("utf-8"), kind, file=path.name, number=number))
         except (DataError, UnicodeDecodeError) as error:
-            item = f"{path.name}:{number}"
-            broken.append(
-                Failure(item=item, stage=STAGE, reason=str(error)[:300], file=path.name, line=number)
-            )
-    unreadable += broken
-    if broken:
-        findings.append(
-            Finding(
-                code="row-unreadable",
-                level="error",
-                message=f"{len(broken):,} of {count:,} lines of {path.name} cannot be read (cut short or not a "
-                f"{kind.__name__})",
-                count=len(broken),
-                of=count,
-                bars=("training", "publishing"),
-                mend="mend the lines named, import again, or leave them out with --fix",
-                examples=examples(Example(memes=(row.item,), what=row.reason) for row in broken),
-            )
-        )
-    return rows
+            item, reason = f"{path.name}:{number}", str(error)[:300]
+            broken.append(Failure(item=item, stage=STAGE, reason=reason, file=path.name, line=number))
+    return rows, broken
 
 
-def _strangers(items: list[Item], name: str, ids: Iterable[str]) -> list[Finding]:
-    there = {item.id for item in items}
-    strangers = [meme_id for meme_id, _ in Counter(ids).items() if meme_id not in there]
-    if not strangers:
+def _report_broken(name: str, kind: type[Record], rows: int, broken: Sequence[Failure]) -> list[Finding]:
+    return report_cases(
+        "row-unreadable",
+        "error",
+        f"lines of {name} cannot be read (cut short or not a {kind.__name__})",
+        [Example(memes=(row.item,), what=row.reason) for row in broken],
+        rows + len(broken),
+        bars=("training", "publishing"),
+        mend="mend the lines named, import again, or leave them out with --fix",
+    )
+
+
+def _report_unmatched(items: Sequence[Item], name: str, ids: Iterable[str]) -> list[Finding]:
+    """Report ids of a file that no meme has."""
+    memes = {item.id for item in items}
+    unmatched = [meme_id for meme_id in dict.fromkeys(ids) if meme_id not in memes]
+    if not unmatched:
         return []
     return [
         Finding(
             code="row-of-no-meme",
             level="warning",
-            message=f"{len(strangers):,} ids in {name} are of no meme in {MEMES}",
-            count=len(strangers),
-            examples=examples(Example(memes=(meme_id,)) for meme_id in strangers),
+            message=f"{len(unmatched):,} ids in {name} are of no meme in {MEMES}",
+            count=len(unmatched),
+            examples=examples(Example(memes=(meme_id,)) for meme_id in unmatched),
         )
     ]

@@ -1,22 +1,21 @@
-"""The audit as a whole: everything there is to ask of a dataset folder, and the verdict in plain words."""
+"""Audit a dataset folder: run every part, and give the verdict in plain words."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mrharm.audit.copies import Copies, find_copies
 from mrharm.audit.findings import LEVELS, AuditReport, Finding, Fitness, Purpose
-from mrharm.audit.label_errors import find_label_errors
-from mrharm.audit.labels import label_findings
+from mrharm.audit.labels import find_label_errors, label_findings
 from mrharm.audit.overlap import copy_findings
 from mrharm.audit.pictures import fingerprint_pictures, picture_findings
 from mrharm.audit.rationales import rationale_findings
 from mrharm.audit.reading import Contents, read_contents
-from mrharm.audit.shortcuts import shortcut_findings, shortcut_table, signals
-from mrharm.audit.stale import stale_findings
-from mrharm.audit.texts import text_findings
+from mrharm.audit.shortcuts import make_signals, shortcut_findings, shortcut_table
+from mrharm.audit.texts import stale_findings, text_findings
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.fingerprints import PictureFacts
 from mrharm.progress import Progress, no_progress
@@ -27,7 +26,7 @@ PURPOSES: dict[Purpose, str] = {"training": "to train on", "publishing": "to pub
 
 @dataclass(frozen=True)
 class Audit:
-    """An audit's report, and what it looked at, for the page and the cleaned copy to show and mend."""
+    """An audit's report, and what it read, for the page and the cleaned copy."""
 
     report: AuditReport
     contents: Contents
@@ -42,7 +41,7 @@ def audit(
     workers: int = 2,
     progress: Progress = no_progress,
 ) -> Audit:
-    """Everything an audit finds in a dataset folder; lines that cannot be read are findings, not errors.
+    """Audit a dataset folder; lines that cannot be read are findings, not errors.
 
     Args:
         dataset: the folder.
@@ -56,19 +55,28 @@ def audit(
     """
     folder = dataset if isinstance(dataset, Dataset) else Dataset(Path(dataset))
     contents = read_contents(folder)
+    # What the parts share: fingerprints of pictures, and which memes are copies.
     facts = fingerprint_pictures(contents, workers=workers, progress=progress)
     copies = find_copies(contents, facts)
-    found = [*contents.findings, *picture_findings(contents, facts)]
     of_copies, copies_table = copy_findings(contents, copies)
     of_labels, labels_table = label_findings(contents)
     of_texts, texts_table = text_findings(contents)
     of_rationales, rationales_table = rationale_findings(contents, recipe)
-    available = signals(contents.items, facts)
-    table = shortcut_table(contents, copies, available, progress)
-    of_errors, label_errors = find_label_errors(contents, copies, available, progress)
-    found += [*of_copies, *of_labels, *of_texts, *stale_findings(contents), *of_rationales]
-    found += [*shortcut_findings(table), *of_errors]
-    found.sort(key=lambda one: LEVELS.index(one.level))
+    signals = make_signals(contents.items, facts)
+    shortcuts = shortcut_table(contents, copies, signals, progress)
+    of_errors, label_errors = find_label_errors(contents, copies, signals, progress)
+    findings = [
+        *contents.findings,
+        *picture_findings(contents, facts),
+        *of_copies,
+        *of_labels,
+        *of_texts,
+        *stale_findings(contents),
+        *of_rationales,
+        *shortcut_findings(shortcuts),
+        *of_errors,
+    ]
+    findings.sort(key=lambda finding: LEVELS.index(finding.level))
     report = AuditReport(
         dataset=str(folder.root),
         name=folder.info.name,
@@ -76,38 +84,39 @@ def audit(
         memes=len(contents.items),
         splits={split: len(items) for split, items in contents.by_split.items()},
         recipe=recipe.name,
-        verdict=judge(found),
-        findings=tuple(found),
+        verdict=judge_fitness(findings),
+        findings=tuple(findings),
         tables={
             "copies": copies_table,
             "labels": labels_table,
             "texts": texts_table,
             "rationales": rationales_table,
         },
-        shortcuts=tuple(table),
+        shortcuts=tuple(shortcuts),
         label_errors=tuple(label_errors),
     )
     return Audit(report, contents, copies, facts)
 
 
-def judge(findings: list[Finding]) -> Fitness:
-    """What the data is fit for: each purpose unless an error bars it, and why not."""
+def judge_fitness(findings: Sequence[Finding]) -> Fitness:
+    """Return what the data is fit for: each purpose unless an error bars it, and why not."""
+    errors = [finding for finding in findings if finding.level == "error"]
     words = []
     fit = {}
     for purpose, what in PURPOSES.items():
-        reasons = [one for one in findings if one.level == "error" and purpose in one.bars]
+        reasons = [_shorten(finding.message) for finding in errors if purpose in finding.bars]
         fit[purpose] = not reasons
         if not reasons:
             words.append(f"Fit {what}.")
             continue
-        because = "; ".join(_because(one) for one in reasons[:3])
         more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""
-        words.append(f"Not fit {what}: {because}{more}.")
-    mends = dict.fromkeys(one.mend for one in findings if one.level == "error" and one.mend)
+        words.append(f"Not fit {what}: {'; '.join(reasons[:3])}{more}.")
+    mends = dict.fromkeys(finding.mend for finding in errors if finding.mend)
     if mends:
         words.append("To mend: " + "; ".join(mends) + ".")
     return Fitness(fit_to_train=fit["training"], fit_to_publish=fit["publishing"], words=tuple(words))
 
 
-def _because(finding: Finding) -> str:
-    return re.sub(r" \(.*", "", finding.message.partition("; ")[0]).rstrip(".")
+def _shorten(message: str) -> str:
+    """Return a message up to its first semicolon or bracket."""
+    return re.sub(r" \(.*", "", message.partition("; ")[0]).rstrip(".")

@@ -1,4 +1,4 @@
-"""Texts that are empty, very long, in another script, or hold characters nobody sees."""
+"""Texts that are empty, very long, in another script, or hold invisible characters; and what an edit made stale."""
 
 from __future__ import annotations
 
@@ -7,74 +7,93 @@ from collections import Counter
 from collections.abc import Callable
 from functools import cache
 
-from mrharm.audit.findings import Example, Finding, Level, examples
-from mrharm.audit.reading import Contents, Item
-from mrharm.texts import hides
+from mrharm.audit.findings import Example, Finding, Level, report_cases
+from mrharm.audit.reading import Contents
+from mrharm.rationales.stale import rationale_is_stale
+from mrharm.records import text_is_stale
+from mrharm.texts import fold, hides
 
 LONG_TEXT = 1000  # characters: a tweet thread, not a meme
 FOREIGN = 0.3  # share of a text's letters that are not Latin
 
 
 def text_findings(contents: Contents) -> tuple[list[Finding], dict[str, int]]:
-    """What is odd about the texts, and how many there are of each kind."""
-    items = contents.items
-    kinds: list[tuple[str, Level, str, Callable[[Item], str | None]]] = [
-        ("text-empty", "note", "have no text", _empty),
-        ("text-long", "note", f"are longer than {LONG_TEXT:,} characters", _long),
-        (
-            "text-foreign",
-            "note",
-            f"have more than {100 * FOREIGN:.0f} % letters that are not Latin",
-            _foreign,
-        ),
-        ("text-invisible", "warning", "hold characters that nobody sees", _invisible),
-    ]
-    found = []
+    """Find what is odd about the texts, and count the cases of each kind."""
+    findings: list[Finding] = []
     table: dict[str, int] = {}
-    for code, level, what, ask in kinds:
-        cases = [(item, said) for item in items if (said := ask(item)) is not None]
+    for code, level, what, describe in _KINDS:
+        cases = [(item, case) for item in contents.items if (case := describe(item.words)) is not None]
+        cases.sort(key=lambda case: -len(case[0].words))
+        shown = [Example(memes=(item.id,), what=case) for item, case in cases]
         table[code.removeprefix("text-")] = len(cases)
-        if cases:
-            cases.sort(key=lambda case: -len(case[0].meme.text or ""))
-            found.append(
-                Finding(
-                    code=code,
-                    level=level,
-                    message=f"{len(cases):,} of {len(items):,} texts {what}",
-                    count=len(cases),
-                    of=len(items),
-                    examples=examples(Example(memes=(item.id,), what=said) for item, said in cases),
-                )
-            )
-    return found, table
+        findings += report_cases(code, level, f"texts {what}", shown, len(contents.items))
+    return findings, table
 
 
-def _raw(item: Item) -> str:
-    return item.meme.text or (item.evidence.text if item.evidence else None) or ""
+def _describe_empty(text: str) -> str | None:
+    return None if fold(text) else ""
 
 
-def _empty(item: Item) -> str | None:
-    return None if item.text else ""
+def _describe_long(text: str) -> str | None:
+    return f"{len(text):,} characters" if len(text) > LONG_TEXT else None
 
 
-def _long(item: Item) -> str | None:
-    return f"{len(_raw(item)):,} characters" if len(_raw(item)) > LONG_TEXT else None
-
-
-def _foreign(item: Item) -> str | None:
-    scripts = Counter(_script(letter) for letter in _raw(item) if letter.isalpha())
+def _describe_foreign(text: str) -> str | None:
+    scripts = Counter(_name_script(letter) for letter in text if letter.isalpha())
     letters, latin = scripts.total(), scripts.pop("LATIN", 0)
     return scripts.most_common(1)[0][0].lower() if letters - latin > FOREIGN * letters else None
 
 
-def _invisible(item: Item) -> str | None:
-    seen = Counter(letter for letter in _raw(item) if hides(letter))
-    return (
-        ", ".join(f"U+{ord(letter):04X} x{count}" for letter, count in seen.most_common(3)) if seen else None
-    )
+def _describe_invisible(text: str) -> str | None:
+    invisible = Counter(letter for letter in text if hides(letter)).most_common(3)
+    return ", ".join(f"U+{ord(letter):04X} x{count}" for letter, count in invisible) or None
+
+
+# Code, level, what such texts do, and what makes a text such a case (None where it is none).
+_KINDS: tuple[tuple[str, Level, str, Callable[[str], str | None]], ...] = (
+    ("text-empty", "note", "have no text", _describe_empty),
+    ("text-long", "note", f"are longer than {LONG_TEXT:,} characters", _describe_long),
+    (
+        "text-foreign",
+        "note",
+        f"have more than {100 * FOREIGN:.0f} % letters that are not Latin",
+        _describe_foreign,
+    ),
+    ("text-invisible", "warning", "hold characters that nobody sees", _describe_invisible),
+)
 
 
 @cache
-def _script(letter: str) -> str:
-    """The first word of the character's Unicode name: LATIN, CYRILLIC, CJK, ARABIC ..."""
+def _name_script(letter: str) -> str:
+    """Return the first word of the character's Unicode name: LATIN, CYRILLIC, CJK, ARABIC ..."""
     return unicodedata.name(letter, "UNKNOWN").split()[0]
+
+
+def stale_findings(contents: Contents) -> list[Finding]:
+    """Find evidence and rationales of words that a meme no longer has, because its text was edited since."""
+    rationales = {rationale.meme_id: rationale for rationale in contents.rationales}
+    root, items = contents.dataset.root, contents.items
+    explained = [item for item in items if item.id in rationales]
+    gathered = [item for item in items if text_is_stale(item.meme, item.evidence)]
+    written = [
+        item for item in explained if rationale_is_stale(item.meme, item.evidence, rationales[item.id])
+    ]
+    return [
+        *report_cases(
+            "evidence-stale",
+            "warning",
+            "memes had their text edited after their evidence was gathered",
+            [Example(memes=(item.id,), text=item.meme.text or "") for item in gathered],
+            len(items),
+            mend=f"gather again: mrharm gather {root}",
+        ),
+        *report_cases(
+            "rationale-stale",
+            "warning",
+            "rationales were written for other words than their meme has now; a recipe with gate: on does not learn "
+            "from them",
+            [Example(memes=(item.id,), text=item.meme.text or "") for item in written],
+            len(explained),
+            mend=f"have them written again: mrharm abduce {root} --teacher ...",
+        ),
+    ]

@@ -165,7 +165,7 @@ def _read_rows(path: Path) -> list[Rationale]:
 
 def _measure_readability(memes: list[Meme], rows: Mapping[str, Rationale]) -> dict[str, Estimate | None]:
     """Return how often a bag of words reads the label off the rationale alone, before and after the gate."""
-    from mrharm.baselines import read_off
+    from mrharm.baselines import estimate_recovered
     from mrharm.rationales.gate import first_answer
     from mrharm.rationales.stats import TEACHES
 
@@ -173,8 +173,8 @@ def _measure_readability(memes: list[Meme], rows: Mapping[str, Rationale]) -> di
     teaching = [(row.text, harmful) for row, harmful in labelled if row.status in TEACHES]
     first = [first_answer(row) for row, _ in labelled]
     return {
-        "before": read_off(first, [harmful for _, harmful in labelled]),
-        "after": read_off([text for text, _ in teaching], [harmful for _, harmful in teaching]),
+        "before": estimate_recovered(first, [harmful for _, harmful in labelled]),
+        "after": estimate_recovered([text for text, _ in teaching], [harmful for _, harmful in teaching]),
     }
 
 

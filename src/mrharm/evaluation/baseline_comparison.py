@@ -17,7 +17,6 @@ from mrharm.memes.splits import TRAIN
 from mrharm.metrics import Estimate, counted, percent
 from mrharm.metrics.bootstrap import Statistic, bootstrap
 from mrharm.metrics.classification import headline
-from mrharm.metrics.estimate import Decisions
 from mrharm.records import Meme, Record, Verdict
 from mrharm.student.interface import compose_text
 
@@ -55,20 +54,21 @@ def compare_baselines(
     ``together`` as `mrharm.metrics.estimate`.
     """
     learn = learners(predictions)
-    gold = _gold(learn)
+    gold = np.array(_gold(learn))
     if not learn:
         return ()
 
-    def row(name: str, learnt: int, said: Decisions, scores: baselines.Floats) -> BaselineResult:
-        theirs = headline(predictions.gold, said, scores)
+    def row(name: str, learnt: int, scores: baselines.Floats) -> BaselineResult:
+        theirs = headline(predictions.gold, baselines.decide(scores), scores)
         ours = headline(predictions.gold, predictions.predicted, predictions.scores)
         both: dict[str, Statistic] = {**theirs, **{f"gain {key}": ours[key] - theirs[key] for key in ours}}
         found = bootstrap(both, len(predictions.gold), n_resamples=n_resamples, seed=seed, clusters=clusters)
         gains = {key: found.pop(f"gain {key}") for key in ours}
         return BaselineResult(name=name, learnt=learnt, gains=gains, **found)
 
-    said, share = baselines.majority(gold, len(predictions.memes))
-    rows = [row(MAJORITY, len(learn), np.array(said, dtype=object), np.array(share))]
+    train = np.arange(len(learn))
+    judged = len(learn) + np.arange(len(predictions.memes))
+    rows = [row(MAJORITY, len(learn), baselines.predict_majority(train, gold.tolist(), judged))]
     parts: dict[str, tuple[str, ...]] = {WORDS: ("text",)}
     captioned = [bool(_text(predictions, meme, ("caption",))) for meme in learn]
     captioned += [
@@ -77,15 +77,13 @@ def compare_baselines(
     if all(captioned):
         parts[CAPTIONED] = ("text", "caption")
     for name, reads in parts.items():
-        seen = [_text(predictions, meme, reads) for meme in learn]
-        asked = [_text(predictions, meme, reads, verdict) for meme, verdict in _both_of(predictions)]
-        if not all(_hold_words(texts) for texts in (seen, asked)):
-            continue  # a bag without words
-        scores = baselines.text_only(seen, gold, asked)
-        rows.append(row(name, len(learn), (scores >= 0.5).astype(object), scores))
+        texts = [_text(predictions, meme, reads) for meme in learn]
+        texts += [_text(predictions, meme, reads, verdict) for meme, verdict in _both_of(predictions)]
+        words = baselines.Baseline(np.array(texts, dtype=object), baselines.predict_from_texts)
+        if all(baselines.holds_words(words.features[part]) for part in (train, judged)):
+            rows.append(row(name, len(learn), words.score(gold, train, judged)))
     if found := _by_pixels(predictions, learn, seed):
-        learnt, scores = found
-        rows.append(row(PIXELS, learnt, (scores >= 0.5).astype(object), scores))
+        rows.append(row(PIXELS, *found))
     return tuple(rows)
 
 
@@ -128,9 +126,8 @@ def _by_pixels(
         np.stack([pixels for pixels in some if pixels is not None]).astype(np.float64)
         for some in (seen, unseen)
     )
-    kinds = baselines.pixels_only(taught, gold, asked, seed)
     scores = np.full(len(unseen), float(np.mean(gold)))
-    scores[there] = np.mean(list(kinds.values()), axis=0)
+    scores[there] = baselines.predict_from_pixels(taught, gold, asked, seed=seed)
     return len(gold), scores
 
 
@@ -140,16 +137,12 @@ def _pictures(predictions: Predictions, memes: Sequence[Meme]) -> list[baselines
     def look(meme: Meme) -> baselines.Pixels | None:
         path = predictions.dataset.image_path(meme)
         try:
-            return baselines.small(path) if path else None
+            return baselines.read_pixels(path) if path else None
         except ImageError:
             return None
 
     with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
         return list(pool.map(look, memes))
-
-
-def _hold_words(texts: Sequence[str]) -> bool:
-    return any(len(word) > 1 for text in texts for word in text.split())
 
 
 def _gold(memes: Sequence[Meme]) -> list[bool]:

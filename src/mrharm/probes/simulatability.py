@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mrharm.baselines import FEWEST, FOLDS, cross_validated
+from mrharm.baselines import FEWEST, FOLDS, cross_validate_texts
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import Statistic, bootstrap, mean_of_values
 from mrharm.records import Record
@@ -86,7 +86,7 @@ def simulate(
     }
     right: dict[str, Booleans] = {}
     for name, (first, *more) in columns.items():
-        scores = cross_validated(first, decisions.tolist(), *more, groups=groups)
+        scores = cross_validate_texts(first, decisions.tolist(), *more, groups=groups)
         if scores is None:
             return None
         right[name] = (scores >= 0.5) == decisions
