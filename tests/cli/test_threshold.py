@@ -14,7 +14,7 @@ from mrharm.cli.threshold import threshold_command
 from mrharm.evaluation.predictions import judge_split
 from mrharm.evaluation.saved import PredictionsManifest
 from mrharm.memes.dataset import Dataset
-from mrharm.policy.proposal import Proposal
+from mrharm.policy.propose import PolicyChoice
 from mrharm.records import Meme
 from mrharm.verdicts.detector import Detector
 from tests.audit.helpers import club, meme, write_dataset
@@ -357,6 +357,6 @@ def test_a_stop_is_exit_code_3_and_stores_nothing(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Proposal, "store", stop)
+    monkeypatch.setattr(PolicyChoice, "store", stop)
     assert run(trained, data.root)[0] == 3
     assert Detector.from_pretrained(trained, device="cpu").card.chosen is None

@@ -6,7 +6,7 @@ import pytest
 
 from mrharm.errors import DataError, InputError
 from mrharm.evaluation.evaluate import Evaluation, predict_split, read_report, worst_mistakes
-from mrharm.evaluation.saved import evaluation_folder, read_stored, run_folder, stored_in
+from mrharm.evaluation.saved import evaluation_folder, list_manifests, read_saved, run_folder
 from mrharm.memes.dataset import Dataset
 from mrharm.plugins import Table
 from mrharm.probes.run import PROBES, select_probes
@@ -64,14 +64,14 @@ def test_what_is_gathered_later_leaves_a_dataset_where_it_was_and_other_labels_m
     write_records(dataset.root / "rationales.jsonl", [Rationale(meme_id="test-0", text="you", teacher="t")])
     assert evaluation_folder(run, Dataset(dataset.root), "test") == run
     evaluate_run(run, Dataset(dataset.root))
-    assert len(stored_in(run)) == 1
+    assert len(list_manifests(run)) == 1
     # A cleaned copy under the same name, with fewer memes.
     first = json.loads((run / "report.json").read_text())
     for number, test in enumerate((12, 16)):
         other = clubs(tmp_path / f"other{number}", test=test)
         assert evaluate_run(run, other).memes == test
     assert json.loads((run / "report.json").read_text()) == first
-    own, *others = stored_in(run)
+    own, *others = list_manifests(run)
     assert own.parent == run and len(others) == 2
     assert others[0].parent.name == "clubs.test" and others[1].parent.name.startswith("clubs.test.")
     # Asked again, each finds its own.
@@ -236,15 +236,15 @@ def test_a_detector_named_by_its_own_folder_is_its_runs(run):
 def test_what_is_kept_reads_back_with_its_verdicts(run, dataset):
     evaluate_run(run, dataset)
     evaluate_run(run, dataset, rationales=False)
-    (file,) = stored_in(run)
-    stored = read_stored(run, file)
+    (file,) = list_manifests(run)
+    stored = read_saved(run, file)
     assert stored.ids == tuple(one.id for one in dataset.split("test"))
     assert stored.gold.tolist() == [one.label.harmful for one in dataset.split("test")]
     assert not stored.judgement.rationales
     lines = (run / "verdicts.test.jsonl").read_text().splitlines()
     (run / "verdicts.test.jsonl").write_text("\n".join(lines[:-1]) + "\n")
     with pytest.raises(DataError, match="1 of its 24 verdicts are not in"):
-        read_stored(run, file)
+        read_saved(run, file)
 
 
 def test_a_report_of_something_else_is_refused(tmp_path):

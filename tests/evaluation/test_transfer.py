@@ -202,4 +202,4 @@ def test_the_verb_says_every_cell_within_80_columns(places: Places) -> None:
 
 def test_the_verb_ends_with_exit_code_2_where_there_is_no_run(places: Places, tmp_path: Path) -> None:
     code, out, err = run(tmp_path, "--on", places[0], "--json")
-    assert code == 2 and "no run there" in err and json.loads(out)["exit_code"] == 2
+    assert code == 2 and "no detector there" in err and json.loads(out)["exit_code"] == 2

@@ -4,45 +4,47 @@ import pytest
 
 from mrharm.metrics import Estimate
 from mrharm.metrics.thresholds import FlagCounts, Traffic
-from mrharm.policy.targets import Promised, TargetCheck, standing
+from mrharm.policy.targets import TargetCheck, TargetName, check_target
 
 RARE = Traffic(prevalence=0.001, per_day=10_000)
 CLEAN = FlagCounts(hits=85, harmful=100, alarms=0, harmless=100)
 
 
 def stands(
-    name: Promised, wanted: float, figure: tuple[float, float, float], counted: FlagCounts = CLEAN
+    name: TargetName, wanted: float, figure: tuple[float, float, float], counted: FlagCounts = CLEAN
 ) -> TargetCheck:
     value, low, high = figure
-    return standing("test", name, wanted, Estimate(value=value, low=low, high=high), counted, RARE)
+    return check_target("test", name, wanted, Estimate(value=value, low=low, high=high), counted, RARE)
 
 
 @pytest.mark.parametrize(
     ("name", "wanted", "figure", "state"),
     [
-        ("precision", 0.9, (0.95, 0.9, 0.99), "kept"),
-        ("precision", 0.9, (0.95, 0.89, 0.99), "open"),
-        ("precision", 0.9, (0.89, 0.8, 0.99), "broken"),
-        ("reviews", 100, (80, 60, 100), "kept"),
-        ("reviews", 100, (80, 60, 101), "open"),
-        ("reviews", 100, (101, 60, 190), "broken"),
+        ("precision", 0.9, (0.95, 0.9, 0.99), "met"),
+        ("precision", 0.9, (0.95, 0.89, 0.99), "uncertain"),
+        ("precision", 0.9, (0.89, 0.8, 0.99), "missed"),
+        ("reviews", 100, (80, 60, 100), "met"),
+        ("reviews", 100, (80, 60, 101), "uncertain"),
+        ("reviews", 100, (101, 60, 190), "missed"),
     ],
 )
 def test_a_promise_is_kept_only_where_the_pessimistic_end_keeps_it(
-    name: Promised, wanted: float, figure: tuple[float, float, float], state: str
+    name: TargetName, wanted: float, figure: tuple[float, float, float], state: str
 ) -> None:
     one = stands(name, wanted, figure)
     assert one.state == state
     assert one.bound == (figure[2] if name == "reviews" else figure[1])
-    assert {"kept": " kept on test", "open": "NOT SURE on test", "broken": "NOT kept on test"}[
+    assert {"met": " kept on test", "uncertain": "NOT SURE on test", "missed": "NOT kept on test"}[
         state
     ] in one.words()
     assert "the pessimistic end is" in one.words()
+    # The words of --json stay those of versions before.
+    assert one.to_json()["state"] == {"met": "kept", "uncertain": "open", "missed": "broken"}[state]
 
 
 def test_a_figure_that_cannot_be_had_keeps_nothing() -> None:
-    one = standing("test", "precision", 0.9, Estimate(), FlagCounts(0, 9, 0, 9), RARE)
-    assert one.state == "open" and "NOT KNOWN on test" in one.words()
+    one = check_target("test", "precision", 0.9, Estimate(), FlagCounts(0, 9, 0, 9), RARE)
+    assert one.state == "uncertain" and "NOT KNOWN on test" in one.words()
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def test_a_figure_that_cannot_be_had_keeps_nothing() -> None:
     ],
 )
 def test_how_many_memes_it_takes_is_said(
-    name: Promised, wanted: float, kind: str, needed: int | None
+    name: TargetName, wanted: float, kind: str, needed: int | None
 ) -> None:
     one = stands(name, wanted, (wanted, wanted / 2, wanted * 2))
     assert (one.kind, one.needed, one.memes) == (kind, needed, 100)
@@ -69,11 +71,11 @@ def test_how_many_memes_it_takes_is_said(
 
 
 def test_without_a_prevalence_the_splits_own_counts() -> None:
-    one = standing(
+    one = check_target(
         "test", "precision", 0.9, Estimate(value=1, low=0.8, high=1), FlagCounts(5, 10, 0, 10), Traffic()
     )
     assert one.needed == 65  # 0.5 / 9 = 0.0556 false alarms at most
     assert (
-        standing("test", "precision", 0.9, Estimate(value=1), FlagCounts(5, 5, 0, 0), Traffic()).needed
+        check_target("test", "precision", 0.9, Estimate(value=1), FlagCounts(5, 5, 0, 0), Traffic()).needed
         is None
     )

@@ -131,27 +131,20 @@ def threshold_command(
     if dataset is not None:
         Dataset(dataset)
     from mrharm.metrics.thresholds import Traffic
-    from mrharm.policy.proposal import Wanted
-    from mrharm.policy.propose import propose
+    from mrharm.policy.propose import PolicyRequest, choose_policy
 
-    request = Wanted(
+    request = PolicyRequest(
         criterion=criterion,
         threshold=set_threshold,
         band_criterion=_parse_band(band, flag_precision, allow_precision, set_band),
         band=set_band,
         traffic=Traffic(prevalence, per_day),
+        split=split,
+        check_split=check_split,
+        menu=dry_run,
     )
     with Bars() as bars:
-        choice = propose(
-            run,
-            dataset,
-            request,
-            split=split,
-            check_split=check_split,
-            menu=dry_run,
-            device=device,
-            progress=bars.show,
-        )
+        choice = choose_policy(run, dataset, request, device=device, progress=bars.show)
     if not dry_run:
         choice.store()
 
@@ -165,7 +158,7 @@ def threshold_command(
         show,
         as_json=as_json,
         failures=choice.failures,
-        gate_failed=choice.broken,
+        gate_failed=choice.missed,
     )
 
 
@@ -192,11 +185,11 @@ def _parse_criterion(
     if threshold is not None:
         return None
     if precision is not None:
-        return Criterion(promise="precision", wanted=precision)
+        return Criterion(promise="precision", limit=precision)
     if recall is not None:
-        return Criterion(promise="recall", wanted=recall)
+        return Criterion(promise="recall", limit=recall)
     if reviews is not None:
-        return Criterion(promise="reviews", wanted=reviews)
+        return Criterion(promise="reviews", limit=reviews)
     return Criterion()
 
 

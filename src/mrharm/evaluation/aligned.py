@@ -12,12 +12,12 @@ from mrharm.evaluation.evaluate import predict_split
 from mrharm.evaluation.saved import (
     SavedPredictions,
     evaluation_folder,
-    judgement_file,
+    list_manifests,
+    manifest_file,
     only,
-    read_judgement,
-    read_stored,
+    read_manifest,
+    read_saved,
     run_folder,
-    stored_in,
 )
 from mrharm.memes.dataset import Dataset
 from mrharm.progress import Progress, no_progress
@@ -85,8 +85,8 @@ def _made_by(run: Path) -> str:
 def _found(run: Path) -> dict[Which, list[Path]]:
     """What a run has judged: (dataset, split) -> files, one for each dataset of that name; its own come first."""
     found: dict[Which, list[Path]] = {}
-    for file in stored_in(run):
-        judgement = read_judgement(file)
+    for file in list_manifests(run):
+        judgement = read_manifest(file)
         found.setdefault((judgement.dataset, judgement.split), []).append(file)
     return found
 
@@ -131,7 +131,7 @@ def _shared(runs: Sequence[Path], split: str | None) -> dict[Path, Path]:
 
 def _kept(run: Path, file: Path) -> SavedPredictions:
     """Verdicts as they were stored; raises InputError where the run's detector is another by now."""
-    stored, present = read_stored(run, file), _present_key(run)
+    stored, present = read_saved(run, file), _present_key(run)
     if present not in (None, stored.judgement.detector):
         raise InputError(
             f"{run}: its verdicts on {stored.judgement.dataset} were given before its detector was changed (a new "
@@ -147,18 +147,18 @@ def _present_key(run: Path) -> str | None:
 
 def _judged(run: Path, dataset: Dataset, split: str, device: str, progress: Progress) -> SavedPredictions:
     """A run's verdicts on a split: those kept there, where they are of its present detector and the same dataset."""
-    file = judgement_file(evaluation_folder(run, dataset, split), split)
+    file = manifest_file(evaluation_folder(run, dataset, split), split)
     rationales = (
         False  # nobody compares them; but where they were written, verdicts with them are those to keep
     )
     if file.exists():
-        there = read_judgement(file)
+        there = read_manifest(file)
         rationales = there.rationales
         if there.dataset_sha256 == dataset.fingerprint() and there.detector == _present_key(run):
-            return read_stored(run, file)
+            return read_saved(run, file)
     detector = Detector.from_pretrained(run, device=device)
     predict_split(detector, dataset, split, folder=file.parent, rationales=rationales, progress=progress)
-    return read_stored(run, file)
+    return read_saved(run, file)
 
 
 def _same_memes(sides: list[list[SavedPredictions]]) -> tuple[list[list[SavedPredictions]], int]:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from mrharm.errors import InputError
 from mrharm.evaluation.predictions import BATCH
-from mrharm.evaluation.saved import own_dataset, run_folder
+from mrharm.evaluation.saved import is_training_dataset, run_folder
 from mrharm.memes.dataset import INFO, Dataset, in_split
 from mrharm.memes.splits import TRAIN, VALIDATION
 from mrharm.progress import Progress, no_progress
@@ -93,7 +93,7 @@ def _known(who: str, run: Path, dataset: Dataset, memes: Sequence[Meme]) -> str 
     """What a detector has seen of these memes before, in a sentence; None where nothing is known of that."""
     did = []
     try:
-        trained = own_dataset(run_folder(run), dataset)
+        trained = is_training_dataset(run_folder(run), dataset)
     except InputError:  # a detector without its run
         trained = False
     if trained:

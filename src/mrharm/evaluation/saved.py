@@ -22,6 +22,7 @@ from mrharm.store import read_appended, write_text
 from mrharm.verdicts.card import scorer_of
 
 EVALUATIONS, REPORT = "evaluations", "report.json"
+PAGES = ("report.html", "model-card.md")  # that show a run's policy
 
 
 class PredictionsManifest(Record):
@@ -76,7 +77,7 @@ def run_folder(run: Path) -> Path:
     )
 
 
-def own_dataset(run: Path, dataset: Dataset) -> bool:
+def is_training_dataset(run: Path, dataset: Dataset) -> bool:
     """Whether a run was trained on this dataset: by name, too, as evidence gathered later changes the fingerprint."""
     trained = read_run(run)
     return dataset.info.name == trained.get("dataset") or dataset.fingerprint() == trained.get(
@@ -93,11 +94,11 @@ def evaluation_folder(run: Path, dataset: Dataset, split: str) -> Path:
     """
     folder = run_folder(run)
     name = _plain(f"{dataset.info.name}.{split}")
-    places = [folder] if split == dataset.split_name("test") and own_dataset(folder, dataset) else []
+    places = [folder] if split == dataset.split_name("test") and is_training_dataset(folder, dataset) else []
     places += [folder / EVALUATIONS / name]
     for place in places:
-        file = judgement_file(place, split)
-        if not file.exists() or _same_memes(read_judgement(file), dataset, split):
+        file = manifest_file(place, split)
+        if not file.exists() or _same_memes(read_manifest(file), dataset, split):
             return place
     return folder / EVALUATIONS / f"{name}.{dataset.fingerprint()[:8]}"
 
@@ -149,16 +150,36 @@ def keep(predictions: Predictions, folder: Path, *, rationales: bool) -> Predict
             meme.id: one for meme, one in zip(predictions.memes, numbers, strict=True) if sizes[one] > 1
         },
     )
-    write_text(judgement_file(folder, predictions.split), judgement.model_dump_json() + "\n")
+    write_text(manifest_file(folder, predictions.split), judgement.model_dump_json() + "\n")
     return judgement
 
 
-def stored_in(run: Path) -> list[Path]:
+def list_manifests(run: Path) -> list[Path]:
     """The files of every `Judgement` in a run, its own test split's first."""
     return [*sorted(run.glob("judged.*.json")), *sorted((run / EVALUATIONS).glob("*/judged.*.json"))]
 
 
-def read_judgement(file: Path) -> PredictionsManifest:
+def list_stale_pages(run: Path, detector: str) -> list[Path]:
+    """List the pages and model cards of evaluations in a run that show another detector, or another policy.
+
+    Args:
+        run: its folder.
+        detector: the key of the detector as it is now.
+    """
+    stale: dict[Path, None] = {}
+    for file in list_manifests(run):
+        # The report, as verdicts may have been written anew without it, as `compare --dataset` does.
+        report = file.parent / REPORT
+        try:
+            same = json.loads(report.read_text(encoding="utf-8")).get("detector") == detector
+        except (OSError, ValueError, AttributeError):
+            same = False  # an unreadable report has to be made again
+        if not same:
+            stale |= dict.fromkeys(path for name in PAGES if (path := file.parent / name).exists())
+    return list(stale)
+
+
+def read_manifest(file: Path) -> PredictionsManifest:
     """A ``judged.<split>.json``; raises DataError where it is something else."""
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
@@ -167,13 +188,13 @@ def read_judgement(file: Path) -> PredictionsManifest:
     return make_record(values, PredictionsManifest, file=file)
 
 
-def read_stored(run: Path, file: Path) -> SavedPredictions:
+def read_saved(run: Path, file: Path) -> SavedPredictions:
     """A judgement with its verdicts.
 
     Raises:
         DataError: verdicts are missing or are something else.
     """
-    judgement = read_judgement(file)
+    judgement = read_manifest(file)
     there = {
         (verdict.meme_id, verdict.key): verdict
         for verdict in read_records(verdicts_file(file.parent, judgement.split), Verdict)
@@ -214,7 +235,7 @@ def only(stored: SavedPredictions, ids: Sequence[str]) -> SavedPredictions:
     )
 
 
-def judgement_file(folder: Path, split: str) -> Path:
+def manifest_file(folder: Path, split: str) -> Path:
     """Where the `Judgement` of a split lies in its evaluation's folder."""
     return folder / f"judged.{_plain(split)}.json"
 

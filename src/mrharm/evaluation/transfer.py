@@ -11,7 +11,7 @@ import numpy as np
 from mrharm.errors import InputError
 from mrharm.evaluation.evaluate import predict_split
 from mrharm.evaluation.predictions import NothingPredicted, Predictions
-from mrharm.evaluation.saved import evaluation_folder, own_dataset, run_folder, verdicts_file
+from mrharm.evaluation.saved import evaluation_folder, is_training_dataset, run_folder, verdicts_file
 from mrharm.evaluation.scores import N_RESAMPLES
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Estimate, format_cell
@@ -196,7 +196,7 @@ def _cell(
     return Cell(
         run=name,
         dataset=dataset.info.name,
-        own=own_dataset(folder, dataset),
+        own=is_training_dataset(folder, dataset),
         memes=memes,
         failures=len(failures),
         first_failure=f"{failures[0].item}: {failures[0].reason}" if failures else None,

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from mrharm.errors import InputError
-from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import draw_counts, percentile_interval
-from mrharm.metrics.estimate import N_RESAMPLES, Booleans, Floats
+from mrharm.metrics.estimate import N_RESAMPLES, Estimate, Floats
 from mrharm.metrics.ranking import sort_by
 from mrharm.metrics.thresholds import (
     Band,
     LabelledScores,
     ThresholdSweep,
     Traffic,
+    cumulative_rates,
     halfway,
-    reweigh,
     sweep_thresholds,
 )
 from mrharm.policy.choose import EPSILON
 from mrharm.records import Record
 
-_CERTAIN = 1e-9  # scores nearer to 0 or 1 count as this near: their log-odds stay finite
+CERTAIN = 1e-9  # scores nearer to 0 or 1 count as this near: their log-odds stay finite
 
 
 class BandCriterion(Record):
-    """What a band shall do: hold at most so many ``reviews`` a day around the threshold; or leave decisions so sure
-    that at least the share ``flag_precision`` of what is flagged is harmful, and ``allow_precision`` of what is
-    allowed harmless.
+    """What a band is to reach: at most so many ``reviews`` a day; or decisions so sure that at least the share
+    ``flag_precision`` of the memes flagged is harmful, and ``allow_precision`` of those allowed harmless.
     """
 
     reviews: float | None = None
@@ -35,7 +35,7 @@ class BandCriterion(Record):
     allow_precision: float | None = None
 
     def words(self) -> str:
-        """``precision of flag >= 0.95, of allow >= 0.99``."""
+        """Format the criterion: ``precision of flag >= 0.95, of allow >= 0.99``."""
         if self.reviews is not None:
             return f"reviews a day <= {self.reviews:g}"
         sides = (("flag", self.flag_precision), ("allow", self.allow_precision))
@@ -43,7 +43,7 @@ class BandCriterion(Record):
 
 
 class BandChoice(Record):
-    """A band with the interval of each bound, had it been chosen on memes drawn anew around the same threshold."""
+    """A band; each bound with the interval of what would have been chosen on memes drawn anew around the threshold."""
 
     criterion: BandCriterion
     low: Estimate
@@ -52,7 +52,7 @@ class BandChoice(Record):
     @property
     def at(self) -> Band:
         """The bounds themselves."""
-        assert self.low.value is not None  # there is no BandChoice without
+        assert self.low.value is not None  # no choice is made without
         assert self.high.value is not None
         return self.low.value, self.high.value
 
@@ -66,41 +66,56 @@ def choose_band(
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> BandChoice:
-    """The band (low, high) around a threshold: allow below low, review from low up to high, flag from high up.
+    """Choose the band (low, high) around a threshold: allow below low, review from low up to high, flag from high up.
 
     By ``reviews``, the scores nearest to the threshold in log-odds fill it: at a threshold t it goes from odds
     t / (1 - t) / k to k t / (1 - t), with the largest k that keeps per_day x (share of memes in it) within the
     number. By precision, high is the lowest bound at or above the threshold from which the flagged keep
     ``flag_precision``, low the highest at or below it under which the allowed keep ``allow_precision``; a side without
-    one ends at the threshold. All shares are those of the stated prevalence (`reweigh`).
+    a criterion ends at the threshold. All shares are those of the stated prevalence (`reweigh`).
 
     Args:
         memes: labels, scores and clusters.
-        threshold: what the band goes around.
-        criterion: what it shall do.
-        stream: what will come in.
-        draws: of the bootstrap.
-        seed: of the draws.
+        threshold: the band goes around it.
+        criterion: what to reach.
+        traffic: the memes to come.
+        n_resamples: of the bootstrap.
+        seed: of the resamples.
 
     Raises:
         InputError: as `choose_threshold`.
     """
-    _check(criterion, traffic)
-    cuts = sweep_thresholds(memes.gold, memes.scores)
+    _check_band_criterion(criterion, traffic)
+
+    def estimate(choose: Callable[[Floats], Floats], value: float) -> Estimate:
+        resamples = draw_counts(len(memes.gold), n_resamples, seed, memes.clusters)
+        chosen = np.concatenate([choose(counts) for counts in resamples])
+        low, high = percentile_interval(chosen) or (None, None)
+        return Estimate(value=value, low=low, high=high)
+
+    sweep, every_meme = sweep_thresholds(memes.gold, memes.scores), np.ones((1, len(memes.gold)))
     if criterion.reviews is not None:
-        return _by_reviews(memes, threshold, criterion, traffic, n_resamples, seed)
-    high, low = Estimate(value=threshold), Estimate(value=threshold)
-    if criterion.flag_precision is not None:
-        high = _bound(memes, cuts, threshold, criterion.flag_precision, traffic, True, n_resamples, seed)
-    if criterion.allow_precision is not None:
-        low = _bound(memes, cuts, threshold, criterion.allow_precision, traffic, False, n_resamples, seed)
-    return BandChoice(criterion=criterion, low=low, high=high)
+        reach = _ReviewReach(memes, threshold, criterion, traffic)
+        value = float(reach.choose(every_meme)[0])
+        if not np.isfinite(value):
+            raise InputError(reach.explain_infeasible())
+        return reach.make_band(estimate(reach.choose, value))
+    bounds = {"flag": Estimate(value=threshold), "allow": Estimate(value=threshold)}
+    for side, share in (("flag", criterion.flag_precision), ("allow", criterion.allow_precision)):
+        if share is None:
+            continue
+        bound = _PrecisionBound(sweep, memes.scores, threshold, side == "flag", share, traffic)
+        value = float(bound.choose(every_meme)[0])
+        if not np.isfinite(value):
+            raise InputError(bound.explain_infeasible(every_meme))
+        bounds[side] = estimate(bound.choose, value)
+    return BandChoice(criterion=criterion, low=bounds["allow"], high=bounds["flag"])
 
 
-def _check(criterion: BandCriterion, traffic: Traffic) -> None:
-    shares = (criterion.flag_precision, criterion.allow_precision)
+def _check_band_criterion(criterion: BandCriterion, traffic: Traffic) -> None:
+    shares = [share for share in (criterion.flag_precision, criterion.allow_precision) if share is not None]
     if criterion.reviews is not None:
-        if any(share is not None for share in shares):
+        if shares:
             raise InputError("a band is filled by reviews a day or by precision, not by both; leave one out")
         if traffic.per_day is None or traffic.prevalence is None:
             raise InputError(
@@ -109,124 +124,124 @@ def _check(criterion: BandCriterion, traffic: Traffic) -> None:
             )
         if not 0 <= criterion.reviews < float("inf"):
             raise InputError(f"{criterion.reviews:g} reviews a day: expected a number, 0 or more")
-    elif all(share is None for share in shares):
+    elif not shares:
         raise InputError("a band needs reviews a day, or the precision that flag or allow shall have")
     for share in shares:
-        if share is not None and not 0 < share <= 1:
+        if not 0 < share <= 1:
             raise InputError(f"precision {share:g}: expected a share above 0 and up to 1, such as 0.95")
 
 
-def _by_reviews(
-    memes: LabelledScores,
-    threshold: float,
-    criterion: BandCriterion,
-    traffic: Traffic,
-    n_resamples: int,
-    seed: int,
-) -> BandChoice:
-    gold, scores = memes.gold, memes.scores
-    middle = _log_odds(np.array([threshold]))[0]
-    # Rounded, so that scores as far above as below are a tie, whatever the arithmetic.
-    away = np.round(np.abs(_log_odds(scores) - middle), 9)
-    nearest = sort_by(-away)
-    # A band of this reach holds the scores up to here and none of the next.
-    reaches = -halfway(-away[nearest.order][nearest.starts], -np.inf)
-    reaches[-1] = away.max() + 1
-    harmful = gold.astype(np.float64)
-    most = (criterion.reviews or 0.0) / (traffic.per_day or 1.0)
+class _ReviewReach:
+    """The search for the widest band, in log-odds from the threshold, that holds no more reviews than allowed."""
 
-    def widest(counts: Floats) -> tuple[Floats, Booleans]:
-        hits = np.cumsum(nearest.sums(counts * harmful), axis=1)
-        alarms = np.cumsum(nearest.sums(counts * (1 - harmful)), axis=1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            inside = reweigh(hits, alarms, hits[:, -1:], alarms[:, -1:], traffic.prevalence).flagged
-        fits = inside <= most * (1 + EPSILON)
+    def __init__(
+        self, memes: LabelledScores, threshold: float, criterion: BandCriterion, traffic: Traffic
+    ) -> None:
+        self.gold, self.threshold, self.criterion, self.traffic = memes.gold, threshold, criterion, traffic
+        self.middle = float(_log_odds(np.array([threshold]))[0])
+        # Rounded, so that scores as far above as below are a tie, whatever the arithmetic.
+        distance = np.asarray(np.round(np.abs(_log_odds(memes.scores) - self.middle), 9), dtype=np.float64)
+        self.nearest = sort_by(-distance)
+        # A band of this reach holds the scores up to here and none of the next.
+        self.reaches = -halfway(-distance[self.nearest.order][self.nearest.starts], -np.inf)
+        self.reaches[-1] = distance.max() + 1
+
+    def _reviews(self, counts: Floats) -> Floats:
+        """Compute the reviews a day of a band of each reach. *Shape:* (resamples, memes) -> (resamples, reaches)"""
+        inside = cumulative_rates(self.nearest, self.gold, counts, self.traffic).flagged
+        return inside * (self.traffic.per_day or 0.0)
+
+    def choose(self, counts: Floats) -> Floats:
+        """Return the widest reach in each resample; not a number where none holds a meme. *Shape:* (resamples,)"""
+        fits = self._reviews(counts) <= (self.criterion.reviews or 0.0) * (1 + EPSILON)
         last = np.maximum(fits.sum(axis=1) - 1, 0)
-        return reaches[last], fits.any(axis=1) & (hits + alarms > 0)[np.arange(len(last)), last]
+        held = np.cumsum(self.nearest.sums(counts), axis=1)[np.arange(len(last)), last]
+        return np.where(fits.any(axis=1) & (held > 0), self.reaches[last], np.nan)
 
-    reach, found = widest(np.ones((1, len(gold))))
-    if not found[0]:
-        hits = nearest.sums(harmful[None])[:, :1]
-        alarms = nearest.sums(1 - harmful[None])[:, :1]
-        least = reweigh(
-            hits, alarms, np.array([[harmful.sum()]]), np.array([[(1 - harmful).sum()]]), traffic.prevalence
+    def make_band(self, reach: Estimate) -> BandChoice:
+        """Turn a reach and its interval into bounds on the score."""
+
+        def bound(distance: float | None, upper: bool) -> float | None:
+            if distance is None:
+                return None
+            score = float(1 / (1 + np.exp(-(self.middle + (distance if upper else -distance)))))
+            # Rounding must not leave the threshold out of its band.
+            return max(score, self.threshold) if upper else min(score, self.threshold)
+
+        value, shortest, longest = reach.value, reach.low, reach.high
+        return BandChoice(
+            criterion=self.criterion,
+            low=Estimate(value=bound(value, False), low=bound(longest, False), high=bound(shortest, False)),
+            high=Estimate(value=bound(value, True), low=bound(shortest, True), high=bound(longest, True)),
         )
-        raise InputError(
-            f"{criterion.words()} leave no room for a band: the score nearest to the threshold {threshold:.4g} brings "
-            f"{least.flagged[0, 0] * (traffic.per_day or 0):,.1f} a day; allow as many, or leave the band out"
+
+    def explain_infeasible(self) -> str:
+        """Say that the nearest score alone brings more reviews than allowed."""
+        least = self._reviews(np.ones((1, len(self.gold))))[0, 0]
+        return (
+            f"{self.criterion.words()} leave no room for a band: the score nearest to the threshold "
+            f"{self.threshold:.4g} brings {least:,.1f} a day; allow as many, or leave the band out"
         )
-    drawn = [widest(counts) for counts in draw_counts(len(gold), n_resamples, seed, memes.clusters)]
-    again, kept = np.concatenate([one for one, _ in drawn]), np.concatenate([one for _, one in drawn])
-    shortest, longest = percentile_interval(again[kept]) or (None, None)
-
-    def bound(far: float | None, upper: bool) -> float | None:
-        if far is None:
-            return None
-        away_from = float(1 / (1 + np.exp(-(middle + (far if upper else -far)))))
-        # Rounding must not leave the threshold out of its own band.
-        return max(away_from, threshold) if upper else min(away_from, threshold)
-
-    return BandChoice(
-        criterion=criterion,
-        low=Estimate(value=bound(reach[0], False), low=bound(longest, False), high=bound(shortest, False)),
-        high=Estimate(value=bound(reach[0], True), low=bound(shortest, True), high=bound(longest, True)),
-    )
 
 
-def _bound(
-    memes: LabelledScores,
-    cuts: ThresholdSweep,
-    threshold: float,
-    wanted: float,
-    traffic: Traffic,
-    upper: bool,
-    n_resamples: int,
-    seed: int,
-) -> Estimate:
-    """The bound on one side of the threshold that keeps a precision and leaves least to review."""
-    scores = memes.scores
-    # The last cut that flags no more than the threshold does; -1 where the threshold flags nothing.
-    own = int(np.sum(np.unique(scores) >= threshold)) - 1
-    side = "flag" if upper else "allow"
-    # Cut -1, nothing flagged, stands first, so that a threshold above all scores has a place.
-    bounds = np.concatenate([[max(threshold, float(np.max(scores)))], cuts.thresholds])
-    bounds = np.maximum(bounds, threshold) if upper else np.minimum(bounds, threshold)
-    places = np.arange(len(bounds))
-    beyond = places <= own + 1 if upper else places >= own + 1
+class _PrecisionBound:
+    """The search for the bound on one side of the threshold that keeps a precision and leaves least to review."""
 
-    def sure(counts: Floats) -> Floats:
-        cells = cuts.rates(counts, traffic)
-        share = traffic.prevalence
-        harmful = counts @ cuts.gold.astype(np.float64)
-        base = harmful / counts.sum(axis=1) if share is None else np.full(len(counts), share)
+    def __init__(
+        self,
+        sweep: ThresholdSweep,
+        scores: Floats,
+        threshold: float,
+        upper: bool,
+        share: float,
+        traffic: Traffic,
+    ) -> None:
+        self.sweep, self.threshold, self.upper, self.share, self.traffic = (
+            sweep,
+            threshold,
+            upper,
+            share,
+            traffic,
+        )
+        # The first bound flags nothing, so that a threshold above all scores has a place among them.
+        bounds = np.concatenate([[max(threshold, float(np.max(scores)))], sweep.thresholds])
+        self.bounds = np.maximum(bounds, threshold) if upper else np.minimum(bounds, threshold)
+        # The place of the bound that flags as many memes as the threshold does.
+        place = int(np.sum(np.unique(scores) >= threshold))
+        places = np.arange(len(bounds))
+        self.beyond = places <= place if upper else places >= place
+
+    def _precision(self, counts: Floats) -> Floats:
+        """Compute the precision beyond each bound. *Shape:* (resamples, memes) -> (resamples, bounds)"""
+        rates = self.sweep.rates(counts, self.traffic)
         with np.errstate(divide="ignore", invalid="ignore"):
-            found = cells.precision if upper else cells.allow_precision
-        # Of nothing flagged there is no precision; of all allowed, it is the share of harmless memes.
-        return np.concatenate([np.full((len(counts), 1), np.nan) if upper else 1 - base[:, None], found], 1)
+            if self.upper:  # undefined where nothing is flagged
+                return np.insert(rates.precision, 0, np.nan, axis=1)
+            # Where all is allowed, it is the share of harmless memes.
+            harmful = rates.hit[:, -1] + rates.miss[:, -1]
+            return np.insert(rates.allow_precision, 0, 1 - harmful, axis=1)
 
-    def best(shares: Floats) -> tuple[Floats, Booleans]:
-        keeps = (shares >= wanted - EPSILON) & beyond
-        index = len(bounds) - 1 - keeps[:, ::-1].argmax(axis=1) if upper else keeps.argmax(axis=1)
-        return bounds[index], np.any(keeps, axis=1)
+    def choose(self, counts: Floats) -> Floats:
+        """Return the bound of each resample; not a number where none keeps the precision. *Shape:* (resamples,)"""
+        keeps = (self._precision(counts) >= self.share - EPSILON) & self.beyond
+        index = len(self.bounds) - 1 - keeps[:, ::-1].argmax(axis=1) if self.upper else keeps.argmax(axis=1)
+        return np.where(keeps.any(axis=1), self.bounds[index], np.nan)
 
-    here = sure(np.ones((1, len(cuts.gold))))
-    value, found = best(here)
-    if not found[0]:
-        had = np.where(beyond & np.isfinite(here[0]), here[0], -np.inf)
-        where = f"at or {'above' if upper else 'below'} the threshold {threshold:.4g}"
-        if not np.isfinite(had).any():
-            raise InputError(f"precision of {side} >= {wanted:g}: nothing to {side} {where}")
-        most = int(had.argmax())
-        raise InputError(
-            f"precision of {side} >= {wanted:g} cannot be kept on these scores: the most that can be had {where} is "
-            f"{100 * had[most]:.1f} %, with the bound at {bounds[most]:.4g}"
+    def explain_infeasible(self, counts: Floats) -> str:
+        """Say that no bound keeps the precision, and what the best one reaches."""
+        precision = self._precision(counts)[0]
+        reached = np.where(self.beyond & np.isfinite(precision), precision, -np.inf)
+        side = "flag" if self.upper else "allow"
+        where = f"at or {'above' if self.upper else 'below'} the threshold {self.threshold:.4g}"
+        if not np.isfinite(reached).any():
+            return f"precision of {side} >= {self.share:g}: nothing to {side} {where}"
+        most = int(reached.argmax())
+        return (
+            f"precision of {side} >= {self.share:g} cannot be kept on these scores: the most that can be had {where} "
+            f"is {100 * reached[most]:.1f} %, with the bound at {self.bounds[most]:.4g}"
         )
-    drawn = [best(sure(counts)) for counts in draw_counts(len(cuts.gold), n_resamples, seed, memes.clusters)]
-    again, kept = np.concatenate([one for one, _ in drawn]), np.concatenate([one for _, one in drawn])
-    low, high = percentile_interval(again[kept]) or (None, None)
-    return Estimate(value=float(value[0]), low=low, high=high)
 
 
 def _log_odds(scores: Floats) -> Floats:
-    sure = np.clip(scores, _CERTAIN, 1 - _CERTAIN)
-    return np.asarray(np.log(sure / (1 - sure)))
+    clipped = np.clip(scores, CERTAIN, 1 - CERTAIN)
+    return np.asarray(np.log(clipped / (1 - clipped)))

@@ -1,8 +1,8 @@
-"""How a promise stands on labelled memes: kept whatever their number, kept by the estimate alone, or not kept."""
+"""Whether a policy meets its targets on labelled memes: whatever their number, by the estimate alone, or not."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from mrharm.metrics import Estimate
 from mrharm.metrics.thresholds import FlagCounts, Traffic, memes_needed
@@ -10,22 +10,28 @@ from mrharm.policy.choose import EPSILON
 from mrharm.records import Record
 from mrharm.verdicts.card import figure_name, figure_words
 
-Promised = Literal["precision", "recall", "reviews", "flag_precision", "allow_precision"]
-State = Literal["kept", "open", "broken"]
-_LIMIT = {"reviews": "at most"}
+TargetName = Literal["precision", "recall", "reviews", "flag_precision", "allow_precision"]
+State = Literal["met", "uncertain", "missed"]
+JSON_STATES: dict[State, str] = {"met": "kept", "uncertain": "open", "missed": "broken"}
 
 
 class TargetCheck(Record):
-    """A promised ``figure`` on a split, and what was ``wanted`` of it.
+    """A figure of a policy on a split, and its target.
 
-    ``state``: ``kept`` where the pessimistic end of the interval (``bound``) keeps it, ``open`` where the estimate
-    alone does or there is none, ``broken`` where the estimate does not. ``needed`` is how many memes of ``kind`` it
-    takes, none of them decided wrongly, before an interval can keep the promise (None where more would not do), and
-    ``memes`` how many the split has.
+    name: of the figure; ``reviews`` at most as many as wanted, all else at least so much.
+    wanted: the target.
+    figure: what was measured.
+    bound: the pessimistic end of its interval.
+    state: ``met`` where the bound meets the target, ``uncertain`` where the estimate alone does or is undefined,
+        ``missed`` where the estimate does not.
+    kind: the memes whose wrong decisions count against the target.
+    memes: how many of these the split has.
+    needed: how many of these it takes, none of them decided wrongly, before an interval can meet the target; None where
+        no number does.
     """
 
     split: str
-    name: Promised
+    name: TargetName
     wanted: float
     figure: Estimate
     bound: float | None
@@ -36,85 +42,89 @@ class TargetCheck(Record):
 
     @property
     def too_few(self) -> bool:
-        """Whether the split is too small to show the promise kept, whatever the detector decides."""
+        """Whether the split is too small to show the target met, whatever the detector decides."""
         return self.needed is not None and self.memes < self.needed
 
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON-able values, the state by the words of ``--json``: kept, open, broken."""
+        return {**self.model_dump(), "state": JSON_STATES[self.state]}
+
     def words(self) -> str:
-        """What a person must know of it: the state first, the pessimistic end, and whether the split is too small."""
+        """Describe the check: the state first, the pessimistic end, and whether the split is too small."""
         name = figure_name(self.name)
-        promised = f"promised {_LIMIT.get(self.name, 'at least')} {self._spell(self.wanted)}"
+        limit = "at most" if self.name == "reviews" else "at least"
+        promised = f"promised {limit} {self._format(self.wanted)}"
         if self.figure.value is None:
             return f"{name}: NOT KNOWN on {self.split}, where nothing is decided so; {promised}."
-        state = {"kept": "kept", "open": "NOT SURE", "broken": "NOT kept"}[self.state]
+        state = {"met": "kept", "uncertain": "NOT SURE", "missed": "NOT kept"}[self.state]
         text = f"{name}: {state} on {self.split}: {figure_words(self.name, self.figure)}, {promised}"
         if self.bound is not None:
-            text += f"; the pessimistic end is {self._spell(self.bound)}"
+            text += f"; the pessimistic end is {self._format(self.bound)}"
         text += "."
-        if self.state == "open" and self.too_few:
+        if self.state == "uncertain" and self.too_few:
             text += (
                 f" {self.split} holds too few {self.kind} memes to tell: {self.memes:,}; it takes at least "
                 f"{self.needed:,} without one mistake."
             )
         return text
 
-    def _spell(self, value: float) -> str:
+    def _format(self, value: float) -> str:
         return figure_words(self.name, Estimate(value=value))
 
 
-def standing(
-    split: str, name: Promised, wanted: float, figure: Estimate, counted: FlagCounts, traffic: Traffic
+def check_target(
+    split: str, name: TargetName, target: float, figure: Estimate, counts: FlagCounts, traffic: Traffic
 ) -> TargetCheck:
-    """How a promise stands on a split.
+    """Compare a figure on a split with its target.
 
     Args:
         split: its name.
-        name: what was promised: reviews at most, all else at least so.
-        wanted: the number.
+        name: of the figure.
+        target: the least, or for reviews the most.
         figure: what was measured, with its interval.
-        counted: what the figure stands on (`count_for_target`).
-        stream: what will come in.
+        counts: what it was measured on (`count_for_target`).
+        traffic: the memes to come.
     """
     bound = figure.high if name == "reviews" else figure.low
-    if figure.value is None:
-        state: State = "open"
-    elif not keeps(name, wanted, figure.value):
-        state = "broken"
-    else:
-        state = "kept" if bound is not None and keeps(name, wanted, bound) else "open"
+    state: State = "uncertain"
+    if figure.value is not None and not meets_target(name, target, figure.value):
+        state = "missed"
+    elif figure.value is not None and bound is not None and meets_target(name, target, bound):
+        state = "met"
     harmful = name in ("recall", "allow_precision")
-    most = _most(name, wanted, counted, traffic)
+    most = _tolerable_error(name, target, counts, traffic)
     return TargetCheck(
         split=split,
         name=name,
-        wanted=wanted,
+        wanted=target,
         figure=figure,
         bound=bound,
         state=state,
         kind="harmful" if harmful else "harmless",
-        memes=int(counted.harmful if harmful else counted.harmless),
+        memes=int(counts.harmful if harmful else counts.harmless),
         needed=memes_needed(most) if most is not None else None,
     )
 
 
-def keeps(name: str, wanted: float, value: float) -> bool:
-    """Whether a figure is as promised: reviews at most, all else at least so."""
-    return value <= wanted * (1 + EPSILON) if name == "reviews" else value >= wanted - EPSILON
+def meets_target(name: str, target: float, value: float) -> bool:
+    """Tell whether a figure meets its target: reviews at most, all else at least so much."""
+    return value <= target * (1 + EPSILON) if name == "reviews" else value >= target - EPSILON
 
 
-def _most(name: Promised, wanted: float, counted: FlagCounts, traffic: Traffic) -> float | None:
-    """The largest rate of wrong decisions about the memes of one kind that keeps a promise, those about the other kind
-    being as they are; None where it cannot be had.
+def _tolerable_error(name: TargetName, target: float, counts: FlagCounts, traffic: Traffic) -> float | None:
+    """Return the highest rate of wrong decisions about one kind of memes that meets the target, those about the other
+    kind being as they are; None without memes of both kinds.
     """
-    if not counted.harmful or not counted.harmless:
+    if not counts.harmful or not counts.harmless:
         return None
     share = traffic.prevalence
     if share is None:
-        share = counted.harmful / (counted.harmful + counted.harmless)
-    hit, alarm = counted.hits / counted.harmful, counted.alarms / counted.harmless
+        share = counts.harmful / (counts.harmful + counts.harmless)
+    recall, alarms = counts.hits / counts.harmful, counts.alarms / counts.harmless
     if name == "recall":
-        return 1 - wanted
+        return 1 - target
     if name == "reviews":
-        return (wanted / (traffic.per_day or 1.0) - share * hit) / (1 - share)
+        return (target / (traffic.per_day or 1.0) - share * recall) / (1 - share)
     if name == "allow_precision":
-        return (1 - share) * (1 - alarm) * (1 - wanted) / (wanted * share)
-    return share * hit * (1 - wanted) / (wanted * (1 - share))
+        return (1 - share) * (1 - alarms) * (1 - target) / (target * share)
+    return share * recall * (1 - target) / (target * (1 - share))

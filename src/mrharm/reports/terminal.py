@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mrharm.evaluation.rightness import Labelled
     from mrharm.evaluation.switch import Change, Diff, Policy, Side
     from mrharm.evaluation.transfer import Transfer
-    from mrharm.policy.proposal import Proposal
+    from mrharm.policy.propose import PolicyChoice
     from mrharm.reports.ablation_page import Ablation
 
 NAMES = {
@@ -328,57 +328,62 @@ _WITH_BAND = {
 }
 
 
-def show_policy(found: Proposal, dry_run: bool) -> None:
-    """Print a proposal: how its promises stand, what there is to choose from, what it does, where it was stored."""
+def show_policy(choice: PolicyChoice, dry_run: bool) -> None:
+    """Print a policy: how its promises stand, what there is to choose from, what it does, where it was stored."""
     # How the promises stand elsewhere comes first, as it is what the choice was made for.
-    for one in sorted(found.promises, key=lambda one: one.split != found.check_split):
+    for one in sorted(choice.promises, key=lambda one: one.split != choice.check_split):
         print_sentence(one.words(), style="bold")
-    if found.menu:
-        out.print(_menu_table(found))
-        for row in found.menu:
+    if choice.menu:
+        out.print(_menu_table(choice))
+        for row in choice.menu:
             if row.why:
                 print_sentence(row.why, indent="  ")
         out.print()
-    card = found.card
-    out.print(f"threshold {_score(found.threshold)}: {found.criterion_words}", style="bold")
-    if found.band_words:
+    card = choice.card
+    out.print(f"threshold {_score(choice.threshold)}: {choice.criterion_words}", style="bold")
+    if choice.band_words:
         if card.band:
             bounds = [Estimate(value=bound) for bound in card.band]
-            low, high = (found.band.low, found.band.high) if found.band else bounds
+            low, high = (choice.band.low, choice.band.high) if choice.band else bounds
             out.print(f"allow below {_score(low)}, review from there,")
-            out.print(f"flag from {_score(high)}: {found.band_words}")
+            out.print(f"flag from {_score(high)}: {choice.band_words}")
         else:
-            out.print(f"no band is needed: the threshold alone does it ({found.band_words})")
-    if found.split and found.figures:
-        _policy_figures(found, found.split, found.memes, found.figures)
-    for note in found.notes:
+            out.print(f"no band is needed: the threshold alone does it ({choice.band_words})")
+    if choice.split and choice.figures:
+        _policy_figures(choice, choice.split, choice.memes, choice.figures)
+    for note in choice.notes:
         print_sentence(note)
-    if found.check_split:
-        _policy_figures(found, found.check_split, found.check_memes, found.checked)
-    print_failures(found.failures)
+    if choice.check_split:
+        _policy_figures(choice, choice.check_split, choice.check_memes, choice.checked)
+    print_failures(choice.failures)
     if dry_run:
         out.print("nothing stored (--dry-run)")
         return
-    all_the_same = "all the same " if found.broken else ""
-    out.print(f"stored {all_the_same}in {found.folder}; it was {found.before.threshold:.4g}")
-    stale = found.stale()
+    all_the_same = "all the same " if choice.missed else ""
+    out.print(f"stored {all_the_same}in {choice.folder}; it was {choice.before.threshold:.4g}")
+    stale = choice.stale_pages()
     if stale:
         err.print("note: these show the policy before; evaluate the run again on their splits:")
         for path in stale:
             err.print(f"  {path}")
 
 
-def _policy_figures(found: Proposal, split: str, memes: int, figures: dict[str, Estimate]) -> None:
+def _policy_figures(choice: PolicyChoice, split: str, memes: int, figures: dict[str, Estimate]) -> None:
     """What the policy does on a split; the figures of a threshold inside a band apart, as it decides nothing there."""
     from mrharm.verdicts.card import figure_name
 
-    out.print(f"on {split} ({memes:,} memes{found.weighed()}), 95 % intervals:")
-    if not found.card.band:
+    out.print(f"on {split} ({memes:,} memes{_describe_prevalence(choice)}), 95 % intervals:")
+    if not choice.card.band:
         _say_rows((figure_name(name), name, figures[name]) for name in figures)
         return
     _say_rows((title, name, figures[name]) for name, title in _WITH_BAND.items() if name in figures)
     out.print("  were all from the threshold up flagged, without a band:")
     _say_rows((figure_name(name), name, figures[name]) for name in ("precision", "recall", "macro_f1"))
+
+
+def _describe_prevalence(choice: PolicyChoice) -> str:
+    share = choice.request.traffic.prevalence
+    return f", re-weighted to {100 * share:g} % harmful" if share is not None else ""
 
 
 def _say_rows(rows: Iterable[tuple[str, str, Estimate]]) -> None:
@@ -390,18 +395,18 @@ def _say_rows(rows: Iterable[tuple[str, str, Estimate]]) -> None:
         out.print(f"  {title:<{_TITLE}}{words}")
 
 
-def _menu_table(found: Proposal) -> Table:
+def _menu_table(choice: PolicyChoice) -> Table:
     """What there is to choose from, in 80 columns; intervals of the threshold and of what it promises."""
     from mrharm.verdicts.card import figure_name
 
-    last = "reviews" if found.wanted.traffic.per_day is not None else "flagged"
+    last = "reviews" if choice.request.traffic.per_day is not None else "flagged"
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, title_justify="left")
     unit = ", reviews a day" if last == "reviews" else ""
-    table.title = f"to choose from, on {sanitise(found.split or '')}; in %{unit}"
+    table.title = f"to choose from, on {sanitise(choice.split or '')}; in %{unit}"
     table.add_column("")
     for header in ("at", *map(figure_name, ("precision", "recall", "macro_f1", last))):
         table.add_column(header, justify="right", no_wrap=True)
-    for row in found.menu:
+    for row in choice.menu:
         if row.why:
             continue
         cells = []
