@@ -257,7 +257,7 @@ def test_a_folder_in_the_dataset_is_refused(tmp_path: Path, place: str) -> None:
 
 def test_a_folder_around_the_dataset_is_refused(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "d", sound())
-    with pytest.raises(InputError, match="the source lies in it"):
+    with pytest.raises(InputError, match="the source is inside it"):
         write_fixed(audit(dataset, RECIPE), tmp_path, overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["d"]
 

@@ -59,7 +59,7 @@ def test_json_is_one_object_with_verdict_findings_and_what_was_fixed(ill: Datase
         (["--html", "memes.jsonl/page.html"], "is a file, not a folder"),
         (["--fix", "inside"], "lies in the dataset itself"),
         (["--fix", "memes.jsonl"], "lies in the dataset itself"),
-        (["--fix", ".."], "the source lies in it"),
+        (["--fix", ".."], "the source is inside it"),
         (["--set", "lengths.rationale"], "expected KEY=VALUE"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 
 from mrharm.errors import DataError, InputError
 from mrharm.evaluation.leaderboards import Answers, Order, read_types, submit, take_order, write_submission
-from mrharm.memes.sources.fine_grained import ATTACKS, CATEGORIES
+from mrharm.memes.sources.hateful_memes import ATTACKS, CATEGORIES
 from mrharm.memes.sources.mami import KINDS
 from mrharm.records import Failure, Meme, Verdict
 from tests.audit.helpers import meme, write_dataset

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrharm.memes import importing
-from mrharm.memes.annotations import stem_of
+from mrharm.memes.annotations import picture_stem
 from mrharm.memes.dataset import ImportOptions
-from mrharm.memes.places import find_file
+from mrharm.memes.pictures import find_file
 from mrharm.memes.rows import Row
 from mrharm.memes.sources import mami, memotion
 from mrharm.records import Meme, parse_record, to_line
@@ -20,7 +20,7 @@ from tests.memes.helpers import draw, write
 
 
 @pytest.mark.parametrize(
-    ("there", "found"),
+    ("files", "expected"),
     [
         (["Train.CSV"], "Train.CSV"),
         (["train.csv", "Train.csv"], "train.csv"),
@@ -30,12 +30,12 @@ from tests.memes.helpers import draw, write
     ],
 )
 def test_a_file_is_found_in_any_case_the_exact_name_first(
-    tmp_path: Path, there: list[str], found: str | None
+    tmp_path: Path, files: list[str], expected: str | None
 ) -> None:
-    for name in there:
+    for name in files:
         write(tmp_path / name, "")
     path = find_file(tmp_path, "train.csv", ("data", "data/annotations"))
-    assert (path and path.relative_to(tmp_path).as_posix()) == found
+    assert (path and path.relative_to(tmp_path).as_posix()) == expected
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_file_is_found_in_any_case_the_exact_name_first(
     ],
 )
 def test_a_pictures_name_without_folder_and_extension_is_the_id(name: object, stem: str | None) -> None:
-    assert stem_of(Row("f.csv", 1, {"image": name}), "image") == stem
+    assert picture_stem(Row("f.csv", 1, {"image": name}), "image") == stem
 
 
 # Kind -> its file, and columns with the values that a row may well have; any cell may hold anything.
@@ -138,8 +138,8 @@ def test_whatever_rows_hold_each_ends_as_a_meme_or_as_a_failure(
         kind == "mami"
     ):  # a tab-separated file whose quotes mean little has no line breaks but in its last column
         odd = odd.filter(lambda cell: len(f"{cell}.".splitlines()) == 1)
-    one = st.fixed_dictionaries({key: st.sampled_from(values) | odd for key, values in columns.items()})
-    rows = data.draw(st.lists(one, max_size=6))
+    row = st.fixed_dictionaries({key: st.sampled_from(values) | odd for key, values in columns.items()})
+    rows = data.draw(st.lists(row, max_size=6))
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         write(root / file, written(file, list(columns), rows))

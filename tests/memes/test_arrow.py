@@ -1,5 +1,5 @@
+import socket
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +8,14 @@ import pyarrow.ipc
 import pytest
 
 from mrharm.errors import DataError, InputError
-from mrharm.memes import arrow, pictures
+from mrharm.memes import pictures
+from mrharm.memes.sources import huggingface_tables
 from tests.memes.helpers import draw, write
-from tests.memes.sources.huggingface_helpers import labels, parquet, rows, schema, stream, take
+from tests.memes.sources.huggingface_helpers import labels, parquet, rows, saved, schema, stream, take
 
 
 def test_pictures_are_read_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrow, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(huggingface_tables, "ROWS_AT_ONCE", 2)
     read: list[int] = []
     original = pictures.decode
 
@@ -72,24 +73,49 @@ def test_a_git_lfs_pointer_is_told_from_the_file(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def no_pyarrow(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in [name for name in sys.modules if name.partition(".")[0] == "pyarrow"]:
-        monkeypatch.setitem(sys.modules, name, None)
-    yield
+def no_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
 
 
-@pytest.mark.usefixtures("no_pyarrow")
-def test_without_pyarrow_the_extra_is_named(tmp_path: Path) -> None:
-    write(tmp_path / "in/train.parquet", "PAR1")
-    with pytest.raises(InputError, match=r"needs pyarrow: pip install 'mrharm\[parquet\]'"):
+@pytest.mark.usefixtures("no_datasets")
+@pytest.mark.parametrize(
+    "name", ["train.parquet", "train.arrow", "dataset_dict.json", "dataset_info.json", "dataset_infos.json"]
+)
+def test_without_the_library_the_extra_is_named(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "in" / name, "ARROW1")
+    with pytest.raises(InputError, match=r"needs the datasets library: pip install 'mrharm\[huggingface\]'"):
         take(tmp_path / "in")
 
 
-@pytest.mark.usefixtures("no_pyarrow")
-def test_texts_and_pictures_need_no_pyarrow(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("no_datasets")
+def test_texts_and_pictures_need_no_library(tmp_path: Path) -> None:
     draw(tmp_path / "in/train", "a.png")
     write(tmp_path / "in/train/metadata.jsonl", '{"file_name": "a.png", "text": "you"}\n')
+    write(tmp_path / "in/README.md", "---\nlicense: mit\n---\n")
     assert len(take(tmp_path / "in").memes) == 1
+
+
+def test_nothing_is_asked_of_a_network_or_run_from_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*asked: object) -> None:
+        raise AssertionError(f"asked the network: {asked}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    script = f"open({str(tmp_path / 'executed')!r}, 'w')"
+    for name in ("parquet", "saved"):
+        folder = tmp_path / name
+        if name == "saved":
+            saved(folder, {"train": rows(0, 2)})
+        else:
+            parquet(folder / "train.parquet", rows(0, 2))
+        write(folder / f"{name}.py", script)
+        write(
+            folder / "README.md", "---\nconfigs: [{data_files: 'https://example.invalid/a.parquet'}]\n---\n"
+        )
+        assert len(take(folder).memes) == 2
+    assert not (tmp_path / "executed").exists()
 
 
 def test_an_arrow_file_with_a_table_of_contents_is_read_too(tmp_path: Path) -> None:

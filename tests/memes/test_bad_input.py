@@ -141,7 +141,7 @@ def test_a_pickle_with_code_is_named_and_nothing_is_run_or_imported(
         "harm-c",
         source,
         dataset,
-        rf"{name}: a pickle that wants to load '.*'; nothing was run; .*move it away",
+        rf"{name}: not a pickle of plain values \(it wants to load '.*'\); nothing was run; .*move it away",
     )
     pickle.loads(data)  # it is a live one
     assert marker.exists()
@@ -210,4 +210,4 @@ def test_an_archive_with_code_in_a_pickle_leaves_nothing_unpacked(
 ) -> None:
     (source / "captions.pkl").write_bytes(pickle.dumps({"m0": Touch(tmp_path / "executed")}))
     archive = pack(source, suffix)
-    refused("harm-c", archive, dataset, r"source\.[\w.]+/captions\.pkl: a pickle that wants to load")
+    refused("harm-c", archive, dataset, r"source\.[\w.]+/captions\.pkl: not a pickle of plain values")

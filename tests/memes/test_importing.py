@@ -15,7 +15,7 @@ from mrharm.errors import DataError, ImageError, InputError, MrHarmError
 from mrharm.memes import importing
 from mrharm.memes.dataset import Imported, ImportOptions
 from mrharm.memes.importing import import_memes, read_memes
-from mrharm.memes.pictures import PictureFinder, inside
+from mrharm.memes.pictures import PictureFinder, check_inside
 from mrharm.plugins import Table
 from mrharm.records import Evidence, Failure, Label, Meme, Rationale, read_records
 
@@ -133,7 +133,7 @@ def test_an_existing_dataset_is_replaced_only_when_told(source: Path, tmp_path: 
 
 def test_a_source_inside_the_dataset_is_refused_before_it_is_lost(source: Path, tmp_path: Path) -> None:
     dataset = import_memes("folder", source, tmp_path / "out")
-    with pytest.raises(InputError, match="the source lies in it"):
+    with pytest.raises(InputError, match="the source is inside it"):
         import_memes("folder", dataset.root / "images", dataset.root, overwrite=True)
     assert len(dataset.memes) == 20
 
@@ -220,7 +220,7 @@ def test_an_importer_that_repeats_an_id_is_refused(tmp_path: Path) -> None:
 )
 def test_a_path_that_leaves_the_source_is_refused(name: str) -> None:
     with pytest.raises(DataError, match="leaves the source folder"):
-        inside(name)
+        check_inside(name)
 
 
 def test_pictures_are_found_by_name_with_any_extension_and_case(tmp_path: Path) -> None:

@@ -1,15 +1,13 @@
 import json
 from pathlib import Path
-from typing import Any
 
+import datasets
 import pyarrow as pa
-import pyarrow.ipc
 import pytest
 
 from mrharm.errors import DataError, InputError
 from tests.memes.helpers import by_id, draw, failures, write
 from tests.memes.sources.huggingface_helpers import (
-    FEATURES,
     labels,
     parquet,
     picture,
@@ -17,7 +15,6 @@ from tests.memes.sources.huggingface_helpers import (
     saved,
     schema,
     splits,
-    stream,
     take,
 )
 
@@ -32,60 +29,57 @@ def test_a_split_is_found_in_the_names_of_files_and_folders(tmp_path: Path, name
 
 def test_what_save_to_disk_wrote_comes_in(tmp_path: Path) -> None:
     folder = saved(
-        tmp_path / "in",
-        {"train": [rows(0, 3), rows(3, 2)], "validation": [rows(5, 1)], "extra": [rows(6, 1)]},
+        tmp_path / "in", {"train": rows(0, 5), "validation": rows(5, 2), "extra": rows(6, 2)}, shards=2
     )
     dataset = take(folder)
-    assert splits(dataset) == {
-        **{f"train-{n}": "train" for n in range(5)},
-        "validation-0": "validation",
-        "extra-0": "extra",
-    }
-    assert labels(dataset) == {
-        **{f"train-{n}": n % 2 == 1 for n in range(5)},
-        "validation-0": True,
-        "extra-0": False,
-    }
+    assert dataset.info.splits == {"train": 5, "validation": 2, "extra": 2}
+    assert [labels(dataset)[f"train-{n}"] for n in range(5)] == [n % 2 == 1 for n in range(5)]
     assert picture(dataset, "train-4") == rows(4, 1)[0]["image"]["bytes"]
+    assert len([name for name in dataset.info.sources if name.endswith(".arrow")]) == 6
+
+
+@pytest.mark.parametrize(("said", "split"), [("test", "test"), (None, "train"), ("train[:80%]", "train")])
+def test_a_single_saved_split_comes_in(tmp_path: Path, said: str | None, split: str) -> None:
+    folder = saved(tmp_path / "all", {"train": rows(0, 2)}) / "train"
+    folder.rename(tmp_path / "in")
+    state = json.loads((tmp_path / "in/state.json").read_text())
+    write(tmp_path / "in/state.json", json.dumps(state | {"_split": said}))
+    assert labels(take(tmp_path / "in")) == {f"{split}-0": False, f"{split}-1": True}
+
+
+def test_rows_chosen_from_a_saved_dataset_come_in_as_chosen(tmp_path: Path) -> None:
+    everything = datasets.load_from_disk(str(saved(tmp_path / "all", {"test": rows(0, 4)})))["test"]
+    everything.select([3, 1]).save_to_disk(tmp_path / "in")
+    assert [meme.text for meme in take(tmp_path / "in").memes] == ["you 3", "you 1"]
 
 
 @pytest.mark.parametrize(
-    ("said", "split"), [("test", "test"), (None, "train"), ("train[:80%]", "train"), (5, "train")]
-)
-def test_a_single_saved_split_comes_in(tmp_path: Path, said: Any, split: str) -> None:
-    folder = tmp_path / "in"
-    stream(folder / "data-00000-of-00001.arrow", rows(0, 2), schema(None))
-    write(folder / "dataset_info.json", json.dumps({"features": FEATURES}))
-    write(
-        folder / "state.json",
-        json.dumps({"_data_files": [{"filename": "data-00000-of-00001.arrow"}], "_split": said}),
-    )
-    assert labels(take(folder)) == {f"{split}-0": False, f"{split}-1": True}
-
-
-@pytest.mark.parametrize(
-    ("file", "text", "why"),
+    ("file", "text"),
     [
-        ("dataset_dict.json", "{", "not JSON"),
-        ("dataset_dict.json", "[]", "expected a JSON object"),
-        ("dataset_dict.json", '{"splits": "train"}', "splits: expected a list"),
-        ("dataset_dict.json", '{"splits": ["../train"]}', "leaves the source folder"),
-        ("dataset_dict.json", '{"splits": ["none"]}', r"none/state\.json: cannot be read"),
-        ("train/state.json", '{"_data_files": []}', "_data_files: expected a list"),
-        ("train/state.json", '{"_data_files": [5]}', r"_data_files\[0\]: expected a file name"),
-        ("train/state.json", '{"_data_files": [{"filename": "../../x.arrow"}]}', "leaves the source folder"),
-        ("train/state.json", '{"_data_files": [{"filename": "x.arrow"}]}', r"x\.arrow: not there"),
-        (
-            "train/state.json",
-            '{"_data_files": [{"filename": "data-00000-of-00001.arrow"}], "_indices_data_files": [{}]}',
-            "save it again",
-        ),
+        ("dataset_dict.json", "{"),
+        ("dataset_dict.json", "[]"),
+        ("dataset_dict.json", '{"splits": ["none"]}'),
+        ("train/state.json", '{"_data_files": [5]}'),
+        ("train/state.json", '{"_data_files": [{"filename": "x.arrow"}]}'),
     ],
 )
-def test_a_saved_folder_that_is_not_whole_is_named(tmp_path: Path, file: str, text: str, why: str) -> None:
-    folder = saved(tmp_path / "in", {"train": [rows(0, 2)]})
+def test_a_saved_folder_that_is_broken_is_named_with_its_mend(tmp_path: Path, file: str, text: str) -> None:
+    folder = saved(tmp_path / "in", {"train": rows(0, 2)})
     write(folder / file, text)
-    with pytest.raises(DataError, match=why):
+    with pytest.raises(DataError, match=rf"{folder}: broken or cut short .*; download or save it again"):
+        take(folder)
+
+
+def test_a_saved_folder_that_reaches_for_files_outside_is_refused(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "in", {"train": rows(0, 2)})
+    (file,) = (folder / "train").glob("*.arrow")
+    file.rename(tmp_path / "secret.arrow")
+    state = json.loads((folder / "train/state.json").read_text())
+    write(
+        folder / "train/state.json",
+        json.dumps(state | {"_data_files": [{"filename": "../../secret.arrow"}]}),
+    )
+    with pytest.raises(DataError, match=r"secret\.arrow, which leaves the folder"):
         take(folder)
 
 
@@ -132,6 +126,21 @@ def test_metadata_in_the_root_names_pictures_below(tmp_path: Path) -> None:
         True,
         True,
     ]
+
+
+def test_metadata_in_the_root_takes_splits_from_the_folders_of_pictures(tmp_path: Path) -> None:
+    names = ["train/a.png", "train/b.png", "test/a.png"]
+    for name in names:
+        draw(tmp_path / "in" / Path(name).parent, Path(name).name)
+    write(
+        tmp_path / "in/metadata.jsonl",
+        "".join(json.dumps({"file_name": name, "text": name}) + "\n" for name in names),
+    )
+    assert {meme.text: meme.split for meme in take(tmp_path / "in").memes} == {
+        "train/a.png": "train",
+        "train/b.png": "train",
+        "test/a.png": "test",
+    }
 
 
 def test_metadata_in_two_formats_is_refused(tmp_path: Path) -> None:
@@ -206,7 +215,7 @@ def test_several_datasets_in_one_folder_must_be_told_apart(tmp_path: Path) -> No
 def test_files_that_name_no_split_must_be_told_apart(tmp_path: Path) -> None:
     for name in ("posts.csv", "users.csv"):
         write(tmp_path / "in" / name, "text\nyou\n")
-    with pytest.raises(InputError, match=r"none of posts\.csv, users\.csv says which split it is"):
+    with pytest.raises(InputError, match=r"holds several datasets \(posts\.csv, users\.csv\)"):
         take(tmp_path / "in")
 
 

@@ -4,7 +4,6 @@ import io
 import pickle
 import struct
 import tempfile
-import tracemalloc
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrharm.errors import DataError
-from mrharm.memes import pickles
-from mrharm.memes.pickles import read_pickle
+from mrharm.memes import recorded
+from mrharm.memes.recorded import read_pickle
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 
@@ -76,7 +75,7 @@ def test_code_in_a_pickle_is_named_and_never_run(
     tmp_path: Path, marker: str, protocol: int, kind: type[Any]
 ) -> None:
     data = pickle.dumps({"a": "you", "b": kind(marker)}, protocol)
-    with pytest.raises(DataError, match=r"captions\.pkl.*wants to load '.*'; nothing was run.*JSON"):
+    with pytest.raises(DataError, match=r"captions\.pkl.*wants to load '.*'\); nothing was run.*JSON"):
         read_pickle(saved(tmp_path, data))
     if kind is Reduced:  # the pickle is a live one
         pickle.loads(data)
@@ -97,18 +96,18 @@ def hostile(marker: str) -> dict[str, tuple[bytes, str]]:
         "inst": (b"(V" + command + b"\nios\nsystem\n.", r"load 'os\.system'"),
         "obj": (b"(cos\nsystem\nV" + command + b"\no.", r"load 'os\.system'"),
         "newobj": (b"\x80\x02cbuiltins\nlist\n)\x81.", r"load 'builtins\.list'"),
-        "persid": (b"Panything\n.", "load a persistent object"),
-        "binpersid": (b"\x80\x02X\x01\0\0\0aQ.", "load a persistent object"),
-        "ext1": (b"\x80\x02\x82\xf0)R.", "extension code 240"),
-        "ext2": (b"\x80\x02\x83\xf0\xf0)R.", "extension code 61680"),
-        "ext4": (b"\x80\x02\x84\xf0\xf0\xf0\x70)R.", "extension code 1894838512"),
-        "reduce of a text": (b"Va\n(tR.", r"build an object \(REDUCE\)"),
-        "build on a dict": (b"}}b.", r"build an object \(BUILD\)"),
-        "build on a text": (b"Va\n}b.", r"build an object \(BUILD\)"),
-        "bytes": (pickle.dumps(b"a", 4), "make something else"),
-        "set": (pickle.dumps({1}, 4), "make something else"),
-        "bytearray": (pickle.dumps(bytearray(b"a"), 5), "make something else"),
-        "out-of-band buffer": (b"\x80\x05\x97.", "make something else"),
+        "persid": (b"Panything\n.", "PERSID at byte"),
+        "binpersid": (b"\x80\x02X\x01\0\0\0aQ.", "PERSID at byte"),
+        "ext1": (b"\x80\x02\x82\xf0)R.", "EXT1 at byte"),
+        "ext2": (b"\x80\x02\x83\xf0\xf0)R.", "EXT2 at byte"),
+        "ext4": (b"\x80\x02\x84\xf0\xf0\xf0\x70)R.", "EXT4 at byte"),
+        "reduce of a text": (b"Va\n(tR.", "TUPLE at byte"),
+        "build on a dict": (b"}}b.", "BUILD at byte"),
+        "build on a text": (b"Va\n}b.", "BUILD at byte"),
+        "bytes": (pickle.dumps(b"a", 4), "makes something else"),
+        "set": (pickle.dumps({1}, 4), "makes something else"),
+        "bytearray": (pickle.dumps(bytearray(b"a"), 5), "makes something else"),
+        "out-of-band buffer": (b"\x80\x05\x97.", "makes something else"),
         "old bytes": (pickle.dumps(b"a", 2), r"load '_codecs\.encode'"),
         "a plain class": (pickle.dumps(OrderedDict(a=1)), r"load 'collections\.OrderedDict'"),
         "another": (pickle.dumps(deque()), r"load 'collections\.deque'"),
@@ -130,7 +129,7 @@ def test_an_extension_code_that_was_loaded_before_is_refused_too(tmp_path: Path)
     try:
         data = pickle.dumps(Extended, 2)
         assert pickle.loads(data) is Extended
-        with pytest.raises(DataError, match="extension code 240"):
+        with pytest.raises(DataError, match="EXT1 at byte"):
             read_pickle(saved(tmp_path, data))
     finally:
         copyreg.remove_extension(__name__, "Extended", 240)
@@ -140,7 +139,7 @@ def test_an_extension_code_that_was_loaded_before_is_refused_too(tmp_path: Path)
 def test_a_persistent_id_is_refused(tmp_path: Path, protocol: int) -> None:
     out = io.BytesIO()
     Persistent(out, protocol).dump({"a": Extended()})
-    with pytest.raises(DataError, match="persistent object"):
+    with pytest.raises(DataError, match="PERSID"):
         read_pickle(saved(tmp_path, out.getvalue()))
 
 
@@ -156,10 +155,18 @@ def doubled(times: int) -> bytes:
     return b"\x80\x04X\x01\0\0\0a" + b"".join(b"\x94h" + bytes([place]) + b"\x86" for place in range(times))
 
 
+def laughs(times: int) -> bytes:
+    """Lists of two of the one before: [[t, t], [t, t]] of t = [u, u] of u = ..."""
+    values: list[Any] = ["you"]
+    for _ in range(times):
+        values = [values, values]
+    return pickle.dumps(values)
+
+
 BOMBS = {
-    "laughs": (doubled(60) + b".", "nested more than|unfolds"),
-    "few laughs": (doubled(40) + b".", "unfolds to more than"),
-    "a key hashed for ever": (b"\x80\x04}" + doubled(60)[2:] + b"K\x01s.", "keyed by a tuple"),
+    "laughs": (laughs(60), "nested more than|unfolds"),
+    "few laughs": (laughs(40), "unfolds to more than"),
+    "a key hashed for ever": (b"\x80\x04}" + doubled(60)[2:] + b"K\x01s.", "TUPLE2 at byte"),
     "itself": (b"]\x94h\x00a.", "holding themselves"),
     "itself in a dict": (b"}\x94X\x01\0\0\0ah\x00s.", "holding themselves"),
     "depth": (b"]" * 2000 + b"a" * 1999 + b".", "nested more than"),
@@ -167,11 +174,16 @@ BOMBS = {
         b"(X" + struct.pack("<I", 1000) + b"a" * 1000 + b"\x94" + b"h\x00" * 1_000_000 + b"l.",
         "unfolds to more than",
     ),
+    "a far memo slot": (b"Va\nr\xff\xff\xff\xff.", "memo slot 4,294,967,295"),
+    "a key that is a list": (b"}]K\x01s.", "unhashable"),
     "a long number": (b"\x8b" + struct.pack("<i", 100_000) + b"\x7f" * 100_000 + b".", "number of .* bits"),
-    "a long number in digits": (b"L" + b"9" * 100_000 + b"L\n.", "not a whole pickle"),
-    "a number that is not all there": (b"\x8b\xff\xff\xff\x7f\x01.", "not a whole pickle"),
-    "a text that is not all there": (b"\x8d" + b"\xff" * 7 + b"\x7fabc.", "not a whole pickle"),
-    "a frame that is not all there": (b"\x80\x04\x95" + b"\xff" * 7 + b"\x0fN", "not a whole pickle"),
+    "a long number in digits": (b"L" + b"9" * 100_000 + b"L\n.", "not a pickle of plain values"),
+    "a number that is not all there": (b"\x8b\xff\xff\xff\x7f\x01.", "not a pickle of plain values"),
+    "a text that is not all there": (b"\x8d" + b"\xff" * 7 + b"\x7fabc.", "not a pickle of plain values"),
+    "a frame that is not all there": (
+        b"\x80\x04\x95" + b"\xff" * 7 + b"\x0fN",
+        "not a pickle of plain values",
+    ),
 }
 
 
@@ -182,26 +194,15 @@ def test_a_bomb_is_refused_at_the_cost_of_a_small_file(tmp_path: Path, name: str
         read_pickle(saved(tmp_path, data))
 
 
-def test_a_far_memo_slot_costs_nothing(tmp_path: Path) -> None:
-    # The usual unpickler makes room for every slot up to it: 64 GB.
-    path = saved(tmp_path, b"Va\nr\xff\xff\xff\xff.")
-    tracemalloc.start()
-    try:
-        assert read_pickle(path) == "a"
-        assert tracemalloc.get_traced_memory()[1] < 1_000_000
-    finally:
-        tracemalloc.stop()
-
-
 def test_a_file_or_a_program_that_is_too_large_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = saved(tmp_path, pickle.dumps(["you"] * 100))
-    monkeypatch.setattr(pickles, "MAX_STEPS", 50)
+    monkeypatch.setattr(recorded, "MAX_STEPS", 50)
     with pytest.raises(DataError, match="more than 50 instructions"):
         read_pickle(path)
-    monkeypatch.setattr(pickles, "MAX_BYTES", 50)
-    with pytest.raises(DataError, match=r"captions\.pkl: .* bytes; pickles are read up to 50"):
+    monkeypatch.setattr(recorded, "MAX_PICKLE", 50)
+    with pytest.raises(DataError, match=r"captions\.pkl: over 50 bytes"):
         read_pickle(path)
 
 
@@ -211,7 +212,6 @@ BROKEN = {
     "json": b'{"a": "you"}',
     "no stop": b"\x80\x04N",
     "two in one": pickle.dumps({}) + pickle.dumps({}),
-    "left over": b"NN.",
     "left under a mark": b"N(.",
     "nothing": b".",
     "no mark": b"t.",
@@ -238,7 +238,7 @@ def test_a_broken_pickle_is_named_with_its_mend(tmp_path: Path, name: str) -> No
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_pickle_cut_anywhere_is_refused(tmp_path: Path, protocol: int) -> None:
-    data = pickle.dumps({"a": ["you", 1, 2.5, None, True, ("b", -3)], "c": {}}, protocol)
+    data = pickle.dumps({"a": ["you", 1, 2.5, None, True, [-3]], "c": {}}, protocol)
     for length in range(len(data)):
         with pytest.raises(DataError):
             read_pickle(saved(tmp_path, data[:length]))
@@ -268,9 +268,6 @@ plain = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63) + 1, 2**63 - 1) | st.floats(allow_nan=False) | st.text(),
     lambda inner: (
         st.lists(inner, max_size=4)
-        | st.tuples(inner)
-        | st.tuples(inner, inner)
-        | st.lists(inner, min_size=4, max_size=6).map(tuple)
         | st.dictionaries(st.text(max_size=5) | st.integers(0, 99), inner, max_size=4)
     ),
     max_leaves=20,
@@ -283,7 +280,7 @@ def test_plain_values_come_back_as_they_were(value: Any, protocol: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         again = read_pickle(saved(Path(folder), pickle.dumps(value, protocol)))
     assert again == value
-    assert repr(again) == repr(value)  # 1 and True, tuples and lists told apart
+    assert repr(again) == repr(value)  # 1 and True told apart
 
 
 @settings(deadline=None, max_examples=300)

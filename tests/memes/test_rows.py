@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mrharm.errors import DataError
 from mrharm.memes import rows as rows_module
-from mrharm.memes.rows import csv_rows, json_array_rows, tab_rows
+from mrharm.memes.rows import read_csv_rows, read_json_array, read_tab_rows
 from mrharm.records import Failure
 
 
@@ -26,7 +26,7 @@ def read(
 
 def test_a_json_array_gives_rows_that_know_their_place_in_it(tmp_path: Path) -> None:
     text = '\ufeff[{"a": 1},\n 5, {"a": "\\ud800"}, {"a": "caf\u00e9 \\u00e9"}]\n'
-    rows, failed = read(json_array_rows, tmp_path / "x.json", text)
+    rows, failed = read(read_json_array, tmp_path / "x.json", text)
     assert rows == [(1, {"a": 1}), (4, {"a": "café é"})]
     assert [(one.item, one.line, one.reason) for one in failed] == [
         ("x.json:2", 2, "expected a JSON object, got int"),
@@ -52,10 +52,10 @@ def test_a_file_that_is_no_whole_array_is_named_with_what_came(
     tmp_path: Path, text: str | bytes, wrong: str
 ) -> None:
     with pytest.raises(DataError, match=rf"x\.json: .*{wrong}"):
-        read(json_array_rows, tmp_path / "x.json", text)
+        read(read_json_array, tmp_path / "x.json", text)
 
 
-@pytest.mark.parametrize("reader", [csv_rows, tab_rows])
+@pytest.mark.parametrize("reader", [read_csv_rows, read_tab_rows])
 def test_a_header_without_a_column_names_those_expected_and_found(tmp_path: Path, reader: Any) -> None:
     with pytest.raises(DataError, match=r"x\.csv: no column 'b'; expected 'a', 'b'; the header has 'a', 'c'"):
         read(partial(reader, columns=("a", "b")), tmp_path / "x.csv", "a\tc\n1\t2\n")
@@ -63,7 +63,7 @@ def test_a_header_without_a_column_names_those_expected_and_found(tmp_path: Path
 
 def test_a_stray_quote_swallows_no_following_row(tmp_path: Path) -> None:
     text = 'name\tbad\ttext\r\n1\t0\t"You sing\r\n2\t1\t"you" sing"\r\n3\t0\tlike "a kettle\r\n4\t1\t"\r\n'
-    rows, failed = read(tab_rows, tmp_path / "x.csv", text)
+    rows, failed = read(read_tab_rows, tmp_path / "x.csv", text)
     assert [(line, row["text"]) for line, row in rows] == [
         (2, '"You sing'),
         (3, '"you" sing"'),
@@ -77,21 +77,21 @@ def test_a_quote_left_open_is_not_followed_to_the_end_of_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rows_module, "MAX_LINES", 3)
-    rows, failed = read(tab_rows, tmp_path / "x.csv", 'a\tb\n1\t"x\n\ny"\n2\t"x\n\n\ny"\n')
+    rows, failed = read(read_tab_rows, tmp_path / "x.csv", 'a\tb\n1\t"x\n\ny"\n2\t"x\n\n\ny"\n')
     assert rows == [(2, {"a": "1", "b": "x\n\ny"}), (5, {"a": "2", "b": '"x'})]
     assert [one.line for one in failed] == [8]
 
 
 def test_a_quoted_text_may_run_over_lines(tmp_path: Path) -> None:
     text = 'name\tbad\ttext\n1\t0\t"you\n\nsing ""so"""\n2\t1\tclub\n'
-    rows, failed = read(tab_rows, tmp_path / "x.csv", text)
+    rows, failed = read(read_tab_rows, tmp_path / "x.csv", text)
     assert [(line, row["text"]) for line, row in rows] == [(2, 'you\n\nsing "so"'), (5, "club")]
     assert failed == []
 
 
 def test_lines_that_are_no_rows_fail_one_by_one(tmp_path: Path) -> None:
     text = 'name\tbad\ttext\n1\t0\t"you\nsing\n2\t1\tclub\tmore\n3\t1\tclub\n'
-    rows, failed = read(tab_rows, tmp_path / "x.csv", text)
+    rows, failed = read(read_tab_rows, tmp_path / "x.csv", text)
     assert [(line, row["text"]) for line, row in rows] == [(2, '"you'), (5, "club")]
     assert [(one.line, one.reason) for one in failed] == [
         (3, "1 cells, but the header has 3"),
@@ -100,7 +100,7 @@ def test_lines_that_are_no_rows_fail_one_by_one(tmp_path: Path) -> None:
 
 
 def test_a_file_without_a_header_is_given_one(tmp_path: Path) -> None:
-    reader = partial(tab_rows, header=("name", "bad"))
+    reader = partial(read_tab_rows, header=("name", "bad"))
     assert read(reader, tmp_path / "x.txt", "1.jpg\t1\n\n2.jpg\t0\n")[0] == [
         (1, {"name": "1.jpg", "bad": "1"}),
         (3, {"name": "2.jpg", "bad": "0"}),
@@ -118,7 +118,7 @@ def test_whatever_the_csv_module_writes_is_read_back(
     file = io.StringIO(newline="")
     writer = csv.writer(file, delimiter="\t")
     writer.writerows([("name", "text"), *((f"{number}.jpg", text) for number, text in enumerate(texts))])
-    rows, failed = read(tab_rows, tmp_path_factory.mktemp("t") / "x.csv", file.getvalue())
+    rows, failed = read(read_tab_rows, tmp_path_factory.mktemp("t") / "x.csv", file.getvalue())
     assert [row["text"] for _, row in rows] == texts
     assert failed == []
 
@@ -129,6 +129,6 @@ def test_as_many_rows_come_out_as_lines_went_in_whatever_their_quotes(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str]
 ) -> None:
     text = "name\ttext\n" + "".join(f"{number}.jpg\t{text}\n" for number, text in enumerate(texts))
-    rows, failed = read(tab_rows, tmp_path_factory.mktemp("t") / "x.csv", text)
+    rows, failed = read(read_tab_rows, tmp_path_factory.mktemp("t") / "x.csv", text)
     assert [row["name"] for _, row in rows] == [f"{number}.jpg" for number in range(len(texts))]
     assert json.dumps(failed) == "[]"

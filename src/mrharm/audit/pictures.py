@@ -14,7 +14,7 @@ from mrharm.audit.findings import Example, Finding, Purpose, report_cases
 from mrharm.audit.reading import Contents, Item
 from mrharm.errors import DataError
 from mrharm.memes.fingerprints import PLAIN_SPREAD, PictureFacts, fingerprint_picture
-from mrharm.memes.pictures import inside
+from mrharm.memes.pictures import check_inside
 from mrharm.progress import Progress, counting
 from mrharm.records import read_records
 from mrharm.store import JsonlStore, content_key
@@ -71,7 +71,7 @@ def _open_store(path: Path) -> tuple[JsonlStore[PictureFacts] | None, dict[str, 
 
 def _make_key(root: Path, place: str) -> str:
     try:
-        inside(place)
+        check_inside(place)
         status = (root / place).stat()
         return content_key(_VERSION, place, status.st_size, status.st_mtime_ns)
     except (OSError, ValueError, DataError):

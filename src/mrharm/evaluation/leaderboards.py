@@ -22,7 +22,7 @@ from mrharm.errors import DataError, InputError
 from mrharm.evaluation.predictions import judge_memes
 from mrharm.evaluation.saved import set_aside, verdicts_file
 from mrharm.memes.dataset import Dataset
-from mrharm.memes.sources.fine_grained import ATTACKS, CATEGORIES, HATE, NO_ATTACK, NO_CATEGORY
+from mrharm.memes.sources.hateful_memes import ATTACKS, CATEGORIES, HATE, NO_ATTACK, NO_CATEGORY
 from mrharm.memes.sources.mami import KINDS
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Meme, Record, Verdict, read_records

@@ -1,4 +1,4 @@
-"""The dataset folder: ``dataset.json``, ``memes.jsonl``, ``images/``, and what each later stage adds.
+"""Read a dataset folder: ``dataset.json``, ``memes.jsonl``, ``images/``, and what each later stage adds.
 
 Anyone can read it without mrharm; every reader in mrharm goes through `Dataset`.
 """
@@ -6,7 +6,6 @@ Anyone can read it without mrharm; every reader in mrharm goes through `Dataset`
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,9 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from mrharm.errors import DataError, InputError
 from mrharm.records import Evidence, Failure, Meme, Rationale, Record, read_records
-from mrharm.store import read_appended
+from mrharm.store import read_appended, read_json
 
 INFO, MEMES, EVIDENCE, RATIONALES = "dataset.json", "memes.jsonl", "evidence.jsonl", "rationales.jsonl"
 
@@ -57,7 +58,7 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class ImporterInfo:
-    """What `mrharm import --list` says of an importer; stands beside it as ``ABOUT``."""
+    """What `mrharm import --list` says of an importer; it stands in the importer's file as ``ABOUT``."""
 
     title: str
     licence: str
@@ -90,13 +91,13 @@ class Imported:
 
 
 def in_split(meme: Meme, name: str) -> bool:
-    """Whether a meme belongs to the split ``name``: by ``split``, or by ``extra["also_in"]`` (a list)."""
+    """Tell whether a meme belongs to the split ``name``: by ``split``, or by ``extra["also_in"]`` (a list)."""
     also = meme.extra.get("also_in")
     return meme.split == name or (isinstance(also, list) and name in also)
 
 
 def count_splits(memes: Iterable[Meme]) -> dict[str, int]:
-    """Split name -> memes in it, as `DatasetInfo.splits` has it; a meme in two splits counts in both."""
+    """Count the memes of each split, as `DatasetInfo.splits` has it; a meme in two splits counts in both."""
     names: Counter[str] = Counter()
     for meme in memes:
         also = meme.extra.get("also_in")
@@ -120,8 +121,8 @@ class Dataset:
                 f"{root}: not a dataset (no {INFO}); make one with `mrharm import KIND SOURCE {root}`"
             )
         try:
-            self.info = DatasetInfo.model_validate(json.loads(path.read_text(encoding="utf-8")))
-        except ValueError as error:
+            self.info = DatasetInfo.model_validate(read_json(path))
+        except ValidationError as error:
             raise DataError(f"{path}: {error}") from None
 
     @cached_property
@@ -144,32 +145,32 @@ class Dataset:
         return {row.meme_id: row for row in self._optional(RATIONALES, Rationale)}
 
     def split(self, name: str) -> list[Meme]:
-        """The memes of one split, by its own name or by its role (``validation`` finds ``dev_seen``).
+        """Return the memes of a split, by its name or by its role (``validation`` finds ``dev_seen``).
 
         Raises:
             InputError: no meme is in a split of that name; the message lists the splits there are.
         """
-        own_name = self.split_name(name)
-        memes = [meme for meme in self.memes if in_split(meme, own_name)]
+        split = self.split_name(name)
+        memes = [meme for meme in self.memes if in_split(meme, split)]
         if not memes:
-            there = ", ".join(sorted({meme.split or "(none)" for meme in self.memes}))
+            names = ", ".join(sorted({meme.split or "(none)" for meme in self.memes}))
             raise InputError(
-                f"{self.root}: no split called {name!r}; there are: {there}"
-                if there
+                f"{self.root}: no split called {name!r}; there are: {names}"
+                if names
                 else f"{self.root}: holds no memes; `mrharm import` makes a dataset of some"
             )
         return memes
 
     def split_name(self, role: str) -> str:
-        """The split that plays a role: what ``dataset.json`` maps it to, else the role's own name."""
+        """Return the split that plays a role: what ``dataset.json`` maps it to, else the role's own name."""
         return self.info.roles.get(role, role)
 
     def image_path(self, meme: Meme) -> Path | None:
-        """Where a meme's picture lies, or None for a meme without one."""
+        """Return the path of a meme's picture; None for a meme without one."""
         return self.root / meme.image if meme.image else None
 
     def fingerprint(self) -> str:
-        """SHA-256 over the folder's record files: the hash a run is saved with."""
+        """Return the SHA-256 over the folder's record files: the hash a run is saved with."""
         digest = hashlib.sha256()
         for name in (MEMES, EVIDENCE, RATIONALES):
             path = self.root / name

@@ -1,4 +1,4 @@
-"""From a source as it was published to a dataset folder: the table of importers, and what all of them share.
+"""Import a source as it was published into a dataset folder: the table of importers, and what all of them share.
 
 Every row of a source ends in exactly one place: ``memes.jsonl``, or ``failures.jsonl`` with its file, line and reason.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mrharm import plugins
 from mrharm.errors import DataError, ImageError, InputError
-from mrharm.memes.archives import named, unpacked
+from mrharm.memes.archives import name_archive, unpacked
 from mrharm.memes.dataset import (
     EVIDENCE,
     INFO,
@@ -29,7 +29,7 @@ from mrharm.memes.dataset import (
     count_splits,
     in_split,
 )
-from mrharm.memes.pictures import take_pictures
+from mrharm.memes.pictures import import_pictures
 from mrharm.memes.rows import STAGE
 from mrharm.memes.splits import TRAIN, VALIDATION, add_validation
 from mrharm.progress import Progress, counting, no_progress
@@ -42,7 +42,7 @@ IMPORTERS = plugins.Table(
         "harm-c": "mrharm.memes.sources.harmeme:import_harm_c",
         "harm-p": "mrharm.memes.sources.harmeme:import_harm_p",
         "hateful-memes": "mrharm.memes.sources.hateful_memes:import_hateful_memes",
-        "fhm-fine-grained": "mrharm.memes.sources.fine_grained:import_fine_grained",
+        "fhm-fine-grained": "mrharm.memes.sources.hateful_memes:import_fine_grained",
         "hatred": "mrharm.memes.sources.hatred:import_hatred",
         "mami": "mrharm.memes.sources.mami:import_mami",
         "pridemm": "mrharm.memes.sources.pridemm:import_pridemm",
@@ -57,19 +57,19 @@ IMPORTERS = plugins.Table(
 
 
 def about(kind: str) -> ImporterInfo | None:
-    """What an importer says of itself (``ABOUT`` beside it, or ``ABOUT_<KIND>`` where a file holds several).
+    """Return an importer's description (``ABOUT`` in its file, or ``ABOUT_<KIND>`` where a file holds several).
 
     Raises:
         InputError: no such kind.
     """
     module = sys.modules[IMPORTERS.load(kind).__module__]
-    own = "ABOUT_" + kind.upper().replace("-", "_")
-    info = getattr(module, own, None) or getattr(module, "ABOUT", None)
+    name = "ABOUT_" + kind.upper().replace("-", "_")
+    info = getattr(module, name, None) or getattr(module, "ABOUT", None)
     return info if isinstance(info, ImporterInfo) else None
 
 
 def read_memes(folder: Path | str) -> list[Meme]:
-    """Every meme of a dataset folder; raises InputError or DataError as `Dataset` does."""
+    """Read every meme of a dataset folder; raises InputError or DataError as `Dataset` does."""
     return Dataset(Path(folder)).memes
 
 
@@ -85,15 +85,15 @@ def import_memes(
 ) -> Dataset:
     """Import ``source`` into a dataset folder, written whole or not at all.
 
-    A row that fails, or whose picture is missing or broken although pictures came along, is left out and stands in
-    ``failures.jsonl``: a label belongs to text and picture together, so half a meme would carry a label that nobody
-    gave it. A source without any pictures goes in as texts, and ``dataset.json`` notes it once.
+    A row that fails, or whose picture is missing or broken although pictures came along, is left out and goes to
+    ``failures.jsonl``: a label belongs to text and picture together, so half a meme would carry a label that was never
+    given to it. A source without any pictures goes in as texts, and ``dataset.json`` notes it once.
 
     Args:
         kind: a row of `IMPORTERS`.
         source: what the importer reads, or a .zip or .tar of it; None for one that draws its own memes.
         folder: the dataset folder to make.
-        options: what the person said; an importer reads what concerns it.
+        options: an importer reads those that concern it.
         rationales: explains each labelled train and validation meme that came without a rationale.
         overwrite: replace an existing dataset folder, with everything later stages added to it.
         progress: draws a bar for long work.
@@ -106,51 +106,64 @@ def import_memes(
     target = Path(folder).resolve()
     origin = None if source is None else Path(source)
     check_target(target, origin, overwrite)
-    with _opened(origin, target, progress) as root, folder_aside(target) as aside:
+    with _open_source(origin, target, progress) as root, folder_aside(target) as aside:
+        # Read the source.
         with counting(progress, f"{'reading' if origin else 'drawing'} {kind}", 0):
             imported: Imported = importer(root, aside, options)
-        twice = [name for name, count in Counter(meme.id for meme in imported.memes).items() if count > 1]
-        if twice:
-            raise DataError(f"importer {kind}: ids must be unique; these are not: {', '.join(twice[:5])}")
-        _take_in_pictures(imported, aside, _picture_options(options, origin, root), progress)
+        repeated = [name for name, count in Counter(meme.id for meme in imported.memes).items() if count > 1]
+        if repeated:
+            raise DataError(f"importer {kind}: ids must be unique; these are not: {', '.join(repeated[:5])}")
+        # Check the pictures; those unpacked for this import alone are linked, not written a second time.
+        way = "link" if root != origin and options.images == "copy" else options.images
+        _add_pictures(imported, aside, replace(options, images=way), progress)
         if origin and root and root != origin:
             _name_archive(imported, root, origin)
-        _make_validation(imported, options)
-        if not imported.memes:
-            reasons = "; ".join(_where(failure) for failure in imported.failures[:3]) or "the source is empty"
-            raise DataError(
-                f"{source or kind}: not one valid meme ({len(imported.failures)} rows failed): {reasons}"
-            )
+        _add_validation(imported, options)
+        _check_any(imported, str(source or kind))
         if rationales:
-            _explain(imported, rationales, progress)
+            _add_rationales(imported, rationales, progress)
         _write(imported, aside, kind, origin, options)
     return Dataset(Path(folder))
 
 
-def _opened(origin: Path | None, target: Path, progress: Progress) -> AbstractContextManager[Path | None]:
-    """The source, unpacked beside the target where it is an archive."""
+def _check_ids(imported: Imported, kind: str) -> None:
+    counts = Counter(meme.id for meme in imported.memes)
+    repeated = [meme_id for meme_id, count in counts.items() if count > 1]
+    if repeated:
+        raise DataError(f"importer {kind}: ids must be unique; these are not: {', '.join(repeated[:5])}")
+
+
+def _check_any(imported: Imported, source: str) -> None:
+    if not imported.memes:
+        reasons = "; ".join(map(_format_failure, imported.failures[:3])) or "the source is empty"
+        raise DataError(f"{source}: not one valid meme ({len(imported.failures)} rows failed): {reasons}")
+
+
+def _open_source(
+    origin: Path | None, target: Path, progress: Progress
+) -> AbstractContextManager[Path | None]:
+    """Return the source, unpacked in the target's parent folder where it is an archive."""
     return unpacked(origin, target, progress) if origin else contextlib.nullcontext(None)
 
 
-def _picture_options(options: ImportOptions, origin: Path | None, root: Path | None) -> ImportOptions:
-    """As told; but pictures unpacked for this import alone are linked, not written a second time."""
-    return replace(options, images="link") if root != origin and options.images == "copy" else options
-
-
 def _name_archive(imported: Imported, root: Path, origin: Path) -> None:
-    """Put the archive in the place of the folder that it was unpacked to."""
+    """Put the archive's name in the place of the folder it was unpacked to."""
     imported.sources[origin.name] = origin
-    imported.notes = [named(note, root, origin) for note in imported.notes]
+    imported.notes = [name_archive(note, root, origin) for note in imported.notes]
     imported.failures = [
-        failure.model_copy(update={"reason": named(failure.reason, root, origin)})
+        failure.model_copy(update={"reason": name_archive(failure.reason, root, origin)})
         for failure in imported.failures
     ]
 
 
 def check_target(target: Path, source: Path | None, overwrite: bool) -> None:
-    """Raise InputError where ``target`` may not become a dataset folder: taken, not empty, or around its source."""
+    """Refuse a folder that may not become a dataset folder.
+
+    Raises:
+        InputError: the source is inside ``target``, a dataset is there and ``overwrite`` is false, or it is not empty.
+    """
     if source is not None and source.resolve().is_relative_to(target):
-        raise InputError(f"{target}: the source lies in it; choose another folder for the dataset")
+        raise InputError(f"{target}: the source is inside it; choose another folder for the dataset")
     if target.exists() and not target.is_dir():
         raise InputError(f"{target}: a file is there; expected a folder to make")
     if (target / INFO).is_file():
@@ -163,12 +176,13 @@ def check_target(target: Path, source: Path | None, overwrite: bool) -> None:
         raise InputError(f"{target}: not empty and not a dataset; choose a new or empty folder")
 
 
-def _take_in_pictures(imported: Imported, aside: Path, options: ImportOptions, progress: Progress) -> None:
+def _add_pictures(imported: Imported, aside: Path, options: ImportOptions, progress: Progress) -> None:
+    """Bring the pictures into the folder; a meme whose picture is missing or broken becomes a failure."""
     total = sum(1 for meme in imported.memes if meme.id in imported.pictures or meme.image)
     if not total:
         return
     with counting(progress, "checking pictures", total) as advance:
-        taken = take_pictures(
+        stored = import_pictures(
             imported.memes,
             imported.pictures,
             aside,
@@ -177,27 +191,26 @@ def _take_in_pictures(imported: Imported, aside: Path, options: ImportOptions, p
             advance=advance,
         )
     evidence = {row.meme_id: row for row in imported.evidence}
-    kept = []
+    memes: dict[str, Meme] = {}
     for meme in imported.memes:
-        result = taken.get(meme.id)
+        result = stored.get(meme.id)
         if isinstance(result, ImageError):
             picture = imported.pictures.get(meme.id)
             file = picture.name if picture else meme.image
             imported.failures.append(Failure(item=meme.id, stage=STAGE, reason=str(result), file=file))
             continue
+        memes[meme.id] = meme
         if result:
-            place, sha256 = result
-            meme = meme.model_copy(update={"image": place})
+            memes[meme.id] = meme.model_copy(update={"image": result.place})
             row = evidence.get(meme.id) or Evidence(meme_id=meme.id)
-            evidence[meme.id] = row.model_copy(update={"image_sha256": sha256})
-        kept.append(meme)
-    there = {meme.id for meme in kept}
-    imported.memes = kept
-    imported.evidence = [evidence[meme.id] for meme in kept if meme.id in evidence]
-    imported.rationales = [row for row in imported.rationales if row.meme_id in there]
+            evidence[meme.id] = row.model_copy(update={"image_sha256": result.sha256})
+    imported.memes = list(memes.values())
+    imported.evidence = [evidence[meme_id] for meme_id in memes if meme_id in evidence]
+    imported.rationales = [row for row in imported.rationales if row.meme_id in memes]
 
 
-def _make_validation(imported: Imported, options: ImportOptions) -> None:
+def _add_validation(imported: Imported, options: ImportOptions) -> None:
+    """Draw a validation split from train where the source has none, and note it."""
     train, validation = (imported.roles.get(role, role) for role in (TRAIN, VALIDATION))
     if any(in_split(meme, validation) for meme in imported.memes):
         return
@@ -218,7 +231,8 @@ def _make_validation(imported: Imported, options: ImportOptions) -> None:
         imported.notes.append(f"no validation split could be drawn from {train}: too few memes that differ")
 
 
-def _explain(imported: Imported, explain: Callable[[Meme], Rationale], progress: Progress) -> None:
+def _add_rationales(imported: Imported, explain: Callable[[Meme], Rationale], progress: Progress) -> None:
+    """Explain each labelled train and validation meme that has no rationale yet."""
     splits = [imported.roles.get(role, role) for role in (TRAIN, VALIDATION)]
     done = {row.meme_id for row in imported.rationales}
     todo = [
@@ -257,6 +271,6 @@ def _write(imported: Imported, aside: Path, kind: str, source: Path | None, opti
     write_json(aside / INFO, info.model_dump(mode="json"))
 
 
-def _where(failure: Failure) -> str:
+def _format_failure(failure: Failure) -> str:
     place = f"{failure.file}, line {failure.line}: " if failure.line else f"{failure.item}: "
     return place + failure.reason

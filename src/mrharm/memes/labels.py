@@ -1,8 +1,7 @@
-"""How a source writes its labels, and how to write them back.
+"""Read the labels of a source into the canonical `Label`, and keep what a `Label` cannot hold.
 
-A `LabelScheme` maps a row's label values onto the canonical `Label` and a `Label` onto label values. Where the way back
-would not give what stood in the row (a spelling of its own, a target nobody else has), the row's values are kept in
-``extra["label_as_given"]``, so that nothing the source said is lost.
+Cells in the source's usual spelling are told by the label alone. Any other spelling (``1.0`` for ``1``, a target on a
+harmless meme) is kept in ``extra["label_as_given"]``, so that nothing the source says is lost.
 """
 
 from __future__ import annotations
@@ -12,52 +11,58 @@ from dataclasses import dataclass
 from typing import Any
 
 from mrharm.errors import DataError
-from mrharm.records import Label, Meme
+from mrharm.records import Label, Severity
+from mrharm.texts import fold
 
 AS_GIVEN = "label_as_given"
+
+# HarMeme's words for the three severities; people's own tables use them too.
+SEVERITIES: dict[str, Severity] = {
+    "not harmful": "none",
+    "somewhat harmful": "somewhat",
+    "very harmful": "very",
+}
+
+Cells = Mapping[str, Any]  # column -> value
 
 
 @dataclass(frozen=True)
 class LabelScheme:
-    """One source's labels: ``read`` a row's label values (None: unlabelled), ``write`` a label as the source would.
+    """How one source labels memes.
 
-    ``columns`` are the columns the values stand in; ``about`` says in a line what they mean. ``read`` raises DataError
-    for values the source does not have.
+    Attributes:
+        about: what the labels mean, in one line.
+        columns: the columns that hold them.
+        read: label cells of a row -> the label (None: unlabelled), and the cells in the source's usual spelling of it;
+            raises DataError for values the source does not have.
     """
 
     about: str
     columns: tuple[str, ...]
-    read: Callable[[Mapping[str, Any]], Label | None]
-    write: Callable[[Label], dict[str, Any]]
+    read: Callable[[Cells], tuple[Label | None, dict[str, Any]]]
 
-    def values(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """The label values among the values of a row."""
-        return {column: row[column] for column in self.columns if column in row}
-
-    def take(self, values: Mapping[str, Any]) -> tuple[Label | None, dict[str, Any]]:
-        """A row's label values -> the label, and what belongs in the meme's ``extra`` so that nothing is lost.
+    def parse(self, row: Cells) -> tuple[Label | None, dict[str, Any]]:
+        """Return the label of a row, and what belongs in the meme's ``extra`` so that nothing is lost.
 
         Raises:
             DataError: the source has no such values.
         """
-        label = self.read(values)
-        said = [value for value in values.values() if value not in (None, "")]
-        all_said = self.write(label) == dict(values) if label else not said
-        return label, {} if all_said else {AS_GIVEN: dict(values)}
-
-    def give(self, meme: Meme) -> dict[str, Any] | None:
-        """The label values a meme had in its source; None for a meme without a label."""
-        if AS_GIVEN in meme.extra:
-            return dict(meme.extra[AS_GIVEN])
-        return self.write(meme.label) if meme.label else None
+        cells = {column: row[column] for column in self.columns if column in row}
+        label, usual = self.read(cells)
+        blank = all(value in (None, "") for value in cells.values())
+        told_by_label = usual == cells if label else blank
+        return label, {} if told_by_label else {AS_GIVEN: cells}
 
 
-def flag(values: Mapping[str, Any], column: str) -> bool | None:
-    """A 0 or 1, as a number or a text; None where it is absent or empty. Raises DataError for anything else.
+def read_flag(cells: Cells, column: str) -> bool | None:
+    """Return a 0 or 1, a number or a text, as a bool; None where it is absent or empty.
 
-    ``1.0`` counts too: it is what pandas makes of a 1 in a column with gaps.
+    ``1.0`` counts too: pandas makes it of a 1 in a column with gaps.
+
+    Raises:
+        DataError: it is anything else.
     """
-    value = values.get(column)
+    value = cells.get(column)
     word = "" if value is None else str(value).strip()
     if not word:
         return None
@@ -66,10 +71,14 @@ def flag(values: Mapping[str, Any], column: str) -> bool | None:
     return word.startswith("1")
 
 
-def one_of(values: Mapping[str, Any], column: str, words: Iterable[str]) -> str | None:
-    """One of ``words``, whatever its case; None where it is absent or empty. Raises DataError for anything else."""
-    value = values.get(column)
-    word = "" if value is None else str(value).strip().lower()
+def read_word(cells: Cells, column: str, words: Iterable[str]) -> str | None:
+    """Return one of ``words``, whatever its case; None where it is absent or empty.
+
+    Raises:
+        DataError: it is anything else.
+    """
+    value = cells.get(column)
+    word = "" if value is None else fold(str(value))
     if word and word not in words:
         raise DataError(f"{column}: expected one of {', '.join(words)}, got {str(value)[:60]!r}")
     return word or None

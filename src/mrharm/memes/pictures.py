@@ -1,4 +1,7 @@
-"""Finding the pictures that rows name, and taking them into the dataset folder: checked, linked or copied, hashed."""
+"""Find the files of a source and the pictures its rows name; bring pictures into the dataset folder, checked.
+
+Files and folders are found in any case: copies of a dataset differ in it.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,54 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from mrharm.errors import DataError, ImageError, InputError
 from mrharm.images import MAX_BYTES, SUFFIXES, decode, image_sha256, read_image_bytes, sniff
-from mrharm.memes.places import find_folders
 from mrharm.records import Meme
 from mrharm.store import content_key
 
 IMAGES = "images"
 WAYS = ("copy", "link")
 
-Taken = tuple[str, str]  # (path relative to the dataset folder, SHA-256)
-
 _SUFFIX_OF = {"PNG": ".png", "JPEG": ".jpg", "GIF": ".gif", "WEBP": ".webp", "BMP": ".bmp"}
 
 
-def inside(name: str) -> PurePosixPath:
-    """A path from a row -> a relative path that stays inside the source folder.
+class StoredPicture(NamedTuple):
+    """A picture in the dataset folder: its path relative to the folder, and the SHA-256 of its bytes."""
+
+    place: str
+    sha256: str
+
+
+def find_folders(root: Path, place: str) -> list[Path]:
+    """Return the folders that ``place`` (``data/annotations``) means below ``root``, those spelt exactly so first."""
+    folders = [root]
+    for part in PurePosixPath(place).parts:
+        below: list[Path] = []
+        for folder in folders:
+            below += [path for path in _list_spellings(folder, part) if path.is_dir()]
+        folders = below
+    return folders
+
+
+def find_file(root: Path, name: str, folders: Iterable[str] = ()) -> Path | None:
+    """Return a source's file in ``root``, else in one of ``folders`` below it; None where it is in none of them."""
+    for place in (".", *folders):
+        for folder in find_folders(root, place):
+            for path in _list_spellings(folder, name):
+                if path.is_file():
+                    return path
+    return None
+
+
+def _list_spellings(folder: Path, name: str) -> list[Path]:
+    paths = (path for path in folder.iterdir() if path.name.casefold() == name.casefold())
+    return sorted(paths, key=lambda path: (path.name != name, path.name))
+
+
+def check_inside(name: str) -> PurePosixPath:
+    """Return a path from a row as a relative path that stays inside the source folder.
 
     Raises:
         DataError: absolute, with ``..`` in it, or with a null byte: a row may not reach for other files.
@@ -46,27 +80,27 @@ class PictureFinder:
     def __init__(self, root: Path, folders: Iterable[str] = ()) -> None:
         self._root = root
         self._folders = [root, *(folder for place in folders for folder in find_folders(root, place))]
-        self._seen: dict[Path, dict[str, list[str]]] = {}
+        self._names: dict[Path, dict[str, list[str]]] = {}
 
     def has_pictures(self, names: Iterable[str]) -> bool:
-        """Whether pictures came along: a folder for them exists, or pictures lie in ``root`` itself."""
+        """Tell whether pictures came along: a folder for them exists, or ``root`` itself holds some."""
         parents = {PurePosixPath(name.replace("\\", "/")).parent for name in names}
         named = [self._root / parent for parent in parents if parent.parts and ".." not in parent.parts]
         if self._folders[1:] or any(_is_folder(folder) for folder in named):
             return True
-        return any(name.endswith(SUFFIXES) for name in self._names(self._root))
+        return any(name.endswith(SUFFIXES) for name in self._list_names(self._root))
 
     def find(self, name: str) -> Path:
-        """The picture file a row means by ``name``.
+        """Return the picture file a row means by ``name``.
 
         Raises:
             DataError: the path leaves the source folder.
             ImageError: no such picture, or several that differ in extension or case only.
         """
-        path = inside(name)
+        path = check_inside(name)
         for folder in self._folders:
             for parent in dict.fromkeys((folder / path.parent, folder)):
-                names = self._names(parent)
+                names = self._list_names(parent)
                 folded = path.name.casefold()
                 spellings = names.get(folded) or names.get(_stem(folded) + ".*", [])
                 if path.name in spellings:
@@ -80,12 +114,12 @@ class PictureFinder:
         where = ", ".join(f"{folder.name}/" for folder in self._folders)
         raise ImageError(f"no picture called {name[:80]!r} in {where} (any extension, any case)")
 
-    def _names(self, folder: Path) -> dict[str, list[str]]:
-        """Folded file name -> its spellings; pictures also under ``<folded stem>.*``.
+    def _list_names(self, folder: Path) -> dict[str, list[str]]:
+        """Map folded file names of a folder to their spellings; pictures also by ``<folded stem>.*``.
 
         Names are looked up here and never handed to the file system, so that odd ones in a row do no harm.
         """
-        if folder not in self._seen:
+        if folder not in self._names:
             names: dict[str, list[str]] = defaultdict(list)
             try:
                 spellings = sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
@@ -96,8 +130,8 @@ class PictureFinder:
                 names[folded].append(spelling)
                 if folded.endswith(SUFFIXES):
                     names[_stem(folded) + ".*"].append(spelling)
-            self._seen[folder] = dict(names)
-        return self._seen[folder]
+            self._names[folder] = dict(names)
+        return self._names[folder]
 
 
 def _stem(name: str) -> str:
@@ -111,7 +145,7 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def take_pictures(
+def import_pictures(
     memes: Iterable[Meme],
     pictures: dict[str, Path],
     folder: Path,
@@ -119,8 +153,8 @@ def take_pictures(
     way: str,
     workers: int,
     advance: Callable[[], None],
-) -> dict[str, Taken | ImageError]:
-    """Bring every meme's picture under ``folder/images/``: meme id -> where it is now and its hash, or the error.
+) -> dict[str, StoredPicture | ImageError]:
+    """Bring every meme's picture under ``folder/images/``: meme id -> the stored picture, or the error.
 
     Each picture is decoded once, so that a broken one is known now and not in the middle of training. ``link`` makes
     a hard link, which costs no space and stays whole when the source is deleted (a symbolic link would carry the path
@@ -132,62 +166,60 @@ def take_pictures(
     """
     if way not in WAYS:
         raise InputError(f"images: expected {' or '.join(WAYS)}, got {way!r}")
-    names: dict[str, str] = {}
     used: set[str] = set()
     rows = [meme for meme in memes if meme.id in pictures or meme.image]
-    for meme in rows:
-        if meme.id in pictures:
-            names[meme.id] = _file_name(meme.id, used)
+    names = {meme.id: _name_file(meme.id, used) for meme in rows if meme.id in pictures}
     if names:
         (folder / IMAGES).mkdir(exist_ok=True)
 
-    def take(meme: Meme) -> Taken | ImageError:
+    def store(meme: Meme) -> StoredPicture | ImageError:
         try:
             if meme.id in pictures:
-                return _take(pictures[meme.id], folder, names[meme.id], way)
-            place = inside(meme.image or "").as_posix()
-            return place, image_sha256(folder / place)
+                return _store_file(pictures[meme.id], folder, names[meme.id], way)
+            place = check_inside(meme.image or "").as_posix()
+            return StoredPicture(place, image_sha256(folder / place))
         except ImageError as error:
             return error
 
-    taken: dict[str, Taken | ImageError] = {}
+    stored: dict[str, StoredPicture | ImageError] = {}
     pool = ThreadPoolExecutor(max(1, workers))
     try:
-        for meme, result in zip(rows, pool.map(take, rows), strict=True):
-            taken[meme.id] = result
+        for meme, result in zip(rows, pool.map(store, rows), strict=True):
+            stored[meme.id] = result
             advance()
     finally:
         pool.shutdown(cancel_futures=True)
-    return taken
+    return stored
 
 
-def _take(source: Path, folder: Path, name: str, way: str) -> Taken:
+def _store_file(source: Path, folder: Path, name: str, way: str) -> StoredPicture:
     data = read_image_bytes(source)
-    place = _place(data, source.name, name)
+    place = _check_place(data, source.name, name)
     target = folder / place
     if way == "copy" or not link(source, target):
         target.write_bytes(data)
-    return place, hashlib.sha256(data).hexdigest()
+    return StoredPicture(place, hashlib.sha256(data).hexdigest())
 
 
-def put_picture(data: bytes, folder: Path, meme_id: str, used: set[str]) -> str:
-    """Write a picture that came as bytes under ``folder/images/``, checked as a file is; where it lies now.
+def write_picture(data: bytes, folder: Path, meme_id: str, used: set[str]) -> str:
+    """Write a picture that came as bytes under ``folder/images/``, checked as a file is; return its place.
 
-    ``used`` holds the names given so far in this folder, and takes this one.
+    ``used`` holds the file names of this folder so far, and receives this one.
 
     Raises:
         ImageError: over the bound of bytes, or no picture that `mrharm.images.decode` reads; nothing is written.
     """
     if len(data) > MAX_BYTES:
         raise ImageError(f"{len(data):,} bytes; at most {MAX_BYTES:,} are read; save the picture smaller")
-    place = _place(data, "the picture", _file_name(meme_id, used))
+    place = _check_place(data, "the picture", _name_file(meme_id, used))
     (folder / IMAGES).mkdir(exist_ok=True)
     (folder / place).write_bytes(data)
     return place
 
 
-def _place(data: bytes, called: str, name: str) -> str:
-    decode(data, called)
+def _check_place(data: bytes, title: str, name: str) -> str:
+    """Decode a picture and return its place in the dataset folder; raises ImageError where it is none."""
+    decode(data, title)
     return f"{IMAGES}/{name}{_SUFFIX_OF[sniff(data) or '']}"
 
 
@@ -200,8 +232,8 @@ def link(source: Path, target: Path) -> bool:
     return True
 
 
-def _file_name(meme_id: str, used: set[str]) -> str:
-    """A file name that any file system takes, unlike every other even where case does not count."""
+def _name_file(meme_id: str, used: set[str]) -> str:
+    """Return a file name that any file system takes, unlike those ``used`` even where case does not count."""
     name = re.sub(r"[^\w.-]+", "_", meme_id).strip("._")[:80].encode("utf-8")[:160].decode("utf-8", "ignore")
     if not name or name != meme_id or name.casefold() in used:
         name = f"{name or 'meme'}-{content_key(meme_id)[:8]}"

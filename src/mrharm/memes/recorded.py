@@ -1,38 +1,52 @@
-"""Captions and rationales that others recorded and left beside the annotations, as JSON or as pickles.
+"""Read captions and rationales recorded elsewhere and left beside the annotations, as JSON or as pickles.
 
 The shapes are those of the Mr.Harm package (HKBUNLP/Mr.Harm-EMNLP2023): ``harmc_rationale.json`` is ``{id: text}``,
 ``captions.pkl`` a pickled ``{picture name without its extension: text}``. Lists of texts, lists of objects and names
-with the extension on them come from others' copies.
+with the extension on them come from copies of it.
 """
 
 from __future__ import annotations
 
+import io
+import pickle
+import pickletools
 import re
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NoReturn
 
 from mrharm.errors import DataError, InputError
 from mrharm.images import SUFFIXES
 from mrharm.memes.dataset import Imported
-from mrharm.memes.pickles import read_pickle
 from mrharm.memes.rows import STAGE, read_bytes
 from mrharm.records import Evidence, Failure, Rationale, parse_json
 
 CAPTION, RATIONALE = "caption", "rationale"
-# What `mrharm import --list` says beside the layout of an importer that calls `take_recorded`.
+# What `mrharm import --list` says after the layout of an importer that calls `add_recorded`.
 ALSO = "; captions.json, *_rationale.json, *.pkl and *.pickle ({id: text}) are taken in as captions and rationales"
 
 _NAME = re.compile(r"(?:.*[_-])?(caption|rationale)s?_?", re.IGNORECASE)
 _PICKLES = (".pkl", ".pickle")
 _IDS = ("id", "image", "img")
 
+MAX_PICKLE = 50_000_000  # bytes
+MAX_STEPS = 5_000_000  # instructions
+MAX_VALUES = 2_000_000  # values met when walking the result as a tree
+MAX_CHARACTERS = 200_000_000
+MAX_DEPTH = 50
+MAX_INTEGER_BITS = 64  # Python hashes larger ones so that thousands can be made to collide in one dictionary
 
-def take_recorded(
+_PLAIN = re.compile(  # instructions that make plain values; see `pickletools`
+    r"PROTO|FRAME|STOP|MARK|NONE|NEWTRUE|NEWFALSE|(BIN)?INT[12]?|LONG[14]?|(BIN)?FLOAT|(SHORT_)?BIN(UNICODE|STRING)"
+    r"|BINUNICODE8|UNICODE|STRING|(EMPTY_)?(LIST|DICT)|APPENDS?|SETITEMS?|((LONG_)?BIN)?PUT|((LONG_)?BIN)?GET|MEMOIZE"
+)
+
+
+def add_recorded(
     root: Path, folders: Iterable[Path], imported: Imported, pictures: Mapping[str, str]
 ) -> None:
-    """Add the captions and rationales that lie in ``folders`` to ``imported``'s memes, copies included.
+    """Add the captions and rationales in ``folders`` to ``imported``'s memes, copies included.
 
     Several files of a kind are merged. What cannot be used becomes a failure or a note.
 
@@ -44,35 +58,49 @@ def take_recorded(
 
     Raises:
         DataError: a file is not what its name says, or a pickle holds more than plain values.
-        InputError: two files say different things of one meme.
+        InputError: two files give a meme different texts.
     """
     texts: dict[str, dict[str, str]] = {CAPTION: {}, RATIONALE: {}}
     from_file: dict[tuple[str, str], str] = {}
-    ids = _ids(imported, pictures)
-    for path, kind in _find(root, folders, imported):
+    ids = _index_ids(imported, pictures)
+    for path, kind in _find_files(root, folders, imported):
         file = path.relative_to(root).as_posix()
         imported.sources[file] = path
-        for meme_id, text in _texts_of(path, file, kind, ids, imported):
-            before = texts[kind].get(meme_id)
-            if before and text and before != text:
-                other = from_file[kind, meme_id]
+        for meme_id, text in _read_texts(path, file, kind, ids, imported):
+            earlier = texts[kind].get(meme_id)
+            if earlier and text and earlier != text:
                 raise InputError(
-                    f"{root}: {other} and {file} give {meme_id!r} different {kind}s; keep one of the two files"
+                    f"{root}: {from_file[kind, meme_id]} and {file} give {meme_id!r} different {kind}s; keep one of "
+                    "the two files"
                 )
-            if not before:
+            if not earlier:
                 texts[kind][meme_id] = text
                 from_file[kind, meme_id] = file
-    _set_evidence(imported, texts[CAPTION])
-    _set_rationales(imported, texts[RATIONALE])
+    imported.evidence = [
+        Evidence(meme_id=meme_id, caption=caption, made_by={"caption": "ClipCap"})
+        for meme_id, caption in texts[CAPTION].items()
+        if caption
+    ]
+    labels = {meme.id: meme.label for meme in imported.memes}
+    imported.rationales = [
+        Rationale(
+            meme_id=meme_id,
+            label_given=labels[meme_id],
+            text=text,
+            status="unchecked" if text else "empty",
+            teacher="recorded",
+        )
+        for meme_id, text in texts[RATIONALE].items()
+    ]
 
 
-def _find(root: Path, folders: Iterable[Path], imported: Imported) -> Iterator[tuple[Path, str]]:
+def _find_files(root: Path, folders: Iterable[Path], imported: Imported) -> Iterator[tuple[Path, str]]:
+    """Yield each file of recorded texts and its kind; a pickle of something else is noted."""
     for folder in folders:
         for path in sorted(folder.iterdir()):
             is_pickle = path.suffix.lower() in _PICKLES
-            if path.name.startswith(".") or not path.is_file():
-                continue
-            if not (is_pickle or path.suffix.lower() == ".json"):
+            is_json = path.suffix.lower() == ".json"
+            if path.name.startswith(".") or not (is_pickle or is_json) or not path.is_file():
                 continue
             match = _NAME.fullmatch(path.stem)
             if match:
@@ -84,8 +112,8 @@ def _find(root: Path, folders: Iterable[Path], imported: Imported) -> Iterator[t
                 )
 
 
-def _ids(imported: Imported, pictures: Mapping[str, str]) -> dict[str, list[str]]:
-    """What a file may call a meme -> the ids it has here: its own and its copies'."""
+def _index_ids(imported: Imported, pictures: Mapping[str, str]) -> dict[str, list[str]]:
+    """Map what a file may call a meme to the ids it has here: its id and its copies'."""
     ids: dict[str, list[str]] = defaultdict(list)
     for meme in imported.memes:
         for name in {str(meme.extra.get("copy_of", meme.id)), _stem(pictures.get(meme.id, ""))} - {""}:
@@ -94,49 +122,49 @@ def _ids(imported: Imported, pictures: Mapping[str, str]) -> dict[str, list[str]
 
 
 def _stem(name: str) -> str:
-    """The name of a picture without folders and extension."""
+    """Return the name of a picture without folders and extension."""
     last = PurePosixPath(name.replace("\\", "/")).name
     suffix = next((suffix for suffix in SUFFIXES if last.lower().endswith(suffix)), "")
     return last[: len(last) - len(suffix)]
 
 
-def _texts_of(
+def _read_texts(
     path: Path, file: str, kind: str, ids: Mapping[str, list[str]], imported: Imported
 ) -> Iterator[tuple[str, str]]:
-    """(meme id, text) of a file, for each meme it speaks of."""
-    strangers = several = 0
-    given: dict[str, str] = {}
-    for key, value in _entries(path, kind):
-        called = key if key in ids else _stem(key)
-        text = _text(value)
+    """Yield (meme id, text) for each meme that a file has a text of; entries of no use become failures and notes."""
+    unknown = several = 0
+    texts: dict[str, str] = {}
+    for key, value in _read_entries(path, kind):
+        name = key if key in ids else _stem(key)
+        text = _first_text(value)
         if text is None:
             reason = f"expected a text, got {str(value)[:60]}"
-        elif called not in ids:
-            strangers += 1
+        elif name not in ids:
+            unknown += 1
             continue
-        elif given.setdefault(ids[called][0], text) != text:
-            reason = f"{ids[called][0]!r} has another {kind} in this file already"
+        elif texts.setdefault(ids[name][0], text) != text:
+            reason = f"{ids[name][0]!r} has another {kind} in this file already"
         else:
-            several += isinstance(value, list | tuple) and len(value) > 1
-            yield from ((meme_id, text) for meme_id in ids[called])
+            several += isinstance(value, list) and len(value) > 1
+            yield from ((meme_id, text) for meme_id in ids[name])
             continue
         imported.failures.append(Failure(item=key, stage=STAGE, reason=reason, file=file))
-    if strangers:
-        imported.notes.append(f"{file}: {strangers:,} entries are of no meme here and were left alone")
+    if unknown:
+        imported.notes.append(f"{file}: {unknown:,} entries are of no meme here and were left alone")
     if several:
         imported.notes.append(f"{file}: {several:,} memes have several texts each; the first was taken")
 
 
-def _text(value: Any) -> str | None:
-    """A text, or the first that is not blank of a list of texts, stripped; None where it is neither."""
-    texts = value if isinstance(value, list | tuple) else [value]
+def _first_text(value: Any) -> str | None:
+    """Return a text, or the first that is not blank of a list of texts, stripped; None where it is neither."""
+    texts = value if isinstance(value, list) else [value]
     if not all(isinstance(text, str) for text in texts):
         return None
     return next((text.strip() for text in texts if text.strip()), "")
 
 
-def _entries(path: Path, kind: str) -> Iterator[tuple[str, Any]]:
-    """(key, value) of a file, be it one object or a list of them."""
+def _read_entries(path: Path, kind: str) -> Iterator[tuple[str, Any]]:
+    """Yield (key, value) of a file, be it one object or a list of them."""
     entries = read_pickle(path) if path.suffix.lower() in _PICKLES else _read_json(path)
     if isinstance(entries, dict):
         yield from ((str(key).strip(), value) for key, value in entries.items())
@@ -148,10 +176,8 @@ def _entries(path: Path, kind: str) -> Iterator[tuple[str, Any]]:
         )
     for number, entry in enumerate(entries, 1):
         key = next((entry[name] for name in _IDS if entry.get(name) is not None), f"{path.name}:{number}")
-        yield (
-            str(key).strip(),
-            next((entry[name] for name in (kind, f"{kind}s", "text") if name in entry), None),
-        )
+        value = next((entry[name] for name in (kind, f"{kind}s", "text") if name in entry), None)
+        yield str(key).strip(), value
 
 
 def _read_json(path: Path) -> Any:
@@ -163,23 +189,87 @@ def _read_json(path: Path) -> Any:
         ) from None
 
 
-def _set_evidence(imported: Imported, captions: Mapping[str, str]) -> None:
-    imported.evidence = [
-        Evidence(meme_id=meme_id, caption=caption, made_by={"caption": "ClipCap"})
-        for meme_id, caption in captions.items()
-        if caption
-    ]
+class _PlainUnpickler(pickle.Unpickler):
+    """An unpickler that loads nothing by name."""
+
+    def find_class(self, module: str, name: str) -> NoReturn:
+        raise pickle.UnpicklingError(f"it wants to load '{module}.{name}'")
+
+    def persistent_load(self, pid: Any) -> NoReturn:
+        raise pickle.UnpicklingError("it wants to load a persistent object")
 
 
-def _set_rationales(imported: Imported, texts: Mapping[str, str]) -> None:
-    labels = {meme.id: meme.label for meme in imported.memes}
-    imported.rationales = [
-        Rationale(
-            meme_id=meme_id,
-            label_given=labels[meme_id],
-            text=text,
-            status="unchecked" if text else "empty",
-            teacher="recorded",
+def read_pickle(path: Path) -> Any:
+    """Read a pickle of plain values: dictionaries, lists, texts, numbers, true, false and None.
+
+    A pickle is a program, and published packages hand theirs out for download, so it is untrusted. `pickletools`, which
+    only reads, lists its instructions first, and any that plain values do not need is refused; only then an unpickler
+    runs that could load nothing by name either. Three kinds of bomb need a bound of their own: far memo slots, for
+    which the unpickler would make room (an instruction may ask for as many slots as there were instructions); tuples,
+    which as keys of a dictionary can take for ever to hash (refused); and values shared so often that walking them
+    never ends (counted afterwards).
+
+    Raises:
+        DataError: the file cannot be read, is too large, cut short or no pickle, wants to load or build anything that
+            is not plain (which is named), holds itself, or unfolds to far more than its size.
+    """
+    data = read_bytes(path, MAX_PICKLE)
+    try:
+        _scan_pickle(data)
+        value = _PlainUnpickler(io.BytesIO(data), encoding="utf-8").load()
+        _check_tree(value)
+    except Exception as error:  # on hostile bytes the unpickler raises a dozen kinds
+        reason = (
+            str(error) if isinstance(error, pickle.UnpicklingError) else f"{type(error).__name__}: {error}"
         )
-        for meme_id, text in texts.items()
-    ]
+        raise DataError(
+            f"{path}: not a pickle of plain values ({reason[:160]}); nothing was run; ask its author for a JSON "
+            "file of {id: text}, or move it away to import without"
+        ) from None
+    return value
+
+
+def _scan_pickle(data: bytes) -> None:
+    """Refuse a pickle with an instruction that is not plain, without running it."""
+    end = 0
+    texts: deque[str] = deque(maxlen=2)
+    for step, (opcode, argument, position) in enumerate(pickletools.genops(data)):
+        if isinstance(argument, str):
+            texts.append(argument)
+        if opcode.name in ("GLOBAL", "INST", "STACK_GLOBAL"):
+            name = str(argument).replace(" ", ".") if argument else ".".join(texts)
+            raise pickle.UnpicklingError(f"it wants to load {name[:80]!r}")
+        if not _PLAIN.fullmatch(opcode.name):
+            raise pickle.UnpicklingError(f"{opcode.name} at byte {position} loads or makes something else")
+        if step >= MAX_STEPS:
+            raise pickle.UnpicklingError(f"more than {MAX_STEPS:,} instructions")
+        if opcode.name.endswith("PUT") and int(argument or 0) > step:
+            raise pickle.UnpicklingError(f"memo slot {argument:,} at instruction {step:,}")
+        if isinstance(argument, int) and argument.bit_length() > MAX_INTEGER_BITS:
+            raise pickle.UnpicklingError(f"a number of {argument.bit_length():,} bits")
+        end = (position or 0) + 1
+    if end != len(data):
+        raise pickle.UnpicklingError(f"{len(data) - end:,} bytes follow its end; expected one pickle")
+
+
+def _check_tree(value: Any) -> None:
+    """Refuse values that are shared so often, or nested so deep, that walking them as a tree never ends."""
+    level, count, characters = [value], 1, 0
+    for _ in range(MAX_DEPTH):
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, str):
+                item.encode("utf-8")  # half of a surrogate pair stands alone
+                characters += len(item)
+            elif isinstance(item, dict | list):
+                size = len(item) * (2 if isinstance(item, dict) else 1)
+                count += size
+                if count > MAX_VALUES:
+                    raise pickle.UnpicklingError(f"it unfolds to more than {MAX_VALUES:,} values")
+                inner += [*item, *item.values()] if isinstance(item, dict) else item
+            if characters > MAX_CHARACTERS:
+                raise pickle.UnpicklingError(f"it unfolds to more than {MAX_CHARACTERS:,} characters")
+        if not inner:
+            return
+        level = inner
+    raise pickle.UnpicklingError(f"values nested more than {MAX_DEPTH} deep, or holding themselves")

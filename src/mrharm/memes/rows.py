@@ -1,4 +1,4 @@
-"""The rows of a source's annotation files, each knowing the file and line it stands in.
+"""Read the rows of a source's annotation files, each with its file and line.
 
 A row that cannot be read becomes a `Failure` with its place and reason, and the rest goes on; a file that is something
 else altogether is a `DataError` that says how to mend it.
@@ -23,13 +23,20 @@ from mrharm.records import Failure, parse_json
 STAGE = "import"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 TABLES = (".jsonl", ".ndjson", ".csv", ".tsv")
-# Of one row of `tab_rows`: where every line leaves a quote open, each would be followed to the end of the file.
+# Of one row of `read_tab_rows`: where every line leaves a quote open, each would be followed to the end of the file.
 MAX_LINES = 1000
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a source file, where it stands, and the split its file is (None: the row itself says)."""
+    """A row of a source file.
+
+    Attributes:
+        file: relative to the source folder.
+        line: from 1.
+        values: column -> value.
+        split: the split its file is; None where the row says it.
+    """
 
     file: str
     line: int
@@ -37,7 +44,7 @@ class Row:
     split: str | None = None
 
     def failure(self, reason: str, item: str | None = None) -> Failure:
-        """This row as a failure of the import."""
+        """Return this row as a failure of the import."""
         return Failure(
             item=item or f"{self.file}:{self.line}",
             stage=STAGE,
@@ -47,30 +54,36 @@ class Row:
         )
 
 
-def read_bytes(path: Path) -> bytes:
-    """A source file's bytes; raises DataError where it cannot be read."""
+def read_bytes(path: Path, bound: int | None = None) -> bytes:
+    """Read a source file's bytes; raises DataError where it cannot be read, or holds more than ``bound`` bytes."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read() if bound is None else file.read(bound + 1)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    if bound is not None and len(data) > bound:
+        raise DataError(
+            f"{path}: over {bound:,} bytes, the most that are read; move it away to import without"
+        )
+    return data
 
 
-def table_rows(path: Path, name: str, failures: list[Failure]) -> list[Row]:
-    """The rows of a file by its suffix: CSV, JSON lines, or for ``.json`` one array where it is one.
+def read_table(path: Path, name: str, failures: list[Failure]) -> list[Row]:
+    """Read the rows of a file by its suffix: CSV, JSON lines, or for ``.json`` one array where it is one.
 
     Raises:
         DataError: as the reader of that kind does.
     """
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv"):
-        return csv_rows(path, name, failures)
+        return read_csv_rows(path, name, failures)
     if suffix == ".json" and read_bytes(path).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
-        return json_array_rows(path, name, failures)
-    return json_rows(path, name, failures)
+        return read_json_array(path, name, failures)
+    return read_json_rows(path, name, failures)
 
 
-def json_rows(path: Path, name: str, failures: list[Failure]) -> list[Row]:
-    """The rows of a JSONL file; a line that is not a JSON object in UTF-8 becomes a failure and the rest goes on.
+def read_json_rows(path: Path, name: str, failures: list[Failure]) -> list[Row]:
+    """Read the rows of a JSONL file; a line that is not a JSON object in UTF-8 becomes a failure and the rest goes on.
 
     Raises:
         DataError: the file cannot be read, is UTF-16, or is one JSON array.
@@ -100,8 +113,8 @@ def json_rows(path: Path, name: str, failures: list[Failure]) -> list[Row]:
     return rows
 
 
-def json_array_rows(path: Path, name: str, failures: list[Failure]) -> list[Row]:
-    """The rows of a file that is one JSON array; a row's line is its place in the array, from 1.
+def read_json_array(path: Path, name: str, failures: list[Failure]) -> list[Row]:
+    """Read the rows of a file that is one JSON array; a row's line is its place in the array, from 1.
 
     An element that is not a JSON object becomes a failure and the rest goes on.
 
@@ -113,7 +126,7 @@ def json_array_rows(path: Path, name: str, failures: list[Failure]) -> list[Row]
         array = json.loads(text)
     except (ValueError, RecursionError) as error:
         wrong = "nested too deep" if isinstance(error, RecursionError) else str(error)
-        raise DataError(f"{path}: not one JSON array ({wrong}); {_likely(text, path.name)}") from None
+        raise DataError(f"{path}: not one JSON array ({wrong}); {_explain_array(text, path.name)}") from None
     if not isinstance(array, list):
         raise DataError(f"{path}: expected one JSON array, got {type(array).__name__}")
     escaped = "\\u" in text
@@ -131,16 +144,16 @@ def json_array_rows(path: Path, name: str, failures: list[Failure]) -> list[Row]
     return rows
 
 
-def _likely(text: str, name: str) -> str:
-    """What happened to a file that should be a JSON array, and the mend."""
-    whole = text.strip()
-    if whole.startswith("{"):
+def _explain_array(text: str, name: str) -> str:
+    """Say what likely happened to a file that should be a JSON array, and the mend."""
+    body = text.strip()
+    if body.startswith("{"):
         return f"it looks like JSON lines; mend it with `jq -s . {name} > array.json`"
-    if whole.startswith("[") and not whole.endswith("]"):
+    if body.startswith("[") and not body.endswith("]"):
         return (
-            f"it looks cut short: {len(text):,} characters came, the last are {whole[-30:]!r}; fetch it again"
+            f"it looks cut short: {len(text):,} characters came, the last are {body[-30:]!r}; fetch it again"
         )
-    return f"it starts with {whole[:30]!r}"
+    return f"it starts with {body[:30]!r}"
 
 
 def _is_json(data: bytes) -> bool:
@@ -151,25 +164,27 @@ def _is_json(data: bytes) -> bool:
     return True
 
 
-def text_of(row: Row, key: str) -> str | None:
-    """A row's text under ``key``; blank or null is None. Raises DataError where it is not a string."""
+def read_text(row: Row, key: str) -> str | None:
+    """Return a row's text under ``key``; blank or null is None. Raises DataError where it is not a string."""
     value = row.values.get(key)
     if value is not None and not isinstance(value, str):
         raise DataError(f"{key}: expected a string, got {str(value)[:60]!r}")
     return value if value and value.strip() else None
 
 
-def csv_rows(path: Path, name: str, failures: list[Failure], *, columns: Sequence[str] = ()) -> list[Row]:
-    """The rows of a CSV file, split at comma, tab or semicolon as its header is; a broken row becomes a failure.
+def read_csv_rows(
+    path: Path, name: str, failures: list[Failure], *, columns: Sequence[str] = ()
+) -> list[Row]:
+    """Read the rows of a CSV file, split at comma, tab or semicolon as its header is; a broken row becomes a failure.
 
     Raises:
         DataError: the file cannot be read, is not UTF-8, names a column twice, or lacks one of ``columns``.
     """
     text = read_utf8(path)
-    return _rows(_csv_records(text), path, name, failures, columns, header=None)
+    return _make_rows(_split_csv_records(text), path, name, failures, columns, header=None)
 
 
-def tab_rows(
+def read_tab_rows(
     path: Path,
     name: str,
     failures: list[Failure],
@@ -177,20 +192,22 @@ def tab_rows(
     columns: Sequence[str] = (),
     header: Sequence[str] | None = None,
 ) -> list[Row]:
-    """The rows of a tab-separated file in which people left quotes open; ``header`` names the columns where none does.
+    """Read the rows of a tab-separated file in which people left quotes open.
+
+    ``header`` names the columns of a file without a header.
 
     A quoted cell may run over several lines, but never over one with as many tabs as a row has, nor over a thousand:
     there the quote was left open, is a character like any other, and its line is a row by itself.
 
     Raises:
-        DataError: as `csv_rows` does.
+        DataError: as `read_csv_rows` does.
     """
     lines = io.StringIO(read_utf8(path), newline="").readlines()
     tabs = len(header) - 1 if header else "".join(lines[:1]).count("\t")
-    return _rows(_tab_records(lines, tabs), path, name, failures, columns, header)
+    return _make_rows(_split_tab_records(lines, tabs), path, name, failures, columns, header)
 
 
-def _rows(
+def _make_rows(
     records: Iterator[tuple[int, list[str] | str]],
     path: Path,
     name: str,
@@ -206,7 +223,7 @@ def _rows(
         elif not any(cell.strip() for cell in cells):
             continue
         elif header is None:
-            header = _header(path, cells, columns)
+            header = _check_header(path, cells, columns)
         elif len(cells) != len(header):
             failures.append(row.failure(f"{len(cells)} cells, but the header has {len(header)}"))
         else:
@@ -214,7 +231,7 @@ def _rows(
     return rows
 
 
-def _header(path: Path, cells: list[str], columns: Sequence[str]) -> list[str]:
+def _check_header(path: Path, cells: list[str], columns: Sequence[str]) -> list[str]:
     header = [cell.strip() for cell in cells]
     twice = [name for name, count in Counter(header).items() if count > 1 and name]
     if twice:
@@ -228,10 +245,10 @@ def _header(path: Path, cells: list[str], columns: Sequence[str]) -> list[str]:
     return header
 
 
-def _csv_records(text: str) -> Iterator[tuple[int, list[str] | str]]:
-    """(line, cells) of each record; for a broken one (line, what is wrong)."""
+def _split_csv_records(text: str) -> Iterator[tuple[int, list[str] | str]]:
+    """Yield (line, cells) of each record; for a broken one (line, what is wrong)."""
     lines = io.StringIO(text, newline="")
-    delimiter = _delimiter(lines.readline())
+    delimiter = _guess_delimiter(lines.readline())
     lines.seek(0)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
@@ -244,12 +261,13 @@ def _csv_records(text: str) -> Iterator[tuple[int, list[str] | str]]:
             yield line, f"broken CSV up to line {reader.line_num} ({error}); is a quote unclosed?"
 
 
-def _tab_records(lines: list[str], tabs: int) -> Iterator[tuple[int, list[str] | str]]:
-    whole = [number for number, line in enumerate(lines) if line.count("\t") >= tabs]
+def _split_tab_records(lines: list[str], tabs: int) -> Iterator[tuple[int, list[str] | str]]:
+    """Yield (line, cells) of each record; a quoted cell ends at the latest before the next line with all its tabs."""
+    complete = [number for number, line in enumerate(lines) if line.count("\t") >= tabs]
     start = 0
     while start < len(lines):
-        after = bisect_right(whole, start)
-        stop = min(whole[after] if after < len(whole) else len(lines), start + MAX_LINES)
+        after = bisect_right(complete, start)
+        stop = min(complete[after] if after < len(complete) else len(lines), start + MAX_LINES)
         reader = csv.reader(lines[start:stop], delimiter="\t", strict=True)
         try:
             cells, used = next(reader), reader.line_num
@@ -260,7 +278,7 @@ def _tab_records(lines: list[str], tabs: int) -> Iterator[tuple[int, list[str] |
 
 
 def read_utf8(path: Path) -> str:
-    """A source file's text; raises DataError where it cannot be read or is not UTF-8, with the mend."""
+    """Read a source file's text; raises DataError, with the mend, where it cannot be read or is not UTF-8."""
     data = read_bytes(path)
     try:
         return data.decode("utf-8-sig")
@@ -277,15 +295,15 @@ def _not_utf8(path: Path, data: bytes, place: int) -> DataError:
     )
 
 
-def _delimiter(header: str) -> str:
-    def columns(delimiter: str) -> int:
+def _guess_delimiter(header: str) -> str:
+    def count_columns(delimiter: str) -> int:
         return len(next(csv.reader([header], delimiter=delimiter), []))
 
-    return max((",", "\t", ";"), key=columns)
+    return max((",", "\t", ";"), key=count_columns)
 
 
 def need_folder(source: Path | None, what: str) -> Path:
-    """``source`` as a folder; raises InputError naming ``what`` was expected."""
+    """Return ``source`` where it is a folder; raises InputError naming ``what`` was expected."""
     if source is None:
         raise InputError(f"no source given; expected {what}")
     if not source.is_dir():

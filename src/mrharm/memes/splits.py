@@ -1,4 +1,4 @@
-"""A validation split drawn from train: stratified by label, copies of a meme kept together, the same for a seed.
+"""Draw a validation split from train: stratified by label, copies of a meme kept together, the same for a seed.
 
 Selecting on test inflates scores; a dataset that comes without a validation split therefore gets one, once, saved.
 """
@@ -19,7 +19,7 @@ Stratum = tuple[bool, str | None]
 
 
 def normalised_text(meme: Meme) -> str:
-    """A meme's text with case and white space folded: what makes two texts the same text."""
+    """Return a meme's text folded: memes whose texts fold alike have the same text."""
     return fold(meme.text or "")
 
 
@@ -44,31 +44,44 @@ def add_validation(
     if not 0 <= share <= 0.5:
         raise InputError(f"validation share: expected 0 to 0.5, got {share}; 0.1 is usual, 0 adds none")
     pool = [meme for meme in memes if meme.split == train]
-    sizes = Counter(stratum for meme in pool if (stratum := _stratum(meme)))
+    sizes = _count_strata(pool)
     if share == 0 or not sizes:
         return memes
-    wanted = {
-        stratum: max(share * size, 1.0) if size > 1 else share * size for stratum, size in sizes.items()
-    }
-    taken: Counter[Stratum] = Counter()
+    quota = {stratum: max(share * size, 1.0) if size > 1 else share * size for stratum, size in sizes.items()}
+    drawn: Counter[Stratum] = Counter()
     chosen: set[str] = set()
-    for group in _in_seeded_order(_copies(pool, hashes or {}), seed):
-        counts = Counter(stratum for meme in group if (stratum := _stratum(meme)))
-        # Take a group when that brings the strata it touches nearer to what is wanted of them.
-        before = sum((wanted[key] - taken[key]) ** 2 for key in counts)
-        after = sum((wanted[key] - taken[key] - count) ** 2 for key, count in counts.items())
+    for group in _order_by_seed(_group_copies(pool, hashes or {}), seed):
+        counts = _count_strata(group)
+        # Draw a group when that brings the strata it touches nearer to their quotas.
+        before = sum((quota[key] - drawn[key]) ** 2 for key in counts)
+        after = sum((quota[key] - drawn[key] - count) ** 2 for key, count in counts.items())
         if after < before:
-            taken += counts
+            drawn += counts
             chosen.update(meme.id for meme in group)
     return [meme.model_copy(update={"split": VALIDATION}) if meme.id in chosen else meme for meme in memes]
 
 
-def _stratum(meme: Meme) -> Stratum | None:
-    return (meme.label.harmful, meme.label.severity) if meme.label else None
+def _draw(groups: Iterable[list[Meme]], quota: Mapping[Stratum, float]) -> set[str]:
+    """Draw each group that brings the strata it touches nearer to their quotas; return the ids of its memes."""
+    drawn: Counter[Stratum] = Counter()
+    chosen: set[str] = set()
+    for group in groups:
+        counts = _count_strata(group)
+        before = sum((quota[key] - drawn[key]) ** 2 for key in counts)
+        after = sum((quota[key] - drawn[key] - count) ** 2 for key, count in counts.items())
+        if after < before:
+            drawn += counts
+            chosen.update(meme.id for meme in group)
+    return chosen
 
 
-def _copies(memes: Iterable[Meme], hashes: Mapping[str, str]) -> list[list[Meme]]:
-    """Memes grouped by shared text or picture, through any chain of copies."""
+def _count_strata(memes: Iterable[Meme]) -> Counter[Stratum]:
+    """Count the labelled memes by label and severity."""
+    return Counter((meme.label.harmful, meme.label.severity) for meme in memes if meme.label)
+
+
+def _group_copies(memes: Iterable[Meme], hashes: Mapping[str, str]) -> list[list[Meme]]:
+    """Group memes by shared text or picture, through any chain of copies."""
     from scipy.cluster.hierarchy import DisjointSet  # slow to import, and needed here alone
 
     by_id = {meme.id: meme for meme in memes}
@@ -85,7 +98,7 @@ def _copies(memes: Iterable[Meme], hashes: Mapping[str, str]) -> list[list[Meme]
     return list(groups.values())
 
 
-def _in_seeded_order(groups: list[list[Meme]], seed: int) -> list[list[Meme]]:
+def _order_by_seed(groups: list[list[Meme]], seed: int) -> list[list[Meme]]:
     def key(group: list[Meme]) -> str:
         first = min(meme.id for meme in group)
         return hashlib.sha256(f"{seed} {first}".encode()).hexdigest()

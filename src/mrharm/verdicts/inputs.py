@@ -14,7 +14,7 @@ from typing import Any, Literal
 from mrharm.errors import InputError, MrHarmError
 from mrharm.images import SUFFIXES, sniff
 from mrharm.memes.dataset import INFO, Dataset
-from mrharm.memes.rows import json_rows
+from mrharm.memes.rows import read_json_rows
 from mrharm.records import Evidence, Failure, Meme, make_record
 
 STAGE = "predict"
@@ -178,7 +178,7 @@ def _add_dataset(inputs: InputMemes, dataset: Dataset, split: str | None) -> Non
 
 def _add_rows(inputs: InputMemes, path: Path) -> None:
     unreadable: list[Failure] = []
-    rows = json_rows(path, str(path), unreadable)
+    rows = read_json_rows(path, str(path), unreadable)
     inputs.failures += [failure.model_copy(update={"stage": STAGE}) for failure in unreadable]
     for row in rows:
         values: dict[str, Any] = dict(row.values)

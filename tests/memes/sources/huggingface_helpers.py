@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
@@ -12,7 +13,7 @@ from PIL import Image
 
 from mrharm.memes.dataset import Dataset, ImportOptions
 from mrharm.memes.importing import import_memes
-from tests.memes.helpers import by_id, write
+from tests.memes.helpers import by_id
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 FEATURES = {
@@ -20,6 +21,9 @@ FEATURES = {
     "text": {"dtype": "string", "_type": "Value"},
     "label": {"names": ["not_harmful", "harmful"], "_type": "ClassLabel"},
 }
+
+
+datasets.disable_progress_bars()
 
 
 def png(colour: Any) -> bytes:
@@ -43,8 +47,8 @@ def rows(start: int, count: int) -> list[dict[str, Any]]:
 def schema(features: dict[str, Any] | None = FEATURES, **types: pa.DataType) -> pa.Schema:
     """A schema as `datasets` writes it: its features stand in the metadata."""
     fields = {"image": IMAGE, "text": pa.string(), "label": pa.int64()} | types
-    said = {b"huggingface": json.dumps({"info": {"features": features}}).encode()} if features else None
-    return pa.schema([(name, kind) for name, kind in fields.items() if kind], metadata=said)
+    metadata = {b"huggingface": json.dumps({"info": {"features": features}}).encode()} if features else None
+    return pa.schema([(name, kind) for name, kind in fields.items() if kind], metadata=metadata)
 
 
 def parquet(path: Path, values: list[dict[str, Any]], how: pa.Schema | None = None) -> Path:
@@ -63,16 +67,13 @@ def stream(path: Path, values: list[dict[str, Any]], how: pa.Schema | None = Non
     return path
 
 
-def saved(folder: Path, splits: dict[str, list[list[dict[str, Any]]]]) -> Path:
-    """What `DatasetDict.save_to_disk` writes: split -> shards -> rows."""
-    write(folder / "dataset_dict.json", json.dumps({"splits": list(splits)}))
-    for split, shards in splits.items():
-        names = [f"data-{n:05d}-of-{len(shards):05d}.arrow" for n in range(len(shards))]
-        for name, shard in zip(names, shards, strict=True):
-            stream(folder / split / name, shard)
-        state = {"_data_files": [{"filename": name} for name in names], "_split": split, "_fingerprint": "x"}
-        write(folder / split / "state.json", json.dumps(state))
-        write(folder / split / "dataset_info.json", json.dumps({"features": FEATURES, "splits": {}}))
+def saved(folder: Path, splits: dict[str, list[dict[str, Any]]], shards: int = 1) -> Path:
+    """What `DatasetDict.save_to_disk` writes of these rows."""
+    features = datasets.Features.from_arrow_schema(schema())
+    tables = {
+        split: datasets.Dataset.from_list(values, features=features) for split, values in splits.items()
+    }
+    datasets.DatasetDict(tables).save_to_disk(folder, num_shards=dict.fromkeys(splits, shards))
     return folder
 
 

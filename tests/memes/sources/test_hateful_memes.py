@@ -8,7 +8,6 @@ from PIL import Image
 
 from mrharm.errors import InputError
 from mrharm.memes.importing import import_memes
-from mrharm.memes.sources.hateful_memes import SCHEME
 from mrharm.records import Failure, read_records
 
 
@@ -105,7 +104,7 @@ def test_a_meme_of_two_files_keeps_what_both_say_and_its_label_as_the_labelled_o
     assert seven.extra == {"a": 1, "b": 2, "also_in": ["test"], "label_as_given": {"label": "1"}}
     write(phase_2, "test_seen", [row(6, 0)])
     six = import_memes("hateful-memes", phase_2, tmp_path / "again").split("test_seen")[0]
-    assert SCHEME.give(six) == {"label": 0}
+    assert "label_as_given" not in six.extra
 
 
 def test_an_unlabelled_test_seen_leaves_the_role_to_a_labelled_split(phase_2: Path, tmp_path: Path) -> None:
@@ -117,7 +116,7 @@ def test_two_labels_for_one_meme_are_a_failure_that_names_both_lines(phase_2: Pa
     write(phase_2, "dev_unseen", [row(4), row(3, 0)])
     failure = failures(import_memes("hateful-memes", phase_2, tmp_path / "out").root)[0]
     assert (failure.item, failure.file, failure.line) == ("00003", "dev_unseen.jsonl", 2)
-    assert failure.reason == "id '00003' is labelled 0, but dev_seen.jsonl, line 2, says otherwise"
+    assert failure.reason == "id '00003' has another label here than in dev_seen.jsonl, line 2"
 
 
 @pytest.mark.parametrize("other", ["train", "dev_unseen", "test_seen"])

@@ -6,7 +6,6 @@ import pytest
 
 from mrharm.errors import InputError
 from mrharm.memes.importing import import_memes
-from mrharm.memes.sources.hatred import SCHEME
 from mrharm.records import Label
 from tests.memes.helpers import by_id, draw, failures, write
 
@@ -82,7 +81,7 @@ def test_peoples_reasons_go_before_recorded_rationales(source: Path, tmp_path: P
 def test_nulls_and_repeats_among_targets_are_left_out_and_given_back(source: Path, tmp_path: Path) -> None:
     meme = by_id(import_memes("hatred", source, tmp_path / "out"))["00009"]
     assert meme.label == Label(harmful=True, targets=("the owls",))
-    assert SCHEME.give(meme) == {"label": 1, "target": [None, "the owls", "the owls"]}
+    assert meme.extra["label_as_given"] == {"label": 1, "target": [None, "the owls", "the owls"]}
 
 
 def test_memes_without_a_reason_stay_as_they_are(source: Path, tmp_path: Path) -> None:

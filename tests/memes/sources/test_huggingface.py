@@ -168,12 +168,6 @@ def test_pictures_may_be_bytes_alone_in_a_column_of_any_name(tmp_path: Path) -> 
     memes = [{"meme": png("red"), "text": "you", "label": 0}]
     parquet(tmp_path / "in/test.parquet", memes, schema(None, image=None, meme=pa.large_binary()))
     assert picture(take(tmp_path / "in", image="meme"), "test-0") == png("red")
-    parquet(
-        tmp_path / "in/test.parquet",
-        memes,
-        schema({"meme": {"_type": "Image"}}, image=None, meme=pa.binary()),
-    )
-    assert picture(take(tmp_path / "in"), "test-0") == png("red")
 
 
 def test_a_meme_of_a_picture_alone_comes_in(tmp_path: Path) -> None:

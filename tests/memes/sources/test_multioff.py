@@ -4,7 +4,6 @@ import pytest
 
 from mrharm.errors import DataError, InputError
 from mrharm.memes.importing import import_memes
-from mrharm.memes.sources.multioff import SCHEME
 from mrharm.records import Label
 from tests.memes.helpers import by_id, draw, failures, write
 
@@ -31,8 +30,8 @@ def test_offensive_is_harmful_and_spellings_come_back_as_they_were(source: Path,
     memes = by_id(dataset)
     assert memes["2d5AxL6"].label == Label(harmful=True)
     assert memes["88B7ag2"].label == memes["CkbzAqA"].label == Label(harmful=False)
-    assert SCHEME.give(memes["88B7ag2"]) == {"label": "Non-offensiv"}
-    assert SCHEME.give(memes["CkbzAqA"]) == {"label": "Non-offensive"}
+    assert memes["88B7ag2"].extra == {}
+    assert memes["CkbzAqA"].extra == {"label_as_given": {"label": "Non-offensive"}}
     assert memes["2d5AxL6"].text == "your club, it sings\nlike a kettle"
     assert dataset.info.splits == {"train": 3, "validation": 1, "test": 1}
     assert failures(dataset) == []

@@ -5,7 +5,6 @@ import pytest
 from mrharm.errors import DataError, InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.importing import import_memes
-from mrharm.memes.sources.pridemm import SCHEME
 from mrharm.records import Label
 from tests.memes.helpers import by_id, draw, failures, write
 
@@ -35,8 +34,8 @@ def test_hate_is_harmful_and_its_target_is_named(tmp_path: Path) -> None:
         "img_5": Label(harmful=True, targets=("organization",)),
         "img_6": Label(harmful=False),
     }
-    assert SCHEME.give(memes["img_3"]) == {"hate": "1", "target": "1.0"}
-    assert SCHEME.give(memes["img_6"]) == {"hate": "0", "target": "NA"}
+    assert memes["img_3"].extra["label_as_given"] == {"hate": "1", "target": "1.0"}
+    assert memes["img_6"].extra["label_as_given"] == {"hate": "0", "target": "NA"}
 
 
 def test_stance_and_humour_are_kept(tmp_path: Path) -> None:

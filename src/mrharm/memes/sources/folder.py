@@ -1,18 +1,18 @@
-"""Anyone's memes: a folder of pictures, or a JSONL or CSV file whose columns say which is which."""
+"""Import anyone's memes: a folder of pictures, or a JSONL or CSV file whose columns say which is which."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 
 from mrharm.errors import InputError
 from mrharm.images import SUFFIXES
-from mrharm.memes.annotations import take_rows
-from mrharm.memes.columns import find_columns, found_in, split_names
+from mrharm.memes.annotations import add_memes
+from mrharm.memes.columns import find_columns, parse_row, rename_splits
 from mrharm.memes.dataset import INFO, Imported, ImporterInfo, ImportOptions
 from mrharm.memes.pictures import PictureFinder
-from mrharm.memes.rows import STAGE, TABLES, Row, table_rows
+from mrharm.memes.rows import STAGE, TABLES, Row, read_table
 from mrharm.records import Failure, Meme
 
 LAYOUT = (
@@ -23,7 +23,7 @@ ABOUT = ImporterInfo("Your own memes", "not stated", "they are yours", LAYOUT)
 
 
 def import_folder(source: Path | None, folder: Path, options: ImportOptions) -> Imported:
-    """A folder of pictures, or a table of memes.
+    """Import a folder of pictures, or a table of memes.
 
     Raises:
         InputError: nothing of the kind is at ``source``, or a mapped column is not in the file.
@@ -31,19 +31,19 @@ def import_folder(source: Path | None, folder: Path, options: ImportOptions) -> 
     """
     if source is None or not source.exists():
         raise InputError(f"{source or 'no source given'}: nothing there; expected {LAYOUT}")
-    table = _table_in(source)
+    table = _find_table(source)
     imported = Imported(
         name=source.stem or "folder", licence=ABOUT.licence, label_scheme="none (no labels)", memes=[]
     )
     if table is None:
-        _take_pictures_alone(source, imported)
+        _add_pictures(source, imported)
     else:
         imported.sources[table.name] = table
-        _take_table(table, imported, options.columns)
+        _add_table(table, imported, options.columns)
     return imported
 
 
-def _table_in(source: Path) -> Path | None:
+def _find_table(source: Path) -> Path | None:
     if source.is_file():
         if source.suffix.lower() not in (*TABLES, ".json"):
             raise InputError(f"{source}: expected a {', '.join(TABLES)} file or a folder")
@@ -55,19 +55,16 @@ def _table_in(source: Path) -> Path | None:
     return tables[0] if tables else None
 
 
-def _take_pictures_alone(root: Path, imported: Imported) -> None:
-    """Every picture below ``root``; its id is its relative path, without the suffix where that is unique."""
-    pictures = [path.relative_to(root) for path in files_below(root) if path.suffix.lower() in SUFFIXES]
-    if not pictures:
+def _add_pictures(root: Path, imported: Imported) -> None:
+    """Add every picture below ``root``; its id is its relative path, without the suffix where that is unique."""
+    failures: list[Failure] = []
+    files = list_files(root, failures)
+    pictures = [path.relative_to(root) for path in files if path.suffix.lower() in SUFFIXES]
+    if not pictures and not failures:
         raise InputError(f"{root}: no pictures ({', '.join(SUFFIXES)}) and no table in it; expected {LAYOUT}")
+    imported.failures += failures
     stems = Counter(path.with_suffix("").as_posix() for path in pictures)
     for path in pictures:
-        if not is_unicode(path.as_posix()):
-            name = ascii(path.as_posix())
-            imported.failures.append(
-                Failure(item=name, stage=STAGE, reason="name is not UTF-8; rename it", file=name)
-            )
-            continue
         stem = path.with_suffix("").as_posix()
         meme_id = stem if stems[stem] == 1 else path.as_posix()
         while meme_id in imported.pictures:  # "a.png.png" beside "a.png" and "a.jpg"
@@ -76,48 +73,51 @@ def _take_pictures_alone(root: Path, imported: Imported) -> None:
         imported.pictures[meme_id] = root / path
 
 
-def is_unicode(name: str) -> bool:
-    """Whether a file's name can be written as UTF-8."""
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:  # bytes that the file system holds and UTF-8 does not
-        return False
-    return True
+def list_files(
+    root: Path, failures: list[Failure], above: tuple[Path, ...] = (), prefix: str = ""
+) -> Iterator[Path]:
+    """Yield files in a steady order, without hidden ones and dataset folders (those of an earlier import).
 
-
-def files_below(root: Path, above: frozenset[Path] = frozenset()) -> Iterable[Path]:
-    """Files in a steady order; hidden ones and dataset folders (an earlier import's) are left alone.
-
-    Links to folders are followed, but not back to one of ``above``, the folders that it came through.
+    A name that is not UTF-8 becomes a failure. Links to folders are followed, but not back to one of ``above``, the
+    folders on the way here; ``prefix`` is their path.
     """
-    above |= {root.resolve()}
+    above = (*above, root.resolve())
     for path in sorted(root.iterdir()):
         if path.name.startswith("."):
             continue
+        name = prefix + path.name
         if path.is_dir():
             if path.resolve() not in above and not (path / INFO).is_file():
-                yield from files_below(path, above)
+                yield from list_files(path, failures, above, f"{name}/")
         elif path.is_file():
-            yield path
+            try:
+                name.encode("utf-8")
+            except UnicodeEncodeError:  # bytes that the file system holds and UTF-8 does not
+                reason = "name is not UTF-8; rename it"
+                failures.append(Failure(item=ascii(name), stage=STAGE, reason=reason, file=ascii(name)))
+            else:
+                yield path
 
 
-def _take_table(path: Path, imported: Imported, mapping: dict[str, str]) -> None:
-    rows = table_rows(path, path.name, imported.failures)
-    there = list(dict.fromkeys(key for row in rows for key in row.values))
-    columns = find_columns(path.name, mapping, there, imported.notes)
-    splits = _split_names(rows, columns, imported)
+def _add_table(path: Path, imported: Imported, mapping: dict[str, str]) -> None:
+    rows = read_table(path, path.name, imported.failures)
+    # Which column is which, and which split is which.
+    names = list(dict.fromkeys(key for row in rows for key in row.values))
+    columns = find_columns(path.name, mapping, names, imported.notes)
+    splits = _find_splits(rows, columns, imported)
+    # Pictures: a table of texts may name some that did not come along.
     finder = PictureFinder(path.parent, ("images", "img"))
     image = columns.get("image")
-    names = [str(row.values.get(image)) for row in rows if image and row.values.get(image)]
-    with_pictures = bool(names) and finder.has_pictures(names)
-    take_rows(
+    pictures = [str(row.values.get(image)) for row in rows if image and row.values.get(image)]
+    with_pictures = bool(pictures) and finder.has_pictures(pictures)
+    add_memes(
         imported,
         rows,
-        lambda row: found_in(row, columns, splits, imported.name, own_id=f"row-{row.line}"),
+        lambda row: parse_row(row, columns, splits, imported.name, default_id=f"row-{row.line}"),
         item=lambda row: str(row.values.get(columns.get("id", "")) or "") or None,
         finder=finder if with_pictures else None,
     )
-    if names and not with_pictures:
+    if pictures and not with_pictures:
         imported.notes.append(
             f"{image}: none of the pictures came with the source: all memes are texts alone"
         )
@@ -125,11 +125,11 @@ def _take_table(path: Path, imported: Imported, mapping: dict[str, str]) -> None
         imported.label_scheme = f"as in column {columns['label']!r}"
 
 
-def _split_names(rows: list[Row], columns: dict[str, str], imported: Imported) -> dict[str, str]:
+def _find_splits(rows: list[Row], columns: dict[str, str], imported: Imported) -> dict[str, str]:
     column = columns.get("split")
-    given = {str(row.values.get(column) or "").strip() for row in rows} if column else set()
-    if not given - {""} and "label" in columns:
+    names = {str(row.values.get(column) or "").strip() for row in rows} if column else set()
+    if not names - {""} and "label" in columns:
         imported.notes.append(
             "no split column: labelled memes are put in train; evaluating needs a test split"
         )
-    return split_names(given, imported.notes)
+    return rename_splits(names, imported.notes)

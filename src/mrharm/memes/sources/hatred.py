@@ -1,4 +1,4 @@
-"""HatReD: why the hateful memes of FHM are hateful, written by people, joined to FHM by id.
+"""Import HatReD: why the hateful memes of FHM are hateful, written by people, joined to FHM by id.
 
 Source of the format: Hee et al., "Decoding the Underlying Meaning of Multimodal Hateful Memes" (IJCAI 2023),
 Social-AI-Studio/HatReD: JSON lines of ``{"id", "img": "01235.png", "target": [...], "reasonings": [...]}``.
@@ -6,19 +6,26 @@ Social-AI-Studio/HatReD: JSON lines of ``{"id", "img": "01235.png", "target": [.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mrharm.errors import DataError, InputError
-from mrharm.memes.annotations import already, read_files
+from mrharm.memes.annotations import read_rows, repeated_id
 from mrharm.memes.dataset import Imported, ImporterInfo, ImportOptions
-from mrharm.memes.labels import AS_GIVEN, LabelScheme
-from mrharm.memes.places import find_file
-from mrharm.memes.rows import Row, json_rows, need_folder
-from mrharm.memes.sources import fine_grained, hateful_memes
-from mrharm.memes.sources.fhm import LICENCE, fhm_id, fhm_item
-from mrharm.records import Label, Meme, Rationale
+from mrharm.memes.labels import Cells, LabelScheme
+from mrharm.memes.pictures import find_file
+from mrharm.memes.rows import Row, need_folder, read_json_rows
+from mrharm.memes.sources.hateful_memes import (
+    CHALLENGE,
+    FINE_GRAINED,
+    LICENCE,
+    Release,
+    name_fhm_row,
+    read_fhm_id,
+    read_release,
+)
+from mrharm.records import Label, Rationale
 
 LAYOUT = (
     "a folder with fhm_train_reasonings.jsonl and fhm_test_reasonings.jsonl (or datasets/hatred/annotations/ with "
@@ -35,28 +42,28 @@ FILES = ("fhm_train_reasonings.jsonl", "fhm_test_reasonings.jsonl")
 FOLDERS = ("annotations", "datasets/hatred/annotations", "hatred/annotations", "hatred", "dataset")
 
 
-def with_targets(base: LabelScheme) -> LabelScheme:
-    """FHM's labels with HatReD's ``target`` list beside them; its nulls and repeats name no further target."""
+def add_targets(base: LabelScheme) -> LabelScheme:
+    """Return FHM's labels with HatReD's ``target`` list; its nulls and repeats name no further target."""
 
-    def read(values: Mapping[str, Any]) -> Label | None:
-        label = base.read(base.values(values))
-        given = values.get("target") or []
-        if not isinstance(given, list) or any(not isinstance(target, str | None) for target in given):
-            raise DataError(f"target: expected a list of strings, got {str(given)[:60]!r}")
-        targets = tuple(dict.fromkeys(target for target in given if target and target.strip()))
-        return label and label.model_copy(update={"targets": targets})
+    def read(cells: Cells) -> tuple[Label | None, dict[str, Any]]:
+        label, usual = base.read({column: cells[column] for column in base.columns if column in cells})
+        targets = _read_targets(cells)
+        if targets:
+            usual["target"] = targets
+        return label and label.model_copy(update={"targets": tuple(targets)}), usual
 
-    def write(label: Label) -> dict[str, Any]:
-        return {**base.write(label), **({"target": list(label.targets)} if label.targets else {})}
-
-    return LabelScheme(f"{base.about}; target: who is meant", (*base.columns, "target"), read, write)
+    return LabelScheme(f"{base.about}; target: who is meant", (*base.columns, "target"), read)
 
 
-SCHEME = with_targets(hateful_memes.SCHEME)
+def _read_targets(cells: Cells) -> list[str]:
+    value = cells.get("target") or []
+    if not isinstance(value, list) or any(not isinstance(target, str | None) for target in value):
+        raise DataError(f"target: expected a list of strings, got {str(value)[:60]!r}")
+    return list(dict.fromkeys(target for target in value if target and target.strip()))
 
 
 def import_hatred(source: Path | None, folder: Path, options: ImportOptions) -> Imported:
-    """HatReD: FHM with people's reasons. Memes without one (those that are not hateful) stay as they are.
+    """Import HatReD: FHM with people's reasons. Memes without one (those that are not hateful) stay as they are.
 
     All reasons of a meme are kept in ``extra["gold_rationales"]``; the first that is not blank is its `Rationale`.
 
@@ -65,77 +72,93 @@ def import_hatred(source: Path | None, folder: Path, options: ImportOptions) -> 
         DataError: a file is not JSON lines.
     """
     root = need_folder(source, LAYOUT)
-    reasons = Imported(name="hatred", licence=ABOUT.licence, label_scheme="", memes=[])
-    rows = read_files(reasons, root, dict.fromkeys(FILES), json_rows, layout=LAYOUT, folders=FOLDERS)
-    imported, scheme = _fhm(root, folder, options)
-    imported.name, imported.licence, imported.label_scheme = "hatred", ABOUT.licence, scheme.about
-    imported.sources |= reasons.sources
-    imported.failures += reasons.failures
-    memes = {meme.id: meme.model_copy(update={"source": "hatred"}) for meme in imported.memes}
-    rationales = {row.meme_id: row for row in imported.rationales}  # recorded ones; people's go before them
-    first: dict[str, Row] = {}
-    strangers = harmless = 0
-    for row in rows:
-        try:
-            meme_id = fhm_id(row)
-            if meme_id in first:
-                raise already(meme_id, first[meme_id])
-            first[meme_id] = row
-            texts = _texts(row)
-            if meme_id not in memes:
-                strangers += 1
-                continue
-            memes[meme_id] = meme = _explained(memes[meme_id], row, texts, scheme)
-        except DataError as error:
-            imported.failures.append(row.failure(str(error), item=fhm_item(row)))
-            continue
-        harmless += meme.label is not None and not meme.label.harmful
-        text = next(text.strip() for text in texts if text.strip())
-        rationales[meme_id] = Rationale(meme_id=meme_id, label_given=meme.label, text=text, teacher="people")
-    imported.memes, imported.rationales = list(memes.values()), list(rationales.values())
-    if strangers:
-        imported.notes.append(f"{strangers:,} reasons are of no meme in FHM's files here and were left alone")
-    if harmless:
-        version = imported.options["label_version"]
-        imported.notes.append(
-            f"{harmless:,} reasons say why a meme is hateful that FHM's labels ({version}) call not hateful"
-        )
+    hatred = Imported(name="hatred", licence=ABOUT.licence, label_scheme="", memes=[])
+    rows = read_rows(hatred, root, dict.fromkeys(FILES), read_json_rows, layout=LAYOUT, folders=FOLDERS)
+    reasons = _index_reasons(rows, hatred)
+    # FHM's rows get the targets before they become memes, so that label and targets are read at once.
+    release, place = _find_release(root)
+    release = replace(release, name="hatred", scheme=add_targets(release.scheme))
+    targets = {
+        meme_id: {"target": row.values["target"]}
+        for meme_id, row in reasons.items()
+        if "target" in row.values
+    }
+    imported = read_release(release, place, targets)
+    imported.licence = ABOUT.licence
+    imported.sources |= hatred.sources
+    imported.failures += hatred.failures
+    _add_reasons(imported, reasons)
     return imported
 
 
-def _fhm(root: Path, folder: Path, options: ImportOptions) -> tuple[Imported, LabelScheme]:
-    """FHM's memes, from the first folder with one of its files; its own labels go before the fine-grained ones."""
-    below = sorted(path for path in root.iterdir() if path.is_dir())
-    for kind, read in (
-        (hateful_memes, hateful_memes.import_hateful_memes),
-        (fine_grained, fine_grained.import_fine_grained),
-    ):
-        for place in (root, *below):
-            if any(find_file(place, name, kind.FOLDERS) for name in kind.FILES):
-                return read(place, folder, options), with_targets(kind.SCHEME)
-    raise InputError(
-        f"{root}: HatReD's reasons are here, but none of FHM's files ({', '.join(hateful_memes.FILES)}); get Hateful "
-        "Memes from Meta AI and put its files and img/ beside the reasons, or in a subfolder"
-    )
+def _index_reasons(rows: list[Row], hatred: Imported) -> dict[str, Row]:
+    """Return meme id -> its row; a row that is wrong is a failure."""
+    reasons: dict[str, Row] = {}
+    first: dict[str, Row] = {}
+    for row in rows:
+        try:
+            meme_id = read_fhm_id(row)
+            if meme_id in first:
+                raise repeated_id(meme_id, first[meme_id])
+            first[meme_id] = row
+            _read_reasons(row)
+            _read_targets(row.values)
+        except DataError as error:
+            hatred.failures.append(row.failure(str(error), item=name_fhm_row(row)))
+            continue
+        reasons[meme_id] = row
+    return reasons
 
 
-def _texts(row: Row) -> list[str]:
-    """A row's reasons as they came; raises DataError where not one of them says something."""
-    given = row.values.get("reasonings")
-    if not isinstance(given, list) or any(not isinstance(text, str | None) for text in given):
-        raise DataError(f"reasonings: expected a list of strings, got {str(given)[:60]!r}")
-    texts = [text or "" for text in given]
+def _read_reasons(row: Row) -> list[str]:
+    """Return a row's reasons as they came; raises DataError where all are blank."""
+    value = row.values.get("reasonings")
+    if not isinstance(value, list) or any(not isinstance(text, str | None) for text in value):
+        raise DataError(f"reasonings: expected a list of strings, got {str(value)[:60]!r}")
+    texts = [text or "" for text in value]
     if not any(text.strip() for text in texts):
         raise DataError("reasonings: empty; every row says why its meme is hateful")
     return texts
 
 
-def _explained(meme: Meme, row: Row, texts: list[str], scheme: LabelScheme) -> Meme:
-    known = ("id", "img", "target", "reasonings")
-    others = {key: value for key, value in row.values.items() if key not in known}
-    extra = {key: value for key, value in meme.extra.items() if key != AS_GIVEN}
-    targets = {key: value for key, value in row.values.items() if key == "target"}
-    label, kept = scheme.take({**(scheme.give(meme) or {}), **targets})
-    return meme.model_copy(
-        update={"label": label, "extra": {**others, **extra, **kept, "gold_rationales": texts}}
+def _find_release(root: Path) -> tuple[Release, Path]:
+    """Find FHM in the first folder with one of its files; the challenge's labels go before the fine-grained ones."""
+    folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
+    for release in (CHALLENGE, FINE_GRAINED):
+        for folder in folders:
+            if any(find_file(folder, name, release.folders) for name in release.files):
+                return release, folder
+    raise InputError(
+        f"{root}: HatReD's reasons are here, but none of FHM's files ({', '.join(CHALLENGE.files)}); get Hateful "
+        "Memes from Meta AI and put its files and img/ beside the reasons, or in a subfolder"
     )
+
+
+def _add_reasons(imported: Imported, reasons: dict[str, Row]) -> None:
+    """Give each meme its reasons; they go before recorded rationales. What does not fit FHM is noted."""
+    memes = {meme.id: meme for meme in imported.memes}
+    rationales = {row.meme_id: row for row in imported.rationales}
+    unknown = harmless = 0
+    for meme_id, row in reasons.items():
+        if meme_id not in memes:
+            unknown += 1
+            continue
+        meme, texts = memes[meme_id], _read_reasons(row)
+        further = {
+            key: value
+            for key, value in row.values.items()
+            if key not in ("id", "img", "target", "reasonings")
+        }
+        extra = {**further, **meme.extra, "gold_rationales": texts}
+        memes[meme_id] = meme.model_copy(update={"extra": extra})
+        harmless += meme.label is not None and not meme.label.harmful
+        text = next(text.strip() for text in texts if text.strip())
+        rationales[meme_id] = Rationale(meme_id=meme_id, label_given=meme.label, text=text, teacher="people")
+    imported.memes, imported.rationales = list(memes.values()), list(rationales.values())
+    if unknown:
+        imported.notes.append(f"{unknown:,} reasons are of no meme in FHM's files here and were left alone")
+    if harmless:
+        version = imported.options["label_version"]
+        imported.notes.append(
+            f"{harmless:,} reasons say why a meme is hateful that FHM's labels ({version}) call not hateful"
+        )

@@ -1,4 +1,4 @@
-"""MAMI: misogynous memes and four kinds of misogyny (SemEval-2022 task 5).
+"""Import MAMI: misogynous memes and four kinds of misogyny (SemEval-2022 task 5).
 
 Source of the format: Fersini et al., "SemEval-2022 Task 5: Multimedia Automatic Misogyny Identification" (2022):
 tab-separated ``training.csv`` with labels, ``Test.csv`` without, and ``test_labels.txt`` without a header.
@@ -6,17 +6,23 @@ tab-separated ``training.csv`` with labels, ``Test.csv`` without, and ``test_lab
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mrharm.errors import DataError
 from mrharm.images import SUFFIXES
-from mrharm.memes.annotations import Found, finder_for, named_by_picture, read_files, stem_of, take_rows
+from mrharm.memes.annotations import (
+    ParsedRow,
+    add_memes,
+    make_finder,
+    parse_picture_row,
+    picture_stem,
+    read_rows,
+)
 from mrharm.memes.dataset import Imported, ImporterInfo, ImportOptions
-from mrharm.memes.labels import LabelScheme, flag
-from mrharm.memes.places import find_file, find_folders
-from mrharm.memes.rows import Row, need_folder, tab_rows, text_of
+from mrharm.memes.labels import Cells, LabelScheme, read_flag
+from mrharm.memes.pictures import find_file, find_folders
+from mrharm.memes.rows import Row, need_folder, read_tab_rows, read_text
 from mrharm.records import Failure, Label
 
 LAYOUT = (
@@ -38,27 +44,26 @@ MISOGYNOUS = "misogynous"
 KINDS = ("shaming", "stereotype", "objectification", "violence")
 
 
-def _read_label(values: Mapping[str, Any]) -> Label | None:
-    harmful = flag(values, MISOGYNOUS)
-    kinds = tuple(kind for kind in KINDS if flag(values, kind))
-    return None if harmful is None else Label(harmful=harmful, attack_types=kinds)
-
-
-def _write_label(label: Label) -> dict[str, Any]:
-    kinds = {kind: str(int(kind in label.attack_types)) for kind in KINDS}
-    return {MISOGYNOUS: str(int(label.harmful)), **kinds}
+def _read_label(cells: Cells) -> tuple[Label | None, dict[str, Any]]:
+    flags = {column: read_flag(cells, column) for column in (MISOGYNOUS, *KINDS)}
+    harmful = flags[MISOGYNOUS]
+    if harmful is None:
+        return None, {}
+    kinds = tuple(kind for kind in KINDS if flags[kind])
+    return Label(harmful=harmful, attack_types=kinds), {
+        column: str(int(bool(value))) for column, value in flags.items()
+    }
 
 
 SCHEME = LabelScheme(
     about=f"misogynous: 1 harmful, 0 not; {', '.join(KINDS)}: 1 is an attack type",
     columns=(MISOGYNOUS, *KINDS),
     read=_read_label,
-    write=_write_label,
 )
 
 
 def import_mami(source: Path | None, folder: Path, options: ImportOptions) -> Imported:
-    """MAMI. A kind of misogyny on a meme that is not misogynous is kept as it came, and noted.
+    """Import MAMI. A kind of misogyny on a meme that is not misogynous is kept as it came, and noted.
 
     Raises:
         InputError: ``source`` is no folder with training.csv or Test.csv.
@@ -66,12 +71,12 @@ def import_mami(source: Path | None, folder: Path, options: ImportOptions) -> Im
     """
     root = need_folder(source, LAYOUT)
     imported = Imported(name="mami", licence=ABOUT.licence, label_scheme=SCHEME.about, memes=[])
-    rows = read_files(imported, root, FILES, _read, layout=LAYOUT, folders=FOLDERS)
+    rows = read_rows(imported, root, FILES, _read, layout=LAYOUT, folders=FOLDERS)
     _join_test_labels(root, rows, imported)
     # The pictures' folders hold annotations too, so that only pictures in them say that pictures came along.
     with_pictures = [name for name in (".", *FOLDERS) if any(map(_has_pictures, find_folders(root, name)))]
-    finder = finder_for(imported, root, with_pictures or FOLDERS[:1])
-    take_rows(imported, rows, _found, item=lambda row: stem_of(row, NAME), finder=finder)
+    finder = make_finder(imported, root, with_pictures or FOLDERS[:1])
+    add_memes(imported, rows, _parse_row, item=lambda row: picture_stem(row, NAME), finder=finder)
     odd = sum(
         1 for meme in imported.memes if meme.label and not meme.label.harmful and meme.label.attack_types
     )
@@ -84,7 +89,7 @@ def import_mami(source: Path | None, folder: Path, options: ImportOptions) -> Im
 
 def _read(path: Path, name: str, failures: list[Failure]) -> list[Row]:
     labels = SCHEME.columns if path.name.casefold() == "training.csv" else ()
-    return tab_rows(path, name, failures, columns=(NAME, *labels, TEXT))
+    return read_tab_rows(path, name, failures, columns=(NAME, *labels, TEXT))
 
 
 def _has_pictures(folder: Path) -> bool:
@@ -97,17 +102,17 @@ def _join_test_labels(root: Path, rows: list[Row], imported: Imported) -> None:
     tests: dict[str, Row] = {}
     for row in rows:
         if row.split == "test":
-            tests.setdefault(str(row.values[NAME]).strip(), row)
+            tests.setdefault(_read_name(row), row)
     if path is None or not tests:
-        lacks = TEST_LABELS if tests else "Test.csv"
         if path or tests:
-            imported.notes.append(f"no {lacks}: no test meme has a label")
+            absent = TEST_LABELS if tests else "Test.csv"
+            imported.notes.append(f"no {absent}: no test meme has a label")
         return
     place = path.relative_to(root).as_posix()
     imported.sources[place] = path
     labelled: dict[str, Row] = {}
-    for row in tab_rows(path, place, imported.failures, header=(NAME, *SCHEME.columns)):
-        name = str(row.values[NAME]).strip()
+    for row in read_tab_rows(path, place, imported.failures, header=(NAME, *SCHEME.columns)):
+        name = _read_name(row)
         try:
             if name not in tests:
                 raise DataError(f"{name!r} is not in Test.csv")
@@ -115,17 +120,23 @@ def _join_test_labels(root: Path, rows: list[Row], imported: Imported) -> None:
                 raise DataError(f"{name!r} is labelled in line {labelled[name].line}, already")
             SCHEME.read(row.values)
         except DataError as error:
-            imported.failures.append(row.failure(str(error), item=stem_of(row, NAME)))
+            imported.failures.append(row.failure(str(error), item=picture_stem(row, NAME)))
             continue
         labelled[name] = row
-        tests[name].values.update(SCHEME.values(row.values))
-    bare = len(tests) - len(labelled)
-    if bare:
-        imported.notes.append(f"{TEST_LABELS}: no label for {bare:,} test memes")
+        tests[name].values.update({column: row.values[column] for column in SCHEME.columns})
+    unlabelled = len(tests) - len(labelled)
+    if unlabelled:
+        imported.notes.append(f"{TEST_LABELS}: no label for {unlabelled:,} test memes")
 
 
-def _found(row: Row) -> Found:
-    found = named_by_picture(row, SCHEME, image=NAME, text=text_of(row, TEXT), source="mami", known=(TEXT,))
-    # Each split's pictures lie beside its file.
-    beside = PurePosixPath(row.file).parent / (found.picture or "")
-    return Found(found.meme, beside.as_posix())
+def _read_name(row: Row) -> str:
+    return str(row.values[NAME]).strip()
+
+
+def _parse_row(row: Row) -> ParsedRow:
+    parsed = parse_picture_row(
+        row, SCHEME, image=NAME, text=read_text(row, TEXT), source="mami", used=(TEXT,)
+    )
+    # Each split's pictures stand in the folder of its file.
+    picture = PurePosixPath(row.file).parent / (parsed.picture or "")
+    return ParsedRow(parsed.meme, picture.as_posix())

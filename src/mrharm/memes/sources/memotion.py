@@ -1,4 +1,4 @@
-"""Memotion 7k: memes with humour, sarcasm, offence, motivation and sentiment (SemEval-2020 task 8).
+"""Import Memotion 7k: memes with humour, sarcasm, offence, motivation and sentiment (SemEval-2020 task 8).
 
 Source of the format: Sharma et al., "SemEval-2020 Task 8: Memotion Analysis" (2020): ``labels.csv``, whose first column
 has no name and counts the rows.
@@ -6,15 +6,21 @@ has no name and counts the rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mrharm.memes.annotations import Found, finder_for, named_by_picture, read_files, stem_of, take_rows
+from mrharm.memes.annotations import (
+    ParsedRow,
+    add_memes,
+    make_finder,
+    parse_picture_row,
+    picture_stem,
+    read_rows,
+)
 from mrharm.memes.dataset import Imported, ImporterInfo, ImportOptions
-from mrharm.memes.labels import LabelScheme, one_of
-from mrharm.memes.rows import Row, csv_rows, need_folder, text_of
+from mrharm.memes.labels import Cells, LabelScheme, read_word
+from mrharm.memes.rows import Row, need_folder, read_csv_rows, read_text
 from mrharm.records import Label, Severity
 
 LAYOUT = "a folder with labels.csv; pictures in images/ or beside, or none at all"
@@ -34,26 +40,24 @@ SEVERITIES: dict[str, Severity] = {
 }
 
 
-def _read_label(values: Mapping[str, Any]) -> Label | None:
-    word = one_of(values, OFFENSIVE, SEVERITIES)
-    return Label(harmful=word != "not_offensive", severity=SEVERITIES[word]) if word else None
-
-
-def _write_label(label: Label) -> dict[str, Any]:
-    severity = label.severity or ("somewhat" if label.harmful else "none")
-    return {OFFENSIVE: next(word for word, meant in SEVERITIES.items() if meant == severity)}
+def _read_label(cells: Cells) -> tuple[Label | None, dict[str, Any]]:
+    word = read_word(cells, OFFENSIVE, SEVERITIES)
+    if word is None:
+        return None, {}
+    severity = SEVERITIES[word]
+    usual = "very_offensive" if severity == "very" else word  # "hateful_offensive" is as severe
+    return Label(harmful=severity != "none", severity=severity), {OFFENSIVE: usual}
 
 
 SCHEME = LabelScheme(
     about="offensive: not (not harmful), slight, very or hateful (severity somewhat, very, very)",
     columns=(OFFENSIVE,),
     read=_read_label,
-    write=_write_label,
 )
 
 
 def import_memotion(source: Path | None, folder: Path, options: ImportOptions) -> Imported:
-    """Memotion 7k; the other scales are kept in ``extra``, and both texts where they differ.
+    """Import Memotion 7k; the other scales are kept in ``extra``, and both texts where they differ.
 
     Raises:
         InputError: ``source`` is no folder with labels.csv.
@@ -61,21 +65,21 @@ def import_memotion(source: Path | None, folder: Path, options: ImportOptions) -
     """
     root = need_folder(source, LAYOUT)
     imported = Imported(name="memotion", licence=ABOUT.licence, label_scheme=SCHEME.about, memes=[])
-    read = partial(csv_rows, columns=("image_name", OCR, CORRECTED, OFFENSIVE, *SCALES))
-    rows = read_files(imported, root, {"labels.csv": "train"}, read, layout=LAYOUT)
-    finder = finder_for(imported, root, ("images", "img"))
-    take_rows(imported, rows, _found, item=lambda row: stem_of(row, "image_name"), finder=finder)
+    read = partial(read_csv_rows, columns=("image_name", OCR, CORRECTED, OFFENSIVE, *SCALES))
+    rows = read_rows(imported, root, {"labels.csv": "train"}, read, layout=LAYOUT)
+    finder = make_finder(imported, root, ("images", "img"))
+    add_memes(imported, rows, _parse_row, item=lambda row: picture_stem(row, "image_name"), finder=finder)
     imported.notes.append("labels.csv has no splits: all memes are train; there is no test split")
     return imported
 
 
-def _found(row: Row) -> Found:
+def _parse_row(row: Row) -> ParsedRow:
     texts = (OCR, CORRECTED) if row.values[OCR] == row.values[CORRECTED] else ()
-    return named_by_picture(
+    return parse_picture_row(
         row,
         SCHEME,
         image="image_name",
-        text=text_of(row, CORRECTED) or text_of(row, OCR),
+        text=read_text(row, CORRECTED) or read_text(row, OCR),
         source="memotion",
-        known=("", *texts),
+        used=("", *texts),
     )

@@ -1,4 +1,4 @@
-"""MultiOFF: offensive memes about the 2016 US presidential election.
+"""Import MultiOFF: offensive memes about the 2016 US presidential election.
 
 Source of the format: Suryawanshi et al., "Multimodal Meme Dataset (MultiOFF) for Identifying Offensive Content in Image
 and Text" (TRAC 2020): three CSV files of ``image_name, sentence, label``.
@@ -6,17 +6,24 @@ and Text" (TRAC 2020): three CSV files of ``image_name, sentence, label``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mrharm.errors import DataError
-from mrharm.memes.annotations import Found, finder_for, named_by_picture, read_files, stem_of, take_rows
+from mrharm.memes.annotations import (
+    ParsedRow,
+    add_memes,
+    make_finder,
+    parse_picture_row,
+    picture_stem,
+    read_rows,
+)
 from mrharm.memes.dataset import Imported, ImporterInfo, ImportOptions
-from mrharm.memes.labels import LabelScheme
-from mrharm.memes.rows import Row, csv_rows, need_folder, text_of
+from mrharm.memes.labels import Cells, LabelScheme
+from mrharm.memes.rows import Row, need_folder, read_csv_rows, read_text
 from mrharm.records import Label
+from mrharm.texts import fold
 
 LAYOUT = (
     "a folder with Training_meme_dataset.csv, Validation_meme_dataset.csv and Testing_meme_dataset.csv, in it or in "
@@ -38,24 +45,20 @@ OFFENSIVE, HARMLESS = "offensive", "Non-offensiv"  # spelt so in the files
 HARMLESS_WORDS = ("non-offensiv", "non-offensive", "nonoffensive", "not-offensive")
 
 
-def _read_label(values: Mapping[str, Any]) -> Label | None:
-    given = str(values.get("label") or "").strip()
-    word = "-".join(given.casefold().replace("_", " ").split())
+def _read_label(cells: Cells) -> tuple[Label | None, dict[str, Any]]:
+    value = str(cells.get("label") or "").strip()
+    word = fold(value.replace("_", " ")).replace(" ", "-")
     if word not in ("", OFFENSIVE, *HARMLESS_WORDS):
-        raise DataError(f"label: expected {OFFENSIVE!r} or {HARMLESS!r}, got {given[:60]!r}")
-    return Label(harmful=word == OFFENSIVE) if word else None
+        raise DataError(f"label: expected {OFFENSIVE!r} or {HARMLESS!r}, got {value[:60]!r}")
+    harmful = word == OFFENSIVE
+    return Label(harmful=harmful) if word else None, {"label": OFFENSIVE if harmful else HARMLESS}
 
 
-SCHEME = LabelScheme(
-    about="label: offensive (harmful) or not",
-    columns=("label",),
-    read=_read_label,
-    write=lambda label: {"label": OFFENSIVE if label.harmful else HARMLESS},
-)
+SCHEME = LabelScheme(about="label: offensive (harmful) or not", columns=("label",), read=_read_label)
 
 
 def import_multioff(source: Path | None, folder: Path, options: ImportOptions) -> Imported:
-    """MultiOFF.
+    """Import MultiOFF.
 
     Raises:
         InputError: ``source`` is no folder with one of the files.
@@ -63,15 +66,15 @@ def import_multioff(source: Path | None, folder: Path, options: ImportOptions) -
     """
     root = need_folder(source, LAYOUT)
     imported = Imported(name="multioff", licence=ABOUT.licence, label_scheme=SCHEME.about, memes=[])
-    read = partial(csv_rows, columns=("image_name", "sentence", "label"))
-    rows = read_files(imported, root, FILES, read, layout=LAYOUT, folders=("Split Dataset",))
-    finder = finder_for(imported, root, ("Labelled Images", "images", "img"))
-    take_rows(imported, rows, _found, item=lambda row: stem_of(row, "image_name"), finder=finder)
+    read = partial(read_csv_rows, columns=("image_name", "sentence", "label"))
+    rows = read_rows(imported, root, FILES, read, layout=LAYOUT, folders=("Split Dataset",))
+    finder = make_finder(imported, root, ("Labelled Images", "images", "img"))
+    add_memes(imported, rows, _parse_row, item=lambda row: picture_stem(row, "image_name"), finder=finder)
     return imported
 
 
-def _found(row: Row) -> Found:
-    text = text_of(row, "sentence")
-    return named_by_picture(
-        row, SCHEME, image="image_name", text=text, source="multioff", known=("sentence",)
+def _parse_row(row: Row) -> ParsedRow:
+    text = read_text(row, "sentence")
+    return parse_picture_row(
+        row, SCHEME, image="image_name", text=text, source="multioff", used=("sentence",)
     )

@@ -1,4 +1,4 @@
-"""PrideMM: memes on the LGBTQ+ Pride movement, with hate, its target, stance and humour.
+"""Import PrideMM: memes on the LGBTQ+ Pride movement, with hate, its target, stance and humour.
 
 Source of the format: Shah et al., "MemeCLIP: Leveraging CLIP Representations for Multimodal Meme Classification"
 (EMNLP 2024), SiddhantBikram/MemeCLIP: ``PrideMM.csv`` with ``name, text, split, hate, target, stance, humour``.
@@ -6,7 +6,7 @@ Source of the format: Shah et al., "MemeCLIP: Leveraging CLIP Representations fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,16 @@ from typing import Any
 from mrharm.errors import DataError
 from mrharm.memes.annotations import (
     OUR_SPLIT,
-    Found,
-    finder_for,
-    named_by_picture,
-    read_files,
-    stem_of,
-    take_rows,
+    ParsedRow,
+    add_memes,
+    make_finder,
+    parse_picture_row,
+    picture_stem,
+    read_rows,
 )
 from mrharm.memes.dataset import Imported, ImporterInfo, ImportOptions
-from mrharm.memes.labels import LabelScheme, flag, one_of
-from mrharm.memes.rows import Row, csv_rows, need_folder, text_of
+from mrharm.memes.labels import Cells, LabelScheme, read_flag, read_word
+from mrharm.memes.rows import Row, need_folder, read_csv_rows, read_text
 from mrharm.records import Label
 
 LAYOUT = "a folder with PrideMM.csv; pictures in Images/ or beside, or none at all"
@@ -35,32 +35,34 @@ ABOUT = ImporterInfo(
 )
 COLUMNS = ("name", "text", "split", "hate", "target", "stance", "humour")
 # "0" is hate without a direction; the column is empty (or NA) where there is no hate.
-TARGETS = {"0": (), "1": ("individual",), "2": ("community",), "3": ("organization",)}
+TARGETS: dict[str, tuple[str, ...]] = {
+    "0": (),
+    "1": ("individual",),
+    "2": ("community",),
+    "3": ("organization",),
+}
 
 
-def _read_label(values: Mapping[str, Any]) -> Label | None:
-    harmful = flag(values, "hate")
+def _read_label(cells: Cells) -> tuple[Label | None, dict[str, Any]]:
+    harmful = read_flag(cells, "hate")
     words = (*TARGETS, *(f"{code}.0" for code in TARGETS), "na", "nan")
-    target = one_of(values, "target", words) or ""
-    return None if harmful is None else Label(harmful=harmful, targets=TARGETS.get(target[:1], ()))
-
-
-def _write_label(label: Label) -> dict[str, Any]:
-    codes = {targets: code for code, targets in TARGETS.items()}
-    target = codes.get(label.targets, "0") if label.harmful or label.targets else ""
-    return {"hate": str(int(label.harmful)), "target": target}
+    code = (read_word(cells, "target", words) or "")[:1]
+    targets = TARGETS.get(code, ())
+    if harmful is None:
+        return None, {}
+    usual = code if targets else "0" if harmful else ""
+    return Label(harmful=harmful, targets=targets), {"hate": str(int(harmful)), "target": usual}
 
 
 SCHEME = LabelScheme(
     about="hate: 1 harmful, 0 not; target: individual, community or organization, none where undirected",
     columns=("hate", "target"),
     read=_read_label,
-    write=_write_label,
 )
 
 
 def import_pridemm(source: Path | None, folder: Path, options: ImportOptions) -> Imported:
-    """PrideMM; ``stance`` and ``humour`` are kept in ``extra``.
+    """Import PrideMM; ``stance`` and ``humour`` are kept in ``extra``.
 
     Raises:
         InputError: ``source`` is no folder with PrideMM.csv.
@@ -68,26 +70,20 @@ def import_pridemm(source: Path | None, folder: Path, options: ImportOptions) ->
     """
     root = need_folder(source, LAYOUT)
     imported = Imported(name="pridemm", licence=ABOUT.licence, label_scheme=SCHEME.about, memes=[])
-    read = partial(csv_rows, columns=COLUMNS)
-    rows = read_files(imported, root, {"PrideMM.csv": None}, read, layout=LAYOUT)
-    finder = finder_for(imported, root, ("Images", "img"))
-    take_rows(imported, rows, _found, item=lambda row: stem_of(row, "name"), finder=finder)
+    read = partial(read_csv_rows, columns=COLUMNS)
+    rows = read_rows(imported, root, {"PrideMM.csv": None}, read, layout=LAYOUT)
+    finder = make_finder(imported, root, ("Images", "img"))
+    add_memes(imported, rows, _parse_row, item=lambda row: picture_stem(row, "name"), finder=finder)
     return imported
 
 
-def _found(row: Row) -> Found:
+def _parse_row(row: Row) -> ParsedRow:
     word = str(row.values["split"]).strip()
-    if word.casefold() not in OUR_SPLIT:
+    split = OUR_SPLIT.get(word.casefold())
+    if split is None:
         raise DataError(f"split: expected train, val or test, got {word[:60]!r}")
-    # The authors' own code reads the text None as no text.
-    text = text_of(row, "text")
-    text, known = (None, ("split",)) if text == "None" else (text, ("split", "text"))
-    return named_by_picture(
-        row,
-        SCHEME,
-        image="name",
-        text=text,
-        split=OUR_SPLIT[word.casefold()],
-        source="pridemm",
-        known=known,
-    )
+    # The authors' code reads the text None as no text.
+    text = read_text(row, "text")
+    text, used = (None, ("split",)) if text == "None" else (text, ("split", "text"))
+    row = replace(row, split=split)
+    return parse_picture_row(row, SCHEME, image="name", text=text, source="pridemm", used=used)

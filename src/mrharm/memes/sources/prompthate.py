@@ -1,4 +1,4 @@
-"""FHM and HarMeme as PromptHate and Pro-Cap hand them out: with what a web search and a face classifier saw.
+"""Import FHM and HarMeme as PromptHate and Pro-Cap hand them out: with what a web search and a face classifier saw.
 
 Source of the format: Cao et al., "Prompting for Multimodal Hateful Meme Classification" (EMNLP 2022) and "Pro-Cap"
 (ACM MM 2023), Social-AI-Studio: JSON arrays of ``{"img", "label", "org_sent", "clean_sent", "entity", "race", ...}``.
@@ -14,17 +14,17 @@ from typing import Any
 from mrharm.errors import InputError
 from mrharm.memes.annotations import (
     OUR_SPLIT,
-    Found,
-    finder_for,
-    named_by_picture,
-    read_files,
-    stem_of,
-    take_rows,
+    ParsedRow,
+    add_memes,
+    make_finder,
+    parse_picture_row,
+    picture_stem,
+    read_rows,
 )
 from mrharm.memes.dataset import Imported, ImporterInfo, ImportOptions
-from mrharm.memes.places import find_folders
-from mrharm.memes.rows import Row, json_array_rows, need_folder, text_of
-from mrharm.memes.sources import hateful_memes
+from mrharm.memes.pictures import find_folders
+from mrharm.memes.rows import Row, need_folder, read_json_array, read_text
+from mrharm.memes.sources.hateful_memes import CHALLENGE
 from mrharm.records import Evidence
 
 LAYOUT = (
@@ -43,11 +43,11 @@ FILE = re.compile(r"(?:(?P<dataset>.+)_)?(?P<split>train|dev|val|test)\.json", r
 # What a row knows of its picture -> the part of `Evidence` it is; "unk": nothing was found.
 PARTS = {"entity": "entities", "race": "demographics"}
 
-SCHEME = replace(hateful_memes.SCHEME, about="label: 1 hateful or harmful, 0 not")
+SCHEME = replace(CHALLENGE.scheme, about="label: 1 hateful or harmful, 0 not")
 
 
 def import_prompthate(source: Path | None, folder: Path, options: ImportOptions) -> Imported:
-    """PromptHate and Pro-Cap; ``clean_sent``, token lists and other keys are kept in ``extra``.
+    """Import PromptHate and Pro-Cap; ``clean_sent``, token lists and other keys are kept in ``extra``.
 
     Raises:
         InputError: ``source`` is no folder with such files, or holds those of several datasets.
@@ -56,41 +56,46 @@ def import_prompthate(source: Path | None, folder: Path, options: ImportOptions)
     named = FILE.fullmatch(source.name) if source and source.is_file() else None
     root = need_folder(source.parent if source and named else source, LAYOUT)
     imported = Imported(name="prompthate", licence=ABOUT.licence, label_scheme=SCHEME.about, memes=[])
-    rows = read_files(imported, root, _files(root, named), json_array_rows, layout=LAYOUT, folders=FOLDERS)
-    finder = finder_for(imported, root, ("img", "images"))
-    take_rows(imported, rows, _found, item=lambda row: stem_of(row, "img"), finder=finder)
+    rows = read_rows(
+        imported, root, _find_files(root, named), read_json_array, layout=LAYOUT, folders=FOLDERS
+    )
+    finder = make_finder(imported, root, ("img", "images"))
+    add_memes(imported, rows, _parse_row, item=lambda row: picture_stem(row, "img"), finder=finder)
     return imported
 
 
-def _files(root: Path, named: re.Match[str] | None) -> dict[str, str | None]:
-    """The files that are there, train first -> our split; one dataset's only, that of the file ``named``."""
-    folders = [folder for place in (".", *FOLDERS) for folder in find_folders(root, place)]
-    names = {path.name for folder in folders for path in folder.iterdir()}
-    found = [match for name in sorted(names) if (match := FILE.fullmatch(name))]
+def _find_files(root: Path, named: re.Match[str] | None) -> dict[str, str | None]:
+    """Return the files that are there, train first -> our split; only those of the dataset of the file ``named``."""
+    names: set[str] = set()
+    for place in (".", *FOLDERS):
+        for folder in find_folders(root, place):
+            names.update(path.name for path in folder.iterdir())
+    matches = [match for name in sorted(names) if (match := FILE.fullmatch(name))]
     if named:
-        found = [match for match in found if match["dataset"] == named["dataset"]]
-    datasets = sorted({match["dataset"] or "(no name)" for match in found})
+        matches = [match for match in matches if match["dataset"] == named["dataset"]]
+    datasets = sorted({match["dataset"] or "(no name)" for match in matches})
     if len(datasets) > 1:
         raise InputError(
-            f"{root}: files of several datasets ({', '.join(datasets)}); name a file of one, such as {found[0].string}"
+            f"{root}: files of several datasets ({', '.join(datasets)}); name a file of one, such as "
+            f"{matches[0].string}"
         )
-    order = list(OUR_SPLIT)
-    found.sort(key=lambda match: order.index(match["split"].lower()))
-    if not found:
+    if not matches:
         return {"train.json": "train", "test.json": "test"}
-    return {match.string: OUR_SPLIT[match["split"].lower()] for match in found}
+    order = list(OUR_SPLIT)
+    matches.sort(key=lambda match: order.index(match["split"].lower()))
+    return {match.string: OUR_SPLIT[match["split"].lower()] for match in matches}
 
 
-def _found(row: Row) -> Found:
+def _parse_row(row: Row) -> ParsedRow:
     parts: dict[str, Any] = {}
     for column, part in PARTS.items():
-        text = text_of(row, column)
-        if text and text.strip() != "unk":
-            parts[part] = text.strip()
-    known = ("org_sent", *(column for column, part in PARTS.items() if part in parts))
-    text = text_of(row, "org_sent")
-    found = named_by_picture(row, SCHEME, image="img", text=text, source="prompthate", known=known)
+        value = read_text(row, column)
+        if value and value.strip() != "unk":
+            parts[part] = value.strip()
+    used = ("org_sent", *(column for column, part in PARTS.items() if part in parts))
+    text = read_text(row, "org_sent")
+    parsed = parse_picture_row(row, SCHEME, image="img", text=text, source="prompthate", used=used)
     if not parts:
-        return found
+        return parsed
     made_by = dict.fromkeys(parts, "PromptHate")
-    return Found(found.meme, found.picture, Evidence(meme_id=found.meme.id, made_by=made_by, **parts))
+    return replace(parsed, evidence=Evidence(meme_id=parsed.meme.id, made_by=made_by, **parts))
