@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mrharm.errors import DataError, ImageError
 from mrharm.images import decode, read_image_bytes, sniff
-from mrharm.memes.pictures import inside
+from mrharm.memes.pictures import check_inside
 from mrharm.records import Record
 from mrharm.store import sha256_bytes
 
@@ -72,7 +72,7 @@ def fingerprint_picture(root: Path, place: str, key: str) -> PictureFacts:
     from PIL import Image, ImageStat
 
     try:
-        inside(place)
+        check_inside(place)
         data = read_image_bytes(root / place)  # the place as written: that is where training opens it
         image = decode(data, place)
     except (ImageError, DataError) as error:
