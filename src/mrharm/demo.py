@@ -27,7 +27,7 @@ from mrharm.evaluation.clusters import cluster_ids
 from mrharm.evaluation.scores import headline_row
 from mrharm.memes.dataset import Dataset, ImportOptions
 from mrharm.memes.importing import import_memes
-from mrharm.progress import Progress
+from mrharm.progress import Progress, no_progress
 from mrharm.recipe import Recipe, dump_recipe, load_recipe
 from mrharm.records import Meme, Verdict
 from mrharm.reports.html import write_demo_report
@@ -60,7 +60,7 @@ QUICK = DemoSize(memes=240, rationale_steps=60, label_steps=20)
 
 
 def run_demo(
-    out: Path, *, quick: bool = False, seed: int = 0, say: Say = print, progress: Progress | None = None
+    out: Path, *, quick: bool = False, seed: int = 0, say: Say = print, progress: Progress = no_progress
 ) -> dict[str, Any]:
     """Run the demo into ``out``; returns what also stands in ``out/report.json``.
 
@@ -117,7 +117,7 @@ def peak_memory_mb() -> int:
 
 
 def _train_both(
-    dataset: Dataset, out: Path, size: DemoSize, seed: int, progress: Progress | None
+    dataset: Dataset, out: Path, size: DemoSize, seed: int, progress: Progress
 ) -> tuple[Detector, Detector]:
     """The labels-only and the two-stage student, side by side: so small a model cannot keep two cores busy alone."""
     labels_only, two_stage = out / "labels-only", out / "two-stage"
@@ -197,7 +197,7 @@ def _recipe(seed: int, overrides: dict[str, Any]) -> Recipe:
 
 
 def _judge(
-    dataset: Dataset, labels_only: Detector, two_stage: Detector, progress: Progress | None
+    dataset: Dataset, labels_only: Detector, two_stage: Detector, progress: Progress
 ) -> tuple[dict[str, Any], list[Verdict]]:
     """One table a split, and the two-stage student's verdicts on the test split."""
     everything = [meme for split in SPLITS for meme in dataset.split(split)]
@@ -209,8 +209,7 @@ def _judge(
     def advance(count: int) -> None:
         nonlocal done
         done += count
-        if progress:
-            progress("judging", done, 2 * len(everything))
+        progress("judging", done, 2 * len(everything))
 
     for split in SPLITS:
         memes = dataset.split(split)

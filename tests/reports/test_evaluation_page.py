@@ -167,8 +167,10 @@ def test_what_moved_the_mistakes_is_asked_once_and_kept(
     kept = (tmp_path / SALIENCY).read_text(encoding="utf-8")
     assert kept.count("\n") == len(bare.mistakes)
     asked: list[int] = []
-    judge = Detector.judge
-    monkeypatch.setattr(Detector, "judge", lambda *args, **more: asked.append(1) or judge(*args, **more))
+    judge = Detector.judge_prepared
+    monkeypatch.setattr(
+        Detector, "judge_prepared", lambda *args, **more: asked.append(1) or judge(*args, **more)
+    )
     assert page_of(bare, predictions, tmp_path, folder=tmp_path) == first and not asked
     # Another detector's is not taken for its own.
     other = replace(predictions, detector=random_detector(seed=1, sees=True))

@@ -8,7 +8,6 @@ import signal
 import sys
 from pathlib import Path
 
-import mrharm.training.checkpoints as checkpoints
 import mrharm.training.trainer as trainer
 from mrharm.training.run import train
 from tests.training.helpers import tiny
@@ -35,11 +34,18 @@ def before(module: object, name: str, point: str) -> None:
     setattr(module, name, wrapped)
 
 
-before(checkpoints, "seal", "files-written")  # weights and optimiser lie in saving/, the manifest does not
-before(checkpoints, "write_json", "manifest")  # everything is flushed but the manifest
-before(trainer.checkpoints, "move_in", "before-rename")
+before(trainer, "seal", "files-written")  # weights and optimiser are there, the manifest is not
 before(trainer, "save_file", "best")  # the best weights are about to be written
-original_rng = trainer.StageTrainer._save_rng_state
+original_write, original_rng = trainer.write_json, trainer.StageTrainer._save_rng_state
+
+
+def write(path: Path, value: object) -> None:
+    if path.name == trainer.MANIFEST:
+        die_at("manifest")  # everything is flushed but the manifest
+    original_write(path, value)
+
+
+trainer.write_json = write
 
 
 def rng(self: trainer.StageTrainer, folder: str) -> None:

@@ -4,9 +4,8 @@ import numpy as np
 import torch
 
 from mrharm.student.interface import StudentInput
-from mrharm.training.augment import _OPERATIONS, augment, randaugment
-from mrharm.training.batches import Collator, LengthSampler
-from mrharm.training.data import Example
+from mrharm.training.data import Collator, Example, LengthSampler
+from mrharm.training.pictures import _OPERATIONS, augment, randaugment
 from tests.student.conftest import tiny_student
 
 LENGTHS = np.random.default_rng(0).integers(3, 90, 1000).tolist()

@@ -8,7 +8,7 @@ from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.records import Label, Meme, Rationale
 from mrharm.training.data import (
-    make_examples,
+    ExampleBuilder,
     measure_limits,
     require_rationales,
     target_text,
@@ -58,9 +58,8 @@ def test_some_rationales_are_used_and_the_coverage_is_said(tmp_path):
     dataset = with_statuses(tmp_path / "d", ["ok", "unchecked"])
     _, processor = tiny_student()
     limits = measure_limits(tiny(), processor, ["you are red"], ["the words say red"])
-    examples, coverage = make_examples(
-        dataset, tiny(), processor, limits, "rationale", "train", usable_rationales(dataset, tiny())
-    )
+    builder = ExampleBuilder(dataset, tiny(), processor, limits, usable_rationales(dataset, tiny()))
+    examples, coverage = builder.build("rationale", "train")
     assert (coverage.memes, len(examples), coverage.held_back, coverage.without_rationale) == (48, 24, 24, 0)
 
 
@@ -81,11 +80,11 @@ def test_automatic_limits_leave_texts_whole_and_fixed_ones_say_what_is_cut(squar
     texts = [meme.text for meme in dataset.split("train")]
     targets = [f"Output: {rationales[meme.id].text}" for meme in dataset.split("train")]
     automatic = measure_limits(tiny(), processor, texts, targets)
-    _, whole = make_examples(dataset, tiny(), processor, automatic, "rationale", "train", rationales)
+    _, whole = ExampleBuilder(dataset, tiny(), processor, automatic, rationales).build("rationale", "train")
     assert (whole.text_cut, whole.target_cut) == (0, 0)
     short = tiny(lengths__text=3, lengths__rationale=5)
     limits = measure_limits(short, processor, texts, targets)
-    examples, cut = make_examples(dataset, short, processor, limits, "rationale", "train", rationales)
+    examples, cut = ExampleBuilder(dataset, short, processor, limits, rationales).build("rationale", "train")
     assert (cut.text_cut, cut.target_cut) == (48, 48)
     assert {len(example.target_ids) for example in examples} == {5}
     assert {example.target_ids[-1] for example in examples} == {processor.tokenizer.eos_token_id}

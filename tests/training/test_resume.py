@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mrharm.training import checkpoints
 from mrharm.training.run import train
+from mrharm.training.trainer import MANIFEST, list_checkpoints
 from tests.training.helpers import tiny, weights
 
 ROOT = Path(__file__).parents[2]
@@ -55,10 +55,10 @@ def test_a_checkpoint_that_lost_a_file_is_skipped_aloud_and_the_one_before_it_is
     with pytest.raises(Stopped):
         run(squares, tmp_path / "run", ("stage rationale", 7))
     stage = tmp_path / "run" / "stage1"
-    newest = checkpoints.checkpoints(stage)[-1]
+    newest = list_checkpoints(stage)[-1]
     (newest / "optimizer.pt").unlink()
     said = run(squares, tmp_path / "run")
-    assert any(newest.name in line and "not whole" in line for line in said)
+    assert any(newest.name in line and "incomplete checkpoint" in line for line in said)
     assert weights(tmp_path / "run") == weights(unbroken)
 
 
@@ -103,7 +103,7 @@ def launch(squares: Path, out: Path, kill: str = "") -> subprocess.CompletedProc
     [
         ["step stage rationale:5", "step stage label:3"],
         ["half-saved:2", "files-written:2", "manifest:1"],
-        ["before-rename:1", "best:2", "best:1"],
+        ["best:2", "best:1"],
         [f"step stage rationale:{step}" for step in (1, 3, 6)],
     ],
 )
@@ -121,8 +121,9 @@ def test_killed_with_sigkill_at_any_point_it_goes_on_to_the_same_weights(squares
 @pytest.mark.slow
 def test_a_checkpoint_cut_while_it_was_written_is_skipped_aloud(squares, tmp_path):
     assert launch(squares, tmp_path / "run", "half-saved:2").returncode == -9
-    assert (tmp_path / "run" / "stage1" / checkpoints.ASIDE).exists()
+    newest = list_checkpoints(tmp_path / "run" / "stage1")[-1]
+    assert newest.name == "checkpoint-4" and not (newest / MANIFEST).exists()
     again = launch(squares, tmp_path / "run")
     assert again.returncode == 0, again.stderr
-    assert "cut short while it was being written; skipped" in again.stdout
+    assert f"{newest}: incomplete checkpoint (files are missing or cut short); skipped" in again.stdout
     assert "going on from checkpoint-2" in again.stdout

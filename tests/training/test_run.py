@@ -146,10 +146,10 @@ def test_one_stage_has_one_target_and_memes_without_a_rationale_learn_their_labe
     (folder / "rationales.jsonl").write_text("\n".join(rows[1:]) + "\n")
     seen = {}
 
-    def remember(stage, data, recipe, model, processor, *rest, **more):
+    def remember(plan, data, model, folder, context):
         for example in data.train.examples:
-            seen[example.meme_id] = processor.tokenizer.decode(example.target_ids)
-        return train_stage(stage, data, recipe, model, processor, *rest, **more)
+            seen[example.meme_id] = context.processor.tokenizer.decode(example.target_ids)
+        return train_stage(plan, data, model, folder, context)
 
     monkeypatch.setattr("mrharm.training.run.train_stage", remember)
     train(folder, tiny(stages__label__epochs=1), tmp_path / "run", stages="joint", device="cpu")

@@ -11,7 +11,7 @@ from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN
 from mrharm.recipe import Part, Recipe
 from mrharm.synthetic.truth import is_known
-from mrharm.training.run import WhichStages
+from mrharm.training.stages import WhichStages
 
 REFERENCE = "two-stage"
 UNCONDITIONED = "rationales.unconditioned.v1.jsonl"  # rationales of a teacher that was not told the label

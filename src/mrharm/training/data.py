@@ -1,14 +1,21 @@
-"""Records -> examples: what the student reads, what it should answer, and how much of either was cut.
+"""Training examples and their batches: what the student reads, what it should answer, and how much of it was cut.
 
-The seam between data and tensors: up to here everything is text and paths, from here on token ids and pixels.
+Up to `Example` everything is records, texts and paths; from there on token ids and pixels.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data import Sampler
 
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
@@ -16,18 +23,28 @@ from mrharm.memes.splits import TRAIN
 from mrharm.rationales.stale import stale_rationales
 from mrharm.recipe import Recipe, StageName
 from mrharm.records import Meme, Rationale
-from mrharm.student.interface import compose_text
+from mrharm.student.interface import StudentInput, compose_text
 from mrharm.student.processor import MrHarmProcessor
+from mrharm.training.pictures import augment
 
 _LONGEST = 512  # tokens; T5 was pretrained on 512
-_WHOLE_SHARE = 0.995  # of the texts stay whole under an automatic limit
+_UNCUT_SHARE = 0.995  # of the texts stay whole under an automatic limit
+_UNLIMITED = 100_000  # tokens
 _GATED = ("ok", "deleaked")
 _NEVER = ("refused", "empty")
+_POOL = 16  # batches sorted at once: enough for similar lengths, few enough to stay random
 
 
 @dataclass(frozen=True)
 class Example:
-    """One training example: a text and its token ids in, token ids out, and where its picture lies."""
+    """One training example.
+
+    Fields:
+        meme_id, text: of the meme; the text as composed.
+        input_ids, target_ids: token ids read and answered, end tokens included.
+        picture: the picture's path; None where there is none, or the student takes none.
+        harmful: the gold label.
+    """
 
     meme_id: str
     text: str
@@ -39,7 +56,16 @@ class Example:
 
 @dataclass
 class Coverage:
-    """How much of a split a stage can use, and how much of it was cut at the token limits."""
+    """How much of a split a stage can use, and how much of it was cut at the token limits: numbers of memes.
+
+    Fields:
+        memes, used: in the split, and of them in the stage.
+        without_rationale, held_back: left out for want of a rationale, or of one that passed the gate and is not stale.
+        unlabelled: left out for want of a label.
+        severity_unknown: taught the first answer on their side, as the label has no severity.
+        text_cut, target_cut: longer than the limit.
+        missing: part that the recipe reads -> memes without it.
+    """
 
     memes: int = 0
     used: int = 0
@@ -54,18 +80,18 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Limits:
-    """Token limits in force, end token included."""
+    """Token limits of a text and of a rationale, end tokens included."""
 
     text: int
     rationale: int
 
 
 def usable_rationales(dataset: Dataset, recipe: Recipe) -> dict[str, Rationale]:
-    """Meme id -> the rationale that may teach, as the recipe's gate says.
+    """Return the rationales that may teach by the recipe's gate, by meme id.
 
-    ``gate: on`` takes only what a gate has passed (ok, deleaked), and no rationale that was written for other words
-    than its meme has now; ``gate: off`` takes everything that explains, also what was imported unchecked. Refusals and
-    empty answers never teach.
+    ``gate: on`` takes only those that passed a gate (ok, deleaked), and none that was written for other words than its
+    meme has now; ``gate: off`` takes everything that explains, also rationales imported unchecked. Refusals and empty
+    answers never teach.
     """
     gated = recipe.gate == "on"
     stale = stale_rationales(dataset.memes, dataset.evidence, dataset.rationales) if gated else ()
@@ -78,10 +104,10 @@ def usable_rationales(dataset: Dataset, recipe: Recipe) -> dict[str, Rationale]:
 
 
 def require_rationales(dataset: Dataset, recipe: Recipe) -> dict[str, Rationale]:
-    """`usable_rationales`, of which the training split has some.
+    """Return `usable_rationales`, which the training split must have.
 
     Raises:
-        InputError: the dataset has none, or the recipe's gate lets none through; the message says how to go on.
+        InputError: the dataset has none, or the recipe's gate lets none through; the message names the mend.
     """
     usable = usable_rationales(dataset, recipe)
     if any(meme.id in usable for meme in dataset.split(TRAIN)):
@@ -99,16 +125,16 @@ def require_rationales(dataset: Dataset, recipe: Recipe) -> dict[str, Rationale]
 
 
 def input_texts(dataset: Dataset, recipe: Recipe, memes: Sequence[Meme]) -> list[str]:
-    """What the student reads of each meme, as composed from the recipe's parts."""
+    """Compose the text that the student reads of each meme."""
     return [
         compose_text(recipe.reads, meme, dataset.evidence.get(meme.id), odd_text=recipe.odd_text)[0]
         for meme in memes
     ]
 
 
-def target_text(recipe: Recipe, stage: StageName, meme: Meme, rationale: Rationale | None) -> str | None:
-    """What the student should answer in a stage, or None where the dataset cannot say."""
-    if stage == "rationale":
+def target_text(recipe: Recipe, target: StageName, meme: Meme, rationale: Rationale | None) -> str | None:
+    """Return the text the student should answer; None where the dataset does not hold it."""
+    if target == "rationale":
         return recipe.templates.rationale.format(rationale=rationale.text.strip()) if rationale else None
     return recipe.templates.label.format(label=recipe.answer_for(meme.label).word) if meme.label else None
 
@@ -116,75 +142,196 @@ def target_text(recipe: Recipe, stage: StageName, meme: Meme, rationale: Rationa
 def measure_limits(
     recipe: Recipe, processor: MrHarmProcessor, texts: list[str], targets: list[str]
 ) -> Limits:
-    """The recipe's limits; an automatic one leaves 99.5 % of the training split's texts whole, up to 512 tokens."""
+    """Return the recipe's limits; an automatic limit leaves 99.5 % of the training texts whole, up to 512 tokens."""
 
-    def automatic(lengths: list[int]) -> int:
+    def choose_limit(lengths: list[int]) -> int:
         if not lengths:
             return _LONGEST
-        return min(sorted(lengths)[math.ceil(_WHOLE_SHARE * len(lengths)) - 1], _LONGEST)
+        return min(sorted(lengths)[math.ceil(_UNCUT_SHARE * len(lengths)) - 1], _LONGEST)
 
     text, rationale = recipe.lengths.text, recipe.lengths.rationale
     if text == "auto":
-        text = automatic([len(processor.tokenize(one, 100_000)) for one in texts])
+        text = choose_limit([len(processor.tokenize(words, _UNLIMITED)) for words in texts])
     if rationale == "auto":
-        rationale = automatic([len(processor.tokenize_target(one)) for one in targets])
+        rationale = choose_limit([len(processor.tokenize_target(words)) for words in targets])
     return Limits(text, rationale)
 
 
-def make_examples(
-    dataset: Dataset,
-    recipe: Recipe,
-    processor: MrHarmProcessor,
-    limits: Limits,
-    stage: StageName,
-    split: str,
-    rationales: dict[str, Rationale],
-) -> tuple[list[Example], Coverage]:
-    """One split's examples for one stage, in file order, and what could not be used or was cut."""
-    coverage = Coverage()
-    examples = []
-    for meme in dataset.split(split):
-        coverage.memes += 1
-        target = target_text(recipe, stage, meme, rationales.get(meme.id))
-        if meme.label is None:
-            coverage.unlabelled += 1
-            continue
-        if target is None:
-            held_back = meme.id in dataset.rationales
-            coverage.held_back += held_back
-            coverage.without_rationale += not held_back
-            continue
-        coverage.severity_unknown += stage == "label" and recipe.answer_for(meme.label).severity not in (
-            None,
-            meme.label.severity,
-        )
-        text, missing = compose_text(
-            recipe.reads, meme, dataset.evidence.get(meme.id), odd_text=recipe.odd_text
-        )
-        picture = _picture(dataset, recipe, meme)
+@dataclass(frozen=True)
+class ExampleBuilder:
+    """Builds the examples of a dataset.
+
+    Fields:
+        dataset, recipe, processor: what is read, and how.
+        limits: in tokens.
+        rationales: meme id -> the rationale that teaches.
+    """
+
+    dataset: Dataset
+    recipe: Recipe
+    processor: MrHarmProcessor
+    limits: Limits
+    rationales: dict[str, Rationale]
+
+    def build(self, target: StageName, split: str) -> tuple[list[Example], Coverage]:
+        """Build a split's examples for one kind of target, in file order, and count what was left out or cut."""
+        coverage = Coverage()
+        examples = []
+        for meme in self.dataset.split(split):
+            coverage.memes += 1
+            text = target_text(self.recipe, target, meme, self.rationales.get(meme.id))
+            if meme.label is None:
+                coverage.unlabelled += 1
+            elif text is None:
+                held_back = meme.id in self.dataset.rationales
+                coverage.held_back += held_back
+                coverage.without_rationale += not held_back
+            else:
+                if target == "label":
+                    severity = self.recipe.answer_for(meme.label).severity
+                    coverage.severity_unknown += severity not in (None, meme.label.severity)
+                limit = self.limits.rationale if target == "rationale" else None
+                examples.append(self._build_example(meme, meme.label.harmful, text, limit, coverage))
+        coverage.used = len(examples)
+        return examples, coverage
+
+    def _build_example(
+        self, meme: Meme, harmful: bool, target: str, limit: int | None, coverage: Coverage
+    ) -> Example:
+        """Build one example; ``limit``: tokens of the target."""
+        processor, evidence = self.processor, self.dataset.evidence.get(meme.id)
+        text, missing = compose_text(self.recipe.reads, meme, evidence, odd_text=self.recipe.odd_text)
+        picture = self._picture_path(meme) if processor.picture is not None else None
         if processor.picture is not None and picture is None:
             missing = (*missing, "image")
         for part in missing:
             coverage.missing[part] = coverage.missing.get(part, 0) + 1
-        limit = limits.rationale if stage == "rationale" else None
-        input_ids, target_ids = (
-            processor.tokenize(text, limits.text),
-            processor.tokenize_target(target, limit),
-        )
-        coverage.text_cut += (
-            len(input_ids) == limits.text and len(processor.tokenize(text, 100_000)) > limits.text
-        )
-        coverage.target_cut += limit is not None and len(processor.tokenize_target(target)) > limit
-        coverage.used += 1
-        wanted = picture if processor.picture is not None else None
-        examples.append(
-            Example(meme.id, text, tuple(input_ids), tuple(target_ids), wanted, meme.label.harmful)
-        )
-    return examples, coverage
+        # At the limit exactly, only a second look tells a text that fits from one that was cut.
+        input_ids = processor.tokenize(text, self.limits.text)
+        if len(input_ids) == self.limits.text:
+            coverage.text_cut += len(processor.tokenize(text, _UNLIMITED)) > self.limits.text
+        target_ids = processor.tokenize_target(target, limit)
+        if limit is not None:
+            coverage.target_cut += len(processor.tokenize_target(target)) > limit
+        return Example(meme.id, text, tuple(input_ids), tuple(target_ids), picture, harmful)
+
+    def _picture_path(self, meme: Meme) -> Path | None:
+        if self.recipe.picture.shown == "clean":
+            evidence = self.dataset.evidence.get(meme.id)
+            return self.dataset.root / evidence.clean_image if evidence and evidence.clean_image else None
+        return self.dataset.image_path(meme)
 
 
-def _picture(dataset: Dataset, recipe: Recipe, meme: Meme) -> Path | None:
-    if recipe.picture.shown == "clean":
-        evidence = dataset.evidence.get(meme.id)
-        return dataset.root / evidence.clean_image if evidence and evidence.clean_image else None
-    return dataset.image_path(meme)
+class PictureSource(Protocol):
+    """Where pixels or features come from, by path."""
+
+    def get(self, path: Path) -> Any:
+        """Return the picture's pixels, or its features."""
+
+
+class LengthSampler(Sampler[int]):
+    """A random order in which every run of ``batch_size`` items has similar lengths.
+
+    The order depends on (seed, epoch) alone, so that a resumed run continues in the order it left.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+        self._lengths = np.asarray(lengths)
+        self._batch_size = batch_size
+        self._seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order the next iteration gives."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        rng = np.random.default_rng([self._seed, self.epoch])
+        order = rng.permutation(len(self._lengths))
+        pool_size = self._batch_size * _POOL
+        batches: list[np.ndarray[Any, Any]] = []
+        for start in range(0, len(order), pool_size):
+            pool = order[start : start + pool_size]
+            pool = pool[np.argsort(self._lengths[pool], kind="stable")]
+            batches.extend(pool[at : at + self._batch_size] for at in range(0, len(pool), self._batch_size))
+        # The one batch that may be short comes last: in the middle it would shift every batch after it.
+        short = [batch for batch in batches if len(batch) < self._batch_size]
+        full = [batch for batch in batches if len(batch) == self._batch_size]
+        for index in rng.permutation(len(full)):
+            yield from full[index].tolist()
+        for batch in short:
+            yield from batch.tolist()
+
+
+class ExampleSet(TorchDataset[tuple[Example, StudentInput]]):
+    """Examples with their pictures, varied anew each epoch where the recipe says so.
+
+    Args:
+        examples: the examples.
+        pictures: where their pictures come from; None for a student without pictures.
+        features: whether ``pictures`` gives features instead of pixels.
+        augmentation: of pixels, see `augment`.
+        seed: of the augmentation.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        pictures: PictureSource | None,
+        *,
+        features: bool = False,
+        augmentation: str = "none",
+        seed: int = 0,
+    ) -> None:
+        self.examples = examples
+        self._pictures = pictures
+        self._features = features
+        self._augmentation = augmentation
+        self._seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> tuple[Example, StudentInput]:
+        example = self.examples[index]
+        if example.picture is None or self._pictures is None:
+            return example, StudentInput("")
+        picture = self._pictures.get(example.picture)
+        if self._features:
+            return example, StudentInput("", features=picture)
+        rng = np.random.default_rng([self._seed, self.epoch, index])
+        return example, StudentInput("", pixels=augment(picture, self._augmentation, rng))
+
+
+class Collator:
+    """Joins items into the arguments of the student's ``forward``, labels included."""
+
+    def __init__(self, processor: MrHarmProcessor) -> None:
+        self._processor = processor
+
+    def __call__(self, items: Sequence[tuple[Example, StudentInput]]) -> dict[str, Tensor]:
+        """*Shapes:* input_ids, attention_mask (batch, text); labels (batch, target), -100 where padded; pictures as in
+        `MrHarmProcessor.batch_pictures`.
+        """
+        examples = [example for example, _ in items]
+        return {
+            **self._processor.batch_text([example.input_ids for example in examples]),
+            **self._processor.batch_pictures([shown for _, shown in items]),
+            "labels": self._processor.pad([example.target_ids for example in examples], -100),
+        }
+
+
+def batches_for_validation(items: ExampleSet, size: int) -> Iterator[list[int]]:
+    """Yield batches of indices of similar text lengths, every item once."""
+    order = sorted(range(len(items)), key=lambda index: len(items.examples[index].input_ids))
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
+
+
+def to_device(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """Move the batch's tensors to ``device``."""
+    return {name: tensor.to(device) for name, tensor in batch.items()}

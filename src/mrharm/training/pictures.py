@@ -1,8 +1,9 @@
-"""Pictures for training: decoded once, and for a frozen tower also seen once.
+"""Pictures for training: pixels in memory, features of a frozen tower on disk, and augmentation.
 
-Fitted pixels are kept in memory up to a bound and decoded again past it. Features of a frozen tower are kept on disk,
-one ``.npy`` a picture, keyed by the picture's SHA-256 and everything that shapes them (tower weights, side,
-statistics), so that runs, stages and processes share them.
+Fitted pixels are kept in memory up to a bound and decoded again past it. Features of a frozen tower are one ``.npy`` a
+picture, keyed by the picture's SHA-256 and everything that shapes them (tower weights, side, statistics), so that runs,
+stages and processes share them. Augmentation is the paper's RandAugment in Pillow, and a light shift for students from
+scratch; its draws are seeded by (seed, epoch, meme), so that a resumed run repeats the pictures of an unbroken one.
 """
 
 from __future__ import annotations
@@ -10,65 +11,66 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image, ImageEnhance, ImageOps
 
 from mrharm.errors import ImageError
 from mrharm.images import image_sha256, open_image
-from mrharm.progress import Progress
+from mrharm.progress import Progress, no_progress
 from mrharm.store import content_key, write_bytes
 from mrharm.student.interface import Pixels
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
 
 _MEMORY = 1_000_000_000  # bytes of fitted pixels kept
+_BATCH = 32  # pictures whose features are computed at once
 
 
 def cache_folder() -> Path:
-    """Where features are kept: ``MRHARM_CACHE``, else ``mrharm`` under the user's cache folder."""
+    """Return where features are kept: ``MRHARM_CACHE``, else ``mrharm`` under the user's cache folder."""
     if folder := os.environ.get("MRHARM_CACHE"):
         return Path(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mrharm"
 
 
 class PixelStore:
-    """Path -> fitted pixels, remembered up to a bound of memory."""
+    """Fitted pixels by path, kept up to a bound of memory."""
 
     def __init__(self, processor: MrHarmProcessor) -> None:
         self._processor = processor
-        self._kept: dict[Path, Pixels] = {}
+        self._pixels: dict[Path, Pixels] = {}
         self._bytes = 0
 
     def get(self, path: Path) -> Pixels:
-        """The fitted picture, *Shape:* (side, side, 3); raises ImageError as `mrharm.images.open_image` does."""
-        pixels = self._kept.get(path)
+        """Return the fitted picture, *Shape:* (side, side, 3); raises ImageError as `mrharm.images.open_image` does."""
+        pixels = self._pixels.get(path)
         if pixels is None:
             pixels = self._processor.fit(open_image(path))
             if self._bytes + pixels.nbytes <= _MEMORY:
-                self._kept[path] = pixels
+                self._pixels[path] = pixels
                 self._bytes += pixels.nbytes
         return pixels
 
-    def check(self, paths: Sequence[Path], progress: Progress | None = None) -> dict[Path, str]:
-        """Decode every picture once; path -> reason for those that cannot be read."""
+    def prepare(self, paths: Sequence[Path], progress: Progress = no_progress) -> dict[Path, str]:
+        """Decode every picture once; returns path -> reason for those that cannot be read."""
         broken = {}
         for number, path in enumerate(paths):
             try:
                 self.get(path)
             except ImageError as error:
                 broken[path] = str(error)
-            if progress:
-                progress("pictures", number + 1, len(paths))
+            progress("pictures", number + 1, len(paths))
         return broken
 
 
 class FeatureStore:
-    """Path -> a frozen tower's features, from disk; computed where they are not there yet."""
+    """Features of a frozen tower by path, read from disk; computed where they are not there yet."""
 
     def __init__(
         self, model: MrHarmForConditionalGeneration, processor: MrHarmProcessor, folder: Path | None = None
@@ -79,29 +81,26 @@ class FeatureStore:
         self._paths: dict[Path, Path] = {}
 
     def get(self, path: Path) -> NDArray[Any]:
-        """One picture's features. *Shape:* (patches, d_image)"""
+        """Return one picture's features. *Shape:* (patches, d_image)"""
         features: NDArray[Any] = np.load(self._paths[path], allow_pickle=False)
         return features
 
-    def prepare(
-        self, paths: Sequence[Path], batch_size: int = 32, progress: Progress | None = None
-    ) -> dict[Path, str]:
-        """Compute what is not on disk yet; path -> reason for pictures that cannot be read."""
+    def prepare(self, paths: Sequence[Path], progress: Progress = no_progress) -> dict[Path, str]:
+        """Compute the features that are not on disk yet; returns path -> reason for pictures that cannot be read."""
         broken: dict[Path, str] = {}
         waiting: list[tuple[Path, Pixels]] = []
         for number, path in enumerate(paths):
             try:
-                kept = self.folder / f"{image_sha256(path)}.npy"
-                self._paths[path] = kept
-                if not kept.exists():
+                file = self.folder / f"{image_sha256(path)}.npy"
+                self._paths[path] = file
+                if not file.exists():
                     waiting.append((path, self._processor.fit(open_image(path))))
             except ImageError as error:
                 broken[path] = str(error)
-            if len(waiting) == batch_size or (waiting and number + 1 == len(paths)):
+            if len(waiting) == _BATCH or (waiting and number + 1 == len(paths)):
                 self._compute(waiting)
                 waiting = []
-            if progress:
-                progress("image features", number + 1, len(paths))
+            progress("image features", number + 1, len(paths))
         return broken
 
     @torch.inference_mode()
@@ -117,7 +116,7 @@ class FeatureStore:
 
 
 def tower_key(model: MrHarmForConditionalGeneration, processor: MrHarmProcessor) -> str:
-    """A short key of everything that shapes a tower's features: its weights and how pictures are fitted."""
+    """Return a short key of everything that shapes a tower's features: its weights and how pictures are fitted."""
     digest = hashlib.sha256()
     tower = model.encoder.vision
     assert tower is not None  # a student that takes pictures
@@ -125,3 +124,79 @@ def tower_key(model: MrHarmForConditionalGeneration, processor: MrHarmProcessor)
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return content_key(digest.hexdigest(), str(processor.picture))
+
+
+_GREY = (128, 128, 128)
+
+
+def augment(pixels: Pixels, kind: str, rng: np.random.Generator) -> Pixels:
+    """Return a varied copy of a fitted picture. *Shape:* (side, side, 3) -> the same
+
+    Args:
+        pixels: the fitted picture.
+        kind: ``none``, ``light`` (mirrored half the time, shifted up to an eighth, brightness and contrast up to a
+            fifth) or ``randaugment``.
+        rng: of the draws.
+    """
+    if kind == "none":
+        return pixels
+    if kind == "light":
+        return _shift_light(pixels, rng)
+    return randaugment(pixels, rng)
+
+
+def _shift_light(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    side = pixels.shape[0]
+    reach = side // 8
+    padded = np.pad(pixels, ((reach, reach), (reach, reach), (0, 0)), mode="edge")
+    down, right = rng.integers(0, 2 * reach + 1, size=2)
+    moved = padded[down : down + side, right : right + side].astype(np.float32)
+    if rng.random() < 0.5:
+        moved = moved[:, ::-1]
+    contrast, brightness = rng.uniform(0.8, 1.2), rng.uniform(-25, 25)
+    changed = (moved - 128) * contrast + 128 + brightness
+    return np.clip(changed, 0, 255).astype(np.uint8)
+
+
+def randaugment(pixels: Pixels, rng: np.random.Generator, operations: int = 2, magnitude: int = 9) -> Pixels:
+    """Apply RandAugment (Cubuk et al., NeurIPS 2020): ``operations`` drawn evenly, each at ``magnitude`` of 30."""
+    image = Image.fromarray(pixels)
+    strength = magnitude / 30
+    for name in rng.choice(sorted(_OPERATIONS), size=operations):
+        image = _OPERATIONS[name](image, strength, 1.0 if rng.random() < 0.5 else -1.0)
+    return np.asarray(image, dtype=np.uint8)
+
+
+def _affine(image: Image.Image, *matrix: float) -> Image.Image:
+    """Transform a picture by the six numbers of an affine matrix."""
+    return image.transform(image.size, Image.Transform.AFFINE, matrix, fillcolor=_GREY)
+
+
+def _enhance(
+    kind: Callable[[Image.Image], ImageEnhance._Enhance],
+) -> Callable[[Image.Image, float, float], Image.Image]:
+    return lambda image, strength, sign: kind(image).enhance(1 + sign * 0.9 * strength)
+
+
+# Ranges at full strength as in the paper's table: shear 0.3, translate 150/331 of the side, rotate 30 degrees,
+# enhancements 0.9, posterise down to 4 bits, solarise from 256 down to 0.
+_OPERATIONS: dict[str, Callable[[Image.Image, float, float], Image.Image]] = {
+    "identity": lambda image, strength, sign: image,
+    "shear_x": lambda image, strength, sign: _affine(image, 1, sign * 0.3 * strength, 0, 0, 1, 0),
+    "shear_y": lambda image, strength, sign: _affine(image, 1, 0, 0, sign * 0.3 * strength, 1, 0),
+    "translate_x": lambda image, strength, sign: _affine(
+        image, 1, 0, sign * 150 / 331 * image.width * strength, 0, 1, 0
+    ),
+    "translate_y": lambda image, strength, sign: _affine(
+        image, 1, 0, 0, 0, 1, sign * 150 / 331 * image.height * strength
+    ),
+    "rotate": lambda image, strength, sign: image.rotate(sign * 30 * strength, fillcolor=_GREY),
+    "brightness": _enhance(ImageEnhance.Brightness),
+    "colour": _enhance(ImageEnhance.Color),
+    "contrast": _enhance(ImageEnhance.Contrast),
+    "sharpness": _enhance(ImageEnhance.Sharpness),
+    "posterise": lambda image, strength, sign: ImageOps.posterize(image, 8 - round(4 * strength)),
+    "solarise": lambda image, strength, sign: ImageOps.solarize(image, round(255 * (1 - strength))),
+    "autocontrast": lambda image, strength, sign: ImageOps.autocontrast(image),
+    "equalise": lambda image, strength, sign: ImageOps.equalize(image),
+}

@@ -1,125 +1,156 @@
-"""A dataset -> what each stage learns from and is chosen on; pictures are decoded or seen once for all stages."""
+"""The data of each stage; pictures are decoded, or turned into features, once for all stages."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from mrharm.errors import InputError
-from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN, VALIDATION
 from mrharm.progress import Progress
-from mrharm.recipe import Recipe, StageName
-from mrharm.records import Failure, Rationale
+from mrharm.recipe import StageName
+from mrharm.records import Failure
 from mrharm.student.interface import StudentInput
 from mrharm.student.joint import joint_target
 from mrharm.student.model import MrHarmForConditionalGeneration
-from mrharm.student.processor import MrHarmProcessor
-from mrharm.training.batches import ExampleSet, Pictures
-from mrharm.training.data import Coverage, Example, Limits, make_examples
+from mrharm.training.data import Coverage, Example, ExampleBuilder, ExampleSet
 from mrharm.training.pictures import FeatureStore, PixelStore
-from mrharm.training.stages import StageData
+
+Coverages = dict[StageName, dict[str, Coverage]]
 
 
-class StageDataMaker:
-    """What both stages share: pictures decoded or seen once, and the list of those that could not be."""
+@dataclass(frozen=True)
+class StageData:
+    """What one stage learns from and is chosen on."""
+
+    train: ExampleSet
+    validation: ExampleSet
+
+    @cached_property
+    def inputs(self) -> list[StudentInput]:
+        """The validation split as the student is shown it."""
+        items = [self.validation[index] for index in range(len(self.validation))]
+        return [dataclasses.replace(picture, text=example.text) for example, picture in items]
+
+    @property
+    def gold(self) -> list[bool]:
+        """The labels of the validation split."""
+        return [example.harmful for example in self.validation.examples]
+
+
+class StageDataBuilder:
+    """Builds the data of stages from one store of pictures, and lists the pictures that cannot be read.
+
+    Args:
+        examples: builds the examples of the dataset.
+        model: whose frozen tower computes features.
+        say: called with a line on each split's coverage.
+        progress: shows the pictures that are read.
+    """
 
     def __init__(
         self,
-        dataset: Dataset,
-        recipe: Recipe,
+        examples: ExampleBuilder,
         model: MrHarmForConditionalGeneration,
-        processor: MrHarmProcessor,
-        progress: Progress | None,
+        say: Callable[[str], None],
+        progress: Progress,
     ) -> None:
-        self._dataset = dataset
-        self._recipe = recipe
-        self._processor = processor
+        self._examples = examples
+        self._recipe = examples.recipe
+        self._takes_picture = examples.processor.picture is not None
+        self._say = say
         self._progress = progress
         self._broken: dict[Path, str] = {}
-        self._known: set[Path] = set()
-        # A tower that learns, or pictures that vary, must be seen anew each time.
-        frozen = processor.picture is not None and not recipe.student.train_vision
-        self._cached = frozen and recipe.picture.augment == "none"
-        self._pixels = PixelStore(processor)
-        self._features = FeatureStore(model, processor) if frozen else None
+        self._checked: set[Path] = set()
+        self._pixels = PixelStore(examples.processor)
+        # A tower that learns gives other features after every step.
+        frozen = self._takes_picture and not self._recipe.student.train_vision
+        self._features = FeatureStore(model, examples.processor) if frozen else None
         self.failures: list[Failure] = []
 
-    def stage_data(
-        self, stage: StageName, limits: Limits, rationales: dict[str, Rationale], say: Callable[[str], None]
-    ) -> tuple[StageData, dict[str, Coverage]]:
-        """One stage's examples of both splits; memes whose picture cannot be read are left out and counted."""
+    def build(self, targets: Sequence[StageName]) -> tuple[StageData, Coverages]:
+        """Build both splits for a stage that teaches ``targets``, and count what each could use.
+
+        Memes whose picture cannot be read are left out and counted. A stage with two targets joins them in one,
+        rationale first; its memes without a rationale learn their label alone.
+
+        Raises:
+            InputError: no meme of a split can be used.
+        """
+        *earlier, last = targets
+        data, coverage = self._build_target(last)
+        coverages: Coverages = {last: coverage}
+        for target in earlier:
+            explained, coverages[target] = self._build_target(target)
+            joined = _join_targets(data.train.examples, explained.train.examples)
+            data = dataclasses.replace(data, train=self._example_set(joined, TRAIN))
+        return data, coverages
+
+    def _build_target(self, target: StageName) -> tuple[StageData, dict[str, Coverage]]:
         sets, coverages = {}, {}
         for split in (TRAIN, VALIDATION):
-            examples, coverage = make_examples(
-                self._dataset,
-                self._recipe,
-                self._processor,
-                limits,
-                stage,
-                split,
-                rationales,
-            )
-            self._check([example.picture for example in examples if example.picture], split)
-            whole = [example for example in examples if example.picture not in self._broken]
-            coverage.used = len(whole)
-            _tell(stage, split, coverage, len(examples) - len(whole), say)
-            if not whole:
+            examples, coverage = self._examples.build(target, split)
+            self._check_pictures([example.picture for example in examples if example.picture], split)
+            readable = [example for example in examples if example.picture not in self._broken]
+            coverage.used = len(readable)
+            self._say(describe_coverage(target, split, coverage, len(examples) - len(readable)))
+            if not readable:
                 raise InputError(
-                    f"{self._dataset.root}: no {split} meme can be used in stage {stage}; a stage learns from train "
-                    "and is chosen on validation, never on test"
-                    + (f" (have the {split} split's rationales written, too)" if stage == "rationale" else "")
+                    f"{self._examples.dataset.root}: no {split} meme can be used in stage {target}; a stage learns "
+                    "from train and is chosen on validation, never on test"
+                    + (
+                        f" (have the {split} split's rationales written, too)"
+                        if target == "rationale"
+                        else ""
+                    )
                 )
-            sets[split], coverages[split] = self._examples(whole, split), coverage
-        shown = [self._shown(sets[VALIDATION], index) for index in range(len(sets[VALIDATION]))]
-        return StageData(sets[TRAIN], sets[VALIDATION], shown), coverages
+            sets[split], coverages[split] = self._example_set(readable, split), coverage
+        return StageData(sets[TRAIN], sets[VALIDATION]), coverages
 
-    def _examples(self, examples: Sequence[Example], split: str) -> ExampleSet:
-        features = self._by_features(split)
-        pictures: Pictures | None = None
-        if self._processor.picture is not None:
-            pictures = self._features if features else self._pixels
+    def _example_set(self, examples: Sequence[Example], split: str) -> ExampleSet:
+        features = self._feature_store(split)
+        pictures = (features or self._pixels) if self._takes_picture else None
         augmentation = self._recipe.picture.augment if split == TRAIN else "none"
         return ExampleSet(
-            examples, pictures, features=features, augmentation=augmentation, seed=self._recipe.seed
+            examples,
+            pictures,
+            features=features is not None,
+            augmentation=augmentation,
+            seed=self._recipe.seed,
         )
 
-    def _shown(self, examples: ExampleSet, index: int) -> StudentInput:
-        example, picture = examples[index]
-        return dataclasses.replace(picture, text=example.text)
+    def _feature_store(self, split: str) -> FeatureStore | None:
+        """Return the store of a split that is read as features; training pictures that vary are read as pixels."""
+        varies = split == TRAIN and self._recipe.picture.augment != "none"
+        return None if varies else self._features
 
-    def _by_features(self, split: str) -> bool:
-        """Whether this split is read as features; validation pictures never vary, so a frozen tower sees them once."""
-        return self._cached or (self._features is not None and split == VALIDATION)
-
-    def _check(self, paths: list[Path], split: str) -> None:
-        new = [path for path in dict.fromkeys(paths) if path not in self._known]
-        self._known.update(new)
-        if self._by_features(split):
-            assert self._features is not None
-            broken = self._features.prepare(new, progress=self._progress)
-        else:
-            broken = self._pixels.check(new, self._progress)
+    def _check_pictures(self, paths: list[Path], split: str) -> None:
+        """Read every picture once, and list those that cannot be read."""
+        new = [path for path in dict.fromkeys(paths) if path not in self._checked]
+        self._checked.update(new)
+        broken = (self._feature_store(split) or self._pixels).prepare(new, self._progress)
         self._broken.update(broken)
-        self.failures += [Failure(item=path.name, stage="train", reason=why) for path, why in broken.items()]
-
-
-def join_targets(labels: ExampleSet, rationales: ExampleSet) -> ExampleSet:
-    """One target for both, rationale first; memes without a rationale learn their label alone."""
-    explained = {example.meme_id: example.target_ids for example in rationales.examples}
-    return labels.with_examples(
-        [
-            dataclasses.replace(
-                example, target_ids=joint_target(explained.get(example.meme_id, ()), example.target_ids)
-            )
-            for example in labels.examples
+        self.failures += [
+            Failure(item=path.name, stage="train", reason=reason) for path, reason in broken.items()
         ]
-    )
 
 
-def _tell(stage: str, split: str, coverage: Coverage, unreadable: int, say: Callable[[str], None]) -> None:
-    parts = [f"stage {stage}, {split}: {coverage.used} of {coverage.memes} memes"]
+def _join_targets(labels: Sequence[Example], rationales: Sequence[Example]) -> list[Example]:
+    explained = {example.meme_id: example.target_ids for example in rationales}
+    return [
+        dataclasses.replace(
+            example, target_ids=joint_target(explained.get(example.meme_id, ()), example.target_ids)
+        )
+        for example in labels
+    ]
+
+
+def describe_coverage(target: str, split: str, coverage: Coverage, unreadable: int) -> str:
+    """Describe in a line how much of a split a stage uses."""
+    parts = [f"stage {target}, {split}: {coverage.used} of {coverage.memes} memes"]
     for count, what in (
         (coverage.without_rationale, "without a rationale"),
         (coverage.held_back, "with a rationale held back by the gate or written for other words"),
@@ -132,4 +163,4 @@ def _tell(stage: str, split: str, coverage: Coverage, unreadable: int, say: Call
     ):
         if count:
             parts.append(f"{count} {what}")
-    say("; ".join(parts))
+    return "; ".join(parts)

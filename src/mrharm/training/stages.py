@@ -1,12 +1,13 @@
-"""The two stages as data, and how one of them is trained."""
+"""Plan the stages of a training, and train one of them."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,131 +16,202 @@ from transformers import set_seed
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
+from mrharm.hub import pick_dtype
 from mrharm.progress import Progress
 from mrharm.recipe import Recipe, StageName
 from mrharm.store import write_json
 from mrharm.student.checkpoints import load_unique
-from mrharm.student.interface import Student, StudentInput
+from mrharm.student.interface import Student
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
-from mrharm.training import checkpoints
-from mrharm.training.batches import Collator, ExampleSet, LengthSampler, in_batches, to_device
-from mrharm.training.trainer import BEST, BEST_WEIGHTS, Pace, StageTrainer, training_arguments
+from mrharm.training.data import Collator, LengthSampler, batches_for_validation, to_device
+from mrharm.training.stage_data import StageData
+from mrharm.training.trainer import (
+    BEST,
+    BEST_WEIGHTS,
+    VALIDATIONS,
+    CheckpointCallback,
+    EpochCallback,
+    StageTrainer,
+    last_complete,
+    list_checkpoints,
+    training_arguments,
+)
 from mrharm.verdicts.calibration import harm_probability, negative_log_likelihood, score_answers
+from mrharm.verdicts.card import DetectorCard
+from mrharm.verdicts.students import JOINT, build_students
 
+WhichStages = Literal["both", "label", "joint"]
 FOLDERS: dict[StageName, str] = {"rationale": "stage1", "label": "stage2"}
 RESULT = "stage.json"
-_LOOK_BATCH = 64
+_VALIDATION_BATCH = 64
 
 
 @dataclass(frozen=True)
-class StageData:
-    """What one stage learns from and is chosen on; ``shown``: validation inputs, in its order."""
+class StagePlan:
+    """One stage: what is taught, and the model of the detector that comes of it.
 
-    train: ExampleSet
-    validation: ExampleSet
-    shown: Sequence[StudentInput]
+    Fields:
+        name: whose settings and folder the stage has.
+        targets: what a target text holds, in order; a stage that teaches labels is chosen by its labels.
+        model: name of the trained weights in the detector.
+    """
+
+    name: StageName
+    targets: tuple[StageName, ...]
+    model: str
+
+    @property
+    def teaches_labels(self) -> bool:
+        """Whether the validation figures are those of labels; otherwise the loss of rationales."""
+        return "label" in self.targets
+
+
+# Stages run in order on one model, each from the best weights of the one before; the last one gives the labels.
+PLANS: dict[WhichStages, tuple[StagePlan, ...]] = {
+    "both": (
+        StagePlan("rationale", ("rationale",), "rationale"),
+        StagePlan("label", ("label",), "label"),
+    ),
+    "label": (StagePlan("label", ("label",), "label"),),
+    "joint": (StagePlan("label", ("rationale", "label"), JOINT),),
+}
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What all stages of a run share.
+
+    Fields:
+        recipe, card: the settings, and the detector's card before calibration.
+        processor: of the student.
+        device: where the model is trained.
+        say: called with each line for a person.
+        progress: shows the steps.
+        report_to: the Trainer's reporters.
+    """
+
+    recipe: Recipe
+    card: DetectorCard
+    processor: MrHarmProcessor
+    device: torch.device
+    say: Callable[[str], None]
+    progress: Progress
+    report_to: str
+
+    def label_student(self, plan: StagePlan, model: MrHarmForConditionalGeneration) -> Student:
+        """Return the student that gives labels with a model: what is validated is what the detector will do.
+
+        Raises:
+            InputError: the templates do not suit the plan.
+        """
+        return build_students(self.card, {plan.model: model}, self.processor, self.device, torch.float32)[0]
 
 
 def train_stage(
-    stage: StageName,
+    plan: StagePlan,
     data: StageData,
-    recipe: Recipe,
     model: MrHarmForConditionalGeneration,
-    processor: MrHarmProcessor,
     folder: Path,
-    *,
-    device: torch.device,
-    bf16: bool,
-    say: Callable[[str], None],
-    progress: Progress | None = None,
-    report_to: str = "none",
-    seat: Callable[[MrHarmForConditionalGeneration], Student],
+    context: StageContext,
 ) -> dict[str, float]:
-    """Train ``model`` in place on one stage and leave it with the best weights; goes on from the last whole checkpoint.
+    """Train ``model`` in place on one stage and leave it with the best weights; resumes from the last checkpoint.
 
-    ``folder`` ends up with ``best.safetensors`` and ``stage.json`` (the looks, the step chosen). ``seat``: gives the
-    model a seat in which it can be asked for labels.
+    ``folder`` ends up with ``best.safetensors`` and ``stage.json`` (the validations, the step chosen).
 
     Returns:
         The validation figures of the step chosen.
     """
-    result = folder / RESULT
-    settings = getattr(recipe.stages, stage)
+    result, say = folder / RESULT, context.say
     if result.exists():
-        say(f"stage {stage}: already done")
+        say(f"stage {plan.name}: already done")
         load_unique(model, load_file(folder / BEST_WEIGHTS))
         chosen: dict[str, float] = json.loads(result.read_text(encoding="utf-8"))["chosen"]
         return chosen
     folder.mkdir(parents=True, exist_ok=True)
-    # Progress is ours to show; transformers' own bars and dictionaries would stand between its lines.
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    last = checkpoints.last_whole(folder, say)
-    looks: list[dict[str, float]] = []
+    last = last_complete(folder, say)
+    validations: list[dict[str, float]] = []
     if last is None:
-        for stale in (BEST, BEST_WEIGHTS):
-            (folder / stale).unlink(missing_ok=True)
+        for outdated in (BEST, BEST_WEIGHTS):
+            (folder / outdated).unlink(missing_ok=True)
     else:
-        say(f"stage {stage}: going on from {last.name}")
-        looks = json.loads((last / "looks.json").read_text(encoding="utf-8"))
-    # A stage starts from the same random state whatever ran before it in this process.
-    set_seed(recipe.seed)
-    lengths = [len(example.input_ids) + len(example.target_ids) for example in data.train.examples]
-    sampler = LengthSampler(lengths, settings.batch_size, recipe.seed)
-
-    def look(current: MrHarmForConditionalGeneration) -> dict[str, float]:
-        if stage == "rationale":
-            return _look_at_rationales(current, data, processor, device)
-        return _look_at_labels(seat(current), data, recipe)
-
-    trainer = StageTrainer(
-        folder=folder,
-        keep=settings.keep,
-        look=look,
-        sampler=sampler,
-        seen=looks,
-        model=model,
-        args=training_arguments(
-            folder,
-            settings,
-            examples=len(data.train),
-            seed=recipe.seed,
-            weight_decay=recipe.weight_decay,
-            warmup=recipe.warmup,
-            bf16=bf16,
-            report_to=report_to,
-            on_cpu=device.type == "cpu",
-            some_without_picture=any(example.picture is None for example in data.train.examples),
-        ),
-        train_dataset=data.train,
-        eval_dataset=data.validation,
-        data_collator=Collator(processor),
-        callbacks=[Pace(data.train, sampler, f"stage {stage}", progress)],
-    )
-    trainer.remove_callback(PrinterCallback)
+        say(f"stage {plan.name}: going on from {last.name}")
+        validations = json.loads((last / VALIDATIONS).read_text(encoding="utf-8"))
+    trainer = _make_trainer(plan, data, model, folder, context, validations)
     trainer.train(resume_from_checkpoint=str(last) if last else None)
+    # The first process has written the best weights, which every process reads.
     trainer.accelerator.wait_for_everyone()
     best: dict[str, float] = json.loads((folder / BEST).read_text(encoding="utf-8"))
     load_unique(model, load_file(folder / BEST_WEIGHTS))
     if trainer.args.should_save:
-        write_json(result, {"chosen": best, "looks": trainer.looks, "log": trainer.state.log_history})
-        for path in checkpoints.checkpoints(folder):
+        write_json(result, {"chosen": best, "looks": trainer.validations, "log": trainer.state.log_history})
+        for path in list_checkpoints(folder):
             shutil.rmtree(path, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
     return best
 
 
-def _look_at_rationales(
+def _make_trainer(
+    plan: StagePlan,
+    data: StageData,
+    model: MrHarmForConditionalGeneration,
+    folder: Path,
+    context: StageContext,
+    validations: list[dict[str, float]],
+) -> StageTrainer:
+    recipe = context.recipe
+    settings = getattr(recipe.stages, plan.name)
+    # transformers' bars and dictionaries would break into our progress.
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    # A stage starts from the same random state whatever ran before it in this process.
+    set_seed(recipe.seed)
+    lengths = [len(example.input_ids) + len(example.target_ids) for example in data.train.examples]
+    sampler = LengthSampler(lengths, settings.batch_size, recipe.seed)
+
+    def validate(current: MrHarmForConditionalGeneration) -> dict[str, float]:
+        if plan.teaches_labels:
+            return validate_labels(context.label_student(plan, current), data, recipe)
+        return validate_rationales(current, data, context.processor, context.device)
+
+    trainer = StageTrainer(
+        folder=folder,
+        keep=settings.keep,
+        validate=validate,
+        sampler=sampler,
+        validations=validations,
+        model=model,
+        args=training_arguments(
+            folder,
+            recipe,
+            settings,
+            data.train,
+            context.device,
+            bf16=pick_dtype(recipe.precision, context.device) == torch.bfloat16,
+            report_to=context.report_to,
+        ),
+        train_dataset=data.train,
+        eval_dataset=data.validation,
+        data_collator=Collator(context.processor),
+        callbacks=[
+            EpochCallback(data.train, sampler, f"stage {plan.name}", context.progress),
+            CheckpointCallback(folder, validations),
+        ],
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def validate_rationales(
     model: MrHarmForConditionalGeneration,
     data: StageData,
     processor: MrHarmProcessor,
     device: torch.device,
 ) -> dict[str, float]:
-    """Mean token cross-entropy of the validation split's rationales."""
+    """Compute the mean token cross-entropy of the validation split's rationales."""
     collate = Collator(processor)
     total, tokens = 0.0, 0
-    for batch in in_batches(data.validation, _LOOK_BATCH):
+    for batch in batches_for_validation(data.validation, _VALIDATION_BATCH):
         arguments = to_device(collate([data.validation[index] for index in batch]), device)
         count = int((arguments["labels"] >= 0).sum())
         total += float(model(**arguments).loss) * count
@@ -147,11 +219,11 @@ def _look_at_rationales(
     return {"loss": total / max(tokens, 1)}
 
 
-def _look_at_labels(student: Student, data: StageData, recipe: Recipe) -> dict[str, float]:
-    """Accuracy of the decision on the validation split, and the mean negative log-likelihood of the gold decision."""
+def validate_labels(student: Student, data: StageData, recipe: Recipe) -> dict[str, float]:
+    """Compute the decision's accuracy on the validation split, and the mean negative log-likelihood of gold labels."""
     answers = [recipe.templates.label.format(label=answer.word) for answer in recipe.answers]
-    scores = score_answers(student, data.shown, answers, _LOOK_BATCH)
-    gold = np.array([example.harmful for example in data.validation.examples])
+    scores = score_answers(student, data.inputs, answers, _VALIDATION_BATCH)
+    gold = np.array(data.gold)
     probability = harm_probability(scores, recipe.answers)
     accuracy = float(((probability >= 0.5) == gold).mean())
     return {"accuracy": accuracy, "loss": negative_log_likelihood(probability, gold)}

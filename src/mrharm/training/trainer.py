@@ -1,5 +1,6 @@
-"""transformers' Trainer, taught four things: our sampler, our looks at the validation split, whole checkpoints only,
-and the best weights kept aside.
+"""Train one stage with transformers' Trainer: batches of similar lengths, validations, the best weights, checkpoints.
+
+A checkpoint counts only with its manifest, which is written last: one that a kill cut short is skipped and removed.
 """
 
 from __future__ import annotations
@@ -7,66 +8,89 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from safetensors.torch import save_file
 from torch import nn
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from mrharm.progress import Progress
-from mrharm.recipe import StageRecipe
+from mrharm.recipe import Recipe, StageRecipe
 from mrharm.store import write_json
 from mrharm.student.model import MrHarmForConditionalGeneration, unique_tensors
-from mrharm.training import checkpoints
-from mrharm.training.batches import ExampleSet, LengthSampler
+from mrharm.training.data import ExampleSet, LengthSampler
 
-Look = Callable[[MrHarmForConditionalGeneration], dict[str, float]]
+Validate = Callable[[MrHarmForConditionalGeneration], dict[str, float]]
 BEST_WEIGHTS, BEST = "best.safetensors", "best.json"
+MANIFEST, VALIDATIONS = "complete.json", "looks.json"
+_CHECKPOINTS_KEPT = 2
 
 
 class StageTrainer(Trainer):
-    """Trains one stage in its folder; the best weights so far lie in ``best.safetensors``."""
+    """Trains one stage in its folder and keeps its best weights in ``best.safetensors``.
+
+    Args:
+        folder: the stage's folder.
+        keep: ``lowest_loss`` or ``highest_accuracy``.
+        validate: computes the figures of the validation split.
+        sampler: the order of the training examples.
+        validations: the figures of each validation so far, with their ``step``; new ones are appended.
+        kwargs: of transformers' Trainer.
+    """
 
     def __init__(
         self,
         *,
         folder: Path,
         keep: str,
-        look: Look,
+        validate: Validate,
         sampler: LengthSampler,
-        seen: list[dict[str, float]],
+        validations: list[dict[str, float]],
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self._folder = folder
         self._keep = keep
-        self._look = look
+        self._validate = validate
         self._sampler = sampler
-        self._saving = False
-        self.looks = seen
+        self.validations = validations
         # Our forward takes **kwargs for T5's sake; the loss is the mean over the batch's tokens, as the paper's is.
         self.model_accepts_loss_kwargs = False
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        return self._sampler
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Return the training batches, in the sampler's order."""
+        loader = DataLoader(
+            self.train_dataset,
+            batch_size=self.args.train_batch_size,
+            sampler=self._sampler,
+            collate_fn=self.data_collator,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        prepared: DataLoader[Any] = self.accelerator.prepare(loader)
+        return prepared
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Look at the validation split; keep the weights when they are the best yet.
+        """Compute the validation figures; keep the weights when they are the best yet.
 
-        Every process looks at the whole split, which is small; the first one keeps the weights.
+        Every process evaluates the whole split, which is small; the first one keeps the weights.
         """
         model = self.accelerator.unwrap_model(self.model)
         was_training = model.training
         model.eval()
         with torch.inference_mode(), self.accelerator.autocast():
-            metrics = {f"eval_{name}": value for name, value in self._look(model).items()}
+            metrics = {f"eval_{name}": value for name, value in self._validate(model).items()}
         model.train(was_training)
         step = self.state.global_step
-        self.looks[:] = [*(row for row in self.looks if row["step"] != step), {"step": step, **metrics}]
+        # After a resume, a step may be validated a second time.
+        earlier = [row for row in self.validations if row["step"] != step]
+        self.validations[:] = [*earlier, {"step": step, **metrics}]
         if self.args.should_save and self._is_better(metrics):
             self._save_best(model, metrics)
         return metrics
@@ -83,31 +107,17 @@ class StageTrainer(Trainer):
         aside.replace(self._folder / BEST_WEIGHTS)
         write_json(self._folder / BEST, {"step": self.state.global_step, **metrics})
 
-    def _get_output_dir(self, trial: Any = None) -> str:
-        return str(self._folder / checkpoints.ASIDE if self._saving else self._folder)
 
-    def _save_checkpoint(self, model: nn.Module, trial: Any = None) -> None:
-        self._saving = True
-        try:
-            super()._save_checkpoint(model, trial)
-        finally:
-            self._saving = False
-        self.accelerator.wait_for_everyone()
-        if self.args.should_save:
-            name = f"checkpoint-{self.state.global_step}"
-            # A pickle that nothing here reads; the resolved recipe lies beside the run.
-            (self._folder / checkpoints.ASIDE / name / "training_args.bin").unlink(missing_ok=True)
-            write_json(self._folder / checkpoints.ASIDE / name / "looks.json", self.looks)
-            checkpoints.move_in(self._folder, name)
-        self.accelerator.wait_for_everyone()
+def _rank(keep: str, metrics: dict[str, float]) -> tuple[float, ...]:
+    """Rank figures, higher is better; equal accuracies are ranked by the loss."""
+    loss = -metrics["eval_loss"]
+    return (metrics["eval_accuracy"], loss) if keep == "highest_accuracy" else (loss,)
 
 
-class Pace(TrainerCallback):
-    """Tells sampler and examples the epoch, looks once more at the end, and reports progress."""
+class EpochCallback(TrainerCallback):
+    """Sets the epoch of sampler and examples, validates after the last step, and reports progress."""
 
-    def __init__(
-        self, examples: ExampleSet, sampler: LengthSampler, stage: str, progress: Progress | None
-    ) -> None:
+    def __init__(self, examples: ExampleSet, sampler: LengthSampler, stage: str, progress: Progress) -> None:
         self._examples = examples
         self._sampler = sampler
         self._stage = stage
@@ -117,78 +127,144 @@ class Pace(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Set the epoch by the step count: exact also after a resume in the middle of one."""
-        steps_an_epoch = math.ceil(len(self._sampler) / (args.train_batch_size * args.world_size))
-        steps_an_epoch = max(math.ceil(steps_an_epoch / args.gradient_accumulation_steps), 1)
+        batches = math.ceil(len(self._sampler) / (args.train_batch_size * args.world_size))
+        steps_an_epoch = max(math.ceil(batches / args.gradient_accumulation_steps), 1)
         self._examples.epoch = state.global_step // steps_an_epoch
         self._sampler.set_epoch(self._examples.epoch)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """A stage always ends with a look."""
+        """Validate after the last step, whatever the interval."""
         if state.global_step >= state.max_steps:
             control.should_evaluate = True
-        if self._progress and state.is_world_process_zero:
+        if state.is_world_process_zero:
             self._progress(self._stage, state.global_step, state.max_steps)
 
 
-def _rank(keep: str, metrics: dict[str, float]) -> tuple[float, ...]:
-    """Higher is better; equal accuracies are told apart by the loss."""
-    loss = -metrics["eval_loss"]
-    return (metrics["eval_accuracy"], loss) if keep == "highest_accuracy" else (loss,)
+class CheckpointCallback(TrainerCallback):
+    """Completes each checkpoint the Trainer has written, and removes all but the newest two."""
+
+    def __init__(self, folder: Path, validations: list[dict[str, float]]) -> None:
+        self._folder = folder
+        self._validations = validations
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Add the validations so far and the manifest, once every process has written its random state."""
+        wait = PartialState().wait_for_everyone
+        wait()
+        if args.should_save:
+            checkpoint = self._folder / f"checkpoint-{state.global_step}"
+            # A pickle that no code here reads; the resolved recipe is in the run folder.
+            (checkpoint / "training_args.bin").unlink(missing_ok=True)
+            write_json(checkpoint / VALIDATIONS, self._validations)
+            seal(checkpoint)
+            for outdated in list_checkpoints(self._folder)[:-_CHECKPOINTS_KEPT]:
+                shutil.rmtree(outdated, ignore_errors=True)
+        wait()
+
+
+def seal(folder: Path) -> None:
+    """Flush every file to disk and list it with its size in ``complete.json``: now the checkpoint counts."""
+    sizes = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+            sizes[str(path.relative_to(folder))] = path.stat().st_size
+    write_json(folder / MANIFEST, sizes)
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether every file of a checkpoint's manifest is there with its size."""
+    try:
+        sizes = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return bool(sizes) and all((folder / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def list_checkpoints(stage_folder: Path) -> list[Path]:
+    """Return every checkpoint folder, oldest first, complete or not."""
+    steps = {}
+    for path in stage_folder.glob("checkpoint-*"):
+        if match := re.fullmatch(r"checkpoint-(\d+)", path.name):
+            steps[int(match[1])] = path
+    return [steps[step] for step in sorted(steps)]
+
+
+def last_complete(stage_folder: Path, say: Callable[[str], None]) -> Path | None:
+    """Return the newest complete checkpoint, or None; newer incomplete ones are reported and removed."""
+    for path in reversed(list_checkpoints(stage_folder)):
+        if is_complete(path):
+            return path
+        say(f"{path}: incomplete checkpoint (files are missing or cut short); skipped")
+        shutil.rmtree(path, ignore_errors=True)
+    return None
+
+
+class StageArguments(TrainingArguments):
+    """A stage's settings as the Trainer takes them, for one GPU a process."""
+
+    @property
+    def n_gpu(self) -> int:
+        """At most one: several GPUs without torchrun would become a DataParallel with another batch size, unasked."""
+        return min(super().n_gpu, 1)
 
 
 def training_arguments(
     folder: Path,
+    recipe: Recipe,
     stage: StageRecipe,
-    *,
-    examples: int,
-    seed: int,
-    weight_decay: float,
-    warmup: float,
-    bf16: bool,
-    report_to: str,
-    on_cpu: bool,
-    some_without_picture: bool,
-) -> TrainingArguments:
-    """A stage's settings as transformers knows them: AdamW, linear warm-up, linear decay to 0."""
+    examples: ExampleSet,
+    device: torch.device,
+    **options: Any,
+) -> StageArguments:
+    """Make the Trainer's arguments of a stage: AdamW, linear warm-up, linear decay to 0.
+
+    Args:
+        folder: where checkpoints go.
+        recipe, stage: the settings.
+        examples: the training split.
+        device: where the model is.
+        options: further arguments of the Trainer (``bf16``, ``report_to``).
+    """
     world = int(os.environ.get("WORLD_SIZE", "1"))
-    steps_an_epoch = max(math.ceil(math.ceil(examples / (stage.batch_size * world)) / stage.accumulate), 1)
-    looks = steps_an_epoch * stage.evaluate_every
-    arguments = TrainingArguments(
+    batches = math.ceil(len(examples) / (stage.batch_size * world))
+    interval = max(math.ceil(batches / stage.accumulate), 1) * stage.evaluate_every
+    on_cpu = device.type == "cpu"
+    return StageArguments(
         output_dir=str(folder),
         num_train_epochs=stage.epochs,
         max_steps=stage.steps or -1,
         per_device_train_batch_size=stage.batch_size,
         gradient_accumulation_steps=stage.accumulate,
         learning_rate=stage.learning_rate,
-        weight_decay=weight_decay,
+        weight_decay=recipe.weight_decay,
         adam_beta1=0.9,
         adam_beta2=0.999,
         adam_epsilon=1e-8,
         max_grad_norm=1.0,
-        warmup_steps=warmup,
+        warmup_steps=recipe.warmup,
         lr_scheduler_type="linear",
         eval_strategy="steps",
-        eval_steps=looks,
+        eval_steps=interval,
         save_strategy="steps",
-        save_steps=stage.checkpoint_every or looks,
-        logging_steps=max(looks // 5, 1),
+        save_steps=stage.checkpoint_every or interval,
+        logging_steps=max(interval // 5, 1),
         logging_nan_inf_filter=False,
-        bf16=bf16,
         use_cpu=on_cpu,
-        seed=seed,
-        data_seed=seed,
+        seed=recipe.seed,
+        data_seed=recipe.seed,
         remove_unused_columns=False,
         label_names=["labels"],
-        report_to=report_to,
         disable_tqdm=True,
         dataloader_num_workers=0,
         dataloader_pin_memory=not on_cpu,
-        ddp_find_unused_parameters=some_without_picture,
+        # Without a picture, a process's batch leaves the fusion's parameters without gradients.
+        ddp_find_unused_parameters=any(example.picture is None for example in examples.examples),
         ddp_backend="gloo" if on_cpu and world > 1 else None,
+        **options,
     )
-    # Several GPUs without torchrun would become a DataParallel with another batch size, unasked.
-    assert arguments.device is not None
-    arguments._n_gpu = min(arguments.n_gpu, 1)
-    return arguments
