@@ -6,14 +6,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
-from transformers.utils import PushToHubMixin
 
 from mrharm.errors import DataError
 from mrharm.student.interface import Pixels, StudentInput
@@ -31,7 +29,7 @@ class PictureSettings:
     fit: str = "whole"
 
 
-class MrHarmProcessor(PushToHubMixin):
+class MrHarmProcessor:
     """The tokenizer, the picture's settings and the text limit of one student."""
 
     def __init__(
@@ -129,8 +127,8 @@ class MrHarmProcessor(PushToHubMixin):
         texts: list[str] = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
         return [text.strip() for text in texts]
 
-    def save_pretrained(self, folder: str | Path, push_to_hub: bool = False, **kwargs: Any) -> None:
-        """Write the tokenizer's files and ``processor.json``; optionally upload them."""
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the tokenizer's files and ``processor.json``."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.tokenizer.save_pretrained(folder)
@@ -139,8 +137,6 @@ class MrHarmProcessor(PushToHubMixin):
             "max_text_tokens": self.max_text_tokens,
         }
         (folder / FILE).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-        if push_to_hub:
-            self.push_to_hub(kwargs.pop("repo_id", folder.name), **kwargs)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> MrHarmProcessor:
@@ -153,17 +149,10 @@ class MrHarmProcessor(PushToHubMixin):
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             picture = values["picture"]
-            settings = (
-                PictureSettings(
-                    side=picture["side"],
-                    mean=tuple(picture["mean"]),
-                    std=tuple(picture["std"]),
-                    fit=picture["fit"],
-                )
-                if picture
-                else None
-            )
+            if picture is not None:
+                mean, std = tuple(picture["mean"]), tuple(picture["std"])
+                picture = PictureSettings(picture["side"], mean, std, picture["fit"])
             limit = int(values["max_text_tokens"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path}: not a processor ({error!r})") from None
-        return cls(AutoTokenizer.from_pretrained(folder), settings, limit)
+        return cls(AutoTokenizer.from_pretrained(folder), picture, limit)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -42,14 +41,6 @@ class TwoStageStudent:
         self.model = model.to(device=device, dtype=dtype).eval()
         self.processor = processor
         self._device = torch.device(device)
-
-    @classmethod
-    def from_pretrained(
-        cls, folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
-    ) -> TwoStageStudent:
-        """Load the model and the processor of a folder."""
-        model = MrHarmForConditionalGeneration.from_pretrained(folder, dtype=dtype)
-        return cls(model, MrHarmProcessor.from_pretrained(folder), device, dtype)
 
     @property
     def takes_picture(self) -> bool:

@@ -29,6 +29,7 @@ from mrharm.student.backbones import build_student
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.training.data import (
     ExampleBuilder,
+    Limits,
     input_texts,
     measure_limits,
     require_rationales,
@@ -70,8 +71,7 @@ def train(
         device: ``auto``, ``cpu``, ``cuda``...
         overwrite: delete the run in ``out`` and begin anew.
         report_to: ``none``, ``tensorboard``, ``wandb``, ``mlflow``: the Trainer's reporters.
-        say: called with each line for a person.
-        progress: shows the pictures read and the steps of each stage.
+        say, progress: called with each line for a person; show the pictures read and the steps of each stage.
 
     Raises:
         InputError: ``out`` holds another run, or the dataset cannot feed the stages.
@@ -80,10 +80,8 @@ def train(
     dataset = dataset if isinstance(dataset, Dataset) else Dataset(Path(dataset))
     out, plans, first = Path(out), PLANS[stages], _is_first_process()
     say = say if first else lambda line: None
-    taught = {target for plan in plans for target in plan.targets}
-    rationales = require_rationales(dataset, recipe) if "rationale" in taught else {}
-    for sentence in describe_stale(dataset, [*dataset.split(TRAIN), *dataset.split(VALIDATION)]):
-        say(f"note: {sentence}")
+    rationales = require_rationales(dataset, recipe) if _explains(plans) else None
+    _report_stale(dataset, say)
     torch_device = _training_device(device)
     wait = _barrier(torch_device)
     if first:
@@ -92,21 +90,14 @@ def train(
     if read_run(out).get("done") and (out / DETECTOR / CARD).exists():
         say(f"{out}: already trained")
         return Detector.from_pretrained(out, device=str(torch_device))
-
     set_seed(recipe.seed)
-    model, examples = _build_student(dataset, recipe, rationales, "rationale" in taught)
+    model, examples = _build_student(dataset, recipe, rationales)
     model.to(torch_device)
-    card = _make_card(recipe, plans, examples.limits.rationale if "rationale" in taught else 0)
+    card = _make_card(recipe, plans, examples.limits)
     context = StageContext(recipe, card, examples.processor, torch_device, say, progress, report_to)
-    context.label_student(
-        plans[-1], model
-    )  # unsuitable templates are refused now, not at the first validation
-    builder = StageDataBuilder(examples, model, say, progress)
-    weights, validation, results = _train_stages(plans, builder, model, out, context)
-    if first:
-        write_failures(out, builder.failures, stage="train")
-        limits = dataclasses.asdict(examples.limits)
-        _update_run(out, {"results": results, "limits": limits, "failed_pictures": len(builder.failures)})
+    # Unsuitable templates are refused now, not at the first validation.
+    context.label_student(plans[-1], model)
+    weights, validation = _train_stages(plans, examples, model, out, context)
     detector = _calibrate_detector(weights, model, validation, context)
     if first:
         detector = detector.with_card(detector.save_pretrained(out / DETECTOR, recipe=dump_recipe(recipe)))
@@ -115,13 +106,21 @@ def train(
     return detector
 
 
+def _report_stale(dataset: Dataset, say: Callable[[str], None]) -> None:
+    for sentence in describe_stale(dataset, [*dataset.split(TRAIN), *dataset.split(VALIDATION)]):
+        say(f"note: {sentence}")
+
+
 def _build_student(
-    dataset: Dataset, recipe: Recipe, rationales: dict[str, Rationale], explains: bool
+    dataset: Dataset, recipe: Recipe, rationales: dict[str, Rationale] | None
 ) -> tuple[MrHarmForConditionalGeneration, ExampleBuilder]:
-    """Build the student, its tokenizer trained on the training split where its tower brings none, and its examples."""
+    """Build the student, its tokenizer trained on the training split where its tower brings none, and its examples.
+
+    ``rationales``: those that teach, by meme id; None where labels alone are taught.
+    """
     texts = input_texts(dataset, recipe, dataset.split(TRAIN))
-    explanations = _target_texts(recipe, "rationale", dataset, rationales) if explains else []
-    labels = _target_texts(recipe, "label", dataset, rationales)
+    explanations = _target_texts(recipe, "rationale", dataset, rationales or {})
+    labels = _target_texts(recipe, "label", dataset, {})
     # Every answer twice, so that the tokenizer knows those that the split does not hold.
     answers = [recipe.templates.label.format(label=answer.word) for answer in recipe.answers] * 2
     model, processor = build_student(
@@ -131,7 +130,7 @@ def _build_student(
     )
     limits = measure_limits(recipe, processor, texts, explanations)
     processor.max_text_tokens = limits.text
-    return model, ExampleBuilder(dataset, recipe, processor, limits, rationales)
+    return model, ExampleBuilder(dataset, recipe, processor, limits, rationales or {})
 
 
 def _target_texts(
@@ -141,7 +140,12 @@ def _target_texts(
     return [text for text in texts if text is not None]
 
 
-def _make_card(recipe: Recipe, plans: Sequence[StagePlan], rationale_tokens: int) -> DetectorCard:
+def _explains(plans: Sequence[StagePlan]) -> bool:
+    """Whether a stage teaches rationales."""
+    return any("rationale" in plan.targets for plan in plans)
+
+
+def _make_card(recipe: Recipe, plans: Sequence[StagePlan], limits: Limits) -> DetectorCard:
     """Make the card of a detector before it is calibrated."""
     return DetectorCard(
         recipe=recipe.name,
@@ -151,7 +155,7 @@ def _make_card(recipe: Recipe, plans: Sequence[StagePlan], rationale_tokens: int
         answers=recipe.answers,
         label_template=recipe.templates.label,
         rationale_template=recipe.templates.rationale,
-        rationale_tokens=rationale_tokens,
+        rationale_tokens=limits.rationale if _explains(plans) else 0,
         decoding=recipe.decoding,
         students=tuple(plan.model for plan in plans),
         seed=recipe.seed,
@@ -160,16 +164,17 @@ def _make_card(recipe: Recipe, plans: Sequence[StagePlan], rationale_tokens: int
 
 def _train_stages(
     plans: Sequence[StagePlan],
-    builder: StageDataBuilder,
+    examples: ExampleBuilder,
     model: MrHarmForConditionalGeneration,
     out: Path,
     context: StageContext,
-) -> tuple[dict[str, Weights], StageData, dict[str, object]]:
-    """Train the stages in order on one model.
+) -> tuple[dict[str, Weights], StageData]:
+    """Train the stages in order on one model, and write their results to ``run.json``.
 
     Returns:
-        Model name -> weights; the data of the last stage; and the results for ``run.json``.
+        Model name -> weights; and the data of the last stage.
     """
+    builder = StageDataBuilder(examples, model, context.say, context.progress)
     weights: dict[str, Weights] = {}
     results: dict[str, object] = {}
     for plan in plans:
@@ -182,7 +187,11 @@ def _train_stages(
         weights[plan.model] = {
             name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()
         }
-    return weights, data, results
+    if _is_first_process():
+        write_failures(out, builder.failures, stage="train")
+        limits = dataclasses.asdict(examples.limits)
+        _update_run(out, {"results": results, "limits": limits, "failed_pictures": len(builder.failures)})
+    return weights, data
 
 
 def _calibrate_detector(

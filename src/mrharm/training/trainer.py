@@ -222,7 +222,7 @@ def training_arguments(
     device: torch.device,
     **options: Any,
 ) -> StageArguments:
-    """Make the Trainer's arguments of a stage: AdamW, linear warm-up, linear decay to 0.
+    """Make the Trainer's arguments of a stage: its AdamW, gradients clipped at norm 1, linear warm-up and decay to 0.
 
     Args:
         folder: where checkpoints go.
@@ -243,12 +243,7 @@ def training_arguments(
         gradient_accumulation_steps=stage.accumulate,
         learning_rate=stage.learning_rate,
         weight_decay=recipe.weight_decay,
-        adam_beta1=0.9,
-        adam_beta2=0.999,
-        adam_epsilon=1e-8,
-        max_grad_norm=1.0,
         warmup_steps=recipe.warmup,
-        lr_scheduler_type="linear",
         eval_strategy="steps",
         eval_steps=interval,
         save_strategy="steps",
@@ -261,7 +256,6 @@ def training_arguments(
         remove_unused_columns=False,
         label_names=["labels"],
         disable_tqdm=True,
-        dataloader_num_workers=0,
         dataloader_pin_memory=not on_cpu,
         # Without a picture, a process's batch leaves the fusion's parameters without gradients.
         ddp_find_unused_parameters=any(example.picture is None for example in examples.examples),

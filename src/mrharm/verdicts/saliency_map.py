@@ -1,4 +1,4 @@
-"""Patch weights -> the meme's own pixels: a picture was padded or cropped to a square before its patches were cut."""
+"""Map patch weights to the pixels of the meme, which was padded or cropped to a square before patches were cut."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Patches = tuple[tuple[float, ...], ...]
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a picture on its square: pixels ``start`` to ``end`` of the meme lie on ``first`` to ``last`` of the
+    """One side of a picture on its square: pixels ``start`` to ``end`` of the meme become ``first`` to ``last`` of the
     square. The meme's pixels before and after are cropped off; the square's are padding.
     """
 
@@ -26,7 +26,7 @@ class Side:
     last: int
 
     def onto_square(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Places on the meme -> places on the square, in pixels; not a number for what was cropped off."""
+        """Map places on the meme to places on the square, in pixels; NaN for what was cropped off."""
         if self.last == self.first:  # a picture so long and thin that its square shows nothing of it
             return np.full_like(places, np.nan)
         scale = (self.last - self.first) / (self.end - self.start)
@@ -35,16 +35,16 @@ class Side:
 
 
 def sides(size: tuple[int, int], frame: Frame) -> tuple[Side, Side]:
-    """How a picture of this size (width, height) lies on the square, across and down: what `MrHarmProcessor.fit` does,
-    in numbers.
+    """Compute where a picture of this size (width, height) is on the square, across and down, as
+    `MrHarmProcessor.fit` puts it there.
     """
     width, height = size
     if frame.fit == "crop":
-        kept = min(width, height)
-        across, down = ((long - kept) / 2 for long in size)
+        cropped = min(width, height)
+        across, down = ((length - cropped) / 2 for length in size)
         return (
-            Side(across, across + kept, 0, frame.side),
-            Side(down, down + kept, 0, frame.side),
+            Side(across, across + cropped, 0, frame.side),
+            Side(down, down + cropped, 0, frame.side),
         )
     # As Pillow rounds: the side first, then the padding before it.
     fitted = (
@@ -61,38 +61,38 @@ def sides(size: tuple[int, int], frame: Frame) -> tuple[Side, Side]:
 def heat(
     patches: Patches, frame: Frame, size: tuple[int, int], shape: tuple[int, int] | None = None
 ) -> NDArray[np.float64]:
-    """The weight of the patch that each pixel of a meme lies on; not a number where the student saw nothing of it.
+    """Compute the weight of the patch behind each pixel of a meme; NaN for pixels that were cropped off.
 
     Args:
         patches: rows x columns of weights.
-        frame: the square they lie on.
+        frame: the square they divide.
         size: the meme's width and height in pixels.
-        shape: width and height of what comes out, where it is not the meme's own: the meme drawn smaller.
+        shape: width and height of what comes out, for a meme that is drawn smaller.
 
     Returns:
         *Shape:* (height, width)
     """
     weights = np.asarray(patches, dtype=np.float64)
-    which = []
+    patch_indices = []
     for side, length, drawn, count in zip(
         sides(size, frame), size, shape or size, weights.shape[::-1], strict=True
     ):
         centres = (np.arange(drawn) + 0.5) * length / drawn
         places = side.onto_square(centres)
-        # Past the last edge lie pixels that are too few for a patch of their own.
-        found = np.searchsorted(frame.edges(count), places, side="right") - 1
-        which.append(np.where(np.isnan(places) | (found >= count), -1, found))
-    across, down = which
-    found_weights: NDArray[np.float64] = np.where(
+        # Pixels past the last edge are too few for a patch.
+        patch = np.searchsorted(frame.edges(count), places, side="right") - 1
+        patch_indices.append(np.where(np.isnan(places) | (patch >= count), -1, patch))
+    across, down = patch_indices
+    drawn_weights: NDArray[np.float64] = np.where(
         (down[:, None] >= 0) & (across[None, :] >= 0), weights[down[:, None], across[None, :]], np.nan
     )
-    return found_weights
+    return drawn_weights
 
 
 def share_on_picture(saliency: Saliency, frame: Frame, size: tuple[int, int]) -> float:
-    """How much of the patches' weight lies on the picture and not on the padding around it, 0 to 1.
+    """Compute the share of the patches' weight on the picture, not on the padding around it, 0 to 1.
 
-    A patch that lies on both counts by its area on the picture.
+    A patch on the border counts by its area on the picture.
     """
     weights = np.asarray(saliency.patches, dtype=np.float64)
     if not weights.size:
@@ -105,7 +105,7 @@ def share_on_picture(saliency: Saliency, frame: Frame, size: tuple[int, int]) ->
 
 
 def _covered(edges: list[int], side: Side) -> NDArray[Any]:
-    """The share of each patch in a row that lies on the picture. *Length:* patches"""
+    """Compute the share of each patch in a row that is on the picture. *Length:* patches"""
     begin, end = np.array(edges[:-1]), np.array(edges[1:])
     overlap = np.minimum(end, side.last) - np.maximum(begin, side.first)
     return np.maximum(overlap, 0) / (end - begin)
