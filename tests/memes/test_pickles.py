@@ -1,10 +1,8 @@
 import contextlib
-import copyreg
-import io
 import pickle
 import struct
 import tempfile
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -46,15 +44,6 @@ class Stated:
         Path(state["marker"]).touch()
 
 
-class Extended:
-    pass
-
-
-class Persistent(pickle.Pickler):
-    def persistent_id(self, obj: Any) -> str | None:
-        return "anything" if isinstance(obj, Extended) else None
-
-
 @pytest.fixture
 def marker(tmp_path: Path) -> Iterator[str]:
     """A path that stays free: any test that uses it fails where something was run."""
@@ -92,12 +81,10 @@ def hostile(marker: str) -> dict[str, tuple[bytes, str]]:
             b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c" + bytes([len(command)]) + command + b"\x85R.",
             r"load 'os\.system'",
         ),
-        "dotted": (b"\x80\x04\x8c\x08builtins\x8c\x0beval.format\x93.", r"load 'builtins\.eval\.format'"),
         "inst": (b"(V" + command + b"\nios\nsystem\n.", r"load 'os\.system'"),
         "obj": (b"(cos\nsystem\nV" + command + b"\no.", r"load 'os\.system'"),
         "newobj": (b"\x80\x02cbuiltins\nlist\n)\x81.", r"load 'builtins\.list'"),
         "persid": (b"Panything\n.", "PERSID at byte"),
-        "binpersid": (b"\x80\x02X\x01\0\0\0aQ.", "PERSID at byte"),
         "ext1": (b"\x80\x02\x82\xf0)R.", "EXT1 at byte"),
         "ext2": (b"\x80\x02\x83\xf0\xf0)R.", "EXT2 at byte"),
         "ext4": (b"\x80\x02\x84\xf0\xf0\xf0\x70)R.", "EXT4 at byte"),
@@ -106,11 +93,9 @@ def hostile(marker: str) -> dict[str, tuple[bytes, str]]:
         "build on a text": (b"Va\n}b.", "BUILD at byte"),
         "bytes": (pickle.dumps(b"a", 4), "makes something else"),
         "set": (pickle.dumps({1}, 4), "makes something else"),
-        "bytearray": (pickle.dumps(bytearray(b"a"), 5), "makes something else"),
         "out-of-band buffer": (b"\x80\x05\x97.", "makes something else"),
         "old bytes": (pickle.dumps(b"a", 2), r"load '_codecs\.encode'"),
         "a plain class": (pickle.dumps(OrderedDict(a=1)), r"load 'collections\.OrderedDict'"),
-        "another": (pickle.dumps(deque()), r"load 'collections\.deque'"),
     }
 
 
@@ -121,33 +106,6 @@ def test_every_instruction_that_loads_or_builds_is_refused_by_name(
     data, wanted = hostile(marker)[name]
     with pytest.raises(DataError, match=wanted):
         read_pickle(saved(tmp_path, data))
-
-
-def test_an_extension_code_that_was_loaded_before_is_refused_too(tmp_path: Path) -> None:
-    # The usual unpickler finds it in its cache and never asks find_class.
-    copyreg.add_extension(__name__, "Extended", 240)
-    try:
-        data = pickle.dumps(Extended, 2)
-        assert pickle.loads(data) is Extended
-        with pytest.raises(DataError, match="EXT1 at byte"):
-            read_pickle(saved(tmp_path, data))
-    finally:
-        copyreg.remove_extension(__name__, "Extended", 240)
-
-
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_persistent_id_is_refused(tmp_path: Path, protocol: int) -> None:
-    out = io.BytesIO()
-    Persistent(out, protocol).dump({"a": Extended()})
-    with pytest.raises(DataError, match="PERSID"):
-        read_pickle(saved(tmp_path, out.getvalue()))
-
-
-def nested(depth: int) -> Any:
-    value: Any = "you"
-    for _ in range(depth):
-        value = [value]
-    return value
 
 
 def doubled(times: int) -> bytes:

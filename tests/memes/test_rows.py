@@ -28,7 +28,7 @@ def test_a_json_array_gives_rows_that_know_their_place_in_it(tmp_path: Path) -> 
     text = '\ufeff[{"a": 1},\n 5, {"a": "\\ud800"}, {"a": "caf\u00e9 \\u00e9"}]\n'
     rows, failed = read(read_json_array, tmp_path / "x.json", text)
     assert rows == [(1, {"a": 1}), (4, {"a": "café é"})]
-    assert [(one.item, one.line, one.reason) for one in failed] == [
+    assert [(failure.item, failure.line, failure.reason) for failure in failed] == [
         ("x.json:2", 2, "expected a JSON object, got int"),
         ("x.json:3", 3, "not JSON (half of a surrogate pair (\\ud800 to \\udfff) stands alone)"),
     ]
@@ -37,13 +37,9 @@ def test_a_json_array_gives_rows_that_know_their_place_in_it(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "wrong"),
     [
-        (
-            '[{"a": 1}, {"a": "your cl',
-            r"cut short: 25 characters came, the last are '.*your cl'; fetch it again",
-        ),
-        ('{"a": 1}\n{"a": 2}\n', r"JSON lines; mend it with `jq -s \. x\.json"),
+        ('[{"a": 1}, {"a": "your cl', r"25 characters came, the last are '.*your cl'; fetch it again"),
+        ('{"a": 1}\n{"a": 2}\n', r"JSON lines with `jq -s \. x\.json"),
         ('{"a": 1}', "expected one JSON array, got dict"),
-        ("a,b\n1,2\n", "it starts with 'a,b"),
         ("[" * 100_000 + "]" * 100_000, "nested too deep"),
         (b'[{"a": "caf\xe9"}]', "not UTF-8"),
     ],
@@ -79,7 +75,7 @@ def test_a_quote_left_open_is_not_followed_to_the_end_of_the_file(
     monkeypatch.setattr(rows_module, "MAX_LINES", 3)
     rows, failed = read(read_tab_rows, tmp_path / "x.csv", 'a\tb\n1\t"x\n\ny"\n2\t"x\n\n\ny"\n')
     assert rows == [(2, {"a": "1", "b": "x\n\ny"}), (5, {"a": "2", "b": '"x'})]
-    assert [one.line for one in failed] == [8]
+    assert [failure.line for failure in failed] == [8]
 
 
 def test_a_quoted_text_may_run_over_lines(tmp_path: Path) -> None:
@@ -93,7 +89,7 @@ def test_lines_that_are_no_rows_fail_one_by_one(tmp_path: Path) -> None:
     text = 'name\tbad\ttext\n1\t0\t"you\nsing\n2\t1\tclub\tmore\n3\t1\tclub\n'
     rows, failed = read(read_tab_rows, tmp_path / "x.csv", text)
     assert [(line, row["text"]) for line, row in rows] == [(2, '"you'), (5, "club")]
-    assert [(one.line, one.reason) for one in failed] == [
+    assert [(failure.line, failure.reason) for failure in failed] == [
         (3, "1 cells, but the header has 3"),
         (4, "4 cells, but the header has 3"),
     ]

@@ -53,8 +53,8 @@ def is_archive(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def unpacked(source: Path, target: Path, progress: Progress) -> Iterator[Path]:
-    """Yield a folder with what an archive holds; any other source is yielded as it is.
+def unpacked(source: Path | None, target: Path, progress: Progress) -> Iterator[Path | None]:
+    """Yield a folder with what an archive holds; any other source, and None, is yielded as it is.
 
     The folder is made in ``target``'s parent folder (on its file system, so that pictures can be linked), is hidden,
     and is removed in the end, whatever happens; after a kill, the next call for the same ``target`` removes it. A
@@ -65,7 +65,7 @@ def unpacked(source: Path, target: Path, progress: Progress) -> Iterator[Path]:
         DataError: the archive is broken, cut short, locked with a password or larger than the bounds, or a member would
             leave the folder or is a link or a device; nothing has been written then.
     """
-    if not is_archive(source):
+    if source is None or not is_archive(source):
         yield source
         return
     hidden = target.parent / f".{target.name}.unpacked"

@@ -5,11 +5,9 @@ Every row of a source ends in exactly one place: ``memes.jsonl``, or ``failures.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -106,7 +104,7 @@ def import_memes(
     target = Path(folder).resolve()
     origin = None if source is None else Path(source)
     check_target(target, origin, overwrite)
-    with _open_source(origin, target, progress) as root, folder_aside(target) as aside:
+    with unpacked(origin, target, progress) as root, folder_aside(target) as aside:
         # Read the source.
         with counting(progress, f"{'reading' if origin else 'drawing'} {kind}", 0):
             imported: Imported = importer(root, aside, options)
@@ -137,13 +135,6 @@ def _check_any(imported: Imported, source: str) -> None:
     if not imported.memes:
         reasons = "; ".join(map(_format_failure, imported.failures[:3])) or "the source is empty"
         raise DataError(f"{source}: not one valid meme ({len(imported.failures)} rows failed): {reasons}")
-
-
-def _open_source(
-    origin: Path | None, target: Path, progress: Progress
-) -> AbstractContextManager[Path | None]:
-    """Return the source, unpacked in the target's parent folder where it is an archive."""
-    return unpacked(origin, target, progress) if origin else contextlib.nullcontext(None)
 
 
 def _name_archive(imported: Imported, root: Path, origin: Path) -> None:

@@ -91,7 +91,7 @@ def read_json_rows(path: Path, name: str, failures: list[Failure]) -> list[Row]:
     data = read_bytes(path).removeprefix(b"\xef\xbb\xbf")
     if data.startswith(_UTF_16):
         raise _not_utf8(path, data, 0)
-    if data.lstrip().startswith(b"[") and _is_json(data):
+    if data.lstrip().startswith(b"[") and data.rstrip().endswith(b"]"):
         raise DataError(f"{path}: one JSON array; expected one JSON object a line (JSON lines)")
     rows = []
     for number, line in enumerate(data.split(b"\n"), 1):
@@ -125,8 +125,12 @@ def read_json_array(path: Path, name: str, failures: list[Failure]) -> list[Row]
     try:
         array = json.loads(text)
     except (ValueError, RecursionError) as error:
-        wrong = "nested too deep" if isinstance(error, RecursionError) else str(error)
-        raise DataError(f"{path}: not one JSON array ({wrong}); {_explain_array(text, path.name)}") from None
+        reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise DataError(
+            f"{path}: not one whole JSON array ({reason}); {len(text):,} characters came, the last are "
+            f"{text.strip()[-30:]!r}; fetch it again where it is cut short, or mend JSON lines with "
+            f"`jq -s . {path.name} > array.json`"
+        ) from None
     if not isinstance(array, list):
         raise DataError(f"{path}: expected one JSON array, got {type(array).__name__}")
     escaped = "\\u" in text
@@ -142,26 +146,6 @@ def read_json_array(path: Path, name: str, failures: list[Failure]) -> list[Row]
         except (ValueError, RecursionError) as error:
             failures.append(row.failure(f"not JSON ({error})"))
     return rows
-
-
-def _explain_array(text: str, name: str) -> str:
-    """Say what likely happened to a file that should be a JSON array, and the mend."""
-    body = text.strip()
-    if body.startswith("{"):
-        return f"it looks like JSON lines; mend it with `jq -s . {name} > array.json`"
-    if body.startswith("[") and not body.endswith("]"):
-        return (
-            f"it looks cut short: {len(text):,} characters came, the last are {body[-30:]!r}; fetch it again"
-        )
-    return f"it starts with {body[:30]!r}"
-
-
-def _is_json(data: bytes) -> bool:
-    try:
-        parse_json(data.decode("utf-8"))
-    except ValueError:
-        return False
-    return True
 
 
 def read_text(row: Row, key: str) -> str | None:

@@ -123,7 +123,9 @@ def test_bad_elements_fail_by_their_place_in_the_array(source: Path, tmp_path: P
 
 def test_a_file_cut_short_is_named(source: Path, tmp_path: Path) -> None:
     write(source / "test.json", json.dumps(TRAIN)[:-20])
-    with pytest.raises(DataError, match=r"test\.json: not one JSON array.*cut short.*fetch it again"):
+    with pytest.raises(
+        DataError, match=r"test\.json: not one whole JSON array.*fetch it again where it is cut short"
+    ):
         import_memes("prompthate", source, tmp_path / "out")
 
 
