@@ -1,18 +1,29 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from mrharm.errors import InputError
-from mrharm.evaluation.own_items import NotJudged, judge_items, not_judged
+from mrharm.evaluation.items import (
+    DiffItems,
+    JudgedItems,
+    diff_verdicts_file,
+    find_items,
+    judge_items,
+    merge_failures,
+)
 from mrharm.evaluation.switch import Diff, compare_decisions
+from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Estimate
 from mrharm.records import Decision, Evidence, Failure, Meme, Verdict
+from mrharm.store import write_json
+from mrharm.verdicts.card import Chosen
 from mrharm.verdicts.detector import Detector
 from mrharm.verdicts.inputs import InputMemes
-from tests.audit.helpers import meme
+from tests.audit.helpers import meme, sound, write_dataset
 from tests.probes.written import detector as random_detector
 
 
@@ -47,6 +58,14 @@ def items(labels: Sequence[bool | None]) -> list[Meme]:
     return [meme(f"m{n}", f"you and kettle {n}", harmful, None) for n, harmful in enumerate(labels)]
 
 
+def diff_items(memes: Sequence[Meme], failures: Sequence[Failure] = ()) -> DiffItems:
+    inputs = InputMemes()
+    for one in memes:
+        inputs.add(one)
+    inputs.failures += failures
+    return DiffItems(inputs)
+
+
 def compare(
     memes: Sequence[Meme],
     a: dict[str, Verdict],
@@ -56,8 +75,9 @@ def compare(
 ) -> Diff:
     plain = random_detector()
     banded = plain.with_card(plain.card.with_policy(0.5, (0.4, 0.6)))
+    detector = banded if policy.get("banded") else plain
     return compare_decisions(
-        plain, banded if policy.get("banded") else plain, memes, a, b, per_day=per_day, n_resamples=200
+        JudgedItems(plain, a), JudgedItems(detector, b), diff_items(memes), per_day=per_day, n_resamples=200
     )
 
 
@@ -159,10 +179,10 @@ def test_items_that_one_side_could_not_judge_are_left_out() -> None:
 
 
 def test_where_nothing_could_be_judged_the_first_reasons_are_said() -> None:
-    lost = [NotJudged(item=f"m{n}\nx", stage="predict", reason="torn", by="both") for n in range(5)]
-    plain = random_detector()
+    lost = [Failure(item=f"m{n}\nx", stage="predict", reason="torn") for n in range(5)]
+    side = JudgedItems(random_detector(), {})
     with pytest.raises(InputError) as raised:
-        compare_decisions(plain, plain, [], {}, {}, failures=lost)
+        compare_decisions(side, side, diff_items([], lost))
     lines = str(raised.value).splitlines()
     assert lines[0].startswith("none of the 5 items")
     assert lines[1:] == ["  m0 x: torn", "  m1 x: torn", "  m2 x: torn", "  and 2 more"]
@@ -172,7 +192,7 @@ def test_a_failure_of_both_sides_is_listed_once_and_others_say_whose_they_are() 
     lost, odd, slow, row = (
         Failure(item=name, stage="predict", reason="no") for name in ("m1", "m2", "m3", "4")
     )
-    failures = not_judged([row], [lost, odd], [slow, lost])
+    failures = merge_failures([row], [lost, odd], [slow, lost])
     assert [(one.item, one.by) for one in failures] == [
         ("4", "both"),
         ("m1", "both"),
@@ -180,11 +200,10 @@ def test_a_failure_of_both_sides_is_listed_once_and_others_say_whose_they_are() 
         ("m3", "b"),
     ]
     other = lost.model_copy(update={"reason": "another"})
-    assert [one.by for one in not_judged([], [lost], [other])] == ["a", "b"]
-    one = side(["flag"])
-    plain = random_detector()
-    found = compare_decisions(plain, plain, items([None]), one, one, failures=failures, n_resamples=5)
-    assert found.failures == failures
+    assert [one.by for one in merge_failures([], [lost], [other])] == ["a", "b"]
+    plain, verdicts = random_detector(), side(["flag"])
+    a, b = JudgedItems(plain, verdicts, [lost, odd]), JudgedItems(plain, verdicts, [slow, lost])
+    assert compare_decisions(a, b, diff_items(items([None]), [row]), n_resamples=5).failures == failures
 
 
 def test_words_read_off_a_picture_are_shown_where_none_were_given() -> None:
@@ -205,25 +224,120 @@ def test_verdicts_are_kept_and_follow_a_new_threshold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, detector = saved(tmp_path / "run", 0.0)
-    found = InputMemes()
-    for one in items([None] * 3):
-        found.add(one)
-    first, failures = judge_items(run, detector, found, rationales=False)
-    assert {verdict.decision for verdict in first.values()} == {"flag"} and not failures
+    inputs = diff_items(items([None] * 3)).inputs
+    first = judge_items(detector, inputs, diff_verdicts_file(run, detector), rationales=False)
+    assert {verdict.decision for verdict in first.verdicts.values()} == {"flag"} and not first.failures
     assert [path.name for path in run.glob("*.jsonl")] == [f"verdicts.diff.{detector.card.scorer()}.jsonl"]
     monkeypatch.setattr("mrharm.verdicts.detector.score_answers", None)
     stricter = detector.with_card(detector.card.with_policy(1.0))
-    again, _ = judge_items(run / "detector", stricter, found, rationales=False)
+    file = diff_verdicts_file(run / "detector", stricter)
+    again = judge_items(stricter, inputs, file, rationales=False).verdicts
     assert {verdict.decision for verdict in again.values()} == {"allow"}
-    assert [one.score for one in again.values()] == [one.score for one in first.values()]
+    assert [one.score for one in again.values()] == [one.score for one in first.verdicts.values()]
 
 
 def test_an_item_that_cannot_be_judged_fails_alone(tmp_path: Path) -> None:
     run, detector = saved(tmp_path / "run")
-    found = InputMemes()
-    for one in (meme("whole", "you", None, None), meme("lost", "you", None, None, image="lost.png")):
-        found.add(one)
-    verdicts, failures = judge_items(run, detector, found, keep=tmp_path / "kept", rationales=False)
-    assert list(verdicts) == ["whole"]
-    assert [type(failure) for failure in failures] == [Failure] and failures[0].item == "lost"
+    memes = [meme("whole", "you", None, None), meme("lost", "you", None, None, image="lost.png")]
+    file = diff_verdicts_file(run, detector, tmp_path / "kept")
+    judged = judge_items(detector, diff_items(memes).inputs, file, rationales=False)
+    assert list(judged.verdicts) == ["whole"]
+    assert [type(failure) for failure in judged.failures] == [Failure]
+    assert judged.failures[0].item == "lost"
     assert list((tmp_path / "kept").glob("verdicts.diff.*.jsonl"))
+
+
+def make_run(folder: Path, dataset: str | None, threshold: float = 0.5, chosen: Chosen | None = None) -> Path:
+    """A detector, and where ``dataset`` is named the note of what it was trained on."""
+    plain = random_detector()
+    plain.with_card(plain.card.with_policy(threshold, chosen=chosen)).save_pretrained(folder / "detector")
+    if dataset:
+        write_json(folder / "run.json", {"dataset": dataset, "dataset_sha256": "0"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A was trained on ``clubs``, B elsewhere."""
+    folder = tmp_path_factory.mktemp("runs")
+    return make_run(folder / "a", "clubs"), make_run(folder / "b", "creatures", 0.6)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Dataset:
+    return write_dataset(tmp_path / "data", sound())
+
+
+def test_of_a_dataset_folder_its_test_split_is_taken(runs: tuple[Path, Path], data: Dataset) -> None:
+    items = find_items([data.root], *runs)
+    assert [one.id for one in items.inputs.memes] == [one.id for one in data.split("test")]
+    (taken,) = items.datasets
+    assert (taken.dataset, taken.split, taken.memes, taken.there) == ("clubs", "test", 4, 16)
+    assert items.warnings == ()
+
+
+def test_a_split_is_named_by_name_or_role_and_all_are_all(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    memes = [meme("x", "you", None, "dev_seen"), meme("y", "you too", None, "train")]
+    data = write_dataset(tmp_path / "data", memes, roles={"test": "dev_seen"})
+    taken = {
+        split: [one.id for one in find_items([data.root], *runs, split=split).inputs.memes]
+        for split in (None, "test", "dev_seen", "train", "all")
+    }
+    assert taken == {None: ["x"], "test": ["x"], "dev_seen": ["x"], "train": ["y"], "all": ["x", "y"]}
+    bare = write_dataset(tmp_path / "bare", [meme("x", "you", None, None)])
+    (found,) = find_items([bare.root], *runs).datasets
+    assert (found.split, found.memes) == (None, 1)
+
+
+def test_memes_that_a_run_learned_from_are_said(runs: tuple[Path, Path], data: Dataset) -> None:
+    (warning,) = find_items([data.root], *runs, split="train").warnings
+    assert warning.startswith("A learned from 8 of these 8 memes of clubs")
+    (warning,) = find_items([data.root], runs[0] / "detector", runs[1], split="all").warnings
+    assert warning.startswith("A learned from 8, was chosen and calibrated on 4 of these 16 memes")
+
+
+def test_a_threshold_chosen_on_these_memes_is_said(
+    runs: tuple[Path, Path], data: Dataset, tmp_path: Path
+) -> None:
+    chosen = Chosen(criterion="macro-F1", dataset="clubs", split="test", memes=4)
+    alone = make_run(tmp_path / "alone", None, chosen=chosen)
+    (warning,) = find_items([data.root], alone, runs[1]).warnings
+    assert warning.startswith("A has a threshold chosen on 4 of these 4 memes of clubs")
+
+
+def test_one_detector_on_both_sides_is_said(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"id": "1", "text": "you"}) + "\n")
+    (warning,) = find_items([rows], runs[0], runs[0] / "detector").warnings
+    assert "A and B are the same detector" in warning
+    assert find_items([rows], *runs).warnings == ()
+
+
+def test_a_split_that_cannot_be_is_refused(runs: tuple[Path, Path], data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no split called 'moon'"):
+        find_items([data.root], *runs, split="moon")
+    (tmp_path / "rows.jsonl").write_text('{"id": "1", "text": "you"}\n')
+    with pytest.raises(InputError, match="goes with a dataset folder"):
+        find_items([tmp_path / "rows.jsonl"], *runs, split="test")
+
+
+def test_a_file_of_another_kind_is_refused_at_once_with_the_mend(
+    runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    table = tmp_path / "posts.csv"
+    table.write_text("id,text\n1,you\n")
+    with pytest.raises(InputError, match=r"posts\.csv: expected a picture .*\.jsonl .*`mrharm import folder"):
+        find_items([table], *runs)
+    # A picture's name is not trusted, neither for it nor against it.
+    (tmp_path / "3f2a").write_bytes(b"\x89PNG\r\n\x1a\n...")
+    (tmp_path / "torn.png").write_bytes(b"")
+    assert len(find_items([tmp_path / "3f2a", tmp_path / "torn.png"], *runs).inputs.memes) == 2
+
+
+def test_a_row_that_is_no_meme_says_its_place_once(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    rows = tmp_path / "bad.jsonl"
+    rows.write_text('{"id": "1", "text": "you"}\n{"text": "you"}\n{"id": "8", "colour": "red"}\n')
+    nameless, odd = find_items([rows], *runs).inputs.failures
+    assert (nameless.item, nameless.line) == (f"{rows}:2", 2)
+    assert nameless.reason.startswith("Meme.id: ")
+    assert (odd.item, odd.reason.partition(";")[0]) == ("8", "Meme.colour: unknown key")

@@ -55,7 +55,7 @@ def diff_command(
     from mrharm.metrics.thresholds import Traffic
 
     Traffic(per_day=per_day)  # refuses a number that makes no sense
-    from mrharm.evaluation.own_items import find_items, judge_items, not_judged
+    from mrharm.evaluation.items import diff_verdicts_file, find_items, judge_items
     from mrharm.evaluation.switch import compare_decisions
     from mrharm.store import write_records
     from mrharm.verdicts.detector import Detector
@@ -67,28 +67,16 @@ def diff_command(
     with Bars() as bars:
         for name, run in (("A", run_a), ("B", run_b)):
             detector = Detector.from_pretrained(run, device=device)
-            verdicts, failures = judge_items(
-                run,
+            side = judge_items(
                 detector,
-                items.found,
-                keep=keep,
+                items.inputs,
+                diff_verdicts_file(run, detector, keep),
                 rationales=rationales,
                 what=f"predicting with {name}",
                 progress=bars.show,
             )
-            sides.append((detector, verdicts, failures))
-    (detector_a, verdicts_a, failed_a), (detector_b, verdicts_b, failed_b) = sides
-    diff = compare_decisions(
-        detector_a,
-        detector_b,
-        items.found.memes,
-        verdicts_a,
-        verdicts_b,
-        failures=not_judged(items.found.failures, failed_a, failed_b),
-        taken=items.taken,
-        warnings=items.warnings,
-        per_day=per_day,
-    )
+            sides.append(side)
+    diff = compare_decisions(sides[0], sides[1], items, per_day=per_day)
     if out_file:
         write_records(out_file, diff.changes)
 

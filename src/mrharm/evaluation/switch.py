@@ -1,8 +1,8 @@
-"""Two detectors on the same memes: which decisions would change before one takes the other's place."""
+"""Two detectors on the same items: which decisions would change if one replaced the other, and which are right."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import product
 from typing import Literal
 
@@ -11,36 +11,37 @@ from numpy.typing import NDArray
 
 from mrharm.errors import InputError
 from mrharm.evaluation.clusters import cluster_ids
-from mrharm.evaluation.own_items import NotJudged, Taken
-from mrharm.evaluation.rightness import Labelled, find_labelled, never_reviews
+from mrharm.evaluation.items import DatasetItems, DiffItems, ItemFailure, JudgedItems, merge_failures
 from mrharm.metrics import Estimate
-from mrharm.metrics.bootstrap import bootstrap, mean_of_values
-from mrharm.metrics.estimate import N_RESAMPLES
+from mrharm.metrics.bootstrap import bootstrap, mean_of_values, share_within
+from mrharm.metrics.estimate import N_RESAMPLES, Booleans
+from mrharm.metrics.significance import McNemar, mcnemar
 from mrharm.metrics.thresholds import Traffic
 from mrharm.records import Decision, Meme, Record, Verdict, meme_text
-from mrharm.verdicts.detector import Detector
 
+SHOWN_REASONS = 3  # where no item could be judged
 DECISIONS: tuple[Decision, ...] = ("allow", "review", "flag")
-_REASONS = 3  # named where nothing could be judged
-What = Literal["allow", "review", "flag", "review or flag"]
-_WHATS: dict[What, tuple[Decision, ...]] = {
-    **{one: (one,) for one in DECISIONS},
+Outcome = Literal["allow", "review", "flag", "review or flag"]
+OUTCOMES: dict[Outcome, tuple[Decision, ...]] = {
+    "allow": ("allow",),
+    "review": ("review",),
+    "flag": ("flag",),
     "review or flag": ("review", "flag"),
 }
 
 
 class Policy(Record):
-    """What a detector decides by."""
+    """The threshold of a detector, and its band."""
 
     threshold: float
     band: tuple[float, float] | None
 
 
 class Side(Record):
-    """What one detector says of an item.
+    """A detector's verdict on an item.
 
-    ``right`` says whether people's label bears its decision out: None where there is no label, or the decision is
-    review, as a person makes it then; False for an answer that was no label (``harmful`` None).
+    ``right``: whether its decision agrees with the label; None where there is no label, or the decision is review, as a
+    person makes it then; False for an answer that was no label (``harmful`` None).
     """
 
     score: float
@@ -51,7 +52,7 @@ class Side(Record):
 
 
 class Change(Record):
-    """An item whose decision changes, with both sides."""
+    """An item whose decision changes, with the verdicts of the two sides; ``moved``: the score of B minus that of A."""
 
     id: str
     text: str | None = None
@@ -63,37 +64,67 @@ class Change(Record):
 
 
 class Amount(Record):
-    """How much each detector decides so, as a share of items or as memes a day, and the change, drawn in pairs."""
+    """How many items each detector decides so, as a share or as memes a day, and the change, resampled in pairs."""
 
     a: Estimate
     b: Estimate
     change: Estimate
 
 
+class Correctness(Record):
+    """A detector's decisions on labelled items.
+
+    decided: share that it decides without a person; ``right``: share of those that it decides rightly.
+    harmful: harmful items by decision; ``harmless``: harmless ones.
+    at_threshold: share of all items that it would decide rightly without its band; the same as ``right`` where it has
+        none.
+    """
+
+    decided: Estimate
+    right: Estimate
+    harmful: dict[Decision, int]
+    harmless: dict[Decision, int]
+    at_threshold: Estimate
+
+
+class LabelledComparison(Record):
+    """Two detectors on the labelled items.
+
+    A detector that leaves doubtful memes to people is more often right on the rest, so that ``difference`` (B minus A)
+    and the paired ``test`` take every item, decided at each detector's threshold. An answer that was no label is wrong.
+    """
+
+    items: int
+    a: Correctness
+    b: Correctness
+    difference: Estimate
+    test: McNemar
+
+
 class Diff(Record):
     """What changes from detector ``a`` to detector ``b``.
 
-    ``counts`` maps ``allow->flag`` to how many items go that way, unchanged ones too; ``changed`` is the share that
-    changes. ``amounts`` says what each allows, sends to review and flags, as a share of items, or with ``per_day`` as
-    memes a day; ``review or flag`` is what people have to look at where they look at flagged memes, too. Without a
-    band review is 0 for certain, and has no interval. ``items`` are those that both judged; ``failures`` lists the
-    others. ``taken``: what was taken of each dataset folder; ``warnings``: what makes this comparison worth less than
-    it seems.
+    taken: the dataset folders the items are of; ``warnings``: what makes the comparison too kind.
+    items: how many both judged; ``failures``: the rest.
+    counts: ``allow->flag`` -> how many items go that way, unchanged ones too; ``changed``: share that changes.
+    amounts: share of items, or with ``per_day`` memes a day, that each allows, sends to review and flags; ``review or
+        flag`` is what people look at where they look at flagged memes, too. Without a band review is 0, without an
+        interval.
     """
 
     a: str
     b: str
     policy_a: Policy
     policy_b: Policy
-    taken: tuple[Taken, ...]
+    taken: tuple[DatasetItems, ...]
     warnings: tuple[str, ...]
     items: int
-    failures: tuple[NotJudged, ...]
+    failures: tuple[ItemFailure, ...]
     counts: dict[str, int]
     changed: Estimate
     per_day: float | None
-    amounts: dict[What, Amount]
-    labelled: Labelled | None
+    amounts: dict[Outcome, Amount]
+    labelled: LabelledComparison | None
     changes: tuple[Change, ...]
 
     @property
@@ -103,121 +134,182 @@ class Diff(Record):
 
 
 def compare_decisions(
-    a: Detector,
-    b: Detector,
-    memes: Sequence[Meme],
-    verdicts_a: Mapping[str, Verdict],
-    verdicts_b: Mapping[str, Verdict],
+    a: JudgedItems,
+    b: JudgedItems,
+    items: DiffItems,
     *,
-    failures: Sequence[NotJudged] = (),
-    taken: Sequence[Taken] = (),
-    warnings: Sequence[str] = (),
     per_day: float | None = None,
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> Diff:
-    """Both detectors' verdicts on the same memes -> what would change.
+    """Compare the decisions of two detectors on the items that both judged.
 
     Args:
         a: the detector in use.
         b: the one that would take its place.
-        memes: what was judged; those without a verdict of both are left out.
-        verdicts_a: meme id -> verdict.
-        verdicts_b: meme id -> verdict.
-        failures: why others have none.
-        taken: what the memes are, for the record.
-        warnings: what else is to be known of them, for the record.
+        items: what was to be judged.
         per_day: how many memes like these come in a day.
-        draws: of the bootstrap.
-        seed: of the draws.
+        n_resamples: of the bootstrap.
+        seed: of the resamples.
 
     Raises:
         InputError: no meme was judged by both, or not a positive number of memes a day.
     """
     traffic = Traffic(per_day=per_day)
-    both = [meme for meme in memes if meme.id in verdicts_a and meme.id in verdicts_b]
-    if not both:
-        raise InputError(_none_judged(memes, failures))
-    first, second = [verdicts_a[meme.id] for meme in both], [verdicts_b[meme.id] for meme in both]
-    counts = dict.fromkeys((f"{one}->{other}" for one, other in product(DECISIONS, DECISIONS)), 0)
-    for one, other in zip(first, second, strict=True):
-        counts[f"{one.decision}->{other.decision}"] += 1
-    changes = [
-        _change(meme, one, other)
-        for meme, one, other in zip(both, first, second, strict=True)
-        if one.decision != other.decision
-    ]
-    clusters = cluster_ids(both, [verdict.evidence for verdict in first])
-    changed, amounts = _amounts(first, second, clusters, traffic.per_day or 1.0, n_resamples, seed)
+    failures = merge_failures(items.inputs.failures, a.failures, b.failures)
+    memes = [meme for meme in items.inputs.memes if meme.id in a.verdicts and meme.id in b.verdicts]
+    if not memes:
+        raise InputError(_explain_no_items(items.inputs.memes, failures))
+    comparison = _PairedVerdicts(
+        memes, [a.verdicts[meme.id] for meme in memes], [b.verdicts[meme.id] for meme in memes]
+    )
+    changed, amounts = comparison.estimate_amounts(traffic.per_day or 1.0, n_resamples, seed)
     return Diff(
-        a=a.key,
-        b=b.key,
-        policy_a=Policy(threshold=a.card.threshold, band=a.card.band),
-        policy_b=Policy(threshold=b.card.threshold, band=b.card.band),
-        taken=tuple(taken),
-        warnings=tuple(warnings),
-        items=len(both),
-        failures=tuple(failures),
-        counts=counts,
+        a=a.detector.key,
+        b=b.detector.key,
+        policy_a=Policy(threshold=a.detector.card.threshold, band=a.detector.card.band),
+        policy_b=Policy(threshold=b.detector.card.threshold, band=b.detector.card.band),
+        taken=items.datasets,
+        warnings=items.warnings,
+        items=len(memes),
+        failures=failures,
+        counts=comparison.count_ways(),
         changed=changed,
         per_day=per_day,
         amounts=amounts,
-        labelled=find_labelled(both, first, second, clusters=clusters, n_resamples=n_resamples, seed=seed),
-        changes=tuple(sorted(changes, key=lambda change: (-abs(change.moved), change.id))),
+        labelled=comparison.compare_labelled(n_resamples, seed),
+        changes=comparison.list_changes(),
     )
 
 
-def _none_judged(memes: Sequence[Meme], failures: Sequence[NotJudged]) -> str:
-    count = len({meme.id for meme in memes} | {one.item for one in failures})
-    why = "".join(f"\n  {' '.join(f'{one.item}: {one.reason}'.split())}" for one in failures[:_REASONS])
-    more = f"\n  and {len(failures) - _REASONS:,} more" if len(failures) > _REASONS else ""
-    return f"none of the {count:,} items could be judged by both detectors; nothing to compare{why}{more}"
+def _explain_no_items(memes: Sequence[Meme], failures: Sequence[ItemFailure]) -> str:
+    count = len({meme.id for meme in memes} | {failure.item for failure in failures})
+    reasons = [" ".join(f"{failure.item}: {failure.reason}".split()) for failure in failures[:SHOWN_REASONS]]
+    if len(failures) > SHOWN_REASONS:
+        reasons.append(f"and {len(failures) - SHOWN_REASONS:,} more")
+    lines = "".join(f"\n  {reason}" for reason in reasons)
+    return f"none of the {count:,} items could be judged by both detectors; nothing to compare{lines}"
 
 
-def _amounts(
-    first: Sequence[Verdict],
-    second: Sequence[Verdict],
-    clusters: NDArray[np.int64],
-    factor: float,
-    n_resamples: int,
-    seed: int,
-) -> tuple[Estimate, dict[What, Amount]]:
-    one, two = (np.array([verdict.decision for verdict in side]) for side in (first, second))
-    wanted = {"changed": mean_of_values(one != two, share=True)}
-    for what, decisions in _WHATS.items():
-        in_a, in_b = np.isin(one, decisions), np.isin(two, decisions)
-        wanted[f"{what} a"] = mean_of_values(in_a, share=True)
-        wanted[f"{what} b"] = mean_of_values(in_b, share=True)
-        wanted[f"{what} change"] = mean_of_values(in_b.astype(float) - in_a.astype(float))
-    found = bootstrap(wanted, len(one), n_resamples=n_resamples, seed=seed, clusters=clusters)
-    for name, side in (("review a", first), ("review b", second)):
-        if never_reviews(side):
-            found[name] = Estimate(value=0.0)
-    amounts = {
-        what: Amount(
-            a=found[f"{what} a"].scale(factor),
-            b=found[f"{what} b"].scale(factor),
-            change=found[f"{what} change"].scale(factor),
+class _PairedVerdicts:
+    """Memes with the verdicts of two detectors, in the same order."""
+
+    def __init__(self, memes: Sequence[Meme], a: Sequence[Verdict], b: Sequence[Verdict]) -> None:
+        self.memes, self.a, self.b = memes, a, b
+        self.clusters = cluster_ids(memes, [verdict.evidence for verdict in a])
+
+    def count_ways(self) -> dict[str, int]:
+        """Count items by decision before and after."""
+        counts = {f"{before}->{after}": 0 for before, after in product(DECISIONS, DECISIONS)}
+        for before, after in zip(self.a, self.b, strict=True):
+            counts[f"{before.decision}->{after.decision}"] += 1
+        return counts
+
+    def list_changes(self) -> tuple[Change, ...]:
+        """List the items whose decision changes, those whose score moves most first."""
+        changes = [
+            _describe_change(meme, a, b)
+            for meme, a, b in zip(self.memes, self.a, self.b, strict=True)
+            if a.decision != b.decision
+        ]
+        return tuple(sorted(changes, key=lambda change: (-abs(change.moved), change.id)))
+
+    def estimate_amounts(
+        self, factor: float, n_resamples: int, seed: int
+    ) -> tuple[Estimate, dict[Outcome, Amount]]:
+        """Estimate the share of decisions that change, and ``factor`` times the share of every outcome."""
+        before = np.array([verdict.decision for verdict in self.a])
+        after = np.array([verdict.decision for verdict in self.b])
+        statistics = {"changed": mean_of_values(before != after, share=True)}
+        for outcome, decisions in OUTCOMES.items():
+            in_a, in_b = np.isin(before, decisions), np.isin(after, decisions)
+            statistics[f"{outcome} a"] = mean_of_values(in_a, share=True)
+            statistics[f"{outcome} b"] = mean_of_values(in_b, share=True)
+            statistics[f"{outcome} change"] = mean_of_values(in_b.astype(float) - in_a)
+        figures = bootstrap(
+            statistics, len(self.memes), n_resamples=n_resamples, seed=seed, clusters=self.clusters
         )
-        for what in _WHATS
-    }
-    return found["changed"], amounts
+        # A detector without a band sends nothing to review, whatever comes.
+        for name, verdicts in (("review a", self.a), ("review b", self.b)):
+            if not _has_band(verdicts):
+                figures[name] = Estimate(value=0.0)
+        amounts = {
+            outcome: Amount(
+                a=figures[f"{outcome} a"].scale(factor),
+                b=figures[f"{outcome} b"].scale(factor),
+                change=figures[f"{outcome} change"].scale(factor),
+            )
+            for outcome in OUTCOMES
+        }
+        return figures["changed"], amounts
+
+    def compare_labelled(self, n_resamples: int, seed: int) -> LabelledComparison | None:
+        """Compare the decisions with the labels; None where no meme has one."""
+        gold = np.array([bool(meme.label.harmful) for meme in self.memes if meme.label], dtype=bool)
+        if not len(gold):
+            return None
+        places = [place for place, meme in enumerate(self.memes) if meme.label]
+        clusters = self.clusters[places]
+        sides = {"a": [self.a[place] for place in places], "b": [self.b[place] for place in places]}
+        right = {name: _right_at_threshold(verdicts, gold) for name, verdicts in sides.items()}
+        statistics = {"difference": mean_of_values(right["b"].astype(float) - right["a"])}
+        for name, verdicts in sides.items():
+            decided = np.array([verdict.decision != "review" for verdict in verdicts])
+            statistics[f"{name} decided"] = mean_of_values(decided, share=True)
+            # A score outside of the band is on the same side of the threshold as its decision.
+            statistics[f"{name} right"] = share_within(right[name], decided)
+            statistics[f"{name} at threshold"] = mean_of_values(right[name], share=True)
+        figures = bootstrap(statistics, len(gold), n_resamples=n_resamples, seed=seed, clusters=clusters)
+        correctness = {}
+        for name, verdicts in sides.items():
+            correctness[name] = Correctness(
+                decided=figures[f"{name} decided"] if _has_band(verdicts) else Estimate(value=1.0),
+                right=figures[f"{name} right"],
+                harmful=_count_decisions(verdicts, gold),
+                harmless=_count_decisions(verdicts, ~gold),
+                at_threshold=figures[f"{name} at threshold"],
+            )
+        return LabelledComparison(
+            items=len(gold),
+            **correctness,
+            difference=figures["difference"],
+            test=mcnemar(right["a"], right["b"], clusters=clusters),
+        )
 
 
-def _change(meme: Meme, a: Verdict, b: Verdict) -> Change:
+def _has_band(verdicts: Sequence[Verdict]) -> bool:
+    return any(verdict.band is not None for verdict in verdicts)
+
+
+def _right_at_threshold(verdicts: Sequence[Verdict], gold: NDArray[np.bool_]) -> Booleans:
+    rows = [
+        verdict.harmful is not None and (verdict.score >= verdict.threshold) == harmful
+        for verdict, harmful in zip(verdicts, gold, strict=True)
+    ]
+    return np.array(rows, dtype=bool)
+
+
+def _count_decisions(verdicts: Sequence[Verdict], members: Booleans) -> dict[Decision, int]:
+    counts = dict.fromkeys(DECISIONS, 0)
+    for verdict, member in zip(verdicts, members, strict=True):
+        counts[verdict.decision] += bool(member)
+    return counts
+
+
+def _describe_change(meme: Meme, a: Verdict, b: Verdict) -> Change:
     gold = meme.label.harmful if meme.label else None
     return Change(
         id=meme.id,
         text=meme_text(meme, a.evidence),
         image=meme.image,
-        a=_side(a, gold),
-        b=_side(b, gold),
+        a=_describe_side(a, gold),
+        b=_describe_side(b, gold),
         moved=b.score - a.score,
         gold=gold,
     )
 
 
-def _side(verdict: Verdict, gold: bool | None) -> Side:
+def _describe_side(verdict: Verdict, gold: bool | None) -> Side:
     undecided = gold is None or verdict.decision == "review"
     return Side(
         score=verdict.score,

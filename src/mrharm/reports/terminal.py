@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from mrharm.audit.fix import Fixed
     from mrharm.evaluation.compare import Comparison
     from mrharm.evaluation.evaluate import Evaluation
-    from mrharm.evaluation.own_items import Taken
-    from mrharm.evaluation.rightness import Labelled
-    from mrharm.evaluation.switch import Change, Diff, Policy, Side
+    from mrharm.evaluation.items import DatasetItems
+    from mrharm.evaluation.switch import Change, Diff, LabelledComparison, Policy, Side
     from mrharm.evaluation.transfer import Transfer
     from mrharm.policy.propose import PolicyChoice
     from mrharm.reports.ablation_page import Ablation
@@ -235,7 +234,7 @@ def show_diff(diff: Diff, out_file: Path | None) -> None:
     )
 
 
-def _taken(one: Taken) -> str:
+def _taken(one: DatasetItems) -> str:
     if one.split is None:
         return f"taken: all {one.memes:,} memes of {one.dataset}"
     return f"taken: {one.split} of {one.dataset}, {one.memes:,} of {one.there:,} memes (--split takes others)"
@@ -280,7 +279,7 @@ def _say_amounts(diff: Diff) -> None:
         out.print("People look at review; at review or flag where they see flagged memes, too.\n")
 
 
-def _say_labelled(known: Labelled, banded: bool) -> None:
+def _say_labelled(known: LabelledComparison, banded: bool) -> None:
     table = _diff_table(f"{known.items:,} labelled items", "A now", "B then")
     sides = (known.a, known.b)
     if banded:
