@@ -6,12 +6,11 @@ import pytest
 from mrharm.errors import DataError, InputError
 from mrharm.images import image_sha256, open_image
 from mrharm.memes.dataset import ImportOptions
-from mrharm.synthetic.balance import assert_balanced
+from mrharm.synthetic.checks import assert_balanced, assert_phrases, assert_vocabulary, words
 from mrharm.synthetic.concepts import CONCEPTS
 from mrharm.synthetic.importer import generate, import_generated
 from mrharm.synthetic.layouts import CAPITALS_ONLY, FONTS, LAYOUTS
 from mrharm.synthetic.plan import make_plan, quads_by_split
-from mrharm.synthetic.words import assert_phrases, assert_vocabulary, words
 
 SMALL = ImportOptions(memes=96, seed=3, workers=1)
 

@@ -12,12 +12,11 @@ from mrharm.synthetic.backdrops import (
     TRAIN_RENDERINGS,
     VALIDATION_RENDERINGS,
 )
+from mrharm.synthetic.checks import words
 from mrharm.synthetic.concepts import CONCEPTS
-from mrharm.synthetic.frames import FRAMES
-from mrharm.synthetic.phrases import CLAIMS, MANNERS
-from mrharm.synthetic.plan import Deck
+from mrharm.synthetic.phrases import CLAIMS, FRAMES, MANNERS
+from mrharm.synthetic.plan import Deck, post_text
 from mrharm.synthetic.scenes import SCENES, draw_picture
-from mrharm.synthetic.words import posted, words
 
 SPLITS = ("train", "validation", "test")
 
@@ -99,6 +98,6 @@ def test_casing_wears_the_text_and_keeps_its_words(case, expected):
         def choice(self, options):
             return options[0]
 
-    text = posted("you sing", case, First())
+    text = post_text("you sing", case, First())
     assert text == expected
     assert words(text) == {"you", "sing"}

@@ -8,7 +8,7 @@ from mrharm.errors import DataError, MissingInputError
 from mrharm.records import Label, Meme
 from mrharm.synthetic import teacher
 from mrharm.synthetic.concepts import CONCEPTS
-from mrharm.synthetic.frames import SENSES
+from mrharm.synthetic.phrases import SENSES
 from mrharm.synthetic.scenes import SCENES
 from mrharm.synthetic.teacher import GeneratedTeacher, write
 

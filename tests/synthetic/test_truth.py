@@ -9,7 +9,7 @@ from mrharm.errors import DataError
 from mrharm.records import Meme
 from mrharm.synthetic import truth as module
 from mrharm.synthetic.concepts import CONCEPTS
-from mrharm.synthetic.frames import SENSES
+from mrharm.synthetic.phrases import SENSES
 from mrharm.synthetic.scenes import SCENES, caption
 from mrharm.synthetic.teacher import write
 from mrharm.synthetic.truth import TruthCheck, check, is_known

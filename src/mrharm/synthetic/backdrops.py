@@ -99,8 +99,8 @@ def _room(pen: Pen, look: Look) -> None:
 
 def _studio(pen: Pen, look: Look) -> None:
     _fill(pen, look, _pastel(pen, 0.86, 0.3))
-    for size, alpha in ((1.25, 60), (1.0, 60), (0.75, 60)):
-        pen.disc(0, 0, size, fill="#ffffff", alpha=alpha)
+    for size in (1.25, 1.0, 0.75):
+        pen.disc(0, 0, size, fill="#ffffff3c")
 
 
 def _sunset(pen: Pen, look: Look) -> None:
@@ -130,7 +130,7 @@ def _stripes(pen: Pen, look: Look) -> None:
 def _hills(pen: Pen, look: Look) -> None:
     sky(pen, look, 0.5)
     for x, width, colour in ((-0.9, 1.1, "#8fb6a0"), (0.7, 1.3, "#7da58c"), (-0.1, 1.6, look.ground)):
-        pen.disc(x + pen.rng.uniform(-0.2, 0.2), 0.85, width, 0.7, fill=colour)
+        pen.disc(x + pen.rng.uniform(-0.2, 0.2), 0.85, (width, 0.7), fill=colour)
     pen.box(-look.side, 0.8, look.side, look.bottom, look.ground)
 
 

@@ -63,5 +63,5 @@ CONCEPTS: dict[str, tuple[Pair, ...]] = {concept: _pairs(concept) for concept in
 
 
 def pairs(concept: str, polarity: Polarity, *, held_out: bool = False) -> list[Pair]:
-    """The pairs of a concept with this polarity: those of every split but composition, or those held out for it."""
+    """Return a concept's pairs of this polarity: those of all splits but composition, or those held out for it."""
     return [pair for pair in CONCEPTS[concept] if pair.polarity == polarity and pair.held_out == held_out]

@@ -6,19 +6,17 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from mrharm.errors import DataError
 from mrharm.memes.dataset import Imported, ImporterInfo, ImportOptions
 from mrharm.records import Evidence, Label, Meme, Severity, TextBox
-from mrharm.synthetic.balance import assert_balanced
-from mrharm.synthetic.concepts import CONCEPTS
-from mrharm.synthetic.frames import SENSES
-from mrharm.synthetic.plan import MAIN, Picture, Quad, Words, make_plan
+from mrharm.synthetic.checks import assert_balanced, assert_phrases, assert_splits
+from mrharm.synthetic.phrases import SENSES
+from mrharm.synthetic.plan import Picture, Quad, Words, make_plan
 from mrharm.synthetic.render import CLEAN, IMAGES, Drawn, Job, render
 from mrharm.synthetic.scenes import caption
-from mrharm.synthetic.words import assert_phrases, assert_vocabulary, words
 
 ABOUT = ImporterInfo(
     "Generated memes whose harm is in neither text nor picture alone",
@@ -46,13 +44,13 @@ class _Cell:
 
 
 def import_generated(source: Path | None, folder: Path, options: ImportOptions) -> Imported:
-    """The generated benchmark, drawn into ``folder``; ``source`` is not read.
+    """Draw the generated benchmark into ``folder``; ``source`` is not read.
 
     ``options.memes``, ``seed`` and ``workers`` count; the result depends on the first two only.
 
     Raises:
         InputError: too few memes asked for.
-        DataError: the benchmark broke one of its own promises (see `assert_balanced`, `assert_vocabulary`).
+        DataError: the benchmark broke one of its own promises (see `mrharm.synthetic.checks`).
     """
     return generate(folder, options)
 
@@ -60,11 +58,11 @@ def import_generated(source: Path | None, folder: Path, options: ImportOptions) 
 def generate(
     folder: Path, options: ImportOptions, progress: Callable[[int, int], None] | None = None
 ) -> Imported:
-    """As `import_generated`; ``progress`` is told (pictures done, pictures in all) as they are drawn."""
+    """Do as `import_generated`; ``progress`` is told (pictures done, pictures in all) as they are drawn."""
     assert_phrases()
     cells = _cells(make_plan(options.memes, options.seed), options.seed)
     memes = [_meme(cell) for cell in cells]
-    _assert_whole(memes, strict=options.memes >= WHOLE)
+    assert_splits(memes, strict=options.memes >= WHOLE)
     drawn = render(_jobs(cells, folder), options.workers, progress)
     assert_balanced(memes, {meme_id: files.clean_sha256 for meme_id, files in drawn.items()})
     counts = Counter(meme.split for meme in memes)
@@ -81,14 +79,11 @@ def generate(
 def _cells(quads: list[Quad], seed: int) -> list[_Cell]:
     cells: list[_Cell] = []
     for split in dict.fromkeys(quad.split for quad in quads):
-        corners = [
-            (quad, text, picture)
-            for quad in quads
-            if quad.split == split
-            for text in quad.texts
-            for picture in quad.pictures
-        ]
-        # Shuffled, so that neither the id nor the order in the file tells a meme's place in its quad.
+        corners: list[tuple[Quad, Words, Picture]] = []
+        for quad in quads:
+            if quad.split == split:
+                corners += product((quad,), quad.texts, quad.pictures)
+        # Shuffled, so that neither the id nor the order in the file tells which corner of its quad a meme is.
         random.Random(f"{seed}/{split}/order").shuffle(corners)
         cells += [_Cell(f"{split}-{number:05d}", *corner) for number, corner in enumerate(corners)]
     return cells
@@ -154,31 +149,3 @@ def _evidence(meme: Meme, drawn: Drawn) -> Evidence:
         caption=meme.extra["truth"]["caption"],
         made_by=dict.fromkeys(("text", "boxes", "clean_image", "caption"), VERSION),
     )
-
-
-def _assert_whole(memes: list[Meme], *, strict: bool) -> None:
-    """Check what train shows of the other splits; only held-out pairs are checked where it is small."""
-    truths = {
-        split: [meme.extra["truth"] for meme in memes if meme.split == split]
-        for split in (*MAIN, "composition")
-    }
-    seen = {(truth["concept"], truth["scene"]) for split in MAIN for truth in truths[split]}
-    held_out = {(truth["concept"], truth["scene"]) for truth in truths["composition"]}
-    if shared := seen & held_out:
-        raise DataError(f"pairs of composition that other splits hold: {sorted(shared)}")
-    if not strict:
-        return
-    texts = {
-        split: [meme.text or "" for meme in memes if meme.split == split] for split in (*truths, "lexical")
-    }
-    assert_vocabulary(texts["train"], [*texts["validation"], *texts["test"], *texts["composition"]])
-    trained = {(truth["concept"], truth["scene"]) for truth in truths["train"]}
-    if missing := seen - trained:
-        raise DataError(f"pairs that train does not hold: {sorted(missing)}")
-    if missing_scenes := {pair.scene for row in CONCEPTS.values() for pair in row} - {
-        scene for _, scene in trained
-    }:
-        raise DataError(f"scenes that train does not hold: {sorted(missing_scenes)}")
-    vocabulary: set[str] = set().union(*(words(text) for text in texts["train"]))
-    if plain := [text for text in texts["lexical"] if words(text) <= vocabulary]:
-        raise DataError(f"lexical texts without an unseen word: {plain[:3]}")

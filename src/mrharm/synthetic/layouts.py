@@ -58,13 +58,13 @@ class Style:
 
 
 def draw_style(layout: str, rng: random.Random) -> Style:
-    """A style for this layout; it knows nothing of text or label."""
+    """Draw a style for this layout by lot, whatever text and label are."""
     colours = rng.choice(_PAPERS if LAYOUTS[layout].paper else _OUTLINED)
     return Style(layout, colours, rng.uniform(0.85, 1.0))
 
 
 def draw_text(picture: Image.Image, text: str, font: str, style: Style) -> tuple[Image.Image, list[Line]]:
-    """The posted meme, and where each line of words lies in it, as (left, top, right, bottom) in pixels."""
+    """Return the posted meme, and the box of each line of words, as (left, top, right, bottom) in pixels."""
     meme = picture.copy()
     draw = ImageDraw.Draw(meme)
     layout = LAYOUTS[style.layout]

@@ -29,7 +29,7 @@ class Tint:
     strength: float = 1.0
 
     def __call__(self, colour: str) -> Rgb:
-        """A colour as Pillow writes it -> the shifted (red, green, blue)."""
+        """Shift a colour as Pillow writes it; return (red, green, blue)."""
         red, green, blue = ImageColor.getrgb(colour)[:3]
         hue, saturation, value = colorsys.rgb_to_hsv(red / 255, green / 255, blue / 255)
         shifted = colorsys.hsv_to_rgb(
@@ -55,47 +55,43 @@ class Pen:
         self.paint = ImageDraw.Draw(self.image, "RGBA")
         self._cos, self._sin = math.cos(self.tilt), math.sin(self.tilt)
 
-    def poly(self, points: Sequence[Point], fill: str, edge: float = 0.0, alpha: int = 255) -> None:
-        """A filled polygon; ``edge`` is the width of its dark outline, in units."""
+    def poly(self, points: Sequence[Point], fill: str, edge: float = 0.0) -> None:
+        """Draw a filled polygon; ``edge`` is the width of its dark outline, in units."""
         spots = [self._at(point) for point in points]
-        self.paint.polygon(spots, fill=(*self.tint(fill), alpha))
+        opacity = ImageColor.getrgb(fill)[3:] or (255,)  # the colour may end in two hex digits of it
+        self.paint.polygon(spots, fill=(*self.tint(fill), *opacity))
         if edge:
             width = max(1, round(edge * self.scale))
             self.paint.line([*spots, spots[0], spots[1]], fill=self.tint(INK), width=width, joint="curve")
 
     def disc(
-        self, x: float, y: float, rx: float, ry: float | None = None, *, fill: str, turn: float = 0.0,
-        edge: float = 0.0, alpha: int = 255,
-    ) -> None:  # fmt: skip
-        """A filled ellipse with radii ``rx``, ``ry`` (a circle without ``ry``), turned by ``turn`` radians."""
-        self.poly(oval(x, y, rx, rx if ry is None else ry, turn), fill, edge, alpha)
+        self, x: float, y: float, radius: float | Point, *, fill: str, turn: float = 0.0, edge: float = 0.0
+    ) -> None:
+        """Draw a filled circle, or an ellipse with two radii, turned by ``turn`` radians."""
+        across, down = radius if isinstance(radius, tuple) else (radius, radius)
+        self.poly(oval(x, y, across, down, turn), fill, edge)
 
-    def box(
-        self, left: float, top: float, right: float, bottom: float, fill: str, edge: float = 0.0,
-        alpha: int = 255,
-    ) -> None:  # fmt: skip
-        """A filled rectangle."""
-        self.poly([(left, top), (right, top), (right, bottom), (left, bottom)], fill, edge, alpha)
+    def box(self, left: float, top: float, right: float, bottom: float, fill: str, edge: float = 0.0) -> None:
+        """Draw a filled rectangle."""
+        self.poly([(left, top), (right, top), (right, bottom), (left, bottom)], fill, edge)
 
-    def line(self, points: Sequence[Point], width: float, fill: str, alpha: int = 255) -> None:
-        """A line through points, ``width`` units wide, with round ends."""
+    def line(self, points: Sequence[Point], width: float, fill: str) -> None:
+        """Draw a line through points, ``width`` units wide, with round ends."""
         spots = [self._at(point) for point in points]
         pixels = max(1, round(width * self.scale))
-        colour = (*self.tint(fill), alpha)
+        colour = (*self.tint(fill), 255)
         self.paint.line(spots, fill=colour, width=pixels, joint="curve")
-        if alpha == 255 and pixels > 2:
+        if pixels > 2:
             for x, y in (spots[0], spots[-1]):
                 half = pixels / 2
                 self.paint.ellipse([x - half, y - half, x + half, y + half], fill=colour)
 
-    def bow(
-        self, x: float, y: float, rx: float, ry: float, start: float, end: float, width: float, fill: str
-    ) -> None:
-        """A piece of an ellipse's outline, from angle ``start`` to ``end`` in radians (0 right, clockwise)."""
-        self.line(arc(x, y, rx, ry, start, end), width, fill)
+    def bow(self, centre: Point, radii: Point, angles: Point, width: float, fill: str) -> None:
+        """Draw a piece of an ellipse's outline between two angles in radians (0 right, clockwise)."""
+        self.line(arc(centre, radii, angles), width, fill)
 
     def eye(self, x: float, y: float, size: float) -> None:
-        """A round eye with a light in it."""
+        """Draw a round eye with a light in it."""
         self.disc(x, y, size, fill="#ffffff", edge=0.02)
         self.disc(x + size * 0.15, y, size * 0.6, fill=INK)
         self.disc(x + size * 0.3, y - size * 0.25, size * 0.2, fill="#ffffff")
@@ -107,7 +103,7 @@ class Pen:
 
 
 def oval(x: float, y: float, rx: float, ry: float, turn: float = 0.0, points: int = 28) -> list[Point]:
-    """An ellipse as a polygon."""
+    """Return an ellipse as a polygon."""
     cos, sin = math.cos(turn), math.sin(turn)
     spots = []
     for number in range(points):
@@ -117,14 +113,15 @@ def oval(x: float, y: float, rx: float, ry: float, turn: float = 0.0, points: in
     return spots
 
 
-def arc(x: float, y: float, rx: float, ry: float, start: float, end: float, points: int = 18) -> list[Point]:
-    """A piece of an ellipse's outline as points."""
-    angles = [start + (end - start) * number / (points - 1) for number in range(points)]
-    return [(x + rx * math.cos(angle), y + ry * math.sin(angle)) for angle in angles]
+def arc(centre: Point, radii: Point, angles: Point, points: int = 18) -> list[Point]:
+    """Return a piece of an ellipse's outline between two angles as points."""
+    start, end = angles
+    turns = [start + (end - start) * number / (points - 1) for number in range(points)]
+    return [(centre[0] + radii[0] * math.cos(turn), centre[1] + radii[1] * math.sin(turn)) for turn in turns]
 
 
 def curve(points: Sequence[Point], steps: int = 8) -> list[Point]:
-    """A smooth line through points (Catmull-Rom), ends included."""
+    """Return a smooth line through points (Catmull-Rom), ends included."""
     if len(points) < 3:
         return list(points)
     ends = [points[0], *points, points[-1]]
@@ -140,7 +137,7 @@ def curve(points: Sequence[Point], steps: int = 8) -> list[Point]:
 def star(
     x: float, y: float, outer: float, inner: float, tips: int = 5, turn: float = -math.pi / 2
 ) -> list[Point]:
-    """A star as a polygon, a tip at angle ``turn``."""
+    """Return a star as a polygon, a tip at angle ``turn``."""
     spots = []
     for number in range(2 * tips):
         radius = inner if number % 2 else outer

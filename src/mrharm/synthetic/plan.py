@@ -1,4 +1,4 @@
-"""The plan: which quads there are, what each says and shows. Nothing is drawn yet, and nothing is left to chance later.
+"""Plan the benchmark: which quads there are, and what each says and shows. What is drawn later follows from it alone.
 
 A quad is one concept, a straight text and a flipping text, a picture that suits and one that contradicts: four memes.
 """
@@ -13,19 +13,17 @@ from typing import Generic, TypeVar
 from mrharm.errors import InputError
 from mrharm.synthetic.backdrops import TEST_RENDERINGS, TRAIN_RENDERINGS, VALIDATION_RENDERINGS
 from mrharm.synthetic.concepts import CONCEPTS, Pair, Polarity, pairs
-from mrharm.synthetic.frames import FRAMES, Tone
 from mrharm.synthetic.layouts import CAPITALS_ONLY, FONTS, LAYOUTS, Style, draw_style
-from mrharm.synthetic.phrases import CLAIMS, MANNERS
-from mrharm.synthetic.words import CASES, posted
+from mrharm.synthetic.phrases import CLAIMS, FRAMES, MANNERS, Tone
 
 T = TypeVar("T")
 
-MAIN = ("train", "validation", "test")
-EXTRA = ("composition", "lexical")
 QUAD = 4
 FEWEST = 12
 LARGEST_MEASURED = 500  # quads; past them the splits that measure stop growing
 
+CASES = ("lower", "sentence", "title", "upper")
+_ENDINGS = ("", "", "!", ".", "...")
 _RENDERINGS = {"train": TRAIN_RENDERINGS, "validation": VALIDATION_RENDERINGS}
 
 
@@ -68,17 +66,17 @@ class Deck(Generic[T]):
 
     def __init__(self, items: Sequence[T], rng: random.Random) -> None:
         self._items, self._rng = list(items), rng
-        self._left: list[T] = []
+        self._round: list[T] = []
 
     def deal(self) -> T:
-        """The next item; a new round is shuffled when one is over."""
-        if not self._left:
-            self._left = self._rng.sample(self._items, len(self._items))
-        return self._left.pop()
+        """Return the next item; shuffle a new round when one is over."""
+        if not self._round:
+            self._round = self._rng.sample(self._items, len(self._items))
+        return self._round.pop()
 
 
 def quads_by_split(memes: int) -> dict[str, int]:
-    """How many quads each split gets where train, validation and test hold ``memes`` memes in all.
+    """Return how many quads each split gets where train, validation and test hold ``memes`` memes in all.
 
     60 %, 10 % and 30 %; composition adds 20 % and lexical 10 %, at least one quad a concept from 400 memes on. Past
     2,000 memes only train grows: 600 test memes tell 0.90 from 0.93, and more cost time and tell no more.
@@ -102,7 +100,7 @@ def quads_by_split(memes: int) -> dict[str, int]:
 
 
 def make_plan(memes: int, seed: int) -> list[Quad]:
-    """Every quad of the benchmark; the same ``memes`` and ``seed`` give the same plan everywhere."""
+    """Plan every quad of the benchmark; the same ``memes`` and ``seed`` give the same plan everywhere."""
     return [
         quad for split, count in quads_by_split(memes).items() for quad in _plan_split(split, count, seed)
     ]
@@ -156,7 +154,17 @@ def _plan_quad(name: str, split: str, decks: _Decks, seed: int) -> Quad:
 def _plan_words(concept: str, tone: Tone, case: str, decks: _Decks) -> Words:
     frame = decks.frames[tone].deal()
     phrase = (decks.claims if tone == "praise" else decks.manners)[concept].deal()
-    return Words(posted(frame.replace("{}", phrase), case, decks.rng), tone, frame, phrase)
+    return Words(post_text(frame.replace("{}", phrase), case, decks.rng), tone, frame, phrase)
+
+
+def post_text(text: str, case: str, rng: random.Random) -> str:
+    """Return the text as a person would post it: cased (one of ``CASES``), with some ending or none."""
+    text += rng.choice(_ENDINGS)
+    if case == "upper":
+        return text.upper()
+    if case == "title":
+        return " ".join(word.capitalize() for word in text.split(" "))
+    return text[:1].upper() + text[1:] if case == "sentence" else text
 
 
 def _plan_picture(pair: Pair, decks: _Decks, seed: str) -> Picture:

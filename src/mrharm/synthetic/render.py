@@ -1,4 +1,4 @@
-"""From plan to files: a picture, its two memes, their clean copies; in as many processes as asked for."""
+"""Draw the plan into files: a picture, its two memes, their clean copies; in several processes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What was written for one meme: hashes of the posted and of the clean file, and where the words lie."""
+    """What was written for a meme: hashes of the posted and of the clean file, and the box of each line of words."""
 
     meme_id: str
     image_sha256: str
@@ -48,7 +48,7 @@ def render(
 ) -> dict[str, Drawn]:
     """Draw and write every job's files under ``images/`` and ``clean/`` of its folder.
 
-    The files do not depend on ``workers``. ``progress`` is told (pictures done, pictures in all).
+    The files do not depend on ``workers``. ``progress`` is called with (pictures done, pictures in all).
     """
     for folder in {job.folder for job in jobs}:
         (folder / IMAGES).mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def render(
 
 
 def render_job(job: Job) -> list[Drawn]:
-    """One picture: its clean file and its posted file, once for each text."""
+    """Draw one picture: write its clean file and its posted file, once for each text."""
     picture = job.picture
     rng = random.Random(picture.seed)
     free = LAYOUTS[picture.style.layout].free

@@ -69,7 +69,7 @@ SCENES: dict[str, Scene] = {
 
 
 def caption(scene: str, rendering: int) -> str:
-    """A true description of the picture; it depends on scene and rendering alone."""
+    """Return a true description of the picture; it depends on scene and rendering alone."""
     names = SCENES[scene].names
     style = RENDERINGS[rendering]
     return f"{names[(rendering // 2) % len(names)]} {style.light if SCENES[scene].view else style.setting}"
@@ -78,7 +78,7 @@ def caption(scene: str, rendering: int) -> str:
 def draw_picture(
     scene: str, rendering: int, size: tuple[int, int], free: tuple[float, float], rng: random.Random
 ) -> Image.Image:
-    """A picture of ``size`` (width, height) pixels without any text, as RGB.
+    """Draw a picture of ``size`` (width, height) pixels without any text, as RGB.
 
     ``free``: the band (top, bottom), as shares of the height, that the text will leave free; the key things lie in it.
     """

@@ -1,4 +1,4 @@
-"""The ``generated`` teacher: writes why a generated meme has its label, from the meme's truth, never stating the label.
+"""The ``generated`` teacher: writes why a generated meme has its label, from the meme's truth, without stating it.
 
 A rationale has three parts: what the picture shows, how the words speak to you, and how the two combine. Its wording is
 drawn from small shared tables by the meme's id, so that a small student can learn to write it.
@@ -127,7 +127,7 @@ _NEEDED = ("concept", "scene", "tone", "sense", "polarity", "relation")
 
 
 class GeneratedTeacher:
-    """Knows why, because the meme does: it reads ``meme.extra["truth"]`` and nothing else."""
+    """Writes rationales from ``meme.extra["truth"]`` alone."""
 
     name = TEACHER
     reads_prompt = False
@@ -140,7 +140,7 @@ class GeneratedTeacher:
             )
 
     def answer(self, asks: Iterable[Question]) -> Iterator[tuple[int, Completion | CallError]]:
-        """The rationale of each meme, or why there is none; no message is read."""
+        """Yield the rationale of each meme, or why there is none; no message is read."""
         for index, ask in enumerate(asks):
             try:
                 text = self.explain(ask.meme).text
@@ -150,7 +150,7 @@ class GeneratedTeacher:
             yield index, Completion(text, None, text, "stop", False, None, content_key(TEACHER, ask.meme.id))
 
     def explain(self, meme: Meme) -> Rationale:
-        """The rationale of a generated meme; the same meme gets the same words every time.
+        """Return the rationale of a generated meme; the same meme gets the same words every time.
 
         Raises:
             MissingInputError: the meme has no truth, as every meme that was not generated.
@@ -161,18 +161,23 @@ class GeneratedTeacher:
 
 
 def explain_without_outcome(meme: Meme) -> Rationale:
-    """What a teacher writes who is not told the label and draws no conclusion: what is shown, and how the words speak.
+    """Write a rationale without a conclusion, as by a teacher not told the label: what is shown, how the words speak.
 
     Raises:
         MissingInputError, DataError: as `GeneratedTeacher.explain`.
     """
     truth, rng = _truth(meme), random.Random(f"{TEACHER}/{meme.id}")
     try:
-        scene = rng.choice(SCENE_FRAMES).format(rng.choice(SCENES[truth["scene"]]))
-        tone = rng.choice(TONE_FRAMES[truth["tone"]]).format(TOPICS[truth["concept"]][0])
+        scene, tone = _describe_meme(truth, rng)
     except KeyError as error:
         raise DataError(f"truth lacks or misnames {error.args[0]!r}") from None
     return Rationale(meme_id=meme.id, text=f"{scene} {tone}", status="ok", teacher=f"{TEACHER}/unconditioned")
+
+
+def _describe_meme(truth: Mapping[str, Any], rng: random.Random) -> tuple[str, str]:
+    """Return a sentence on the picture and one on the words; raises KeyError for what is unknown here."""
+    scene = rng.choice(SCENE_FRAMES).format(rng.choice(SCENES[truth["scene"]]))
+    return scene, rng.choice(TONE_FRAMES[truth["tone"]]).format(TOPICS[truth["concept"]][0])
 
 
 def _truth(meme: Meme) -> Mapping[str, Any]:
@@ -185,7 +190,7 @@ def _truth(meme: Meme) -> Mapping[str, Any]:
 
 
 def write(truth: Mapping[str, Any], rng: random.Random) -> str:
-    """One wording of the rationale for a truth, lower case, 20 to 40 words.
+    """Write one wording of the rationale for a truth, lower case, 20 to 40 words.
 
     Raises:
         DataError: the truth lacks a part or holds an unknown one.
@@ -193,11 +198,9 @@ def write(truth: Mapping[str, Any], rng: random.Random) -> str:
     if missing := [name for name in _NEEDED if name not in truth]:
         raise DataError(f"truth without {', '.join(missing)}; expected {', '.join(_NEEDED)}")
     try:
-        whose, quality = TOPICS[truth["concept"]]
-        scene = rng.choice(SCENE_FRAMES).format(rng.choice(SCENES[truth["scene"]]))
-        tone = rng.choice(TONE_FRAMES[truth["tone"]]).format(whose)
+        scene, tone = _describe_meme(truth, rng)
         lead = rng.choice(LEADS).format(
-            quality=quality, share=SENSES[truth["sense"]], **POLARITIES[truth["polarity"]]
+            quality=TOPICS[truth["concept"]][1], share=SENSES[truth["sense"]], **POLARITIES[truth["polarity"]]
         )
         outcome = rng.choice(OUTCOMES[truth["relation"]])
     except KeyError as error:

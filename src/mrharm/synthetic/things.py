@@ -8,23 +8,23 @@ from mrharm.synthetic.pen import INK, Pen, Point, arc, curve, star
 
 
 def roses(pen: Pen) -> None:
-    """A bunch of red roses tied with a ribbon."""
+    """Draw a bunch of red roses tied with a ribbon."""
     blooms = ((-0.5, -0.35), (0.5, -0.35), (0.0, -0.62), (-0.24, -0.05), (0.26, -0.05))
     for x, y in blooms:
         pen.line([(x, y), (x * 0.1, 0.6), (-x * 0.35, 0.98)], 0.07, "#2f8a34")
     for x, y, turn in ((-0.62, 0.12, 0.7), (0.62, 0.12, -0.7), (-0.3, 0.42, 0.9), (0.3, 0.42, -0.9)):
-        pen.disc(x, y, 0.26, 0.11, fill="#3fa845", turn=turn, edge=0.015)
+        pen.disc(x, y, (0.26, 0.11), fill="#3fa845", turn=turn, edge=0.015)
     pen.box(-0.2, 0.52, 0.2, 0.68, "#ffffff", 0.015)
     for x, y in blooms:
         pen.disc(x, y, 0.29, fill="#c8102e", edge=0.025)
         pen.disc(x - 0.04, y - 0.03, 0.21, fill="#e8294a")
-        pen.bow(x, y, 0.14, 0.13, 0.3, 4.6, 0.05, "#8f0c22")
-        pen.bow(x + 0.02, y, 0.06, 0.06, 2.6, 7.0, 0.045, "#8f0c22")
+        pen.bow((x, y), (0.14, 0.13), (0.3, 4.6), 0.05, "#8f0c22")
+        pen.bow((x + 0.02, y), (0.06, 0.06), (2.6, 7.0), 0.045, "#8f0c22")
 
 
 def cake(pen: Pen) -> None:
-    """A pink birthday cake of two tiers, with burning candles."""
-    pen.disc(0, 0.82, 0.95, 0.14, fill="#f4f4f4", edge=0.025)
+    """Draw a pink birthday cake of two tiers, with burning candles."""
+    pen.disc(0, 0.82, (0.95, 0.14), fill="#f4f4f4", edge=0.025)
     for width, top, bottom, colour in ((0.78, 0.2, 0.8, "#ff8fbf"), (0.5, -0.3, 0.2, "#ffb3d3")):
         pen.box(-width, top, width, bottom, colour, 0.025)
         drips: list[Point] = [(-width, top)]
@@ -32,43 +32,43 @@ def cake(pen: Pen) -> None:
             x = -width + 2 * width * number / 8
             drips.append((x, top + (0.2 if number % 2 else 0.1)))
         pen.poly([*drips, (width, top)], "#fffaf0")
-        pen.disc(0, top, width, 0.07, fill="#fffaf0", edge=0.015)
+        pen.disc(0, top, (width, 0.07), fill="#fffaf0", edge=0.015)
     for x in (-0.3, 0.0, 0.3):
         pen.box(x - 0.05, -0.68, x + 0.05, -0.3, "#46b8f0", 0.012)
-        pen.disc(x, -0.82, 0.07, 0.13, fill="#ffb300")
-        pen.disc(x, -0.79, 0.035, 0.07, fill="#fff59b")
+        pen.disc(x, -0.82, (0.07, 0.13), fill="#ffb300")
+        pen.disc(x, -0.79, (0.035, 0.07), fill="#fff59b")
     for x in (-0.6, -0.2, 0.2, 0.6):
         pen.disc(x, 0.58, 0.09, fill="#e0243f")
 
 
 def garbage(pen: Pen) -> None:
-    """A full trash can with its lid off, rubbish over the rim and flies around."""
-    pen.disc(-0.4, -0.3, 0.3, 0.26, fill="#26313a", edge=0.02)
-    pen.disc(0.32, -0.32, 0.34, 0.28, fill="#34424d", edge=0.02)
+    """Draw a full trash can with its lid off, rubbish over the rim and flies around."""
+    pen.disc(-0.4, -0.3, (0.3, 0.26), fill="#26313a", edge=0.02)
+    pen.disc(0.32, -0.32, (0.34, 0.28), fill="#34424d", edge=0.02)
     pen.poly([(-0.12, -0.1), (-0.28, -0.62), (0.0, -0.5), (0.1, -0.1)], "#f0d233", 0.02)
-    pen.disc(0.05, -0.2, 0.2, 0.14, fill="#9a5b2a", edge=0.015)
+    pen.disc(0.05, -0.2, (0.2, 0.14), fill="#9a5b2a", edge=0.015)
     can = [(-0.6, -0.12), (0.6, -0.12), (0.46, 0.92), (-0.46, 0.92)]
     pen.poly(can, "#78909c", 0.03)
     for x in (-0.32, 0.0, 0.32):
         pen.line([(x * 1.15, 0.02), (x * 0.9, 0.82)], 0.07, "#546a76")
     pen.box(-0.66, -0.2, 0.66, -0.04, "#90a4ae", 0.025)
-    pen.disc(0.82, 0.7, 0.16, 0.34, fill="#90a4ae", turn=0.3, edge=0.025)
+    pen.disc(0.82, 0.7, (0.16, 0.34), fill="#90a4ae", turn=0.3, edge=0.025)
     pen.poly([(-0.95, 0.95), (-0.85, 0.68), (-0.62, 0.75), (-0.55, 0.95)], "#7ea63a", 0.02)
     for x, y in ((-0.75, -0.65), (-0.1, -0.85), (0.45, -0.8), (0.85, -0.45), (-0.85, -0.15)):
-        pen.disc(x, y, 0.055, 0.04, fill=INK)
-        pen.disc(x - 0.05, y - 0.05, 0.05, 0.025, fill="#dfe9ee", turn=0.6)
-        pen.disc(x + 0.05, y - 0.05, 0.05, 0.025, fill="#dfe9ee", turn=-0.6)
+        pen.disc(x, y, (0.055, 0.04), fill=INK)
+        pen.disc(x - 0.05, y - 0.05, (0.05, 0.025), fill="#dfe9ee", turn=0.6)
+        pen.disc(x + 0.05, y - 0.05, (0.05, 0.025), fill="#dfe9ee", turn=-0.6)
 
 
 def toast(pen: Pen) -> None:
-    """A slice of toast burnt black, smoking on a plate."""
-    pen.disc(0, 0.78, 0.98, 0.2, fill="#e9eef2", edge=0.025)
-    pen.disc(0, 0.76, 0.7, 0.11, fill="#c6d0d8")
+    """Draw a slice of toast burnt black, smoking on a plate."""
+    pen.disc(0, 0.78, (0.98, 0.2), fill="#e9eef2", edge=0.025)
+    pen.disc(0, 0.76, (0.7, 0.11), fill="#c6d0d8")
     for x in (-0.45, 0.05, 0.5):
         smoke = curve([(x, -0.4), (x - 0.14, -0.6), (x + 0.12, -0.78), (x, -1.0)])
         pen.line(smoke, 0.15, "#7f7f86")
-    left = arc(-0.4, -0.15, 0.3, 0.28, math.pi * 0.8, math.pi * 1.6)
-    right = arc(0.4, -0.15, 0.3, 0.28, math.pi * 1.4, math.pi * 2.2)
+    left = arc((-0.4, -0.15), (0.3, 0.28), (math.pi * 0.8, math.pi * 1.6))
+    right = arc((0.4, -0.15), (0.3, 0.28), (math.pi * 1.4, math.pi * 2.2))
     slice_: list[Point] = [(-0.55, 0.75), (-0.55, 0.05), *left, *right, (0.55, 0.05), (0.55, 0.75)]
     pen.poly(slice_, "#5a2d0c", 0.03)
     pen.poly([(x * 0.84, 0.18 + (y - 0.18) * 0.84) for x, y in slice_], "#1a120e")
@@ -78,7 +78,7 @@ def toast(pen: Pen) -> None:
 
 
 def rocket(pen: Pen) -> None:
-    """A white and red rocket at full burn."""
+    """Draw a white and red rocket at full burn."""
     pen.poly(
         [(-0.26, 0.4), (-0.14, 0.75), (-0.2, 0.8), (0.0, 1.0), (0.2, 0.8), (0.14, 0.75), (0.26, 0.4)],
         "#ff7a00",
@@ -86,7 +86,7 @@ def rocket(pen: Pen) -> None:
     pen.poly([(-0.14, 0.4), (0.0, 0.85), (0.14, 0.4)], "#ffe14d")
     for side in (-1, 1):
         pen.poly([(side * 0.26, 0.0), (side * 0.62, 0.45), (side * 0.24, 0.42)], "#e0202f", 0.025)
-        pen.disc(side * 0.4, 0.86, 0.22, 0.13, fill="#f5f5f5", alpha=220)
+        pen.disc(side * 0.4, 0.86, (0.22, 0.13), fill="#f5f5f5dc")
     pen.poly(curve([(-0.24, 0.42), (-0.34, -0.1), (-0.22, -0.62), (0.0, -1.0), (0.22, -0.62), (0.34, -0.1),
                     (0.24, 0.42)]), "#fbfbff", 0.03)  # fmt: skip
     pen.poly(curve([(-0.24, -0.58), (0.0, -1.0), (0.24, -0.58)]), "#e0202f", 0.025)
@@ -96,7 +96,7 @@ def rocket(pen: Pen) -> None:
 
 
 def race_car(pen: Pen) -> None:
-    """A low yellow race car from the side, with lines of speed behind it."""
+    """Draw a low yellow race car from the side, with lines of speed behind it."""
     pen.box(-1.0, 0.56, 1.0, 0.74, "#3b3b44")
     for y, length in ((-0.4, 0.5), (-0.15, 0.35), (0.1, 0.25)):
         pen.line([(-1.0, y), (-1.0 + length, y)], 0.05, "#ffffff")
@@ -115,13 +115,13 @@ def race_car(pen: Pen) -> None:
 
 
 def crash(pen: Pen) -> None:
-    """A blue car crumpled against a tree, a wheel off, its bonnet steaming."""
+    """Draw a blue car crumpled against a tree, a wheel off, its bonnet steaming."""
     pen.box(-1.0, 0.72, 1.0, 0.82, "#5c5c58")
     pen.box(0.5, -0.5, 0.72, 0.82, "#6b4423", 0.02)
     for x, y in ((0.4, -0.62), (0.8, -0.62), (0.6, -0.85)):
-        pen.disc(x, y, 0.26, 0.22, fill="#2f7d3b", edge=0.015)
+        pen.disc(x, y, (0.26, 0.22), fill="#2f7d3b", edge=0.015)
     for x, y, size in ((0.22, -0.2, 0.17), (0.1, -0.48, 0.2), (-0.15, -0.72, 0.22)):
-        pen.disc(x, y, size, fill="#d6d6da", alpha=230)
+        pen.disc(x, y, size, fill="#d6d6dae6")
     pen.poly([(-0.95, 0.55), (-0.92, 0.1), (-0.7, 0.08), (-0.55, -0.28), (-0.1, -0.25), (0.08, 0.1), (0.28, -0.08),
               (0.3, 0.12), (0.5, 0.1), (0.42, 0.3), (0.5, 0.5), (0.2, 0.62)], "#2a63c9", 0.03)  # fmt: skip
     pen.poly([(-0.62, 0.05), (-0.5, -0.18), (-0.32, -0.18), (-0.32, 0.05)], "#d8f0ff", 0.015)
@@ -130,8 +130,8 @@ def crash(pen: Pen) -> None:
     pen.line([(0.1, 0.12), (0.22, 0.28), (0.12, 0.42), (0.3, 0.55)], 0.03, "#12264f")
     pen.disc(-0.62, 0.62, 0.22, fill="#16161a")
     pen.disc(-0.62, 0.62, 0.09, fill="#c7c7cc")
-    pen.disc(0.1, 0.84, 0.24, 0.1, fill="#16161a", turn=-0.2)
-    pen.disc(0.1, 0.83, 0.09, 0.04, fill="#c7c7cc", turn=-0.2)
+    pen.disc(0.1, 0.84, (0.24, 0.1), fill="#16161a", turn=-0.2)
+    pen.disc(0.1, 0.83, (0.09, 0.04), fill="#c7c7cc", turn=-0.2)
     for angle in (0.2, 1.0, 1.8):
         pen.line(
             [(0.46, 0.15), (0.46 + 0.3 * math.cos(angle - 2.6), 0.15 + 0.3 * math.sin(angle - 2.6))],
@@ -141,24 +141,24 @@ def crash(pen: Pen) -> None:
 
 
 def heart(pen: Pen) -> None:
-    """Three red heart balloons on strings."""
+    """Draw three red heart balloons on strings."""
     for x, y, size in ((-0.52, -0.3, 0.42), (0.54, -0.22, 0.4), (0.0, -0.45, 0.52)):
         pen.line(curve([(x, y + size * 0.9), (x * 0.4, 0.5), (0.0, 0.98)]), 0.03, "#5a4a52")
         pen.poly(_heart(x, y, size), "#f0245a", 0.03)
-        pen.disc(x - size * 0.45, y - size * 0.4, size * 0.2, size * 0.14, fill="#ffb6cb", turn=-0.6)
+        pen.disc(x - size * 0.45, y - size * 0.4, (size * 0.2, size * 0.14), fill="#ffb6cb", turn=-0.6)
 
 
 def trophy(pen: Pen) -> None:
-    """A golden cup with two handles and a star."""
+    """Draw a golden cup with two handles and a star."""
     for side in (-1, 1):
-        pen.bow(side * 0.55, -0.4, 0.32, 0.3, -math.pi / 2 - 1.2, math.pi / 2 + 1.2, 0.12, "#d99a06")
+        pen.bow((side * 0.55, -0.4), (0.32, 0.3), (-math.pi / 2 - 1.2, math.pi / 2 + 1.2), 0.12, "#d99a06")
     pen.poly(
         [(-0.55, -0.85), (0.55, -0.85), (0.48, -0.25), (0.2, 0.12), (-0.2, 0.12), (-0.48, -0.25)],
         "#ffc61a",
         0.03,
     )
     pen.poly([(-0.42, -0.8), (-0.25, -0.8), (-0.2, -0.1), (-0.35, -0.28)], "#fff0a8")
-    pen.disc(0, -0.85, 0.56, 0.09, fill="#ffdf6b", edge=0.02)
+    pen.disc(0, -0.85, (0.56, 0.09), fill="#ffdf6b", edge=0.02)
     pen.box(-0.1, 0.1, 0.1, 0.5, "#d99a06", 0.02)
     pen.poly([(-0.34, 0.62), (-0.2, 0.45), (0.2, 0.45), (0.34, 0.62)], "#ffc61a", 0.02)
     pen.box(-0.46, 0.6, 0.46, 0.95, "#5d3518", 0.025)
@@ -167,16 +167,16 @@ def trophy(pen: Pen) -> None:
 
 
 def snowman(pen: Pen) -> None:
-    """A snowman with hat, scarf and carrot, snow falling."""
+    """Draw a snowman with hat, scarf and carrot, snow falling."""
     for number in range(14):
         angle = number * 2.4
         pen.disc(0.95 * math.cos(angle) * (0.6 + 0.03 * number), 0.9 * math.sin(angle), 0.05, fill="#ffffff")
-    pen.disc(0, 0.92, 0.9, 0.12, fill="#eaf4ff")
+    pen.disc(0, 0.92, (0.9, 0.12), fill="#eaf4ff")
     pen.line([(-0.3, 0.0), (-0.85, -0.25)], 0.05, "#6b4423")
     pen.line([(0.3, 0.0), (0.85, -0.25)], 0.05, "#6b4423")
     for y, size in ((0.55, 0.42), (0.02, 0.33), (-0.42, 0.26)):
         pen.disc(0, y, size, fill="#ffffff", edge=0.025)
-        pen.bow(0, y, size * 0.8, size * 0.8, 0.2, 1.6, 0.05, "#c9dcee")
+        pen.bow((0, y), (size * 0.8, size * 0.8), (0.2, 1.6), 0.05, "#c9dcee")
     pen.box(-0.28, -0.24, 0.28, -0.12, "#1c9a6b", 0.015)
     pen.box(0.1, -0.16, 0.24, 0.2, "#1c9a6b", 0.015)
     pen.box(-0.36, -0.68, 0.36, -0.6, "#20202a")
@@ -190,7 +190,7 @@ def snowman(pen: Pen) -> None:
 
 
 def scarecrow(pen: Pen) -> None:
-    """A ragged scarecrow on a pole: straw hat, patched coat, straw hands."""
+    """Draw a ragged scarecrow on a pole: straw hat, patched coat, straw hands."""
     pen.box(-0.05, -0.2, 0.05, 1.0, "#6b4423")
     pen.line([(-0.9, -0.08), (0.9, -0.08)], 0.08, "#6b4423")
     for side in (-1, 1):
@@ -203,32 +203,32 @@ def scarecrow(pen: Pen) -> None:
     pen.box(-0.28, 0.15, -0.05, 0.38, "#3f8f8a", 0.015)
     pen.box(0.12, 0.28, 0.32, 0.48, "#d64f3a", 0.015)
     pen.box(0.4, -0.18, 0.58, 0.0, "#e0b13c", 0.015)
-    pen.disc(0, -0.48, 0.28, 0.3, fill="#e9cf9b", edge=0.025)
+    pen.disc(0, -0.48, (0.28, 0.3), fill="#e9cf9b", edge=0.025)
     for x in (-0.11, 0.11):
         pen.line([(x - 0.05, -0.57), (x + 0.05, -0.47)], 0.03, INK)
         pen.line([(x + 0.05, -0.57), (x - 0.05, -0.47)], 0.03, INK)
     pen.line([(-0.14, -0.33), (-0.05, -0.29), (0.05, -0.33), (0.14, -0.29)], 0.025, INK)
-    pen.disc(0, -0.68, 0.56, 0.1, fill="#d9a83a", edge=0.02)
+    pen.disc(0, -0.68, (0.56, 0.1), fill="#d9a83a", edge=0.02)
     pen.poly([(-0.3, -0.68), (-0.18, -1.0), (0.2, -1.0), (0.3, -0.68)], "#d9a83a", 0.02)
 
 
 def wilted(pen: Pen) -> None:
-    """A wilted flower hanging over the rim of its pot, petals on the ground."""
+    """Draw a wilted flower hanging over the rim of its pot, petals on the ground."""
     stem = curve([(0.0, 0.3), (-0.05, -0.3), (0.15, -0.72), (0.5, -0.6), (0.62, -0.1)])
     pen.line(stem, 0.09, "#8a8a3a")
     pen.poly(curve([(0.0, 0.0), (-0.35, 0.0), (-0.55, 0.4), (-0.2, 0.2), (0.0, 0.05)]), "#a08a3f", 0.015)
     for angle in (0.5, 1.1, 1.7, 2.3):
-        pen.disc(0.62 + 0.2 * math.cos(angle), 0.08 + 0.24 * math.sin(angle), 0.09, 0.2, fill="#a4668a",
+        pen.disc(0.62 + 0.2 * math.cos(angle), 0.08 + 0.24 * math.sin(angle), (0.09, 0.2), fill="#a4668a",
                  turn=angle - math.pi / 2, edge=0.015)  # fmt: skip
-    pen.disc(0.62, 0.02, 0.16, 0.13, fill="#5c4020", edge=0.015)
+    pen.disc(0.62, 0.02, (0.16, 0.13), fill="#5c4020", edge=0.015)
     pen.poly([(-0.45, 0.4), (0.4, 0.4), (0.28, 0.95), (-0.33, 0.95)], "#c8683a", 0.03)
     pen.box(-0.52, 0.28, 0.47, 0.46, "#db7d4c", 0.03)
     for x, y, turn in ((0.6, 0.92, 0.2), (0.85, 0.85, -0.3), (-0.7, 0.92, 0.1)):
-        pen.disc(x, y, 0.13, 0.06, fill="#a4668a", turn=turn, edge=0.012)
+        pen.disc(x, y, (0.13, 0.06), fill="#a4668a", turn=turn, edge=0.012)
 
 
 def gem(pen: Pen) -> None:
-    """A large cut diamond with sparkles."""
+    """Draw a large cut diamond with sparkles."""
     top, waist, tip = -0.55, -0.15, 0.85
     xs = (-0.9, -0.45, 0.0, 0.45, 0.9)
     pen.poly([(-0.6, top), (0.6, top), (0.9, waist), (0, tip), (-0.9, waist)], "#3fd5f5", 0.035)
@@ -246,7 +246,7 @@ def gem(pen: Pen) -> None:
 
 
 def scribble(pen: Pen) -> None:
-    """A sheet of paper covered in a wild tangle of crayon."""
+    """Draw a sheet of paper covered in a wild tangle of crayon."""
     pen.poly([(-0.85, -0.9), (0.88, -0.85), (0.85, 0.92), (-0.9, 0.88)], "#fffef6", 0.03)
     for number, colour in enumerate(("#1d1a20", "#d81f3c", "#1d1a20", "#6a2fb5")):
         points = [

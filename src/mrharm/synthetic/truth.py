@@ -1,7 +1,7 @@
-"""Is a rationale true? Reads its text alone and holds it against what a generated meme is known to show and say.
+"""Check whether a rationale is true: compare its text with the truth that a generated meme carries.
 
-It shares nothing with what draws the memes or writes their rationales: these word lists are its own, so that a fault
-there cannot hide here. It is strict: a part that is named wrongly, twice differently or not at all is false.
+It shares no word list with what draws the memes or writes their rationales, so that a fault there cannot hide here. It
+is strict: a part that is named wrongly, twice differently or not at all is false.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _TONES: dict[str, str] = {
     "contrast": r"contrast\w*|sets? [\w' ]{0,30}apart|the reverse",
     "relief": r"glad|relie(?:f|ved)|thank(?:s|ful|fully)?|grateful|lucky|luckily|fortunate(?:ly)?|good thing",
 }
-# These speak of a contrast, but people also name what they are relieved of with them.
+# These speak of a contrast, but relief is put into such words, too.
 _CONTRAST_TOO = (
     r"nothing like|unlike|opposites?|different|differs?|far from|(?:not|n't|never)(?: at all| a bit)? like"
 )
@@ -73,6 +73,7 @@ _RELATIONS: dict[str, str] = {
     r"|sneer\w*|belittl\w+|at your expense|jokes? (?:is )?on you|(?:backhanded|hollow) compliments?|sarcas\w+"
     r"|against you|unkind",
 }
+_NAMES = {"scene": _SCENES, "tone": _TONES, "relation": _RELATIONS}
 _OTHER = {"backs": "undercuts", "undercuts": "backs"}
 
 _NOT = (
@@ -93,12 +94,12 @@ class TruthCheck:
 
     @property
     def all(self) -> bool:
-        """Whether every part is true."""
+        """Return whether every part is true."""
         return self.scene and self.tone and self.relation
 
 
 def check(text: str, truth: Mapping[str, Any]) -> TruthCheck:
-    """Hold a rationale's text against ``truth``, which names its ``scene``, ``tone`` and ``relation``.
+    """Compare a rationale's text with ``truth``, which names its ``scene``, ``tone`` and ``relation``.
 
     A part is true when the text names exactly one of its kind, and the right one. A thing denied ("no roses") is not
     named; a relation denied ("without mocking you") names the other one.
@@ -106,22 +107,21 @@ def check(text: str, truth: Mapping[str, Any]) -> TruthCheck:
     Raises:
         DataError: the truth lacks one of the three, or names one that is unknown here.
     """
-    for part, known in (("scene", _SCENES), ("tone", _TONES), ("relation", _RELATIONS)):
-        if truth.get(part) not in known:
-            raise DataError(f"truth.{part}: expected one of {', '.join(known)}; got {truth.get(part)!r}")
-    plain = _plain(text)
+    for part, names in _NAMES.items():
+        if truth.get(part) not in names:
+            raise DataError(f"truth.{part}: expected one of {', '.join(names)}; got {truth.get(part)!r}")
+    folded = fold(text)
     return TruthCheck(
-        scene=_scenes(plain) == {truth["scene"]},
-        tone=_tones(plain) == {truth["tone"]},
-        relation=_relations(plain) == {truth["relation"]},
+        scene=_find_scenes(folded) == {truth["scene"]},
+        tone=_find_tones(folded) == {truth["tone"]},
+        relation=_find_relations(folded) == {truth["relation"]},
     )
 
 
 def is_known(meme: Meme) -> bool:
-    """Whether a meme brings a ``truth`` that `check` can hold a rationale against, as generated ones do."""
-    held = meme.extra.get("truth")
-    parts = {"scene": _SCENES, "tone": _TONES, "relation": _RELATIONS}
-    return isinstance(held, dict) and all(str(held.get(part)) in known for part, known in parts.items())
+    """Return whether a meme has a ``truth`` that `check` can compare a rationale with, as generated ones do."""
+    truth = meme.extra.get("truth")
+    return isinstance(truth, dict) and all(str(truth.get(part)) in names for part, names in _NAMES.items())
 
 
 def quad_of(meme: Meme) -> str | None:
@@ -132,47 +132,41 @@ def quad_of(meme: Meme) -> str | None:
 
 
 def share_true(memes: Sequence[Meme], verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """Share of the rationales of generated memes that name the right scene, tone and relation, and all three."""
+    """Return the share of generated memes' rationales that name the right scene, tone and relation, and all three."""
     checks = [
         check(verdict.rationale or "", meme.extra["truth"])
         for meme, verdict in zip(memes, verdicts, strict=True)
     ]
-    return {part: sum(getattr(one, part) for one in checks) / len(checks) for part in PARTS}
+    return {part: sum(getattr(row, part) for row in checks) / len(checks) for part in PARTS}
 
 
 def named_relation(text: str) -> str | None:
-    """How a rationale says that words and picture combine: ``backs`` or ``undercuts``; None where it names both or
-    neither.
-    """
-    named = _relations(_plain(text))
-    return named.pop() if len(named) == 1 else None
+    """Return how a rationale says words and picture combine: ``backs``, ``undercuts``; None for both or neither."""
+    relations = _find_relations(fold(text))
+    return relations.pop() if len(relations) == 1 else None
 
 
-def _plain(text: str) -> str:
-    return fold(text)
+def _find_scenes(text: str) -> set[str]:
+    return {scene for scene, pattern in _SCENES.items() if False in _find_denials(pattern, text)}
 
 
-def _scenes(text: str) -> set[str]:
-    return {scene for scene, pattern in _SCENES.items() if False in _mentions(pattern, text)}
-
-
-def _tones(text: str) -> set[str]:
+def _find_tones(text: str) -> set[str]:
     contrasted = bool(re.search(rf"\b(?:{_CONTRAST_TOO})\b", text.replace("n't", " n't")))
     rest = re.sub(rf"\b(?:{_CONTRAST_TOO})\b", "~", text)
-    tones = {tone for tone, pattern in _TONES.items() if False in _mentions(pattern, rest)}
+    tones = {tone for tone, pattern in _TONES.items() if False in _find_denials(pattern, rest)}
     if contrasted and "relief" not in tones:
         tones.add("contrast")
     return tones
 
 
-def _relations(text: str) -> set[str]:
-    found = set()
+def _find_relations(text: str) -> set[str]:
+    relations = set()
     for relation, pattern in _RELATIONS.items():
-        for denied in _mentions(pattern, text):
-            found.add(_OTHER[relation] if denied else relation)
-    return found
+        for denied in _find_denials(pattern, text):
+            relations.add(_OTHER[relation] if denied else relation)
+    return relations
 
 
-def _mentions(pattern: str, text: str) -> list[bool]:
-    """For each mention of the pattern: whether it is denied."""
+def _find_denials(pattern: str, text: str) -> list[bool]:
+    """Return for each mention of the pattern whether it is denied."""
     return [bool(_DENIED.search(text[: match.start()])) for match in re.finditer(rf"\b(?:{pattern})\b", text)]

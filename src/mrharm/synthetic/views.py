@@ -24,7 +24,7 @@ class Look:
 
 
 def sky(pen: Pen, look: Look, horizon: float) -> None:
-    """A gradient from the top edge down to ``horizon``."""
+    """Draw a gradient from the top edge down to ``horizon``."""
     upper, lower = pen.tint(look.sky[0]), pen.tint(look.sky[1])
     bands = 14
     height = (horizon - look.top) / bands
@@ -43,12 +43,12 @@ def sky(pen: Pen, look: Look, horizon: float) -> None:
 
 
 def ground(pen: Pen, look: Look, horizon: float, colour: str | None = None) -> None:
-    """Flat ground from ``horizon`` to the bottom edge."""
+    """Draw flat ground from ``horizon`` to the bottom edge."""
     pen.box(-look.side, horizon, look.side, look.bottom, colour or look.ground)
 
 
 def crowd(pen: Pen, look: Look) -> None:
-    """Rows of cheering people, arms up."""
+    """Draw rows of cheering people, arms up."""
     sky(pen, look, -0.4)
     ground(pen, look, -0.45, "#3a3350")
     shirts = ("#e6394a", "#2a9df4", "#ffc300", "#2ebd6b", "#b14fe0", "#ff7f32", "#f5f5f5")
@@ -68,13 +68,13 @@ def crowd(pen: Pen, look: Look) -> None:
                     0.06,
                     skin,
                 )
-            pen.disc(x, y + 0.3, size * 0.52, 0.28, fill=shirt, edge=0.015)
+            pen.disc(x, y + 0.3, (size * 0.52, 0.28), fill=shirt, edge=0.015)
             pen.disc(x, y - 0.05, size * 0.36, fill=skin, edge=0.015)
-            pen.bow(x, y - 0.05, 0.05, 0.05, 0.2, 2.9, 0.025, "#7d1f2b")
+            pen.bow((x, y - 0.05), (0.05, 0.05), (0.2, 2.9), 0.025, "#7d1f2b")
 
 
 def desert(pen: Pen, look: Look) -> None:
-    """An empty desert: dunes, a small hot sun, a cactus, a skull."""
+    """Draw an empty desert: dunes, a small hot sun, a cactus, a skull."""
     sky(pen, look, 0.5)
     pen.disc(0.6, -0.68, 0.17, fill="#fff6c9")
     for number, (colour, base, height) in enumerate(
@@ -91,14 +91,14 @@ def desert(pen: Pen, look: Look) -> None:
     for trunk in ([(-0.5, 0.42), (-0.5, -0.4)], [(-0.5, 0.1), (-0.74, 0.06), (-0.74, -0.18)],
                   [(-0.5, 0.2), (-0.26, 0.16), (-0.26, -0.06)]):  # fmt: skip
         pen.line(trunk, 0.13, "#2f7d3b")
-    pen.disc(0.45, 0.62, 0.16, 0.13, fill="#fdf6e3", edge=0.015)
+    pen.disc(0.45, 0.62, (0.16, 0.13), fill="#fdf6e3", edge=0.015)
     pen.box(0.37, 0.68, 0.53, 0.8, "#fdf6e3", 0.015)
     for x in (0.39, 0.51):
         pen.disc(x, 0.62, 0.04, fill=INK)
 
 
 def chairs(pen: Pen, look: Look) -> None:
-    """A hall of empty red seats in rows."""
+    """Draw a hall of empty red seats in rows."""
     pen.box(-look.side, look.top, look.side, look.bottom, look.ground)
     row, y = 0, -0.75
     while y < look.bottom:
@@ -109,7 +109,7 @@ def chairs(pen: Pen, look: Look) -> None:
         for column in range(-count, count + 1):
             x = (column + (0.5 if row % 2 else 0.0)) * step
             pen.box(x - size * 0.85, y, x + size * 0.85, y + size * 1.3, "#c2182b", 0.02)
-            pen.disc(x, y, size * 0.85, size * 0.35, fill="#c2182b", edge=0.02)
+            pen.disc(x, y, (size * 0.85, size * 0.35), fill="#c2182b", edge=0.02)
             pen.box(x - size * 0.6, y, x + size * 0.6, y + size * 0.8, "#dd3848")
             pen.box(x - size * 0.95, y + size * 0.95, x + size * 0.95, y + size * 1.5, "#8f1020", 0.02)
         y += size * 1.75
@@ -117,7 +117,7 @@ def chairs(pen: Pen, look: Look) -> None:
 
 
 def wall(pen: Pen, look: Look) -> None:
-    """A solid wall of red-brown bricks."""
+    """Draw a solid wall of red-brown bricks."""
     mortars = ("#d9cfc3", "#b9b3ad", "#efe6da", "#c9b9a0")
     pen.box(-look.side, look.top, look.side, look.bottom, mortars[look.variant % len(mortars)])
     height, width = 0.24 + 0.02 * (look.variant % 3), 0.56 + 0.03 * (look.variant % 4)
@@ -134,7 +134,7 @@ def wall(pen: Pen, look: Look) -> None:
 
 
 def storm(pen: Pen, look: Look) -> None:
-    """Black clouds with lightning and rain."""
+    """Draw black clouds with lightning and rain."""
     airs = ("#4b5568", "#3c4a63", "#5d5568", "#566070", "#44585e")
     pen.box(-look.side, look.top, look.side, look.bottom, airs[look.variant % len(airs)])
     for _ in range(60):
@@ -148,13 +148,13 @@ def storm(pen: Pen, look: Look) -> None:
         pen.poly(points, "#ffe83b", 0.02)
     for x, y, size in ((-look.side, -0.7, 0.5), (-0.75, -0.45, 0.4), (-0.3, -0.65, 0.5), (0.2, -0.45, 0.42),
                        (0.7, -0.6, 0.5), (look.side, -0.5, 0.45), (0.0, -0.95, 0.55)):  # fmt: skip
-        pen.disc(x, y, size, size * 0.62, fill="#20242e")
-        pen.disc(x - 0.05, y - 0.08, size * 0.8, size * 0.42, fill="#343a48")
+        pen.disc(x, y, (size, size * 0.62), fill="#20242e")
+        pen.disc(x - 0.05, y - 0.08, (size * 0.8, size * 0.42), fill="#343a48")
     pen.box(-look.side, look.top, look.side, -0.95, "#20242e")
 
 
 def sun(pen: Pen, look: Look) -> None:
-    """A big smiling sun with rays over low hills."""
+    """Draw a big smiling sun with rays over low hills."""
     sky(pen, look, 0.75)
     for number in range(12):
         angle = 2 * math.pi * number / 12 + 0.1 * look.variant
@@ -164,28 +164,28 @@ def sun(pen: Pen, look: Look) -> None:
         pen.poly([*rim, (0.98 * math.cos(angle), -0.12 + 0.98 * math.sin(angle))], "#ffb300")
     pen.disc(0, -0.12, 0.58, fill="#ffd91a", edge=0.03)
     for x in (-0.2, 0.2):
-        pen.disc(x, -0.25, 0.06, 0.09, fill=INK)
-        pen.disc(x * 1.9, -0.02, 0.09, 0.06, fill="#ff9a3d")
-    pen.bow(0, -0.08, 0.26, 0.24, 0.3, math.pi - 0.3, 0.06, INK)
+        pen.disc(x, -0.25, (0.06, 0.09), fill=INK)
+        pen.disc(x * 1.9, -0.02, (0.09, 0.06), fill="#ff9a3d")
+    pen.bow((0, -0.08), (0.26, 0.24), (0.3, math.pi - 0.3), 0.06, INK)
     for x, colour in ((-0.8, "#59b33f"), (0.9, "#4aa338")):
-        pen.disc(x, 1.15, 1.3, 0.5, fill=colour)
+        pen.disc(x, 1.15, (1.3, 0.5), fill=colour)
     pen.box(-look.side, 1.05, look.side, max(look.bottom, 1.1), "#4aa338")
 
 
 def rainbow(pen: Pen, look: Look) -> None:
-    """A whole rainbow between two clouds."""
+    """Draw a whole rainbow between two clouds."""
     sky(pen, look, 0.8)
     ground(pen, look, 0.72)
     for number, colour in enumerate(("#e8202f", "#ff8a1c", "#ffe22e", "#2fc04a", "#2c7ef0", "#8a36d1")):
         radius = 0.95 - 0.1 * number
-        pen.line(arc(0, 0.62, radius, radius * 1.3, math.pi, 2 * math.pi, 26), 0.125, colour)
+        pen.line(arc((0, 0.62), (radius, radius * 1.3), (math.pi, 2 * math.pi), 26), 0.125, colour)
     for x in (-0.7, 0.7):
         for dx, dy, size in ((-0.22, 0.06, 0.2), (0.0, -0.06, 0.27), (0.24, 0.06, 0.2)):
-            pen.disc(x + dx, 0.64 + dy, size, size * 0.8, fill="#ffffff")
+            pen.disc(x + dx, 0.64 + dy, (size, size * 0.8), fill="#ffffff")
 
 
 def ship(pen: Pen, look: Look) -> None:
-    """A ship going down in the sea, its bow in the air, smoke from its funnels."""
+    """Draw a ship going down in the sea, its bow in the air, smoke from its funnels."""
     sky(pen, look, 0.35)
     pen.poly([(-0.75, 0.6), (0.3, -0.75), (0.98, -0.55), (0.45, 0.75)], "#23262e", 0.03)
     pen.poly([(-0.4, 0.62), (0.4, -0.3), (0.92, -0.4), (0.45, 0.75)], "#b3262b")
@@ -199,8 +199,7 @@ def ship(pen: Pen, look: Look) -> None:
                 x - 0.2 - 0.05 * number,
                 y - 0.12 - 0.17 * number,
                 0.1 + 0.03 * number,
-                fill="#6b6b70",
-                alpha=220,
+                fill="#6b6b70dc",
             )
     for x, y in ((0.1, -0.3), (0.25, -0.5), (-0.08, -0.08)):
         pen.disc(x, y, 0.05, fill="#ffe9a8", edge=0.012)
@@ -208,7 +207,7 @@ def ship(pen: Pen, look: Look) -> None:
     for step in range(25):
         x = -look.side + 2 * look.side * step / 24
         sea.append((x, 0.36 + 0.05 * math.sin(x * 6 + look.variant)))
-    pen.poly([*sea, (look.side, look.bottom), (-look.side, look.bottom)], "#1b5c8f", alpha=235)
+    pen.poly([*sea, (look.side, look.bottom), (-look.side, look.bottom)], "#1b5c8feb")
     pen.line(sea, 0.04, "#d8f1ff")
     for y in (0.58, 0.8):
         for x in (-0.8, -0.2, 0.5):
@@ -216,7 +215,7 @@ def ship(pen: Pen, look: Look) -> None:
 
 
 def bookshelf(pen: Pen, look: Look) -> None:
-    """A neat wooden bookcase, every book upright in its row."""
+    """Draw a neat wooden bookcase, every book upright in its row."""
     pen.box(-look.side, look.top, look.side, look.bottom, look.ground)
     pen.box(-0.95, -0.95, 0.95, 0.98, "#7a4a22", 0.03)
     books = ("#d6314a", "#2a78d6", "#2fa866", "#f0b429", "#7b4fc9", "#f2efe6", "#e87d2c")
