@@ -393,7 +393,7 @@ def test_a_batch_is_taken_in_though_its_questions_are_asked_no_more() -> None:
         leave(asking, "old")
         held.set()
         assert words(ask_batch(asking, "new")) == answers("new")
-        row = asking.ledger.row(question("old").key)
+        row = asking.ledger.find_row(question("old").key)
     assert row and row.status == "answered" and row.nano_usd == HALF * NANO
 
 
@@ -408,8 +408,8 @@ MOMENTS = [
     (BatchService, "create", "after"),
     (Ledger, "set_batch_id", "after"),
     (BatchService, "get", "after"),
-    (Ledger, "answer_batch", "before"),
-    (Ledger, "answer_batch", "after"),
+    (Ledger, "commit_batch_answers", "before"),
+    (Ledger, "commit_batch_answers", "after"),
     (Ledger, "end_batch", "before"),
     (Ledger, "end_batch", "after"),
 ]
@@ -514,7 +514,7 @@ def test_answers_the_ledger_has_no_room_for_are_fetched_again(monkeypatch: pytes
 
     with serve() as server, client(server.url) as asking:
         with monkeypatch.context() as patch, pytest.raises(LedgerError):
-            patch.setattr(Ledger, "answer_batch", full)
+            patch.setattr(Ledger, "commit_batch_answers", full)
             ask_batch(asking, *NAMES)
         assert words(ask_batch(asking, *NAMES)) == answers(*NAMES)
     assert server.paid == dict.fromkeys(NAMES, 1)

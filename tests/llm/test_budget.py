@@ -97,7 +97,7 @@ def test_what_does_not_fit_is_not_asked_and_what_is_answered_is_free() -> None:
 
 def test_what_a_killed_process_had_reserved_stays_on_the_row_as_presumed() -> None:
     with StubServer() as server, client(server.url) as asking:
-        asking.ledger.start(question("0"), 777, server.url)
+        asking.ledger.mark_pending(question("0"), 777, server.url)
         asking.ledger._asking.clear()  # as in the process after it
         assert not asking.complete(question("0")).cached
         assert asking.spent == pytest.approx(COST)

@@ -81,7 +81,7 @@ def test_a_second_process_is_refused_by_name_and_the_first_goes_on() -> None:
         asking.complete(question("a"))
         code = (
             "import sys\nfrom mrharm.llm import LedgerError\nfrom mrharm.llm.cache import open_ledger\n"
-            "try: open_ledger().row('')\nexcept LedgerError as error: sys.exit(str(error))"
+            "try: open_ledger().find_row('')\nexcept LedgerError as error: sys.exit(str(error))"
         )
         refused = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
         assert refused.returncode == 1
@@ -99,7 +99,7 @@ def test_clients_of_one_process_share_a_ledger_and_pay_once() -> None:
         assert second.complete(question("a")).cached
         first.close()
         assert second.complete(question("b")).text == "answer to b"
-        first.ledger.start(question("c"), 0, server.url)
+        first.ledger.mark_pending(question("c"), 0, server.url)
         with pytest.raises(CallError, match="another call of this process") as caught:
             second.complete(question("c"))
     assert (caught.value.kind, dict(server.paid)) == ("busy", {"a": 1, "b": 1})
@@ -156,6 +156,26 @@ def test_a_damaged_ledger_is_named_with_the_mend_and_nothing_is_asked(damage: st
     assert str(caught.value).startswith(f"{path}: expected a ledger, got a")
     assert "move it away or" in str(caught.value) and "MRHARM_LEDGER" in str(caught.value)
     assert path.read_bytes() == before
+
+
+def test_whatever_is_damaged_an_answer_is_served_as_committed_or_the_ledger_is_named(tmp_path: Path) -> None:
+    with StubServer(echo) as server:
+        path = fill(server, *NAMES)
+    sql(path, "PRAGMA wal_checkpoint(TRUNCATE)")
+    whole, rng = path.read_bytes(), random.Random(0)
+    for number in range(60):
+        data, damaged = bytearray(whole), tmp_path / f"{number}.sqlite"
+        for _ in range(rng.randrange(1, 100)):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        damaged.write_bytes(data[: rng.randrange(len(data))] if number % 3 == 0 else data)
+        ledger = open_ledger(damaged)
+        try:
+            rows = {name: ledger.find_answer(question(name).key) for name in NAMES}
+        except LedgerError as error:
+            assert str(error).startswith(f"{damaged}: expected a ledger, got a")
+        else:
+            assert all(f"answer to {name}" in str(row.raw) for name, row in rows.items() if row)
+        ledger.close()
 
 
 def test_a_page_damaged_while_the_ledger_is_open_is_named_too() -> None:
@@ -224,7 +244,7 @@ def test_a_full_disk_is_a_file_error_with_the_mend_and_loses_no_answer() -> None
     texts = [f"question {number}" for number in range(40)]
     with StubServer(lambda text: Reply(f"answer to {text}" + " x" * 500)) as server:
         with client(server.url) as asking:
-            asking.ledger.row("")
+            asking.ledger.find_row("")
             # What SQLite meets on a full disk: the file can grow no further.
             asking.ledger._db.execute("PRAGMA max_page_count = 14")  # type: ignore[union-attr]
             got: dict[int, Completion | CallError] = {}
@@ -245,7 +265,6 @@ def test_a_full_disk_is_a_file_error_with_the_mend_and_loses_no_answer() -> None
 
 def test_a_failure_the_ledger_cannot_hold_blocks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     with StubServer([Reply(status=400), Reply("a cat")]) as server, client(server.url) as asking:
-        asking.complete  # noqa: B018
         with monkeypatch.context() as patch, pytest.raises(LedgerError):
             patch.setattr("mrharm.llm.cache._write_failure", fail_full)
             asking.complete(question("a"))
@@ -273,11 +292,11 @@ def test_a_failure_keeps_its_reason_and_is_asked_again_by_the_next_run() -> None
     with StubServer(replies) as server, client(server.url, attempts=2) as asking:
         with pytest.raises(CallError, match="out of order"):
             asking.complete(question("what?"))
-        row = asking.ledger.row(question("what?").key)
+        row = asking.ledger.find_row(question("what?").key)
         assert row and (row.status, row.failure_kind) == ("failed", "server_error")
         assert row.failure and "500: out of order" in row.failure
         assert asking.complete(question("what?")).text == "a cat"
-        row = asking.ledger.row(question("what?").key)
+        row = asking.ledger.find_row(question("what?").key)
         assert row and (row.status, row.failure) == ("answered", None)
 
 

@@ -43,7 +43,7 @@ def test_the_error_about_a_wrong_key_repeats_no_part_of_it() -> None:
     with StubServer([reply]) as server, client(server.url) as asking:
         with pytest.raises(AuthorizationError) as caught:
             asking.complete(question("what?"))
-        row = asking.ledger.row(question("what?").key)
+        row = asking.ledger.find_row(question("what?").key)
     for part in (KEY[:8], KEY[-4:]):
         assert part not in str(caught.value) and part not in repr(row)
     assert caught.value.__cause__ is None

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
-import tempfile
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import IO, Any, TypeVar
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
@@ -29,8 +27,8 @@ Result = Completion | CallError
 log = logging.getLogger("mrharm.llm")
 
 MOST_QUESTIONS = 50_000  # of a file
-MOST_BYTES = 200_000_000
-_CALL_S, _TRANSFER_S = 60.0, 3600.0  # seconds for a call, and for a file up or down
+MOST_BYTES = 100_000_000  # half of what a file may hold: it is put together in memory
+_CALL_S, _TRANSFER_S = 60.0, 3600.0  # seconds for a call, and for a file sent or fetched
 _CLOCKS_S = 86_400  # how far the provider's clock and this one may differ
 _MOST_TROUBLES = 20  # polls in a row that may fail before the waiting is given up
 _UNSURE = ("cut", "timed_out", "server_error", "malformed")  # after these a batch may have been created
@@ -46,7 +44,7 @@ _CODES: dict[str, FailureKind] = {
 }
 
 
-class _State(BaseModel):
+class _BatchState(BaseModel):
     """A batch at the provider."""
 
     model_config = ConfigDict(from_attributes=True)
@@ -71,25 +69,12 @@ class _Line(BaseModel):
     error: dict[str, Any] | None = None
 
 
-@dataclass
-class _QuestionFile:
-    """A file of questions to one model, filled on disk."""
+class _Prepared(NamedTuple):
+    """A question to send."""
 
-    model: str
-    file: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
-    questions: list[tuple[Request, int]] = field(default_factory=list)  # each with the most it can cost
-    size: int = 0  # bytes
-
-    def has_room(self, model: str, line: bytes) -> bool:
-        """Return whether a line for a model fits in."""
-        fits = len(self.questions) < MOST_QUESTIONS and self.size + len(line) <= MOST_BYTES
-        return fits and model == self.model
-
-    def add(self, request: Request, cost: int, line: bytes) -> None:
-        """Write a question's line."""
-        self.file.write(line)
-        self.questions.append((request, cost))
-        self.size += len(line)
+    request: Request
+    cost: int  # the most it can cost, in billionths of a dollar
+    line: bytes
 
 
 class BatchService:
@@ -98,11 +83,12 @@ class BatchService:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
 
-    def upload(self, file: IO[bytes]) -> str:
+    def upload(self, content: bytes) -> str:
         """Upload a file of questions and return its id."""
-        file.seek(0)
-        content = ("questions.jsonl", file, "application/jsonl")
-        return str(self._call(lambda api: api.files.create(file=content, purpose="batch").id, _TRANSFER_S))
+        file = ("questions.jsonl", content, "application/jsonl")
+        return str(
+            self._call(lambda api: api.files.create(file=file, purpose="batch").id, _TRANSFER_S, is_post=True)
+        )
 
     def create(self, batch: Batch) -> str:
         """Create a batch of its uploaded file and return its id."""
@@ -110,10 +96,10 @@ class BatchService:
         def create(api: Any) -> str:
             url = "/v1/chat/completions"
             made = api.batches.create(completion_window="24h", endpoint=url, input_file_id=batch.file)
-            return _State.model_validate(made).id
+            return _BatchState.model_validate(made).id
 
         try:
-            return self._call(create)
+            return self._call(create, is_post=True)
         except EndpointError as trouble:
             batch_id = self.find(batch) if trouble.kind in _UNSURE else None
             if batch_id:
@@ -133,20 +119,25 @@ class BatchService:
 
         return self._call(search) if batch.file else None
 
-    def get(self, batch_id: str) -> _State:
-        """Return the state of a batch; the error is ``gone`` where the account has no such batch."""
-        return self._call(lambda api: _State.model_validate(api.batches.retrieve(batch_id)))
+    def get(self, batch_id: str) -> _BatchState:
+        """Return the state of a batch; the error is ``not_found`` where the account has no such batch."""
+        return self._call(lambda api: _BatchState.model_validate(api.batches.retrieve(batch_id)))
 
     def read_lines(self, file: str) -> list[bytes]:
         """Return the lines of a file; no other byte than a line feed ends one."""
         content: bytes = self._call(lambda api: api.files.content(file).content, _TRANSFER_S)
         return [line for line in content.split(b"\n") if line.strip()]
 
-    def _call(self, do: Callable[[Any], T], seconds: float = _CALL_S) -> T:
+    def _call(self, do: Callable[[Any], T], seconds: float = _CALL_S, *, is_post: bool = False) -> T:
         timeout = self.endpoint.timeout(time.monotonic() + seconds)
         try:
             with self.endpoint.translate_errors() as client:
                 return do(client.with_options(timeout=timeout))
+        except EndpointError as trouble:
+            if trouble.not_found and is_post:
+                why = f"{self.endpoint.url} has no batch service; ask without --batch"
+                trouble.fatal = ModelUnavailableError(why)
+            raise
         except (ValueError, TypeError, AttributeError) as error:
             why = f"{self.endpoint.url}: expected a batch or a file, got something else ({type(error).__name__})"
             raise EndpointError("malformed", why) from None
@@ -174,23 +165,27 @@ class Batches:
             return
         self._waiting = set()
         try:
-            service = BatchService(self._requester.open())
+            service = BatchService(self._requester.open_endpoint())
             yield from self._fetch_left(service, rest)
             yield from self._send(service, rest)
             yield from self._wait(service, rest, poll, show)
             yield from ((key, self._read_result(key, cached=False)) for key in list(rest))
         except EndpointError as trouble:
             again = ModelUnavailableError(f"{trouble.message}; run the same command again")
-            raise (trouble.final or again) from None
+            raise (trouble.fatal or again) from None
         finally:
+            for key in list(self._charged):
+                row = self._ledger.find_row(key)
+                if row is None or row.batch is None:  # never sent
+                    self._correct_charge(key, 0)
             if self._waiting:
                 what = "%d batches of questions go on at the provider; the same command picks them up"
                 log.warning(what, len(self._waiting))
 
     def _fetch_left(self, service: BatchService, rest: dict[str, Request]) -> Iterator[tuple[str, Result]]:
         """Fetch what earlier calls left at the provider, and wait for the batches that hold questions of ``rest``."""
-        yield from self._poll_all(service, self._ledger.open_batches(), rest)
-        rows = [self._ledger.row(key) for key in rest]
+        yield from self._poll_all(service, self._ledger.list_open_batches(), rest)
+        rows = [self._ledger.find_row(key) for key in rest]
         self._waiting &= {row.batch for row in rows if row and row.batch}
 
     def _wait(
@@ -199,7 +194,7 @@ class Batches:
         """Look at the batches waited for, again and again, until all have ended."""
         troubles = 0
         while self._waiting:
-            batches = [batch for batch in self._ledger.open_batches() if batch.token in self._waiting]
+            batches = [batch for batch in self._ledger.list_open_batches() if batch.token in self._waiting]
             trouble = yield from self._poll_all(service, batches, rest)
             troubles = troubles + 1 if trouble else 0
             if trouble and troubles == _MOST_TROUBLES:
@@ -219,7 +214,7 @@ class Batches:
                     if rest.pop(key, None):
                         yield key, self._read_result(key, cached=False)
             except EndpointError as trouble:
-                if trouble.final:
+                if trouble.fatal:
                     raise
                 log.warning("%s; looking again", trouble.message)
                 self._waiting.add(batch.token)
@@ -227,7 +222,7 @@ class Batches:
         return last
 
     def _read_result(self, key: str, *, cached: bool) -> Result:
-        row = self._ledger.find_answer(key) or self._ledger.row(key)
+        row = self._ledger.find_answer(key) or self._ledger.find_row(key)
         if row and row.is_sound:
             try:
                 return read_completion(key, row.raw or "", row.nano_usd, cached=cached)
@@ -240,70 +235,52 @@ class Batches:
     def _send(self, service: BatchService, rest: dict[str, Request]) -> Iterator[tuple[str, Result]]:
         """Send the questions of ``rest`` that are in no batch; yields those that cannot be sent, and why."""
         prices, required = self._requester.batch_prices, self._budget.limit is not None
-        by_model = sorted(rest.items(), key=lambda item: item[1].model)  # a batch asks one
-        costs = {key: bound_cost(request, prices, required=required) for key, request in by_model}
-        filling: _QuestionFile | None = None
-        try:
-            for key, request in by_model:
-                row = self._ledger.row(key)
-                if row and row.batch:
-                    continue
-                try:
-                    line = self._prepare(request, costs[key])
-                except MrHarmError as error:
-                    del rest[key]
-                    yield key, error if isinstance(error, CallError) else CallError(str(error), "bad_request")
-                    continue
-                if filling and not filling.has_room(request.model, line):
-                    full, filling = filling, None
-                    self._create(service, full)
-                filling = filling or _QuestionFile(request.model)
-                filling.add(request, costs[key], line)
-            if filling:
-                full, filling = filling, None
+        costs = {key: bound_cost(request, prices, required=required) for key, request in rest.items()}
+        full: list[_Prepared] = []  # a batch asks one model
+        size = 0  # bytes
+        for key in sorted(costs, key=lambda key: rest[key].model):
+            row = self._ledger.find_row(key)
+            if row and row.batch:
+                continue
+            try:
+                question = self._prepare(rest[key], costs[key])
+            except MrHarmError as error:
+                del rest[key]
+                yield key, error if isinstance(error, CallError) else CallError(str(error), "bad_request")
+                continue
+            other_model = bool(full) and full[0].request.model != question.request.model
+            size += len(question.line)
+            if other_model or len(full) == MOST_QUESTIONS or size > MOST_BYTES:
                 self._create(service, full)
-        finally:
-            if filling:
-                self._discard(filling)
+                full, size = [], len(question.line)
+            full.append(question)
+        if full:
+            self._create(service, full)
 
-    def _prepare(self, request: Request, cost: int) -> bytes:
-        """Return a question's line, and charge the budget with the most it can cost."""
+    def _prepare(self, request: Request, cost: int) -> _Prepared:
+        """Write a question's line, and charge the budget with the most it can cost."""
         line = _write_line(request)
         if len(line) > MOST_BYTES:
             raise CallError(f"{len(line):,} bytes; too large for any batch", "bad_request")
         if not self._budget.reserve(cost):
-            raise CallError(self._budget.explain(cost), "over_budget")
+            raise CallError(self._budget.explain_refusal(cost), "over_budget")
         self._budget.settle(cost, cost)  # calls must not wait for it: it is not given back for hours
         self._charged[request.key] = cost
-        return line
+        return _Prepared(request, cost, line)
 
-    def _create(self, service: BatchService, full: _QuestionFile) -> None:
+    def _create(self, service: BatchService, questions: Sequence[_Prepared]) -> None:
         """Upload a file of questions and have a batch created of it."""
+        token, model, made = uuid.uuid4().hex, questions[0].request.model, time.time()
+        file = service.upload(b"".join(question.line for question in questions))
+        batch = Batch(token, service.endpoint.url, model, made, file, None)
+        self._ledger.start_batch(batch, [(question.request, question.cost) for question in questions])
         try:
-            made = time.time()
-            file = service.upload(full.file)
-            batch = Batch(uuid.uuid4().hex, service.endpoint.url, full.model, made, file, None)
-            self._ledger.start_batch(batch, full.questions)
-        except BaseException:
-            self._discard(full)
-            raise
-        full.file.close()
-        try:
-            self._ledger.set_batch_id(batch.token, service.create(batch))
+            self._ledger.set_batch_id(token, service.create(batch))
         except EndpointError as trouble:
-            if trouble.gone:
-                url = service.endpoint.url
-                trouble.final = ModelUnavailableError(f"{url} has no batch service; ask without --batch")
             if trouble.kind not in _UNSURE:
                 self._end(batch, Failure(trouble.kind, trouble.message))
             raise
-        self._waiting.add(batch.token)
-
-    def _discard(self, file: _QuestionFile) -> None:
-        """Close a file that is not sent, and take back what its questions were charged."""
-        file.file.close()
-        for request, _ in file.questions:
-            self._correct_charge(request.key, 0)
+        self._waiting.add(token)
 
     def _correct_charge(self, key: str, cost: int) -> None:
         """Charge the budget with what a question cost, where this client sent it, in place of the most it could."""
@@ -311,18 +288,19 @@ class Batches:
             self._budget.settle(0, cost - self._charged.pop(key))
 
     def _poll(self, service: BatchService, batch: Batch) -> Iterator[str]:
-        """Look at a batch once, and fetch it if it has ended; yields the keys of the questions it had a turn for."""
-        state: _State | None = None
+        """Look at a batch once, and fetch it if it has ended; yields the keys of the questions it then settles."""
+        state: _BatchState | None = None
         if batch.endpoint == service.endpoint.url:
             batch_id = batch.id or service.find(batch)
             if batch_id is None:
                 self._end(batch, Failure("stopped", "its process died before it was sent"))
                 return
-            self._ledger.set_batch_id(batch.token, batch_id)
+            if batch.id is None:
+                self._ledger.set_batch_id(batch.token, batch_id)
             try:
                 state = service.get(batch_id)
             except EndpointError as trouble:
-                if not trouble.gone:
+                if not trouble.not_found:
                     raise
                 log.warning(
                     "%s does not know batch %s; was it sent with another key?", batch.endpoint, batch_id
@@ -337,7 +315,7 @@ class Batches:
         else:
             self._waiting.discard(batch.token)
 
-    def _fetch(self, service: BatchService, batch: Batch, state: _State) -> Iterator[str]:
+    def _fetch(self, service: BatchService, batch: Batch, state: _BatchState) -> Iterator[str]:
         """Commit what a batch brought, and end it. A question's first answer counts, and before any failure."""
         price = find_price(self._requester.batch_prices, batch.model)
         failures: dict[str, Failure] = {}
@@ -354,7 +332,7 @@ class Batches:
                     failures.setdefault(key, outcome)
                 else:
                     answers.setdefault(key, outcome)
-            costs = self._ledger.answer_batch(batch.token, answers)
+            costs = self._ledger.commit_batch_answers(batch.token, answers)
             for key, cost in costs.items():
                 self._correct_charge(key, cost or 0)
             yield from costs
@@ -408,7 +386,7 @@ def _read_line(
     return row.custom_id, Answer(raw, usage, count_cost(usage, price))
 
 
-def _explain_end(state: _State, endpoint: Endpoint, unreadable: int) -> Failure:
+def _explain_end(state: _BatchState, endpoint: Endpoint, unreadable: int) -> Failure:
     """Return why the questions have no answer for which an ended batch has no line that can be read."""
     if unreadable or state.status == "completed":
         return Failure("malformed", "the batch ended without a line for it that can be read", maybe_paid=True)

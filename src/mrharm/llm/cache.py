@@ -66,7 +66,7 @@ class Row:
     @property
     def batch(self) -> str | None:
         """Return the token of the batch in which the question is pending."""
-        in_batch = self.status == "claimed" and self.owner.startswith(_BATCH)
+        in_batch = self.status == "claimed" and str(self.owner).startswith(_BATCH)
         return self.owner.removeprefix(_BATCH) if in_batch else None
 
     @property
@@ -126,7 +126,7 @@ def default_path() -> Path:
 
 def open_ledger(path: Path | None = None) -> Ledger:
     """Return this process's ledger in a file (None: `default_path`); clients that name the same file share it."""
-    place = (path or default_path()).absolute()
+    place = (path or default_path()).resolve()
     with _ledgers_lock:
         ledger = _ledgers.get(place) or Ledger(place)
         _ledgers[place] = ledger
@@ -158,19 +158,19 @@ class Ledger:
         if getattr(self, "_db", None):
             self.close()
 
-    def row(self, key: str) -> Row | None:
+    def find_row(self, key: str) -> Row | None:
         """Return a question's row, whatever its state."""
         with self._transaction() as db:
             return _select(db, key)
 
     def find_answer(self, key: str) -> Row | None:
         """Return a question's row where it holds a sound answer."""
-        row = self.row(key)
+        row = self.find_row(key)
         if row and row.status == "answered" and not row.is_sound:
             log.warning("%s: the answer to question %s is damaged and counts as not there", self.path, key)
         return row if row and row.is_sound else None
 
-    def start(self, request: Request, reserved: int, endpoint: str) -> Row | None:
+    def mark_pending(self, request: Request, reserved: int, endpoint: str) -> Row | None:
         """Make a question pending before it is asked, with the most it can cost.
 
         Returns None, or the question's row where it must not be asked: answered, in a batch, or being asked.
@@ -183,7 +183,7 @@ class Ledger:
             self._asking.add(request.key)
         return None
 
-    def answer(self, key: str, answer: Answer) -> None:
+    def commit_answer(self, key: str, answer: Answer) -> None:
         """Commit the answer to a question that this process made pending."""
         try:
             with self._transaction() as db:
@@ -191,7 +191,7 @@ class Ledger:
         finally:
             self._asking.discard(key)
 
-    def fail(self, key: str, failure: Failure) -> None:
+    def commit_failure(self, key: str, failure: Failure) -> None:
         """Commit why a question that this process made pending has no answer; it may be asked again."""
         try:
             with self._transaction() as db:
@@ -199,7 +199,7 @@ class Ledger:
         finally:
             self._asking.discard(key)
 
-    def open_batches(self) -> list[Batch]:
+    def list_open_batches(self) -> list[Batch]:
         """Return the batches that have not ended, the oldest first."""
         with self._transaction() as db:
             rows = db.execute(f"SELECT {_BATCH_ROW} FROM batches WHERE state != 'ended' ORDER BY made")
@@ -224,7 +224,7 @@ class Ledger:
                 (batch_id, time.time(), token),
             )
 
-    def answer_batch(self, token: str, answers: Mapping[str, Answer]) -> dict[str, int | None]:
+    def commit_batch_answers(self, token: str, answers: Mapping[str, Answer]) -> dict[str, int | None]:
         """Commit answers a batch brought; those to questions that are not pending in it are ignored.
 
         Returns key -> cost of the answers committed; one without a count costs what was reserved.
@@ -265,6 +265,8 @@ class Ledger:
                     raise
             except sqlite3.Error as error:
                 raise self._explain(error) from None
+            except UnicodeDecodeError:  # of SQLite's own message about a damaged schema
+                raise self._damaged("unreadable schema") from None
 
     def _open(self) -> sqlite3.Connection:
         if self._db is None:
@@ -389,7 +391,8 @@ def _write_failure(db: sqlite3.Connection, key: str, failure: Failure) -> None:
 
 
 def _digest(*parts: object) -> str:
-    return hashlib.sha256(json.dumps(parts).encode("utf-8")).hexdigest()
+    # `default`: a damaged row may hold bytes.
+    return hashlib.sha256(json.dumps(parts, default=repr).encode("utf-8")).hexdigest()
 
 
 def _now() -> str:

@@ -90,7 +90,7 @@ class HostedClient:
         Raises:
             InputError: no `openai` package, no key, or a budget without the model's price.
         """
-        self._requester.open()
+        self._requester.open_endpoint()
         if self._budget.limit is not None:
             require_price(self._requester.prices, model)
 
@@ -197,30 +197,30 @@ class HostedClient:
         Raises:
             LedgerError: the ledger cannot be read.
         """
-        keys: set[str] = set()
-        cached = prompt = completion = 0
-        likely: int | None = 0
-        most: int | None = 0
         prices = self._requester.batch_prices if batch else self._requester.prices
-        for request in requests:
-            if request.key in keys:
+        unique = {request.key: request for request in requests}
+        rows = {key: self.ledger.find_row(key) for key in unique}
+        paid = {key for key, row in rows.items() if row and (row.is_sound or (batch and row.batch))}
+        tokens, likely, most = [], 0, 0
+        is_priced = True
+        for key in unique.keys() - paid:
+            price = find_price(prices, unique[key].model)
+            count = count_tokens(unique[key], price)
+            tokens.append(count)
+            if price is None or count.most_completion is None:
+                is_priced = False
                 continue
-            keys.add(request.key)
-            row = self.ledger.row(request.key)
-            if row and (row.is_sound or (batch and row.batch)):
-                cached += 1
-                continue
-            price = find_price(prices, request.model)
-            tokens = count_tokens(request, price)
-            longest = tokens.most_completion
-            prompt, completion = prompt + tokens.likely_prompt, completion + (longest or 0)
-            if price is None or longest is None:
-                likely = most = None
-            elif likely is not None and most is not None:
-                likely += price.nano_usd(tokens.likely_prompt, longest)
-                most += price.nano_usd(tokens.most_prompt, longest)
-        calls = len(keys) - cached
-        return Estimate(len(keys), cached, calls, prompt, completion, _to_usd(likely), _to_usd(most))
+            likely += price.nano_usd(count.likely_prompt, count.most_completion)
+            most += price.nano_usd(count.most_prompt, count.most_completion)
+        return Estimate(
+            questions=len(unique),
+            cached=len(paid),
+            calls=len(tokens),
+            prompt_tokens=sum(count.likely_prompt for count in tokens),
+            completion_tokens=sum(count.most_completion or 0 for count in tokens),
+            usd_likely=likely / NANO if is_priced else None,
+            usd_at_most=most / NANO if is_priced else None,
+        )
 
     def _answer(self, request: Request, run: Run) -> Completion | CallError:
         """Ask one question in a thread of the pool; an error that no question can get past ends the run."""
@@ -246,11 +246,9 @@ class _Counter:
         for number, position in enumerate(positions):
             if number and isinstance(result, Completion):
                 result = replace(result, cached=True)
-            tally, is_completion = self._tally, isinstance(result, Completion)
-            cached = tally.cached + (isinstance(result, Completion) and result.cached)
-            self._show(
-                replace(tally, done=tally.done + 1, cached=cached, failed=tally.failed + (not is_completion))
-            )
+            cached = self._tally.cached + (isinstance(result, Completion) and result.cached)
+            failed = self._tally.failed + isinstance(result, CallError)
+            self._show(replace(self._tally, done=self._tally.done + 1, cached=cached, failed=failed))
             yield position, result
 
     def show_waiting(self, questions: int) -> None:
@@ -269,7 +267,3 @@ def _find_key(request: Request, index: int) -> str | int:
         return request.key
     except MrHarmError:
         return index
-
-
-def _to_usd(nano: int | None) -> float | None:
-    return None if nano is None else nano / NANO

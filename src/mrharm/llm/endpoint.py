@@ -6,9 +6,8 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -36,12 +35,12 @@ class EndpointError(Exception):
 
     kind: FailureKind
     message: str
-    again: bool = False  # whether another try may succeed
-    after: float | None = None  # seconds the server asks to wait
+    retryable: bool = False  # whether another try may succeed
+    retry_after: float | None = None  # seconds the server asks to wait
     maybe_paid: bool = False  # whether the model may have answered
     raw: str | None = None  # what the server sent
-    final: MrHarmError | None = None  # no other question can succeed either: raise this
-    gone: bool = False  # whether the batch or file asked for does not exist
+    fatal: MrHarmError | None = None  # no other question can succeed either: raise this
+    not_found: bool = False  # whether the batch or file asked for does not exist
 
 
 class Endpoint:
@@ -112,7 +111,7 @@ class Endpoint:
             parse_answer(raw)
         except ValueError as error:
             raise EndpointError(
-                "malformed", f"{error}; got {raw[:80]!r}", again=True, maybe_paid=True, raw=raw[:2000]
+                "malformed", f"{error}; got {raw[:80]!r}", retryable=True, maybe_paid=True, raw=raw[:2000]
             ) from None
         return raw
 
@@ -151,14 +150,17 @@ class Endpoint:
         cause = error.__cause__ if isinstance(error, self._openai.APIConnectionError) else error
         what = type(cause or error).__name__
         if isinstance(cause, self._httpx.ConnectError | self._httpx.ConnectTimeout | self._httpx.ProxyError):
-            return EndpointError("unreachable", f"no connection to {self.url} ({what})", again=True)
+            return EndpointError("unreachable", f"no connection to {self.url} ({what})", retryable=True)
         if isinstance(cause, self._httpx.UnsupportedProtocol | self._httpx.InvalidURL):
-            final = InputError(f"{self.url}: no address; {_ADDRESS}")
-            return EndpointError("unreachable", str(final), final=final)
+            fatal = InputError(f"{self.url}: no address; {_ADDRESS}")
+            return EndpointError("unreachable", str(fatal), fatal=fatal)
         if isinstance(cause, self._httpx.TimeoutException) or isinstance(error, self._openai.APITimeoutError):
             return EndpointError("timed_out", "no answer within the deadline", maybe_paid=True)
         return EndpointError(
-            "cut", f"the connection ended before the answer was whole ({what})", again=True, maybe_paid=True
+            "cut",
+            f"the connection ended before the answer was whole ({what})",
+            retryable=True,
+            maybe_paid=True,
         )
 
     def classify(
@@ -177,20 +179,22 @@ class Endpoint:
         text = self.without_secrets(str(error.get("message") or body or ""))
         message = f"{self.url} answered {status}" + (f": {text[:200]}" if text else "")
         refused = bool(_REFUSED.search(f"{code} {text}"))
-        final = self._find_final(status, code, model, refused)
-        if final:
+        fatal = self._find_fatal(status, code, model, refused)
+        if fatal:
             limited = status in (402, 429)
-            return EndpointError("rate_limited" if limited else "bad_request", str(final), final=final)
-        after = _retry_after(headers or {})
+            return EndpointError("rate_limited" if limited else "bad_request", str(fatal), fatal=fatal)
+        retry_after = _read_retry_after(headers or {})
         if status == 429:
-            return EndpointError("rate_limited", message, again=True, after=after)
+            return EndpointError("rate_limited", message, retryable=True, retry_after=retry_after)
         if status in (408, 409, 425) or status >= 500:
             kind: FailureKind = "timed_out" if status == 408 else "server_error"
             maybe_paid = status in _MAYBE_PAID
-            return EndpointError(kind, message, again=True, after=after, maybe_paid=maybe_paid)
-        return EndpointError("refused" if refused else "bad_request", message, gone=status == 404)
+            return EndpointError(
+                kind, message, retryable=True, retry_after=retry_after, maybe_paid=maybe_paid
+            )
+        return EndpointError("refused" if refused else "bad_request", message, not_found=status == 404)
 
-    def _find_final(self, status: int, code: str, model: str | None, refused: bool) -> MrHarmError | None:
+    def _find_fatal(self, status: int, code: str, model: str | None, refused: bool) -> MrHarmError | None:
         """Return the error that no other question can get past either, if the status means one."""
         if status == 401 or (status == 403 and not refused):
             # The server's own words about the key may hold a part of it.
@@ -209,18 +213,11 @@ class Endpoint:
         return None
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds to wait, from ``retry-after-ms`` or ``Retry-After`` (seconds or a date)."""
+def _read_retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds to wait, from ``retry-after-ms`` or ``Retry-After`` in seconds."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        value = headers.get(name, "").strip()
-        try:
-            return max(0.0, float(value) * unit)
-        except ValueError:
-            pass
-        try:
-            return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-        except (ValueError, TypeError):
-            continue
+        with suppress(ValueError):
+            return max(0.0, float(headers.get(name, "")) * unit)
     return None
 
 

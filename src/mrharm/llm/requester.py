@@ -75,7 +75,7 @@ class Budget:
             self.spent += spent
             self._changed.notify_all()
 
-    def explain(self, cost: int) -> str:
+    def explain_refusal(self, cost: int) -> str:
         """Return why a question of at most this cost was not asked."""
         usd = [amount / NANO for amount in (cost, self.limit or 0, self.spent, self._reserved)]
         return (
@@ -114,13 +114,13 @@ class Requester:
     def __init__(
         self,
         ledger: Ledger,
-        open_endpoint: Callable[[], Endpoint],
+        make_endpoint: Callable[[], Endpoint],
         budget: Budget,
         price_file: Path | None,
         retry: Retry,
     ) -> None:
         self.ledger, self.budget, self.retry = ledger, budget, retry
-        self._open_endpoint, self._price_file = open_endpoint, price_file
+        self._make_endpoint, self._price_file = make_endpoint, price_file
         self._opening = threading.Lock()
         self._endpoint: Endpoint | None = None
         self._has_answered = False
@@ -135,10 +135,10 @@ class Requester:
         """Return model -> price in a batch."""
         return {model: price.half for model, price in self.prices.items()}
 
-    def open(self) -> Endpoint:
+    def open_endpoint(self) -> Endpoint:
         """Return the endpoint, opened on first use."""
         with self._opening:
-            self._endpoint = self._endpoint or self._open_endpoint()
+            self._endpoint = self._endpoint or self._make_endpoint()
             return self._endpoint
 
     def close(self) -> None:
@@ -158,19 +158,19 @@ class Requester:
         if row:
             return read_completion(row.key, row.raw or "", row.nano_usd, cached=True)
         cost = bound_cost(request, self.prices, required=self.budget.limit is not None)
-        endpoint = self.open()
+        endpoint = self.open_endpoint()
         call = _Call(request, cost, time.monotonic() + self.retry.deadline)
         try:
             self._reserve(call, run)
             self._start(call, endpoint)
-            answer = self._ask(call, endpoint, run)
+            answer = self._ask_or_fail(call, endpoint, run)
             call.spent = answer.nano_usd or 0
             try:
-                self.ledger.answer(request.key, answer)
+                self.ledger.commit_answer(request.key, answer)
             except LedgerError as error:
                 run.end(error)  # the answer is paid for: it is handed over, and nothing more is asked
         except EndpointError as error:
-            raise error.final or CallError(error.message, error.kind, error.raw) from None
+            raise error.fatal or CallError(error.message, error.kind, error.raw) from None
         finally:
             self.budget.settle(call.reserved, call.spent)
         return read_completion(request.key, answer.raw, answer.nano_usd, cached=False)
@@ -181,10 +181,10 @@ class Requester:
         elif run.stop.is_set():
             raise EndpointError("stopped", "stopped before it was answered")
         else:
-            raise EndpointError("over_budget", self.budget.explain(call.cost))
+            raise EndpointError("over_budget", self.budget.explain_refusal(call.cost))
 
     def _start(self, call: _Call, endpoint: Endpoint) -> None:
-        row = self.ledger.start(call.request, call.cost, endpoint.url)
+        row = self.ledger.mark_pending(call.request, call.cost, endpoint.url)
         if row and row.batch:
             raise EndpointError(
                 "busy", "it is in a batch that has not ended; run with --batch to wait for that"
@@ -192,25 +192,24 @@ class Requester:
         if row:
             raise EndpointError("busy", "another call of this process is asking it; run again later")
 
-    def _ask(self, call: _Call, endpoint: Endpoint, run: Run) -> Answer:
+    def _ask_or_fail(self, call: _Call, endpoint: Endpoint, run: Run) -> Answer:
         """Return the answer, or commit why there is none and raise `EndpointError`."""
         try:
-            raw = self._try_often(call, endpoint, run)
+            raw = self._ask_with_retries(call, endpoint, run)
         except BaseException as error:
-            failure = Failure(
-                "stopped", type(error).__name__, maybe_paid=True
-            )  # an interrupt: it is not known
+            # Whether an interrupted call is paid is not known.
+            failure = Failure("stopped", type(error).__name__, maybe_paid=True)
             if isinstance(error, EndpointError):
                 failure = Failure(error.kind, error.message, error.raw, error.maybe_paid)
             call.spent = call.reserved if failure.maybe_paid else 0
-            self.ledger.fail(call.request.key, failure)
+            self.ledger.commit_failure(call.request.key, failure)
             raise
         self._has_answered = True
         usage = parse_answer(raw).usage
         cost = count_cost(usage, find_price(self.prices, call.request.model))
         return Answer(raw, usage, (call.cost or None) if cost is None else cost)
 
-    def _try_often(self, call: _Call, endpoint: Endpoint, run: Run) -> str:
+    def _ask_with_retries(self, call: _Call, endpoint: Endpoint, run: Run) -> str:
         """Ask until there is an answer; raise `EndpointError` once trying again is of no use."""
         try:
             messages = call.request.encode_messages()
@@ -225,14 +224,11 @@ class Requester:
                 trouble = error
             pause = self._choose_pause(trouble, tries)
             is_last = tries >= self.retry.attempts or time.monotonic() + pause > call.deadline
-            if (
-                trouble.kind == "unreachable"
-                and not self._has_answered
-                and (is_last or tries >= _TRIES_TO_CONNECT)
-            ):
+            given_up = is_last or tries >= _TRIES_TO_CONNECT
+            if trouble.kind == "unreachable" and not self._has_answered and given_up:
                 mend = "start the server, or set OPENAI_BASE_URL to one that runs"
-                trouble.final = trouble.final or ModelUnavailableError(f"{trouble.message}; {mend}")
-            if trouble.final or is_last or not trouble.again or run.stop.is_set():
+                trouble.fatal = trouble.fatal or ModelUnavailableError(f"{trouble.message}; {mend}")
+            if trouble.fatal or is_last or not trouble.retryable or run.stop.is_set():
                 raise trouble
             if trouble.maybe_paid:
                 # The answer was lost on its way: it counts as spent, and another try needs money of its own.
@@ -243,8 +239,8 @@ class Requester:
 
     def _choose_pause(self, trouble: EndpointError, tries: int) -> float:
         """Return the seconds before the next try: what the server asks for and a little more, else growing."""
-        if trouble.after is not None:
-            return trouble.after * random.uniform(1.0, 1.1)
+        if trouble.retry_after is not None:
+            return trouble.retry_after * random.uniform(1.0, 1.1)
         return float(min(_LONGEST_PAUSE, 0.5 * 2 ** (tries - 1))) * random.uniform(0.5, 1.0)
 
     def _pause(self, seconds: float, run: Run) -> None:
