@@ -53,7 +53,7 @@ def load_or_explain(source: str, load: Callable[[], T], name_it: str = "hf:FOLDE
     except ImportError as error:
         raise InputError(
             f"{source}: needs a package that is not installed ({_first_line(error)}); install it: most vision models "
-            "need torchvision, in the build that matches torch; quantised ones need their own"
+            "need torchvision, in the build that matches torch; quantised models other packages"
         ) from None
     except Exception as error:  # broken files, weights of other shapes, too little memory
         reason = f"{type(error).__name__}: {_first_line(error)}"
@@ -90,7 +90,7 @@ def pick_device(name: str = "auto") -> torch.device:
     import torch
 
     if name == "auto":
-        # Under torchrun every process has a device of its own.
+        # Under torchrun every process has a different device.
         device_name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
         return torch.device(device_name if torch.cuda.is_available() else "cpu")
     try:

@@ -1,7 +1,7 @@
-"""A recipe says everything that makes a student: towers, what it reads and answers, both stages, the seed.
+"""Recipes: everything that makes a student, from its towers to its seed.
 
-Strict YAML in, a frozen `Recipe` out; the resolved copy lies beside every output. What is not named keeps the default
-given here, and an unknown key is an error.
+Strict YAML in, a frozen `Recipe` out; a resolved copy is written to every output folder. Keys that are left out keep
+the defaults set here, and an unknown key is an error.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ StageName = Literal["rationale", "label"]
 Length = Annotated[int, Field(ge=2)] | Literal["auto"]
 
 
-class _Part(BaseModel):
+class _RecipePart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Answer(_Part):
-    """One label string the student may answer, and what it means."""
+class Answer(_RecipePart):
+    """One label string that the student may answer, and its meaning."""
 
     word: str = Field(min_length=1)
     harmful: bool
     severity: Severity | None = None
 
 
-# What a student answers, by name; a recipe may also spell out a list of its own.
+# Sets of answers by name; a recipe may also list its answers.
 ANSWERS: dict[str, tuple[Answer, ...]] = {
     "harmful": (Answer(word="harmless", harmful=False), Answer(word="harmful", harmful=True)),
     "severity": (
@@ -53,8 +53,8 @@ ANSWERS: dict[str, tuple[Answer, ...]] = {
 }
 
 
-class StudentRecipe(_Part):
-    """Which towers, and how they are fused. Tower names are rows of `mrharm.student.backbones`."""
+class StudentRecipe(_RecipePart):
+    """The towers and their fusion. Tower names are rows of `mrharm.student.backbones`."""
 
     text_tower: str = "flan-t5-base"
     text_weights: str | None = Field(None, description="a local folder in place of the hub's weights")
@@ -71,14 +71,14 @@ class StudentRecipe(_Part):
 
     @model_validator(mode="before")
     @classmethod
-    def _picture_or_none(cls, values: object) -> object:
-        # Said once: without a tower there is nothing to fuse, and unfused a tower is never looked through.
+    def _drop_unused_vision(cls, values: object) -> object:
+        # Without a tower there is no fusion, and without a fusion a tower has no effect: either says both.
         if isinstance(values, dict) and "none" in (values.get("vision_tower"), values.get("fusion")):
             return {**values, "vision_tower": "none", "fusion": "none", "train_vision": False}
         return values
 
 
-class PictureRecipe(_Part):
+class PictureRecipe(_RecipePart):
     """How a picture becomes pixels."""
 
     shown: Literal["posted", "clean"] = Field("posted", description="the meme as posted, or without its text")
@@ -89,57 +89,59 @@ class PictureRecipe(_Part):
     augment: Literal["none", "light", "randaugment"] = "none"
 
 
-class Lengths(_Part):
-    """Token limits; auto takes the training data's longest (99.5 % of them whole), up to a bound."""
+class Lengths(_RecipePart):
+    """Token limits; auto leaves 99.5 % of the training texts whole, up to a bound."""
 
     text: Length = "auto"
     rationale: Length = "auto"
 
 
-class Templates(_Part):
-    """Target texts of the two stages."""
+class Templates(_RecipePart):
+    """Templates of the two stages' target texts."""
 
     rationale: str = "Output: {rationale}"
     label: str = "The answer is: {label}"
 
     @field_validator("rationale", "label")
     @classmethod
-    def _names_its_part(cls, value: str, info: ValidationInfo) -> str:
-        part = f"{{{info.field_name}}}"
-        if re.sub(r"\{\{|\}\}", "", value).count("{") != 1 or part not in value:
-            raise ValueError(f"must contain {part}, once, and no other braces")
+    def _check_placeholder(cls, value: str, info: ValidationInfo) -> str:
+        placeholder = f"{{{info.field_name}}}"
+        if re.sub(r"\{\{|\}\}", "", value).count("{") != 1 or placeholder not in value:
+            raise ValueError(f"must contain {placeholder}, once, and no other braces")
         return value
 
 
-class StageRecipe(_Part):
-    """One stage of training."""
+class StageRecipe(_RecipePart):
+    """Settings of one stage of training."""
 
     epochs: int = Field(10, ge=1)
     steps: int | None = Field(None, ge=1, description="optimiser steps, in place of epochs")
     learning_rate: float = Field(5e-5, gt=0)
     batch_size: int = Field(32, ge=1)
-    accumulate: int = Field(1, ge=1, description="batches a step, where a whole one does not fit the memory")
+    accumulate: int = Field(
+        1, ge=1, description="batches a step, where one batch of the full size does not fit in memory"
+    )
     keep: Literal["lowest_loss", "highest_accuracy"] = "lowest_loss"
-    evaluate_every: int = Field(1, ge=1, description="epochs between two looks at the validation split")
+    evaluate_every: int = Field(1, ge=1, description="epochs between two validations")
     checkpoint_every: int | None = Field(
-        None, ge=1, description="steps between two checkpoints; default: every look"
+        None, ge=1, description="steps between two checkpoints; default: at every validation"
     )
 
 
-class Stages(_Part):
+class Stages(_RecipePart):
     """Reasoning distillation, then harmfulness inference (METHOD's stage 1 and 2)."""
 
     rationale: StageRecipe = StageRecipe()
     label: StageRecipe = StageRecipe(epochs=30, keep="highest_accuracy")
 
     @model_validator(mode="after")
-    def _loss_for_rationales(self) -> Stages:
+    def _check_rationale_keep(self) -> Stages:
         if self.rationale.keep != "lowest_loss":
             raise ValueError("rationale.keep must be lowest_loss: a rationale has no accuracy")
         return self
 
 
-class Recipe(_Part):
+class Recipe(_RecipePart):
     """Everything that makes a student. ``mrharm train --recipe NAME_OR_FILE --set stages.label.epochs=3``."""
 
     name: str = Field(min_length=1)
@@ -154,17 +156,19 @@ class Recipe(_Part):
     lengths: Lengths = Lengths()
     stages: Stages = Stages()
     gate: Literal["on", "off"] = Field(
-        "on", description="on: only checked rationales teach; off: all that have text"
+        "on", description="on: only checked rationales teach; off: all rationales with text"
     )
     weight_decay: float = Field(0.01, ge=0)
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    decoding: Literal["score", "greedy"] = Field("score", description="how a verdict is read off the student")
+    decoding: Literal["score", "greedy"] = Field(
+        "score", description="how a verdict follows from the student's answers"
+    )
     seed: int = Field(0, ge=0, lt=2**32)
 
     @field_validator("answers", mode="before")
     @classmethod
-    def _answers_by_name(cls, value: object) -> object:
+    def _look_up_answers(cls, value: object) -> object:
         if isinstance(value, str):
             if value not in ANSWERS:
                 raise ValueError(f"must be {' or '.join(ANSWERS)}, or a list of answers")
@@ -173,11 +177,12 @@ class Recipe(_Part):
 
     @field_validator("gate", mode="before")
     @classmethod
-    def _yaml_reads_on_and_off_as_booleans(cls, value: object) -> object:
-        return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+    def _undo_yaml_booleans(cls, value: object) -> object:
+        # YAML reads a bare on or off as a boolean.
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
     @model_validator(mode="after")
-    def _both_sides(self) -> Recipe:
+    def _check_answers(self) -> Recipe:
         if {answer.harmful for answer in self.answers} != {True, False}:
             raise ValueError("answers must hold at least one harmful and one harmless word")
         if len({answer.word for answer in self.answers}) != len(self.answers):
@@ -187,16 +192,15 @@ class Recipe(_Part):
         return self
 
     def answer_for(self, label: Label) -> Answer:
-        """The answer that says ``label``: by severity where the answers have one and the label too, else by harm."""
+        """Return the answer for a label: by severity where both have one, else by harm."""
         for answer in self.answers:
             if answer.harmful == label.harmful and answer.severity in (None, label.severity):
                 return answer
-        side = [answer for answer in self.answers if answer.harmful == label.harmful]
-        return side[0]
+        return next(answer for answer in self.answers if answer.harmful == label.harmful)
 
 
 def recipe_names() -> list[str]:
-    """The recipes that ship with mrharm."""
+    """List the recipes that ship with mrharm."""
     folder = resources.files("mrharm") / "recipes"
     return sorted(
         entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
@@ -204,10 +208,10 @@ def recipe_names() -> list[str]:
 
 
 def load_recipe(name_or_path: str, overrides: dict[str, Any] | None = None) -> Recipe:
-    """A shipped recipe by name, or a YAML file; ``overrides`` maps dotted keys to values.
+    """Load a shipped recipe by name, or a YAML file; ``overrides`` maps dotted keys to values.
 
     Raises:
-        InputError: no such recipe, not YAML, or a key or value is wrong; the message names the key and the mend.
+        InputError: no such recipe, not YAML, or a wrong key or value; the message names the key and the mend.
     """
     path = Path(name_or_path)
     if name_or_path in recipe_names():
@@ -231,32 +235,32 @@ def load_recipe(name_or_path: str, overrides: dict[str, Any] | None = None) -> R
 def make_recipe(
     values: dict[str, Any], overrides: dict[str, Any] | None = None, *, where: str = "recipe"
 ) -> Recipe:
-    """A mapping -> recipe; raises InputError as `load_recipe` does."""
+    """Make a recipe of a mapping; raises InputError as `load_recipe` does."""
     for dotted, value in (overrides or {}).items():
         *parents, last = dotted.split(".")
-        at = values
+        mapping = values
         for parent in parents:
-            at = at.setdefault(parent, {})
-            if not isinstance(at, dict):
+            mapping = mapping.setdefault(parent, {})
+            if not isinstance(mapping, dict):
                 raise InputError(f"{where}: {dotted}: {parent} is not a mapping")
-        at[last] = value
+        mapping[last] = value
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(str(part) for part in item['loc']) or '(recipe)'}: "
-            + (
-                "unknown key"
-                if item["type"] == "extra_forbidden"
-                else f"{item['msg']}; got {item['input']!r}"[:200]
+        lines = []
+        for item in error.errors():
+            key = ".".join(map(str, item["loc"])) or "(recipe)"
+            unknown = item["type"] == "extra_forbidden"
+            lines.append(
+                f"{key}: unknown key"
+                if unknown
+                else f"{key}: " + f"{item['msg']}; got {item['input']!r}"[:200]
             )
-            for item in error.errors()
-        ]
         raise InputError(f"{where}: " + "; ".join(lines)) from None
 
 
 def parse_overrides(settings: list[str]) -> dict[str, Any]:
-    """``["stages.label.epochs=3"]`` -> ``{"stages.label.epochs": 3}``; values are read as YAML.
+    """Parse ``["stages.label.epochs=3"]`` into ``{"stages.label.epochs": 3}``; values are read as YAML.
 
     Raises:
         InputError: a setting without an equals sign.
@@ -276,5 +280,5 @@ def parse_overrides(settings: list[str]) -> dict[str, Any]:
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """A recipe -> YAML with every field resolved; `load_recipe` reads it back equal."""
+    """Write a recipe as YAML with every field resolved; `load_recipe` reads it back equal."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -168,7 +168,7 @@ def test_no_detector_a_broken_card_and_missing_weights_are_named(run, tmp_path):
         Detector.from_pretrained(tmp_path / "a")
     shutil.copytree(run / "detector", tmp_path / "b")
     (tmp_path / "b" / "label.safetensors").write_bytes(b"cut")
-    with pytest.raises(DataError, match="not a whole detector"):
+    with pytest.raises(DataError, match="not a complete detector"):
         Detector.from_pretrained(tmp_path / "b")
 
 

@@ -163,7 +163,7 @@ def _load(kind: Any, source: str, config: Any, new: tuple[str, ...] = ()) -> Any
     if missing:
         raise DataError(
             f"{source}: {len(missing)} tensors are not there ({', '.join(sorted(missing)[:3])} ...); expected the "
-            f"weights of a {kind.__name__} with the configuration beside them"
+            f"weights of a {kind.__name__} and its configuration"
         )
     return model
 

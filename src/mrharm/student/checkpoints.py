@@ -1,4 +1,4 @@
-"""A detector's models in one folder: one configuration, one processor, shared tensors stored once."""
+"""Save and load a detector's models in one folder: one configuration, one processor, shared tensors stored once."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def save_models(
     """Write ``config.json``, the processor, ``NAME.safetensors`` a model and ``shared.safetensors``.
 
     Args:
-        folder: where to; made if need be.
+        folder: where to; created if it does not exist.
         models: name -> model; all of one configuration.
-        processor: what both read through.
+        processor: of all of them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     first = next(iter(models.values()))
@@ -46,7 +46,7 @@ def save_models(
 def load_models(
     folder: Path, names: Sequence[str]
 ) -> tuple[dict[str, MrHarmForConditionalGeneration], MrHarmProcessor]:
-    """Read what `save_models` wrote: name -> model, and the processor all read through.
+    """Load what `save_models` wrote: name -> model, and their processor.
 
     Raises:
         DataError: a file is missing or broken, or tensors do not fit the configuration.
@@ -61,11 +61,11 @@ def load_models(
             load_unique(models[name], {**shared, **load_file(folder / f"{name}.safetensors")})
         return models, processor
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise DataError(f"{folder}: not a whole detector ({error})") from None
+        raise DataError(f"{folder}: not a complete detector ({error})") from None
 
 
 def load_unique(model: MrHarmForConditionalGeneration, state: dict[str, Tensor]) -> None:
-    """Load what `unique_tensors` gave: everything must be there but the second names of tied tensors.
+    """Load the tensors of `unique_tensors`; only the second names of tied tensors may be missing.
 
     Raises:
         DataError: tensors are missing or unexpected; the message names some.
@@ -77,12 +77,12 @@ def load_unique(model: MrHarmForConditionalGeneration, state: dict[str, Tensor])
 
 
 def _shared(states: list[dict[str, Tensor]]) -> set[str]:
-    """Names of tensors that are bit-equal in every state (of one state alone: none)."""
+    """Return the names of tensors that are bit-equal in every state; none of a single state."""
     if len(states) < 2:
         return set()
-    first, *others = states
+    first, *rest = states
     return {
         name
         for name, tensor in first.items()
-        if all(name in other and torch.equal(tensor, other[name]) for other in others)
+        if all(name in other and torch.equal(tensor, other[name]) for other in rest)
     }

@@ -21,7 +21,7 @@ class MrHarmConfig(T5Config):
             for 12 blocks), ``last`` only the one after the encoder, ``none`` no fusion at all.
         train_vision: whether the vision tower learns; a frozen one stays in evaluation mode.
         tied_head: whether the output head shares the embeddings and decoder outputs are scaled (original T5); Flan-T5
-            and T5 v1.1 have a head of their own.
+            and T5 v1.1 have a separate head.
     """
 
     model_type = "mrharm"
@@ -42,13 +42,13 @@ class MrHarmConfig(T5Config):
         if self.vision_width is None and self.vision_config is not None:
             self.vision_width = _width(self.vision_config)
         # T5Config reads `tie_word_embeddings` only to learn whether decoder outputs are scaled, then forces it to
-        # True; we say the same by a field of our own, which survives a save and a load.
+        # True; `tied_head` holds the same and survives a save and a load.
         kwargs.pop("scale_decoder_outputs", None)
         kwargs["tie_word_embeddings"] = self.tied_head
         super().__post_init__(**kwargs)
 
     def validate_fusion(self) -> None:
-        """Checked with the rest when a configuration is made: the three ways of fusing, and a width to fuse."""
+        """Check the way of fusing, and that there is a width to fuse; called when a configuration is made."""
         if self.fusion not in ("every_block", "last", "none"):
             raise ValueError(f"fusion must be every_block, last or none; got {self.fusion!r}")
         if self.fusion != "none" and self.vision_width is None:
@@ -58,6 +58,6 @@ class MrHarmConfig(T5Config):
 
 
 def _width(config: PreTrainedConfig) -> int:
-    """Width of a tower's last hidden state: the last stage's for a convolutional tower."""
+    """Return the width of a tower's last hidden state: the last stage's for a convolutional tower."""
     sizes = getattr(config, "hidden_sizes", None)
     return int(sizes[-1]) if sizes else int(config.hidden_size)

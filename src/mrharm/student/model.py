@@ -46,7 +46,7 @@ class FusionEncoder(_KnownInitialisation, T5Stack):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """As T5's; the fusion's projections as nn.Linear's own, its values starting as a copy of its keys."""
+        """Initialise as T5 does; the fusion's projections as nn.Linear does, its values as a copy of its keys."""
         super()._init_weights(module)
         if isinstance(module, FusionLayer):
             for linear in (module.query, module.key, module.output):
@@ -138,7 +138,7 @@ class MrHarmForConditionalGeneration(_KnownInitialisation, T5ForConditionalGener
     """Text and picture in, a rationale or a label out; ``generate`` takes the same picture arguments as ``forward``."""
 
     config_class = MrHarmConfig
-    # T5's own table also ties the head, which Flan-T5 has untied: its head would overwrite the embeddings on load.
+    # T5's table also ties the head, which Flan-T5 has untied: the head would overwrite the embeddings on load.
     _tied_weights_keys = {
         "encoder.embed_tokens.weight": "shared.weight",
         "decoder.embed_tokens.weight": "shared.weight",
@@ -158,7 +158,7 @@ class MrHarmForConditionalGeneration(_KnownInitialisation, T5ForConditionalGener
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """As T5's; a head of its own starts small enough that first logits have unit spread."""
+        """Initialise as T5 does; a separate head so small that the first logits have unit spread."""
         super()._init_weights(module)
         if module is self and not self.config.tied_head:
             init.normal_(self.lm_head.weight, std=self.config.initializer_factor * self.config.d_model**-0.5)
@@ -264,6 +264,6 @@ def unique_tensors(model: nn.Module) -> dict[str, Tensor]:
     return tensors
 
 
-# Known to transformers' Auto classes, as its conventions ask of a model with a type of its own.
+# Known to transformers' Auto classes, as its conventions ask of a new model type.
 AutoConfig.register(MrHarmConfig.model_type, MrHarmConfig)
 AutoModelForSeq2SeqLM.register(MrHarmConfig, MrHarmForConditionalGeneration)

@@ -1,4 +1,4 @@
-"""Reads checkpoints in the layout of the paper's official code into our model.
+"""Load checkpoints in the layout of the paper's official code.
 
 Two forms: ``NAME.safetensors`` with the text tower's configuration in ``NAME.json`` under ``config``, and a Lightning
 ``.ckpt``, read with PyTorch's weights-only unpickler, which builds tensors and plain containers and runs no code.
@@ -31,23 +31,23 @@ _T5_FIELDS = (
 
 
 def our_name(official: str) -> str:
-    """A tensor's name in the official layout -> its name in our model."""
+    """Translate a tensor's name from the official layout to our model's."""
     name = re.sub(r"^encoder\.ca_block\.(\d+)\.", r"encoder.block.\1.fusion.", official)
     name = re.sub(r"^ca\.", "encoder.last_fusion.", name)
     return re.sub(r"(fusion)\.proj_([qkvo])\.", lambda match: f"{match[1]}.{_PROJECTIONS[match[2]]}.", name)
 
 
 def load_official(path: str | Path) -> MrHarmForConditionalGeneration:
-    """A checkpoint in the official layout -> our student, in evaluation mode.
+    """Load a checkpoint in the official layout as our student, in evaluation mode.
 
-    It has no vision tower of its own (the official code ran CLIP beside it): give it ``image_features``, the tower's
+    It has no vision tower (the official code ran CLIP separately): give it ``image_features``, the tower's
     ``last_hidden_state``.
 
     Args:
-        path: ``NAME``, ``NAME.safetensors`` or a Lightning ``.ckpt``; ``{"config": ...}`` in ``NAME.json`` beside.
+        path: ``NAME``, ``NAME.safetensors`` or a Lightning ``.ckpt``; ``NAME.json`` in its folder holds ``config``.
 
     Raises:
-        InputError: no such file, or no configuration beside it.
+        InputError: no such file, or no configuration in its folder.
         DataError: tensors are missing, unexpected, or of the wrong shape; the message names them.
     """
     path = Path(path)

@@ -1,4 +1,4 @@
-"""Texts and pictures -> the tensors a student reads. Saved beside the weights; no part of it is code."""
+"""Turn texts and pictures into the tensors a student reads; saved with the weights, as data alone."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class MrHarmProcessor:
         self.max_text_tokens = max_text_tokens
 
     def fit(self, image: Image.Image) -> Pixels:
-        """An RGB picture -> uint8 pixels. *Shape:* (side, side, 3)
+        """Fit an RGB picture to uint8 pixels. *Shape:* (side, side, 3)
 
         ``whole`` pads the shorter side, so that nothing is lost; ``crop`` keeps the middle square, as the official
         code does.
@@ -59,7 +59,7 @@ class MrHarmProcessor:
         return np.asarray(square, dtype=np.uint8)
 
     def normalise(self, pixels: Sequence[Pixels | None]) -> Tensor:
-        """Fitted pictures -> what the tower reads; None becomes zeros. *Shape:* (batch, 3, side, side)"""
+        """Normalise fitted pictures for the tower; None becomes zeros. *Shape:* (batch, 3, side, side)"""
         if self.picture is None:
             raise ValueError("this student takes no picture")
         side = self.picture.side
@@ -71,7 +71,7 @@ class MrHarmProcessor:
         return torch.from_numpy(batch).permute(0, 3, 1, 2).contiguous()
 
     def tokenize(self, text: str, limit: int | None = None) -> list[int]:
-        """A text, lower-cased -> token ids with the end token, at most ``limit`` (default: the text limit)."""
+        """Tokenise a text, lower-cased: ids with the end token, at most ``limit`` (default: the text limit)."""
         # "</s>" written on a meme is four characters and does not end the text.
         ids: list[int] = self.tokenizer(
             text.lower(), truncation=True, max_length=limit or self.max_text_tokens, split_special_tokens=True
@@ -79,24 +79,24 @@ class MrHarmProcessor:
         return ids
 
     def tokenize_target(self, text: str, limit: int | None = None) -> list[int]:
-        """A target text -> token ids with the end token; cut to ``limit`` from the right, end token kept."""
+        """Tokenise a target text: ids with the end token; cut to ``limit`` from the right, end token kept."""
         ids: list[int] = self.tokenizer(text, split_special_tokens=True).input_ids
         return ids if limit is None or len(ids) <= limit else [*ids[: limit - 1], ids[-1]]
 
     def pad(self, rows: Sequence[Sequence[int]], value: int) -> Tensor:
-        """Rows of ids, padded on the right to the longest. *Shape:* (batch, longest)"""
+        """Pad rows of ids on the right to the longest. *Shape:* (batch, longest)"""
         width = max(len(row) for row in rows)
         return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows])
 
     def batch_text(self, rows: Sequence[Sequence[int]]) -> dict[str, Tensor]:
-        """Token rows -> ``input_ids`` and ``attention_mask``. *Shapes:* (batch, longest)"""
+        """Join token rows into ``input_ids`` and ``attention_mask``. *Shapes:* (batch, longest)"""
         input_ids = self.pad(rows, self.tokenizer.pad_token_id)
         lengths = torch.tensor([len(row) for row in rows])
         mask = (torch.arange(input_ids.shape[1])[None] < lengths[:, None]).long()
         return {"input_ids": input_ids, "attention_mask": mask}
 
     def batch_pictures(self, inputs: Sequence[StudentInput]) -> dict[str, Tensor]:
-        """The picture arguments of a batch; empty where the student takes none or no meme has one.
+        """Return the picture arguments of a batch; empty where the student takes none or no meme has one.
 
         *Shapes:* pixel_values (batch, 3, side, side) or image_features (batch, patches, d_image); image_mask (batch,)
         """
@@ -116,14 +116,14 @@ class MrHarmProcessor:
         return {"pixel_values": self.normalise(pixels), "image_mask": mask}
 
     def __call__(self, inputs: Sequence[StudentInput]) -> dict[str, Tensor]:
-        """A batch of inputs -> the arguments of the model's ``forward`` and ``generate``."""
+        """Turn a batch of inputs into the arguments of the model's ``forward`` and ``generate``."""
         return {
             **self.batch_text([self.tokenize(shown.text) for shown in inputs]),
             **self.batch_pictures(inputs),
         }
 
     def decode(self, ids: Tensor | Sequence[Sequence[int]]) -> list[str]:
-        """Generated ids -> texts. *Shape:* (batch, target), or a row of its own length each"""
+        """Decode generated ids into texts. *Shape:* (batch, target), or rows of different lengths"""
         texts: list[str] = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
         return [text.strip() for text in texts]
 

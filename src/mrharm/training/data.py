@@ -267,7 +267,7 @@ class LengthSampler(Sampler[int]):
 
 
 class ExampleSet(TorchDataset[tuple[Example, StudentInput]]):
-    """Examples with their pictures, varied anew each epoch where the recipe says so.
+    """Examples with their pictures, varied in each epoch where the recipe says so.
 
     Args:
         examples: the examples.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -26,44 +25,10 @@ from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
 from mrharm.verdicts.calibration import Floats, harm_probability, score_answers, write_texts
 from mrharm.verdicts.card import DetectorCard, read_card, write_card
-from mrharm.verdicts.inputs import DEFAULT_OPTIONS, JudgeOptions, SaliencyKind
+from mrharm.verdicts.inputs import DEFAULT_OPTIONS, JudgeOptions, LoadedMeme, PreparedMeme, SaliencyKind
 from mrharm.verdicts.students import build_students, models_of
 
 WRITTEN = "-written"  # ends the key of a verdict whose label the student wrote
-
-
-@dataclass(frozen=True)
-class LoadedMeme:
-    """A meme as it was handed in: everything its verdict's key is made of.
-
-    Fields:
-        meme: the meme.
-        evidence: its evidence before anything was gathered here, with the SHA-256 of ``data``.
-        data: the bytes of its picture file; None where this detector does not need them.
-        needs_words: the detector reads the words, and they are not known.
-        needs_clean: the detector is shown the clean picture, and there is none.
-    """
-
-    meme: Meme
-    evidence: Evidence
-    data: bytes | None
-    needs_words: bool
-    needs_clean: bool
-
-
-@dataclass(frozen=True)
-class PreparedMeme:
-    """A meme ready to be judged.
-
-    Fields:
-        shown: what the students are shown.
-        evidence: what the verdict holds, gathered parts included.
-        source: the meme as it was handed in.
-    """
-
-    shown: StudentInput
-    evidence: Evidence
-    source: LoadedMeme
 
 
 class Detector(PushToHubMixin):

@@ -16,6 +16,7 @@ from mrharm.images import SUFFIXES, sniff
 from mrharm.memes.dataset import INFO, Dataset
 from mrharm.memes.rows import read_json_rows
 from mrharm.records import Evidence, Failure, Meme, make_record
+from mrharm.student.interface import StudentInput
 
 STAGE = "predict"
 SaliencyKind = Literal["attention", "gradient"]
@@ -31,7 +32,7 @@ class JudgeOptions:
     """How memes are judged.
 
     A verdict's key holds ``rationales``, ``saliency``, ``greedy`` and ``gather`` as they were set. None is their
-    default, and has a key of its own: setting the same value explicitly makes another key, as verdict files have it.
+    default; setting the same value explicitly makes another key, as it did when older files were written.
 
     Fields:
         evidence: meme id -> evidence that was gathered before (captions, a clean picture).
@@ -81,6 +82,40 @@ class JudgeOptions:
 
 
 DEFAULT_OPTIONS = JudgeOptions()
+
+
+@dataclass(frozen=True)
+class LoadedMeme:
+    """A meme as it was handed in: everything its verdict's key is made of.
+
+    Fields:
+        meme: the meme.
+        evidence: its evidence before anything was gathered here, with the SHA-256 of ``data``.
+        data: the bytes of its picture file; None where this detector does not need them.
+        needs_words: the detector reads the words, and they are not known.
+        needs_clean: the detector is shown the clean picture, and there is none.
+    """
+
+    meme: Meme
+    evidence: Evidence
+    data: bytes | None
+    needs_words: bool
+    needs_clean: bool
+
+
+@dataclass(frozen=True)
+class PreparedMeme:
+    """A meme ready to be judged.
+
+    Fields:
+        shown: what the students are shown.
+        evidence: what the verdict holds, gathered parts included.
+        source: the meme as it was handed in.
+    """
+
+    shown: StudentInput
+    evidence: Evidence
+    source: LoadedMeme
 
 
 @dataclass
