@@ -33,7 +33,7 @@ def student() -> TwoStageStudent:
     return TwoStageStudent(*tiny_student())
 
 
-def whole(part: Attribution) -> float:
+def sum_of_parts(part: Attribution) -> float:
     return sum(weight for _, weight in part.words) + float(part.patches.sum()) + part.rest
 
 
@@ -43,8 +43,8 @@ def test_integrated_gradients_of_a_product_and_a_square_are_those_worked_out_by_
         return x[:, 0] * x[:, 1] + x[:, 2] ** 2
 
     x = torch.tensor([[2.0, 3.0, 4.0], [1.0, 1.0, 1.0]])
-    (found,) = integrated_gradients(function, [x], [torch.zeros(2, 3)])
-    torch.testing.assert_close(found, torch.tensor([[3.0, 3.0, 16.0], [0.5, 0.5, 1.0]]))
+    (gradients,) = integrated_gradients(function, [x], [torch.zeros(2, 3)])
+    torch.testing.assert_close(gradients, torch.tensor([[3.0, 3.0, 16.0], [0.5, 0.5, 1.0]]))
     # From (0, 1) to (2, 3): dF/dx = (1 + 2a, 2a), integrals (2, 1), times (2, 2).
     (moved,) = integrated_gradients(
         function, [torch.tensor([[2.0, 3.0, 0.0]])], [torch.tensor([[0.0, 1.0, 0.0]])]
@@ -56,10 +56,10 @@ def test_two_inputs_move_together():
     def function(rows, x, y):
         return x[:, 0] * y[:, 0, 0]
 
-    found = integrated_gradients(
+    gradients = integrated_gradients(
         function, [torch.tensor([[2.0]]), torch.tensor([[[5.0]]])], [torch.zeros(1, 1), torch.zeros(1, 1, 1)]
     )
-    assert [one.item() for one in found] == pytest.approx([5.0, 5.0])
+    assert [tensor.item() for tensor in gradients] == pytest.approx([5.0, 5.0])
 
 
 def test_a_change_of_mind_in_a_thousandth_of_the_path_is_found():
@@ -67,8 +67,8 @@ def test_a_change_of_mind_in_a_thousandth_of_the_path_is_found():
         return 8 * torch.sigmoid(5000 * (x[:, 0] - 0.371)) + x[:, 1]
 
     x, start = torch.ones(3, 2), torch.zeros(3, 2)
-    (found,) = integrated_gradients(function, [x], [start])
-    torch.testing.assert_close(found, torch.tensor([[8.0, 1.0]] * 3), atol=0.1, rtol=0)
+    (gradients,) = integrated_gradients(function, [x], [start])
+    torch.testing.assert_close(gradients, torch.tensor([[8.0, 1.0]] * 3), atol=0.1, rtol=0)
     (missed,) = integrated_gradients(function, [x], [start], halvings=0)
     assert (missed[:, 0] - 8).abs().min() > 1
 
@@ -94,7 +94,7 @@ def test_the_parts_add_up_to_the_log_odds_that_the_students_scores_give(student)
     scores = student.score(INPUTS, ANSWERS)
     for row, part in enumerate(student.attribute(INPUTS, ANSWERS, HARMFUL)):
         assert part.odds == pytest.approx(scores[row, 0] - scores[row, 1], abs=1e-4)
-        assert whole(part) == pytest.approx(part.odds - part.blank_odds, abs=0.05)
+        assert sum_of_parts(part) == pytest.approx(part.odds - part.blank_odds, abs=0.05)
 
 
 def test_the_blank_meme_is_the_one_with_unread_words_and_a_picture_of_its_mean_colour(student):
@@ -111,8 +111,8 @@ def test_the_blank_meme_is_the_one_with_unread_words_and_a_picture_of_its_mean_c
 
 def test_attribution_does_not_depend_on_the_batch(student):
     clusters = student.attribute(INPUTS, ANSWERS, HARMFUL)
-    for row, one in enumerate(INPUTS):
-        alone = student.attribute([one], ANSWERS, HARMFUL)[0]
+    for row, shown in enumerate(INPUTS):
+        alone = student.attribute([shown], ANSWERS, HARMFUL)[0]
         np.testing.assert_allclose(clusters[row].patches, alone.patches, atol=1e-3)
         assert [word for word, _ in clusters[row].words] == [word for word, _ in alone.words]
         np.testing.assert_allclose(
@@ -121,12 +121,12 @@ def test_attribution_does_not_depend_on_the_batch(student):
 
 
 def test_what_speaks_for_one_side_speaks_against_the_other_and_shares_do_not_say_which(student):
-    one = student.attribute(INPUTS[:2], ANSWERS, HARMFUL)
-    other = student.attribute(INPUTS[:2], ANSWERS, [False, True])
-    for here, there in zip(one, other, strict=True):
-        np.testing.assert_allclose(here.patches, -there.patches, atol=1e-5)
+    harmful_first = student.attribute(INPUTS[:2], ANSWERS, HARMFUL)
+    harmless_first = student.attribute(INPUTS[:2], ANSWERS, [False, True])
+    for part, mirrored in zip(harmful_first, harmless_first, strict=True):
+        np.testing.assert_allclose(part.patches, -mirrored.patches, atol=1e-5)
         np.testing.assert_allclose(
-            np.array(here.saliency().patches), np.array(there.saliency().patches), atol=1e-5
+            np.array(part.saliency().patches), np.array(mirrored.saliency().patches), atol=1e-5
         )
 
 
@@ -153,14 +153,14 @@ def test_a_picture_of_one_colour_did_nothing(student):
     flat = StudentInput("you smell", np.full((64, 64, 3), 90, dtype=np.uint8))
     part = student.attribute([flat], ANSWERS, HARMFUL)[0]
     np.testing.assert_array_equal(part.patches, 0)
-    assert whole(part) == pytest.approx(part.odds - part.blank_odds, abs=0.05)
+    assert sum_of_parts(part) == pytest.approx(part.odds - part.blank_odds, abs=0.05)
 
 
 def test_a_student_without_fusion_gives_its_words(student):
     blind = TwoStageStudent(*tiny_student(vision_tower="none", fusion="none"))
     part = blind.attribute([StudentInput("you smell wonderful")], ANSWERS, HARMFUL)[0]
     assert [word for word, _ in part.words] == ["you", "smell", "wonderful"] and blind.frame is None
-    assert whole(part) == pytest.approx(part.odds - part.blank_odds, abs=0.05)
+    assert sum_of_parts(part) == pytest.approx(part.odds - part.blank_odds, abs=0.05)
 
 
 def test_given_features_are_measured_from_zero(student):
@@ -170,7 +170,7 @@ def test_given_features_are_measured_from_zero(student):
     none = student.attribute([StudentInput("you smell", features=0 * features)], ANSWERS, HARMFUL)[0]
     assert part.blank_odds == pytest.approx(none.blank_odds, abs=1e-5)
     np.testing.assert_array_equal(none.patches, 0)
-    assert whole(part) == pytest.approx(part.odds - part.blank_odds, abs=0.05)
+    assert sum_of_parts(part) == pytest.approx(part.odds - part.blank_odds, abs=0.05)
 
 
 def test_a_class_token_lies_nowhere_on_the_picture_and_keeps_its_part():
@@ -187,17 +187,17 @@ def test_a_class_token_lies_nowhere_on_the_picture_and_keeps_its_part():
     )
     part = student.attribute([StudentInput("you smell", pixels(0, 32))], ANSWERS, HARMFUL)[0]
     assert part.patches.shape == (2, 2) and part.rest != 0
-    assert whole(part) == pytest.approx(part.odds - part.blank_odds, abs=0.05)
+    assert sum_of_parts(part) == pytest.approx(part.odds - part.blank_odds, abs=0.05)
     assert student.frame == Frame(32, "whole", patch=16)
 
 
 def test_a_letter_of_several_tokens_is_one_letter(student):
-    for said in (
+    for explain in (
         student.attend,
-        lambda inputs: [one.saliency() for one in student.attribute(inputs, ANSWERS, HARMFUL)],
+        lambda inputs: [part.saliency() for part in student.attribute(inputs, ANSWERS, HARMFUL)],
     ):
-        (found,) = said([StudentInput("café 😀 snøw", pixels(0))])
-        assert [word for word, _ in found.words] == ["café", "😀", "snøw"]
+        (saliency,) = explain([StudentInput("café 😀 snøw", pixels(0))])
+        assert [word for word, _ in saliency.words] == ["café", "😀", "snøw"]
 
 
 def test_nothing_is_left_in_the_weights(student):

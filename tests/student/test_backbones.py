@@ -155,8 +155,10 @@ def test_a_tokenizer_trained_on_the_data_loses_no_text():
 def test_pretrained_weights_that_are_not_whole_are_refused(flan, tmp_path):
     shutil.copytree(flan[0], tmp_path / "cut")
     weights = load_file(tmp_path / "cut" / "model.safetensors")
-    whole = {name: tensor for name, tensor in weights.items() if not name.startswith("decoder.block.1.")}
-    save_file(whole, tmp_path / "cut" / "model.safetensors", metadata={"format": "pt"})
+    kept_weights = {
+        name: tensor for name, tensor in weights.items() if not name.startswith("decoder.block.1.")
+    }
+    save_file(kept_weights, tmp_path / "cut" / "model.safetensors", metadata={"format": "pt"})
     recipe = tiny_recipe(text_tower="flan-t5-base", text_weights=str(tmp_path / "cut"), vision_tower="none")
     with pytest.raises(DataError, match=r"tensors are not there \(decoder\.block\.1\."):
         build_student(recipe, PictureRecipe(), [])

@@ -49,28 +49,28 @@ def test_a_score_is_the_log_probability_of_the_label_after_the_rationale(student
 
 
 def test_without_a_given_rationale_the_score_follows_the_one_it_writes(student, monkeypatch):
-    alone = student.score(INPUTS, ANSWERS)
+    unconditioned = student.score(INPUTS, ANSWERS)
     written = [student.processor.tokenize_target(text)[:-1] for text in ("Output: a", "Output: you", "")]
     monkeypatch.setattr(student, "_generate_ids", lambda inputs, limit: written)
-    other = student.score(INPUTS, ANSWERS)
-    assert not np.allclose(alone, other)
+    conditioned = student.score(INPUTS, ANSWERS)
+    assert not np.allclose(unconditioned, conditioned)
     texts = ["a", "you"]
     for row, text in enumerate(texts):
         np.testing.assert_allclose(
-            other[row], student.score([carrying(INPUTS[row], text)], ANSWERS)[0], rtol=1e-4
+            conditioned[row], student.score([carrying(INPUTS[row], text)], ANSWERS)[0], rtol=1e-4
         )
     plain = TwoStageStudent(student.model, student.processor).score(INPUTS[2:], ANSWERS)
-    np.testing.assert_allclose(other[2:], plain, rtol=1e-4)  # nothing written: the label alone
+    np.testing.assert_allclose(conditioned[2:], plain, rtol=1e-4)  # nothing written: the label alone
 
 
 def test_scores_do_not_depend_on_the_batch(student):
     clusters = student.score(INPUTS, ANSWERS)
-    for row, one in enumerate(INPUTS):
-        np.testing.assert_allclose(clusters[row], student.score([one], ANSWERS)[0], rtol=1e-4)
+    for row, shown in enumerate(INPUTS):
+        np.testing.assert_allclose(clusters[row], student.score([shown], ANSWERS)[0], rtol=1e-4)
 
 
 def test_what_is_written_is_parted_where_the_label_begins(monkeypatch):
-    said = [
+    texts = [
         "Output: you smell The answer is: harmful",
         "The answer is: harmless",
         "Output: a rose",  # never comes to a label
@@ -86,7 +86,7 @@ def test_what_is_written_is_parted_where_the_label_begins(monkeypatch):
         ],
     }.items():
         student = make(part=part)
-        rows = [student.processor.tokenize_target(text)[:-1] for text in said]
+        rows = [student.processor.tokenize_target(text)[:-1] for text in texts]
         monkeypatch.setattr(student, "_generate_ids", lambda inputs, limit, rows=rows: rows)
         assert [text.lower() for text in student.write(INPUTS[:1] * 4, 9)] == expected
 
@@ -96,8 +96,8 @@ def test_what_it_writes_is_what_it_generates_without_start_end_and_padding(stude
     ids = student.model.generate(**arguments, max_new_tokens=6, do_sample=False, num_beams=1)
     rows = student._generate_ids(INPUTS, 6)
     for row, (start, *line) in zip(rows, ids.tolist(), strict=True):
-        whole = line[: line.index(1)] if 1 in line else line
-        assert start == 0 and row == [one for one in whole if one != 0]
+        content = line[: line.index(1)] if 1 in line else line
+        assert start == 0 and row == [token_id for token_id in content if token_id != 0]
 
 
 def test_the_gradient_is_taken_with_the_whole_memes_rationale_all_along_the_path(student):

@@ -46,8 +46,8 @@ def test_the_fusion_is_the_papers_formula():
     key = image @ layer.key.weight.T + layer.key.bias
     value = image @ layer.value.weight.T + layer.value.bias
     attention = torch.softmax(torch.einsum("bth,bph->btp", query, key) / 4**0.5, -1)
-    seen = torch.einsum("btp,bph->bth", attention, value) @ layer.output.weight.T + layer.output.bias
-    torch.testing.assert_close(layer(hidden, image), hidden + seen)
+    attended = torch.einsum("btp,bph->bth", attention, value) @ layer.output.weight.T + layer.output.bias
+    torch.testing.assert_close(layer(hidden, image), hidden + attended)
 
 
 def test_values_start_as_a_copy_of_keys():
@@ -81,14 +81,14 @@ def test_fusion_after_every_block_or_after_the_last(fusion, modules, tmp_path):
     arguments = batch(processor, [True, True])
     labels = torch.tensor([[5, 6, 1], [7, 1, -100]])
     with torch.no_grad():
-        seen = model(**arguments, labels=labels).logits
+        logits = model(**arguments, labels=labels).logits
         arguments["pixel_values"] = arguments["pixel_values"].flip(0)
-        other = model(**arguments, labels=labels).logits
-    assert not torch.equal(seen, other)
+        swapped = model(**arguments, labels=labels).logits
+    assert not torch.equal(logits, swapped)
     model.save_pretrained(tmp_path)
     again = MrHarmForConditionalGeneration.from_pretrained(tmp_path).eval()
     with torch.no_grad():
-        assert torch.equal(again(**arguments, labels=labels).logits, other)
+        assert torch.equal(again(**arguments, labels=labels).logits, swapped)
 
 
 @pytest.mark.parametrize("changes", [{"fusion": "none"}, {"vision_tower": "none"}])

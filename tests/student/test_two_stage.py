@@ -42,13 +42,13 @@ def test_a_score_is_the_summed_log_probability_of_the_answers_tokens_end_include
 
 def test_scores_do_not_depend_on_the_batch(student):
     clusters = student.score(INPUTS, ANSWERS)
-    for row, one in enumerate(INPUTS):
-        np.testing.assert_allclose(clusters[row], student.score([one], ANSWERS)[0], rtol=1e-4)
+    for row, shown in enumerate(INPUTS):
+        np.testing.assert_allclose(clusters[row], student.score([shown], ANSWERS)[0], rtol=1e-4)
 
 
 def test_what_is_written_does_not_depend_on_the_batch(student):
     clusters = student.write(INPUTS, 8)
-    assert clusters == [student.write([one], 8)[0] for one in INPUTS]
+    assert clusters == [student.write([shown], 8)[0] for shown in INPUTS]
 
 
 def test_attention_weights_sum_to_one_and_a_meme_without_a_picture_has_none(student):
@@ -82,12 +82,12 @@ def test_the_whole_picture_is_kept_by_padding_and_the_middle_by_cropping():
     _, processor = tiny_student()
     assert processor.picture is not None
     settings = processor.picture
-    whole = MrHarmProcessor(processor.tokenizer, settings).fit(wide)
+    padded = MrHarmProcessor(processor.tokenizer, settings).fit(wide)
     crop = MrHarmProcessor(
         processor.tokenizer, PictureSettings(settings.side, settings.mean, settings.std, "crop")
     ).fit(wide)
     red = np.array([255, 0, 0])
-    assert (np.abs(whole.astype(int) - red).sum(-1) < 30).any()
+    assert (np.abs(padded.astype(int) - red).sum(-1) < 30).any()
     assert not (np.abs(crop.astype(int) - red).sum(-1) < 30).any()
 
 
@@ -102,9 +102,9 @@ def test_the_processor_survives_a_save(tmp_path):
 
 def test_targets_are_cut_with_their_end_token_kept():
     _, processor = tiny_student()
-    whole = processor.tokenize_target("a rose a rose a rose a rose")
+    uncut = processor.tokenize_target("a rose a rose a rose a rose")
     cut = processor.tokenize_target("a rose a rose a rose a rose", 4)
-    assert cut == [*whole[:3], processor.tokenizer.eos_token_id]
+    assert cut == [*uncut[:3], processor.tokenizer.eos_token_id]
 
 
 def test_parts_that_are_wanted_and_not_there_are_named():

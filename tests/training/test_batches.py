@@ -47,8 +47,8 @@ def test_a_batch_with_and_without_pictures_says_which_have_one():
     _, processor = tiny_student()
     shown = StudentInput("", pixels=np.full((64, 64, 3), 255, np.uint8))
     items = [
-        (Example(name, "", (5, 1), (7, 1), None, True), one)
-        for name, one in (("a", shown), ("b", StudentInput("")))
+        (Example(name, "", (5, 1), (7, 1), None, True), picture_input)
+        for name, picture_input in (("a", shown), ("b", StudentInput("")))
     ]
     batch = Collator(processor)(items)
     assert batch["image_mask"].tolist() == [True, False]
@@ -59,9 +59,9 @@ def test_a_batch_with_and_without_pictures_says_which_have_one():
 def test_augmentation_follows_its_generator_and_keeps_shape_and_type():
     picture = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     for kind in ("light", "randaugment"):
-        one, same, other = (augment(picture, kind, np.random.default_rng(seed)) for seed in (1, 1, 2))
-        assert (one == same).all() and (one != other).any()
-        assert one.shape == picture.shape and one.dtype == picture.dtype
+        first, again, other = (augment(picture, kind, np.random.default_rng(seed)) for seed in (1, 1, 2))
+        assert (first == again).all() and (first != other).any()
+        assert first.shape == picture.shape and first.dtype == picture.dtype
     assert augment(picture, "none", np.random.default_rng(1)) is picture
 
 

@@ -80,8 +80,8 @@ def test_automatic_limits_leave_texts_whole_and_fixed_ones_say_what_is_cut(squar
     texts = [meme.text for meme in dataset.split("train")]
     targets = [f"Output: {rationales[meme.id].text}" for meme in dataset.split("train")]
     automatic = measure_limits(tiny(), processor, texts, targets)
-    _, whole = ExampleBuilder(dataset, tiny(), processor, automatic, rationales).build("rationale", "train")
-    assert (whole.text_cut, whole.target_cut) == (0, 0)
+    _, uncut = ExampleBuilder(dataset, tiny(), processor, automatic, rationales).build("rationale", "train")
+    assert (uncut.text_cut, uncut.target_cut) == (0, 0)
     short = tiny(lengths__text=3, lengths__rationale=5)
     limits = measure_limits(short, processor, texts, targets)
     examples, cut = ExampleBuilder(dataset, short, processor, limits, rationales).build("rationale", "train")

@@ -21,14 +21,14 @@ class Stopped(Exception):
 
 
 def run(squares: Path, out: Path, stop: tuple[str, int] | None = None) -> list[str]:
-    said: list[str] = []
+    lines: list[str] = []
 
     def progress(what: str, done: int, total: int) -> None:
         if (what, done) == stop:
             raise Stopped
 
-    train(squares, tiny(), out, device="cpu", say=said.append, progress=progress)
-    return said
+    train(squares, tiny(), out, device="cpu", say=lines.append, progress=progress)
+    return lines
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,8 @@ def test_stopped_in_the_middle_of_an_epoch_it_goes_on_to_the_same_weights(square
     for stop in (("stage rationale", 5), ("stage label", 5)):
         with pytest.raises(Stopped):
             run(squares, tmp_path / "run", stop)
-    said = run(squares, tmp_path / "run")
-    assert "stage label: going on from checkpoint-4" in said
+    lines = run(squares, tmp_path / "run")
+    assert "stage label: going on from checkpoint-4" in lines
     assert weights(tmp_path / "run") == weights(unbroken)
     looks = json.loads((tmp_path / "run" / "stage2" / "stage.json").read_text())["looks"]
     assert looks == json.loads((unbroken / "stage2" / "stage.json").read_text())["looks"]
@@ -57,8 +57,8 @@ def test_a_checkpoint_that_lost_a_file_is_skipped_aloud_and_the_one_before_it_is
     stage = tmp_path / "run" / "stage1"
     newest = list_checkpoints(stage)[-1]
     (newest / "optimizer.pt").unlink()
-    said = run(squares, tmp_path / "run")
-    assert any(newest.name in line and "incomplete checkpoint" in line for line in said)
+    lines = run(squares, tmp_path / "run")
+    assert any(newest.name in line and "incomplete checkpoint" in line for line in lines)
     assert weights(tmp_path / "run") == weights(unbroken)
 
 
@@ -70,8 +70,8 @@ def test_what_is_done_is_not_done_again(squares, unbroken, tmp_path):
     del values["done"]
     (tmp_path / "run" / "run.json").write_text(json.dumps(values))
     shutil.rmtree(tmp_path / "run" / "detector")
-    said = run(squares, tmp_path / "run", ("stage label", 1))
-    assert [line for line in said if "already done" in line] == [
+    lines = run(squares, tmp_path / "run", ("stage label", 1))
+    assert [line for line in lines if "already done" in line] == [
         "stage rationale: already done",
         "stage label: already done",
     ]
@@ -108,8 +108,8 @@ def launch(squares: Path, out: Path, kill: str = "") -> subprocess.CompletedProc
     ],
 )
 def test_killed_with_sigkill_at_any_point_it_goes_on_to_the_same_weights(squares, tmp_path, kills):
-    whole = launch(squares, tmp_path / "whole")
-    assert whole.returncode == 0, whole.stderr
+    unbroken_run = launch(squares, tmp_path / "whole")
+    assert unbroken_run.returncode == 0, unbroken_run.stderr
     for kill in kills:
         dead = launch(squares, tmp_path / "run", kill)
         assert dead.returncode == -9, f"{kill}: {dead.stdout} {dead.stderr}"

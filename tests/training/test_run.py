@@ -62,9 +62,9 @@ def test_another_recipe_or_dataset_in_the_same_folder_is_refused_and_overwrite_b
 def test_a_picture_that_cannot_be_read_is_left_out_named_and_counted(squares, tmp_path):
     shutil.copytree(squares, tmp_path / "d")
     (tmp_path / "d" / "images" / "train-3.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
-    said: list[str] = []
-    train(tmp_path / "d", tiny(), tmp_path / "run", stages="label", device="cpu", say=said.append)
-    assert any("47 of 48" in line and "1 with a picture that cannot be read" in line for line in said)
+    lines: list[str] = []
+    train(tmp_path / "d", tiny(), tmp_path / "run", stages="label", device="cpu", say=lines.append)
+    assert any("47 of 48" in line and "1 with a picture that cannot be read" in line for line in lines)
     (failure,) = read_records(tmp_path / "run" / "failures.jsonl", Failure)
     assert (failure.item, failure.stage) == ("train-3.png", "train")
     assert json.loads((tmp_path / "run" / "run.json").read_text())["failed_pictures"] == 1
@@ -121,19 +121,19 @@ def test_a_kill_before_the_run_file_or_after_it_leaves_a_folder_the_same_command
     train(squares, recipe, tmp_path / "before", stages="label", device="cpu")
     train(squares, recipe, tmp_path / "after", stages="label", device="cpu")
     (tmp_path / "after" / "recipe.yaml").unlink()
-    said: list[str] = []
-    train(squares, recipe, tmp_path / "after", stages="label", device="cpu", say=said.append)
-    assert said == [f"{tmp_path / 'after'}: already trained"]
+    lines: list[str] = []
+    train(squares, recipe, tmp_path / "after", stages="label", device="cpu", say=lines.append)
+    assert lines == [f"{tmp_path / 'after'}: already trained"]
 
 
 def test_severity_answers_without_severities_are_counted(squares, tmp_path):
     shutil.copytree(squares, tmp_path / "d")
     memes = (tmp_path / "d" / "memes.jsonl").read_text().replace('"severity": "very"', '"severity": null')
     (tmp_path / "d" / "memes.jsonl").write_text(memes)
-    said: list[str] = []
+    lines: list[str] = []
     recipe = tiny(answers="severity", stages__label__epochs=1)
-    train(tmp_path / "d", recipe, tmp_path / "run", stages="label", device="cpu", say=said.append)
-    assert any("without a severity" in line for line in said)
+    train(tmp_path / "d", recipe, tmp_path / "run", stages="label", device="cpu", say=lines.append)
+    assert any("without a severity" in line for line in lines)
 
 
 def test_one_stage_has_one_target_and_memes_without_a_rationale_learn_their_label(
@@ -144,18 +144,18 @@ def test_one_stage_has_one_target_and_memes_without_a_rationale_learn_their_labe
     rows = (folder / "rationales.jsonl").read_text().splitlines()
     without = json.loads(rows[0])["meme_id"]
     (folder / "rationales.jsonl").write_text("\n".join(rows[1:]) + "\n")
-    seen = {}
+    targets = {}
 
     def remember(plan, data, model, folder, context):
         for example in data.train.examples:
-            seen[example.meme_id] = context.processor.tokenizer.decode(example.target_ids)
+            targets[example.meme_id] = context.processor.tokenizer.decode(example.target_ids)
         return train_stage(plan, data, model, folder, context)
 
     monkeypatch.setattr("mrharm.training.run.train_stage", remember)
     train(folder, tiny(stages__label__epochs=1), tmp_path / "run", stages="joint", device="cpu")
     train_memes = [meme.id for meme in Dataset(folder).split("train")]
-    assert without in train_memes and set(seen) == set(train_memes)
-    for name, target in seen.items():
+    assert without in train_memes and set(targets) == set(train_memes)
+    for name, target in targets.items():
         assert target.endswith(("The answer is: harmful</s>", "The answer is: harmless</s>"))
         assert target.count("</s>") == 1 and ("Output:" in target) == (name != without)
 

@@ -36,26 +36,25 @@ def test_pictures_folders_datasets_and_jsonl_become_memes(squares, tmp_path):
         b'{"id": "7", "text": "again"}\n'
     )
     picture = squares / "images" / "test-0.png"
-    found = find_memes([picture, squares, rows])
-    assert found.memes[0] == Meme(id=str(picture), image=str(picture.absolute()))
-    assert len(found.memes) == 1 + len(Dataset(squares).memes) + 1
-    assert found.evidence["test-0"].caption == Dataset(squares).evidence["test-0"].caption
-    assert found.memes[-1].id == "7" and found.memes[-1].image == str(tmp_path / "a.png")
-    assert found.evidence["7"].caption == "a square"
-    assert sorted(failure.line or 0 for failure in found.failures) == [0, 2, 4, 5, 6, 7]
-    reasons = " ".join(failure.reason for failure in found.failures)
-    assert (
-        "colour" in reasons and "surrogate" in reasons and "not UTF-8" in reasons and "have the id" in reasons
-    )
-    assert {failure.stage for failure in found.failures} == {"predict"}
+    inputs = find_memes([picture, squares, rows])
+    assert inputs.memes[0] == Meme(id=str(picture), image=str(picture.absolute()))
+    assert len(inputs.memes) == 1 + len(Dataset(squares).memes) + 1
+    assert inputs.evidence["test-0"].caption == Dataset(squares).evidence["test-0"].caption
+    assert inputs.memes[-1].id == "7" and inputs.memes[-1].image == str(tmp_path / "a.png")
+    assert inputs.evidence["7"].caption == "a square"
+    assert sorted(failure.line or 0 for failure in inputs.failures) == [0, 2, 4, 5, 6, 7]
+    reasons = " ".join(failure.reason for failure in inputs.failures)
+    for words in ("colour", "surrogate", "not UTF-8", "have the id"):
+        assert words in reasons
+    assert {failure.stage for failure in inputs.failures} == {"predict"}
 
 
 def test_equal_names_in_two_folders_are_two_memes(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "1.png").write_bytes(b"")
-    found = find_memes([tmp_path / "a", tmp_path / "b"])
-    assert len({meme.id for meme in found.memes}) == 2 and not found.failures
+    inputs = find_memes([tmp_path / "a", tmp_path / "b"])
+    assert len({meme.id for meme in inputs.memes}) == 2 and not inputs.failures
 
 
 def test_a_text_goes_with_one_picture(squares, tmp_path):
@@ -79,7 +78,7 @@ def test_a_bad_meme_fails_alone_and_the_rest_of_its_batch_is_judged(run, tmp_pat
     ]
     failures: list[Failure] = []
     tally = judge_to_file(detector, memes, tmp_path / "out.jsonl", JudgeOptions(), failures)
-    assert [one.meme_id for one in read_records(tmp_path / "out.jsonl", Verdict)] == ["a", "c"]
+    assert [verdict.meme_id for verdict in read_records(tmp_path / "out.jsonl", Verdict)] == ["a", "c"]
     assert (tally.judged, tally.missing) == (2, {"image": 2})
     (failure,) = read_records(tmp_path / "out.failures.jsonl", Failure)
     assert failure.item == "b" and "lost.png" in failure.reason

@@ -41,11 +41,11 @@ def memes(squares):
 
 
 def test_one_meme_gives_a_verdict_and_many_give_a_list_in_order(detector, squares, memes):
-    one = detector.judge(memes[0], root=squares)
+    single = detector.judge(memes[0], root=squares)
     many = detector.judge(memes, root=squares, batch_size=5)
     assert [verdict.meme_id for verdict in many] == [meme.id for meme in memes]
-    assert many[0].score == pytest.approx(one.score, abs=1e-5)
-    assert many[0].rationale == one.rationale
+    assert many[0].score == pytest.approx(single.score, abs=1e-5)
+    assert many[0].rationale == single.rationale
     for verdict in many:
         assert 0 <= verdict.score <= 1
         assert verdict.harmful == (verdict.score >= verdict.threshold)
@@ -58,8 +58,8 @@ def test_the_folder_is_self_contained_and_moves(run, detector, squares, memes, t
     shutil.copytree(run / "detector", tmp_path / "elsewhere")
     moved = Detector.from_pretrained(tmp_path / "elsewhere", device="cpu")
     assert moved.key == detector.key
-    assert [one.score for one in moved.judge(memes, root=squares)] == [
-        one.score for one in detector.judge(memes, root=squares)
+    assert [verdict.score for verdict in moved.judge(memes, root=squares)] == [
+        verdict.score for verdict in detector.judge(memes, root=squares)
     ]
     assert not [
         path for path in (run / "detector").iterdir() if path.suffix in (".bin", ".pt", ".pkl", ".py")
@@ -70,8 +70,8 @@ def test_the_verdicts_are_those_of_the_students_just_trained(squares, memes, tmp
     fresh = train(squares, tiny(), tmp_path / "run", device="cpu")
     read = Detector.from_pretrained(tmp_path / "run", device="cpu")
     assert fresh.key == read.key
-    assert [one.model_dump(exclude={"created_at"}) for one in fresh.judge(memes, root=squares)] == [
-        one.model_dump(exclude={"created_at"}) for one in read.judge(memes, root=squares)
+    assert [verdict.model_dump(exclude={"created_at"}) for verdict in fresh.judge(memes, root=squares)] == [
+        verdict.model_dump(exclude={"created_at"}) for verdict in read.judge(memes, root=squares)
     ]
 
 
@@ -110,8 +110,8 @@ def test_greedy_labels_that_are_no_label_are_none_never_a_guess(detector, square
     monkeypatch.setattr(detector.label_student, "write", lambda inputs, tokens: next(answers))
     verdicts = detector.judge(memes[:4], root=squares, greedy=True, rationales=False, batch_size=4)
     by_length = sorted(range(4), key=lambda index: -detector.label_student.text_tokens(memes[index].text))
-    said = dict(zip(by_length, [True, False, None, None], strict=True))
-    assert [verdict.harmful for verdict in verdicts] == [said[index] for index in range(4)]
+    expected = dict(zip(by_length, [True, False, None, None], strict=True))
+    assert [verdict.harmful for verdict in verdicts] == [expected[index] for index in range(4)]
     assert all(0 <= verdict.score <= 1 for verdict in verdicts)
 
 
@@ -134,17 +134,25 @@ def test_a_detector_of_one_stage_is_one_student_that_explains_and_answers(joint,
     assert loaded.card.students == ("joint",) and loaded.card.rationale_tokens > 0
     assert trained.key == loaded.key and "writes the rationale" in model_card(loaded.card)
     verdicts = loaded.judge(memes, root=squares)
-    assert [one.score for one in verdicts] == [one.score for one in trained.judge(memes, root=squares)]
-    assert all("the answer is" not in one.rationale.lower() for one in verdicts)
+    assert [verdict.score for verdict in verdicts] == [
+        verdict.score for verdict in trained.judge(memes, root=squares)
+    ]
+    assert all("the answer is" not in verdict.rationale.lower() for verdict in verdicts)
 
 
 def test_a_verdict_may_be_asked_for_after_another_rationale(joint, squares, memes):
     detector = joint[1]
-    own = detector.judge(memes[0], root=squares)
-    given = detector.judge(memes[0], root=squares, given_rationales={memes[0].id: "a rose, sweet"})
-    assert given.rationale == "a rose, sweet" and given.score != own.score and given.key != own.key
-    others = detector.judge(memes[0], root=squares, given_rationales={memes[1].id: "a rose, sweet"})
-    assert (others.score, others.key, others.rationale) == (own.score, own.key, own.rationale)
+    written = detector.judge(memes[0], root=squares)
+    steered = detector.judge(memes[0], root=squares, given_rationales={memes[0].id: "a rose, sweet"})
+    assert (
+        steered.rationale == "a rose, sweet" and steered.score != written.score and steered.key != written.key
+    )
+    unsteered = detector.judge(memes[0], root=squares, given_rationales={memes[1].id: "a rose, sweet"})
+    assert (unsteered.score, unsteered.key, unsteered.rationale) == (
+        written.score,
+        written.key,
+        written.rationale,
+    )
 
 
 def test_a_student_that_reads_no_rationale_cannot_be_given_one(detector, squares, memes):
@@ -208,9 +216,11 @@ def test_the_temperature_undoes_overconfidence_and_changes_no_decision():
 def test_bf16_is_taken_on_request_and_stays_close(run, squares, memes, detector):
     rough = Detector.from_pretrained(run, device="cpu", precision="bf16")
     assert rough.label_student.model.dtype == torch.bfloat16
-    for one, other in zip(rough.judge(memes, root=squares), detector.judge(memes, root=squares), strict=True):
-        assert one.score == pytest.approx(other.score, abs=0.1)
-        assert one.key != other.key  # so that neither is taken for the other's
+    for narrow, full in zip(
+        rough.judge(memes, root=squares), detector.judge(memes, root=squares), strict=True
+    ):
+        assert narrow.score == pytest.approx(full.score, abs=0.1)
+        assert narrow.key != full.key  # so that neither is taken for the other's
 
 
 def test_a_loaded_detector_can_be_saved_again_as_a_push_to_the_hub_does(
@@ -218,8 +228,8 @@ def test_a_loaded_detector_can_be_saved_again_as_a_push_to_the_hub_does(
 ):
     detector.save_pretrained(tmp_path / "again", max_shard_size="5GB")
     again = Detector.from_pretrained(tmp_path / "again", device="cpu")
-    assert [one.score for one in again.judge(memes, root=squares)] == [
-        one.score for one in detector.judge(memes, root=squares)
+    assert [verdict.score for verdict in again.judge(memes, root=squares)] == [
+        verdict.score for verdict in detector.judge(memes, root=squares)
     ]
 
 

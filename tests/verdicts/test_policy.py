@@ -94,13 +94,13 @@ def test_an_empty_band_is_none(detector: Detector) -> None:
 
 def test_the_key_changes_with_the_policy_and_its_scorer_does_not(detector: Detector) -> None:
     card = detector.card
-    others = [
+    policies = [
         card.with_policy(0.4),
         card.with_policy(0.5, (0.4, 0.6)),
         card.with_policy(0.5, None, Chosen(criterion="said")),
     ]
-    assert len({card.key(), *(other.key() for other in others)}) == 4
-    assert {scorer_of(other.key()) for other in others} == {card.scorer()}
+    assert len({card.key(), *(policy.key() for policy in policies)}) == 4
+    assert {scorer_of(policy.key()) for policy in policies} == {card.scorer()}
     assert card.model_copy(update={"temperature": 2.0}).scorer() != card.scorer()
 
 
@@ -158,10 +158,10 @@ def test_after_a_new_policy_every_verdict_of_a_file_is_decided_again_and_none_is
     # One meme is asked for; those that are not must not keep an old decision either.
     tally = judge_to_file(new, MEMES[:1], out, OPTIONS, [])
     assert (tally.judged, tally.already_there) == (0, 1)
-    there = list(read_records(out, Verdict))
-    assert comparable(there) == comparable(fresh)
-    assert [verdict.score for verdict in there] == pytest.approx([verdict.score for verdict in fresh])
-    assert {verdict.detector for verdict in there} == {new.key} != {old.key}
+    verdicts = list(read_records(out, Verdict))
+    assert comparable(verdicts) == comparable(fresh)
+    assert [verdict.score for verdict in verdicts] == pytest.approx([verdict.score for verdict in fresh])
+    assert {verdict.detector for verdict in verdicts} == {new.key} != {old.key}
     before = out.stat()
     judge_to_file(new, MEMES, out, OPTIONS, [])
     assert out.stat() == before  # under the same policy there is nothing to decide, and nothing is written
@@ -178,8 +178,8 @@ def test_a_label_that_was_written_stays_and_only_its_decision_follows_the_thresh
     judge_to_file(under(detector, 1.0), MEMES, out, OPTIONS, [])
     written, scored = list(read_records(out, Verdict))[:3], list(read_records(out, Verdict))[3:]
     # A random student writes no label at all.
-    assert [(one.harmful, one.decision) for one in written] == [(None, "allow")] * 3
-    assert [(one.harmful, one.decision) for one in scored] == [(False, "allow")] * 3
+    assert [(verdict.harmful, verdict.decision) for verdict in written] == [(None, "allow")] * 3
+    assert [(verdict.harmful, verdict.decision) for verdict in scored] == [(False, "allow")] * 3
 
 
 def test_another_scorer_is_another_detector_whatever_the_policy(detector: Detector, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ BLACK = (0.0, 0.0, 0.0)
 
 def one_hot(row: int, column: int, count: int = COUNT) -> tuple[tuple[float, ...], ...]:
     return tuple(
-        tuple(float((here, there) == (row, column)) for there in range(count)) for here in range(count)
+        tuple(float((line, place) == (row, column)) for place in range(count)) for line in range(count)
     )
 
 
@@ -34,17 +34,17 @@ def fitted(image: Image.Image, fit: str) -> np.ndarray:
 def test_what_is_painted_where_a_patch_is_hot_lands_on_that_patch_and_nowhere_else(size, fit):
     frame = Frame(SIDE, fit)
     patch = SIDE // COUNT
-    seen = 0
+    checked = 0
     for row in range(COUNT):
         for column in range(COUNT):
             hot = np.nan_to_num(heat(one_hot(row, column), frame, size)) > 0
             assert hot.shape == size[::-1]
             if not hot.any():
                 continue  # the patch lies on padding
-            seen += 1
+            checked += 1
             light = fitted(Image.fromarray(np.uint8(255 * hot)).convert("RGB"), fit)
-            own = light[patch * row : patch * (row + 1), patch * column : patch * (column + 1)]
-            assert own.max() > 200
+            patch_light = light[patch * row : patch * (row + 1), patch * column : patch * (column + 1)]
+            assert patch_light.max() > 200
             # Resampling spreads a little light over the edges.
             far = light.copy()
             far[
@@ -52,7 +52,7 @@ def test_what_is_painted_where_a_patch_is_hot_lands_on_that_patch_and_nowhere_el
                 max(0, patch * column - 3) : patch * (column + 1) + 3,
             ] = 0
             assert far.max() < 10
-    assert seen >= COUNT
+    assert checked >= COUNT
 
 
 @pytest.mark.parametrize("fit", ["whole", "crop"])
@@ -72,9 +72,9 @@ def test_every_pixel_lies_on_one_patch_or_was_cropped_off(size, fit):
 
 def test_a_wide_pictures_sides_are_cropped_off_by_hand():
     # 400 x 200: the middle 200 columns stay, from 100 to 300; the first patch of four covers 100 to 150.
-    found = heat(one_hot(0, 0), Frame(64, "crop"), (400, 200))
-    assert np.isnan(found[:, :100]).all() and np.isnan(found[:, 300:]).all()
-    rows, columns = np.nonzero(np.nan_to_num(found))
+    heat_map = heat(one_hot(0, 0), Frame(64, "crop"), (400, 200))
+    assert np.isnan(heat_map[:, :100]).all() and np.isnan(heat_map[:, 300:]).all()
+    rows, columns = np.nonzero(np.nan_to_num(heat_map))
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (0, 49, 100, 149)
 
 
@@ -93,9 +93,9 @@ def test_a_picture_too_thin_for_its_square_is_seen_nowhere():
 
 def test_pixels_too_few_for_a_patch_of_their_own_are_not_seen():
     # A square of 50 cut into patches of 16: three, and two pixels over.
-    found = heat(one_hot(2, 2, 3), Frame(50, "whole", patch=16), (50, 50))
-    assert np.isnan(found[48:]).all() and np.isnan(found[:, 48:]).all()
-    assert found[:48, :48].sum() == 16 * 16 and found[47, 47] == 1
+    heat_map = heat(one_hot(2, 2, 3), Frame(50, "whole", patch=16), (50, 50))
+    assert np.isnan(heat_map[48:]).all() and np.isnan(heat_map[:, 48:]).all()
+    assert heat_map[:48, :48].sum() == 16 * 16 and heat_map[47, 47] == 1
 
 
 def test_a_meme_drawn_smaller_has_its_heat_in_the_same_place():
@@ -121,14 +121,14 @@ def test_a_verdict_brings_the_kind_of_saliency_that_was_asked_for(tmp_path):
         tmp_path / "a.png"
     )
     meme = Meme(id="a", image="a.png", text="you smell wonderful")
-    found = {
+    verdicts = {
         kind: detector().judge(meme, root=tmp_path, rationales=False, saliency=kind)
         for kind in (False, True, "attention", "gradient")
     }
-    assert found[False].saliency is None
-    assert found[True].saliency == found["attention"].saliency != found["gradient"].saliency
-    assert len({found[kind].key for kind in (False, "attention", "gradient")}) == 3
-    gradient = found["gradient"].saliency
+    assert verdicts[False].saliency is None
+    assert verdicts[True].saliency == verdicts["attention"].saliency != verdicts["gradient"].saliency
+    assert len({verdicts[kind].key for kind in (False, "attention", "gradient")}) == 3
+    gradient = verdicts["gradient"].saliency
     assert gradient is not None
     assert sum(map(sum, gradient.patches)) == pytest.approx(1) and all(w >= 0 for _, w in gradient.words)
     with pytest.raises(InputError, match="no saliency of kind 'x-ray'; there are: attention, gradient"):
