@@ -77,7 +77,7 @@ def test_every_row_ends_as_a_meme_or_as_a_failure(source: Path, tmp_path: Path) 
     reasons = {failure.item: failure for failure in failures(dataset.root)}
     assert len(dataset.memes) + len(reasons) == 22
     assert set(reasons) == {"m0", "m3", "m4", "memes.jsonl:22"}
-    assert reasons["m0"].reason == "id 'm0' stands in memes.jsonl, line 1, already"
+    assert reasons["m0"].reason == "id 'm0' is already in memes.jsonl, line 1"
     assert (reasons["m3"].file, reasons["m3"].line) == ("memes.jsonl", 4)
     assert "no picture called 'm3.png'" in reasons["m3"].reason
     assert "broken PNG" in reasons["m4"].reason

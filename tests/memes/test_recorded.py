@@ -76,8 +76,8 @@ def test_a_pickle_of_another_name_is_left_alone_and_noted(harm_c: Path, tmp_path
     (harm_c / "features.pkl").write_bytes(b"anything")
     (harm_c / "rational.json").write_text("anything")
     dataset = import_memes("harm-c", harm_c, tmp_path / "out")
-    assert [note for note in dataset.info.notes if "left alone" in note] == [
-        "features.pkl: neither captions nor rationales by its name; it was left alone"
+    assert [note for note in dataset.info.notes if "skipped" in note] == [
+        "features.pkl: its name says neither captions nor rationales; it was skipped"
     ]
     assert not dataset.evidence
 
@@ -88,7 +88,7 @@ def test_memes_are_found_by_id_or_picture_name_with_or_without_extension(
     save(harm_c / "captions.pkl", {"c_1.png": "a", "images/c_2.JPG": "b", "chess": "c", "c_9.png": "d"})
     dataset = import_memes("harm-c", harm_c, tmp_path / "out")
     assert captions(dataset) == {"c_1": "a", "c_2": "b", "c_3": "c"}
-    assert "captions.pkl: 1 entries are of no meme here and were left alone" in dataset.info.notes
+    assert "captions.pkl: 1 entries match no meme here and were skipped" in dataset.info.notes
 
 
 @pytest.mark.parametrize("name", ["captions.json", "captions.pickle"])
@@ -110,7 +110,7 @@ def test_a_list_of_objects_is_read_too(harm_c: Path, tmp_path: Path, name: str) 
     save(harm_c / name, rows)
     dataset = import_memes("harm-c", harm_c, tmp_path / "out")
     assert rationales(dataset) == {"c_1": "one", "c_2": "two"}
-    assert f"{name}: 1 entries are of no meme here and were left alone" in dataset.info.notes
+    assert f"{name}: 1 entries match no meme here and were skipped" in dataset.info.notes
     assert [(row.item, row.reason) for row in failures(dataset)] == [("c_3", "expected a text, got None")]
 
 

@@ -18,7 +18,7 @@ from mrharm.memes.pictures import PictureFinder, find_file
 from mrharm.memes.rows import Row
 from mrharm.records import Evidence, Failure, Meme
 
-# Each of our splits, and what others call it; compared with case folded.
+# Our splits, and other names of them; compared with case folded.
 SPLIT_WORDS = {"train": ("training",), "validation": ("val", "valid", "dev"), "test": ("testing",)}
 OUR_SPLIT = {word: split for split, words in SPLIT_WORDS.items() for word in (split, *words)}
 
@@ -71,14 +71,14 @@ def make_finder(imported: Imported, root: Path, folders: Sequence[str]) -> Pictu
     if finder.has_pictures(()):
         return finder
     imported.notes.append(
-        f"no pictures came with the source (no {folders[0]}/ folder): all memes are texts alone"
+        f"no pictures came with the source (no {folders[0]}/ folder): all memes are text only"
     )
     return None
 
 
 def repeated_id(meme_id: str, first: Row) -> DataError:
     """Return the error for a row whose id an earlier row has."""
-    return DataError(f"id {meme_id!r} stands in {first.file}, line {first.line}, already")
+    return DataError(f"id {meme_id!r} is already in {first.file}, line {first.line}")
 
 
 def refuse_repeat(earlier: Meme, first: Row, meme: Meme) -> Meme:

@@ -2,9 +2,9 @@
 
 An archive is untrusted: its names may reach out of the folder, its sizes may fill the disk. So every member is looked
 at before one is written. Refused by the member's name: paths that leave the folder, links, devices, sparse files,
-members locked with a password or packed in a way that zipfile unpacks without a bound, names that come twice, and
+members protected by a password or packed in a way that zipfile unpacks without a bound, names that come twice, and
 archives that unpack to far more than they weigh. tarfile's ``data`` filter, which guards the writing too, lets links
-through that stay inside, bounds no size, and writes as it looks; so it cannot stand alone.
+through that stay inside, bounds no size, and writes as it looks; so it is not enough alone.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ SUSPICIOUS = 100_000_000
 # Of a tar between two members: tarfile reads long names and the like whole, whatever size they claim.
 MAX_HEADER = 1_000_000
 AGAIN = "download it again"
+_TRUST = "if you trust it, unpack it, and import the folder"
 
 # Other methods unpack without a bound: a few kilobytes of bzip2 fill the memory at one read.
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -62,8 +63,8 @@ def unpacked(source: Path | None, target: Path, progress: Progress) -> Iterator[
     raised inside name files by their place in the archive.
 
     Raises:
-        DataError: the archive is broken, cut short, locked with a password or larger than the bounds, or a member would
-            leave the folder or is a link or a device; nothing has been written then.
+        DataError: the archive is broken, cut short, protected by a password or over the bounds, or a member would leave
+            the folder or is a link or a device; nothing has been written then.
     """
     if source is None or not is_archive(source):
         yield source
@@ -84,7 +85,7 @@ def unpacked(source: Path | None, target: Path, progress: Progress) -> Iterator[
 
 
 def name_archive(text: str, root: Path, source: Path) -> str:
-    """Return ``text`` with the archive's path for that of the unpacked folder, which is gone when a person reads it."""
+    """Return ``text`` with the archive's path for that of the unpacked folder, which is removed by then."""
     return text.replace(str(root), str(source)) if root != source else text
 
 
@@ -126,10 +127,14 @@ def _list_zip(source: Path, archive: zipfile.ZipFile) -> Iterator[_Member]:
             raise _refuse(source, name, "is a link or a device", "pack files and folders only")
         if info.flag_bits & 0x1:
             mend = "unpack it with its password first (`unzip` asks for it), and import the folder"
-            raise _refuse(source, name, "is locked with a password", mend)
+            raise _refuse(source, name, "is protected by a password", mend)
         if info.compress_type not in _ZIP_METHODS:
             mend = "unpack it with another tool, and import the folder"
             raise _refuse(source, name, f"is packed with method {info.compress_type}", mend)
+        if info.file_size > max(SUSPICIOUS, MAX_RATIO * info.compress_size):
+            raise _refuse(
+                source, name, f"unpacks from {info.compress_size:,} to {info.file_size:,} bytes", _TRUST
+            )
         yield _Member(name, info.file_size, info.is_dir(), info)
 
 
@@ -201,7 +206,7 @@ def _check_members(source: Path, members: Iterable[_Member]) -> dict[PurePosixPa
         total += size
         if size < 0 or total > bound:
             defect = f"brings the total to {total:,} bytes, from {packed:,}"
-            raise _refuse(source, name, defect, "if you trust it, unpack it, and import the folder")
+            raise _refuse(source, name, defect, _TRUST)
         if count > MAX_MEMBERS:
             raise DataError(f"{source}: more than {MAX_MEMBERS:,} members; unpack it, and import the folder")
         if is_folder or any(part == "__MACOSX" or part.startswith(".") for part in place.parts):

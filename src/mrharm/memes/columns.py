@@ -1,4 +1,4 @@
-"""Which column of anyone's table is which: as the user says, else guessed by name; and labels as people write them."""
+"""Find the columns of a user's table, as mapped or guessed by name, and make memes of its rows."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def find_columns(
 
     Args:
         table: what errors call the table.
-        mapping: part -> column, as the user says.
+        mapping: part -> column, as the user maps them.
         names: the table's columns; empty where it has no rows, and then nothing is refused.
         notes: receives a line for each guess.
 
@@ -61,10 +61,12 @@ def find_columns(
         guess = next((unmapped[name] for name in guesses if name in unmapped), None)
         if part not in columns and guess is not None:
             columns[part] = guess
-            notes.append(f"column {guess!r} taken as {part} (guessed; say --column {part}=NAME)")
+            notes.append(
+                f"column {guess!r} taken as {part} (guessed; to change it, use --column {part}=NAME)"
+            )
     if names and not {"text", "image"} & set(columns):
         raise InputError(
-            f"{table}: no column looks like a text or an image; say --column text=NAME or --column image=NAME; "
+            f"{table}: no column looks like a text or an image; use --column text=NAME or --column image=NAME; "
             f"there are: {', '.join(map(repr, names[:20]))}"
         )
     return columns
@@ -90,7 +92,7 @@ def rename_splits(names: Iterable[str], notes: list[str]) -> dict[str, str]:
 def parse_row(
     row: Row, columns: Mapping[str, str], splits: Mapping[str, str], source: str, *, default_id: str
 ) -> ParsedRow:
-    """Make a meme of a row of anyone's table; columns that are no part of a meme go to its ``extra``.
+    """Make a meme of a row of a user's table; columns that are no part of a meme go to its ``extra``.
 
     Args:
         row: its ``split``, if any, is ours already.
@@ -127,15 +129,15 @@ def _read_id(value: Any, column: str) -> str:
         raise DataError(f"{column}: expected a number or a string, got {str(value)[:60]!r}")
     meme_id = "" if value is None else str(value).strip()
     if not meme_id:
-        raise DataError(f"{column}: empty; every meme needs an id of its own")
+        raise DataError(f"{column}: empty; every meme needs an id")
     return meme_id
 
 
 def read_label(value: Any, targets: Any = None) -> Label | None:
-    """Return a label as people write them; None where the cell is empty.
+    """Return the label of a cell; None where the cell is empty.
 
     Raises:
-        DataError: none of the words in `LABEL_WORDS`, and no `Label` in its own JSON form.
+        DataError: none of the words in `LABEL_WORDS`, and no `Label` as JSON.
     """
     if isinstance(value, dict):
         try:

@@ -25,9 +25,18 @@ INFO, MEMES, EVIDENCE, RATIONALES = "dataset.json", "memes.jsonl", "evidence.jso
 class DatasetInfo(Record):
     """``dataset.json``: where the memes come from and what their labels mean.
 
-    ``splits`` counts memes by split name; a meme in two splits (``extra["also_in"]``) counts in both. ``roles`` maps
-    train, validation or test to the split that plays it where the source calls it otherwise (``dev_seen``).
-    ``files`` and ``sources`` hold the SHA-256 of each record file as imported and of each annotation file read.
+    Attributes:
+        name: of the dataset.
+        kind: the importer.
+        source: the path that was imported, or "generated".
+        licence: as the source states it.
+        label_scheme: what the labels mean, in one line.
+        splits: split -> memes in it; a meme in two splits (``extra["also_in"]``) counts in both.
+        roles: train, validation or test -> the split that plays it, where the source calls it otherwise (``dev_seen``).
+        options: of the import, and facts the importer found.
+        notes: what a user should know of the import.
+        files: record file -> its SHA-256 as imported.
+        sources: annotation file read -> its SHA-256.
     """
 
     name: str
@@ -45,9 +54,19 @@ class DatasetInfo(Record):
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What a person may say to `mrharm import`; an importer reads the fields that concern it."""
+    """Options of `mrharm import`; an importer reads those that concern it.
 
-    images: str = "copy"  # copy | link
+    Attributes:
+        images: copy pictures into the dataset folder, or link them ("copy" or "link").
+        seed: of the validation split, and of generated memes.
+        validation_share: of train, moved to validation where a source has no validation split.
+        allow_v0: import Harm-P V0.
+        columns: part of a meme -> the column that holds it.
+        memes: how many to generate.
+        workers: threads or processes that check or draw pictures.
+    """
+
+    images: str = "copy"
     seed: int = 0
     validation_share: float = 0.1
     allow_v0: bool = False
@@ -58,7 +77,15 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class ImporterInfo:
-    """What `mrharm import --list` says of an importer; it stands in the importer's file as ``ABOUT``."""
+    """An importer's row in `mrharm import --list`; ``ABOUT`` in the importer's file.
+
+    Attributes:
+        title: the dataset in one line.
+        licence: of the dataset.
+        obtain: where to get it.
+        layout: the files expected.
+        needs_source: false for an importer that draws its memes.
+    """
 
     title: str
     licence: str
@@ -69,11 +96,21 @@ class ImporterInfo:
 
 @dataclass
 class Imported:
-    """What an importer hands over; `mrharm.memes.importing` turns it into a dataset folder.
+    """What an importer returns; `mrharm.memes.importing` turns it into a dataset folder.
 
-    ``pictures`` maps a meme's id to the picture file it was found in; importers that draw their own pictures put them
-    under the dataset folder's ``images/`` themselves and leave it empty. ``sources`` maps the name of each annotation
-    file read to its path; ``options`` are facts found on the way that belong in ``dataset.json``.
+    Attributes:
+        name: of the dataset.
+        licence: as the source states it.
+        label_scheme: what the labels mean, in one line.
+        memes: with ``image`` set only where the importer put the picture under the dataset folder's ``images/`` itself.
+        evidence: that came with the source.
+        rationales: that came with the source.
+        failures: rows that are no memes.
+        pictures: meme id -> picture file in the source.
+        notes: what a user should know of the import.
+        roles: as in `DatasetInfo`.
+        options: facts found that belong in ``dataset.json``.
+        sources: name of each annotation file read -> its path.
     """
 
     name: str
@@ -127,11 +164,13 @@ class Dataset:
 
     @cached_property
     def memes(self) -> list[Meme]:
-        """Every meme, in file order; ids are unique."""
+        """All memes, in file order; ids are unique."""
         memes = list(read_records(self.root / MEMES, Meme))
-        twice = [meme_id for meme_id, count in Counter(meme.id for meme in memes).items() if count > 1]
-        if twice:
-            raise DataError(f"{self.root / MEMES}: ids must be unique; these are not: {', '.join(twice[:5])}")
+        repeated = [meme_id for meme_id, count in Counter(meme.id for meme in memes).items() if count > 1]
+        if repeated:
+            raise DataError(
+                f"{self.root / MEMES}: ids must be unique; these are not: {', '.join(repeated[:5])}"
+            )
         return memes
 
     @cached_property
@@ -162,7 +201,7 @@ class Dataset:
         return memes
 
     def split_name(self, role: str) -> str:
-        """Return the split that plays a role: what ``dataset.json`` maps it to, else the role's own name."""
+        """Return the split that plays a role: what ``dataset.json`` maps it to, else the role's name."""
         return self.info.roles.get(role, role)
 
     def image_path(self, meme: Meme) -> Path | None:

@@ -31,15 +31,20 @@ _PICKLES = (".pkl", ".pickle")
 _IDS = ("id", "image", "img")
 
 MAX_PICKLE = 50_000_000  # bytes
-MAX_STEPS = 5_000_000  # instructions
+MAX_STEPS = 2_000_000  # instructions
 MAX_VALUES = 2_000_000  # values met when walking the result as a tree
 MAX_CHARACTERS = 200_000_000
 MAX_DEPTH = 50
 MAX_INTEGER_BITS = 64  # Python hashes larger ones so that thousands can be made to collide in one dictionary
 
-_PLAIN = re.compile(  # instructions that make plain values; see `pickletools`
-    r"PROTO|FRAME|STOP|MARK|NONE|NEWTRUE|NEWFALSE|(BIN)?INT[12]?|LONG[14]?|(BIN)?FLOAT|(SHORT_)?BIN(UNICODE|STRING)"
-    r"|BINUNICODE8|UNICODE|STRING|(EMPTY_)?(LIST|DICT)|APPENDS?|SETITEMS?|((LONG_)?BIN)?PUT|((LONG_)?BIN)?GET|MEMOIZE"
+_PLAIN = frozenset(  # instructions that make plain values
+    opcode.name
+    for opcode in pickletools.opcodes
+    if re.fullmatch(
+        r"PROTO|FRAME|STOP|MARK|NONE|NEWTRUE|NEWFALSE|(BIN)?INT[12]?|LONG[14]?|(BIN)?FLOAT|(SHORT_)?BIN(UNICODE|STRING)"
+        r"|BINUNICODE8|UNICODE|STRING|(EMPTY_)?(LIST|DICT)|APPENDS?|SETITEMS?|((LONG_)?BIN)?[PG][UE]T|MEMOIZE",
+        opcode.name,
+    )
 )
 
 
@@ -108,7 +113,7 @@ def _find_files(root: Path, folders: Iterable[Path], imported: Imported) -> Iter
             elif is_pickle:
                 name = path.relative_to(root).as_posix()
                 imported.notes.append(
-                    f"{name}: neither captions nor rationales by its name; it was left alone"
+                    f"{name}: its name says neither captions nor rationales; it was skipped"
                 )
 
 
@@ -150,7 +155,7 @@ def _read_texts(
             continue
         imported.failures.append(Failure(item=key, stage=STAGE, reason=reason, file=file))
     if unknown:
-        imported.notes.append(f"{file}: {unknown:,} entries are of no meme here and were left alone")
+        imported.notes.append(f"{file}: {unknown:,} entries match no meme here and were skipped")
     if several:
         imported.notes.append(f"{file}: {several:,} memes have several texts each; the first was taken")
 
@@ -239,7 +244,7 @@ def _scan_pickle(data: bytes) -> None:
         if opcode.name in ("GLOBAL", "INST", "STACK_GLOBAL"):
             name = str(argument).replace(" ", ".") if argument else ".".join(texts)
             raise pickle.UnpicklingError(f"it wants to load {name[:80]!r}")
-        if not _PLAIN.fullmatch(opcode.name):
+        if opcode.name not in _PLAIN:
             raise pickle.UnpicklingError(f"{opcode.name} at byte {position} loads or makes something else")
         if step >= MAX_STEPS:
             raise pickle.UnpicklingError(f"more than {MAX_STEPS:,} instructions")

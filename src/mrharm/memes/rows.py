@@ -274,8 +274,8 @@ def _not_utf8(path: Path, data: bytes, place: int) -> DataError:
     line = data.count(b"\n", 0, place) + 1
     likely = "UTF-16" if data.startswith(_UTF_16) else "WINDOWS-1252"
     return DataError(
-        f"{path}: not UTF-8 (line {line}, byte 0x{data[place]:02x}); it looks like {likely}; mend it with "
-        f"`iconv -f {likely} -t UTF-8 {path.name} > utf8-{path.name}`, and put that in its place"
+        f"{path}: not UTF-8 (line {line}, byte 0x{data[place]:02x}); it looks like {likely}; convert it with "
+        f"`iconv -f {likely} -t UTF-8 {path.name} > utf8-{path.name}`, and use that file instead"
     )
 
 

@@ -47,17 +47,8 @@ def add_validation(
     sizes = _count_strata(pool)
     if share == 0 or not sizes:
         return memes
-    quota = {stratum: max(share * size, 1.0) if size > 1 else share * size for stratum, size in sizes.items()}
-    drawn: Counter[Stratum] = Counter()
-    chosen: set[str] = set()
-    for group in _order_by_seed(_group_copies(pool, hashes or {}), seed):
-        counts = _count_strata(group)
-        # Draw a group when that brings the strata it touches nearer to their quotas.
-        before = sum((quota[key] - drawn[key]) ** 2 for key in counts)
-        after = sum((quota[key] - drawn[key] - count) ** 2 for key, count in counts.items())
-        if after < before:
-            drawn += counts
-            chosen.update(meme.id for meme in group)
+    quota = {key: max(share * size, 1.0 if size > 1 else 0.0) for key, size in sizes.items()}
+    chosen = _draw(_order_by_seed(_group_copies(pool, hashes or {}), seed), quota)
     return [meme.model_copy(update={"split": VALIDATION}) if meme.id in chosen else meme for meme in memes]
 
 

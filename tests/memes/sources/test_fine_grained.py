@@ -93,7 +93,7 @@ def test_a_set_name_that_is_not_its_files_is_kept(source: Path, tmp_path: Path) 
         (row(9, "train", gold_hate=["odd"]), "gold_hate: expected a list of hateful, not_hateful; got \"['odd']\""),
         (row(9, "train", gold_pc=["hats"]), "gold_pc: expected a list of race, religion"),
         (row(9, "train", gold_attack="mocking"), "gold_attack: expected a list of contempt"),
-        (row(8416, "train"), "id '08416' stands in"),
+        (row(8416, "train"), "id '08416' is already in"),
     ],
 )  # fmt: skip
 def test_a_bad_row_fails_with_its_reason(

@@ -99,8 +99,14 @@ def test_guessed_columns_are_noted(tmp_path: Path) -> None:
     path = table(tmp_path, "Caption-Text,is_bad\nyou,1\nme,0\n")
     dataset = import_memes("folder", path, tmp_path / "out")
     assert [meme.text for meme in dataset.memes] == ["you", "me"]
-    assert "column 'Caption-Text' taken as text (guessed; say --column text=NAME)" in dataset.info.notes
-    assert "column 'is_bad' taken as label (guessed; say --column label=NAME)" in dataset.info.notes
+    assert (
+        "column 'Caption-Text' taken as text (guessed; to change it, use --column text=NAME)"
+        in dataset.info.notes
+    )
+    assert (
+        "column 'is_bad' taken as label (guessed; to change it, use --column label=NAME)"
+        in dataset.info.notes
+    )
 
 
 def test_a_column_that_is_not_there_lists_those_that_are(tmp_path: Path) -> None:
@@ -203,8 +209,8 @@ def test_a_header_that_repeats_a_name_is_refused(tmp_path: Path) -> None:
 def test_a_repeated_id_names_both_lines(tmp_path: Path) -> None:
     dataset = import_memes("folder", table(tmp_path, "id,text\n1,a\n1,b\n,c\n"), tmp_path / "out")
     assert [(row.line, row.reason) for row in failures(dataset)] == [
-        (3, "id '1' stands in posts.csv, line 2, already"),
-        (4, "id: empty; every meme needs an id of its own"),
+        (3, "id '1' is already in posts.csv, line 2"),
+        (4, "id: empty; every meme needs an id"),
     ]
 
 

@@ -88,7 +88,7 @@ def test_an_unknown_severity_and_a_repeated_id_fail_by_line(harm_c: Path, tmp_pa
     assert {item: row.line for item, row in failed.items()} == {"c_7": 7, "c_1": 10}
     assert {row.file for row in failed.values()} == {"train.jsonl"}
     assert "got 'quite harmful'" in failed["c_7"].reason
-    assert failed["c_1"].reason == "id 'c_1' stands in train.jsonl, line 1, already"
+    assert failed["c_1"].reason == "id 'c_1' is already in train.jsonl, line 1"
 
 
 def test_a_missing_id_is_taken_from_the_picture(harm_c: Path, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_captions_and_rationales_are_taken_in_where_they_lie(harm_c: Path, tmp_p
     assert rationale.label_given == Label(harmful=True, severity="somewhat", targets=("individual",))
     assert dataset.rationales["c_3"].status == "empty"
     assert failures(dataset.root)["c_3"].reason == "expected a text, got 5"
-    assert any("captions.json: 1 entries are of no meme here" in note for note in dataset.info.notes)
+    assert any("captions.json: 1 entries match no meme here" in note for note in dataset.info.notes)
 
 
 @pytest.mark.parametrize("text", [b"{", b"[1]", b'{"a": "\xe9"}'])

@@ -95,7 +95,7 @@ def test_memes_without_a_reason_stay_as_they_are(source: Path, tmp_path: Path) -
 
 def test_reasons_of_no_meme_here_are_counted(source: Path, tmp_path: Path) -> None:
     notes = import_memes("hatred", source, tmp_path / "out").info.notes
-    assert "1 reasons are of no meme in FHM's files here and were left alone" in notes
+    assert "1 reasons match no meme in FHM's files here and were skipped" in notes
 
 
 def test_empty_broken_and_repeated_reasons_are_failures(source: Path, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_empty_broken_and_repeated_reasons_are_failures(source: Path, tmp_path: 
         ("00010", 4), ("00008", 2), ("00021", 3), ("00011", 4), (f"{path.relative_to(source).as_posix()}:5", 5)
     }  # fmt: skip
     assert found["00010", 4] == "reasonings: empty; every row says why its meme is hateful"
-    assert "id '00008' stands in" in found["00008", 2]
+    assert "id '00008' is already in" in found["00008", 2]
     assert "target: expected a list of strings" in found["00021", 3]
     assert "reasonings: expected a list of strings" in found["00011", 4]
     assert set(dataset.rationales) == {"00008", "00009", "00020"}

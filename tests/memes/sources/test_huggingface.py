@@ -116,7 +116,7 @@ def test_an_id_column_is_used_and_a_repeated_id_named(tmp_path: Path) -> None:
     dataset = take(tmp_path / "in")
     assert list(by_id(dataset)) == ["7", "8"]
     assert picture(dataset, "7") == values[0]["image"]["bytes"]
-    assert failures(dataset) == [("7", "test.parquet", 3, "id '7' stands in test.parquet, line 1, already")]
+    assert failures(dataset) == [("7", "test.parquet", 3, "id '7' is already in test.parquet, line 1")]
     assert sorted(path.name for path in (dataset.root / "images").iterdir()) == ["7.png", "8.png"]
 
 

@@ -167,7 +167,7 @@ def test_folders_of_pictures_are_classes(tmp_path: Path) -> None:
         ("test/glum/a.png:0", "test/glum/a.png"),
         ("train/glum/a.png:0", "train/glum/a.png"),
     ]
-    assert "labels are the names of the folders that the pictures lie in" in dataset.info.notes
+    assert "labels are the names of the pictures' folders" in dataset.info.notes
     assert picture(dataset, "test-1") == (tmp_path / "in/test/harmful/a.png").read_bytes()
 
 
@@ -195,7 +195,7 @@ def test_texts_beside_parquet_are_left_alone_and_noted(tmp_path: Path) -> None:
     parquet(tmp_path / "in/train.parquet", rows(0, 1))
     write(tmp_path / "in/raw/train.csv", "text\nyou\n")
     assert (
-        "raw/train.csv: left alone, since Parquet or Arrow files hold the dataset"
+        "raw/train.csv: skipped, since Parquet or Arrow files hold the dataset"
         in take(tmp_path / "in").info.notes
     )
 

@@ -102,7 +102,7 @@ def test_a_bad_row_fails_with_its_reason(source: Path, tmp_path: Path) -> None:
     found = [(item, line, said) for item, _, line, said in failures(load(source, tmp_path))]
     assert found == [
         ("60", 9, "misogynous: expected 0 or 1, got '2'"),
-        ("1", 10, "id '1' stands in TRAINING/training.csv, line 2, already"),
+        ("1", 10, "id '1' is already in TRAINING/training.csv, line 2"),
         ("TRAINING/training.csv:11", 11, "file_name: expected the name of a picture, got ''"),
         ("61", 12, "neither a text nor a picture"),
     ]

@@ -80,7 +80,7 @@ def test_bad_rows_fail_with_their_reasons(tmp_path: Path) -> None:
     expected = "not_offensive, slight, very_offensive, hateful_offensive"
     assert found == [
         ("image_5", 7, f"offensive: expected one of {expected}, got 'rude'"),
-        ("image_1", 8, "id 'image_1' stands in labels.csv, line 2, already"),
+        ("image_1", 8, "id 'image_1' is already in labels.csv, line 2"),
         ("image_6", 9, "neither a text nor a picture"),
     ]
 

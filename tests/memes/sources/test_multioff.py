@@ -58,7 +58,7 @@ def test_bad_and_repeated_rows_fail_with_their_reasons(source: Path, tmp_path: P
     found = {item: (line, said) for item, _, line, said in failures(dataset)}
     assert found["a"] == (2, "label: expected 'offensive' or 'Non-offensiv', got 'rude'")
     assert found["88B7ag2"][0] == 3
-    assert found["88B7ag2"][1].endswith("Training_meme_dataset.csv, line 4, already")
+    assert found["88B7ag2"][1].endswith("Training_meme_dataset.csv, line 4")
     assert found["b"] == (4, "neither a text nor a picture")
     assert [meme.id for meme in dataset.split("test")] == ["c"]
 

@@ -69,7 +69,7 @@ def test_bad_rows_fail_with_their_reasons(tmp_path: Path) -> None:
     assert found[9] == ("img_7", "split: expected train, val or test, got 'dunno'")
     assert found[10][0] == "img_8"
     assert found[10][1].startswith("target: expected one of 0, 1, 2, 3")
-    assert found[11] == ("img_1", "id 'img_1' stands in PrideMM.csv, line 2, already")
+    assert found[11] == ("img_1", "id 'img_1' is already in PrideMM.csv, line 2")
     assert found[12] == ("PrideMM.csv:12", "6 cells, but the header has 7")
     assert found[13] == ("img_10", "neither a text nor a picture")
 

@@ -115,7 +115,7 @@ def test_bad_elements_fail_by_their_place_in_the_array(source: Path, tmp_path: P
         2: ("1", "label: expected 0 or 1, got '2'"),
         3: ("test.json:3", "expected a JSON object, got str"),
         4: ("2", "entity: expected a string, got '5'"),
-        5: ("08795", "id '08795' stands in train.json, line 2, already"),
+        5: ("08795", "id '08795' is already in train.json, line 2"),
         6: ("test.json:6", "img: expected the name of a picture, got 'None'"),
         7: ("3", "neither a text nor a picture"),
     }  # fmt: skip

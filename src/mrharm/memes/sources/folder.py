@@ -1,4 +1,4 @@
-"""Import anyone's memes: a folder of pictures, or a JSONL or CSV file whose columns say which is which."""
+"""Import a user's memes: a folder of pictures, or a JSONL or CSV file with a column for each part of a meme."""
 
 from __future__ import annotations
 
@@ -118,9 +118,7 @@ def _add_table(path: Path, imported: Imported, mapping: dict[str, str]) -> None:
         finder=finder if with_pictures else None,
     )
     if pictures and not with_pictures:
-        imported.notes.append(
-            f"{image}: none of the pictures came with the source: all memes are texts alone"
-        )
+        imported.notes.append(f"{image}: none of the pictures came with the source: all memes are text only")
     if any(meme.label for meme in imported.memes):
         imported.label_scheme = f"as in column {columns['label']!r}"
 

@@ -156,7 +156,7 @@ def _add_reasons(imported: Imported, reasons: dict[str, Row]) -> None:
         rationales[meme_id] = Rationale(meme_id=meme_id, label_given=meme.label, text=text, teacher="people")
     imported.memes, imported.rationales = list(memes.values()), list(rationales.values())
     if unknown:
-        imported.notes.append(f"{unknown:,} reasons are of no meme in FHM's files here and were left alone")
+        imported.notes.append(f"{unknown:,} reasons match no meme in FHM's files here and were skipped")
     if harmless:
         version = imported.options["label_version"]
         imported.notes.append(

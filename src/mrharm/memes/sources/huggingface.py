@@ -178,7 +178,7 @@ class _Reader:
             notes.append(f"columns that hold bytes were left out: {', '.join(map(repr, sorted(binary)))}")
         if self._with_names and not with_files:
             notes.append(
-                f"{self._image}: none of the pictures it names came with the source: those memes are texts alone"
+                f"{self._image}: none of the pictures it names came with the source: those memes are text only"
             )
         if any(meme.label for meme in self._imported.memes):
             column = self._columns["label"]
@@ -192,7 +192,7 @@ class _Reader:
         if not file:  # pictures in a folder a class
             certain = {part: part for part in names}
             if "label" in names:
-                self._imported.notes.append("labels are the names of the folders that the pictures lie in")
+                self._imported.notes.append("labels are the names of the pictures' folders")
         elif PurePosixPath(file).stem == "metadata" and "file_name" in names:
             certain = {"image": "file_name"}
         title = (file or "the folder") + (" and the other tables" if len(self._tables) > 1 else "")

@@ -138,7 +138,7 @@ def _choose_data_files(root: Path, files: Sequence[Path], imported: Imported) ->
     if len(data) < len(tables):
         texts = [str(_place(root, path)) for path in tables if path not in batches]
         names = ", ".join(texts[:5])
-        imported.notes.append(f"{names}: left alone, since Parquet or Arrow files hold the dataset")
+        imported.notes.append(f"{names}: skipped, since Parquet or Arrow files hold the dataset")
     return data
 
 

@@ -29,8 +29,8 @@ from mrharm.records import Evidence
 
 LAYOUT = (
     "a folder with train.json, test.json and perhaps dev.json or val.json, or one dataset's mem_train.json, "
-    "mem_test.json ..., in it or in Data/ or domain_splits/ (where several datasets lie together: one file of the one "
-    "to import); pictures in img/ or images/ or beside, or none at all"
+    "mem_test.json ..., in it or in Data/ or domain_splits/ (where several datasets share a folder: one file of "
+    "the one to import); pictures in img/ or images/ or beside, or none at all"
 )
 ABOUT = ImporterInfo(
     "PromptHate and Pro-Cap: FHM and HarMeme with entities and demographics (EMNLP 2022, ACM MM 2023)",
