@@ -41,7 +41,7 @@ def main() -> None:
         for run in ("first run", "second run (all known)"):
             dataset = Dataset(Path(scratch) / "dataset")
             start = monotonic()
-            done = gather(dataset.root, dataset.memes, dataset.evidence, workers=2)
+            done = gather(dataset, dataset.memes, workers=2)
             seconds = monotonic() - start
             rows.append(
                 {

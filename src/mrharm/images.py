@@ -147,13 +147,17 @@ def open_image(path: Path) -> Image.Image:
 
 
 def place_in(root: Path, name: str) -> Path:
-    """Return where a picture named by a record stands, refusing a place outside the dataset folder.
+    """Return the path of a picture that a record names, and refuse one outside the dataset folder.
 
     Raises:
         ImageError: the path is absolute, or leaves ``root`` by ``..`` or by a link.
     """
     path = root / name
-    if not path.resolve().is_relative_to(root.resolve()):
+    try:
+        inside = path.resolve().is_relative_to(root.resolve())
+    except (OSError, ValueError) as error:  # a circle of links; a null byte
+        raise ImageError(f"{name!r}: not the path of a picture ({error})") from None
+    if not inside:
         raise ImageError(f"{name}: leaves the dataset folder {root}; expected a path inside it")
     return path
 

@@ -41,9 +41,8 @@ def run(data: Dataset, **options: object) -> tuple[Gathered, Dataset]:
     """Gather, and read the folder anew."""
     again = Dataset(data.root)
     done = gather(
-        again.root,
+        again,
         again.memes,
-        again.evidence,
         **{"engines": STAND_IN, "workers": 1, **options},  # type: ignore[arg-type]
     )
     return done, Dataset(data.root)
@@ -240,7 +239,7 @@ from mrharm.evidence.pipeline import Engines
 from mrharm.memes.dataset import Dataset
 if __name__ == "__main__":
     data = Dataset(Path(sys.argv[1]))
-    gather(data.root, data.memes, data.evidence, engines=Engines("stand-in", "stand-in"), workers=int(sys.argv[2]))
+    gather(data, data.memes, engines=Engines("stand-in", "stand-in"), workers=int(sys.argv[2]))
 """
 
 

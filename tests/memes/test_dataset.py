@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mrharm.errors import DataError, InputError
+from mrharm.errors import DataError, ImageError, InputError
 from mrharm.memes.dataset import Dataset, DatasetInfo
 from mrharm.records import Evidence, Meme, Rationale
 from mrharm.store import write_json, write_records
@@ -85,3 +85,12 @@ def test_the_fingerprint_changes_with_any_record_file(folder: Path) -> None:
     assert before == Dataset(folder).fingerprint()
     write_records(folder / "evidence.jsonl", [Evidence(meme_id="a")])
     assert before != Dataset(folder).fingerprint()
+
+
+@pytest.mark.parametrize("place", ["../secret.png", "/etc/hostname", "images/../../secret.png", "a\0b.png"])
+def test_a_picture_outside_the_folder_is_refused_at_the_one_door(folder: Path, place: str) -> None:
+    dataset = Dataset(folder)
+    with pytest.raises(ImageError):
+        dataset.image_path(Meme(id="x", image=place))
+    with pytest.raises(ImageError):
+        dataset.clean_path(Evidence(meme_id="x", clean_image=place))

@@ -69,9 +69,8 @@ def test_gathering_again_says_whose_text_was_edited_and_mends_it(make_dataset: M
     made = make_dataset(["you smell", "you sing"], pictures=True)
     edited = edit_text(made, "m1", "you hum")
     done = gather(
-        edited.root,
+        edited,
         edited.memes,
-        edited.evidence,
         engines=Engines(inpainter="none", policy="never"),
         workers=1,
     )

@@ -62,12 +62,16 @@ def test_another_recipe_or_dataset_in_the_same_folder_is_refused_and_overwrite_b
 def test_a_picture_that_cannot_be_read_is_left_out_named_and_counted(squares, tmp_path):
     shutil.copytree(squares, tmp_path / "d")
     (tmp_path / "d" / "images" / "train-3.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
+    (tmp_path / "d" / "images" / "train-4.png").rename(tmp_path / "train-4.png")
+    memes = (tmp_path / "d" / "memes.jsonl").read_text()
+    (tmp_path / "d" / "memes.jsonl").write_text(memes.replace("images/train-4.png", "../train-4.png"))
     lines: list[str] = []
     train(tmp_path / "d", tiny(), tmp_path / "run", stages="label", device="cpu", say=lines.append)
-    assert any("47 of 48" in line and "1 with a picture that cannot be read" in line for line in lines)
-    (failure,) = read_records(tmp_path / "run" / "failures.jsonl", Failure)
-    assert (failure.item, failure.stage) == ("train-3.png", "train")
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["failed_pictures"] == 1
+    assert any("46 of 48" in line and "2 with a picture that cannot be read" in line for line in lines)
+    failures = {row.item: row for row in read_records(tmp_path / "run" / "failures.jsonl", Failure)}
+    assert failures.keys() == {"train-3.png", "train-4.png"}
+    assert "leaves the dataset folder" in failures["train-4.png"].reason
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["failed_pictures"] == 2
 
 
 def test_a_frozen_towers_features_are_computed_once_and_kept_on_disk(squares, tmp_path, cache):

@@ -102,9 +102,8 @@ def gather_command(
     describers = _load_describers(captions, augment, budget)
     with Bars() as bars:
         gathered = gather(
-            folder.root,
+            folder,
             memes[:limit],
-            folder.evidence,
             engines=engines,
             describers=describers,
             workers=workers,
@@ -149,7 +148,7 @@ def _draw_sheet(
     if meme is None:
         raise InputError(f"{folder.root}: no meme called {meme_id!r}")
     path = out_file or Path(f"{meme_id.replace('/', '_')}.png")
-    evidence = draw_sheet(folder.root, meme, folder.evidence.get(meme_id), engines, path)
+    evidence = draw_sheet(folder, meme, folder.evidence.get(meme_id), engines, path)
 
     def show() -> None:
         out.print(f"{path}: {len(evidence.boxes)} lines of text")

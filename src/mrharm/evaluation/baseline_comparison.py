@@ -135,8 +135,8 @@ def _pictures(predictions: Predictions, memes: Sequence[Meme]) -> list[baselines
     """The memes as posted, small; None for one without a picture that can be read."""
 
     def look(meme: Meme) -> baselines.Pixels | None:
-        path = predictions.dataset.image_path(meme)
         try:
+            path = predictions.dataset.image_path(meme)
             return baselines.read_pixels(path) if path else None
         except ImageError:
             return None

@@ -1,11 +1,11 @@
-"""One picture -> what can be seen in it: its words with their boxes, and the picture without them.
+"""Extract the evidence of one picture: its words with their boxes, and the picture without them.
 
-The same path serves `mrharm gather` on a dataset and `Detector.judge` on a picture nobody described.
+`mrharm gather` runs it over a dataset, and `Detector.judge` on a picture without evidence.
 """
 
 from __future__ import annotations
 
-import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -14,17 +14,18 @@ from PIL import Image
 
 from mrharm.evidence.engines import INPAINTERS, OCR, Inpainter, Ocr
 from mrharm.images import decode
-from mrharm.records import Evidence, Meme, TextBox
+from mrharm.records import Evidence, Meme, TextBox, TextSource
+from mrharm.store import sha256_bytes
 
 OcrPolicy = Literal["missing", "always", "never"]
 
 
 @dataclass(frozen=True)
 class Engines:
-    """Which engines look at a picture, by their rows' names, and when the words read are taken for the meme's text.
+    """Which engines extract evidence, by the names of their rows, and when OCR text becomes the meme's text.
 
-    ``policy``: ``missing`` keeps a text that was given, ``always`` puts the words read in its place, ``never`` reads
-    nothing (and so has nothing to take off the picture either).
+    ``policy``: ``missing`` keeps a posted text, ``always`` replaces it by the words read, ``never`` reads nothing (and
+    so has no words to remove from the picture either).
     """
 
     ocr: str = "rapidocr"
@@ -33,15 +34,15 @@ class Engines:
 
 
 @dataclass(frozen=True)
-class Looked:
-    """What was seen: the evidence (its clean picture has no place yet), and the clean picture where one was made."""
+class Extracted:
+    """Evidence without a place for its clean picture, and the clean picture where one was made."""
 
     evidence: Evidence
     clean: Image.Image | None
 
 
-class Eye:
-    """Looks at pictures with a set of engines; each is loaded when it is first needed.
+class EvidencePipeline:
+    """Extracts evidence from pictures with a set of engines; each engine is loaded when it is first used.
 
     Raises (on construction):
         InputError: no engine of that name.
@@ -49,46 +50,51 @@ class Eye:
 
     def __init__(self, engines: Engines = Engines()) -> None:
         self.engines = engines
-        self._ocr_row = OCR.load(engines.ocr) if engines.policy != "never" else None
-        self._inpainter_row = INPAINTERS.load(engines.inpainter) if engines.inpainter != "none" else None
+        self._reads = engines.policy != "never"
+        self._cleans = self._reads and engines.inpainter != "none"
+        if self._reads:
+            OCR.load(engines.ocr)
+        if engines.inpainter != "none":
+            INPAINTERS.load(engines.inpainter)
 
     @cached_property
     def ocr(self) -> Ocr | None:
-        """The engine that reads, or None where nothing is to be read."""
-        return self._ocr_row() if self._ocr_row else None
+        """Return the OCR engine; None where nothing is to be read."""
+        engine: Ocr | None = OCR.load(self.engines.ocr)() if self._reads else None
+        return engine
 
     @cached_property
     def inpainter(self) -> Inpainter | None:
-        """The engine that takes words off, or None."""
-        return self._inpainter_row() if self._inpainter_row and self._ocr_row else None
+        """Return the engine that removes words from pictures; None where no clean picture is to be made."""
+        engine: Inpainter | None = INPAINTERS.load(self.engines.inpainter)() if self._cleans else None
+        return engine
 
-    def look(
+    def extract(
         self, meme: Meme, data: bytes, name: str, known: Evidence | None = None, *, clean: bool = True
-    ) -> Looked:
-        """A meme and its picture's bytes -> evidence; what ``known`` holds and still holds true is kept.
+    ) -> Extracted:
+        """Extract a meme's evidence from its picture's bytes, and keep what ``known`` holds of the same picture.
 
         Args:
-            meme: whose text, where it was given, stays unless the policy says otherwise.
-            data: the picture file's bytes.
-            name: how errors call it.
-            known: evidence there is already; its boxes are used again where the same engine read the same picture.
-            clean: whether the picture without its words is wanted, too.
+            meme: its posted text, if any, is kept unless the policy says otherwise.
+            data: the bytes of the picture file.
+            name: the picture's name in errors.
+            known: earlier evidence; its boxes are used again if the same engine read them from the same picture.
+            clean: whether to make the picture without its words.
 
         Raises:
             ImageError: the bytes are no picture that can be opened.
         """
         image = decode(data, name)
-        sha256 = hashlib.sha256(data).hexdigest()
+        sha256 = sha256_bytes(data)
         evidence = known or Evidence(meme_id=meme.id)
         if evidence.image_sha256 not in (None, sha256):
-            # Another picture now: nothing that was seen in the old one holds.
-            evidence = Evidence(meme_id=meme.id)
+            evidence = Evidence(meme_id=meme.id)  # of another picture
         made_by = dict(evidence.made_by)
         boxes = evidence.boxes
         if self.ocr and (made_by.get("boxes") != self.ocr.version or evidence.image_sha256 is None):
             boxes = self.ocr.read(image)
             made_by["boxes"] = self.ocr.version
-        text, source = self._text(meme, evidence, boxes)
+        text, source = self._choose_text(meme, evidence, boxes)
         if source == "ocr" and self.ocr:
             made_by["text"] = self.ocr.version
         elif source == "given":
@@ -103,33 +109,32 @@ class Eye:
             "boxes": boxes,
             "made_by": made_by,
         }
-        return Looked(evidence.model_copy(update=update), picture)
+        return Extracted(evidence.model_copy(update=update), picture)
 
-    def _text(
+    def replaces_text(self, meme: Meme) -> bool:
+        """Tell whether the words read off the picture become this meme's text."""
+        return self._reads and (meme.text is None or self.engines.policy == "always")
+
+    def _choose_text(
         self, meme: Meme, evidence: Evidence, boxes: tuple[TextBox, ...]
-    ) -> tuple[str | None, Literal["given", "ocr"] | None]:
-        if self.ocr and (meme.text is None or self.engines.policy == "always"):
+    ) -> tuple[str | None, TextSource | None]:
+        if self.replaces_text(meme):
             return "\n".join(box.text for box in boxes), "ocr"
         if meme.text is not None:
             return meme.text, "given"
         return evidence.text, evidence.text_source
 
 
-def disagreement(given: str, boxes: tuple[TextBox, ...]) -> float:
-    """Share of a given text's words and the words read that the other side does not have (0: the same words).
+def disagreement(posted: str, boxes: tuple[TextBox, ...]) -> float:
+    """Compute the share of words that a posted text and the words read do not have in common (0: the same words).
 
-    Case and punctuation aside, order aside; 1 - the Dice coefficient of the two bags of words.
+    It is 1 - the Dice coefficient of the two bags of words, without case, punctuation and order.
     """
-    words, read = _bag(given), _bag(" ".join(box.text for box in boxes))
-    total = sum(words.values()) + sum(read.values())
-    shared = sum(min(count, read.get(word, 0)) for word, count in words.items())
-    return 1 - 2 * shared / total if total else 0.0
+    words, read = _count_words(posted), _count_words(" ".join(box.text for box in boxes))
+    total = words.total() + read.total()
+    return 1 - 2 * (words & read).total() / total if total else 0.0
 
 
-def _bag(text: str) -> dict[str, int]:
-    bag: dict[str, int] = {}
-    for word in text.casefold().split():
-        bare = "".join(letter for letter in word if letter.isalnum())
-        if bare:
-            bag[bare] = bag.get(bare, 0) + 1
-    return bag
+def _count_words(text: str) -> Counter[str]:
+    words = ("".join(filter(str.isalnum, word)) for word in text.casefold().split())
+    return Counter(filter(None, words))

@@ -1,4 +1,4 @@
-"""A sheet that shows what is seen in one meme: as posted, its lines of text, where glyphs are, without them."""
+"""Draw a sheet of one meme's evidence: as posted, its lines of text, its glyphs, and the picture without them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from PIL import Image, ImageDraw
 
 from mrharm.errors import InputError
 from mrharm.evidence.glyphs import glyph_mask
-from mrharm.evidence.pipeline import Engines, Eye
+from mrharm.evidence.pipeline import Engines, EvidencePipeline
 from mrharm.images import decode, encode_png, read_image_bytes
+from mrharm.memes.dataset import Dataset
 from mrharm.records import Evidence, Meme
 from mrharm.store import write_bytes
 
@@ -20,23 +21,25 @@ _MARGIN, _TITLE = 8, 18
 _INK = "#e01b5a"
 
 
-def draw_sheet(root: Path, meme: Meme, known: Evidence | None, engines: Engines, path: Path) -> Evidence:
-    """Look at one meme's picture and write the sheet as PNG; gives the evidence it shows.
+def draw_sheet(
+    dataset: Dataset, meme: Meme, known: Evidence | None, engines: Engines, path: Path
+) -> Evidence:
+    """Extract one meme's evidence, write the sheet as PNG, and return the evidence it shows.
 
     Raises:
         InputError: the meme has no picture.
         ImageError: the picture is missing or broken.
     """
-    if not meme.image:
+    picture = dataset.image_path(meme)
+    if picture is None:
         raise InputError(f"{meme.id}: has no picture to show")
-    data = read_image_bytes(root / meme.image)
-    seen = Eye(engines).look(meme, data, meme.image, known)
-    posted = decode(data, meme.image)
-    boxes = seen.evidence.boxes
-    mask = glyph_mask(posted, boxes)
-    pictures = [posted, _with_boxes(posted, seen.evidence), _with_mask(posted, mask), seen.clean or posted]
+    data, name = read_image_bytes(picture), str(meme.image)
+    extracted = EvidencePipeline(engines).extract(meme, data, name, known)
+    posted, evidence = decode(data, name), extracted.evidence
+    mask = glyph_mask(posted, evidence.boxes)
+    pictures = [posted, _with_boxes(posted, evidence), _with_mask(posted, mask), extracted.clean or posted]
     write_bytes(path, encode_png(_sheet(pictures)))
-    return seen.evidence
+    return evidence
 
 
 def _with_boxes(posted: Image.Image, evidence: Evidence) -> Image.Image:

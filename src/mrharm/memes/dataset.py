@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mrharm.errors import DataError, InputError
+from mrharm.images import place_in
 from mrharm.records import Evidence, Failure, Meme, Rationale, Record, read_records
 from mrharm.store import read_appended, read_json
 
@@ -205,8 +206,20 @@ class Dataset:
         return self.info.roles.get(role, role)
 
     def image_path(self, meme: Meme) -> Path | None:
-        """Return the path of a meme's picture; None for a meme without one."""
-        return self.root / meme.image if meme.image else None
+        """Return the path of a meme's picture as posted; None for a meme without one.
+
+        Raises:
+            ImageError: its path leaves the dataset folder.
+        """
+        return place_in(self.root, meme.image) if meme.image else None
+
+    def clean_path(self, evidence: Evidence | None) -> Path | None:
+        """Return the path of a meme's picture without its words; None where there is no such picture.
+
+        Raises:
+            ImageError: its path leaves the dataset folder.
+        """
+        return place_in(self.root, evidence.clean_image) if evidence and evidence.clean_image else None
 
     def fingerprint(self) -> str:
         """Return the SHA-256 over the folder's record files: the hash a run is saved with."""

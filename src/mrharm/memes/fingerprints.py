@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrharm.errors import DataError, ImageError
-from mrharm.images import decode, read_image_bytes, sniff
+from mrharm.images import decode, place_in, read_image_bytes, sniff
 from mrharm.memes.pictures import check_inside
 from mrharm.records import Record
 from mrharm.store import sha256_bytes
@@ -73,7 +73,8 @@ def fingerprint_picture(root: Path, place: str, key: str) -> PictureFacts:
 
     try:
         check_inside(place)
-        data = read_image_bytes(root / place)  # the place as written: that is where training opens it
+        # The place as written: that is where training opens it.
+        data = read_image_bytes(place_in(root, place))
         image = decode(data, place)
     except (ImageError, DataError) as error:
         return PictureFacts(key=key, place=place, failure=str(error).replace(f"{root}/", ""))

@@ -13,7 +13,7 @@ import numpy as np
 
 from mrharm.errors import InputError
 from mrharm.evaluation.predictions import Predictions
-from mrharm.images import image_sha256
+from mrharm.images import image_sha256, place_in
 from mrharm.probes.cases import (
     SEEN_PARTS,
     Case,
@@ -140,7 +140,7 @@ def _seen(predictions: Predictions, case: Case) -> str | None:
     """What tells one meme's picture from another's to the detector: the file's hash, else what a text says of it."""
     place = shown_place(predictions, case)
     if place is not None:
-        return image_sha256(predictions.dataset.root / place)
+        return image_sha256(place_in(predictions.dataset.root, place))
     parts = [getattr(case.evidence, part) for part in SEEN_PARTS if part in predictions.detector.card.reads]
     return "\n".join(part or "" for part in parts) if any(parts) else None
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from mrharm.errors import InputError
 from mrharm.evaluation.predictions import BATCH, Predictions
-from mrharm.images import open_image
+from mrharm.images import open_image, place_in
 from mrharm.probes.cases import (
     Case,
     Decided,
@@ -158,7 +158,7 @@ def _judge_pictures(
         for start in range(0, len(cases), BATCH):
             batch = cases[start : start + BATCH]
             images = [
-                _bounded(open_image(predictions.dataset.root / str(shown_place(predictions, case))))
+                _bounded(open_image(place_in(predictions.dataset.root, str(shown_place(predictions, case)))))
                 for case in batch
             ]
             paths = [Path(folder) / f"{number}.png" for number in range(len(batch))]

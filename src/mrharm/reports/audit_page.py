@@ -13,6 +13,7 @@ from mrharm.audit.reading import Item
 from mrharm.audit.run import Audit
 from mrharm.audit.shortcuts import PROTOCOLS, SIGNALS
 from mrharm.errors import ImageError
+from mrharm.images import place_in
 from mrharm.reports.html import inline_picture
 from mrharm.store import write_text
 
@@ -85,7 +86,7 @@ class _Cards:
         picture = None
         if item.meme.image and look and not look.failure:
             try:
-                picture = inline_picture(self._root / item.meme.image)
+                picture = inline_picture(place_in(self._root, item.meme.image))
             except ImageError:  # gone since it was looked at
                 picture = None
         text = item.meme.text or ""

@@ -160,18 +160,19 @@ def _saliency(predictions: Predictions, memes: list[Meme], folder: Path | None) 
 
 
 def _picture(predictions: Predictions, meme: Meme) -> str | None:
-    path = predictions.dataset.image_path(meme)
     try:
+        path = predictions.dataset.image_path(meme)
         return inline_picture(path) if path else None
     except ImageError:  # gone since it was judged
         return None
 
 
 def _heat(predictions: Predictions, meme: Meme, saliency: Saliency) -> str | None:
-    path, frame = predictions.dataset.image_path(meme), predictions.detector.frame
-    if not path or not frame or not saliency.patches:
+    frame = predictions.detector.frame
+    if not frame or not saliency.patches:
         return None
     try:
-        return inline(draw_saliency(open_image(path), saliency, frame))
+        path = predictions.dataset.image_path(meme)
+        return inline(draw_saliency(open_image(path), saliency, frame)) if path else None
     except ImageError:
         return None

@@ -216,10 +216,11 @@ class ExampleBuilder:
         return Example(meme.id, text, tuple(input_ids), tuple(target_ids), picture, harmful)
 
     def _picture_path(self, meme: Meme) -> Path | None:
-        if self.recipe.picture.shown == "clean":
-            evidence = self.dataset.evidence.get(meme.id)
-            return self.dataset.root / evidence.clean_image if evidence and evidence.clean_image else None
-        return self.dataset.image_path(meme)
+        """Return the path of the picture that is shown; `StageDataBuilder` checks that it is inside the folder."""
+        evidence = self.dataset.evidence.get(meme.id)
+        clean = self.recipe.picture.shown == "clean"
+        name = (evidence.clean_image if evidence else None) if clean else meme.image
+        return self.dataset.root / name if name else None
 
 
 class PictureSource(Protocol):

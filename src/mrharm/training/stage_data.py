@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from mrharm.errors import InputError
+from mrharm.errors import ImageError, InputError
+from mrharm.images import place_in
 from mrharm.memes.splits import TRAIN, VALIDATION
 from mrharm.progress import Progress
 from mrharm.recipe import StageName
@@ -131,11 +132,21 @@ class StageDataBuilder:
         """Read every picture once, and list those that cannot be read."""
         new = [path for path in dict.fromkeys(paths) if path not in self._checked]
         self._checked.update(new)
-        broken = (self._feature_store(split) or self._pixels).prepare(new, self._progress)
+        outside = {path: reason for path in new if (reason := self._describe_outside(path))}
+        inside = [path for path in new if path not in outside]
+        broken = (self._feature_store(split) or self._pixels).prepare(inside, self._progress) | outside
         self._broken.update(broken)
         self.failures += [
             Failure(item=path.name, stage="train", reason=reason) for path, reason in broken.items()
         ]
+
+    def _describe_outside(self, path: Path) -> str | None:
+        """Return why a picture is not read, if its path leaves the dataset folder."""
+        try:
+            place_in(self._examples.dataset.root, str(path.absolute()))
+        except ImageError as error:
+            return str(error)
+        return None
 
 
 def _join_targets(labels: Sequence[Example], rationales: Sequence[Example]) -> list[Example]:

@@ -14,7 +14,7 @@ from PIL import Image
 from transformers.utils import PushToHubMixin
 
 from mrharm.errors import InputError, MissingInputError
-from mrharm.evidence.pipeline import Engines, Eye
+from mrharm.evidence.pipeline import Engines, EvidencePipeline
 from mrharm.hub import pick_device, pick_dtype
 from mrharm.images import decode, open_image, read_image_bytes
 from mrharm.records import Evidence, Meme, Saliency, Verdict
@@ -231,7 +231,7 @@ class Detector(PushToHubMixin):
         needs_posted = self.takes_picture and not self.shows_clean
         data = None
         if meme.image and (needs_words or needs_clean or needs_posted):
-            data = read_image_bytes((options.root or Path()) / meme.image)
+            data = read_image_bytes(options.picture_path(meme.image))
             evidence = evidence.model_copy(update={"image_sha256": sha256_bytes(data)})
         return LoadedMeme(meme, evidence, data, needs_words, needs_clean)
 
@@ -263,18 +263,20 @@ class Detector(PushToHubMixin):
         meme, evidence, image = source.meme, source.evidence, None
         if meme.image and source.data is not None:
             if options.gather is not False and (source.needs_words or source.needs_clean):
-                looked = self.eye.look(meme, source.data, meme.image, evidence, clean=source.needs_clean)
-                evidence, image = looked.evidence, looked.clean
+                extracted = self.pipeline.extract(
+                    meme, source.data, meme.image, evidence, clean=source.needs_clean
+                )
+                evidence, image = extracted.evidence, extracted.clean
             if self.takes_picture and not self.shows_clean:
                 image = decode(source.data, meme.image)
         if self.shows_clean and source.evidence.clean_image:
-            image = open_image((options.root or Path()) / source.evidence.clean_image)
+            image = open_image(options.picture_path(source.evidence.clean_image))
         return evidence, image
 
     @cached_property
-    def eye(self) -> Eye:
+    def pipeline(self) -> EvidencePipeline:
         """The engines that read and clean pictures without evidence; loaded for the first such picture."""
-        return Eye(Engines(inpainter="telea" if self.card.picture_shown == "clean" else "none"))
+        return EvidencePipeline(Engines(inpainter="telea" if self.card.picture_shown == "clean" else "none"))
 
     def judgement_key(self, source: LoadedMeme, options: JudgeOptions) -> str:
         """Return a short key of a meme and how it is judged: the same key gives the same score again.

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from mrharm.errors import InputError, MrHarmError
-from mrharm.images import SUFFIXES, sniff
+from mrharm.errors import ImageError, InputError, MrHarmError
+from mrharm.images import SUFFIXES, place_in, sniff
 from mrharm.memes.dataset import INFO, Dataset
 from mrharm.memes.rows import read_json_rows
 from mrharm.records import Evidence, Failure, Meme, make_record
@@ -36,7 +36,7 @@ class JudgeOptions:
 
     Fields:
         evidence: meme id -> evidence that was gathered before (captions, a clean picture).
-        root: the folder image paths start from; None: the current one.
+        root: the folder that picture paths start from and must not leave; None: any path, from the current folder.
         batch_size: memes a batch.
         rationales: write them, which is the slow part. Default: yes.
         saliency: return ``attention`` (also True), or ``gradient``: what moved the decision. Default: neither.
@@ -75,6 +75,14 @@ class JudgeOptions:
     def find_evidence(self, meme: Meme) -> Evidence | None:
         """Return the evidence of a meme, where there is some."""
         return (self.evidence or {}).get(meme.id)
+
+    def picture_path(self, name: str) -> Path:
+        """Return the path of a picture that a record names.
+
+        Raises:
+            ImageError: it leaves ``root``.
+        """
+        return Path(name) if self.root is None else place_in(self.root, name)
 
     def find_rationale(self, meme_id: str) -> str | None:
         """Return the rationale that the label of a meme is to follow, where one was given."""
@@ -204,10 +212,13 @@ def _check_is_picture(path: Path) -> None:
 def _add_dataset(inputs: InputMemes, dataset: Dataset, split: str | None) -> None:
     for meme in dataset.memes if split is None else dataset.split(split):
         evidence = dataset.evidence.get(meme.id)
-        if evidence and evidence.clean_image:
-            clean = str((dataset.root / evidence.clean_image).absolute())
-            evidence = evidence.model_copy(update={"clean_image": clean})
-        image = dataset.image_path(meme)
+        try:
+            image, clean = dataset.image_path(meme), dataset.clean_path(evidence)
+        except ImageError as error:
+            inputs.failures.append(Failure(item=meme.id, stage=STAGE, reason=str(error), file=meme.image))
+            continue
+        if evidence and clean:
+            evidence = evidence.model_copy(update={"clean_image": str(clean.absolute())})
         inputs.add(meme.model_copy(update={"image": str(image.absolute()) if image else None}), evidence)
 
 
