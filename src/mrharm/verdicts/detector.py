@@ -263,7 +263,7 @@ class Detector(PushToHubMixin):
         meme, evidence, image = source.meme, source.evidence, None
         if meme.image and source.data is not None:
             if options.gather is not False and (source.needs_words or source.needs_clean):
-                extracted = self.pipeline.extract(
+                extracted = self.eye.extract(
                     meme, source.data, meme.image, evidence, clean=source.needs_clean
                 )
                 evidence, image = extracted.evidence, extracted.clean
@@ -274,7 +274,7 @@ class Detector(PushToHubMixin):
         return evidence, image
 
     @cached_property
-    def pipeline(self) -> EvidencePipeline:
+    def eye(self) -> EvidencePipeline:
         """The engines that read and clean pictures without evidence; loaded for the first such picture."""
         return EvidencePipeline(Engines(inpainter="telea" if self.card.picture_shown == "clean" else "none"))
 
