@@ -240,7 +240,7 @@ def test_what_is_kept_reads_back_with_its_verdicts(run, dataset):
     stored = read_saved(run, file)
     assert stored.ids == tuple(one.id for one in dataset.split("test"))
     assert stored.gold.tolist() == [one.label.harmful for one in dataset.split("test")]
-    assert not stored.judgement.rationales
+    assert not stored.manifest.rationales
     lines = (run / "verdicts.test.jsonl").read_text().splitlines()
     (run / "verdicts.test.jsonl").write_text("\n".join(lines[:-1]) + "\n")
     with pytest.raises(DataError, match="1 of its 24 verdicts are not in"):

@@ -6,7 +6,15 @@ import json
 import pytest
 
 from mrharm.errors import DataError, InputError
-from mrharm.evaluation.leaderboards import Answers, Order, read_types, submit, take_order, write_submission
+from mrharm.evaluation.leaderboards import (
+    Answers,
+    SubmissionRequest,
+    dry_run,
+    parse_request,
+    read_types,
+    submit,
+    write_submission,
+)
 from mrharm.memes.sources.hateful_memes import ATTACKS, CATEGORIES
 from mrharm.memes.sources.mami import KINDS
 from mrharm.records import Failure, Meme, Verdict
@@ -72,7 +80,7 @@ def test_fine_grained_is_json_lines_with_every_label_scored(tmp_path):
 
 def test_types_that_a_detector_cannot_say_are_an_error_with_the_mend(tmp_path):
     with pytest.raises(InputError, match="--submission-types FILE"):
-        take_order("fine-grained", tmp_path / "f", None)
+        parse_request("fine-grained", tmp_path / "f", None)
     with pytest.raises(InputError, match="harmful or harmless, not against whom"):
         write_submission("fine-grained", Answers("dev_seen", MEMES, VERDICTS), tmp_path / "f")
     lacking = {**TYPES, "42953": {"race": 0.5}}
@@ -101,14 +109,14 @@ def test_an_id_that_is_no_number_is_none_of_hateful_memes(tmp_path):
         )
 
 
-def test_half_an_order_and_unknown_leaderboards_are_refused(tmp_path):
-    assert take_order(None, None, None) is None
+def test_half_a_request_and_unknown_leaderboards_are_refused(tmp_path):
+    assert parse_request(None, None, None) is None
     with pytest.raises(InputError, match="go together"):
-        take_order("fhm", None, None)
+        parse_request("fhm", None, None)
     with pytest.raises(InputError, match="go together"):
-        take_order(None, tmp_path / "f", None)
+        parse_request(None, tmp_path / "f", None)
     with pytest.raises(InputError, match="goes with --submission"):
-        take_order(None, None, tmp_path / "types")
+        parse_request(None, None, tmp_path / "types")
     with pytest.raises(InputError, match="there are: fhm, mami, fine-grained"):
         write_submission("olympics", Answers("test", MEMES, VERDICTS), tmp_path / "f")
 
@@ -128,11 +136,13 @@ def test_memes_without_labels_are_judged_for_a_leaderboard_once(tmp_path):
     rows = [meme("01235", "you and the club", None, "test_seen"), meme("8", "you", None, "test_seen")]
     dataset = write_dataset(tmp_path / "d", rows, roles={"test": "test_seen"})
     detector, folder = random_detector(), tmp_path / "kept"
-    order = Order("fhm", tmp_path / "fhm.csv")
-    submit(order, detector, dataset, "test", folder=folder, rationales=False)
+    request = SubmissionRequest("fhm", tmp_path / "fhm.csv")
+    dry_run(request, dataset)
+    assert not request.file.exists()
+    submit(request, detector, dataset, folder=folder, rationales=False)
     written = (folder / "verdicts.test_seen.jsonl").read_bytes()
-    text = order.file.read_text()
-    submit(order, detector, dataset, "test", folder=folder, rationales=False)
+    text = request.file.read_text()
+    submit(request, detector, dataset, folder=folder, rationales=False)
     assert (folder / "verdicts.test_seen.jsonl").read_bytes() == written
-    assert order.file.read_text() == text
+    assert request.file.read_text() == text
     assert [line.split(",")[0] for line in text.splitlines()] == ["id", "1235", "8"]

@@ -131,11 +131,11 @@ def evaluate_command(
     labelled = any(meme.label for meme in data.split(split))
     print_stale(data, data.split(split))
     _check_options(names, rationales, judge_by, encoder, html, ablation)
-    from mrharm.evaluation.leaderboards import rehearse, submit, take_order
+    from mrharm.evaluation.leaderboards import dry_run, parse_request, submit
 
-    order = take_order(submission and submission.value, submission_file, submission_types)
-    if order:
-        rehearse(order, data, split)
+    request = parse_request(submission and submission.value, submission_file, submission_types, split)
+    if request:
+        dry_run(request, data)
     from mrharm.evaluation.evaluate import predict_split
     from mrharm.evaluation.saved import evaluation_folder
     from mrharm.probes.llm_judge import judge_rationales
@@ -153,7 +153,7 @@ def evaluate_command(
             _check_rationales(run, labelled, split)
         detector = Detector.from_pretrained(run, device=device, precision=precision)
         try:
-            if labelled or not order:
+            if labelled or not request:
                 predictions = predict_split(
                     detector, data, split, folder=folder, rationales=rationales, progress=bars.show
                 )
@@ -162,8 +162,8 @@ def evaluate_command(
                     predictions, destination, probing=probing, seed=seed, progress=bars.show
                 )
             # What may fail midway comes last: the report is complete by now.
-            if order:
-                submit(order, detector, data, split, folder=folder, rationales=rationales, progress=bars.show)
+            if request:
+                submit(request, detector, data, folder=folder, rationales=rationales, progress=bars.show)
             if evaluation and rater:
                 marks = judge_rationales(
                     predictions,

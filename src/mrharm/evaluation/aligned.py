@@ -14,7 +14,6 @@ from mrharm.evaluation.saved import (
     evaluation_folder,
     list_manifests,
     manifest_file,
-    only,
     read_manifest,
     read_saved,
     run_folder,
@@ -51,8 +50,8 @@ def align(
         files = _shared([run for side in folders for run in side], split)
         stored = [[_kept(run, files[run]) for run in side] for side in folders]
     for side in stored:
-        recipes = {one.judgement.recipe for one in side}
-        seeds = [one.judgement.seed for one in side]
+        recipes = {one.manifest.recipe for one in side}
+        seeds = [one.manifest.seed for one in side]
         if len({_made_by(one.run) for one in side}) > 1 and len(recipes) == 1:
             raise InputError(
                 f"one side holds runs of recipe {recipes.pop()} with other settings than the seed, or trained on other "
@@ -132,9 +131,9 @@ def _shared(runs: Sequence[Path], split: str | None) -> dict[Path, Path]:
 def _kept(run: Path, file: Path) -> SavedPredictions:
     """Verdicts as they were stored; raises InputError where the run's detector is another by now."""
     stored, present = read_saved(run, file), _present_key(run)
-    if present not in (None, stored.judgement.detector):
+    if present not in (None, stored.manifest.detector):
         raise InputError(
-            f"{run}: its verdicts on {stored.judgement.dataset} were given before its detector was changed (a new "
+            f"{run}: its verdicts on {stored.manifest.dataset} were given before its detector was changed (a new "
             "threshold or calibration); evaluate it again, or say --dataset DATASET"
         )
     return stored
@@ -164,17 +163,15 @@ def _judged(run: Path, dataset: Dataset, split: str, device: str, progress: Prog
 def _same_memes(sides: list[list[SavedPredictions]]) -> tuple[list[list[SavedPredictions]], int]:
     """The same memes in the same order everywhere, and how many were left out."""
     everyone = [one for side in sides for one in side]
-    shared = [name for name in everyone[0].ids if all(name in one.judgement.rows for one in everyone[1:])]
+    shared = [name for name in everyone[0].ids if all(name in one.manifest.rows for one in everyone[1:])]
     if not shared:
         raise InputError(f"{everyone[0].run} and the others have judged no meme in common")
     for one in everyone[1:]:
-        other = [
-            name for name in shared if one.judgement.rows[name][0] != everyone[0].judgement.rows[name][0]
-        ]
+        other = [name for name in shared if one.manifest.rows[name][0] != everyone[0].manifest.rows[name][0]]
         if other:
             raise InputError(
                 f"{one.run} and {everyone[0].run} were evaluated on other labels ({other[0]}): not the same memes; "
                 "judge both on one dataset with --dataset DATASET"
             )
     every = {name for one in everyone for name in one.ids}
-    return [[only(one, shared) for one in side] for side in sides], len(every) - len(shared)
+    return [[one.select(shared) for one in side] for side in sides], len(every) - len(shared)

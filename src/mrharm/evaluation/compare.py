@@ -117,9 +117,9 @@ def _compare(
     spreads = [_spread(first), _spread(second)]
     alone = len(first) == len(second) == 1
     found = Comparison(
-        dataset=first[0].judgement.dataset,
-        dataset_sha256=tuple(dict.fromkeys(one.judgement.dataset_sha256 for one in (*first, *second))),
-        split=first[0].judgement.split,
+        dataset=first[0].manifest.dataset,
+        dataset_sha256=tuple(dict.fromkeys(one.manifest.dataset_sha256 for one in (*first, *second))),
+        split=first[0].manifest.split,
         memes=len(gold),
         left_out=left_out,
         first=_side(first, {name: drawn[f"first {name}"] for name in HEADLINE}, spreads[0]),
@@ -142,8 +142,8 @@ def _side(runs: list[SavedPredictions], drawn: dict[str, Estimate], spread: dict
     return Side(
         name=name,
         runs=tuple(paths),
-        recipe=runs[0].judgement.recipe,
-        seeds=tuple(one.judgement.seed for one in runs),
+        recipe=runs[0].manifest.recipe,
+        seeds=tuple(one.manifest.seed for one in runs),
         thresholds=tuple(one.threshold for one in runs),
         figures=drawn,
         spread=spread,

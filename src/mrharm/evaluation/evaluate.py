@@ -16,7 +16,7 @@ from mrharm.evaluation.contamination import Role, role_of, seen_words, trained_o
 from mrharm.evaluation.groups import Group, score_groups
 from mrharm.evaluation.predictions import Predictions, judge_split
 from mrharm.evaluation.published import Published, published
-from mrharm.evaluation.saved import keep, set_aside, verdicts_file
+from mrharm.evaluation.saved import set_aside, verdicts_file, write_manifest
 from mrharm.evaluation.scores import N_RESAMPLES, Curves, Scores, curves, score
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Estimate
@@ -127,7 +127,7 @@ def predict_split(
         file = verdicts_file(folder, name)
         set_aside(file, detector.key)
         predictions = judge_split(detector, dataset, name, out=file, rationales=rationales, progress=progress)
-        keep(predictions, folder, rationales=rationales)
+        write_manifest(predictions, folder, rationales=rationales)
     return predictions
 
 

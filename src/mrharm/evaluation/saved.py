@@ -1,4 +1,4 @@
-"""What an evaluation leaves in a run's folder, so that runs are compared without judging anything again."""
+"""The files that an evaluation leaves in a run's folder, so that runs are compared without judging memes again."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from mrharm.errors import DataError, InputError
 from mrharm.evaluation.predictions import Predictions
 from mrharm.memes.dataset import Dataset
-from mrharm.metrics.estimate import Decisions
+from mrharm.metrics.estimate import Booleans, Decisions, Floats
 from mrharm.records import Record, Verdict, make_record, read_records
 from mrharm.runs import CARD, RUN, read_run
 from mrharm.store import read_appended, write_text
@@ -26,10 +27,11 @@ PAGES = ("report.html", "model-card.md")  # that show a run's policy
 
 
 class PredictionsManifest(Record):
-    """``judged.<split>.json``: which memes of which dataset were judged by which detector, and what people said.
+    """``judged.<split>.json``: which memes of which dataset were judged by which detector, and their labels.
 
-    ``rationales``: whether they were asked for. ``rows`` maps a meme's id to its gold label and to the key of its
-    verdict in ``verdicts.<split>.jsonl``; ``clusters`` the ids of memes that are no independent ones to a number each.
+    rationales: whether they were asked for.
+    rows: meme id -> its gold label, and the key of its verdict in ``verdicts.<split>.jsonl``.
+    clusters: meme id -> number of its cluster, for memes that depend on another one (`cluster_ids`).
     """
 
     dataset: str
@@ -46,80 +48,101 @@ class PredictionsManifest(Record):
 
 @dataclass(frozen=True)
 class SavedPredictions:
-    """A `Judgement` read back with its verdicts. *Shape of the arrays:* (memes,), in the order of ``ids``.
-
-    ``together``: as `mrharm.metrics.estimate` takes it; ``threshold``: what its decisions were made by.
-    """
+    """A manifest read back with its verdicts. *Shape of the arrays:* (memes,), in the order of ``ids``."""
 
     run: Path
-    judgement: PredictionsManifest
+    manifest: PredictionsManifest
     ids: tuple[str, ...]
-    gold: NDArray[np.bool_]
-    predicted: Decisions
-    scores: NDArray[np.float64]
+    verdicts: tuple[Verdict, ...]
     clusters: NDArray[np.int64]
-    threshold: float
+
+    @cached_property
+    def gold(self) -> Booleans:
+        """People's labels: True is harmful."""
+        return np.array([self.manifest.rows[meme_id][0] for meme_id in self.ids], dtype=bool)
+
+    @cached_property
+    def predicted(self) -> Decisions:
+        """The detector's labels: True, False, or None for no label."""
+        return np.array([verdict.harmful for verdict in self.verdicts], dtype=object)
+
+    @cached_property
+    def scores(self) -> Floats:
+        """Calibrated P(harmful)."""
+        return np.array([verdict.score for verdict in self.verdicts], dtype=np.float64)
+
+    @property
+    def threshold(self) -> float:
+        """The threshold of the decisions."""
+        return self.verdicts[0].threshold
+
+    def select(self, ids: Sequence[str]) -> SavedPredictions:
+        """Return the predictions on some of the memes, in the order named."""
+        place_of = {meme_id: place for place, meme_id in enumerate(self.ids)}
+        places = [place_of[meme_id] for meme_id in ids]
+        verdicts = tuple(self.verdicts[place] for place in places)
+        return SavedPredictions(self.run, self.manifest, tuple(ids), verdicts, self.clusters[places])
 
 
 def run_folder(run: Path) -> Path:
-    """A run's folder, named by itself or by its ``detector/``.
+    """Return a run's folder, named by itself or by its ``detector/``.
 
     Raises:
-        InputError: no run: no ``run.json`` there.
+        InputError: no ``run.json`` manifest.
     """
     for folder in (run, run.parent) if (run / CARD).is_file() else (run,):
         if (folder / RUN).is_file():
             return folder
-    raise InputError(
-        f"{run}: no run there (no {RUN}), so there is nowhere to keep what is found; say --out FOLDER"
-        if (run / CARD).is_file()
-        else f"{run}: no run there (no {RUN}); `mrharm train DATASET --out {run}` makes one"
-    )
+    if (run / CARD).is_file():
+        raise InputError(f"{run}: no run there (no {RUN}), so that figures have no place; say --out FOLDER")
+    raise InputError(f"{run}: no run there (no {RUN}); `mrharm train DATASET --out {run}` makes one")
 
 
 def is_training_dataset(run: Path, dataset: Dataset) -> bool:
-    """Whether a run was trained on this dataset: by name, too, as evidence gathered later changes the fingerprint."""
+    """Tell whether a run was trained on a dataset, by name or fingerprint: evidence gathered later changes the latter."""
     trained = read_run(run)
-    return dataset.info.name == trained.get("dataset") or dataset.fingerprint() == trained.get(
-        "dataset_sha256"
-    )
+    same_name = dataset.info.name == trained.get("dataset")
+    return same_name or dataset.fingerprint() == trained.get("dataset_sha256")
 
 
 def evaluation_folder(run: Path, dataset: Dataset, split: str) -> Path:
-    """Where a run keeps what it says of a split: in itself for the test split of the dataset it was trained on, else in
-    ``evaluations/<dataset>.<split>/``; raises as `run_folder` does.
+    """Return where a run keeps an evaluation: in itself for the test split of the dataset it was trained on, else in
+    ``evaluations/<dataset>.<split>/``.
 
     A dataset with other evidence is the same one; with other memes or labels it is another one, even under the same
-    name (a copy that `mrharm audit --fix` cleaned), and takes a folder of its own beside what lies there.
+    name (a copy that `mrharm audit --fix` cleaned), and gets another folder.
+
+    Raises:
+        InputError: as `run_folder`.
     """
     folder = run_folder(run)
-    name = _plain(f"{dataset.info.name}.{split}")
+    name = _safe_name(f"{dataset.info.name}.{split}")
     places = [folder] if split == dataset.split_name("test") and is_training_dataset(folder, dataset) else []
     places += [folder / EVALUATIONS / name]
     for place in places:
         file = manifest_file(place, split)
-        if not file.exists() or _same_memes(read_manifest(file), dataset, split):
+        if not file.exists() or _has_same_memes(read_manifest(file), dataset, split):
             return place
     return folder / EVALUATIONS / f"{name}.{dataset.fingerprint()[:8]}"
 
 
-def _same_memes(there: PredictionsManifest, dataset: Dataset, split: str) -> bool:
-    """Whether a judgement is of this split's labelled memes, of which some may not have been judged."""
+def _has_same_memes(manifest: PredictionsManifest, dataset: Dataset, split: str) -> bool:
+    """Tell whether a manifest is of this split's labelled memes, of which some may not have been judged."""
     labels = {meme.id: meme.label.harmful for meme in dataset.split(split) if meme.label}
     return (
-        there.dataset == dataset.info.name
-        and len(there.rows) + there.failures == len(labels)
-        and all(labels.get(name) == gold for name, (gold, _) in there.rows.items())
+        manifest.dataset == dataset.info.name
+        and len(manifest.rows) + manifest.failures == len(labels)
+        and all(labels.get(name) == gold for name, (gold, _) in manifest.rows.items())
     )
 
 
 def verdicts_file(folder: Path, split: str) -> Path:
-    """Where the verdicts on a split lie in its evaluation's folder."""
-    return folder / f"verdicts.{_plain(split)}.jsonl"
+    """Return where the verdicts on a split are in its evaluation's folder."""
+    return folder / f"verdicts.{_safe_name(split)}.jsonl"
 
 
 def set_aside(file: Path, detector: str) -> Path | None:
-    """Rename a file of verdicts whose scores another detector gave, as one trained or calibrated anew is; where to."""
+    """Rename a file of verdicts that another detector scored, as one trained or calibrated anew is; return where to."""
     first = next(iter(read_appended(file, Verdict)), None)
     if first is None or scorer_of(first.detector) == scorer_of(detector):
         return None
@@ -128,18 +151,17 @@ def set_aside(file: Path, detector: str) -> Path | None:
     return aside
 
 
-def keep(predictions: Predictions, folder: Path, *, rationales: bool) -> PredictionsManifest:
+def write_manifest(predictions: Predictions, folder: Path, *, rationales: bool) -> None:
     """Write ``judged.<split>.json`` beside the verdicts."""
-    card = predictions.detector.card
     numbers = predictions.clusters.tolist()
     sizes = Counter(numbers)
-    judgement = PredictionsManifest(
+    manifest = PredictionsManifest(
         dataset=predictions.dataset.info.name,
         dataset_sha256=predictions.dataset.fingerprint(),
         split=predictions.split,
         detector=predictions.detector.key,
-        recipe=card.recipe,
-        seed=card.seed,
+        recipe=predictions.detector.card.recipe,
+        seed=predictions.detector.card.seed,
         rationales=rationales,
         failures=len(predictions.failures),
         rows={
@@ -147,15 +169,16 @@ def keep(predictions: Predictions, folder: Path, *, rationales: bool) -> Predict
             for verdict, gold in zip(predictions.verdicts, predictions.gold, strict=True)
         },
         clusters={
-            meme.id: one for meme, one in zip(predictions.memes, numbers, strict=True) if sizes[one] > 1
+            meme.id: number
+            for meme, number in zip(predictions.memes, numbers, strict=True)
+            if sizes[number] > 1
         },
     )
-    write_text(manifest_file(folder, predictions.split), judgement.model_dump_json() + "\n")
-    return judgement
+    write_text(manifest_file(folder, predictions.split), manifest.model_dump_json() + "\n")
 
 
 def list_manifests(run: Path) -> list[Path]:
-    """The files of every `Judgement` in a run, its own test split's first."""
+    """List the manifests in a run, that of its test split first."""
     return [*sorted(run.glob("judged.*.json")), *sorted((run / EVALUATIONS).glob("*/judged.*.json"))]
 
 
@@ -180,7 +203,7 @@ def list_stale_pages(run: Path, detector: str) -> list[Path]:
 
 
 def read_manifest(file: Path) -> PredictionsManifest:
-    """A ``judged.<split>.json``; raises DataError where it is something else."""
+    """Read a ``judged.<split>.json``; raises DataError where it is something else."""
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -189,57 +212,34 @@ def read_manifest(file: Path) -> PredictionsManifest:
 
 
 def read_saved(run: Path, file: Path) -> SavedPredictions:
-    """A judgement with its verdicts.
+    """Read a manifest with its verdicts.
 
     Raises:
         DataError: verdicts are missing or are something else.
     """
-    judgement = read_manifest(file)
-    there = {
+    manifest = read_manifest(file)
+    stored = {
         (verdict.meme_id, verdict.key): verdict
-        for verdict in read_records(verdicts_file(file.parent, judgement.split), Verdict)
+        for verdict in read_records(verdicts_file(file.parent, manifest.split), Verdict)
     }
-    missing = [name for name, (_, key) in judgement.rows.items() if (name, key) not in there]
+    keys = [(meme_id, key) for meme_id, (_, key) in manifest.rows.items()]
+    missing = [meme_id for meme_id, key in keys if (meme_id, key) not in stored]
     if missing:
         raise DataError(
-            f"{file}: {len(missing):,} of its {len(judgement.rows):,} verdicts are not in "
-            f"verdicts.{judgement.split}.jsonl ({missing[0]}); evaluate the run again"
+            f"{file}: {len(missing):,} of its {len(manifest.rows):,} verdicts are not in "
+            f"verdicts.{manifest.split}.jsonl ({missing[0]}); evaluate the run again"
         )
-    rows = judgement.rows.items()
-    verdicts = [there[name, key] for name, (_, key) in rows]
-    return SavedPredictions(
-        run,
-        judgement,
-        tuple(judgement.rows),
-        np.array([gold for _, (gold, _) in rows], dtype=bool),
-        np.array([verdict.harmful for verdict in verdicts], dtype=object),
-        np.array([verdict.score for verdict in verdicts], dtype=np.float64),
-        np.array([judgement.clusters.get(name, -1 - place) for place, name in enumerate(judgement.rows)]),
-        verdicts[0].threshold,
-    )
-
-
-def only(stored: SavedPredictions, ids: Sequence[str]) -> SavedPredictions:
-    """The same for some of its memes, in the order named."""
-    place = {name: number for number, name in enumerate(stored.ids)}
-    kept = [place[name] for name in ids]
-    return SavedPredictions(
-        stored.run,
-        stored.judgement,
-        tuple(ids),
-        stored.gold[kept],
-        stored.predicted[kept],
-        stored.scores[kept],
-        stored.clusters[kept],
-        stored.threshold,
-    )
+    # A meme that is in no cluster gets a negative number, which no cluster has.
+    clusters = [manifest.clusters.get(meme_id, -1 - place) for place, meme_id in enumerate(manifest.rows)]
+    verdicts = tuple(stored[key] for key in keys)
+    return SavedPredictions(run, manifest, tuple(manifest.rows), verdicts, np.array(clusters))
 
 
 def manifest_file(folder: Path, split: str) -> Path:
-    """Where the `Judgement` of a split lies in its evaluation's folder."""
-    return folder / f"judged.{_plain(split)}.json"
+    """Return where the manifest of a split is in its evaluation's folder."""
+    return folder / f"judged.{_safe_name(split)}.json"
 
 
-def _plain(name: str) -> str:
-    """A dataset's or split's name as part of a file's: whoever made the dataset chose it, and ``../..`` is one, too."""
+def _safe_name(name: str) -> str:
+    """Make a dataset's or split's name safe in a file name: the dataset's maker chose it, and it may be ``../..``."""
     return re.sub(r"[^\w.+-]+", "_", name).lstrip(".") or "_"
