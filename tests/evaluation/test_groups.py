@@ -5,6 +5,7 @@ import pytest
 
 from mrharm.evaluation.groups import length_groups, score_groups, subgroup_areas
 from mrharm.metrics import Estimate
+from mrharm.metrics.thresholds import LabelledScores
 from mrharm.records import Evidence, Label, Meme
 from tests.evaluation.runs import predictions
 
@@ -100,7 +101,7 @@ def test_the_areas_of_a_group_by_hand():
     gold = np.tile([True, False, False, True, True, False], 10)
     scores = np.tile([0.4, 0.5, 0.3, 0.45, 0.9, 0.35], 10)
     inside = np.tile([True, True, True, False, False, False], 10)
-    found = subgroup_areas(gold, scores, inside, n_resamples=5)
+    found = subgroup_areas(LabelledScores(gold, scores), inside, n_resamples=5)
     assert found.subgroup.value == pytest.approx(1 / 2)  # 0.4 against 0.5 and 0.3
     assert found.bpsn.value == pytest.approx(3 / 4)  # 0.45 and 0.9 against 0.5 and 0.3
     assert found.bnsp.value == pytest.approx(1)  # 0.4 against 0.35
@@ -109,6 +110,6 @@ def test_the_areas_of_a_group_by_hand():
 def test_an_area_with_fewer_than_ten_memes_on_a_side_cannot_be_had():
     gold = np.array([True] * 20 + [False] * 9 + [False] * 12)
     inside = np.array([True] * 10 + [False] * 10 + [True] * 9 + [False] * 12)
-    found = subgroup_areas(gold, np.linspace(1, 0, 41), inside, n_resamples=5)
+    found = subgroup_areas(LabelledScores(gold, np.linspace(1, 0, 41)), inside, n_resamples=5)
     assert found.subgroup == found.bpsn == Estimate()
     assert found.bnsp.value == 1.0

@@ -93,9 +93,9 @@ def test_memes_without_labels_can_be_judged(detector, tmp_path):
 
 def test_some_memes_are_drawn_in_file_order_and_keep_their_verdicts(detector, tmp_path):
     whole = judge_split(detector, clubs(tmp_path / "d", test=12), "test", rationales=False)
-    some = whole.some(5, seed=1)
+    some = whole.sample(5, seed=1)
     assert [one.id for one in some.memes] == [one.meme_id for one in some.verdicts]
     places = [whole.memes.index(one) for one in some.memes]
     assert places == sorted(places) and len(places) == 5
-    assert whole.some(12) is whole
-    assert some.memes != whole.some(5, seed=2).memes
+    assert whole.sample(12) is whole
+    assert some.memes != whole.sample(5, seed=2).memes

@@ -23,7 +23,7 @@ def finds(
 ) -> Found:
     """Count memes."""
     CALLS.append(seed)
-    some = predictions.some(memes, seed)
+    some = predictions.sample(memes, seed)
     progress("probing", 1, 1)
     return Found(memes=len(some.memes), odd=float("nan"), words=(f"{len(some.memes)} memes were probed.",))
 

@@ -12,10 +12,10 @@ import numpy as np
 from mrharm._version import __version__
 from mrharm.errors import DataError
 from mrharm.evaluation.baseline_comparison import BaselineResult, compare_baselines
-from mrharm.evaluation.contamination import Role, role_of, seen_words, trained_on
+from mrharm.evaluation.contamination import Role, count_train_texts, role_of, trained_on
 from mrharm.evaluation.groups import Group, score_groups
 from mrharm.evaluation.predictions import Predictions, judge_split
-from mrharm.evaluation.published import Published, published
+from mrharm.evaluation.published import Published, list_published
 from mrharm.evaluation.saved import set_aside, verdicts_file, write_manifest
 from mrharm.evaluation.scores import N_RESAMPLES, Curves, Scores, curves, score
 from mrharm.memes.dataset import Dataset
@@ -163,7 +163,7 @@ def evaluate(
         split=predictions.split,
         role=role,
         trained_on=trained_on(folder) if folder else None,
-        seen_words=seen_words(predictions),
+        seen_words=count_train_texts(predictions),
         texts_cut=sum(verdict.text_cut for verdict in predictions.verdicts),
         memes=len(predictions.memes),
         failures=predictions.failures,
@@ -176,8 +176,8 @@ def evaluate(
         # How well; groups are many, so half of the draws do for each.
         scores=score(gold, predicted, scores, n_resamples=n_resamples, seed=seed, clusters=clusters),
         curves=curves(gold, predicted, scores),
-        groups=score_groups(predictions, n_resamples=max(1, n_resamples // 2), seed=seed, clusters=clusters),
-        published=published(
+        groups=score_groups(predictions, n_resamples=max(1, n_resamples // 2), seed=seed),
+        published=list_published(
             dataset.info.name, predictions.split, len(predictions.memes), len(predictions.failures), role=role
         ),
         beside=compare_baselines(predictions, n_resamples=n_resamples, seed=seed, clusters=clusters),

@@ -1,24 +1,24 @@
-"""How good for whom and for what: the same figures for every kind of meme, and whether kinds are ranked alike."""
+"""Figures by group: for every kind of meme the same ones, and whether groups of people are ranked alike."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mrharm.evaluation.predictions import Predictions
 from mrharm.evaluation.scores import N_RESAMPLES
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import Statistic, bootstrap, mean_of_values
-from mrharm.metrics.classification import accuracy_of, macro_f1_of, recall_of
-from mrharm.metrics.estimate import Booleans, Floats
+from mrharm.metrics.classification import accuracy_of, flags_of, macro_f1_of, recall_of
+from mrharm.metrics.estimate import Booleans
 from mrharm.metrics.ranking import auroc_of
-from mrharm.records import Record, meme_text
+from mrharm.metrics.thresholds import LabelledScores
+from mrharm.records import Label, Record, meme_text
 
 FEWEST = 10
 QUANTILES = 4
-# Kinds that say who is spoken of: only of these is it asked whether the detector ranks one like the others.
+# Kinds of people spoken of: the only ones with areas that compare their ranking with that of the rest.
 OF_PEOPLE = ("target", "protected category")
 
 
@@ -37,9 +37,8 @@ class SubgroupAreas(Record):
 class Group(Record):
     """The memes of one kind: ``kind`` (severity, target ...) and ``name``, counts, figures.
 
-    Where there are fewer than 10 memes, ``too_few`` stands and there are no figures. ``macro_f1`` needs both classes,
-    ``auroc`` 10 memes of either, ``recall`` a harmful meme. ``flagged`` is the share said to be harmful,
-    ``mean_score`` the mean P(harmful).
+    Fewer than 10 memes have no figures (``too_few``). ``macro_f1`` needs memes of both labels, ``auroc`` 10 of either,
+    ``recall`` a harmful one. ``flagged``: share decided harmful; ``mean_score``: mean P(harmful).
     """
 
     kind: str
@@ -57,43 +56,40 @@ class Group(Record):
 
 
 def score_groups(
-    predictions: Predictions,
-    *,
-    n_resamples: int = N_RESAMPLES // 2,
-    seed: int = 0,
-    clusters: NDArray[np.int64] | None = None,
+    predictions: Predictions, *, n_resamples: int = N_RESAMPLES // 2, seed: int = 0
 ) -> tuple[Group, ...]:
-    """Every group of every kind that tells memes apart, the largest first within a kind; ``together`` as `figures`.
+    """Score every group of every kind that tells memes apart, the largest first within a kind.
 
-    A meme with two targets stands in both groups, one without any in none.
+    A meme with two targets is in both groups, one without any in none.
     """
-    alike = np.arange(len(predictions.memes)) if clusters is None else clusters
     texts = [
         meme_text(meme, verdict.evidence) or ""
         for meme, verdict in zip(predictions.memes, predictions.verdicts, strict=True)
     ]
     lengths = [len(text.split()) for text in texts]
-    found: list[Group] = []
-    for kind, names in _kinds(predictions, texts).items():
+    groups: list[Group] = []
+    for kind, names_by_meme in _groups_by_kind(predictions, texts).items():
         members: dict[str, list[int]] = {}
-        for place, own in enumerate(names):
-            for name in own:
+        for place, names in enumerate(names_by_meme):
+            for name in names:
                 members.setdefault(name, []).append(place)
-        if not members or (len(members) == 1 and len(next(iter(members.values()))) == len(names)):
-            continue  # nothing to tell apart
-        by_size = sorted(members.items(), key=lambda one: (-len(one[1]), one[0]))
-        by_length = sorted(members.items(), key=lambda one: lengths[one[1][0]])
-        for name, places in by_length if kind == "text length" else by_size:
-            inside = np.zeros(len(names), dtype=bool)
-            inside[places] = True
-            found.append(_group(predictions, kind, name, inside, alike, n_resamples, seed))
-    return tuple(found)
+        if len(members) == 1 and len(next(iter(members.values()))) == len(names_by_meme):
+            continue  # the group is the whole split
+        # Quarters of the lengths from short to long, all else from large to small.
+        if kind == "text length":
+            order = sorted((lengths[places[0]], name) for name, places in members.items())
+        else:
+            order = sorted((-len(places), name) for name, places in members.items())
+        for _, name in order:
+            inside = np.zeros(len(names_by_meme), dtype=bool)
+            inside[members[name]] = True
+            groups.append(_score_group(predictions, kind, name, inside, n_resamples, seed))
+    return tuple(groups)
 
 
 def length_groups(texts: Sequence[str]) -> list[str]:
-    """The quarter of the split each text's number of words falls into, named by its bounds: ``"5 to 9 words"``.
-
-    Equal lengths stand together, so that there may be fewer than four, and of unequal size.
+    """Return the quarter of the split that each text's number of words falls into, named by its bounds: ``"5 to 9
+    words"``. Equal lengths are in one quarter, so that there may be fewer than four, of unequal size.
     """
     lengths = np.array([len(text.split()) for text in texts])
     edges = np.unique(np.quantile(lengths, np.linspace(0, 1, QUANTILES + 1)[1:], method="inverted_cdf"))
@@ -105,102 +101,74 @@ def length_groups(texts: Sequence[str]) -> list[str]:
     return [names[place] for place in places]
 
 
-def _kinds(predictions: Predictions, texts: Sequence[str]) -> dict[str, list[tuple[str, ...]]]:
-    """Kind -> the groups of that kind each meme is in."""
-    labels = [meme.label for meme in predictions.memes]
+def _groups_by_kind(predictions: Predictions, texts: Sequence[str]) -> dict[str, list[tuple[str, ...]]]:
+    """Return kind -> the names of the groups that each meme is in."""
 
-    def each(get: Callable[..., Sequence[str | None]]) -> list[tuple[str, ...]]:
-        return [
-            tuple(dict.fromkeys(name for name in get(label) if name)) if label else () for label in labels
-        ]
+    def by_label(get: Callable[[Label], Sequence[str | None]]) -> list[tuple[str, ...]]:
+        names = [get(meme.label) if meme.label else () for meme in predictions.memes]
+        return [tuple(dict.fromkeys(filter(None, names_of_meme))) for names_of_meme in names]
 
-    shown: list[tuple[str, ...]] = [
-        (("picture and text" if text else "picture alone") if meme.image else "text alone",)
+    parts = [
+        ("picture and text" if text else "picture alone") if meme.image else "text alone"
         for meme, text in zip(predictions.memes, texts, strict=True)
     ]
-    by_length: list[tuple[str, ...]] = [(name,) for name in length_groups(texts)]
     return {
-        "severity": each(lambda label: (label.severity,)),
-        "target": each(lambda label: label.targets),
-        "protected category": each(lambda label: label.protected_categories),
-        "attack type": each(lambda label: label.attack_types),
-        "text length": by_length,
-        "parts": shown,
+        "severity": by_label(lambda label: (label.severity,)),
+        "target": by_label(lambda label: label.targets),
+        "protected category": by_label(lambda label: label.protected_categories),
+        "attack type": by_label(lambda label: label.attack_types),
+        "text length": [(name,) for name in length_groups(texts)],
+        "parts": [(name,) for name in parts],
     }
 
 
-def _group(
-    predictions: Predictions,
-    kind: str,
-    name: str,
-    inside: Booleans,
-    clusters: NDArray[np.int64],
-    n_resamples: int,
-    seed: int,
+def _score_group(
+    predictions: Predictions, kind: str, name: str, inside: Booleans, n_resamples: int, seed: int
 ) -> Group:
-    gold, said, scores = predictions.gold[inside], predictions.predicted[inside], predictions.scores[inside]
+    gold, predicted = predictions.gold[inside], predictions.predicted[inside]
+    scores, clusters = predictions.scores[inside], predictions.clusters[inside]
     memes, harmful = len(gold), int(gold.sum())
     if memes < FEWEST:
         return Group(kind=kind, name=name, memes=memes, harmful=harmful, too_few=True)
-    flagged = np.array([bool(one) for one in said])
     statistics: dict[str, Statistic] = {
-        "accuracy": accuracy_of(gold, said),
+        "accuracy": accuracy_of(gold, predicted),
         "mean_score": mean_of_values(scores),
-        "flagged": mean_of_values(flagged, share=True),
+        "flagged": mean_of_values(flags_of(predicted), share=True),
     }
     if harmful:
-        statistics["recall"] = recall_of(gold, said)
+        statistics["recall"] = recall_of(gold, predicted)
     if 0 < harmful < memes:
-        statistics["macro_f1"] = macro_f1_of(gold, said)
+        statistics["macro_f1"] = macro_f1_of(gold, predicted)
     if min(harmful, memes - harmful) >= FEWEST:
         statistics["auroc"] = auroc_of(gold, scores)
-    return Group(
-        kind=kind,
-        name=name,
-        memes=memes,
-        harmful=harmful,
-        areas=subgroup_areas(
-            predictions.gold,
-            predictions.scores,
-            inside,
-            n_resamples=n_resamples,
-            seed=seed,
-            clusters=clusters,
-        )
-        if kind in OF_PEOPLE
-        else None,
-        **bootstrap(statistics, memes, n_resamples=n_resamples, seed=seed, clusters=clusters[inside]),
-    )
+    figures = bootstrap(statistics, memes, n_resamples=n_resamples, seed=seed, clusters=clusters)
+    areas = None
+    if kind in OF_PEOPLE:
+        labelled = LabelledScores(predictions.gold, predictions.scores, predictions.clusters)
+        areas = subgroup_areas(labelled, inside, n_resamples=n_resamples, seed=seed)
+    return Group(kind=kind, name=name, memes=memes, harmful=harmful, areas=areas, **figures)
 
 
 def subgroup_areas(
-    gold: Booleans,
-    scores: Floats,
-    inside: Booleans,
-    *,
-    n_resamples: int = N_RESAMPLES // 2,
-    seed: int = 0,
-    clusters: NDArray[np.int64] | None = None,
+    memes: LabelledScores, inside: Booleans, *, n_resamples: int = N_RESAMPLES // 2, seed: int = 0
 ) -> SubgroupAreas:
-    """The three areas of Borkan et al. of the memes ``inside`` a group and the background, the memes outside.
+    """Compute the three areas of Borkan et al. of the memes ``inside`` a group and of the background, the rest.
 
-    An area is there where either of its sides has 10 memes: with fewer its interval says too little. *Shape of all:*
+    An area has a value where either of its sides has 10 memes: with fewer its interval says too little. *Shape:*
     (memes,)
     """
-    parts = {"subgroup": inside, "bpsn": inside != gold, "bnsp": inside == gold}
-    alike = np.arange(len(gold)) if clusters is None else clusters
+    clusters = np.arange(len(memes.gold)) if memes.clusters is None else memes.clusters
 
-    def area(some: Booleans) -> Estimate:
-        harmful = int(gold[some].sum())
-        if min(harmful, int(some.sum()) - harmful) < FEWEST:
+    def area(members: Booleans) -> Estimate:
+        gold = memes.gold[members]
+        harmful = int(gold.sum())
+        if min(harmful, len(gold) - harmful) < FEWEST:
             return Estimate()
-        found = bootstrap(
-            {"area": auroc_of(gold[some], scores[some])},
-            int(some.sum()),
-            n_resamples=n_resamples,
-            seed=seed,
-            clusters=alike[some],
-        )
-        return found["area"]
+        statistics = {"area": auroc_of(gold, memes.scores[members])}
+        return bootstrap(
+            statistics, len(gold), n_resamples=n_resamples, seed=seed, clusters=clusters[members]
+        )["area"]
 
-    return SubgroupAreas(**{name: area(some) for name, some in parts.items()})
+    return SubgroupAreas(
+        subgroup=area(inside), bpsn=area(inside != memes.gold), bnsp=area(inside == memes.gold)
+    )

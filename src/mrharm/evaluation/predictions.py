@@ -1,4 +1,4 @@
-"""A split of a dataset and what a detector says of it: what every score and probe starts from."""
+"""A detector's predictions on a split of a dataset: what every score and probe starts from."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from mrharm.verdicts.batch import judge_all, judge_to_file, read_verdicts
 from mrharm.verdicts.detector import Detector
 from mrharm.verdicts.inputs import JudgeOptions
 
-BATCH = 64
+BATCH = 64  # memes
 
 
 class NothingPredicted(InputError):
-    """Not one meme of a split could be judged; ``failures`` says why of each."""
+    """No meme of a split could be judged; ``failures`` says why of each."""
 
     def __init__(self, message: str, failures: Sequence[Failure]) -> None:
         super().__init__(message)
@@ -47,12 +47,12 @@ class Predictions:
 
     @cached_property
     def gold(self) -> NDArray[np.bool_]:
-        """What people said: True is harmful. *Shape:* (memes,)"""
+        """People's labels: True is harmful. *Shape:* (memes,)"""
         return np.array([bool(meme.label and meme.label.harmful) for meme in self.memes], dtype=bool)
 
     @cached_property
     def predicted(self) -> NDArray[Any]:
-        """What the detector said: True, False, or None for no label. *Shape:* (memes,)"""
+        """The detector's labels: True, False, or None for no label. *Shape:* (memes,)"""
         return np.array([verdict.harmful for verdict in self.verdicts], dtype=object)
 
     @cached_property
@@ -74,14 +74,14 @@ class Predictions:
         rationales: bool = False,
         given_rationales: Mapping[str, str] | None = None,
     ) -> list[Verdict]:
-        """Verdicts on changed memes, in order, without writing anything down.
+        """Judge changed memes, in order, without storing the verdicts.
 
         Args:
             memes: changed copies of ``self.memes``, or of some of them.
-            evidence: what is known of them; None for what the dataset knows of theirs.
-            root: the folder their image paths start from; None for the dataset's own.
+            evidence: by meme id; None for the dataset's.
+            root: the folder their image paths start from; None for the dataset's.
             rationales: write them, too.
-            given_rationales: meme id -> what a student that reads a rationale reads in place of its own.
+            given_rationales: meme id -> the rationale that a student which reads one reads in place of its own.
         """
         return self.detector.judge(
             list(memes),
@@ -93,15 +93,15 @@ class Predictions:
             given_rationales=given_rationales,
         )
 
-    def some(self, count: int, seed: int = 0) -> Predictions:
-        """At most ``count`` memes drawn by lot, in file order: for probes whose cost grows with every meme."""
+    def sample(self, count: int, seed: int = 0) -> Predictions:
+        """Return at most ``count`` memes drawn at random, in file order, for probes that judge memes again."""
         if count >= len(self.memes):
             return self
-        kept = np.sort(np.random.default_rng(seed).permutation(len(self.memes))[:count])
+        places = np.sort(np.random.default_rng(seed).permutation(len(self.memes))[:count])
         return replace(
             self,
-            memes=tuple(self.memes[index] for index in kept),
-            verdicts=tuple(self.verdicts[index] for index in kept),
+            memes=tuple(self.memes[place] for place in places),
+            verdicts=tuple(self.verdicts[place] for place in places),
         )
 
 
@@ -116,11 +116,11 @@ def judge_split(
 ) -> Predictions:
     """Judge a split's labelled memes; with ``out``, verdicts already in that JSONL file are not made again.
 
-    Memes that cannot be judged (a broken picture, nothing to judge) are failures, counted by whoever reports.
+    Memes that cannot be judged (a broken picture, neither text nor picture) become failures.
 
     Raises:
         InputError: no such split, no labelled meme in it; or ``out`` holds verdicts of another detector.
-        NothingJudged: none of its memes can be judged.
+        NothingPredicted: none of its memes can be judged.
     """
     memes = [meme for meme in dataset.split(split) if meme.label]
     if not memes:
@@ -133,16 +133,16 @@ def judge_split(
         rationales=rationales,
         progress=progress,
     )
-    predictions = [meme for meme in memes if meme.id in verdicts]
-    if not predictions:
+    judged = [meme for meme in memes if meme.id in verdicts]
+    if not judged:
         why = f": {failures[0].item}: {failures[0].reason}" if failures else ""
         raise NothingPredicted(f"{dataset.root}: no meme of {split} could be judged{why}", failures)
     return Predictions(
         detector,
         dataset,
         split,
-        tuple(predictions),
-        tuple(verdicts[meme.id] for meme in predictions),
+        tuple(judged),
+        tuple(verdicts[meme.id] for meme in judged),
         tuple(failures),
     )
 
@@ -156,7 +156,7 @@ def judge_memes(
     rationales: bool = True,
     progress: Progress = no_progress,
 ) -> tuple[dict[str, Verdict], list[Failure]]:
-    """A dataset's memes, labelled or not -> meme id -> verdict, and what could not be judged; ``out`` as `judge_split`.
+    """Judge a dataset's memes, labelled or not; return meme id -> verdict, and the failures. ``out`` as `judge_split`.
 
     Raises:
         InputError: ``out`` holds verdicts of another detector.
@@ -173,7 +173,7 @@ def judge_memes(
         progress("judging", done, len(memes))
 
     if out is None:
-        found = {one.meme_id: one for one in judge_all(detector, memes, options, failures, advance)}
-        return found, failures
+        verdicts = judge_all(detector, memes, options, failures, advance)
+        return {verdict.meme_id: verdict for verdict in verdicts}, failures
     tally = judge_to_file(detector, memes, out, options, failures, advance)
     return read_verdicts(out, tally), failures

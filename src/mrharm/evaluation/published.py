@@ -1,4 +1,4 @@
-"""Published figures of a dataset, beside ours, each flagged where the two were not measured alike."""
+"""Published figures of a dataset, each flagged where it was not measured on the same memes as ours."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ FILE = "published.yaml"
 class Published(Record):
     """A figure of the literature, shares from 0 to 1, and where and on what it was measured.
 
-    ``apart`` is why it cannot be held against ours; None where name and size of the split speak for the same memes,
-    which no paper proves. ``ours``: measured with this project.
+    ``apart``: why it cannot be compared with ours; None where name and size of the split suggest the same memes, which
+    no paper proves. ``ours``: measured with this project.
     """
 
     system: str
@@ -32,7 +32,7 @@ class Published(Record):
 
     @property
     def comparable(self) -> bool:
-        """Whether ours, on this split, may stand in one column with it."""
+        """Whether it can be compared with a figure of ours on this split."""
         return self.apart is None
 
 
@@ -40,23 +40,23 @@ class _Row(Published):
     datasets: tuple[str, ...]
 
 
-def published(
+def list_published(
     dataset: str, split: str, memes: int, unjudged: int = 0, *, role: str | None = None
 ) -> tuple[Published, ...]:
-    """What has been published of a dataset, comparable rows first.
+    """List the published figures of a dataset, comparable ones first.
 
     Args:
-        dataset: the dataset's name, as `mrharm import` gives it.
-        split: the split's own name.
+        dataset: its name, as `mrharm import` gives it.
+        split: its name.
         memes: how many of its memes were judged.
         unjudged: how many could not be.
         role: ``train`` or ``validation`` where the split is learnt from or chosen on here.
     """
-    rows = [_held_against(row, split, memes, unjudged, role) for row in _rows() if dataset in row.datasets]
+    rows = [_compare_split(row, split, memes, unjudged, role) for row in _rows() if dataset in row.datasets]
     return tuple(sorted(rows, key=lambda row: not row.comparable))
 
 
-def _held_against(row: _Row, split: str, memes: int, unjudged: int, role: str | None) -> Published:
+def _compare_split(row: _Row, split: str, memes: int, unjudged: int, role: str | None) -> Published:
     apart = row.apart
     if row.split == split and role is not None:
         does = "learns from" if role == "train" else "is chosen on"

@@ -99,7 +99,7 @@ def run_folder(run: Path) -> Path:
 
 
 def is_training_dataset(run: Path, dataset: Dataset) -> bool:
-    """Tell whether a run was trained on a dataset, by name or fingerprint: evidence gathered later changes the latter."""
+    """Tell whether a run was trained on a dataset: by its name, too, as gathered evidence changes the fingerprint."""
     trained = read_run(run)
     same_name = dataset.info.name == trained.get("dataset")
     return same_name or dataset.fingerprint() == trained.get("dataset_sha256")

@@ -1,4 +1,4 @@
-"""How good: the figures of a split, each with its interval, and the curves behind them."""
+"""The figures of a split, each with its interval, and the curves behind them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mrharm.metrics.calibration import ReliabilityBin, brier_of, classwise_ece_o
 from mrharm.metrics.classification import (
     estimate_headline,
     false_alarms_of,
+    flags_of,
     headline,
     precision_of,
     recall_of,
@@ -38,11 +39,11 @@ HEADLINE = ("accuracy", "macro_f1", "auroc")
 class Scores(Record):
     """The figures of memes with a gold label.
 
-    Counts: ``memes``, ``harmful`` (by gold), ``flagged`` (said to be harmful), ``unanswered`` (no label was answered:
-    wrong in ``accuracy`` and ``macro_f1``, missed in ``recall``, and no flag). Figures of decisions: ``accuracy``,
-    ``macro_f1``, ``precision`` and ``recall`` of harmful, ``false_alarms`` (share of harmless memes said to be
-    harmful). Of scores: ``auroc``, ``auprc``, ``brier``, ``ece`` (class-wise, 15 bins; ``ece_by_chance`` is what scores
-    that mean what they say stay below). Of both: ``aurc``, the area under the risk-coverage curve.
+    Counts: ``memes``, ``harmful`` (by gold), ``flagged`` (decided harmful), ``unanswered`` (no label was answered:
+    wrong in ``accuracy`` and ``macro_f1``, missed in ``recall``, and no flag). Of decisions: ``accuracy``,
+    ``macro_f1``, ``precision`` and ``recall`` of harmful, ``false_alarms`` (share of harmless memes decided harmful).
+    Of scores: ``auroc``, ``auprc``, ``brier``, ``ece`` (class-wise, 15 bins; ``ece_by_chance`` is what calibrated
+    scores stay below). Of decisions and scores: ``aurc``, the area under the risk-coverage curve.
     """
 
     memes: int
@@ -76,46 +77,46 @@ class Curves(Record):
 
 def score(
     gold: Booleans,
-    said: Decisions,
+    predicted: Decisions,
     scores: Floats,
     *,
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
     clusters: NDArray[np.int64] | None = None,
 ) -> Scores:
-    """Every figure of decisions and scores on the same memes, intervals from the same draws.
+    """Compute every figure of decisions and scores on the same memes, with intervals from the same resamples.
 
     Args:
-        gold: what people said. *Shape:* (memes,)
-        said: True, False or None. *Shape:* (memes,)
-        scores: calibrated P(harmful). *Shape:* (memes,)
-        draws: of the bootstrap.
-        seed: of the draws.
-        together: memes that are no independent ones, as `mrharm.metrics.estimate`.
+        gold: people's labels. *Shape of all arrays:* (memes,)
+        predicted: True, False or None.
+        scores: calibrated P(harmful).
+        n_resamples: of the bootstrap.
+        seed: of the resamples.
+        clusters: memes that depend on one another, as `bootstrap`.
     """
-    right = settle(gold, said) == gold
+    right = settle(gold, predicted) == gold
     statistics: dict[str, Statistic] = {
-        **headline(gold, said, scores),
-        "precision": precision_of(gold, said),
-        "recall": recall_of(gold, said),
-        "false_alarms": false_alarms_of(gold, said),
+        **headline(gold, predicted, scores),
+        "precision": precision_of(gold, predicted),
+        "recall": recall_of(gold, predicted),
+        "false_alarms": false_alarms_of(gold, predicted),
         "auprc": auprc_of(gold, scores),
         "brier": brier_of(gold, scores),
         "ece": classwise_ece_of(gold, scores),
-        "aurc": aurc_of(right, confidence_of(said, scores)),
+        "aurc": aurc_of(right, confidence_of(predicted, scores)),
     }
     chance = ece_by_chance(scores, n_resamples=max(1, n_resamples // 2), seed=seed)
-    found = bootstrap(statistics, len(gold), n_resamples=n_resamples, seed=seed, clusters=clusters)
-    if (found["ece"].value or 0.0) <= chance:
-        # What scores without any error could have given does not speak against there being none.
-        found["ece"] = found["ece"].model_copy(update={"low": 0.0})
+    figures = bootstrap(statistics, len(gold), n_resamples=n_resamples, seed=seed, clusters=clusters)
+    if (figures["ece"].value or 0.0) <= chance:
+        # An error that calibrated scores reach by chance does not speak against calibration.
+        figures["ece"] = figures["ece"].model_copy(update={"low": 0.0})
     return Scores(
         memes=len(gold),
         harmful=int(gold.sum()),
-        flagged=sum(one is not None and bool(one) for one in said),
-        unanswered=sum(one is None for one in said),
+        flagged=int(flags_of(predicted).sum()),
+        unanswered=sum(decision is None for decision in predicted),
         ece_by_chance=chance,
-        **found,
+        **figures,
     )
 
 
@@ -144,12 +145,12 @@ def headline_row(
     }
 
 
-def curves(gold: Booleans, said: Decisions, scores: Floats) -> Curves:
-    """The curves of the same memes."""
-    right = settle(gold, said) == gold
+def curves(gold: Booleans, predicted: Decisions, scores: Floats) -> Curves:
+    """Compute the curves behind the figures."""
+    right = settle(gold, predicted) == gold
     return Curves(
         reliability=reliability(gold, scores),
         roc=roc_points(gold, scores),
         pr=pr_points(gold, scores),
-        risk_coverage=risk_coverage_points(right, confidence_of(said, scores)),
+        risk_coverage=risk_coverage_points(right, confidence_of(predicted, scores)),
     )

@@ -73,7 +73,7 @@ def judge_rationales(
     if repeats < 1:
         raise InputError(f"{repeats} repeats; expected 1 or more")
     check_judge(teacher)
-    predictions = predictions.some(memes, seed)
+    predictions = predictions.sample(memes, seed)
     prompt = load_prompt("mrharm.probes", PROMPT)
     asks: list[Question] = []
     about: list[tuple[int, int]] = []  # place among the memes, number of the sample

@@ -75,7 +75,7 @@ def probe(
             f"the detector reads {', '.join(card.reads)} and {'a' if sees else 'no'} picture: there are no two "
             "modalities to tell apart; train one that reads words and sees a picture or a caption"
         )
-    predictions = predictions.some(memes, seed)
+    predictions = predictions.sample(memes, seed)
     cases = cases_of(predictions)
     before = judge_cases(predictions, cases, progress=progress, what="modality: unchanged")
     skipped: dict[str, str] = {}

@@ -59,7 +59,7 @@ def probe(
         InputError: the verdicts have no rationales.
         ModelUnavailableError: no encoder can be read from the folder named.
     """
-    predictions = predictions.some(memes, seed)
+    predictions = predictions.sample(memes, seed)
     texts = rationales_of(predictions)
     skipped: dict[str, str] = {}
     done = 0

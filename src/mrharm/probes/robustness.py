@@ -91,7 +91,7 @@ def probe(
     Raises:
         InputError: the detector neither reads words nor is shown a picture, or the memes have neither.
     """
-    predictions = predictions.some(memes, seed)
+    predictions = predictions.sample(memes, seed)
     cases = cases_of(predictions)
     some: dict[Kind, list[Case]] = {
         "picture": [case for case in cases if shown_place(predictions, case) is not None],

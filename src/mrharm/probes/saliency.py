@@ -50,7 +50,7 @@ def probe(
     Raises:
         InputError: no meme has words or patches to put in order.
     """
-    predictions = predictions.some(memes, seed)
+    predictions = predictions.sample(memes, seed)
     detector, frame = predictions.detector, predictions.detector.frame
     evidence = dict(predictions.dataset.evidence)
     evidence |= {verdict.meme_id: verdict.evidence for verdict in predictions.verdicts if verdict.evidence}
