@@ -11,6 +11,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
@@ -28,7 +29,7 @@ log = logging.getLogger("mrharm.llm")
 
 MOST_QUESTIONS = 50_000  # of a file
 MOST_BYTES = 100_000_000  # half of what a file may hold: it is put together in memory
-_CALL_S, _TRANSFER_S = 60.0, 3600.0  # seconds for a call, and for a file sent or fetched
+_CALL_S, _TRANSFER_S = 60.0, 3600.0  # for a call, and for a file sent or fetched
 _CLOCKS_S = 86_400  # how far the provider's clock and this one may differ
 _MOST_TROUBLES = 20  # polls in a row that may fail before the waiting is given up
 _UNSURE = ("cut", "timed_out", "server_error", "malformed")  # after these a batch may have been created
@@ -86,9 +87,10 @@ class BatchService:
     def upload(self, content: bytes) -> str:
         """Upload a file of questions and return its id."""
         file = ("questions.jsonl", content, "application/jsonl")
-        return str(
-            self._call(lambda api: api.files.create(file=file, purpose="batch").id, _TRANSFER_S, is_post=True)
-        )
+        made = self._call(lambda api: api.files.create(file=file, purpose="batch"), _TRANSFER_S, is_post=True)
+        if not isinstance(getattr(made, "id", None), str):
+            raise EndpointError("malformed", f"{self.endpoint.url}: expected a file with an id, got none")
+        return str(made.id)
 
     def create(self, batch: Batch) -> str:
         """Create a batch of its uploaded file and return its id."""
@@ -101,9 +103,11 @@ class BatchService:
         try:
             return self._call(create, is_post=True)
         except EndpointError as trouble:
-            batch_id = self.find(batch) if trouble.kind in _UNSURE else None
-            if batch_id:
-                return batch_id
+            if trouble.kind in _UNSURE:
+                with suppress(EndpointError):  # another call looks for it again
+                    batch_id = self.find(batch)
+                    if batch_id:
+                        return batch_id
             raise
 
     def find(self, batch: Batch) -> str | None:
@@ -126,92 +130,90 @@ class BatchService:
     def read_lines(self, file: str) -> list[bytes]:
         """Return the lines of a file; no other byte than a line feed ends one."""
         content: bytes = self._call(lambda api: api.files.content(file).content, _TRANSFER_S)
-        return [line for line in content.split(b"\n") if line.strip()]
+        return list(filter(bytes.strip, content.split(b"\n")))
 
-    def _call(self, do: Callable[[Any], T], seconds: float = _CALL_S, *, is_post: bool = False) -> T:
+    def _call(self, call: Callable[[Any], T], seconds: float = _CALL_S, *, is_post: bool = False) -> T:
         timeout = self.endpoint.timeout(time.monotonic() + seconds)
         try:
             with self.endpoint.translate_errors() as client:
-                return do(client.with_options(timeout=timeout))
+                return call(client.with_options(timeout=timeout))
         except EndpointError as trouble:
             if trouble.not_found and is_post:
                 why = f"{self.endpoint.url} has no batch service; ask without --batch"
                 trouble.fatal = ModelUnavailableError(why)
             raise
-        except (ValueError, TypeError, AttributeError) as error:
-            why = f"{self.endpoint.url}: expected a batch or a file, got something else ({type(error).__name__})"
+        except (ValueError, TypeError, AttributeError):
+            why = f"{self.endpoint.url}: expected a batch or a file, got something else"
             raise EndpointError("malformed", why) from None
 
 
-class Batches:
-    """Asks a client's questions in batches; opens nothing before the first."""
+class BatchRound:
+    """Asks some questions in batches, as `HostedClient.complete_batch`; opens nothing before the first.
 
-    def __init__(self, requester: Requester) -> None:
+    Args:
+        requester: whose endpoint, ledger and budget are used.
+        questions: by their keys.
+    """
+
+    def __init__(self, requester: Requester, questions: Mapping[str, Request]) -> None:
         self._requester, self._ledger, self._budget = requester, requester.ledger, requester.budget
-        self._charged: dict[str, int] = {}  # key -> what the budget was charged for a question in a batch
+        self._unanswered = dict(questions)
         self._waiting: set[str] = set()  # tokens of the batches waited for
 
-    def complete(
-        self, questions: Mapping[str, Request], poll: float, show: Callable[[int], None]
-    ) -> Iterator[tuple[str, Result]]:
-        """Ask questions, given by their keys, as `HostedClient.complete_batch`; yields each key with its result.
-
-        Calls ``show`` with the number of questions without a result each time the batches were looked at.
-        """
-        answered = [key for key in questions if self._ledger.find_answer(key)]
-        yield from ((key, self._read_result(key, cached=True)) for key in answered)
-        rest = {key: request for key, request in questions.items() if key not in set(answered)}
-        if not rest:
+    def complete(self, poll: float, show: Callable[[int], None]) -> Iterator[tuple[str, Result]]:
+        """Yield each question's key with its result; ``show`` is told how many have none, every ``poll`` seconds."""
+        for key in list(self._unanswered):
+            if self._ledger.find_answer(key):
+                del self._unanswered[key]
+                yield key, self._read_result(key, cached=True)
+        if not self._unanswered:
             return
-        self._waiting = set()
         try:
-            service = BatchService(self._requester.open_endpoint())
-            yield from self._fetch_left(service, rest)
-            yield from self._send(service, rest)
-            yield from self._wait(service, rest, poll, show)
-            yield from ((key, self._read_result(key, cached=False)) for key in list(rest))
+            self._service = BatchService(self._requester.open_endpoint())
+            yield from self._fetch_left()
+            yield from self._send()
+            yield from self._wait(poll, show)
+            yield from ((key, self._read_result(key, cached=False)) for key in self._unanswered)
         except EndpointError as trouble:
             again = ModelUnavailableError(f"{trouble.message}; run the same command again")
             raise (trouble.fatal or again) from None
         finally:
-            for key in list(self._charged):
+            for key in self._budget.charged_keys:
                 row = self._ledger.find_row(key)
                 if row is None or row.batch is None:  # never sent
-                    self._correct_charge(key, 0)
+                    self._budget.correct_charge(key, 0)
             if self._waiting:
                 what = "%d batches of questions go on at the provider; the same command picks them up"
                 log.warning(what, len(self._waiting))
 
-    def _fetch_left(self, service: BatchService, rest: dict[str, Request]) -> Iterator[tuple[str, Result]]:
-        """Fetch what earlier calls left at the provider, and wait for the batches that hold questions of ``rest``."""
-        yield from self._poll_all(service, self._ledger.list_open_batches(), rest)
-        rows = [self._ledger.find_row(key) for key in rest]
+    def _fetch_left(self) -> Iterator[tuple[str, Result]]:
+        """Fetch what earlier calls left at the provider, and wait for the batches that hold questions of this round."""
+        yield from self._poll_all(self._ledger.list_open_batches())
+        rows = [self._ledger.find_row(key) for key in self._unanswered]
         self._waiting &= {row.batch for row in rows if row and row.batch}
 
-    def _wait(
-        self, service: BatchService, rest: dict[str, Request], poll: float, show: Callable[[int], None]
-    ) -> Iterator[tuple[str, Result]]:
+    def _wait(self, poll: float, show: Callable[[int], None]) -> Iterator[tuple[str, Result]]:
         """Look at the batches waited for, again and again, until all have ended."""
         troubles = 0
         while self._waiting:
             batches = [batch for batch in self._ledger.list_open_batches() if batch.token in self._waiting]
-            trouble = yield from self._poll_all(service, batches, rest)
+            trouble = yield from self._poll_all(batches)
             troubles = troubles + 1 if trouble else 0
             if trouble and troubles == _MOST_TROUBLES:
                 raise trouble
-            show(len(rest))
+            show(len(self._unanswered))
             if self._waiting:
                 (self._requester.retry.pause or time.sleep)(poll)
 
     def _poll_all(
-        self, service: BatchService, batches: Iterable[Batch], rest: dict[str, Request]
+        self, batches: Iterable[Batch]
     ) -> Generator[tuple[str, Result], None, EndpointError | None]:
         """Look at batches once, and yield what they bring; returns the trouble that a later look may not meet."""
         last: EndpointError | None = None
         for batch in batches:
             try:
-                for key in self._poll(service, batch):
-                    if rest.pop(key, None):
+                for key in self._poll(batch):
+                    if self._unanswered.pop(key, None):
                         yield key, self._read_result(key, cached=False)
             except EndpointError as trouble:
                 if trouble.fatal:
@@ -232,73 +234,68 @@ class Batches:
             return CallError(row.failure or "", row.failure_kind or "busy", row.raw)
         return CallError("it is in a batch that has not ended and cannot be looked at here", "busy")
 
-    def _send(self, service: BatchService, rest: dict[str, Request]) -> Iterator[tuple[str, Result]]:
-        """Send the questions of ``rest`` that are in no batch; yields those that cannot be sent, and why."""
+    def _send(self) -> Iterator[tuple[str, Result]]:
+        """Send the questions that are in no batch; yields those that cannot be sent, and why."""
         prices, required = self._requester.batch_prices, self._budget.limit is not None
-        costs = {key: bound_cost(request, prices, required=required) for key, request in rest.items()}
-        full: list[_Prepared] = []  # a batch asks one model
+        requests = sorted(self._unanswered.values(), key=lambda request: request.model)
+        costs = [bound_cost(request, prices, required=required) for request in requests]
+        group: list[_Prepared] = []  # a batch asks one model
         size = 0  # bytes
-        for key in sorted(costs, key=lambda key: rest[key].model):
-            row = self._ledger.find_row(key)
+        for request, cost in zip(requests, costs, strict=True):
+            row = self._ledger.find_row(request.key)
             if row and row.batch:
                 continue
             try:
-                question = self._prepare(rest[key], costs[key])
+                question = self._prepare(request, cost)
             except MrHarmError as error:
-                del rest[key]
-                yield key, error if isinstance(error, CallError) else CallError(str(error), "bad_request")
+                del self._unanswered[request.key]
+                why = error if isinstance(error, CallError) else CallError(str(error), "bad_request")
+                yield request.key, why
                 continue
-            other_model = bool(full) and full[0].request.model != question.request.model
+            other_model = bool(group) and group[0].request.model != question.request.model
             size += len(question.line)
-            if other_model or len(full) == MOST_QUESTIONS or size > MOST_BYTES:
-                self._create(service, full)
-                full, size = [], len(question.line)
-            full.append(question)
-        if full:
-            self._create(service, full)
+            if other_model or len(group) == MOST_QUESTIONS or size > MOST_BYTES:
+                self._create(group)
+                group, size = [], len(question.line)
+            group.append(question)
+        if group:
+            self._create(group)
 
     def _prepare(self, request: Request, cost: int) -> _Prepared:
         """Write a question's line, and charge the budget with the most it can cost."""
         line = _write_line(request)
         if len(line) > MOST_BYTES:
             raise CallError(f"{len(line):,} bytes; too large for any batch", "bad_request")
-        if not self._budget.reserve(cost):
+        if not self._budget.charge(request.key, cost):
             raise CallError(self._budget.explain_refusal(cost), "over_budget")
-        self._budget.settle(cost, cost)  # calls must not wait for it: it is not given back for hours
-        self._charged[request.key] = cost
         return _Prepared(request, cost, line)
 
-    def _create(self, service: BatchService, questions: Sequence[_Prepared]) -> None:
+    def _create(self, questions: Sequence[_Prepared]) -> None:
         """Upload a file of questions and have a batch created of it."""
         token, model, made = uuid.uuid4().hex, questions[0].request.model, time.time()
-        file = service.upload(b"".join(question.line for question in questions))
-        batch = Batch(token, service.endpoint.url, model, made, file, None)
+        file = self._service.upload(b"".join(question.line for question in questions))
+        batch = Batch(token, self._service.endpoint.url, model, made, file, None)
         self._ledger.start_batch(batch, [(question.request, question.cost) for question in questions])
         try:
-            self._ledger.set_batch_id(token, service.create(batch))
+            self._ledger.set_batch_id(token, self._service.create(batch))
         except EndpointError as trouble:
             if trouble.kind not in _UNSURE:
                 self._end(batch, Failure(trouble.kind, trouble.message))
             raise
         self._waiting.add(token)
 
-    def _correct_charge(self, key: str, cost: int) -> None:
-        """Charge the budget with what a question cost, where this client sent it, in place of the most it could."""
-        if key in self._charged:
-            self._budget.settle(0, cost - self._charged.pop(key))
-
-    def _poll(self, service: BatchService, batch: Batch) -> Iterator[str]:
+    def _poll(self, batch: Batch) -> Iterator[str]:
         """Look at a batch once, and fetch it if it has ended; yields the keys of the questions it then settles."""
         state: _BatchState | None = None
-        if batch.endpoint == service.endpoint.url:
-            batch_id = batch.id or service.find(batch)
+        if batch.endpoint == self._service.endpoint.url:
+            batch_id = batch.id or self._service.find(batch)
             if batch_id is None:
                 self._end(batch, Failure("stopped", "its process died before it was sent"))
                 return
             if batch.id is None:
                 self._ledger.set_batch_id(batch.token, batch_id)
             try:
-                state = service.get(batch_id)
+                state = self._service.get(batch_id)
             except EndpointError as trouble:
                 if not trouble.not_found:
                     raise
@@ -306,7 +303,7 @@ class Batches:
                     "%s does not know batch %s; was it sent with another key?", batch.endpoint, batch_id
                 )
         if state and state.status in _OVER:
-            yield from self._fetch(service, batch, state)
+            yield from self._fetch(batch, state)
         elif batch.is_overdue:
             why = f"batch {batch.id} at {batch.endpoint} has not ended within its day"
             self._end(batch, Failure("timed_out", why, maybe_paid=True))
@@ -315,16 +312,16 @@ class Batches:
         else:
             self._waiting.discard(batch.token)
 
-    def _fetch(self, service: BatchService, batch: Batch, state: _BatchState) -> Iterator[str]:
+    def _fetch(self, batch: Batch, state: _BatchState) -> Iterator[str]:
         """Commit what a batch brought, and end it. A question's first answer counts, and before any failure."""
         price = find_price(self._requester.batch_prices, batch.model)
         failures: dict[str, Failure] = {}
         unreadable = 0
         for file in filter(None, (state.output_file_id, state.error_file_id)):
             answers: dict[str, Answer] = {}
-            for line in service.read_lines(file):
+            for line in self._service.read_lines(file):
                 try:
-                    key, outcome = _read_line(line, service.endpoint, batch.model, price)
+                    key, outcome = _read_line(line, self._service.endpoint, batch.model, price)
                 except (ValueError, RecursionError):
                     unreadable += 1
                     continue
@@ -334,20 +331,20 @@ class Batches:
                     answers.setdefault(key, outcome)
             costs = self._ledger.commit_batch_answers(batch.token, answers)
             for key, cost in costs.items():
-                self._correct_charge(key, cost or 0)
+                self._budget.correct_charge(key, cost or 0)
             yield from costs
         if unreadable:
-            log.warning("batch %s: %d lines cannot be read, and are ignored", batch.id, unreadable)
-        yield from self._end(batch, _explain_end(state, service.endpoint, unreadable), failures)
+            log.warning("batch %s: %d lines cannot be read and are ignored", batch.id, unreadable)
+        yield from self._end(batch, _explain_end(state, self._service.endpoint, unreadable), failures)
 
     def _end(
-        self, batch: Batch, rest: Failure, failures: Mapping[str, Failure] | None = None
+        self, batch: Batch, default: Failure, failures: Mapping[str, Failure] | None = None
     ) -> Iterable[str]:
         """End a batch in the ledger; returns the keys of its questions without an answer, which fail."""
         self._waiting.discard(batch.token)
-        failed = self._ledger.end_batch(batch.token, failures or {}, rest)
+        failed = self._ledger.end_batch(batch.token, failures or {}, default)
         for key, failure in failed.items():
-            self._correct_charge(key, self._charged.get(key, 0) if failure.maybe_paid else 0)
+            self._budget.correct_charge(key, None if failure.maybe_paid else 0)
         return failed
 
 

@@ -238,13 +238,13 @@ class Ledger:
                     _write_answer(db, key, replace(answer, nano_usd=costs[key]))
         return costs
 
-    def end_batch(self, token: str, failures: Mapping[str, Failure], rest: Failure) -> dict[str, Failure]:
-        """End a batch and fail its pending questions, by their ``failures``, else by ``rest``; returns these."""
+    def end_batch(self, token: str, failures: Mapping[str, Failure], default: Failure) -> dict[str, Failure]:
+        """End a batch and fail its pending questions, by their ``failures``, else by ``default``; returns these."""
         with self._transaction() as db:
             rows = db.execute(
                 "SELECT key FROM calls WHERE status = 'claimed' AND owner = ?", (_BATCH + token,)
             )
-            failed = {key: failures.get(key, rest) for (key,) in rows.fetchall()}
+            failed = {key: failures.get(key, default) for (key,) in rows.fetchall()}
             for key, failure in failed.items():
                 _write_failure(db, key, failure)
             db.execute("UPDATE batches SET state = 'ended', ended = ? WHERE token = ?", (time.time(), token))

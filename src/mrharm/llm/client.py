@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mrharm.errors import MrHarmError
-from mrharm.llm.batch import Batches
-from mrharm.llm.cache import open_ledger
+from mrharm.llm.batch import BatchRound
+from mrharm.llm.cache import Row, open_ledger
 from mrharm.llm.endpoint import Endpoint
 from mrharm.llm.pricing import count_tokens, find_price, require_price
 from mrharm.llm.requester import Budget, Requester, Retry, Run
@@ -71,7 +71,6 @@ class HostedClient:
         self._requester = Requester(
             self.ledger, lambda: Endpoint(base_url, key_file), self._budget, prices, retry or Retry()
         )
-        self._batches = Batches(self._requester)
 
     def __enter__(self) -> HostedClient:
         return self
@@ -89,7 +88,10 @@ class HostedClient:
 
         Raises:
             InputError: no `openai` package, no key, or a budget without the model's price.
+            LedgerError: the ledger is in use by another process, damaged or full.
         """
+        self.ledger.find_row("")
+        self.ledger.close()  # hours may pass before the first question
         self._requester.open_endpoint()
         if self._budget.limit is not None:
             require_price(self._requester.prices, model)
@@ -186,7 +188,8 @@ class HostedClient:
                 questions[request.key] = request
             except CallError as error:
                 yield from counter.deliver(error, [index])
-        for key, result in self._batches.complete(questions, poll, counter.show_waiting):
+        results = BatchRound(self._requester, questions).complete(poll, counter.show_waiting)
+        for key, result in results:
             yield from counter.deliver(result, positions[key])
 
     def estimate(self, requests: Iterable[Request], *, batch: bool = False) -> Estimate:
@@ -200,7 +203,7 @@ class HostedClient:
         prices = self._requester.batch_prices if batch else self._requester.prices
         unique = {request.key: request for request in requests}
         rows = {key: self.ledger.find_row(key) for key in unique}
-        paid = {key for key, row in rows.items() if row and (row.is_sound or (batch and row.batch))}
+        paid = {key for key, row in rows.items() if _is_paid(row, batch)}
         tokens, likely, most = [], 0, 0
         is_priced = True
         for key in unique.keys() - paid:
@@ -259,6 +262,11 @@ class _Counter:
         self._tally = replace(tally, usd=self._budget.spent / NANO)
         if self._progress:
             self._progress(self._tally)
+
+
+def _is_paid(row: Row | None, batch: bool) -> bool:
+    """Return whether a question's answer is there, or with ``batch`` on its way in one."""
+    return row is not None and (row.is_sound or (batch and row.batch is not None))
 
 
 def _find_key(request: Request, index: int) -> str | int:

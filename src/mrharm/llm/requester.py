@@ -52,6 +52,7 @@ class Budget:
         self.limit = None if usd is None else round(usd * NANO)
         self.spent = 0  # questions in batches included, at the most they can cost
         self._reserved = 0
+        self._charged: dict[str, int] = {}  # key -> cost, of questions in batches
         self._changed = threading.Condition()
 
     def reserve(self, cost: int, stop: threading.Event | None = None, deadline: float = 0.0) -> bool:
@@ -74,6 +75,25 @@ class Budget:
             self._reserved -= reserved
             self.spent += spent
             self._changed.notify_all()
+
+    def charge(self, key: str, cost: int) -> bool:
+        """Count the most a question in a batch can cost as spent, for hours; returns False where it does not fit."""
+        fits = self.reserve(cost)
+        if fits:
+            self.settle(cost, cost)
+            self._charged[key] = cost
+        return fits
+
+    def correct_charge(self, key: str, cost: int | None) -> None:
+        """Count what a question charged here has cost in place of the most it could; None: as charged."""
+        charged = self._charged.pop(key, None)
+        if charged is not None and cost is not None:
+            self.settle(0, cost - charged)
+
+    @property
+    def charged_keys(self) -> list[str]:
+        """Return the keys of the questions charged whose cost is not known yet."""
+        return list(self._charged)
 
     def explain_refusal(self, cost: int) -> str:
         """Return why a question of at most this cost was not asked."""

@@ -83,18 +83,17 @@ class Picture:
 
 @dataclass(frozen=True)
 class Request:
-    """A question to a hosted model."""
+    """A question to a hosted model.
 
-    messages: Sequence[
-        Mapping[str, Any]
-    ]  # chat messages; a message's content is a text, or a list of content parts and `Picture`
-    model: str  # the model's name at the endpoint
-    settings: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # fields of the body sent as they are (temperature, max_tokens, response_format ...)
-    parts: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # what else tells this question from another (prompt and its hash, a sample's number); not sent
+    ``messages`` are chat messages, whose content is a text or a list of content parts and `Picture`. ``settings`` go
+    into the body as they are (temperature, max_tokens, response_format ...). ``parts`` distinguish it from questions
+    of the same messages and settings (prompt and its hash, a sample's number) and are not sent.
+    """
+
+    messages: Sequence[Mapping[str, Any]]
+    model: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    parts: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def record(self) -> dict[str, Any]:
