@@ -30,7 +30,7 @@ from mrharm.memes.importing import import_memes
 from mrharm.progress import Progress, no_progress
 from mrharm.recipe import Recipe, dump_recipe, load_recipe
 from mrharm.records import Meme, Verdict
-from mrharm.reports.html import write_demo_report
+from mrharm.reports.demo_page import write_demo_report
 from mrharm.store import content_key, write_json, write_records
 from mrharm.synthetic import truth
 from mrharm.synthetic.teacher import GeneratedTeacher

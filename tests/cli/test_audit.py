@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -97,7 +98,7 @@ def test_the_verdict_stands_before_what_was_fixed(ill: Dataset, tmp_path: Path) 
         "",
         f"cleaned copy of 16 memes in {tmp_path / 'fixed'}",
         "  left out: 1 in test too: removed from train",
-        f"audit it in turn: mrharm audit {tmp_path / 'fixed'}",
+        f"audit the copy: mrharm audit {tmp_path / 'fixed'}",
         "",
     ]
 
@@ -114,9 +115,8 @@ def test_the_table_of_signals_fits_80_columns(tmp_path: Path) -> None:
     rows = [meme(str(n), f"you {club(n)}", n % 2 == 0, "train" if n < 60 else "test") for n in range(80)]
     rows.append(meme("twin", rows[-1].text, False))
     _, out, _ = run(write_dataset(tmp_path / "d", rows).root)
-    table = out.partition("surface signals alone")[2].split("\n\n")[0].splitlines()[1:]
-    table = [line for line in table if line[:1] in "┏┃┡│└"]
-    assert len(table) == 7
+    table = out.partition("surface signals alone")[2].partition("Fit to")[0].splitlines()
+    assert sum(bool(re.search(r"\d", line)) for line in table) >= 4
     assert max(map(len, table)) <= 80
     for column in ("train, 5 folds", "train -> held out", "overlap removed"):
         assert column in out

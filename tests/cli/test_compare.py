@@ -26,7 +26,7 @@ def test_the_words_stand_first_and_the_table_fits_80_columns(tmp_path: Path) -> 
     one, two = judged_run(tmp_path / "a", set(range(20))), judged_run(tmp_path / "b", {1})
     code, out, _ = run_verb(one, two)
     assert code == 0
-    assert out.startswith(f"{two} is better than {one}: macro-F1 differs by +")
+    assert " ".join(out.split()).startswith(f"{two} is better than {one}: macro-F1 differs by +")
     assert "McNemar p = " in out
     table = out[out.index("clubs (test)") : out.index("first: ")].splitlines()
     assert max(map(len, table)) <= 80

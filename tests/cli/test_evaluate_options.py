@@ -223,7 +223,7 @@ def refusals() -> dict[str, tuple[list[object], str]]:
             "file is a file, not a folder; name another place",
         ),
         "no ablation": (["--ablation", "{}/nowhere"], "`mrharm ablate ... --out"),
-        "no whole ablation": (["--ablation", "{}"], "ablation.json: expected what an ablation found"),
+        "no whole ablation": (["--ablation", "{}"], "ablation.json: expected the results of an ablation"),
         "folder of a file": (["--out", "{}/file"], "--out"),
         "submission in a folder's place": (["--submission", "fhm", "--submission-file", "{}"], "name a file"),
         "submission in a file": (

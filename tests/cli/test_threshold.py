@@ -107,7 +107,7 @@ def test_a_dry_run_shows_what_there_is_to_choose_from_and_stores_nothing(
         assert row in out
     table = out.split("threshold ")[0]
     assert all(len(line) <= 80 for line in table.splitlines()) and "…" not in table
-    (row,) = [line for line in table.splitlines() if line.startswith("precision 0.9 ")]
+    (row,) = [line for line in table.splitlines() if line.startswith(" precision 0.9 ")]
     assert len(re.findall(r"\(\d+-\d+\)", row)) == 1  # of what it promises
     assert "nothing stored (--dry-run)" in out
     assert (trained / "detector" / "detector.json").read_bytes() == before
@@ -173,7 +173,7 @@ def test_choosing_on_test_is_said_and_kept_in_the_card(trained: Path, data: Data
     said = " ".join(out.split())
     assert "Chosen on test, which is there to test" in said and "epoch and calibration" not in said
     chosen = Detector.from_pretrained(trained, device="cpu").card.chosen
-    assert chosen is not None and chosen.split == "test" and "on test of clubs" in chosen.words()
+    assert chosen is not None and chosen.split == "test" and "on test of clubs" in chosen.describe()
     _, out, _ = run(trained, data.root, "--recall", 0.8)
     said = " ".join(out.split())
     assert "there to test" not in said and "as were epoch and calibration" in said
@@ -237,7 +237,7 @@ def test_a_band_sends_what_is_uncertain_to_a_person(trained: Path, data: Dataset
     sides = "flagged that is harmful|allowed that is harmful|harmful that is allowed"
     for row in f"{shares}|{sides}".split("|"):
         assert len(re.findall(rf"^  {row} +\d+\.\d+ % \(\d+\.\d+ to \d+\.\d+\)$", out, re.M)) == 2, row
-    apart = out.index("  were all from the threshold up flagged, without a band:")
+    apart = out.index("  without a band, with every meme from the threshold up flagged:")
     assert out.index("  flagged  ") < apart < out.index("  macro-F1")
     assert re.search(r"allow below 0\.\d{4} \(0\.\d{4} to 0\.\d{4}\), review from there", out)
     detector = Detector.from_pretrained(trained, device="cpu")

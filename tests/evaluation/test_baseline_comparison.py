@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from mrharm.evaluation import baseline_comparison
-from mrharm.evaluation.baseline_comparison import compare_baselines, learners, say_one_modality
+from mrharm.evaluation.baseline_comparison import compare_baselines, learners
 from mrharm.evaluation.predictions import Predictions
 from mrharm.metrics import Estimate
 from mrharm.records import Evidence, Meme
+from mrharm.reports.summary import describe_modalities
 from tests.audit.helpers import club, meme, paint, write_dataset
 from tests.probes.stubs import Stub, judged_by, picture_alone, words_alone
 
@@ -102,10 +103,8 @@ def test_nothing_stands_beside_the_train_split_or_one_of_a_single_label(tmp_path
 
 def test_the_sentence_names_every_figure_of_one_modality_and_of_how_many_memes_it_is(tmp_path: Path) -> None:
     rows = compare_baselines(judge(tmp_path, by_words), n_resamples=50)
-    told = say_one_modality(rows, Estimate(value=0.95), 20)
-    assert told is not None and told.startswith(
-        "Right on all 20 memes that were judged: the detector 95.0 %;"
-    )
+    told = describe_modalities(rows, Estimate(value=0.95), 20)
+    assert told is not None and told.startswith("Correct on all 20 memes evaluated: the detector 95.0 %;")
     assert "words alone 100.0 %" in told and "pixels alone 50.0 %" in told
-    assert told.count("learnt from 40 memes") == 2
-    assert say_one_modality(rows[:1], Estimate(value=0.95), 20) is None
+    assert told.count("trained on 40 memes") == 2
+    assert describe_modalities(rows[:1], Estimate(value=0.95), 20) is None

@@ -104,8 +104,8 @@ def test_verdicts_of_a_detector_calibrated_anew_are_set_aside(run, dataset):
 
 def test_the_verdict_comes_first_and_figures_have_intervals(run, dataset):
     found = evaluate_run(run, dataset)
-    assert found.words[0].startswith("On 24 memes of clubs (test) it decides ")
-    assert any("A bag of words (words alone) has a macro-F1 of" in words for words in found.words)
+    assert " correct on 24 memes of clubs (test); macro-F1 " in found.words[0]
+    assert any("reaches a macro-F1 of" in words for words in found.words)
     assert {row.name for row in found.beside} == {"majority", "words alone"}
     assert found.beside[1].accuracy.value > 0.8
     for name, figure in found.beside[1].gains.items():
@@ -119,7 +119,7 @@ def test_without_a_train_split_nothing_stands_beside(tmp_path):
     found = report_evaluation(predictions(tmp_path / "d", memes, [True] * 12), n_resamples=20)
     assert found.beside == ()
     assert not any("bag of words" in words for words in found.words)
-    assert any(words.startswith("No baseline stands beside it") for words in found.words)
+    assert any(words.startswith("There is no baseline to compare with") for words in found.words)
 
 
 def test_a_detector_at_hand_is_evaluated_without_a_folder(dataset):
@@ -201,10 +201,10 @@ def test_what_to_beware_of_is_said(tmp_path):
     found = report_evaluation(given, n_resamples=50)
     assert found.missing == {"caption": 4}
     said = " ".join(found.words)
-    assert "2 of 20 answers were no label and count as wrong." in said
-    assert "4 of 20 memes were judged without caption, which its recipe wants." in said
+    assert "2 of 20 answers were not a label and count as wrong." in said
+    assert "4 of 20 memes have no caption, which the recipe reads." in said
     assert "It misses 10 of 100 harmful memes and flags 90 of 100 harmless ones" in said
-    assert "Without figures, for fewer than 10 memes: 1 group." in said
+    assert "1 group of fewer than 10 memes has no figures." in said
 
 
 def test_failures_are_in_no_figure_and_named(dataset, tmp_path):
@@ -213,7 +213,7 @@ def test_failures_are_in_no_figure_and_named(dataset, tmp_path):
     run = make_run(tmp_path / "run", clubs(tmp_path / "again"))
     found = evaluate_run(run, Dataset(dataset.root), rationales=False)
     assert (found.memes, [one.item for one in found.failures]) == (24, ["bare"])
-    assert any("1 meme could not be judged, in no figure (bare: " in words for words in found.words)
+    assert any("1 meme could not be predicted and is in no figure (bare: " in words for words in found.words)
 
 
 def test_wrong_runs_and_splits_are_said_with_the_mend(run, dataset, tmp_path):
@@ -278,6 +278,6 @@ def test_the_weakest_group_is_not_called_the_lowest_where_a_smaller_one_lies_low
             memes.append(Meme(id=f"{name}-{place}", text="you", label=label, split="test"))
             said.append(harmful == (place < right))
     found = report_evaluation(predictions(tmp_path / "d", memes, said), n_resamples=200)
-    (weakest,) = [words for words in found.words if words.startswith("Weakest on")]
-    assert "“many” (60 memes): 55.0" in weakest
-    assert weakest.endswith("Groups so far below with their whole interval: 1 of 3 looked at.")
+    (weakest,) = [words for words in found.words if words.startswith("Weakest group")]
+    assert "“many” (60 memes), 55.0" in weakest
+    assert weakest.endswith("1 of 3 groups is below with the whole interval.")

@@ -13,10 +13,11 @@ from mrharm import Detector
 from mrharm.cli.transfer import transfer_command
 from mrharm.errors import InputError
 from mrharm.evaluation.evaluate import predict_split
-from mrharm.evaluation.transfer import Cell, Transfer, to_markdown, transfer, write_transfer
+from mrharm.evaluation.transfer import Cell, Transfer, transfer
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Estimate
 from mrharm.records import Verdict, read_records
+from mrharm.reports.comparison import describe_transfer, write_transfer
 from mrharm.training.run import train
 from tests.conftest import make_squares
 from tests.training.helpers import tiny
@@ -70,7 +71,8 @@ def test_every_run_is_asked_of_every_dataset_and_its_own_is_marked(places: Place
         (found.runs[1], "boxes", True),
     ]
     assert found.trained_on == {found.runs[0]: "squares", found.runs[1]: "boxes"}
-    assert len(found.words) == 3 and "On the dataset a run was trained on" in found.words[0]
+    words = describe_transfer(found).words
+    assert len(words) == 3 and "On the dataset a run was trained on" in words[0]
 
 
 def test_figures_are_those_of_the_verdicts_kept_in_the_run(places: Places, found: Transfer) -> None:
@@ -95,7 +97,7 @@ def test_what_is_kept_is_not_judged_again(
     places: Places, found: Transfer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = [file.read_bytes() for file in cells(places)]
-    monkeypatch.setattr(Detector, "judge_prepared", None)  # whoever judges fails
+    monkeypatch.setattr(Detector, "judge", None)  # whoever judges fails
     assert transfer(places[2:], places[:2], device="cpu", n_resamples=200) == found
     assert [file.read_bytes() for file in cells(places)] == before
 
@@ -122,16 +124,15 @@ def test_the_matrix_is_written_as_markdown_and_json(found: Transfer, tmp_path: P
     )
 
 
-def test_a_cell_that_cannot_be_had_is_a_dash_and_failures_are_named() -> None:
+def test_a_cell_that_cannot_be_had_is_a_dash_and_failures_are_named(tmp_path: Path) -> None:
     cell = Cell(
         run="r|1", dataset="d", own=False, memes=3, failures=2, first_failure="7: a broken picture",
         accuracy=Estimate(), macro_f1=Estimate(value=0.5, low=0.25, high=0.75), auroc=Estimate(),
     )  # fmt: skip
-    text = to_markdown(
-        Transfer(split="test", runs=("r|1",), datasets=("d",), trained_on={"r|1": "e"}, cells=(cell,))
-    )
+    matrix = Transfer(split="test", runs=("r|1",), datasets=("d",), trained_on={"r|1": "e"}, cells=(cell,))
+    text = write_transfer(matrix, tmp_path / "matrix.md")[0].read_text()
     assert r"| r\|1 | e | 50.0 (25.0-75.0) |" in text and r"| r\|1 | e | - |" in text
-    assert "- r|1 on d: 2; the first: 7: a broken picture" in text
+    assert r"- r\|1 on d: 2; the first: 7: a broken picture" in text
 
 
 def test_a_dataset_none_of_whose_memes_can_be_judged_is_a_row_without_figures_and_the_others_go_on(
@@ -195,7 +196,7 @@ def test_the_verb_takes_datasets_after_one_on_and_prints_one_object(places: Plac
 def test_the_verb_says_every_cell_within_80_columns(places: Places) -> None:
     code, out, _ = run(*places[2:], "--on", places[0], "--on", places[1], "--device", "cpu")
     assert code == 0 and "squares *" in out and "boxes *" in out
-    assert "a column of the matrix says" in out
+    assert "column of the matrix: every run on the same memes" in " ".join(out.split())
     table = out[: out.index("On the dataset")]
     assert max(map(len, table.splitlines())) <= 80
 

@@ -10,7 +10,7 @@ from mrharm.memes.dataset import Dataset
 from mrharm.probes.identity import FEWEST, SENTENCES, probe
 from mrharm.probes.identity_terms import term_list
 from mrharm.reports.probe_sentences import describe_identity
-from mrharm.reports.tables import tables_of
+from mrharm.reports.tables import tabulate_record
 from tests.audit.helpers import club, draw, meme, write_dataset
 from tests.probes.stubs import Stub, both, judged_by
 
@@ -147,9 +147,9 @@ def test_at_most_the_memes_asked_for_are_drawn_among_those_with_a_term(tmp_path:
 
 def test_figures_of_each_axis_stand_in_a_table_of_the_page(tmp_path: Path) -> None:
     found = probe(judged_by(Stub(lambda text, image: 0.5), naming(tmp_path / "data", [*SOUP, *REST])))
-    (table,) = tables_of(found.model_dump(mode="json"))
-    assert table.title == "swapped" and [row.name for row in table.rows] == ["age"]
-    assert table.columns == ["flipped", "control", "more", "moved", "control moved"]
+    (table,) = tabulate_record(found.model_dump(mode="json"))
+    assert table.title == "swapped" and [row.cells[0] for row in table.rows] == ["age"]
+    assert list(table.columns) == ["", "flipped", "control", "more", "moved", "control moved"]
 
 
 def test_where_few_memes_name_anyone_benign_sentences_are_asked(tmp_path: Path) -> None:

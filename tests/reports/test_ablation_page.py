@@ -7,7 +7,7 @@ import pytest
 
 from mrharm.metrics import Estimate
 from mrharm.records import Failure
-from mrharm.reports.ablation_page import COLUMNS, row_of, summarise, to_markdown, to_svg, write_report
+from mrharm.reports.ablation_page import COLUMNS, summarise, tabulate_arms, to_markdown, to_svg, write_report
 from mrharm.reports.plots import Panel, draw_bars
 from tests.ablation.rows import rows
 
@@ -52,8 +52,9 @@ def test_without_a_single_run_there_is_a_report_and_no_plot(tmp_path):
 
 def test_a_row_has_as_many_cells_as_there_are_columns():
     found = summarise(GIVEN, dataset="squares", recipe="tiny", split="test")
-    assert all(len(row_of(cell)) == len(COLUMNS) for cell in found.tables["test"])
-    assert row_of(found.tables["test"][0])[5] == "reference"
+    table = tabulate_arms(found.tables["test"])
+    assert all(len(row.cells) == len(COLUMNS) for row in table.rows)
+    assert table.rows[0].cells[5] == "reference"
 
 
 def test_the_plot_is_one_self_contained_drawing_that_is_the_same_every_time():

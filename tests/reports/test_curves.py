@@ -4,8 +4,7 @@ import re
 
 import pytest
 
-from mrharm.reports.curves import DIAGONAL, LINES, Curve, draw_curves
-from mrharm.reports.plots import GREY
+from mrharm.reports.plots import DIAGONAL, GREY, LINES, Curve, draw_curves
 
 WORDS = re.compile(r"<text[^>]*>([^<]*)</text>")
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mrharm.errors import DataError
-from mrharm.evaluation.baseline_comparison import say_one_modality
 from mrharm.evaluation.evaluate import Evaluation
 from mrharm.evaluation.predictions import Predictions, judge_split
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Estimate
 from mrharm.probes.run import Probing
+from mrharm.records import Verdict
 from mrharm.reports.ablation_page import summarise, write_report
 from mrharm.reports.evaluation import report_evaluation
 from mrharm.reports.evaluation_page import SALIENCY, write_page
 from mrharm.reports.model_card import render_card, write_model_card
+from mrharm.reports.summary import describe_modalities
 from mrharm.verdicts.detector import Detector
 from tests.ablation.rows import rows
 from tests.browser import HOSTILE, Tags, browse, measure_on_a_phone, needs_chromium
@@ -137,7 +139,7 @@ def test_an_ablation_is_shown_where_one_is_named(
     at = [
         page.index(one)
         for one in (
-            "What each part is worth",
+            "What each part of the method is worth",
             ablation.answers[0].question,
             'alt="the ablation',
             "<details><summary>test, every arm",
@@ -168,9 +170,12 @@ def test_what_moved_the_mistakes_is_asked_once_and_kept(
     assert kept.count("\n") == len(bare.mistakes)
     asked: list[int] = []
     judge = Detector.judge_prepared
-    monkeypatch.setattr(
-        Detector, "judge_prepared", lambda *args, **more: asked.append(1) or judge(*args, **more)
-    )
+
+    def count(detector: Detector, memes: list[Any], *options: Any) -> list[Verdict]:
+        asked.extend([1] * len(memes))
+        return judge(detector, memes, *options)
+
+    monkeypatch.setattr(Detector, "judge_prepared", count)
     assert page_of(bare, predictions, tmp_path, folder=tmp_path) == first and not asked
     # Another detector's is not taken for its own.
     other = replace(predictions, detector=random_detector(seed=1, sees=True))
@@ -183,7 +188,7 @@ def test_deletion_and_insertion_are_drawn_in_the_probe_of_saliency(page: str) ->
     plots = [
         f"{what} {how}"
         for what in ("Words", "Patches")
-        for how in ("taken away (deletion)", "given (insertion)")
+        for how in ("removed (deletion)", "added (insertion)")
     ]
     assert [name for name in drawn if name in plots] == plots
 
@@ -192,7 +197,7 @@ def test_words_alone_and_pixels_alone_stand_in_the_probe_of_modalities_as_they_d
     found: Evaluation, page: str
 ) -> None:
     words = Tags(page).words
-    told = say_one_modality(found.beside, found.scores.accuracy, found.memes)
+    told = describe_modalities(found.beside, found.scores.accuracy, found.memes)
     assert told and told in words[words.index("For the right reasons?") :]
     assert {row.name for row in found.beside} == {
         "majority",

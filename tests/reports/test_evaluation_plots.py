@@ -4,7 +4,7 @@ import base64
 
 from mrharm.metrics import Estimate
 from mrharm.probes.saliency_report import SHARES, Order, Part, SaliencyProbe
-from mrharm.reports.evaluation_plots import Plot, saliency_plots
+from mrharm.reports.evaluation_page import Plot, make_saliency_plots
 
 
 def order(deletion: float, insertion: float) -> Order:
@@ -25,10 +25,10 @@ def test_words_and_patches_have_a_row_each_of_deletion_and_insertion() -> None:
     found = SaliencyProbe(
         memes=3, text=Part(memes=3, orders=orders), picture=Part(memes=2, orders=orders), skipped={}
     )
-    drawn = saliency_plots(found.model_dump(mode="json"))
+    drawn = make_saliency_plots(found.model_dump(mode="json"))
     assert [[plot.name for plot in row] for row in drawn] == [
-        ["Words taken away (deletion)", "Words given (insertion)"],
-        ["Patches taken away (deletion)", "Patches given (insertion)"],
+        ["Words removed (deletion)", "Words added (insertion)"],
+        ["Patches removed (deletion)", "Patches added (insertion)"],
     ]
     for plot in (plot for row in drawn for plot in row):
         assert all(f">{kind}<" in drawing(plot) for kind in orders)
@@ -38,18 +38,18 @@ def test_words_and_patches_have_a_row_each_of_deletion_and_insertion() -> None:
 def test_what_was_not_measured_is_not_drawn() -> None:
     orders = {"gradient": order(0.2, 0.8), "random": order(0.5, 0.5)}
     found = SaliencyProbe(memes=3, text=Part(memes=3, orders=orders), skipped={"picture": "no picture"})
-    (row,) = saliency_plots(found.model_dump(mode="json"))
+    (row,) = make_saliency_plots(found.model_dump(mode="json"))
     assert [">attention<" in drawing(plot) for plot in row] == [False, False]
 
 
 def test_deletion_and_insertion_are_not_the_same_drawing() -> None:
     orders = {"gradient": order(0.2, 0.8), "random": order(0.5, 0.5)}
     found = SaliencyProbe(memes=3, text=Part(memes=3, orders=orders), skipped={})
-    ((deletion, insertion),) = saliency_plots(found.model_dump(mode="json"))
+    ((deletion, insertion),) = make_saliency_plots(found.model_dump(mode="json"))
     flat = order(0.8, 0.2)
     turned = SaliencyProbe(
         memes=3, text=Part(memes=3, orders={**orders, "gradient": flat}), skipped={}
     ).model_dump(mode="json")
-    ((other, _),) = saliency_plots(turned)
+    ((other, _),) = make_saliency_plots(turned)
     assert drawing(deletion) != drawing(other)
-    assert "share of words taken away" in drawing(deletion) and "share of words given" in drawing(insertion)
+    assert "share of words removed" in drawing(deletion) and "share of words added" in drawing(insertion)

@@ -49,13 +49,13 @@ MAJORITY = beside("majority", 0.4, 0.3, 0.2)
 @pytest.mark.parametrize(
     ("gain", "ranking", "says"),
     [
-        (0.1, 0.1, "It beats a bag of words (words alone)."),
-        (0.1, 0.0, "It beats a bag of words (words alone)."),
-        (-0.1, -0.1, "It does worse than a bag of words (words alone)."),
-        (0.0, 0.0, "It is not shown to do better than a bag of words (words alone)."),
-        (0.0, 0.1, "Whether it beats a bag of words (words alone) depends on the figure."),
-        (0.1, -0.1, "Whether it beats a bag of words (words alone) depends on the figure."),
-        (-0.1, 0.1, "Whether it beats a bag of words (words alone) depends on the figure."),
+        (0.1, 0.1, "It beats a bag of words (words alone): that baseline reaches"),
+        (0.1, 0.0, "It beats a bag of words (words alone): that baseline reaches"),
+        (-0.1, -0.1, "It does worse than a bag of words (words alone):"),
+        (0.0, 0.0, "It is not shown to beat a bag of words (words alone):"),
+        (0.0, 0.1, "Whether it beats a bag of words (words alone) depends on the figure:"),
+        (0.1, -0.1, "Whether it beats a bag of words (words alone) depends on the figure:"),
+        (-0.1, 0.1, "Whether it beats a bag of words (words alone) depends on the figure:"),
     ],
 )
 def test_a_baseline_is_beaten_where_no_figure_speaks_against_it(
@@ -66,45 +66,45 @@ def test_a_baseline_is_beaten_where_no_figure_speaks_against_it(
 
 def test_the_strongest_baseline_is_the_one_held_against(found: Evaluation) -> None:
     rows = (MAJORITY, beside("words alone", 0.6, 0.2, 0.2), beside("pixels alone", 0.8, 0.0, 0.0))
-    assert "not shown to do better than a model of small pictures (pixels alone)" in words(found, beside=rows)
+    assert "not shown to beat a model of small pictures (pixels alone)" in words(found, beside=rows)
 
 
 def test_without_a_bag_of_words_nothing_is_said_of_surface_signals_but_that(found: Evaluation) -> None:
     said = words(found, beside=(MAJORITY,))
-    assert "It beats always saying the commoner label." in said and "No bag of words stands beside it" in said
+    assert "It beats always predicting the more common label:" in said and "No bag-of-words baseline" in said
 
 
 def test_few_memes_settle_nothing(found: Evaluation) -> None:
     said = words(found, memes=12, beside=(MAJORITY, beside("words alone", 0.7, 0.3, 0.3)))
-    assert "Fewer than 30 memes settle nothing." in said and "It beats" not in said
+    assert "Fewer than 30 memes are too few" in said and "It beats" not in said
 
 
 def test_a_baseline_of_another_dataset_than_the_detectors_is_said(found: Evaluation) -> None:
     said = words(found, trained_on="others", beside=(MAJORITY, beside("words alone", 0.7, -0.1, -0.1)))
-    assert f"(the baseline learned from {found.dataset}, the detector from others)" in said
+    assert f"(the baseline was trained on {found.dataset}, the detector on others)" in said
 
 
 def test_a_split_that_was_learnt_from_or_chosen_on_is_said(found: Evaluation) -> None:
     assert "learn from this split" in words(found, role="train", trained_on=found.dataset)
-    assert "are chosen on this split" in words(found, role="validation", trained_on=None)
-    assert "this split:" not in words(found, role="train", trained_on="others")
-    assert "this split:" not in words(found)
-    assert "3 memes of these 40 have the very words of a train meme" in words(found, seen_words=3)
+    assert "are selected on this split" in words(found, role="validation", trained_on=None)
+    assert "this split" not in words(found, role="train", trained_on="others")
+    assert "this split" not in words(found)
+    assert "3 memes of these 40 have exactly the same text as a training meme" in words(found, seen_words=3)
 
 
 def test_a_threshold_chosen_on_these_very_memes_is_said(found: Evaluation) -> None:
     here = Chosen(criterion="macro-F1", dataset=found.dataset, split="test")
-    assert "threshold was chosen on these very memes (macro-F1)" in words(found, chosen=here)
+    assert "threshold was chosen on these same memes (macro-F1)" in words(found, chosen=here)
     elsewhere = here.model_copy(update={"split": "validation"})
-    assert "these very memes" not in words(found, chosen=elsewhere)
+    assert "these same memes" not in words(found, chosen=elsewhere)
 
 
 @pytest.mark.parametrize(
     ("ece", "chance", "says"),
     [
-        (0.13, 0.25, "Too few memes to say whether its scores can be read as probabilities"),
-        (0.03, 0.05, "Nothing here speaks against reading its scores as probabilities"),
-        (0.02, 0.01, "Read as probabilities its scores are a little off"),
+        (0.13, 0.25, "too few memes to tell whether its scores are probabilities"),
+        (0.03, 0.05, "Its scores can be read as probabilities, as far as"),
+        (0.02, 0.01, "Its scores are slightly off as probabilities"),
         (0.12, 0.05, "Its scores cannot be read as probabilities as they are"),
     ],
 )
@@ -120,14 +120,14 @@ def test_a_group_of_harmful_memes_alone_is_held_against_the_recall_of_all(found:
         update={"accuracy": figure(0.9), "recall": figure(0.6), "false_alarms": figure(0.02)}
     )
     harmful = Group(kind="severity", name="very", memes=20, harmful=20, accuracy=figure(0.6))
-    assert "Weakest on" not in words(found, scores=scores, groups=(harmful,))
+    assert "Weakest group" not in words(found, scores=scores, groups=(harmful,))
     low = harmful.model_copy(update={"accuracy": figure(0.4)})
     assert (
-        "Weakest on severity “very” (20 memes): 40.0 % (35.0 to 45.0) rightly, of all harmful memes 60.0 %"
+        "Weakest group: severity “very” (20 memes), 40.0 % (35.0 to 45.0) correct against 60.0 % of all harmful memes"
         in (words(found, scores=scores, groups=(low,)))
     )
     harmless = harmful.model_copy(update={"name": "none", "harmful": 0, "accuracy": figure(0.9)})
-    assert "of all harmless memes 98.0 %" in words(found, scores=scores, groups=(harmless,))
+    assert "98.0 % of all harmless memes" in words(found, scores=scores, groups=(harmless,))
 
 
 def test_what_probes_say_against_it_stands_in_the_verdict(found: Evaluation) -> None:
@@ -151,26 +151,26 @@ def test_what_probes_say_against_it_stands_in_the_verdict(found: Evaluation) -> 
         "pairs": {"same_text": {"pairs": 30, "both_right": figure(0.1).model_dump()}, "same_picture": None},
     }
     said = words(found, probes=probes)
-    assert "It hardly looks at the picture." in said
-    assert "Of 30 pairs that differ in picture and label alone, it gets both memes right in 10.0 %" in said
+    assert "It hardly uses the picture." in said
+    assert "Of 30 pairs that differ only in picture and label, it gets both memes right in 10.0 %" in said
     assert (
-        "Of the changes at their lightest salt text flips the most decisions, 30.0 % (25.0 to 35.0); "
-        "at their strongest leet, 90.0 %"
+        "Among the mildest changes to a meme, salt text flips the most decisions, 30.0 % (25.0 to 35.0); "
+        "among the strongest, leet, 90.0 %"
     ) in said
-    assert "It writes 19 different rationales for 40 memes" in said
-    assert "Of its rationales 80.0 % (75.0 to 85.0) are true in all their parts." in said
+    assert "It writes only 19 different rationales for 40 memes" in said
+    assert "80.0 % (75.0 to 85.0) of its rationales are true in every part." in said
 
 
 def test_the_band_in_force_is_told_with_what_it_lets_pass(found: Evaluation) -> None:
     names = ("allowed", "harmful_of_allowed", "reviewed", "flagged", "flag_precision", "allowed_of_harmful")
     does = {name: figure(0.1 * place, 0.01) for place, name in enumerate(names, 1)}
     said = words(found, band=(0.1, 0.9), band_figures=does)
-    assert "a band from 0.10 to 0.90: it allows 10.0 %" in said
-    assert "of the harmful memes 60.0 % (59.0 to 61.0) are allowed" in said
+    assert "from 0.10 to 0.90 go to a person: 30.0 % (29.0 to 31.0) of them. 10.0 %" in said
+    assert "60.0 % (59.0 to 61.0) of the harmful memes are allowed" in said
 
 
 def test_texts_longer_than_it_reads_are_counted(found: Evaluation) -> None:
-    assert "1 of 40 texts are longer than it reads" in words(found, texts_cut=1)
+    assert "1 of 40 texts are longer than the student reads" in words(found, texts_cut=1)
 
 
 def test_precision_is_told_where_harmful_memes_are_rare_and_a_threshold_nobody_chose(
@@ -179,11 +179,11 @@ def test_precision_is_told_where_harmful_memes_are_rare_and_a_threshold_nobody_c
     scores = found.scores.model_copy(update={"recall": figure(0.96), "false_alarms": figure(0.033)})
     said = words(found, scores=scores)
     # 0.01 * 0.96 / (0.01 * 0.96 + 0.99 * 0.033) = 0.227
-    assert "Of these memes 50 in 100 are harmful; where 1 in 100 is, about 23 of 100 that it flags" in said
-    assert "at a threshold of 0.50, which nobody chose." in said
+    assert "50 of 100 of these memes are harmful; where 1 of 100 is, about 23 of 100 flagged memes" in said
+    assert "at a threshold of 0.50 (not tuned)." in said
     rare = scores.model_copy(update={"harmful": 0})
-    assert "where 1 in 100 is" not in words(found, scores=rare)
+    assert "where 1 of 100 is" not in words(found, scores=rare)
 
 
 def test_words_shared_with_a_train_split_it_did_not_learn_from_are_not_said(found: Evaluation) -> None:
-    assert "very words" not in words(found, seen_words=3, trained_on="others")
+    assert "same text" not in words(found, seen_words=3, trained_on="others")

@@ -45,11 +45,11 @@ def compare_command(
         raise InputError("expected two runs or more: mrharm compare RUN_A RUN_B")
     runs = [_expand(side) for side in sides]
     from mrharm.evaluation.compare import compare
+    from mrharm.reports.comparison import describe_comparison
 
     with Bars() as bars:
-        comparisons = compare(
-            runs, dataset=dataset, split=split, device=device, seed=seed, progress=bars.show
-        )
+        compared = compare(runs, dataset=dataset, split=split, device=device, seed=seed, progress=bars.show)
+    comparisons = [describe_comparison(comparison) for comparison in compared]
 
     def show() -> None:
         from mrharm.reports.terminal import show_comparisons

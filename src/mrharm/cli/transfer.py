@@ -42,10 +42,12 @@ def transfer_command(
         find_detector(run)
     if out_file:
         check_place(out_file, "--out")
-    from mrharm.evaluation.transfer import transfer, write_transfer
+    from mrharm.evaluation.transfer import transfer
+    from mrharm.reports.comparison import describe_transfer, write_transfer
 
     with Bars() as bars:
         matrix = transfer(trained, [*on, *more], split=split, device=device, seed=seed, progress=bars.show)
+    matrix = describe_transfer(matrix)
     written = write_transfer(matrix, out_file) if out_file else ()
 
     def show() -> None:

@@ -14,14 +14,13 @@ from mrharm.evaluation.predictions import Predictions
 from mrharm.evaluation.scores import N_RESAMPLES
 from mrharm.memes.dataset import in_split
 from mrharm.memes.splits import TRAIN
-from mrharm.metrics import Estimate, counted, percent
+from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import Statistic, bootstrap
 from mrharm.metrics.classification import headline
 from mrharm.records import Meme, Record, Verdict
 from mrharm.student.interface import compose_text
 
 MAJORITY, WORDS, CAPTIONED, PIXELS = "majority", "words alone", "words and caption", "pixels alone"
-ONE_MODALITY = (WORDS, PIXELS)
 # Pictures to learn from, at most: enough for 64 principal components, in seconds.
 MOST_PICTURES = 2000
 
@@ -95,19 +94,6 @@ def learners(predictions: Predictions) -> list[Meme]:
     train = predictions.dataset.split_name(TRAIN)
     learn = [meme for meme in predictions.dataset.memes if in_split(meme, train) and meme.label]
     return learn if predictions.split != train and len(set(_gold(learn))) == 2 else []
-
-
-def say_one_modality(rows: Sequence[BaselineResult], detector: Estimate, memes: int) -> str | None:
-    """What words alone and pixels alone reach beside a detector of that accuracy, as a sentence."""
-    alone = [
-        f"{row.name} {percent(row.accuracy)}, learnt from {counted(row.learnt, 'meme')}"
-        for row in rows
-        if row.name in ONE_MODALITY
-    ]
-    if not alone:
-        return None
-    reached = "; ".join((f"the detector {percent(detector)}", *alone))
-    return f"Right on all {counted(memes, 'meme')} that were judged: {reached}."
 
 
 def _by_pixels(

@@ -10,15 +10,13 @@ import numpy as np
 from mrharm.evaluation.aligned import align
 from mrharm.evaluation.saved import SavedPredictions
 from mrharm.evaluation.scores import HEADLINE, N_RESAMPLES
-from mrharm.metrics import Estimate, counted, points
+from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import Statistic, average, bootstrap
 from mrharm.metrics.classification import headline, settle
-from mrharm.metrics.estimate import FEWEST, difference_of_means
+from mrharm.metrics.estimate import difference_of_means
 from mrharm.metrics.significance import McNemar, mcnemar
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Record
-
-UNSETTLED = "is not shown to differ from"
 
 
 class Spread(Record):
@@ -116,7 +114,7 @@ def _compare(
     )
     spreads = [_spread(first), _spread(second)]
     alone = len(first) == len(second) == 1
-    found = Comparison(
+    return Comparison(
         dataset=first[0].manifest.dataset,
         dataset_sha256=tuple(dict.fromkeys(one.manifest.dataset_sha256 for one in (*first, *second))),
         split=first[0].manifest.split,
@@ -133,7 +131,6 @@ def _compare(
         mcnemar=mcnemar(_right(first[0]), _right(second[0]), clusters=first[0].clusters) if alone else None,
         differ=int(np.sum(first[0].predicted != second[0].predicted)) if alone else None,
     )
-    return found.model_copy(update={"words": _words(found)})
 
 
 def _side(runs: list[SavedPredictions], drawn: dict[str, Estimate], spread: dict[str, Spread]) -> Side:
@@ -179,54 +176,3 @@ def _spread(runs: list[SavedPredictions]) -> dict[str, Spread]:
 
 def _right(one: SavedPredictions) -> np.ndarray:
     return np.asarray(settle(one.gold, one.predicted) == one.gold)
-
-
-def _words(found: Comparison) -> tuple[str, ...]:
-    gain = found.differences["macro_f1"]
-    said = f"macro-F1 differs by {points(gain)} on {counted(found.memes, 'meme')}"
-    several = max(len(found.first.runs), len(found.second.runs)) > 1
-    seeds = found.over_seeds.get("macro_f1")
-    # Of recipes, which runs of several seeds stand for, nothing is shown that may be the seeds' doing.
-    shown = _better(gain) if not several or (seeds and _better(seeds) == _better(gain)) else UNSETTLED
-    if found.memes < FEWEST:
-        shown = UNSETTLED
-    sentences = [f"{found.second.name} {shown} {found.first.name}: {said}."]
-    if found.memes < FEWEST:
-        sentences.append(f"Fewer than {FEWEST} memes settle nothing.")
-    if seeds:
-        sentences.append(f"Over seeds the difference {_beats(seeds)}: {points(seeds)}.")
-    elif several:
-        sentences.append("With one run on a side nothing is known of what another seed would do there.")
-    if found.mcnemar and found.differ is not None:
-        sentences.append(
-            f"Decisions that differ: {found.differ:,}; right in the first alone {found.mcnemar.only_first:,}, in the "
-            f"second alone {found.mcnemar.only_second:,} (McNemar p = {found.mcnemar.p:.3g})."
-        )
-    if len({*found.first.thresholds, *found.second.thresholds}) > 1:
-        cuts = [", ".join(f"{one:.3g}" for one in side.thresholds) for side in (found.first, found.second)]
-        sentences.append(
-            f"They decide at thresholds of their own ({cuts[0]} against {cuts[1]}), which accuracy, macro-F1 and "
-            "McNemar follow; AUROC does not."
-        )
-    if found.left_out:
-        sentences.append(f"Left out, as not all runs judged them: {counted(found.left_out, 'meme')}.")
-    if len(found.dataset_sha256) > 1:
-        sentences.append(
-            "The dataset was changed between these evaluations (evidence, texts or rationales; its labels are the "
-            "same); --dataset DATASET judges all on one."
-        )
-    return tuple(sentences)
-
-
-def _better(gain: Estimate) -> str:
-    if gain.low is not None and gain.low > 0:
-        return "is better than"
-    if gain.high is not None and gain.high < 0:
-        return "is worse than"
-    return UNSETTLED
-
-
-def _beats(gain: Estimate) -> str:
-    if gain.low is None or gain.high is None:
-        return "has no spread to tell by"
-    return "is more than chance" if gain.low > 0 or gain.high < 0 else "may be chance"

@@ -6,22 +6,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from mrharm.errors import InputError
 from mrharm.evaluation.evaluate import predict_split
 from mrharm.evaluation.predictions import NothingPredicted, Predictions
 from mrharm.evaluation.saved import evaluation_folder, is_training_dataset, run_folder, verdicts_file
 from mrharm.evaluation.scores import N_RESAMPLES
 from mrharm.memes.dataset import Dataset
-from mrharm.metrics import Estimate, format_cell
+from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap
 from mrharm.metrics.classification import headline
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Record, Verdict
-from mrharm.reports.tables import markdown_row
 from mrharm.runs import read_run
-from mrharm.store import read_appended, write_json, write_text
+from mrharm.store import read_appended
 from mrharm.verdicts.detector import Detector
 
 NO_FIGURES = dict.fromkeys(("accuracy", "macro_f1", "auroc"), Estimate())
@@ -119,55 +116,13 @@ def transfer(
                 clusters=predictions.clusters,
             )
             cells.append(_cell(name, folder, dataset, predictions.failures, memes, shown))
-    found = Transfer(
+    return Transfer(
         split=split,
         runs=tuple(folders),
         datasets=tuple(one.info.name for one in every),
         trained_on={name: str(read_run(folder).get("dataset", "")) for name, folder in folders.items()},
         cells=tuple(cells),
     )
-    return found.model_copy(update={"words": _say(found)})
-
-
-def write_transfer(found: Transfer, file: Path) -> tuple[Path, Path]:
-    """Write the matrix as Markdown and, beside it, as JSON; returns both paths."""
-    page, data = file.with_suffix(".md"), file.with_suffix(".json")
-    write_text(page, to_markdown(found))
-    write_json(data, found.model_dump(mode="json"))
-    return page, data
-
-
-def to_markdown(found: Transfer) -> str:
-    """The matrix as two tables, macro-F1 and AUROC, in percent with 95 % intervals; own datasets in bold."""
-    lines = [f"# Transfer, split {found.split}", "", *(f"{line}\n" for line in found.words)]
-    for title, figure in (("Macro-F1", "macro_f1"), ("AUROC", "auroc")):
-        lines += [
-            f"## {title}",
-            "",
-            markdown_row(["run", "trained on", *found.datasets]),
-            markdown_row(["---"] * (2 + len(found.datasets))),
-        ]
-        for run in found.runs:
-            texts = []
-            for dataset in found.datasets:
-                cell = found.cell(run, dataset)
-                text = in_percent(getattr(cell, figure))
-                texts.append(f"**{text}**" if cell.own else text)
-            lines.append(markdown_row([run, found.trained_on[run], *texts]))
-        lines.append("")
-    failed = [
-        f"- {one.run} on {one.dataset}: {one.failures:,}; the first: {one.first_failure}"
-        for one in found.cells
-        if one.failures
-    ]
-    if failed:
-        lines += ["Memes that could not be judged and are in no figure:", "", *failed, ""]
-    return "\n".join(lines)
-
-
-def in_percent(figure: Estimate) -> str:
-    """``85.4 (81.0-89.1)``; a dash where it cannot be had."""
-    return format_cell(figure)
 
 
 def _judge(
@@ -202,21 +157,3 @@ def _cell(
         first_failure=f"{failures[0].item}: {failures[0].reason}" if failures else None,
         **shown,
     )
-
-
-def _say(found: Transfer) -> tuple[str, ...]:
-    values = {
-        own: [one.macro_f1.value for one in found.cells if one.own is own and one.macro_f1.value is not None]
-        for own in (True, False)
-    }
-    lines = [
-        f"{where} macro-F1 is {100 * float(np.mean(some)):.1f} on average ({len(some)} of {len(found.cells)} cells)."
-        for own, where in ((True, "On the dataset a run was trained on"), (False, "On others"))
-        if (some := values[own])
-    ]
-    if values[True] and values[False]:
-        lines.append(
-            "How much of that is the move, and how much that datasets differ in how hard they are, a column of the "
-            "matrix says: every run on the same memes."
-        )
-    return tuple(lines)

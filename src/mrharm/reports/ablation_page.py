@@ -1,4 +1,4 @@
-"""``ablation.json``, ``ablation.md`` and ``ablation.svg``: one table, one plot, plain answers, from the rows alone."""
+"""An ablation as ``ablation.json``, ``ablation.md`` and ``ablation.svg``: tables, a plot, and answers to questions."""
 
 from __future__ import annotations
 
@@ -6,12 +6,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mrharm.ablation.arms import ARMS, REFERENCE
-from mrharm.ablation.results import TRUTH, Answer, Cell, answer_questions, format_plus_minus, tabulate
+from mrharm.ablation.results import (
+    FIGURES,
+    TRUTH,
+    Answer,
+    Cell,
+    answer_questions,
+    format_plus_minus,
+    tabulate,
+)
 from mrharm.ablation.run import MORE_SPLITS, RunRow
 from mrharm.metrics import Estimate
 from mrharm.records import Failure, Record
 from mrharm.reports.plots import Panel, draw_bars
-from mrharm.reports.tables import markdown, markdown_row
+from mrharm.reports.render import render_markdown
+from mrharm.reports.tables import Table
 from mrharm.store import write_json, write_text
 
 JSON, MARKDOWN, PLOT = "ablation.json", "ablation.md", "ablation.svg"
@@ -19,14 +28,13 @@ _PLOTTED, _GUESS = "macro_f1", 0.5
 _EMPTY = Estimate()
 
 NOTE = (
-    "Mean over seeds and half the width of its 95 % interval (Student's t); differences are to the reference with the "
-    "same seeds. The intervals speak of training anew, not of other memes, and not one is corrected for how many there "
-    "are."
+    "Mean over seeds ± half the width of its 95 % interval (Student's t); differences are from the reference with the "
+    "same seeds. Intervals are about training again, not about other memes, and are not corrected for their number."
 )
 
 
 class Ablation(Record):
-    """All an ablation found. ``tables``: split -> cells, the split it is about first. ``skipped``: arm -> why."""
+    """The results of an ablation. ``tables``: split -> cells, the main split first; ``skipped``: arm -> why."""
 
     dataset: str
     recipe: str
@@ -49,9 +57,9 @@ def summarise(
     skipped: Mapping[str, str] | None = None,
     failures: Sequence[Failure] = (),
 ) -> Ablation:
-    """Rows -> tables and answers."""
-    there = {name for row in rows for name in row.splits}
-    splits = [split, *(name for name in MORE_SPLITS if name in there and name != split)]
+    """Return the tables and answers of runs."""
+    measured = {name for row in rows for name in row.splits}
+    splits = [split, *(name for name in MORE_SPLITS if name in measured and name != split)]
     return Ablation(
         dataset=dataset,
         recipe=recipe,
@@ -66,74 +74,54 @@ def summarise(
     )
 
 
-def write_report(out: Path, found: Ablation) -> None:
+def write_report(out: Path, ablation: Ablation) -> None:
     """Write the three files; without a run there is no plot."""
-    write_json(out / JSON, found.model_dump(mode="json"))
-    write_text(out / MARKDOWN, to_markdown(found))
-    if found.runs:
-        write_text(out / PLOT, to_svg(found))
+    write_json(out / JSON, ablation.model_dump(mode="json"))
+    write_text(out / MARKDOWN, to_markdown(ablation))
+    if ablation.runs:
+        write_text(out / PLOT, to_svg(ablation))
 
 
-def row_of(cell: Cell) -> list[str]:
-    """A cell as a table prints it: arm, memes, seeds, accuracy, macro-F1, its difference, AUROC, true rationales."""
-    shown = cell.figures
-    change = cell.differences.get(_PLOTTED, _EMPTY)
-    return [
-        cell.arm,
-        f"{cell.size:,}",
-        str(len(cell.seeds)),
-        format_plus_minus(shown.get("accuracy", _EMPTY)),
-        format_plus_minus(shown.get(_PLOTTED, _EMPTY)),
-        "reference" if cell.arm == REFERENCE else format_plus_minus(change, signed=True),
-        format_plus_minus(shown.get("auroc", _EMPTY)),
-        format_plus_minus(shown.get(TRUTH, _EMPTY)),
-    ]
+def tabulate_arms(cells: Sequence[Cell], columns: Sequence[str] | None = None) -> Table:
+    """Return the cells of a split, a row each; ``columns`` of `COLUMNS`, None for all."""
+    shown = columns or COLUMNS
+    table = Table("", shown)
+    for cell in cells:
+        figures = {name: format_plus_minus(cell.figures.get(name, _EMPTY)) for name in (*FIGURES, TRUTH)}
+        change = format_plus_minus(cell.differences.get(_PLOTTED, _EMPTY), signed=True)
+        is_reference = cell.arm == REFERENCE
+        values = (
+            cell.arm,
+            f"{cell.size:,}",
+            str(len(cell.seeds)),
+            figures["accuracy"],
+            figures["macro_f1"],
+            "reference" if is_reference else change,
+            figures["auroc"],
+            figures[TRUTH],
+        )
+        by_column = dict(zip(COLUMNS, values, strict=True))
+        table.add(*(by_column[column] for column in shown))
+    return table
 
 
 COLUMNS = ("arm", "memes", "seeds", "accuracy", "macro-F1", "difference", "AUROC", "true")
 
 
-def to_markdown(found: Ablation) -> str:
-    """The report a person reads."""
-    lines = [f"# Ablation: {markdown(found.dataset)}, recipe {markdown(found.recipe)}", ""]
-    for answer in found.answers:
-        lines += [f"**{answer.question}** {answer.words}", ""]
-    for split, cells in found.tables.items():
-        lines += [
-            f"## {markdown(split)}",
-            "",
-            markdown_row(COLUMNS),
-            markdown_row(["---"] * len(COLUMNS)),
-            *(markdown_row(row_of(cell)) for cell in cells),
-            "",
-        ]
-    lines += [
-        f"{NOTE} *difference*: in macro-F1. *true*: share of the written rationales true in all their parts "
-        f"(generated memes only). {found.runs} runs, {found.seconds / 3600:.1f} hours of one thread.",
-        "",
-    ]
-    if found.runs:
-        lines += [f"![macro-F1 of every arm]({PLOT})", ""]
-    lines += [f"- {name}: {what}" for name, what in found.arms.items()]
-    lines += [markdown(f"- {name}: left out: {why}") for name, why in found.skipped.items()]
-    lines += [markdown(f"- {failure.item}: failed: {failure.reason}") for failure in found.failures]
-    return "\n".join(lines) + "\n"
+def to_markdown(ablation: Ablation) -> str:
+    """Render the report that people read."""
+    tables = {split: tabulate_arms(cells) for split, cells in ablation.tables.items()}
+    return render_markdown("ablation.md.jinja", found=ablation, tables=tables, note=NOTE, plot=PLOT)
 
 
-def to_svg(found: Ablation) -> str:
-    """Macro-F1 of every arm with its interval, a panel for every number of training memes."""
-    cells = found.tables[found.split]
-    panels = [
-        Panel(
-            title=f"{size:,} training memes",
-            bars=[
-                (f"{cell.arm} ({len(cell.seeds)})", cell.figures.get(_PLOTTED, _EMPTY))
-                for cell in cells
-                if cell.size == size
-            ],
-            marked=[f"{cell.arm} ({len(cell.seeds)})" for cell in cells if cell.arm == REFERENCE],
-        )
-        for size in sorted({cell.size for cell in cells})
-    ]
-    axis = f"macro-F1 on {found.split}, mean over seeds (how many in brackets) and 95 % interval"
-    return draw_bars(panels, axis, title=f"Ablation on {found.dataset}", guess=_GUESS)
+def to_svg(ablation: Ablation) -> str:
+    """Draw macro-F1 of every arm with its interval, a panel for each number of training memes."""
+    panels: dict[int, Panel] = {}
+    for cell in sorted(ablation.tables[ablation.split], key=lambda cell: cell.size):
+        panel = panels.setdefault(cell.size, Panel(f"{cell.size:,} training memes", [], []))
+        name = f"{cell.arm} ({len(cell.seeds)})"
+        panel.bars.append((name, cell.figures.get(_PLOTTED, _EMPTY)))
+        if cell.arm == REFERENCE:
+            panel.marked.append(name)
+    axis = f"macro-F1 on {ablation.split}, mean over seeds (how many in brackets) and 95 % interval"
+    return draw_bars(list(panels.values()), axis, title=f"Ablation on {ablation.dataset}", guess=_GUESS)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from mrharm.audit.copies import KINDS
 from mrharm.audit.findings import LEVELS
 from mrharm.audit.reading import Item
@@ -14,7 +12,7 @@ from mrharm.audit.run import Audit
 from mrharm.audit.shortcuts import PROTOCOLS, SIGNALS
 from mrharm.errors import ImageError
 from mrharm.images import place_in
-from mrharm.reports.html import inline_picture
+from mrharm.reports.render import inline_picture, render_page
 from mrharm.store import write_text
 
 SHOWN_ERRORS = 40  # suspect labels on the page
@@ -41,10 +39,8 @@ def write_page(found: Audit, path: Path) -> None:
         for finding in report.findings
     ]
     suspects = [(error, cards.of(error.meme)) for error in report.label_errors[:SHOWN_ERRORS]]
-    environment = Environment(
-        loader=PackageLoader("mrharm", "reports/templates"), autoescape=True, undefined=StrictUndefined
-    )
-    page = environment.get_template("audit.html").render(
+    page = render_page(
+        "audit.html",
         report=report,
         findings=findings,
         levels=LEVELS,

@@ -1,25 +1,33 @@
-"""An evaluation as one HTML file: verdict first, then tables and plots, then the worst mistakes; no outside request."""
+"""An evaluation as one HTML file: the verdict first, then tables and plots, then the worst mistakes."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from mrharm.errors import DataError, ImageError
-from mrharm.evaluation.baseline_comparison import say_one_modality
 from mrharm.evaluation.evaluate import Evaluation
 from mrharm.evaluation.predictions import Predictions
 from mrharm.images import open_image
-from mrharm.metrics import format_cell
+from mrharm.metrics import Estimate
+from mrharm.probes.saliency_report import UNITS, SaliencyProbe
 from mrharm.records import Meme, Record, Saliency, make_record
-from mrharm.reports.ablation_page import COLUMNS, JSON, NOTE, Ablation, row_of, to_svg
-from mrharm.reports.evaluation_plots import plots_of, saliency_plots, svg_address
-from mrharm.reports.html import inline, inline_picture
+from mrharm.reports.ablation_page import JSON, NOTE, Ablation, tabulate_arms, to_svg
+from mrharm.reports.plots import DIAGONAL, Curve, Panel, draw_bars, draw_curves
+from mrharm.reports.render import inline, inline_picture, inline_svg, render_page
 from mrharm.reports.saliency_picture import draw_saliency, shaded_words
-from mrharm.reports.tables import said, tables_of
+from mrharm.reports.summary import describe_modalities
+from mrharm.reports.tables import (
+    name_figure,
+    tabulate_baselines,
+    tabulate_groups,
+    tabulate_published,
+    tabulate_record,
+    tabulate_scores,
+)
 from mrharm.store import JsonlStore, content_key, exclusive_lock, read_appended, write_text
 from mrharm.verdicts.batch import judge_all
 from mrharm.verdicts.inputs import JudgeOptions, SaliencyKind
@@ -28,14 +36,25 @@ SHOWN_MISTAKES = 12
 SHOWN_TEXT = 400  # characters of a meme's words
 SALIENCY = "saliency.jsonl"
 _KIND: SaliencyKind = "gradient"
+_ORDERS = ("gradient", "attention", "random")
 
 
 class Shown(Record):
-    """One line of ``saliency.jsonl``: what moved a verdict, kept so that writing the page again does not ask again."""
+    """A line of ``saliency.jsonl``: what moved a verdict, stored so that writing the page again computes nothing."""
 
     key: str
     meme_id: str
     saliency: Saliency
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A drawing on the page: its name, its ``data:`` address, and a sentence on how to read it."""
+
+    name: str
+    image: str
+    note: str
+    wide: bool = False
 
 
 def write_page(
@@ -50,97 +69,187 @@ def write_page(
     """Write the page.
 
     Args:
-        evaluation: what was found.
-        judged: the memes and the detector, for the worst mistakes' pictures and saliency.
+        evaluation: its results.
+        predictions: memes and detector, for pictures and saliency of the worst mistakes.
         path: the file.
-        folder: the evaluation's, where the saliency of the mistakes is kept; None to keep none.
-        ablation: an ablation's folder, whose answers, plot and tables are shown, too.
-        command: what makes every figure again, for the foot of the page.
+        folder: the evaluation's, where that saliency is stored; None to store none.
+        ablation: the folder of an ablation whose answers, plot and tables are shown, too.
+        command: what reproduces every figure, for the foot of the page.
 
     Raises:
         DataError: the ablation's ``ablation.json`` is missing, or is something else.
     """
-    environment = Environment(
-        loader=PackageLoader("mrharm", "reports/templates"), autoescape=True, undefined=StrictUndefined
-    )
-    environment.filters["percent"] = format_cell
-    environment.filters["said"] = said
-    page = environment.get_template("evaluation.html").render(
+    columns = ["accuracy", "macro-F1", "recall", "AUROC", "flagged"]
+    if any(group.areas for group in evaluation.groups):
+        columns += ["BPSN", "BNSP"]
+    page = render_page(
+        "evaluation.html",
         found=evaluation,
-        plots=plots_of(evaluation),
-        probes=[_probe(evaluation, name) for name in evaluation.probes],
-        ablation=_ablation(ablation) if ablation else None,
-        mistakes=_mistakes(evaluation, predictions, folder),
+        scores=tabulate_scores(evaluation),
+        baselines=tabulate_baselines(evaluation),
+        published=tabulate_published(evaluation),
+        groups=tabulate_groups(evaluation.groups, columns),
+        plots=make_plots(evaluation),
+        probes=[_show_probe(evaluation, name) for name in evaluation.probes],
+        ablation=_show_ablation(ablation) if ablation else None,
+        mistakes=_show_mistakes(evaluation, predictions, folder),
         has_pictures=any(meme.image for meme in predictions.memes),
         command=command,
     )
     write_text(path, page)
 
 
-def _probe(found: Evaluation, name: str) -> dict[str, Any]:
-    """A probe's words, its tables in full, and its plots in rows."""
-    values = found.probes[name]
-    words, plots = list(values.get("words", [])), []
-    if name == "modality":
-        alone = say_one_modality(found.beside, found.scores.accuracy, found.memes)
-        words += [alone] if alone else []
-    if name == "saliency":
-        plots = saliency_plots(values)
-    return {"name": name, "words": words, "tables": tables_of(values), "plots": plots}
-
-
 def read_ablation(folder: Path) -> Ablation:
-    """The ``ablation.json`` that `mrharm ablate` left; raises DataError where there is none, or something else."""
+    """Read the ``ablation.json`` of `mrharm ablate`; raises DataError where there is none, or something else."""
     file = folder / JSON
     try:
         return make_record(json.loads(file.read_text(encoding="utf-8")), Ablation, file=file)
     except (OSError, ValueError, DataError) as error:
         raise DataError(
-            f"{file}: expected what an ablation found ({error}); `mrharm ablate ... --out {folder}` writes it anew"
+            f"{file}: expected the results of an ablation ({error}); `mrharm ablate ... --out {folder}` writes them"
         ) from None
 
 
-def _ablation(folder: Path) -> dict[str, Any]:
-    """An ablation's answers, plot and tables."""
-    found = read_ablation(folder)
+def make_plots(evaluation: Evaluation) -> list[Plot]:
+    """Return the plots of scores and robustness that there are figures for."""
+    curves, plots = evaluation.curves, []
+    if bins := curves.reliability:
+        dots = Curve(
+            "",
+            [part.mean_score for part in bins],
+            [part.harmful.value or 0.0 for part in bins],
+            [float(part.memes) for part in bins],
+        )
+        drawing = draw_curves([DIAGONAL, dots], "P(harmful)", "share that is harmful", title="Reliability")
+        note = "Dots on the dotted line: scores are probabilities. The larger a dot, the more memes it is of."
+        plots.append(Plot("Reliability", inline_svg(drawing), note))
+    lines: tuple[tuple[str, Sequence[tuple[float, float]], str, str, list[Curve], float | None, str], ...] = (
+        ("ROC", curves.roc, "harmless memes flagged", "harmful memes flagged", [DIAGONAL], 1.0,
+         "Higher is better; the dotted line is chance."),
+        ("Precision and recall", curves.pr, "recall", "precision", [], 1.0, "Higher is better."),
+        ("Risk and coverage", curves.risk_coverage, "share decided, most confident first", "share of those wrong",
+         [], None, "Lower is better: the error rate when people review what it is least confident of."),
+    )  # fmt: skip
+    for name, points, x, y, guides, top, note in lines:
+        if points:
+            line = Curve("", [across for across, _ in points], [up for _, up in points])
+            plots.append(
+                Plot(name, inline_svg(draw_curves([*guides, line], x, y, title=name, top=top)), note)
+            )
+    if panels := _make_robustness_panels(evaluation.probes.get("robustness")):
+        title = "Robustness: macro-F1 under the strongest changes"
+        note = "Macro-F1 under each change at its strongest; the first bar is without a change."
+        plots.append(Plot(title, inline_svg(draw_bars(panels, "macro-F1", title=title)), note, wide=True))
+    return plots
+
+
+def make_saliency_plots(record: Mapping[str, Any]) -> list[list[Plot]]:
+    """Return a row of plots for words and one for patches, in each deletion and then insertion."""
+    probe = SaliencyProbe.model_validate(record)
+    rows = []
+    for name, part in (("text", probe.text), ("picture", probe.picture)):
+        if not part:
+            continue
+        units, orders = UNITS[name], [kind for kind in _ORDERS if kind in part.orders]
+        deletion = {kind: part.orders[kind].deletion_curve for kind in orders}
+        insertion = {kind: part.orders[kind].insertion_curve for kind in orders}
+        rows.append(
+            [
+                _plot_orders(
+                    f"{units.capitalize()} removed (deletion)",
+                    (probe.shares, f"share of {units} removed"),
+                    deletion,
+                    f"The {units} of the highest weight are removed first: a curve below the dotted one, for a "
+                    "random order, shows that the decision rests on them.",
+                ),
+                _plot_orders(
+                    f"{units.capitalize()} added (insertion)",
+                    (probe.shares, f"share of {units} added"),
+                    insertion,
+                    f"The {units} of the highest weight are added first: here a curve above the dotted one shows it.",
+                ),
+            ]
+        )
+    return rows
+
+
+def _plot_orders(
+    name: str, x: tuple[Sequence[float], str], orders: Mapping[str, Sequence[float]], note: str
+) -> Plot:
+    shares, axis = x
+    curves = [Curve(kind, shares, values, guide=kind == "random") for kind, values in orders.items()]
+    return Plot(name, inline_svg(draw_curves(curves, axis, "mean P(decision)", title=name)), note)
+
+
+def _make_robustness_panels(record: Mapping[str, Any] | None) -> list[Panel]:
+    if not record:
+        return []
+    strongest = max((setting["strength"] for setting in record["settings"]), default=0)
+    settings = [setting for setting in record["settings"] if setting["strength"] == strongest]
+    clean = Estimate.model_validate(record["clean"]["macro_f1"])
+    panels = []
+    for kind in dict.fromkeys(setting["kind"] for setting in settings):
+        bars = [("unchanged", clean)]
+        for setting in settings:
+            if setting["kind"] == kind:
+                figure = Estimate.model_validate(setting["moved"]["macro_f1"])
+                bars.append((name_figure(setting["change"]), figure))
+        panels.append(Panel(f"Robustness: {kind} changed", bars, marked=["unchanged"]))
+    return panels
+
+
+def _show_probe(evaluation: Evaluation, name: str) -> dict[str, Any]:
+    """Return a probe's sentences, its tables in full, and its plots in rows."""
+    record = evaluation.probes[name]
+    sentences = list(record.get("words", []))
+    if name == "modality":
+        modalities = describe_modalities(evaluation.beside, evaluation.scores.accuracy, evaluation.memes)
+        sentences += [modalities] if modalities else []
+    plots = make_saliency_plots(record) if name == "saliency" else []
+    return {"name": name, "words": sentences, "tables": tabulate_record(record), "plots": plots}
+
+
+def _show_ablation(folder: Path) -> dict[str, Any]:
+    """Return an ablation's answers, plot and tables."""
+    ablation = read_ablation(folder)
     return {
-        "dataset": found.dataset,
-        "recipe": found.recipe,
-        "answers": found.answers,
-        "image": svg_address(to_svg(found)) if found.runs else None,
-        "columns": COLUMNS,
-        "tables": {split: [row_of(cell) for cell in cells] for split, cells in found.tables.items()},
+        "dataset": ablation.dataset,
+        "recipe": ablation.recipe,
+        "answers": ablation.answers,
+        "image": inline_svg(to_svg(ablation)) if ablation.runs else None,
+        "tables": {split: tabulate_arms(cells) for split, cells in ablation.tables.items()},
         "note": NOTE,
     }
 
 
-def _mistakes(found: Evaluation, predictions: Predictions, folder: Path | None) -> list[dict[str, Any]]:
-    """The worst mistakes: picture, words, score, rationale, and what in them moved the decision."""
+def _show_mistakes(
+    evaluation: Evaluation, predictions: Predictions, folder: Path | None
+) -> list[dict[str, Any]]:
+    """Return the worst mistakes: picture, words, score, rationale, and what in them moved the decision."""
     memes = {meme.id: meme for meme in predictions.memes}
-    shown = [memes[one.meme_id] for one in found.mistakes[:SHOWN_MISTAKES]]
-    saliency = _saliency(predictions, shown, folder)
+    mistakes = evaluation.mistakes[:SHOWN_MISTAKES]
+    saliency = _load_saliency(predictions, [memes[mistake.meme_id] for mistake in mistakes], folder)
     cards = []
-    for mistake, meme in zip(found.mistakes, shown, strict=False):
-        seen = saliency.get(meme.id, Saliency())
-        words = mistake.text
+    for mistake in mistakes:
+        meme, weights = memes[mistake.meme_id], saliency.get(mistake.meme_id, Saliency())
         cards.append(
             {
                 "mistake": mistake,
-                "text": words[:SHOWN_TEXT] + ("…" if len(words) > SHOWN_TEXT else ""),
-                "picture": _picture(predictions, meme),
-                "heat": _heat(predictions, meme, seen),
-                "words": [(word, round(shade, 3)) for word, shade in shaded_words(seen)],
+                "text": mistake.text[:SHOWN_TEXT] + ("…" if len(mistake.text) > SHOWN_TEXT else ""),
+                "picture": _inline_picture(predictions, meme),
+                "heat": _inline_heat(predictions, meme, weights),
+                "words": [(word, round(shade, 3)) for word, shade in shaded_words(weights)],
             }
         )
     return cards
 
 
-def _saliency(predictions: Predictions, memes: list[Meme], folder: Path | None) -> dict[str, Saliency]:
-    """Meme id -> what moved the verdict on it; what is kept in the folder is not asked again."""
-    verdicts = {one.meme_id: one.key for one in predictions.verdicts}
+def _load_saliency(predictions: Predictions, memes: list[Meme], folder: Path | None) -> dict[str, Saliency]:
+    """Return meme id -> what moved its verdict; what the folder stores is not computed again."""
+    verdicts = {verdict.meme_id: verdict.key for verdict in predictions.verdicts}
     keys = {meme.id: content_key(predictions.detector.key, verdicts[meme.id], _KIND) for meme in memes}
-    kept = {one.key: one.saliency for one in read_appended(folder / SALIENCY, Shown)} if folder else {}
-    found = {name: kept[key] for name, key in keys.items() if key in kept}
+    stored = {row.key: row.saliency for row in read_appended(folder / SALIENCY, Shown)} if folder else {}
+    saliency = {meme_id: stored[key] for meme_id, key in keys.items() if key in stored}
     options = JudgeOptions(
         evidence=predictions.dataset.evidence,
         root=predictions.dataset.root,
@@ -148,26 +257,30 @@ def _saliency(predictions: Predictions, memes: list[Meme], folder: Path | None) 
         saliency=_KIND,
         gather=False,
     )
-    # A picture that is gone since it was judged costs its own card its heat and no other's.
-    asked = judge_all(predictions.detector, [meme for meme in memes if meme.id not in found], options, [])
-    new = {one.meme_id: one.saliency for one in asked if one.saliency}
+    # A picture deleted after prediction costs its own card the heat map, and no other card.
+    missing = [meme for meme in memes if meme.id not in saliency]
+    new = {
+        verdict.meme_id: verdict.saliency
+        for verdict in judge_all(predictions.detector, missing, options, [])
+        if verdict.saliency
+    }
     if folder and new:
         with exclusive_lock(folder, "evaluate"):
             store = JsonlStore(folder / SALIENCY, Shown, "key")
-            for name, saliency in new.items():
-                store.append(Shown(key=keys[name], meme_id=name, saliency=saliency))
-    return found | new
+            for meme_id, weights in new.items():
+                store.append(Shown(key=keys[meme_id], meme_id=meme_id, saliency=weights))
+    return saliency | new
 
 
-def _picture(predictions: Predictions, meme: Meme) -> str | None:
+def _inline_picture(predictions: Predictions, meme: Meme) -> str | None:
     try:
         path = predictions.dataset.image_path(meme)
         return inline_picture(path) if path else None
-    except ImageError:  # gone since it was judged
+    except ImageError:  # deleted after prediction
         return None
 
 
-def _heat(predictions: Predictions, meme: Meme, saliency: Saliency) -> str | None:
+def _inline_heat(predictions: Predictions, meme: Meme, saliency: Saliency) -> str | None:
     frame = predictions.detector.frame
     if not frame or not saliency.patches:
         return None

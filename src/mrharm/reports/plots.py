@@ -1,10 +1,10 @@
-"""Bars with intervals: what each arm of an ablation reaches, a panel a size, the reference's interval behind them."""
+"""Plots as SVG: bars with intervals, and curves over a square."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from textwrap import fill
 from typing import Any
 
@@ -29,21 +29,21 @@ SETTINGS: Any = {
 
 @dataclass(frozen=True)
 class Panel:
-    """Bars over one scale: ``bars`` holds (name, figure), top to bottom; those of ``marked`` names stand out."""
+    """Bars over one scale: ``bars`` holds (name, figure), top to bottom; ``marked`` names are in another colour."""
 
     title: str
-    bars: Sequence[tuple[str, Estimate]]
-    marked: Sequence[str] = ()
+    bars: list[tuple[str, Estimate]]
+    marked: list[str] = field(default_factory=list)
 
 
 def draw_bars(panels: Sequence[Panel], axis: str, *, title: str = "", guess: float | None = None) -> str:
-    """Panels one below the other -> an SVG element, self-contained; figures are shares of one.
+    """Draw panels below each other as an SVG element; figures are shares of one.
 
     Args:
-        panels: what to draw; a bar without an interval has a single run behind it.
+        panels: what to draw.
         axis: what the figures are.
-        title: what the drawing is called.
-        guess: where a guess would stand, as a dotted line.
+        title: of the drawing.
+        guess: what guessing would reach, as a dotted line.
 
     Raises:
         ValueError: there is nothing to draw.
@@ -66,9 +66,7 @@ def draw_bars(panels: Sequence[Panel], axis: str, *, title: str = "", guess: flo
         # Without a date the same figures give the same bytes.
         canvas.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None, "Title": title or axis})
     text = drawn.getvalue()
-    return text[
-        text.index("<svg") :
-    ]  # what stands before it names a file elsewhere, and may not stand in a page
+    return text[text.index("<svg") :]  # the XML prolog before it refers to a file elsewhere
 
 
 def _draw(ax: Any, panel: Panel, guess: float | None) -> None:
@@ -79,12 +77,88 @@ def _draw(ax: Any, panel: Panel, guess: float | None) -> None:
             # An interval of few runs may reach beyond what a share can be; it is drawn as far as it can be.
             low, high = max(figure.low, 0.0), min(figure.high, 1.0)
             ax.plot([low, high], [place, place], color="black", linewidth=1.2, marker="|", markersize=6)
-        said = "none" if figure.value is None else f"{figure.value:.3f}"
+        value = "none" if figure.value is None else f"{figure.value:.3f}"
         side = ax.get_yaxis_transform()  # one column of numbers at the right edge
-        ax.annotate(said, (1.0, place), xycoords=side, xytext=(6, 0), textcoords="offset points", va="center")
+        ax.annotate(
+            value, (1.0, place), xycoords=side, xytext=(6, 0), textcoords="offset points", va="center"
+        )
     if guess is not None:
         ax.axvline(guess, color=GREY, linestyle=":", linewidth=1)
     ax.set_title(panel.title)
     ax.set_yticks(list(places), [name for name, _ in panel.bars])
     ax.set_ylim(len(panel.bars) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
+
+
+LINES = ((BLUE, "-"), (ORANGE, "--"))  # distinct without colours, too
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line through points.
+
+    name: for the legend; empty for none.
+    sizes: where given, a dot at each point, its area by this number of memes.
+    guide: what the other curves are compared with (chance, a random order): dotted and grey.
+    """
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    sizes: Sequence[float] | None = None
+    guide: bool = False
+
+
+DIAGONAL = Curve("", (0.0, 1.0), (0.0, 1.0), guide=True)  # chance, or perfect calibration
+
+
+def draw_curves(
+    curves: Sequence[Curve],
+    x: str,
+    y: str,
+    *,
+    title: str,
+    top: float | None = 1.0,
+) -> str:
+    """Draw curves as SVG; those that have a name are in a legend below.
+
+    Args:
+        curves: at most as many as there are kinds of `LINES`, and guides.
+        x: what the horizontal axis is.
+        y: what the vertical axis is.
+        title: also read out by screen readers.
+        top: end of the vertical axis; None for that of the curves.
+
+    Raises:
+        ValueError: nothing to draw, or more curves than kinds of line.
+    """
+    drawn = [curve for curve in curves if not curve.guide]
+    if not any(len(curve.x) for curve in drawn) or len(drawn) > len(LINES):
+        raise ValueError(f"expected 1 to {len(LINES)} curves with points, got {len(drawn)}")
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure as Canvas
+
+    with matplotlib.rc_context(SETTINGS):
+        # About as wide as a page shows it, so that the text keeps its size.
+        canvas = Canvas(figsize=(2.9, 2.7), layout="constrained")
+        FigureCanvasSVG(canvas)
+        ax: Any = canvas.subplots()
+        lines = iter(LINES)
+        for curve in curves:
+            colour, style = (GREY, ":") if curve.guide else next(lines)
+            ax.plot(curve.x, curve.y, color=colour, linestyle=style, linewidth=1.8, label=curve.name or None)
+            if curve.sizes is not None:
+                largest = max(curve.sizes) or 1.0
+                ax.scatter(curve.x, curve.y, [12 + 80 * size / largest for size in curve.sizes], color=colour)
+        ax.set_xlim(-0.02, 1.02)
+        if top is not None:
+            ax.set_ylim(-0.02, top + 0.02)
+        ax.set_xlabel(x)
+        ax.set_ylabel(y)
+        ax.set_title(title)
+        if entries := sum(bool(curve.name) for curve in curves):
+            narrow: Any = {"fontsize": 9, "handlelength": 1.6, "handletextpad": 0.4, "columnspacing": 0.9}
+            canvas.legend(loc="outside lower center", ncols=entries, frameon=False, borderpad=0, **narrow)
+        file = io.StringIO()
+        canvas.savefig(file, format="svg", metadata={"Date": None, "Title": title})
+    return file.getvalue()

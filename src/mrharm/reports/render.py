@@ -1,0 +1,114 @@
+"""Render templates: pages, Markdown and sentences; the filters that all of them share; pictures for pages."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+
+from mrharm.images import open_image
+from mrharm.metrics import Estimate, counted, format_cell, format_sentence
+from mrharm.reports.tables import markdown, name_figure
+
+_SIDE = 320  # pixels of a picture on a page, at most
+Figure = Estimate | Mapping[str, Any] | float | None
+
+
+def render_page(template: str, **values: Any) -> str:
+    """Render an HTML page; every value is escaped."""
+    return _environment(html=True).get_template(template).render(values)
+
+
+def render_markdown(template: str, **values: Any) -> str:
+    """Render a Markdown file; blank lines that logic leaves behind are joined."""
+    text = _environment(html=False).get_template(template).render(values)
+    return re.sub(r"\n\s*\n\s*\n", "\n\n", text).strip() + "\n"
+
+
+def render_sentences(template: str, **values: Any) -> tuple[str, ...]:
+    """Render a template of sentences, one a paragraph; a line with nothing but logic ends a paragraph, too."""
+    text = _environment(html=False).get_template(template).render(values)
+    return tuple(" ".join(part.split()) for part in re.split(r"\n\s*\n", text) if part.strip())
+
+
+def percent(figure: Figure, digits: int = 1, *, interval: bool = True) -> str:
+    """Format a share, ``81.1 % (77.1 to 85.0)``."""
+    return format_sentence(_estimate(figure, interval), unit=" %", digits=digits)
+
+
+def points(figure: Figure, digits: int = 1) -> str:
+    """Format a difference of two shares, ``+3.1 points (+0.2 to +6.0)``."""
+    return format_sentence(_estimate(figure), unit=" points", digits=digits, sign=True)
+
+
+def number(figure: Figure, digits: int = 3, *, sign: bool = False) -> str:
+    """Format a plain number, ``0.811 (0.771 to 0.850)``."""
+    return format_sentence(_estimate(figure), times=1, digits=digits, sign=sign)
+
+
+def inline_picture(path: Path) -> str:
+    """Return a picture file as the ``data:`` address of a JPEG of at most 320 pixels a side."""
+    return inline(open_image(path))
+
+
+def inline(image: Image.Image) -> str:
+    """Return an RGB picture as the ``data:`` address of a JPEG of at most 320 pixels a side."""
+    image = image.copy()
+    image.thumbnail((_SIDE, _SIDE))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def inline_svg(drawing: str) -> str:
+    """Return an SVG drawing as a ``data:`` address."""
+    return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode("utf-8")).decode("ascii")
+
+
+def _estimate(figure: Figure, interval: bool = True) -> Estimate:
+    """Return a figure as an Estimate, whether it is one, is one read from JSON, or is a bare number."""
+    if isinstance(figure, Mapping):
+        figure = Estimate.model_validate(figure)
+    if isinstance(figure, Estimate):
+        return figure if interval else Estimate(value=figure.value)
+    return Estimate(value=figure)
+
+
+class _Verbatim(str):
+    """A text of several lines that is meant."""
+
+
+def _one_line(value: Any) -> Any:
+    """Keep what a dataset says on one line: a blank line in it would end a sentence."""
+    return " ".join(value.split()) if isinstance(value, str) and not isinstance(value, _Verbatim) else value
+
+
+@cache
+def _environment(*, html: bool) -> Environment:
+    environment = Environment(
+        loader=PackageLoader("mrharm", "reports/templates"),
+        autoescape=html,
+        undefined=StrictUndefined,
+        keep_trailing_newline=False,
+        finalize=None if html else _one_line,
+    )
+    environment.filters.update(
+        cell=lambda figure, **options: format_cell(_estimate(figure), **options),
+        commas="{:,}".format,
+        count=counted,
+        figure=name_figure,
+        fixed=lambda value, digits=1: f"{value:,.{digits}f}",
+        markdown=markdown,
+        number=number,
+        percent=percent,
+        points=points,
+        verbatim=_Verbatim,
+    )
+    return environment
