@@ -1,6 +1,9 @@
 """Sources in their exact layout, and what became of them."""
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -13,6 +16,11 @@ def write(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8", newline="")
     return path
+
+
+def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
+    """A source file of JSON lines."""
+    return write(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def draw(folder: Path, *names: str) -> None:

@@ -155,11 +155,11 @@ def test_the_folder_goes_whatever_happens_inside(tmp_path: Path, error: BaseExce
 
 
 def test_what_a_kill_left_is_removed_the_next_time(tmp_path: Path) -> None:
-    left = tmp_path / ".out.unpacked/a/left.png"
-    left.parent.mkdir(parents=True)
-    left.touch()
+    leftover = tmp_path / ".out.unpacked/a/left.png"
+    leftover.parent.mkdir(parents=True)
+    leftover.touch()
     import_memes("folder", pack(tmp_path / "a.zip", posts()), tmp_path / "out")
-    assert not left.parent.parent.exists()
+    assert not leftover.parent.parent.exists()
 
 
 def test_a_bar_is_drawn_over_the_members(tmp_path: Path) -> None:

@@ -63,9 +63,9 @@ def test_an_import_is_a_folder_that_anyone_can_read(source: Path, tmp_path: Path
 
 
 def test_the_same_import_twice_writes_the_same_bytes(source: Path, tmp_path: Path) -> None:
-    one, two = (import_memes("folder", source, tmp_path / name).root for name in ("one", "two"))
-    for path in one.rglob("*.json*"):
-        assert path.read_bytes() == (two / path.relative_to(one)).read_bytes()
+    first, second = (import_memes("folder", source, tmp_path / name).root for name in ("one", "two"))
+    for path in first.rglob("*.json*"):
+        assert path.read_bytes() == (second / path.relative_to(first)).read_bytes()
 
 
 def test_every_row_ends_as_a_meme_or_as_a_failure(source: Path, tmp_path: Path) -> None:
@@ -227,10 +227,10 @@ def test_pictures_are_found_by_name_with_any_extension_and_case(tmp_path: Path) 
     for name in ("img/One.JPG", "img/two.png", "img/v1.2.png", "three.webp"):
         picture(tmp_path / name)
     finder = PictureFinder(tmp_path, ("img",))
-    found = {name: finder.find(name).relative_to(tmp_path).as_posix() for name in (
+    places = {name: finder.find(name).relative_to(tmp_path).as_posix() for name in (
         "img/one.png", "one", "two.png", "img\\two.png", "V1.2", "three.png", "img/three.jpg",
     )}  # fmt: skip
-    assert found == {
+    assert places == {
         "img/one.png": "img/One.JPG",
         "one": "img/One.JPG",
         "two.png": "img/two.png",
@@ -294,5 +294,5 @@ def test_whatever_rows_hold_they_import_or_fail_by_name(
         (folder / "train.jsonl").write_bytes(text.encode("utf-8", "surrogatepass"))
         with contextlib.suppress(MrHarmError):
             dataset = import_memes(kind, folder, Path(name) / "out")
-            given = sum(1 for line in text.encode("utf-8", "surrogatepass").split(b"\n") if line.strip())
-            assert len(dataset.memes) + len(failures(dataset.root)) == given
+            expected = sum(1 for line in text.encode("utf-8", "surrogatepass").split(b"\n") if line.strip())
+            assert len(dataset.memes) + len(failures(dataset.root)) == expected

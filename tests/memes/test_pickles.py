@@ -103,8 +103,8 @@ def hostile(marker: str) -> dict[str, tuple[bytes, str]]:
 def test_every_instruction_that_loads_or_builds_is_refused_by_name(
     tmp_path: Path, marker: str, name: str
 ) -> None:
-    data, wanted = hostile(marker)[name]
-    with pytest.raises(DataError, match=wanted):
+    data, why = hostile(marker)[name]
+    with pytest.raises(DataError, match=why):
         read_pickle(saved(tmp_path, data))
 
 

@@ -13,33 +13,22 @@ def meme(number: int, *, harmful: bool = False, severity: Severity | None = None
 
 
 def moved(memes: list[Meme]) -> set[str]:
-    return {one.id for one in memes if one.split == "validation"}
+    return {row.id for row in memes if row.split == "validation"}
 
 
 def test_each_label_gives_its_share() -> None:
     memes = [meme(number, harmful=number % 4 == 0) for number in range(400)]
     labels = Counter(
-        one.label.harmful for one in add_validation(memes, 0.1, 0) if one.split == "validation" and one.label
+        row.label.harmful for row in add_validation(memes, 0.1, 0) if row.split == "validation" and row.label
     )
     assert labels == {True: 10, False: 30}
 
 
 def test_each_severity_gives_its_share() -> None:
-    severities: list[Severity] = [
-        "none",
-        "none",
-        "none",
-        "none",
-        "none",
-        "none",
-        "somewhat",
-        "somewhat",
-        "somewhat",
-        "very",
-    ]
+    severities: list[Severity] = [*["none"] * 6, *["somewhat"] * 3, "very"]  # type: ignore[list-item]
     memes = [meme(n, harmful=n % 10 > 5, severity=severities[n % 10]) for n in range(300)]
-    validation = [one for one in add_validation(memes, 0.2, 0) if one.split == "validation"]
-    assert Counter(one.label.severity for one in validation if one.label) == {
+    validation = [row for row in add_validation(memes, 0.2, 0) if row.split == "validation"]
+    assert Counter(row.label.severity for row in validation if row.label) == {
         "none": 36,
         "somewhat": 18,
         "very": 6,
@@ -77,14 +66,14 @@ def test_test_and_unlabelled_memes_are_never_touched() -> None:
     memes = [meme(number, harmful=number % 2 == 0) for number in range(100)]
     after = add_validation([*test, *unlabelled, *memes], 0.5, 0)
     assert after[:100] == [*test, *unlabelled]
-    assert [one.id for one in after] == [one.id for one in [*test, *unlabelled, *memes]]
+    assert [row.id for row in after] == [row.id for row in [*test, *unlabelled, *memes]]
 
 
 def test_a_small_dataset_still_validates_on_both_labels() -> None:
     memes = [meme(number, harmful=number % 2 == 0) for number in range(4)]
     after = add_validation(memes, 0.1, 0)
-    assert {one.label.harmful for one in after if one.split == "validation" and one.label} == {True, False}
-    assert {one.label.harmful for one in after if one.split == "train" and one.label} == {True, False}
+    assert {row.label.harmful for row in after if row.split == "validation" and row.label} == {True, False}
+    assert {row.label.harmful for row in after if row.split == "train" and row.label} == {True, False}
 
 
 def test_a_label_that_is_one_group_of_copies_stays_in_train() -> None:

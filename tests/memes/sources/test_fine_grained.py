@@ -11,7 +11,7 @@ from tests.memes.helpers import by_id, draw, failures, write
 
 
 def row(number: int, split: str, hate: str = "not_hateful", **more: Any) -> dict[str, Any]:
-    known = {
+    cells = {
         "id": number,
         "set_name": split,
         "img": f"img/{number:05d}.png",
@@ -22,7 +22,7 @@ def row(number: int, split: str, hate: str = "not_hateful", **more: Any) -> dict
         "pc": "None",
         "attack": "None",
     }
-    return known | more
+    return cells | more
 
 
 ODDS = {
@@ -39,7 +39,9 @@ SPLITS = {
 
 
 def write_split(folder: Path, split: str, rows: list[dict[str, Any]]) -> None:
-    write(folder / f"{split}.json", "".join(json.dumps(one, separators=(",", ":")) + "\n" for one in rows))
+    write(
+        folder / f"{split}.json", "".join(json.dumps(cells, separators=(",", ":")) + "\n" for cells in rows)
+    )
 
 
 @pytest.fixture(params=[".", "data/annotations"])
@@ -100,19 +102,19 @@ def test_a_bad_row_fails_with_its_reason(
     source: Path, tmp_path: Path, bad: dict[str, Any], reason: str
 ) -> None:
     write_split(source, "train", [*SPLITS["train"], bad])
-    ((item, file, line, said),) = failures(import_memes("fhm-fine-grained", source, tmp_path / "out"))
+    ((item, file, line, why),) = failures(import_memes("fhm-fine-grained", source, tmp_path / "out"))
     assert (item, line) == (f"{bad['id']:05d}", 4)
     assert file is not None
     assert file.endswith("train.json")
-    assert reason in said
+    assert reason in why
 
 
 def test_two_gold_labels_for_one_meme_are_a_failure(source: Path, tmp_path: Path) -> None:
     write_split(source, "dev_seen", [row(4, "dev_seen")])
     write_split(source, "dev_unseen", [row(4, "dev_unseen", gold_pc=["race"])])
-    ((item, _, _, said),) = failures(import_memes("fhm-fine-grained", source, tmp_path / "out"))
+    ((item, _, _, why),) = failures(import_memes("fhm-fine-grained", source, tmp_path / "out"))
     assert item == "00004"
-    assert "has another label here than in dev_seen.json, line 1" in said
+    assert "has another label here than in dev_seen.json, line 1" in why
 
 
 def test_pictures_come_from_img(source: Path, tmp_path: Path) -> None:

@@ -136,8 +136,8 @@ LABELS = {
 def test_labels_are_read_as_people_write_them(tmp_path: Path) -> None:
     path = table(tmp_path, "text,label\n" + "".join(f"t{n},{word}\n" for n, word in enumerate(LABELS)))
     dataset = import_memes("folder", path, tmp_path / "out", ImportOptions(validation_share=0))
-    given = [(meme.label.harmful, meme.label.severity) for meme in dataset.memes if meme.label]
-    assert given == list(LABELS.values())
+    labels = [(meme.label.harmful, meme.label.severity) for meme in dataset.memes if meme.label]
+    assert labels == list(LABELS.values())
     assert {meme.split for meme in dataset.memes} == {"train"}
     assert any("no split column" in note for note in dataset.info.notes)
 

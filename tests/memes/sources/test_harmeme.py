@@ -10,6 +10,7 @@ from mrharm.errors import DataError, InputError
 from mrharm.memes.dataset import ImportOptions
 from mrharm.memes.importing import import_memes
 from mrharm.records import Failure, Label, read_records
+from tests.memes.helpers import write_lines
 
 HARM_C = Path(__file__).parents[3] / "shared/data/harm-c"
 
@@ -37,11 +38,6 @@ TEST = [
 ]
 
 
-def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
 def draw(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (9, 9), "blue").save(path)
@@ -51,7 +47,7 @@ def draw(path: Path) -> None:
 def harm_c(tmp_path: Path) -> Path:
     folder = tmp_path / "harm-c"
     for name, rows in (("train", TRAIN), ("val", VAL), ("test", TEST)):
-        write_rows(folder / f"{name}.jsonl", rows)
+        write_lines(folder / f"{name}.jsonl", rows)
     return folder
 
 
@@ -117,7 +113,7 @@ def test_with_pictures_a_missing_one_leaves_its_meme_out(harm_c: Path, tmp_path:
 def test_a_row_that_reaches_out_of_the_source_is_a_failure(harm_c: Path, tmp_path: Path) -> None:
     draw(tmp_path / "secret.png")
     draw(harm_c / "images/c_1.png")
-    write_rows(
+    write_lines(
         harm_c / "test.jsonl", [{"id": "t", "image": "../secret.png", "labels": ["not harmful"], "text": "x"}]
     )
     assert (
@@ -127,8 +123,8 @@ def test_a_row_that_reaches_out_of_the_source_is_a_failure(harm_c: Path, tmp_pat
 
 
 def test_annotations_may_lie_in_a_folder_of_their_own(tmp_path: Path) -> None:
-    write_rows(tmp_path / "in/Annotations/train.jsonl", TRAIN[:5])
-    write_rows(tmp_path / "in/Annotations/test.jsonl", TEST)
+    write_lines(tmp_path / "in/Annotations/train.jsonl", TRAIN[:5])
+    write_lines(tmp_path / "in/Annotations/test.jsonl", TEST)
     dataset = import_memes("harm-c", tmp_path / "in", tmp_path / "out")
     assert dataset.info.splits["test"] == 1
     assert "Annotations/train.jsonl" in dataset.info.sources
@@ -208,9 +204,9 @@ def harm_p_v0(tmp_path: Path) -> Path:
             "text": f"party {number}",
         }
 
-    write_rows(folder / "train.jsonl", [row(number) for number in (1, 2, 3, 4, 1, 2)])
-    write_rows(folder / "val.jsonl", [row(5)])
-    write_rows(folder / "test.jsonl", [row(4), row(6)])
+    write_lines(folder / "train.jsonl", [row(number) for number in (1, 2, 3, 4, 1, 2)])
+    write_lines(folder / "val.jsonl", [row(5)])
+    write_lines(folder / "test.jsonl", [row(4), row(6)])
     (folder / "captions.json").write_text(json.dumps({"memes_4": "a stage"}))
     return folder
 
@@ -242,7 +238,7 @@ def test_harm_p_v0_let_in_keeps_every_row_and_tells_copies_apart(harm_p_v0: Path
 
 def test_harm_p_v1_needs_no_permission(harm_p_v0: Path, tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (harm_p_v0 / "train.jsonl").read_text().splitlines()]
-    write_rows(harm_p_v0 / "train.jsonl", rows[:3])
+    write_lines(harm_p_v0 / "train.jsonl", rows[:3])
     assert import_memes("harm-p", harm_p_v0, tmp_path / "out").info.splits == {
         "train": 3,
         "validation": 1,
@@ -255,7 +251,7 @@ def test_harm_p_v1_is_found_by_its_own_names_and_goes_before_v0(
     harm_p_v0: Path, tmp_path: Path, place: str
 ) -> None:
     for split, rows in (("train", TRAIN[:5]), ("val", VAL), ("test", TEST)):
-        write_rows(harm_p_v0 / place / f"{split}_v1.jsonl", rows)
+        write_lines(harm_p_v0 / place / f"{split}_v1.jsonl", rows)
     (harm_p_v0 / place / "harmp_rationale.json").write_text('{"c_1": "why"}')
     dataset = import_memes("harm-p", harm_p_v0, tmp_path / "out")
     assert dataset.info.splits == {"train": 5, "validation": 1, "test": 1}

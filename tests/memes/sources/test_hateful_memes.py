@@ -12,13 +12,13 @@ from mrharm.records import Failure, read_records
 
 
 def row(number: int | str, label: int | None = 0, **more: Any) -> dict[str, Any]:
-    known = {"id": number, "img": f"img/{int(number):05d}.png", "text": f"your club {number}"}
-    return known | ({} if label is None else {"label": label}) | more
+    cells = {"id": number, "img": f"img/{int(number):05d}.png", "text": f"your club {number}"}
+    return cells | ({} if label is None else {"label": label}) | more
 
 
 def write(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
     folder.mkdir(exist_ok=True)
-    (folder / f"{name}.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    (folder / f"{name}.jsonl").write_text("".join(json.dumps(cells) + "\n" for cells in rows))
 
 
 def failures(folder: Path) -> list[Failure]:
@@ -127,7 +127,7 @@ def test_a_meme_that_repeats_or_crosses_from_train_to_test_is_a_failure(
     with (phase_2 / f"{other}.jsonl").open("a") as file:
         file.write(json.dumps(row(twin)) + "\n")
     failed = failures(import_memes("hateful-memes", phase_2, tmp_path / "out").root)
-    assert [(one.item, one.file) for one in failed] == [(f"{twin:05d}", f"{other}.jsonl")]
+    assert [(failure.item, failure.file) for failure in failed] == [(f"{twin:05d}", f"{other}.jsonl")]
     assert "already" in failed[0].reason
 
 

@@ -11,7 +11,7 @@ from tests.memes.helpers import by_id, draw, failures, write
 
 
 def lines(rows: list[dict[str, Any]]) -> str:
-    return "".join(json.dumps(one) + "\n" for one in rows)
+    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 def fhm(number: int, label: int) -> dict[str, Any]:
@@ -103,14 +103,14 @@ def test_empty_broken_and_repeated_reasons_are_failures(source: Path, tmp_path: 
     broken = [reason(8, [], ["again"]), reason(21, "owls", ["x"]), reason(11, [], "x"), {"img": "x.png"}]  # type: ignore[arg-type]
     write(path, lines([*TEST, *broken]))
     dataset = import_memes("hatred", source, tmp_path / "out")
-    found = {(item, line): said for item, _, line, said in failures(dataset)}
-    assert set(found) == {
+    failed = {(item, line): why for item, _, line, why in failures(dataset)}
+    assert set(failed) == {
         ("00010", 4), ("00008", 2), ("00021", 3), ("00011", 4), (f"{path.relative_to(source).as_posix()}:5", 5)
     }  # fmt: skip
-    assert found["00010", 4] == "reasonings: empty; every row says why its meme is hateful"
-    assert "id '00008' is already in" in found["00008", 2]
-    assert "target: expected a list of strings" in found["00021", 3]
-    assert "reasonings: expected a list of strings" in found["00011", 4]
+    assert failed["00010", 4] == "reasonings: empty; every row says why its meme is hateful"
+    assert "id '00008' is already in" in failed["00008", 2]
+    assert "target: expected a list of strings" in failed["00021", 3]
+    assert "reasonings: expected a list of strings" in failed["00011", 4]
     assert set(dataset.rationales) == {"00008", "00009", "00020"}
     assert len(dataset.memes) == 6
 

@@ -45,12 +45,12 @@ def test_what_save_to_disk_wrote_comes_in(tmp_path: Path) -> None:
     assert len([name for name in dataset.info.sources if name.endswith(".arrow")]) == 6
 
 
-@pytest.mark.parametrize(("said", "split"), [("test", "test"), (None, "train"), ("train[:80%]", "train")])
-def test_a_single_saved_split_comes_in(tmp_path: Path, said: str | None, split: str) -> None:
+@pytest.mark.parametrize(("name", "split"), [("test", "test"), (None, "train"), ("train[:80%]", "train")])
+def test_a_single_saved_split_comes_in(tmp_path: Path, name: str | None, split: str) -> None:
     folder = saved(tmp_path / "all", {"train": rows(0, 2)}) / "train"
     folder.rename(tmp_path / "in")
     state = json.loads((tmp_path / "in/state.json").read_text())
-    write(tmp_path / "in/state.json", json.dumps(state | {"_split": said}))
+    write(tmp_path / "in/state.json", json.dumps(state | {"_split": name}))
     assert labels(take(tmp_path / "in")) == {f"{split}-0": False, f"{split}-1": True}
 
 

@@ -11,7 +11,7 @@ from tests.memes.helpers import by_id, draw, failures, write
 HEADER = "file_name\tmisogynous\tshaming\tstereotype\tobjectification\tviolence\tText Transcription\n"
 TRAIN = (
     "1.jpg\t0\t0\t0\t0\t0\tyour club sings like a kettle imgflip.com\n"
-    "10.jpg\t1\t0\t1\t0\t1\tyou, said the owl\n"
+    "10.jpg\t1\t0\t1\t0\t1\tyou, why the owl\n"
     "20.jpg\t1\t0\t0\t0\t0\t\"YOUR CLUB\nSINGS \"\"WELL\"\"\"\n"
     "30.jpg\t0\t1\t0\t0\t0\tyour hat\n"
     "40.jpg\t1\t1\t0\t0\t0\t\"your kettle\n"
@@ -99,8 +99,8 @@ def test_labels_without_their_test_are_left_alone(source: Path, tmp_path: Path) 
 def test_a_bad_row_fails_with_its_reason(source: Path, tmp_path: Path) -> None:
     bad = "60.jpg\t2\t0\t0\t0\t0\tyou\n1.jpg\t0\t0\t0\t0\t0\tagain\n\t0\t0\t0\t0\t0\tyou\n61.jpg\t0\t0\t0\t0\t0\t \n"
     write(source / "TRAINING/training.csv", HEADER + TRAIN + bad)
-    found = [(item, line, said) for item, _, line, said in failures(load(source, tmp_path))]
-    assert found == [
+    failed = [(item, line, why) for item, _, line, why in failures(load(source, tmp_path))]
+    assert failed == [
         ("60", 9, "misogynous: expected 0 or 1, got '2'"),
         ("1", 10, "id '1' is already in TRAINING/training.csv, line 2"),
         ("TRAINING/training.csv:11", 11, "file_name: expected the name of a picture, got ''"),
@@ -123,9 +123,9 @@ def test_pictures_lie_beside_their_file_or_in_a_folder(
     draw(source / places[1], "15236.jpg", "15237.jpg")
     dataset = load(source, tmp_path)
     assert all(meme.image for meme in dataset.memes)
-    ((item, file, line, said),) = failures(dataset)
+    ((item, file, line, why),) = failures(dataset)
     assert (item, file, line) == ("40", "TRAINING/training.csv", 7)
-    assert "no picture called 'TRAINING/40.jpg'" in said
+    assert "no picture called 'TRAINING/40.jpg'" in why
 
 
 def test_pictures_beside_the_test_alone_came_along(source: Path, tmp_path: Path) -> None:

@@ -76,9 +76,9 @@ def test_bad_rows_fail_with_their_reasons(tmp_path: Path) -> None:
         + "5,image_1.png,YOU,YOU," + scales.format("slight")
         + "6,image_6.jpg,, ," + scales.format("slight")
     )  # fmt: skip
-    found = [(item, line, said) for item, _, line, said in failures(load(tmp_path, HEADER + ROWS + bad))]
+    failed = [(item, line, why) for item, _, line, why in failures(load(tmp_path, HEADER + ROWS + bad))]
     expected = "not_offensive, slight, very_offensive, hateful_offensive"
-    assert found == [
+    assert failed == [
         ("image_5", 7, f"offensive: expected one of {expected}, got 'rude'"),
         ("image_1", 8, "id 'image_1' is already in labels.csv, line 2"),
         ("image_6", 9, "neither a text nor a picture"),

@@ -41,11 +41,11 @@ def test_pictures_come_from_labelled_images_and_a_missing_one_is_named(source: P
     draw(source / "Labelled Images", "2d5AxL6.png", "88B7ag2.png", "CkbzAqA.jpg", "Svfe8vm.png")
     dataset = import_memes("multioff", source, tmp_path / "out")
     assert by_id(dataset)["88B7ag2"].image == "images/88B7ag2.png"
-    ((item, file, line, said),) = failures(dataset)
+    ((item, file, line, why),) = failures(dataset)
     assert (item, line) == ("mrjFNGX", 2)
     assert file is not None
     assert file.endswith("Testing_meme_dataset.csv")
-    assert "no picture called 'mrjFNGX.png'" in said
+    assert "no picture called 'mrjFNGX.png'" in why
 
 
 def test_bad_and_repeated_rows_fail_with_their_reasons(source: Path, tmp_path: Path) -> None:
@@ -55,11 +55,11 @@ def test_bad_and_repeated_rows_fail_with_their_reasons(source: Path, tmp_path: P
         HEADER + "a.png,you,rude\n88B7ag2.png,your hat,offensive\nb.png,,offensive\nc.png,you,offensive\n",
     )
     dataset = import_memes("multioff", source, tmp_path / "out")
-    found = {item: (line, said) for item, _, line, said in failures(dataset)}
-    assert found["a"] == (2, "label: expected 'offensive' or 'Non-offensiv', got 'rude'")
-    assert found["88B7ag2"][0] == 3
-    assert found["88B7ag2"][1].endswith("Training_meme_dataset.csv, line 4")
-    assert found["b"] == (4, "neither a text nor a picture")
+    failed = {item: (line, why) for item, _, line, why in failures(dataset)}
+    assert failed["a"] == (2, "label: expected 'offensive' or 'Non-offensiv', got 'rude'")
+    assert failed["88B7ag2"][0] == 3
+    assert failed["88B7ag2"][1].endswith("Training_meme_dataset.csv, line 4")
+    assert failed["b"] == (4, "neither a text nor a picture")
     assert [meme.id for meme in dataset.split("test")] == ["c"]
 
 

@@ -65,13 +65,13 @@ def test_bad_rows_fail_with_their_reasons(tmp_path: Path) -> None:
         "img_9.png,you,test,0,,0\n"
         "img_10.png,None,test,0,,0,0\n"
     )
-    found = {line: (item, said) for item, _, line, said in failures(load(tmp_path, HEADER + ROWS + bad))}
-    assert found[9] == ("img_7", "split: expected train, val or test, got 'dunno'")
-    assert found[10][0] == "img_8"
-    assert found[10][1].startswith("target: expected one of 0, 1, 2, 3")
-    assert found[11] == ("img_1", "id 'img_1' is already in PrideMM.csv, line 2")
-    assert found[12] == ("PrideMM.csv:12", "6 cells, but the header has 7")
-    assert found[13] == ("img_10", "neither a text nor a picture")
+    failed = {line: (item, why) for item, _, line, why in failures(load(tmp_path, HEADER + ROWS + bad))}
+    assert failed[9] == ("img_7", "split: expected train, val or test, got 'dunno'")
+    assert failed[10][0] == "img_8"
+    assert failed[10][1].startswith("target: expected one of 0, 1, 2, 3")
+    assert failed[11] == ("img_1", "id 'img_1' is already in PrideMM.csv, line 2")
+    assert failed[12] == ("PrideMM.csv:12", "6 cells, but the header has 7")
+    assert failed[13] == ("img_10", "neither a text nor a picture")
 
 
 def test_pictures_come_from_images_and_a_missing_one_is_named(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from tests.memes.helpers import by_id, draw, failures, write
 
 
 def row(name: str, label: Any = 0, **more: Any) -> dict[str, Any]:
-    known = {
+    cells = {
         "clean_sent": "your club sings",
         "org_sent": "YOUR CLUB\nSINGS!",
         "bert_tokens": [101, 11697, 102],
@@ -22,7 +22,7 @@ def row(name: str, label: Any = 0, **more: Any) -> dict[str, Any]:
         "ent_tokens": [101, 6319, 102],
         "race_tokens": [101, 4895, 2243, 102],
     }
-    return known | more
+    return cells | more
 
 
 TRAIN = [row("covid_memes_5425.png"), row("08795.png", 1, race="Owl Female Owl Male", attack=[0, 0, 1, 0, 0])]
@@ -107,11 +107,11 @@ def test_bad_elements_fail_by_their_place_in_the_array(source: Path, tmp_path: P
         row("3.png", org_sent=""),
     ]
     write(source / "test.json", json.dumps([row("27384.png"), *bad]))
-    found = {
-        line: (item, said)
-        for item, _, line, said in failures(import_memes("prompthate", source, tmp_path / "out"))
+    failed = {
+        line: (item, why)
+        for item, _, line, why in failures(import_memes("prompthate", source, tmp_path / "out"))
     }
-    assert found == {
+    assert failed == {
         2: ("1", "label: expected 0 or 1, got '2'"),
         3: ("test.json:3", "expected a JSON object, got str"),
         4: ("2", "entity: expected a string, got '5'"),

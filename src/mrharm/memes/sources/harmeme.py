@@ -46,7 +46,7 @@ def import_harm_c(source: Path | None, folder: Path, options: ImportOptions) -> 
         InputError: ``source`` is no folder with the files.
         DataError: a file is not JSON lines, or a recorded one not what its name says.
     """
-    return _import("harm-c", source, allow_copies=False)
+    return _import("harm-c", source)
 
 
 def import_harm_p(source: Path | None, folder: Path, options: ImportOptions) -> Imported:
@@ -60,10 +60,11 @@ def import_harm_p(source: Path | None, folder: Path, options: ImportOptions) -> 
         InputError: ``source`` is no folder with the files.
         DataError: as `import_harm_c` does, or the files are V0 and ``options.allow_v0`` is not set.
     """
-    return _import("harm-p", source, allow_copies=options.allow_v0, refuse_v0=not options.allow_v0)
+    return _import("harm-p", source, allow_v0=options.allow_v0)
 
 
-def _import(name: str, source: Path | None, *, allow_copies: bool, refuse_v0: bool = False) -> Imported:
+def _import(name: str, source: Path | None, *, allow_v0: bool | None = None) -> Imported:
+    """Import Harm-C or Harm-P; a V0 of the latter is refused, or let in with its copies, by ``allow_v0``."""
     root = need_folder(source, LAYOUT)
     imported = Imported(name=name, licence=LICENCE, label_scheme=SCHEME.about, memes=[])
     # Annotations: Harm-P's V1 files go before those of the plain names.
@@ -73,7 +74,7 @@ def _import(name: str, source: Path | None, *, allow_copies: bool, refuse_v0: bo
     missing = [split for split in ORDER if split not in {row.split for row in rows}]
     if missing:
         imported.notes.append(f"no rows for: {', '.join(missing)}")
-    if refuse_v0:
+    if allow_v0 is False:
         _refuse_v0(root, rows)
 
     # Memes, and what their pictures are called, for recorded texts that go by those names.
@@ -95,7 +96,7 @@ def _import(name: str, source: Path | None, *, allow_copies: bool, refuse_v0: bo
         extra = {**meme.extra, "copy_of": meme.id}
         return meme.model_copy(update={"id": f"{meme.id}#{copies[meme.id] + 1}", "extra": extra})
 
-    merge = number_copy if allow_copies else refuse_repeat
+    merge = number_copy if allow_v0 else refuse_repeat
     finder = make_finder(imported, root, ("images", "img"))
     add_memes(imported, rows, parse, item=_read_id, finder=finder, merge=merge)
     imported.memes.sort(key=lambda meme: ORDER.index(meme.split or ""))

@@ -59,7 +59,7 @@ def import_huggingface(source: Path | None, folder: Path, options: ImportOptions
 
     # What the dataset says of itself, and its tables.
     features = _read_card(root, imported)
-    files = list(list_files(root, imported.failures))
+    files = [source] if source.is_file() else list(list_files(root, imported.failures))
     tables = find_tables(source, files, imported)
     if not tables:
         raise InputError(f"{source}: no table and no picture of a dataset in it; expected {LAYOUT}")
@@ -68,7 +68,8 @@ def import_huggingface(source: Path | None, folder: Path, options: ImportOptions
 
     # Its memes.
     imported.sources |= {name: root / name for name in CARD if (root / name).is_file()}
-    with_files = any(path.suffix.lower() in SUFFIXES for path in files)
+    around = list_files(root, []) if source.is_file() else files
+    with_files = any(path.suffix.lower() in SUFFIXES for path in around)
     reader = _Reader(tables, features, imported, folder, options.columns)
     finder = PictureFinder(root, PICTURES) if with_files else None
     add_memes(imported, reader.read(), reader.parse, item=reader.name_row, finder=finder)

@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -246,45 +247,45 @@ def _open_saved(root: Path, files: Sequence[Path], imported: Imported) -> list[T
 
 def _open_dataset(dataset: Any, file: str, split: str, path: Path) -> Table:
     arrow = dataset.with_format("arrow")
-
-    def read() -> Iterator[Row]:
-        with _name_errors(path):
-            yield from _read_batches(arrow.iter(ROWS_AT_ONCE), file)
-
-    return _describe(Table(file, split, (), read, dataset.features), dataset.features.arrow_schema)
+    schema = dataset.features.arrow_schema
+    return _make_table(file, split, path, schema, dataset.features, partial(arrow.iter, ROWS_AT_ONCE))
 
 
 def _open_parquet(path: Path, file: str, split: str) -> Table:
     datasets = import_datasets(path)
     import pyarrow.parquet  # `datasets` brings it
 
-    def read() -> Iterator[Row]:
-        with _name_errors(path):
-            yield from _read_batches(pyarrow.parquet.ParquetFile(path).iter_batches(ROWS_AT_ONCE), file)
+    def batches() -> Iterator[
+        Any
+    ]:  # opens the file anew: a dataset may have more shards than files may be open
+        yield from pyarrow.parquet.ParquetFile(path).iter_batches(ROWS_AT_ONCE)
 
     with _name_errors(path):
         schema = pyarrow.parquet.read_schema(path)
-        return _describe(Table(file, split, (), read, datasets.Features.from_arrow_schema(schema)), schema)
+        features = datasets.Features.from_arrow_schema(schema)
+    return _make_table(file, split, path, schema, features, batches)
 
 
-def _describe(table: Table, schema: Any) -> Table:
-    """Add a table's columns, without the index that pandas adds, and which of them hold bytes."""
+def _make_table(
+    file: str, split: str, path: Path, schema: Any, features: Any, batches: Callable[[], Iterable[Any]]
+) -> Table:
+    """Make a table of batches of Arrow; a NaN in them is None."""
+
+    def read() -> Iterator[Row]:
+        number = 0
+        with _name_errors(path):
+            for batch in batches():
+                batch.validate(full=True)  # Arrow trusts a file's offsets, wherever they point
+                for values in batch.to_pylist():
+                    number += 1
+                    cells = {name: None if value != value else value for name, value in values.items()}
+                    yield Row(file, number, cells)
+
+    # All columns but the index that pandas adds, and which of them hold bytes.
     names = [name for name in schema.names if not name.startswith("__index_level_")]
     kinds = {name: schema.field(name).type for name in names}
     binary = (name for name, kind in kinds.items() if "binary" in str(getattr(kind, "storage_type", kind)))
-    return replace(table, columns=names, binary=frozenset(binary))
-
-
-def _read_batches(batches: Iterable[Any], file: str) -> Iterator[Row]:
-    """Yield the rows of batches of Arrow; a NaN is None."""
-    number = 0
-    for batch in batches:
-        batch.validate(full=True)  # Arrow trusts a file's offsets, wherever they point
-        for values in batch.to_pylist():
-            number += 1
-            yield Row(
-                file, number, {name: None if value != value else value for name, value in values.items()}
-            )
+    return Table(file, split, names, read, features, frozenset(binary))
 
 
 def _check_end(path: Path) -> None:
