@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertModel, BertTokenizer, T5Config, T5Model
 
 from mrharm.errors import DataError, InputError, ModelUnavailableError
-from mrharm.probes import bertscore as module
-from mrharm.probes.bertscore import bertscore, check_encoder
+from mrharm.probes import reference_overlap as module
+from mrharm.probes.reference_overlap import bertscore, check_encoder
 
 WORDS = ["you", "sing", "like", "a", "kettle", "and", "smell", "of", "cheese", "the", "club", "is", "kind"]
 
@@ -112,7 +112,7 @@ def test_an_encoder_whose_weights_are_not_whole_is_refused_and_one_without_a_poo
             check_encoder(tmp_path / "copy")
             (found,) = bertscore(tmp_path / "copy", ["you sing"], [["the club"]])
             assert found == bertscore(encoder, ["you sing"], [["the club"]])[0]
-    with pytest.raises(DataError, match="tensors are not there"):
+    with pytest.raises(DataError, match="tensors are missing"):
         bertscore(tmp_path / "copy", ["you"], [["you"]])
     file.write_bytes(file.read_bytes()[:500])
     with pytest.raises(InputError, match="cannot be loaded"):

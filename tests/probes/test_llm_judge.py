@@ -11,8 +11,7 @@ import pytest
 from mrharm.errors import InputError
 from mrharm.evaluation.predictions import Predictions
 from mrharm.llm import HostedClient
-from mrharm.probes.judge_report import JudgeReport
-from mrharm.probes.llm_judge import SCHEMA, judge_rationales
+from mrharm.probes.llm_judge import JudgeReport, judge_rationales
 from mrharm.rationales.teachers import Question
 from mrharm.rationales.teachers.openai import HostedTeacher
 from mrharm.reports.probe_sentences import describe_judge
@@ -138,7 +137,19 @@ def test_repeats_are_questions_of_their_own_answered_once_and_for_all(tmp_path: 
         assert {one["temperature"] for one in server.requests} == {0.7}
         judge_rationales(made, Judge(server.url), repeats=1)
         assert server.requests[-1]["temperature"] == 0
-    assert server.requests[0]["response_format"]["json_schema"]["schema"] == json.loads(json.dumps(SCHEMA))
+    # Part of the key of every answer that was paid for.
+    mark = {
+        "type": "object",
+        "properties": {"reason": {"type": "string"}, "score": {"type": "integer", "enum": [1, 2, 3, 4, 5]}},
+        "required": ["reason", "score"],
+        "additionalProperties": False,
+    }
+    assert server.requests[0]["response_format"]["json_schema"]["schema"] == {
+        "type": "object",
+        "properties": dict.fromkeys(POINTS, mark),
+        "required": list(POINTS),
+        "additionalProperties": False,
+    }
 
 
 def test_a_model_that_takes_no_temperature_is_sent_none() -> None:

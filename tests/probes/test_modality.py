@@ -110,7 +110,7 @@ def test_memes_with_nothing_left_are_left_out_of_that_condition(tmp_path: Path) 
 
 @pytest.mark.parametrize("options", [{"takes_picture": False}, {"reads": ("caption",)}])
 def test_one_modality_alone_cannot_be_probed(memes: Dataset, options: dict[str, object]) -> None:
-    with pytest.raises(InputError, match="no two modalities"):
+    with pytest.raises(InputError, match="not two modalities"):
         probe(judged_by(Stub(both, **options), memes))
 
 

@@ -14,8 +14,7 @@ from mrharm.errors import InputError
 from mrharm.evaluation.predictions import Predictions
 from mrharm.memes.dataset import ImportOptions
 from mrharm.memes.importing import import_memes
-from mrharm.probes.rationale import probe
-from mrharm.probes.rationale_results import RationaleProbe
+from mrharm.probes.rationale import RationaleProbe, probe
 from mrharm.probes.simulatability import adjusted_gain
 from mrharm.records import Meme, Rationale, Verdict
 from mrharm.reports.probe_sentences import describe_rationale

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mrharm.probes.rouge import rouge_l
+from mrharm.probes.reference_overlap import rouge_l
 
 POLICE = "police killed the gunman"  # the example of Lin 2004, section 3.2
 

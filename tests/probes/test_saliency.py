@@ -11,8 +11,7 @@ from PIL import Image
 
 from mrharm.errors import InputError
 from mrharm.evaluation.predictions import Predictions, judge_split
-from mrharm.probes.saliency import area, mask_patches, probe
-from mrharm.probes.saliency_report import SHARES, SaliencyProbe
+from mrharm.probes.saliency import SHARES, SaliencyProbe, area, mask_patches, probe
 from mrharm.records import Meme, Saliency
 from mrharm.reports.probe_sentences import describe_saliency
 from mrharm.student.interface import Attribution, Frame, Pixels, StudentInput

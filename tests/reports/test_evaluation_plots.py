@@ -3,7 +3,7 @@ from __future__ import annotations
 import base64
 
 from mrharm.metrics import Estimate
-from mrharm.probes.saliency_report import SHARES, Order, Part, SaliencyProbe
+from mrharm.probes.saliency import SHARES, Order, Part, SaliencyProbe
 from mrharm.reports.evaluation_page import Plot, make_saliency_plots
 
 

@@ -230,7 +230,7 @@ def _check_options(
 
         read_ablation(ablation)
     if encoder:
-        from mrharm.probes.bertscore import check_encoder
+        from mrharm.probes.reference_overlap import check_encoder
 
         check_encoder(encoder)
 

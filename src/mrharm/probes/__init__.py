@@ -1,1 +1,1 @@
-"""Right for the right reasons? One probe a file; each takes a `Judged` and returns a record for the report."""
+"""Probes: is a detector right for the right reasons? One file each takes `Predictions` and returns a record."""

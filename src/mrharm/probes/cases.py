@@ -1,7 +1,7 @@
-"""Memes changed in one thing, and how far verdicts on them move: what the probes share.
+"""Change memes in one thing and measure how far verdicts move: what the probes share.
 
-A change is made to the meme and to what is known of it alike: a detector reads both. What was read off a picture when
-it was first judged is kept, so that both verdicts are given of the same words.
+A change is made to the meme and to its evidence alike, as a detector reads both. What was gathered from a picture when
+it was first judged is kept, so that both verdicts are on the same words.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from mrharm.records import Evidence, Meme, Record, Verdict
 from mrharm.student.interface import compose_text
 
 SAME = 1e-6  # a score that moves by less is that of the same input in another batch
-SEEN_PARTS = ("caption", "entities", "demographics")  # what a text says of the picture
+PICTURE_PARTS = ("caption", "entities", "demographics")  # parts of a text that describe the picture
 
 
 @dataclass(frozen=True)
 class Case:
-    """One judged meme: the meme, what is known of it, and its place in the `Judged` it came from."""
+    """A judged meme with its evidence, and its place in the `Predictions` it came from."""
 
     place: int
     meme: Meme
     evidence: Evidence
 
     @property
-    def words(self) -> str:
-        """The meme's own words as a detector that reads them is given them."""
+    def text(self) -> str:
+        """Return the meme's words as a detector reads them."""
         return compose_text(("text",), self.meme, self.evidence, odd_text="posted")[0]
 
-    def with_words(self, text: str) -> Case:
-        """The same with other words; those drawn on the picture stay."""
+    def with_text(self, text: str) -> Case:
+        """Replace the words; those drawn on the picture stay."""
         return replace(
             self,
             meme=self.meme.model_copy(update={"text": text}),
@@ -48,31 +48,37 @@ class Case:
         )
 
     def with_picture(self, path: str) -> Case:
-        """The same with another file as its picture, posted and clean."""
+        """Replace the picture file, posted and clean."""
         return replace(
             self,
             meme=self.meme.model_copy(update={"image": path}),
             evidence=self.evidence.model_copy(update={"clean_image": path}),
         )
 
-    def seeing(self, other: Case | None) -> Case:
-        """The same words with all that is seen in another's picture, or with nothing seen at all."""
+    def with_picture_of(self, donor: Case | None) -> Case:
+        """Replace the picture and what describes it by a donor's; without a donor, take both away."""
         parts = {
-            part: getattr(other.evidence, part) if other else None for part in (*SEEN_PARTS, "clean_image")
+            part: getattr(donor.evidence, part) if donor else None for part in (*PICTURE_PARTS, "clean_image")
         }
         return replace(
             self,
-            meme=self.meme.model_copy(update={"image": other.meme.image if other else None}),
+            meme=self.meme.model_copy(update={"image": donor.meme.image if donor else None}),
             evidence=self.evidence.model_copy(update=parts),
         )
 
 
-class Moved(Record):
-    """What a change does to verdicts, each held against the verdict on the same meme unchanged.
+class VerdictChange(Record):
+    """What a change does to the verdicts on memes, each compared with the verdict on the same meme unchanged.
 
-    ``moved``: mean absolute move of P(harmful); ``drift``: the mean move, upwards positive; ``flipped``: share of
-    decisions that change; ``reached``: share of memes whose score changes at all; ``accuracy`` and ``macro_f1``:
-    against the labels of the unchanged memes; ``macro_f1_change``: macro-F1 after minus before, drawn together.
+    Attributes:
+        memes: how many were changed.
+        moved: mean absolute move of P(harmful).
+        drift: mean move, upwards positive.
+        flipped: share of decisions that change.
+        reached: share of memes whose score changes at all.
+        accuracy: after the change, by the labels of the unchanged memes.
+        macro_f1: the same.
+        macro_f1_change: macro-F1 after minus before, resampled in pairs.
     """
 
     memes: int
@@ -85,7 +91,7 @@ class Moved(Record):
     macro_f1_change: Estimate
 
 
-class Decided(Record):
+class DecisionScores(Record):
     """Accuracy and macro-F1 of decisions."""
 
     memes: int
@@ -93,8 +99,8 @@ class Decided(Record):
     macro_f1: Estimate
 
 
-def cases_of(predictions: Predictions) -> list[Case]:
-    """Every judged meme with what its verdict was given of: that of the dataset, and what was gathered on the way."""
+def make_cases(predictions: Predictions) -> list[Case]:
+    """Return every judged meme with the evidence its verdict rests on: the dataset's, and what was gathered since."""
     return [
         Case(
             place,
@@ -107,8 +113,8 @@ def cases_of(predictions: Predictions) -> list[Case]:
     ]
 
 
-def shown_place(predictions: Predictions, case: Case) -> str | None:
-    """Where the picture lies that the detector is shown of a meme; None where it is shown none."""
+def shown_picture(predictions: Predictions, case: Case) -> str | None:
+    """Return the path of the picture that the detector is shown of a meme; None where it is shown none."""
     if not predictions.detector.takes_picture:
         return None
     return (
@@ -116,11 +122,11 @@ def shown_place(predictions: Predictions, case: Case) -> str | None:
     )
 
 
-def can_be_judged(predictions: Predictions, case: Case) -> bool:
-    """Whether the detector is given anything at all of this meme."""
+def has_input(predictions: Predictions, case: Case) -> bool:
+    """Tell whether the detector is given a text or a picture of this meme."""
     card = predictions.detector.card
     text, _ = compose_text(card.reads, case.meme, case.evidence, odd_text=card.odd_text)
-    return bool(text) or shown_place(predictions, case) is not None
+    return bool(text) or shown_picture(predictions, case) is not None
 
 
 def judge_cases(
@@ -131,54 +137,64 @@ def judge_cases(
     progress: Progress | None = None,
     what: str = "",
 ) -> list[Verdict]:
-    """Verdicts on changed memes, in order; with ``progress``, told as each batch is judged."""
+    """Judge changed memes, in order; ``progress`` is called with ``what`` after each batch."""
     verdicts: list[Verdict] = []
     for start in range(0, len(cases), BATCH):
-        some = cases[start : start + BATCH]
-        known = {case.meme.id: case.evidence for case in some}
-        verdicts += predictions.judge_again([case.meme for case in some], evidence=known, root=root)
+        batch = cases[start : start + BATCH]
+        evidence = {case.meme.id: case.evidence for case in batch}
+        verdicts += predictions.judge_again([case.meme for case in batch], evidence=evidence, root=root)
         if progress:
-            progress(what, start + len(some), len(cases))
+            progress(what, start + len(batch), len(cases))
     return verdicts
 
 
-def compare(
-    gold: NDArray[np.bool_],
+def compare_verdicts(
+    predictions: Predictions,
+    places: Sequence[int],
     before: Sequence[Verdict],
     after: Sequence[Verdict],
     *,
-    clusters: NDArray[np.int64] | None = None,
     seed: int = 0,
-) -> Moved:
-    """How far verdicts moved. All four go together; *Shape of gold and clusters:* (memes,)"""
-    said, again = said_by(before), said_by(after)
-    move = np.array([one.score for one in after]) - np.array([one.score for one in before])
-    flipped = np.array([one != other for one, other in zip(said, again, strict=True)])
-    found = bootstrap(
+) -> VerdictChange:
+    """Measure how far verdicts moved.
+
+    Args:
+        predictions: whose labels and clusters count.
+        places: of the changed memes in ``predictions``.
+        before: verdicts on these memes unchanged, in the same order.
+        after: verdicts on them changed.
+        seed: of the intervals.
+    """
+    gold, old, new = predictions.gold[list(places)], decisions_of(before), decisions_of(after)
+    move = np.array([verdict.score for verdict in after]) - np.array([verdict.score for verdict in before])
+    flipped = np.array([first != second for first, second in zip(old, new, strict=True)], dtype=bool)
+    figures = bootstrap(
         {
             "moved": mean_of_values(np.abs(move)),
             "drift": mean_of_values(move),
             "flipped": mean_of_values(flipped, share=True),
             "reached": mean_of_values(np.abs(move) > SAME, share=True),
-            "accuracy": accuracy_of(gold, again),
-            "macro_f1": macro_f1_of(gold, again),
-            "macro_f1_change": macro_f1_of(gold, again) - macro_f1_of(gold, said),
+            "accuracy": accuracy_of(gold, new),
+            "macro_f1": macro_f1_of(gold, new),
+            "macro_f1_change": macro_f1_of(gold, new) - macro_f1_of(gold, old),
         },
         len(gold),
         seed=seed,
-        clusters=clusters,
+        clusters=predictions.clusters[list(places)],
     )
-    return Moved(memes=len(gold), **found)
+    return VerdictChange(memes=len(gold), **figures)
 
 
-def scores_of(
-    gold: NDArray[np.bool_], said: NDArray[Any], *, clusters: NDArray[np.int64] | None = None, seed: int = 0
-) -> Decided:
-    """Accuracy and macro-F1 of decisions; None is wrong. *Shape of all:* (memes,)"""
-    statistics = {"accuracy": accuracy_of(gold, said), "macro_f1": macro_f1_of(gold, said)}
-    return Decided(memes=len(gold), **bootstrap(statistics, len(gold), seed=seed, clusters=clusters))
+def score_decisions(
+    predictions: Predictions, verdicts: Sequence[Verdict], *, seed: int = 0
+) -> DecisionScores:
+    """Compute accuracy and macro-F1 of a verdict on each meme; a verdict without a label is wrong."""
+    gold, decisions = predictions.gold, decisions_of(verdicts)
+    statistics = {"accuracy": accuracy_of(gold, decisions), "macro_f1": macro_f1_of(gold, decisions)}
+    figures = bootstrap(statistics, len(gold), seed=seed, clusters=predictions.clusters)
+    return DecisionScores(memes=len(gold), **figures)
 
 
-def said_by(verdicts: Sequence[Verdict]) -> NDArray[Any]:
-    """What verdicts say: True, False or None. *Shape:* (memes,)"""
-    return np.array([one.harmful for one in verdicts], dtype=object)
+def decisions_of(verdicts: Sequence[Verdict]) -> NDArray[Any]:
+    """Return the decisions of verdicts: True, False, or None for no label. *Shape:* (memes,)"""
+    return np.array([verdict.harmful for verdict in verdicts], dtype=object)

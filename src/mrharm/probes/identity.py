@@ -1,10 +1,10 @@
-"""Does it matter to a verdict who is named? Neutral words for groups of people are swapped for others of their kind.
+"""Test whether it matters to a verdict who is named: swap neutral terms for groups of people for others of their kind.
 
-A swap leaves the words drawn on a picture as they are, and pronouns: a detector that reads those, too, is told of both
-groups. The swapped meme keeps its label only as far as the text means the same of another group, so that a flip is a
-reason to look, not yet a fault. And some decisions flip whatever is changed: so in the same memes as many other words
-are swapped for words of harmless memes. These change the meaning more than another group's name does, which makes the
-difference a careful one: what lies above 0 is more than other words do, what does not clears nobody.
+A swap leaves the words drawn on a picture and pronouns as they are, so that a detector may read of both groups. The
+swapped meme keeps its label only as far as the text means the same of another group: a flip is a reason to look, not
+yet a fault. And some decisions flip whatever is changed, so as many other words of the same memes are swapped for words
+of harmless memes as a control. These change the meaning more than another group's name does, which makes the difference
+a careful one: above 0, the term matters more than other words do; at 0, no fairness is shown.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from mrharm.metrics.significance import (
     sign_flip_p,
     spread_of,
 )
-from mrharm.probes.cases import Case, cases_of, judge_cases
+from mrharm.probes.cases import Case, judge_cases, make_cases
 from mrharm.probes.identity_terms import (
     Words,
     article,
@@ -42,10 +42,10 @@ from mrharm.probes.identity_terms import (
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Evidence, Meme, Record, Verdict
 
-FEWEST = 10  # memes that name a group of an axis; fewer tell nothing of it
+FEWEST = 10  # memes that name a group of an axis; fewer show nothing of it
 SWAPS = 3  # of one axis in one meme at most
 OFTEN = 5  # times a term is put in before its mean is worth naming
-SENTENCES = (  # twelve, so that the two terms of an axis can be told apart after Holm's correction: 2 / 2^12
+SENTENCES = (  # twelve, so that an axis of two terms can be significant after Holm's correction: 2 / 2^12
     "my neighbour is {} and we had soup together",
     "my neighbour is {} and the garden looks lovely today",
     "my neighbour is {} and we take the same train to work",
@@ -63,29 +63,42 @@ SENTENCES = (  # twelve, so that the two terms of an axis can be told apart afte
 
 @dataclass(frozen=True)
 class Swap:
-    """One term of one meme, wherever it stands there, in another's place; where both are there, they change places.
+    """A term of one meme replaced by another wherever it is; where the meme names both, they change places.
 
-    ``changed``: the meme so; ``control``: with as many other words swapped.
+    Attributes:
+        axis: of both terms.
+        case: the meme unchanged.
+        term: replaced.
+        replacement: put in.
+        exchanged: whether the meme names both.
+        changed: the meme with the terms swapped.
+        control: the meme with as many other words swapped.
     """
 
     axis: str
     case: Case
     term: str
-    other: str
+    replacement: str
     exchanged: bool
     changed: Case
     control: Case
 
 
-class Swapped(Record):
-    """Single swaps of one axis, each counted alone; memes that share words or picture are drawn together.
+class AxisSwaps(Record):
+    """Single swaps of one axis, each counted alone; memes of one cluster are resampled together.
 
-    ``flipped``: share of swaps that change the decision; ``control``: the same of as many other words in the same
-    memes; ``more``: the first minus the second. ``moved``, ``control_moved``: mean absolute move of P(harmful).
-    ``terms``: term put in -> how much higher P(harmful) is than with the other terms put into the same meme, on
-    average; ``times``: how often it was, in one meme of those drawn together. ``more_p``: p value of no difference
-    between swaps and controls; ``terms_p``: of none between terms, None where no meme was given two. Both are by
-    permutation and corrected for the number of axes (Holm).
+    Attributes:
+        memes: in which terms were swapped.
+        swaps: how many.
+        flipped: share of swaps that change the decision.
+        control: the same share of as many other words in the same memes.
+        more: ``flipped`` minus ``control``.
+        moved: mean absolute move of P(harmful).
+        control_moved: the same of the controls.
+        terms: term put in -> how much higher P(harmful) is than with the rest put into the same meme, on average.
+        times: term -> how often that was, in one meme of a cluster.
+        more_p: p value of no difference between swaps and controls, by permutation, corrected for the axes (Holm).
+        terms_p: the same of no difference between terms; None where no meme was given two.
     """
 
     memes: int
@@ -101,10 +114,15 @@ class Swapped(Record):
     terms_p: float | None
 
 
-class Named(Record):
-    """Benign sentences with each term of one axis in turn. ``terms``: term -> mean P(harmful); ``spread``: standard
-    deviation between terms beyond what sentences explain; ``terms_p`` as `Swapped`; ``flagged``: share of the ``asked``
-    sentences decided harmful.
+class AxisSentences(Record):
+    """Benign sentences with each term of one axis.
+
+    Attributes:
+        asked: how many sentences.
+        terms: term -> mean P(harmful).
+        spread: standard deviation between terms beyond what the sentences explain.
+        terms_p: as in `AxisSwaps`.
+        flagged: share of sentences decided harmful.
     """
 
     asked: int
@@ -115,16 +133,24 @@ class Named(Record):
 
 
 class IdentityProbe(Record):
-    """``swapped`` and ``sentences``: axis -> what was found; ``without_term``: memes that hold no term, left out;
-    ``without_control``: swaps left out because the meme has too few other words; ``skipped``: axis or part -> why it
-    could not be had. Of the axis ``made_up`` nobody is a member: what moves there moves for any rare word.
+    """Whether it matters who is named. The groups of the axis ``made_up`` do not exist: what moves there moves for any
+    rare word.
+
+    Attributes:
+        memes: of the split.
+        without_term: memes that hold no term, left out.
+        without_control: swaps left out because the meme has too few other words.
+        swapped: axis -> what swaps do.
+        sentences: axis -> verdicts on benign sentences, where too few memes name a group.
+        skipped: axis or part -> why it cannot be tested.
+        words: filled by the report.
     """
 
     memes: int
     without_term: int
     without_control: int
-    swapped: dict[str, Swapped]
-    sentences: dict[str, Named]
+    swapped: dict[str, AxisSwaps]
+    sentences: dict[str, AxisSentences]
     skipped: dict[str, str]
     words: Words = ()
 
@@ -135,37 +161,36 @@ def probe(
     """Swap who is named, in the memes or, where fewer than `FEWEST` name a group of any axis, in benign sentences.
 
     Args:
-        judged: memes and verdicts.
+        predictions: memes and verdicts.
         seed: of which terms and words are swapped in, of the permutations and of the intervals.
         memes: how many memes with a term at most; each is judged a few times.
-        progress: told how many verdicts are there.
+        progress: called with how many verdicts are done.
 
     Raises:
-        InputError: the detector reads no words; or too few memes have a term, and benign sentences, which have no
-            picture, say nothing of a detector that is shown one.
+        InputError: the detector reads no words; or too few memes have a term and the detector is shown pictures, which
+            benign sentences lack.
     """
     card = predictions.detector.card
     if "text" not in card.reads:
         raise InputError(f"the detector reads {', '.join(card.reads)}: there are no words to swap")
-    every = cases_of(predictions)
-    naming = [case for case in every if find_terms(case.words)]
-    # Drawn among those that name someone: few do, and a draw among all would lose most of them.
-    kept = np.sort(np.random.default_rng(seed).permutation(len(naming))[:memes])
-    pool = collect_words([case.words for case in every if not predictions.gold[case.place]])
-    swaps, without_control = _swaps([naming[place] for place in kept], pool, seed)
-    enough: dict[str, list[Swap]] = {}
-    skipped: dict[str, str] = {}
-    for axis, some in swaps.items():
-        count = len({swap.case.place for swap in some})
-        if count >= FEWEST:
-            enough[axis] = some
-        elif axis != "made_up":  # which no meme is thought to name
-            skipped[axis] = f"terms can be swapped in {count} memes; {FEWEST} are needed"
-    swapped: dict[str, Swapped] = {}
-    sentences: dict[str, Named] = {}
-    few = f"{len(naming):,} of {len(every):,} memes hold a term for a group; {FEWEST} of one axis are needed"
+    cases = make_cases(predictions)
+    naming = [case for case in cases if find_terms(case.text)]
+    # Drawn among those that name a group: they are few, and a draw among all memes would lose most of them.
+    drawn = np.sort(np.random.default_rng(seed).permutation(len(naming))[:memes])
+    pool = collect_words(case.text for case in cases if not predictions.gold[case.place])
+    swaps, without_control = _draw_swaps([naming[place] for place in drawn], pool, seed)
+    counts = {axis: len({swap.case.place for swap in some}) for axis, some in swaps.items()}
+    enough = {axis: some for axis, some in swaps.items() if counts[axis] >= FEWEST}
+    few = f"{len(naming):,} of {len(cases):,} memes hold a term for a group; {FEWEST} of one axis are needed"
+    swapped: dict[str, AxisSwaps] = {}
+    sentences: dict[str, AxisSentences] = {}
     if enough:
         swapped = _judge_swaps(predictions, enough, seed, progress)
+        skipped = {
+            axis: f"terms can be swapped in {count} memes; {FEWEST} are needed"
+            for axis, count in counts.items()
+            if axis not in enough and axis != "made_up"  # which no meme is expected to name
+        }
         skipped["sentences"] = "asked where too few memes name anyone"
     elif predictions.detector.takes_picture:
         raise InputError(
@@ -174,10 +199,10 @@ def probe(
         )
     else:
         skipped = {"swapped": few}
-        sentences = _ask_sentences(predictions, seed, progress)
+        sentences = _judge_sentences(predictions, seed, progress)
     return IdentityProbe(
-        memes=len(every),
-        without_term=len(every) - len(naming),
+        memes=len(cases),
+        without_term=len(cases) - len(naming),
         without_control=without_control,
         swapped=swapped,
         sentences=sentences,
@@ -185,106 +210,106 @@ def probe(
     )
 
 
-def _swaps(
+def _draw_swaps(
     cases: Sequence[Case], pool: Mapping[str, Sequence[str]], seed: int
 ) -> tuple[dict[str, list[Swap]], int]:
-    """Axis -> swaps in these memes, at most `SWAPS` a meme, in the order of axes; and how many have no control."""
-    rng, of_control = np.random.default_rng(seed), np.random.default_rng([seed, 1])
-    found: dict[str, list[Swap]] = {axis: [] for axis in term_list().axes}
-    without = 0
+    """Draw at most `SWAPS` swaps a meme and axis; return them by axis, and how many have no control."""
+    rng, control_rng = np.random.default_rng(seed), np.random.default_rng([seed, 1])
+    swaps: dict[str, list[Swap]] = {axis: [] for axis in term_list().axes}
+    without_control = 0
     for case in cases:
-        text = case.words
-        mentions = find_terms(text)
-        for axis, some in found.items():
-            here = [one for one in mentions if one.axis == axis]
-            pairs = list_swaps(here)
+        mentions = find_terms(case.text)
+        for axis, of_axis in swaps.items():
+            named = [mention.term for mention in mentions if mention.axis == axis]
+            pairs = list_swaps([mention for mention in mentions if mention.axis == axis])
             for number in np.sort(rng.permutation(len(pairs))[:SWAPS]):
-                term, other = pairs[number]
-                count = sum(len(one.term.split()) for one in here if one.term in (term, other))
-                control = swap_control_words(text, count, pool, of_control)
+                term, replacement = pairs[number]
+                count = sum(len(name.split()) for name in named if name in (term, replacement))
+                control = swap_control_words(case.text, count, pool, control_rng)
                 if control is None:
-                    without += 1
+                    without_control += 1
                     continue
-                exchanged = any(one.term == other for one in here)
-                changed = case.with_words(swap_term(text, axis, term, other))
-                some.append(Swap(axis, case, term, other, exchanged, changed, case.with_words(control)))
-    return found, without
+                changed = case.with_text(swap_term(case.text, axis, term, replacement))
+                exchanged = replacement in named
+                of_axis.append(
+                    Swap(axis, case, term, replacement, exchanged, changed, case.with_text(control))
+                )
+    return swaps, without_control
 
 
 def _judge_swaps(
     predictions: Predictions, swaps: Mapping[str, Sequence[Swap]], seed: int, progress: Progress
-) -> dict[str, Swapped]:
-    cases = {swap.case.place: swap.case for some in swaps.values() for swap in some}
+) -> dict[str, AxisSwaps]:
+    cases = {swap.case.place: swap.case for of_axis in swaps.values() for swap in of_axis}
     before = dict(zip(cases, judge_cases(predictions, list(cases.values())), strict=True))
-    clusters = predictions.clusters
-    found: dict[str, Swapped] = {}
-    for axis, some in swaps.items():
-        both = [swap.changed for swap in some] + [swap.control for swap in some]
-        after = judge_cases(predictions, both, progress=progress, what=f"identity: {axis}")
-        old = [before[swap.case.place] for swap in some]
-        owner = np.array([swap.case.place for swap in some])
-        flips, moves = _changes(old, after[: len(some)])
-        control_flips, control_moves = _changes(old, after[len(some) :])
-        leads, p = _between_terms(some, moves, clusters[owner], seed)
-        found[axis] = Swapped(
-            memes=len(np.unique(owner)),
-            swaps=len(some),
-            **rates_of(
-                SwapOutcomes(flips, control_flips, moves, control_moves, owner, clusters[owner]), seed=seed
-            ),
-            terms={term: float(np.mean(own)) for term, own in leads.items()},
-            times={term: len(own) for term, own in leads.items()},
-            more_p=sign_flip_p(flips.astype(np.int64) - control_flips, clusters[owner]),
-            terms_p=p,
+    axes: dict[str, AxisSwaps] = {}
+    for axis, of_axis in swaps.items():
+        # Judged in one call: swaps first, then their controls.
+        changed = [swap.changed for swap in of_axis] + [swap.control for swap in of_axis]
+        after = judge_cases(predictions, changed, progress=progress, what=f"identity: {axis}")
+        old = [before[swap.case.place] for swap in of_axis]
+        flips, moves = _compare(old, after[: len(of_axis)])
+        control_flips, control_moves = _compare(old, after[len(of_axis) :])
+        meme = np.array([swap.case.place for swap in of_axis])
+        clusters = predictions.clusters[meme]
+        leads, terms_p = _compare_terms(of_axis, moves, clusters, seed)
+        axes[axis] = AxisSwaps(
+            memes=len(np.unique(meme)),
+            swaps=len(of_axis),
+            **rates_of(SwapOutcomes(flips, control_flips, moves, control_moves, meme, clusters), seed=seed),
+            terms={term: float(np.mean(values)) for term, values in leads.items()},
+            times={term: len(values) for term, values in leads.items()},
+            more_p=sign_flip_p(flips.astype(np.int64) - control_flips, clusters),
+            terms_p=terms_p,
         )
-    more = holm({axis: one.more_p for axis, one in found.items()})
-    terms = holm({axis: one.terms_p for axis, one in found.items() if one.terms_p is not None})
+    more_p = holm({axis: row.more_p for axis, row in axes.items()})
+    all_terms_p = holm({axis: row.terms_p for axis, row in axes.items() if row.terms_p is not None})
     return {
-        axis: one.model_copy(update={"more_p": more[axis], "terms_p": terms.get(axis)})
-        for axis, one in found.items()
+        axis: row.model_copy(update={"more_p": more_p[axis], "terms_p": all_terms_p.get(axis)})
+        for axis, row in axes.items()
     }
 
 
-def _changes(
+def _compare(
     before: Sequence[Verdict], after: Sequence[Verdict]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return whether each decision flips, and by how much P(harmful) moves. *Shape of both:* (swaps,)"""
     pairs = list(zip(before, after, strict=True))
-    flips = np.array([one.harmful != other.harmful for one, other in pairs], dtype=np.bool_)
-    return flips, np.array([other.score - one.score for one, other in pairs], dtype=np.float64)
+    flips = np.array([old.harmful != new.harmful for old, new in pairs], dtype=np.bool_)
+    return flips, np.array([new.score - old.score for old, new in pairs], dtype=np.float64)
 
 
-def _between_terms(
+def _compare_terms(
     swaps: Sequence[Swap], moves: NDArray[np.float64], clusters: NDArray[np.int64], seed: int
 ) -> tuple[dict[str, NDArray[np.float64]], float | None]:
-    """Term put in -> its leads over the others put in the same place; and the p value of no difference."""
-    # Where two terms change places no term is put in; the term there before came with its meme, not by lot; and of
-    # memes that belong together the first alone is asked, as terms dealt out in each anew would take them for many.
-    first: dict[int, int] = {}
-    kept = np.array(
+    """Return term put in -> its leads over the rest put in the same place; and the p value of no difference."""
+    # Where two terms change places no term is put in; the term that was there came with its meme and was not drawn; and
+    # of a cluster's memes the first alone counts, as permuting terms within each of them would take them for many.
+    first_meme: dict[int, int] = {}
+    counted = np.array(
         [
             number
             for number, (swap, cluster) in enumerate(zip(swaps, clusters.tolist(), strict=True))
-            if not swap.exchanged and first.setdefault(cluster, swap.case.place) == swap.case.place
+            if not swap.exchanged and first_meme.setdefault(cluster, swap.case.place) == swap.case.place
         ],
         dtype=np.int64,
     )
-    names = [f"{swaps[place].case.place} {swaps[place].term}" for place in kept]
-    blocks = np.unique(names, return_inverse=True)[1]
-    leads = leads_of(moves[kept], blocks)
-    known = np.isfinite(leads)
-    leads, blocks, put_in = (
-        leads[known],
-        blocks[known],
-        np.array([swaps[place].other for place in kept[known]]),
-    )
+    # A block is a place of one meme into which several terms were put.
+    places = [f"{swaps[number].case.place} {swaps[number].term}" for number in counted]
+    blocks = np.unique(places, return_inverse=True)[1]
+    leads = leads_of(moves[counted], blocks)
+    comparable = np.isfinite(leads)
+    leads, blocks, counted = leads[comparable], blocks[comparable], counted[comparable]
     if not len(leads):
         return {}, None
-    p = permutation_p(leads, np.unique(put_in, return_inverse=True)[1], blocks, seed=seed)
-    return {str(term): leads[put_in == term] for term in np.unique(put_in)}, p
+    names = np.array([swaps[number].replacement for number in counted])
+    terms, term_numbers = np.unique(names, return_inverse=True)
+    p = permutation_p(leads, term_numbers, blocks, seed=seed)
+    return {str(term): leads[names == term] for term in terms}, p
 
 
-def _ask_sentences(predictions: Predictions, seed: int, progress: Progress) -> dict[str, Named]:
-    found: dict[str, Named] = {}
+def _judge_sentences(predictions: Predictions, seed: int, progress: Progress) -> dict[str, AxisSentences]:
+    axes: dict[str, AxisSentences] = {}
     for name, axis in term_list().axes.items():
         cases: list[Case] = []
         for term in axis.asked:
@@ -293,16 +318,16 @@ def _ask_sentences(predictions: Predictions, seed: int, progress: Progress) -> d
                 meme = Meme(id=f"{name}-{len(cases)}", text=sentence.format(named))
                 cases.append(Case(len(cases), meme, Evidence(meme_id=meme.id, text=meme.text)))
         verdicts = judge_cases(predictions, cases, progress=progress, what=f"identity: {name}")
-        scores = np.array([one.score for one in verdicts]).reshape(len(axis.asked), len(SENTENCES))
-        term_of, sentence_of = (places.ravel() for places in np.indices(scores.shape))
-        found[name] = Named(
+        scores = np.array([verdict.score for verdict in verdicts]).reshape(len(axis.asked), len(SENTENCES))
+        term_numbers, sentence_numbers = (numbers.ravel() for numbers in np.indices(scores.shape))
+        leads = leads_of(scores.ravel(), sentence_numbers)
+        flagged = np.array([verdict.harmful is True for verdict in verdicts])
+        axes[name] = AxisSentences(
             asked=len(cases),
             terms=dict(zip(axis.asked, scores.mean(1).tolist(), strict=True)),
             spread=Estimate(value=spread_of(scores)),
-            terms_p=permutation_p(leads_of(scores.ravel(), sentence_of), term_of, sentence_of, seed=seed),
-            flagged=share_of(
-                np.array([one.harmful is True for one in verdicts]), seed=seed, clusters=sentence_of
-            ),
+            terms_p=permutation_p(leads, term_numbers, sentence_numbers, seed=seed),
+            flagged=share_of(flagged, seed=seed, clusters=sentence_numbers),
         )
-    adjusted = holm({name: one.terms_p for name, one in found.items()})
-    return {name: one.model_copy(update={"terms_p": adjusted[name]}) for name, one in found.items()}
+    adjusted = holm({name: row.terms_p for name, row in axes.items()})
+    return {name: row.model_copy(update={"terms_p": adjusted[name]}) for name, row in axes.items()}

@@ -1,48 +1,179 @@
-"""A language model reads rationales and marks them by a rubric; asked again and again, for its own variance.
+"""Have a language model mark rationales by a rubric, several times each to measure how its marks vary.
 
-The judge sees the meme and the rationale, never the gold label nor the decision. What it reads is untrusted: it stands
-between delimiters it cannot write (`quote_untrusted`), an answer that has not the form asked
-for is no mark, and one that obeys its material is none either (`detect_injection`). Neither can
-tell a judge that was quietly swayed; `JudgeReport.when_right` and ``when_true`` show whether its marks mean something
-here.
+The judge is shown the meme and the rationale, never the gold label or the decision. What it is shown is untrusted: it
+is quoted between delimiters it cannot contain (`mrharm.rationales.prompting.quote_untrusted`), an answer in another
+form than the one asked for is no mark, and neither is one that obeys its material
+(`mrharm.rationales.injection.detect_injection`). Neither check notices a judge that was quietly swayed;
+`JudgeReport.when_right` and ``when_true`` show whether its marks mean something here.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator, BeforeValidator, StrictStr
 
 from mrharm.errors import DataError, InputError
 from mrharm.evaluation.predictions import Predictions
 from mrharm.images import open_image
 from mrharm.llm import CallError, Completion, Prompt, load_prompt, looks_refused, picture_from_image
-from mrharm.probes.judge_report import Answered, JudgeReport, Marks, summarise
-from mrharm.probes.rationale import rationales_of
+from mrharm.llm.answers import answer_schema, read_json_answer
+from mrharm.metrics import Estimate
+from mrharm.metrics.bootstrap import bootstrap, mean_of, mean_of_values
+from mrharm.metrics.significance import intraclass_of, within_sd_of
+from mrharm.probes.rationale import read_rationales
 from mrharm.progress import Progress, no_progress
 from mrharm.rationales.injection import detect_injection
 from mrharm.rationales.prompting import quote_untrusted
 from mrharm.rationales.teachers import Question, Teacher
-from mrharm.records import Meme, Verdict, make_record, meme_text, parse_json
+from mrharm.records import Meme, Record, Verdict, meme_text
+from mrharm.synthetic import truth
 
 PROMPT = "judge.v1"
 MAX_TOKENS = 400
 TEMPERATURE = 0.7  # of repeats: at 0 a judge would seem surer than it is
+CAP = 2.0  # of the overall mark where the decision is wrong: a good case for a wrong label is no merit
+LONGEST_REASON = 1000  # characters
+_ASKS_FOR_MARK = re.compile(
+    r"\brubric\b|\bfull marks\b|\b(?:give|assign|award|deserve|score|rate|grade|mark)\w*\b.{0,30}"
+    r"\b(?:[1-5]|one|two|three|four|five|top|highest|maximum)\b",
+    re.IGNORECASE,
+)
 Shown = Literal["pixels", "caption", "words"]
+Status = Literal["ok", "off_schema", "refused", "truncated", "injected", "unanswered"]
 
-_MARK = {
-    "type": "object",
-    "properties": {"reason": {"type": "string"}, "score": {"type": "integer", "enum": [1, 2, 3, 4, 5]}},
-    "required": ["reason", "score"],
-    "additionalProperties": False,
-}
-SCHEMA: Mapping[str, Any] = {
-    "type": "object",
-    "properties": dict.fromkeys(Marks.model_fields, _MARK),
-    "required": list(Marks.model_fields),
-    "additionalProperties": False,
-}
-_FENCE = re.compile(r"^```(?:json)?\s*|\s*```$", re.IGNORECASE)
+
+def _check_reason(text: str) -> str:
+    reason = " ".join(text.split())
+    if not 0 < len(reason) <= LONGEST_REASON:
+        raise ValueError(f"expected a reason of 1 to {LONGEST_REASON} characters")
+    return reason
+
+
+def _check_whole(number: object) -> object:
+    if type(number) is not int:  # neither 5.0 nor true, which equal whole numbers
+        raise ValueError("expected a whole number")
+    return number
+
+
+class Mark(Record):
+    """One point of the rubric: a whole number from 1 to 5, and why."""
+
+    reason: Annotated[StrictStr, AfterValidator(_check_reason)]
+    score: Annotated[Literal[1, 2, 3, 4, 5], BeforeValidator(_check_whole)]
+
+
+class Marks(Record):
+    """A judge's marks by the rubric of ``prompts/judge.v1.jinja``."""
+
+    grounded: Mark
+    sound: Mark
+    specific: Mark
+    concise: Mark
+
+    def by_point(self) -> dict[str, Mark]:
+        """Return the marks by the rubric's points."""
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
+
+SCHEMA: Mapping[str, Any] = answer_schema(Marks)
+
+
+class Answered(Record):
+    """One answer of the judge.
+
+    Attributes:
+        meme_id: of the rationale's meme.
+        place: of the meme among those judged.
+        sample: number of the repeat.
+        status: how the answer is classed; only ``ok`` has marks.
+        why: the reason for another status.
+        marks: of the rubric's points.
+        raw: the answer as it came.
+    """
+
+    meme_id: str
+    place: int
+    sample: int
+    status: Status
+    why: str = ""
+    marks: Marks | None = None
+    raw: str | None = None
+
+
+class Point(Record):
+    """Marks of one point of the rubric, 1 to 5.
+
+    Attributes:
+        mean: over memes, of each meme's mean.
+        within_sd: how far repeats on one meme differ, as a standard deviation.
+        intraclass: share of the variance that is between memes.
+    """
+
+    mean: Estimate
+    within_sd: Estimate
+    intraclass: Estimate
+
+
+class JudgeReport(Record):
+    """The marks that a judge gave to rationales; figures rest on valid answers alone.
+
+    Attributes:
+        judge: the teacher's name.
+        prompt: its version.
+        repeats: answers asked for each rationale.
+        memes: with a rationale that was asked about.
+        judged: memes with at least one valid answer.
+        blank: memes without a rationale.
+        asking: rationales that ask for a mark, which no student has a reason to write: look at their answers.
+        asked: how many questions.
+        statuses: status -> how many answers.
+        shown: what stood for the picture -> how many memes.
+        points: of the rubric, and ``overall``, their mean.
+        capped: overall, at most 2 where the detector's decision is wrong, which the judge is not told.
+        wrong: how many of the judged memes are decided wrongly.
+        when_right: overall, not capped, where the decision is right.
+        when_wrong: the same where it is wrong.
+        when_true: on generated memes, the same where the rationale is true in all parts: a good judge marks it higher.
+        when_false: the same where it is not.
+        answers: every answer.
+        words: filled by the report.
+    """
+
+    judge: str
+    prompt: str
+    repeats: int
+    memes: int
+    judged: int
+    blank: int
+    asking: int
+    asked: int
+    statuses: dict[str, int]
+    shown: dict[str, int]
+    points: dict[str, Point]
+    capped: Estimate
+    wrong: int
+    when_right: Estimate
+    when_wrong: Estimate
+    when_true: Estimate | None = None
+    when_false: Estimate | None = None
+    answers: tuple[Answered, ...]
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """One question to the judge: about the meme at ``place``, for the ``number``-th time."""
+
+    place: int
+    number: int
+    question: Question
 
 
 def judge_rationales(
@@ -57,95 +188,84 @@ def judge_rationales(
     """Have a teacher mark the rationales of some memes, each ``repeats`` times.
 
     Args:
-        judged: memes and verdicts, with rationales; blank ones are counted and not asked about.
+        predictions: memes and verdicts, with rationales; blank ones are counted and not asked about.
         teacher: the judge; one that reads prompts.
-        repeats: answers wanted for each rationale. With more than one, the judge is asked to vary (temperature 0.7).
-        memes: how many memes at most, drawn by lot.
+        repeats: answers for each rationale. With more than one, the judge is asked to vary (temperature 0.7).
+        memes: how many memes at most, drawn at random.
         seed: of the draw, and of the intervals.
-        progress: told how many answers have come.
+        progress: called with how many answers have come.
 
     Raises:
         InputError: the verdicts have no rationales, all drawn are blank, the teacher reads no prompt, or fewer than
             one repeat.
-        MrHarmError: what no question can get past; answers that were paid for are in the ledger, and the same call
-            goes on from there.
+        MrHarmError: an error that every further question would meet, too; answers that were paid for are in the ledger,
+            and the same call goes on from there.
     """
     if repeats < 1:
         raise InputError(f"{repeats} repeats; expected 1 or more")
     check_judge(teacher)
     predictions = predictions.sample(memes, seed)
     prompt = load_prompt("mrharm.probes", PROMPT)
-    asks: list[Question] = []
-    about: list[tuple[int, int]] = []  # place among the memes, number of the sample
-    shown: list[Shown] = []
-    for place, text in enumerate(rationales_of(predictions)):
+    samples: list[_Sample] = []
+    shown: Counter[str] = Counter()
+    for place, text in enumerate(read_rationales(predictions)):
         if not text.strip():
             continue
-        how, messages = _question(predictions, place, text, prompt, teacher.sees_pictures)
-        shown.append(how)
-        for sample in range(repeats):
-            asks.append(_ask(predictions.memes[place], messages, prompt, sample, repeats))
-            about.append((place, sample))
-    if not asks:
+        shows, messages = _write_messages(predictions, place, prompt, teacher.sees_pictures)
+        shown[shows] += 1
+        for number in range(repeats):
+            question = _make_question(predictions.memes[place], messages, prompt, number, repeats)
+            samples.append(_Sample(place, number, question))
+    if not samples:
         raise InputError(f"all rationales of {predictions.split} are blank; there is nothing to judge")
     answers: list[Answered] = []
-    for index, answer in teacher.answer(asks):
-        place, sample = about[index]
-        answers.append(_read(predictions, place, sample, answer, str(asks[index].messages[0]["content"])))
-        progress("asking the judge", len(answers), len(asks))
-    return summarise(
-        predictions,
-        sorted(answers, key=lambda one: (one.place, one.sample)),
+    for index, answer in teacher.answer([sample.question for sample in samples]):
+        answers.append(_classify(predictions, samples[index], answer))
+        progress("asking the judge", len(answers), len(samples))
+    answers.sort(key=lambda answer: (answer.place, answer.sample))
+    return JudgeReport(
         judge=teacher.name,
         prompt=prompt.version,
         repeats=repeats,
-        asked=len(asks),
-        shown={how: shown.count(how) for how in dict.fromkeys(shown)},
-        seed=seed,
+        memes=shown.total(),
+        blank=len(predictions.memes) - shown.total(),
+        asking=sum(
+            _ASKS_FOR_MARK.search(verdict.rationale or "") is not None for verdict in predictions.verdicts
+        ),
+        asked=len(samples),
+        statuses=dict(Counter(answer.status for answer in answers)),
+        shown=dict(shown),
+        answers=tuple(answers),
+        **_summarise_marks(predictions, answers, seed),
     )
 
 
 def check_judge(teacher: Teacher) -> None:
-    """Refuse a teacher that cannot judge, before anything is judged for it to mark.
+    """Refuse a teacher that cannot judge, before memes are judged for it to mark.
 
     Raises:
         InputError: it reads no prompt, or is a model that does not chat.
-        ModelUnavailableError: no such folder, and no hub in reach.
+        ModelUnavailableError: no such folder, and the hub cannot be reached.
     """
     if not teacher.reads_prompt:
         raise InputError(
             f"{teacher.name} reads no questions and cannot judge; name a model: openai:MODEL or hf:FOLDER"
         )
-    _ = teacher.sees_pictures  # a local model reads its configuration to say so
+    _ = teacher.sees_pictures  # a local model reads its configuration to tell
 
 
-def read_marks(text: str) -> Marks:
-    """A judge's answer -> its marks.
-
-    Raises:
-        DataError: not the one JSON object asked for: other keys, a mark that is no whole number from 1 to 5, no reason.
-    """
-    try:
-        value = parse_json(_FENCE.sub("", text.strip()))
-    except ValueError:
-        raise DataError(
-            f"expected one JSON object with {', '.join(Marks.model_fields)}; got {text[:80]!r}"
-        ) from None
-    return make_record(value, Marks, file="the judge's answer")
-
-
-def _question(
-    predictions: Predictions, place: int, rationale: str, prompt: Prompt, sees_pictures: bool
+def _write_messages(
+    predictions: Predictions, place: int, prompt: Prompt, sees_pictures: bool
 ) -> tuple[Shown, list[Mapping[str, Any]]]:
-    """What the judge is shown of one meme, and the messages that put the question."""
+    """Write the messages about one meme's rationale; return them with what stands for the picture."""
     meme, verdict = predictions.memes[place], predictions.verdicts[place]
-    text, caption = _material(meme, verdict)
+    text, caption = _text_and_caption(meme, verdict)
     picture = predictions.dataset.image_path(meme) if sees_pictures else None
     shows: Shown = "pixels" if picture else "caption" if caption else "words"
     *before, last = prompt.render(
         text=quote_untrusted(text) or "(none)",
         caption=quote_untrusted(caption),
-        rationale=quote_untrusted(rationale),
+        rationale=quote_untrusted(verdict.rationale or ""),
         shows=shows,
     )
     if picture is None:
@@ -154,8 +274,8 @@ def _question(
     return shows, [*before, {**last, "content": content}]
 
 
-def _ask(
-    meme: Meme, messages: Sequence[Mapping[str, Any]], prompt: Prompt, sample: int, repeats: int
+def _make_question(
+    meme: Meme, messages: Sequence[Mapping[str, Any]], prompt: Prompt, number: int, repeats: int
 ) -> Question:
     settings = {
         "max_tokens": MAX_TOKENS,
@@ -165,46 +285,100 @@ def _ask(
             "json_schema": {"name": "marks", "strict": True, "schema": SCHEMA},
         },
     }
-    return Question(meme, messages, settings, {"prompt": prompt.version, "sample": sample})
+    return Question(meme, messages, settings, {"prompt": prompt.version, "sample": number})
 
 
-def _read(
-    predictions: Predictions, place: int, sample: int, answer: Completion | CallError, system: str
-) -> Answered:
-    """An answer classed; only one with status ``ok`` has marks."""
-
-    def as_(status: str, why: str = "", marks: Marks | None = None) -> Answered:
-        return Answered.model_validate(
-            {
-                "meme_id": predictions.memes[place].id,
-                "place": place,
-                "sample": sample,
-                "status": status,
-                "why": why,
-                "marks": marks,
-                "raw": answer.text if isinstance(answer, Completion) else answer.raw,
-            }
-        )
-
+def _classify(predictions: Predictions, sample: _Sample, answer: Completion | CallError) -> Answered:
+    """Class an answer; only one with status ``ok`` has marks."""
+    verdict = predictions.verdicts[sample.place]
+    status: Status
+    why, marks = "", None
     if isinstance(answer, CallError):
-        return as_("refused" if answer.kind == "refused" else "unanswered", str(answer))
-    if answer.finish_reason == "length":
-        return as_("truncated", "it was cut at the token limit")
-    if looks_refused(answer.text):
-        return as_("refused", "it refuses to judge")
-    try:
-        marks = read_marks(answer.text)
-    except DataError as error:
-        return as_("off_schema", str(error))
-    verdict = predictions.verdicts[place]
-    material = " ".join([*_material(predictions.memes[place], verdict), verdict.rationale or ""])
-    reasons = " ".join(mark.reason for mark in marks.each().values())
-    if why := detect_injection(reasons, material, system):
-        return as_("injected", why)
-    return as_("ok", marks=marks)
+        status, why = "refused" if answer.kind == "refused" else "unanswered", str(answer)
+    elif answer.finish_reason == "length":
+        status, why = "truncated", "it was cut at the token limit"
+    elif looks_refused(answer.text):
+        status, why = "refused", "it refuses to judge"
+    else:
+        try:
+            marks = read_json_answer(answer.text, Marks)
+        except DataError as error:
+            status, why = "off_schema", str(error)
+        else:
+            texts = _text_and_caption(predictions.memes[sample.place], verdict)
+            material = " ".join([*texts, verdict.rationale or ""])
+            reasons = " ".join(mark.reason for mark in marks.by_point().values())
+            why = detect_injection(reasons, material, str(sample.question.messages[0]["content"])) or ""
+            status, marks = ("injected", None) if why else ("ok", marks)
+    return Answered(
+        meme_id=predictions.memes[sample.place].id,
+        place=sample.place,
+        sample=sample.number,
+        status=status,
+        why=why,
+        marks=marks,
+        raw=answer.text if isinstance(answer, Completion) else answer.raw,
+    )
 
 
-def _material(meme: Meme, verdict: Verdict) -> tuple[str, str]:
-    """A meme's words and caption, as far as they are known."""
+def _text_and_caption(meme: Meme, verdict: Verdict) -> tuple[str, str]:
     evidence = verdict.evidence
     return meme_text(meme, evidence) or "", (evidence.caption if evidence else None) or ""
+
+
+def _summarise_marks(predictions: Predictions, answers: Sequence[Answered], seed: int) -> dict[str, Any]:
+    """Compute the figures of `JudgeReport` that rest on marks."""
+    marked: dict[int, list[Marks]] = {}
+    for answer in answers:
+        if answer.marks:
+            marked.setdefault(answer.place, []).append(answer.marks)
+    places = sorted(marked)
+    scores = {
+        name: [[float(marks.by_point()[name].score) for marks in marked[place]] for place in places]
+        for name in Marks.model_fields
+    }
+    scores["overall"] = [[overall_mark(marks) for marks in marked[place]] for place in places]
+    overall = np.array([np.mean(repeats) for repeats in scores["overall"]])
+    right = np.array(predictions.predicted[places] == predictions.gold[places], dtype=bool)
+    clusters = predictions.clusters[places]
+
+    def mean_where(members: NDArray[np.bool_]) -> Estimate:
+        return mean_of(overall[members], seed=seed, clusters=clusters[members])
+
+    figures = {
+        "judged": len(places),
+        "points": {name: _summarise_point(repeats, clusters, seed) for name, repeats in scores.items()},
+        "capped": mean_of(cap_marks(overall, right), seed=seed, clusters=clusters),
+        "wrong": int((~right).sum()),
+        "when_right": mean_where(right),
+        "when_wrong": mean_where(~right),
+    }
+    if all(truth.is_known(predictions.memes[place]) for place in places):
+        true = np.array([_is_true(predictions, place) for place in places], dtype=bool)
+        figures |= {"when_true": mean_where(true), "when_false": mean_where(~true)}
+    return figures
+
+
+def _is_true(predictions: Predictions, place: int) -> bool:
+    """Tell whether the rationale of a generated meme is true in all its parts."""
+    rationale = predictions.verdicts[place].rationale or ""
+    return truth.check(rationale, predictions.memes[place].extra["truth"]).all
+
+
+def overall_mark(marks: Marks) -> float:
+    """Average the marks of the rubric's points, 1 to 5."""
+    return float(np.mean([mark.score for mark in marks.by_point().values()]))
+
+
+def cap_marks(overall: NDArray[np.float64], right: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Limit the overall marks of wrong decisions to `CAP`. *Shape of all:* (memes,)"""
+    return np.where(right, overall, np.minimum(overall, CAP))
+
+
+def _summarise_point(repeats: Sequence[Sequence[float]], clusters: NDArray[np.int64], seed: int) -> Point:
+    statistics = {
+        "mean": mean_of_values(np.array([np.mean(scores) for scores in repeats])),
+        "within_sd": within_sd_of(repeats),
+        "intraclass": intraclass_of(repeats),
+    }
+    return Point(**bootstrap(statistics, len(repeats), seed=seed, clusters=clusters))

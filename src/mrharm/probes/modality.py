@@ -1,13 +1,14 @@
-"""Does a detector use both words and picture? Each is taken away or swapped, and the verdicts are watched.
+"""Test whether a detector uses both words and picture: take each away or swap it, and watch the verdicts.
 
-Taking the words away leaves those drawn on a picture shown as posted; taking the picture away takes with it what a text
-says of it (caption, entities, demographics). Accuracy after a swap is held against the label of the meme as it was: a
-detector that lives off one modality keeps it when the other is swapped.
+Taking the words away leaves those drawn on a picture that is shown as posted; taking the picture away takes with it
+what describes it in the text (caption, entities, demographics). Accuracy after a swap is by the label of the meme as it
+was: a detector that uses one modality alone keeps it when the other one is swapped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,39 +16,43 @@ from mrharm.errors import InputError
 from mrharm.evaluation.predictions import Predictions
 from mrharm.images import image_sha256, place_in
 from mrharm.probes.cases import (
-    SEEN_PARTS,
+    PICTURE_PARTS,
     Case,
-    Decided,
-    Moved,
-    can_be_judged,
-    cases_of,
-    compare,
+    DecisionScores,
+    VerdictChange,
+    compare_verdicts,
+    has_input,
     judge_cases,
-    said_by,
-    scores_of,
-    shown_place,
+    make_cases,
+    score_decisions,
+    shown_picture,
 )
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Record
 
-CONDITIONS = ("text_blanked", "image_blanked", "image_swapped", "caption_swapped")
-# What tells whether a modality is looked at: a blank picture only whether there is one, where it can be swapped.
-OF_WORDS, OF_PICTURE = ("text_blanked",), ("image_swapped", "image_blanked")
-IGNORED = 0.02  # of decisions flipped, and of P(harmful) moved: what does less is as good as not looked at
+# What shows whether a modality is used: a blank picture only where none can be swapped, as it may show no more than
+# that the detector minds whether there is a picture.
+TEXT_CONDITIONS, IMAGE_CONDITIONS = ("text_blanked",), ("image_swapped", "image_blanked")
+IGNORED = 0.02  # of decisions flipped, and of P(harmful) moved: a modality that does less counts as ignored
 
 
 class ModalityProbe(Record):
-    """What each modality does. ``before``: scores of the same memes unchanged; ``conditions``: change -> what moved.
+    """What each modality does to verdicts.
 
-    ``ignores``: ``text``, ``image`` where taking the words away or swapping the picture flips fewer than 2 % of the
-    decisions and moves P(harmful) by less than 0.02 on average; ``uses``: where the whole interval of either lies above
-    that; ``skipped``: condition -> why it could not be had. What one modality alone reaches is measured once, of the
-    whole split: `mrharm.evaluation.baseline_comparison`.
+    Attributes:
+        memes: judged.
+        before: scores of the same memes unchanged.
+        conditions: change -> what moved.
+        ignores: ``text``, ``image`` where taking the words away, or swapping the picture, flips fewer than 2 % of the
+            decisions and moves P(harmful) by less than 0.02 on average.
+        uses: the same where the interval of either figure is above that.
+        skipped: condition -> why it cannot be tested.
+        words: filled by the report.
     """
 
     memes: int
-    before: Decided
-    conditions: dict[str, Moved]
+    before: DecisionScores
+    conditions: dict[str, VerdictChange]
     ignores: tuple[str, ...]
     uses: tuple[str, ...]
     skipped: dict[str, str]
@@ -60,125 +65,131 @@ def probe(
     """Take away and swap each modality.
 
     Args:
-        judged: memes and verdicts.
+        predictions: memes and verdicts.
         seed: of whose picture or caption each meme gets, and of the intervals.
         memes: how many memes at most; each is judged up to five times.
-        progress: told how many verdicts of each condition are there.
+        progress: called with how many verdicts of each condition are done.
 
     Raises:
-        InputError: the detector is given one modality alone.
+        InputError: the detector is given only one modality.
     """
-    card = predictions.detector.card
-    sees = predictions.detector.takes_picture or any(part in card.reads for part in SEEN_PARTS)
-    if "text" not in card.reads or not sees:
+    card, takes_picture = predictions.detector.card, predictions.detector.takes_picture
+    if "text" not in card.reads or not (takes_picture or any(part in card.reads for part in PICTURE_PARTS)):
         raise InputError(
-            f"the detector reads {', '.join(card.reads)} and {'a' if sees else 'no'} picture: there are no two "
-            "modalities to tell apart; train one that reads words and sees a picture or a caption"
+            f"the detector reads {', '.join(card.reads)} and {'a' if takes_picture else 'no'} picture, which are not "
+            "two modalities to compare; train one that reads words and sees a picture or a caption"
         )
     predictions = predictions.sample(memes, seed)
-    cases = cases_of(predictions)
+    cases = make_cases(predictions)
     before = judge_cases(predictions, cases, progress=progress, what="modality: unchanged")
     skipped: dict[str, str] = {}
-    conditions: dict[str, Moved] = {}
-    for name in CONDITIONS:
-        changed = [
-            case for case in _changed(predictions, cases, name, seed) if can_be_judged(predictions, case)
-        ]
+    conditions: dict[str, VerdictChange] = {}
+    for name, change in _CHANGES.items():
+        changed = [case for case in change(predictions, cases, seed) if has_input(predictions, case)]
         if not changed:
-            skipped[name] = _why_not(predictions, name)
+            skipped[name] = _why_skipped(predictions, name)
             continue
-        after = judge_cases(
-            predictions, changed, progress=progress, what=f"modality: {name.replace('_', ' ')}"
-        )
+        what = f"modality: {name.replace('_', ' ')}"
+        after = judge_cases(predictions, changed, progress=progress, what=what)
         places = [case.place for case in changed]
-        conditions[name] = compare(
-            predictions.gold[places],
-            [before[place] for place in places],
-            after,
-            clusters=predictions.clusters[places],
-            seed=seed,
-        )
+        unchanged = [before[place] for place in places]
+        conditions[name] = compare_verdicts(predictions, places, unchanged, after, seed=seed)
     return ModalityProbe(
         memes=len(cases),
-        before=scores_of(predictions.gold, said_by(before), clusters=predictions.clusters, seed=seed),
+        before=score_decisions(predictions, before, seed=seed),
         conditions=conditions,
-        ignores=_parts(conditions, lambda moved: max(_reach(moved)) < IGNORED),
-        uses=_parts(conditions, lambda moved: max(_surely(moved)) > IGNORED),
+        ignores=_modalities_where(conditions, _is_ignored),
+        uses=_modalities_where(conditions, _is_used),
         skipped=skipped,
     )
 
 
-def _changed(predictions: Predictions, cases: Sequence[Case], name: str, seed: int) -> list[Case]:
-    """The memes a condition can be had of, changed."""
-    if name == "text_blanked":
-        return [case.with_words("") for case in cases if case.words]
-    if name == "image_blanked":
-        return [case.seeing(None) for case in cases if _seen(predictions, case) is not None]
-    rng = np.random.default_rng(seed)
-    if name == "image_swapped":
-        kept = [case for case in cases if _seen(predictions, case) is not None]
-        donors = _donors([_seen(predictions, case) for case in kept], rng)
-        return [
-            case.seeing(kept[donor]) for case, donor in zip(kept, donors, strict=True) if donor is not None
-        ]
+def _blank_text(predictions: Predictions, cases: Sequence[Case], seed: int) -> list[Case]:
+    return [case.with_text("") for case in cases if case.text]
+
+
+def _blank_image(predictions: Predictions, cases: Sequence[Case], seed: int) -> list[Case]:
+    return [case.with_picture_of(None) for case in cases if _picture_identity(predictions, case) is not None]
+
+
+def _swap_image(predictions: Predictions, cases: Sequence[Case], seed: int) -> list[Case]:
+    identities = [_picture_identity(predictions, case) for case in cases]
+    return [case.with_picture_of(donor) for case, donor in _draw_donors(cases, identities, seed)]
+
+
+def _swap_caption(predictions: Predictions, cases: Sequence[Case], seed: int) -> list[Case]:
     if "caption" not in predictions.detector.card.reads:
         return []
-    kept = [case for case in cases if case.evidence.caption]
-    donors = _donors([case.evidence.caption for case in kept], rng)
+    captions = [case.evidence.caption or None for case in cases]
     return [
-        Case(
-            case.place,
-            case.meme,
-            case.evidence.model_copy(update={"caption": kept[donor].evidence.caption}),
-        )
-        for case, donor in zip(kept, donors, strict=True)
-        if donor is not None
+        replace(case, evidence=case.evidence.model_copy(update={"caption": donor.evidence.caption}))
+        for case, donor in _draw_donors(cases, captions, seed)
     ]
 
 
-def _seen(predictions: Predictions, case: Case) -> str | None:
-    """What tells one meme's picture from another's to the detector: the file's hash, else what a text says of it."""
-    place = shown_place(predictions, case)
-    if place is not None:
-        return image_sha256(place_in(predictions.dataset.root, place))
-    parts = [getattr(case.evidence, part) for part in SEEN_PARTS if part in predictions.detector.card.reads]
+# Condition -> the memes it applies to, changed.
+_CHANGES: dict[str, Callable[[Predictions, Sequence[Case], int], list[Case]]] = {
+    "text_blanked": _blank_text,
+    "image_blanked": _blank_image,
+    "image_swapped": _swap_image,
+    "caption_swapped": _swap_caption,
+}
+
+
+def _picture_identity(predictions: Predictions, case: Case) -> str | None:
+    """Return what tells a meme's picture from another's to the detector: the file's hash, else its description."""
+    path = shown_picture(predictions, case)
+    if path is not None:
+        return image_sha256(place_in(predictions.dataset.root, path))
+    parts = [
+        getattr(case.evidence, part) for part in PICTURE_PARTS if part in predictions.detector.card.reads
+    ]
     return "\n".join(part or "" for part in parts) if any(parts) else None
 
 
-def _donors(looks: Sequence[str | None], rng: np.random.Generator) -> list[int | None]:
-    """For each meme another that looks otherwise, drawn by lot; None where all look alike."""
-    donors: list[int | None] = []
-    for look in looks:
-        order = rng.permutation(len(looks))
-        donors.append(next((int(other) for other in order if looks[other] != look), None))
-    return donors
+def _draw_donors(
+    cases: Sequence[Case], identities: Sequence[str | None], seed: int
+) -> list[tuple[Case, Case]]:
+    """Pair each meme that has an identity with a random one of another identity, where there is one."""
+    rng = np.random.default_rng(seed)
+    identified = [(case, name) for case, name in zip(cases, identities, strict=True) if name is not None]
+    pairs = []
+    for case, identity in identified:
+        order = rng.permutation(len(identified))
+        donor = next((identified[place][0] for place in order if identified[place][1] != identity), None)
+        if donor is not None:
+            pairs.append((case, donor))
+    return pairs
 
 
-def _why_not(predictions: Predictions, name: str) -> str:
+def _why_skipped(predictions: Predictions, name: str) -> str:
+    card = predictions.detector.card
     if name == "caption_swapped":
-        if "caption" not in predictions.detector.card.reads:
+        if "caption" not in card.reads:
             return "the detector reads no caption"
         return "fewer than two different captions are known; `mrharm gather --captions` makes them"
     if name == "text_blanked":
         return "no meme has words, or nothing is left without them"
-    shown = "picture without its words" if predictions.detector.card.picture_shown == "clean" else "picture"
-    mend = "; `mrharm gather` makes them" if predictions.detector.card.picture_shown == "clean" else ""
-    return f"no meme has a {shown} to take away, two different ones to swap, or anything left{mend}"
+    picture = "picture without its words" if card.picture_shown == "clean" else "picture"
+    mend = "; `mrharm gather` makes them" if card.picture_shown == "clean" else ""
+    return f"no meme has a {picture} to take away, two different ones to swap, or anything left{mend}"
 
 
-def _parts(conditions: dict[str, Moved], holds: Callable[[Moved], bool]) -> tuple[str, ...]:
-    """The modalities of which something holds of the first condition there is."""
-    found = []
-    for name, of in (("text", OF_WORDS), ("image", OF_PICTURE)):
-        there = [moved for part in of if (moved := conditions.get(part))]
-        if there and holds(there[0]):
-            found.append(name)
-    return tuple(found)
+def _modalities_where(
+    conditions: dict[str, VerdictChange], holds: Callable[[VerdictChange], bool]
+) -> tuple[str, ...]:
+    """Return the modalities for which something holds in the first of their conditions that was tested."""
+    modalities = []
+    for modality, names in (("text", TEXT_CONDITIONS), ("image", IMAGE_CONDITIONS)):
+        tested = [conditions[name] for name in names if name in conditions]
+        if tested and holds(tested[0]):
+            modalities.append(modality)
+    return tuple(modalities)
 
 
-def _reach(moved: Moved) -> list[float]:
-    return [figure.value or 0.0 for figure in (moved.flipped, moved.moved)]
+def _is_ignored(change: VerdictChange) -> bool:
+    return all((figure.value or 0.0) < IGNORED for figure in (change.flipped, change.moved))
 
 
-def _surely(moved: Moved) -> list[float]:
-    return [figure.low or 0.0 for figure in (moved.flipped, moved.moved)]
+def _is_used(change: VerdictChange) -> bool:
+    return any((figure.low or 0.0) > IGNORED for figure in (change.flipped, change.moved))

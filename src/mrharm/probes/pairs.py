@@ -1,7 +1,7 @@
-"""Confounder pairs: two memes that share the words or the picture and differ in the other, and in their label.
+"""Score confounder pairs: two memes that share the words or the picture and differ in the other, and in their label.
 
-Whoever reads words alone decides both memes of one text alike and gets one of them wrong, whatever the text; likewise
-who looks at pictures alone. So a pair counts as right only where both its memes are (Kiela et al., "The Hateful Memes
+A detector of words alone decides both memes of one text alike and gets one of them wrong, whatever the text; likewise a
+detector of pictures alone. So a pair is right only where both its memes are (Kiela et al., "The Hateful Memes
 Challenge", NeurIPS 2020, has such confounders; Gardner et al., "Evaluating Models' Local Decision Boundaries via
 Contrast Sets", Findings of EMNLP 2020, count them so).
 """
@@ -13,7 +13,6 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import DisjointSet
 
 from mrharm.errors import InputError
 from mrharm.evaluation.clusters import join_by_keys
@@ -21,22 +20,27 @@ from mrharm.evaluation.predictions import Predictions
 from mrharm.memes.fingerprints import NEAR, PictureFacts, find_near_pairs, fingerprint_picture
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import Statistic, bootstrap, mean_of_values
-from mrharm.probes.cases import cases_of
+from mrharm.probes.cases import make_cases
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Record
-from mrharm.texts import plain
+from mrharm.texts import fold, plain
 
-ALIKE = 0.98  # of the pairs decided alike: whatever differs is not looked at
+ALIKE = 0.98  # of the pairs decided alike: what differs is not looked at
 FEWEST = 10  # pairs; fewer may be decided alike by chance
 
 Pair = tuple[int, int]  # places of a harmful and a harmless meme
 
 
 class PairScores(Record):
-    """Pairs of one kind. ``both_right``: share of pairs with both memes right; ``chance``: what guessing would reach
-    that flags as many of these memes (that share, times the rest: 25 % at most); ``alike``: share of pairs decided
-    alike; ``unanswered``: share of pairs with a meme that got no label; ``ordered``: share in which the harmful meme
-    has the higher score, a tie counting half.
+    """Scores of the pairs of one kind.
+
+    Attributes:
+        pairs: how many there are.
+        both_right: share of pairs with both memes right.
+        chance: what guessing would reach that flags as many of these memes: that share times the rest, 25 % at most.
+        alike: share of pairs whose memes are decided alike.
+        unanswered: share of pairs with a meme that got no label.
+        ordered: share of pairs whose harmful meme has the higher score, a tie counting half.
     """
 
     pairs: int
@@ -48,8 +52,13 @@ class PairScores(Record):
 
 
 class PairsProbe(Record):
-    """``same_text``: same text, other picture, other label; ``same_picture``: same picture, other text, other label;
-    None where there is no such pair. Each meme is in one pair of a kind at most.
+    """Scores of confounder pairs; each meme is in one pair of a kind at most.
+
+    Attributes:
+        memes: of the split.
+        same_text: of pairs with one text, another picture and another label; None without such a pair.
+        same_picture: of pairs with one picture, another text and another label; None without such a pair.
+        words: filled by the report.
     """
 
     memes: int
@@ -63,24 +72,23 @@ def probe(
 ) -> PairsProbe:
     """Find a split's confounder pairs and score them.
 
-    Pictures are held against each other without their words where the dataset has them so (``clean/``): the same by
-    the bytes of the file, or by a perceptual hash that differs in at most `NEAR` bits of 64.
+    Pictures are compared without their words where the dataset has them so (``clean/``): two are the same by the bytes
+    of the file, or by perceptual hashes that differ in at most `NEAR` bits of 64.
 
     Args:
-        judged: memes and verdicts.
+        predictions: memes and verdicts.
         seed: of which memes make a pair where there are several to choose from, and of the intervals.
-        memes: not used: nothing is judged again, and memes drawn by lot would break up pairs.
-        progress: told how many pictures have been looked at.
+        memes: not used: no meme is judged again, and a random subset of memes would break up pairs.
+        progress: called with how many pictures are fingerprinted.
 
     Raises:
         InputError: there is no pair of either kind.
     """
-    texts = [" ".join(plain(case.words).casefold().split()) for case in cases_of(predictions)]
-    looks = _looks(predictions, progress)
-    pictures = _same_pictures(looks)
+    texts = [fold(plain(case.text)) for case in make_cases(predictions)]
+    pictures = _number_pictures(_fingerprint_pictures(predictions, progress))
     rng = np.random.default_rng(seed)
-    same_text = _pairs(predictions.gold, texts, pictures, rng)
-    same_picture = _pairs(predictions.gold, pictures, texts, rng)
+    same_text = _draw_pairs(predictions.gold, texts, pictures, rng)
+    same_picture = _draw_pairs(predictions.gold, pictures, texts, rng)
     if not same_text and not same_picture:
         raise InputError(
             f"no two memes of {predictions.split} share the text and differ in picture and label, or the other way "
@@ -88,81 +96,77 @@ def probe(
         )
     return PairsProbe(
         memes=len(predictions.memes),
-        same_text=_score(predictions, same_text, seed),
-        same_picture=_score(predictions, same_picture, seed),
+        same_text=_score_pairs(predictions, same_text, seed),
+        same_picture=_score_pairs(predictions, same_picture, seed),
     )
 
 
-def _looks(predictions: Predictions, progress: Progress) -> list[PictureFacts | None]:
-    seen: dict[str, PictureFacts] = {}
-    looks: list[PictureFacts | None] = []
-    for number, case in enumerate(cases_of(predictions), 1):
-        place = case.evidence.clean_image or case.meme.image
-        if place and place not in seen:
-            seen[place] = fingerprint_picture(predictions.dataset.root, place, place)
-        looks.append(seen[place] if place and not seen[place].failure else None)
+def _fingerprint_pictures(predictions: Predictions, progress: Progress) -> list[PictureFacts | None]:
+    by_path: dict[str, PictureFacts] = {}
+    fingerprints: list[PictureFacts | None] = []
+    for number, case in enumerate(make_cases(predictions), 1):
+        path = case.evidence.clean_image or case.meme.image
+        if path and path not in by_path:
+            by_path[path] = fingerprint_picture(predictions.dataset.root, path, path)
+        fingerprints.append(by_path[path] if path and not by_path[path].failure else None)
         progress("pairs: looking at pictures", number, len(predictions.memes))
-    return looks
+    return fingerprints
 
 
-def _same_pictures(looks: Sequence[PictureFacts | None]) -> list[int | None]:
-    """A number for each meme's picture, the same for the same picture; None where there is none."""
-    joined: DisjointSet[int] = DisjointSet(range(len(looks)))
-    first: dict[str, int] = {}
-    for place, one in enumerate(looks):
-        if one and one.sha256:
-            joined.merge(first.setdefault(one.sha256, place), place)
-    for place, other in find_near_pairs(looks, NEAR):
-        joined.merge(place, other)
-    return [joined[place] if one else None for place, one in enumerate(looks)]
+def _number_pictures(fingerprints: Sequence[PictureFacts | None]) -> list[int | None]:
+    """Number the memes' pictures, the same picture alike; None for a meme without one."""
+    keys = [[str(picture.sha256)] if picture else [] for picture in fingerprints]
+    for first, second in find_near_pairs(fingerprints, NEAR):
+        keys[first].append(f"{first} {second}")
+        keys[second].append(f"{first} {second}")
+    numbers = join_by_keys(keys).tolist()
+    return [number if picture else None for number, picture in zip(numbers, fingerprints, strict=True)]
 
 
-def _pairs(
+def _draw_pairs(
     gold: NDArray[np.bool_],
-    same: Sequence[Hashable],
-    other: Sequence[Hashable],
+    shared: Sequence[Hashable],
+    differing: Sequence[Hashable],
     rng: np.random.Generator,
 ) -> list[Pair]:
-    """Pairs of memes that share ``same`` and differ in ``other`` and label; each meme is in one at most."""
+    """Pair harmful with harmless memes that have the same ``shared`` value and another ``differing`` value.
+
+    Each meme is in one pair at most. *Length of both:* memes; a value of None or "" makes no pair.
+    """
     groups: dict[Hashable, list[int]] = defaultdict(list)
-    for place, (shared, differing) in enumerate(zip(same, other, strict=True)):
-        if shared not in (None, "") and differing not in (None, ""):
-            groups[shared].append(place)
+    for place, values in enumerate(zip(shared, differing, strict=True)):
+        if None not in values and "" not in values:
+            groups[values[0]].append(place)
     pairs: list[Pair] = []
     for members in groups.values():
         harmless = [place for place in rng.permutation(members).tolist() if not gold[place]]
-        for place in rng.permutation(members).tolist():
-            partner = (
-                next((one for one in harmless if other[one] != other[place]), None) if gold[place] else None
-            )
-            if partner is not None:
+        harmful = [place for place in rng.permutation(members).tolist() if gold[place]]
+        for place in harmful:
+            partners = (candidate for candidate in harmless if differing[candidate] != differing[place])
+            if (partner := next(partners, None)) is not None:
                 harmless.remove(partner)
                 pairs.append((place, partner))
     return pairs
 
 
-def _score(predictions: Predictions, pairs: Sequence[Pair], seed: int) -> PairScores | None:
+def _score_pairs(predictions: Predictions, pairs: Sequence[Pair], seed: int) -> PairScores | None:
     if not pairs:
         return None
     harmful, harmless = np.array(pairs).T
-    found = np.array([predictions.predicted[place] is True for place in harmful])
-    passed = np.array([predictions.predicted[place] is False for place in harmless])
-    flagged = np.array([[predictions.predicted[place] is True for place in pair] for pair in pairs])
+    answers = [(predictions.predicted[first], predictions.predicted[second]) for first, second in pairs]
+    both_right = np.array([answer == (True, False) for answer in answers])
+    alike = np.array([first == second is not None for first, second in answers])
+    unanswered = np.array([None in answer for answer in answers])
     lead = predictions.scores[harmful] - predictions.scores[harmless]
-    answers = [(predictions.predicted[place], predictions.predicted[partner]) for place, partner in pairs]
-    alike = np.array([None is not first == second for first, second in answers], dtype=bool)
-    unanswered = np.array([None in answer for answer in answers], dtype=bool)
-    rate = mean_of_values(flagged.mean(axis=1))
+    flagged = mean_of_values(np.array([answer.count(True) / 2 for answer in answers]))
     statistics = {
-        "both_right": mean_of_values(found & passed, share=True),
-        # How many pairs a guess gets right that flags as many memes.
-        "chance": Statistic(lambda counts: rate.of(counts) * (1 - rate.of(counts))),
+        "both_right": mean_of_values(both_right, share=True),
+        "chance": Statistic(lambda counts: flagged.of(counts) * (1 - flagged.of(counts))),
         "alike": mean_of_values(alike, share=True),
         "unanswered": mean_of_values(unanswered, share=True),
         "ordered": mean_of_values(np.where(lead == 0, 0.5, lead > 0)),
     }
-    # Pairs depend on one another where one's meme is in the cluster of another's.
-    clusters = join_by_keys(
-        [[str(cluster) for cluster in pair] for pair in predictions.clusters[np.array(pairs)]]
-    )
-    return PairScores(pairs=len(pairs), **bootstrap(statistics, len(pairs), seed=seed, clusters=clusters))
+    # Pairs depend on one another where a meme of one is in the cluster of a meme of the other.
+    keys = [[str(cluster) for cluster in pair] for pair in predictions.clusters[np.array(pairs)]]
+    figures = bootstrap(statistics, len(pairs), seed=seed, clusters=join_by_keys(keys))
+    return PairScores(pairs=len(pairs), **figures)

@@ -1,14 +1,17 @@
-"""Rationales: do they state the label, tell what was decided and why, and are they true?
+"""Measure rationales: do they state the label, tell what was decided and why, and are they true?
 
-What is measured here is text. That a rationale agrees with its verdict, or lets a reader foresee it, does not show that
-the verdict was reached by it: that takes a student that reads its rationale, and the swap at the end of this probe.
+What is measured is text. That a rationale agrees with its verdict, or lets a reader foresee it, does not show that the
+verdict was reached by it: that takes a student that reads its rationale, and the swap at the end of this probe.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,26 +19,141 @@ from numpy.typing import NDArray
 from mrharm.errors import InputError
 from mrharm.evaluation.predictions import Predictions
 from mrharm.llm import looks_refused
+from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap, mean_of_values, share_of, share_within
 from mrharm.metrics.significance import kappa_of
-from mrharm.probes.gold_rationales import against_gold, gold_of
-from mrharm.probes.rationale_results import (
-    Agreement,
-    RationaleProbe,
-    Swap,
-    Truth,
-    Written,
-)
-from mrharm.probes.simulatability import Simulatability, simulate, too_few
+from mrharm.probes.reference_overlap import AgainstGold, compare_with_gold, gold_rationales
+from mrharm.probes.simulatability import DecidedTexts, Simulatability, simulate, too_few
 from mrharm.progress import Progress, no_progress
 from mrharm.rationales.leakage import sentences
 from mrharm.rationales.stated_side import stated_side, states_a_side
-from mrharm.records import Meme
+from mrharm.records import Meme, Record
 from mrharm.student.interface import compose_text
 from mrharm.synthetic import truth
 from mrharm.texts import fold
 
 PARTS = ("scene", "tone", "relation", "all")
+
+
+class Written(Record):
+    """What the rationales look like; shares are of memes.
+
+    Attributes:
+        blank: share without words.
+        refused: share that refuse to explain.
+        states_label: share that state a label.
+        words: mean length in words.
+        copied: share that are, but for case and spaces, the rationale of another meme, too.
+        distinct: how many different ones there are.
+    """
+
+    blank: Estimate
+    refused: Estimate
+    states_label: Estimate
+    words: Estimate
+    copied: Estimate
+    distinct: int
+
+
+class Agreement(Record):
+    """Whether rationales and verdicts agree. A meme without a decision (no label answered) agrees with nothing.
+
+    Attributes:
+        read_by: ``relation``, what a generated meme's rationale says that words and picture do together; ``verdict``,
+            the side it states.
+        speaking: share of rationales that take a side.
+        agreeing: of these, the share whose side is the decision.
+        kappa: the same beyond chance (Cohen 1960).
+    """
+
+    read_by: Literal["relation", "verdict"]
+    speaking: Estimate
+    agreeing: Estimate
+    kappa: Estimate
+
+
+class Truth(Record):
+    """Shares of rationales that are true of their generated meme (`mrharm.synthetic.truth`).
+
+    Attributes:
+        scene: share that name what is shown.
+        tone: share that name how the words speak.
+        relation: share that name how the two combine.
+        all: share that are true in all three.
+        accuracy_true: accuracy of the decisions on memes whose rationale is true in all parts.
+        accuracy_false: accuracy of the decisions on the rest.
+    """
+
+    scene: Estimate
+    tone: Estimate
+    relation: Estimate
+    all: Estimate
+    accuracy_true: Estimate
+    accuracy_false: Estimate
+
+
+class Swap(Record):
+    """Verdicts of a student that is given another meme's rationale in place of its own.
+
+    Attributes:
+        memes: judged again.
+        follows: given that of a meme decided the other way, the share of decisions that change.
+        strays: given that of a meme decided alike, the share that change.
+        drift: how far P(harmful) moves to the other side, on average.
+    """
+
+    memes: int
+    follows: Estimate
+    strays: Estimate
+    drift: Estimate
+
+
+class RationaleProbe(Record):
+    """What the rationales of a split are worth.
+
+    Attributes:
+        memes: whose rationales are measured.
+        written: what they look like.
+        simulatability: whether they tell what was decided.
+        agreement: whether they agree with the verdict.
+        truth: whether they are true, of generated memes.
+        gold: how like they are to people's.
+        swap: whether the label follows them.
+        skipped: part -> why it cannot be measured.
+        words: filled by the report.
+    """
+
+    memes: int
+    written: Written
+    simulatability: Simulatability | None = None
+    agreement: Agreement
+    truth: Truth | None = None
+    gold: AgainstGold | None = None
+    swap: Swap | None = None
+    skipped: dict[str, str]
+    words: tuple[str, ...] = ()
+
+
+class _NotMeasurable(Exception):
+    """A part cannot be measured on this split; the message says why."""
+
+
+@dataclass(frozen=True)
+class _Rationales:
+    """The rationales of a split: their texts, whether each states a label, and whether all memes are generated."""
+
+    predictions: Predictions
+    texts: list[str]
+    stating: NDArray[np.bool_]
+    generated: bool
+    seed: int
+
+    def bootstrap(
+        self, statistics: dict[str, Any], members: NDArray[np.bool_] | None = None
+    ) -> dict[str, Any]:
+        """Compute figures of all memes, or of some, with intervals over their clusters."""
+        clusters = self.predictions.clusters if members is None else self.predictions.clusters[members]
+        return bootstrap(statistics, len(clusters), seed=self.seed, clusters=clusters)
 
 
 def probe(
@@ -49,66 +167,44 @@ def probe(
     """Measure a split's rationales.
 
     Args:
-        judged: memes and verdicts, with rationales.
-        seed: of what is drawn by lot, and of the intervals.
+        predictions: memes and verdicts, with rationales.
+        seed: of which memes and rationales are drawn, and of the intervals.
         memes: how many memes at most.
         encoder: a folder with an encoder for BERTScore against gold rationales.
-        progress: told how many parts are done.
+        progress: called with how many parts are done.
 
     Raises:
         InputError: the verdicts have no rationales.
-        ModelUnavailableError: no encoder can be read from the folder named.
+        ModelUnavailableError: no encoder can be read from the folder.
     """
     predictions = predictions.sample(memes, seed)
-    texts = rationales_of(predictions)
-    skipped: dict[str, str] = {}
-    done = 0
-
-    def next_part() -> None:
-        nonlocal done
-        done += 1
-        progress("probing rationales", done, 6)
-
-    stating = np.array([any(states_a_side(one) for one in sentences(text)) for text in texts])
-    written = _written(predictions, texts, stating, seed)
-    next_part()
-    simulated = _simulated(predictions, texts, stating, seed, skipped)
-    next_part()
+    texts = read_rationales(predictions)
+    stating = np.array([any(states_a_side(sentence) for sentence in sentences(text)) for text in texts])
     generated = all(truth.is_known(meme) for meme in predictions.memes)
-    agreement = _agreement(predictions, texts, generated, seed)
-    next_part()
-    checked = _truth(predictions, texts, seed) if generated else None
-    if checked is None:
-        skipped["truth"] = "only generated memes are known well enough to say"
-    next_part()
-    gold = against_gold(
-        texts,
-        [gold_of(meme, predictions.dataset) for meme in predictions.memes],
-        clusters=predictions.clusters,
-        encoder=encoder,
-        seed=seed,
-    )
-    if gold is None:
-        skipped["gold"] = "no two of these memes have a rationale written by people"
-    elif encoder is None:
+    rationales = _Rationales(predictions, texts, stating, generated, seed)
+    measures: dict[str, Callable[[_Rationales], Record]] = {
+        "written": _measure_writing,
+        "simulatability": _measure_simulatability,
+        "agreement": _measure_agreement,
+        "truth": _measure_truth,
+        "gold": partial(_measure_gold, encoder=encoder),
+        "swap": _measure_swap,
+    }
+    parts: dict[str, Any] = {}
+    skipped: dict[str, str] = {}
+    for done, (name, measure) in enumerate(measures.items(), 1):
+        try:
+            parts[name] = measure(rationales)
+        except _NotMeasurable as reason:
+            skipped[name] = str(reason)
+        progress("probing rationales", done, len(measures))
+    if "gold" in parts and encoder is None:
         skipped["bertscore"] = "no local encoder was named"
-    next_part()
-    swap = _swap(predictions, texts, seed, skipped)
-    next_part()
-    return RationaleProbe(
-        memes=len(texts),
-        written=written,
-        simulatability=simulated,
-        agreement=agreement,
-        truth=checked,
-        gold=gold,
-        swap=swap,
-        skipped=skipped,
-    )
+    return RationaleProbe(memes=len(texts), skipped=skipped, **parts)
 
 
-def rationales_of(predictions: Predictions) -> list[str]:
-    """The detector's rationales, in order; a blank one where it wrote none.
+def read_rationales(predictions: Predictions) -> list[str]:
+    """Return the detector's rationales, in order; a blank one for a meme it wrote none of.
 
     Raises:
         InputError: it wrote none at all.
@@ -121,137 +217,154 @@ def rationales_of(predictions: Predictions) -> list[str]:
     return [verdict.rationale or "" for verdict in predictions.verdicts]
 
 
-def _written(
-    predictions: Predictions, texts: Sequence[str], stating: NDArray[np.bool_], seed: int
-) -> Written:
-    plain = [" ".join(text.lower().split()) for text in texts]
-    counts = Counter(plain)
-    statistics = {
-        "blank": mean_of_values(np.array([not text for text in plain]), share=True),
-        "refused": mean_of_values(np.array([looks_refused(text) for text in plain]), share=True),
-        "states_label": mean_of_values(stating, share=True),
-        "words": mean_of_values(np.array([len(text.split()) for text in plain])),
-        "copied": mean_of_values(np.array([counts[text] > 1 for text in plain]), share=True),
+def _measure_writing(rationales: _Rationales) -> Written:
+    texts = [" ".join(text.lower().split()) for text in rationales.texts]
+    counts = Counter(texts)
+    shares = {
+        "blank": np.array([not text for text in texts]),
+        "refused": np.array([looks_refused(text) for text in texts]),
+        "states_label": rationales.stating,
+        "copied": np.array([counts[text] > 1 for text in texts]),
     }
-    figures = bootstrap(statistics, len(texts), seed=seed, clusters=predictions.clusters)
-    return Written(distinct=len(counts), **figures)
+    statistics = {name: mean_of_values(values, share=True) for name, values in shares.items()}
+    statistics["words"] = mean_of_values(np.array([len(text.split()) for text in texts]))
+    return Written(distinct=len(counts), **rationales.bootstrap(statistics))
 
 
-def _simulated(
-    predictions: Predictions,
-    texts: Sequence[str],
-    stating: NDArray[np.bool_],
-    seed: int,
-    skipped: dict[str, str],
-) -> Simulatability | None:
-    decided = np.array([one is not None for one in predictions.predicted])
-    decisions = predictions.predicted[decided].astype(bool)
-    card = predictions.detector.card
-    # A text stands for the picture where there is one: a simulator that reads words only would otherwise gain from
-    # every rationale that says what is shown.
+def _measure_simulatability(rationales: _Rationales) -> Simulatability:
+    predictions, card = rationales.predictions, rationales.predictions.detector.card
     reads = [*card.reads]
     if predictions.detector.takes_picture and "caption" not in reads:
+        # A caption stands for the picture: a simulator that reads words alone would otherwise gain from every rationale
+        # that says what is shown.
         reads.append("caption")
-    shown = [
-        compose_text(reads, meme, verdict.evidence, odd_text=card.odd_text)[0]
-        for meme, verdict in zip(predictions.memes, predictions.verdicts, strict=True)
-    ]
-    twins = [_twins(meme) for meme in predictions.memes]
-    unstated = [" ".join(one for one in sentences(text) if not states_a_side(one)) for text in texts]
-
-    def kept(some: Sequence[str]) -> list[str]:
-        return [text for text, there in zip(some, decided, strict=True) if there]
-
-    found = simulate(
-        decisions,
-        kept(texts),
-        kept(unstated),
-        kept(shown),
-        stating[decided],
-        kept(twins),
-        clusters=predictions.clusters[decided],
-        seed=seed,
+    # Only memes with a decision have one to recover.
+    places = [place for place, decision in enumerate(predictions.predicted) if decision is not None]
+    memes = [predictions.memes[place] for place in places]
+    texts = [rationales.texts[place] for place in places]
+    evidence = [predictions.verdicts[place].evidence for place in places]
+    decisions = predictions.predicted[places].astype(bool)
+    simulated = simulate(
+        DecidedTexts(
+            decisions=decisions,
+            rationales=texts,
+            unstated=[_cut_stating_sentences(text) for text in texts],
+            memes=[
+                compose_text(reads, meme, gathered, odd_text=card.odd_text)[0]
+                for meme, gathered in zip(memes, evidence, strict=True)
+            ],
+            stating=rationales.stating[places],
+            groups=[_twin_name(meme) for meme in memes],
+            clusters=predictions.clusters[places],
+        ),
+        seed=rationales.seed,
     )
-    if found is None:
-        skipped["simulatability"] = too_few(decisions)
-    return found
+    if simulated is None:
+        raise _NotMeasurable(too_few(decisions))
+    return simulated
 
 
-def _twins(meme: Meme) -> str:
-    """What memes made to differ in one thing share: a generated meme's quad, else the words."""
+def _cut_stating_sentences(text: str) -> str:
+    return " ".join(sentence for sentence in sentences(text) if not states_a_side(sentence))
+
+
+def _twin_name(meme: Meme) -> str:
+    """Return what memes made to differ in one thing share: a generated meme's quad, else the words."""
     return truth.quad_of(meme) or fold(meme.text or "") or meme.id
 
 
-def _agreement(predictions: Predictions, texts: Sequence[str], generated: bool, seed: int) -> Agreement:
-    if generated:
+def _measure_agreement(rationales: _Rationales) -> Agreement:
+    predictions = rationales.predictions
+    if rationales.generated:
         relations = {"undercuts": True, "backs": False, None: None}
-        sides = [relations[truth.named_relation(text)] for text in texts]
+        sides = [relations[truth.named_relation(text)] for text in rationales.texts]
     else:
-        sides = [stated_side(text) for text in texts]
+        sides = [stated_side(text) for text in rationales.texts]
     speaking = np.array([side is not None for side in sides])
-    side = np.array([bool(one) for one in sides])[speaking]
-    # Where no label was answered, the rationale's side is not the decision, whichever it is.
-    decision = np.array(
-        [not one if said is None else said for one, said in zip(sides, predictions.predicted, strict=True)]
-    )
-    decision = decision[speaking].astype(bool)
+    side = np.array([bool(taken) for taken in sides])[speaking]
+    predicted = predictions.predicted[speaking]
+    # Where no label was answered the rationale disagrees, whichever its side is.
+    unanswered = np.array([decision is None for decision in predicted], dtype=bool)
+    decision = np.where(unanswered, ~side, predicted.astype(bool))
+    statistics = {"agreeing": mean_of_values(side == decision, share=True), "kappa": kappa_of(side, decision)}
     return Agreement(
-        read_by="relation" if generated else "verdict",
-        speaking=share_of(speaking, seed=seed, clusters=predictions.clusters),
-        **bootstrap(
-            {"agreeing": mean_of_values(side == decision, share=True), "kappa": kappa_of(side, decision)},
-            len(side),
-            seed=seed,
-            clusters=predictions.clusters[speaking],
-        ),
+        read_by="relation" if rationales.generated else "verdict",
+        speaking=share_of(speaking, seed=rationales.seed, clusters=predictions.clusters),
+        **rationales.bootstrap(statistics, speaking),
     )
 
 
-def _truth(predictions: Predictions, texts: Sequence[str], seed: int) -> Truth:
+def _measure_truth(rationales: _Rationales) -> Truth:
+    if not rationales.generated:
+        raise _NotMeasurable("only generated memes are known well enough to say")
+    predictions = rationales.predictions
     checks = [
-        truth.check(text, meme.extra["truth"]) for text, meme in zip(texts, predictions.memes, strict=True)
+        truth.check(text, meme.extra["truth"])
+        for text, meme in zip(rationales.texts, predictions.memes, strict=True)
     ]
     parts = {part: np.array([getattr(check, part) for check in checks]) for part in PARTS}
-    right = np.array(
-        [said == gold for said, gold in zip(predictions.predicted, predictions.gold, strict=True)]
-    )
+    right = (predictions.predicted == predictions.gold).astype(bool)
     statistics = {part: mean_of_values(values, share=True) for part, values in parts.items()}
     statistics["accuracy_true"] = share_within(right, parts["all"])
     statistics["accuracy_false"] = share_within(right, ~parts["all"])
-    return Truth(**bootstrap(statistics, len(texts), seed=seed, clusters=predictions.clusters))
+    return Truth(**rationales.bootstrap(statistics))
 
 
-def _swap(predictions: Predictions, texts: Sequence[str], seed: int, skipped: dict[str, str]) -> Swap | None:
+def _measure_gold(rationales: _Rationales, encoder: Path | None) -> AgainstGold:
+    predictions = rationales.predictions
+    gold = compare_with_gold(
+        rationales.texts,
+        [gold_rationales(meme, predictions.dataset) for meme in predictions.memes],
+        predictions.clusters,
+        encoder=encoder,
+        seed=rationales.seed,
+    )
+    if gold is None:
+        raise _NotMeasurable("no two of these memes have a rationale written by people")
+    return gold
+
+
+def _measure_swap(rationales: _Rationales) -> Swap:
+    predictions = rationales.predictions
     if not predictions.detector.reads_rationale:
-        skipped["swap"] = (
+        raise _NotMeasurable(
             "this detector's label student reads no rationale "
             f"(it reads {', '.join(predictions.detector.card.reads)}), so none can be swapped"
         )
-        return None
-    decided = [bool(one) for one in predictions.predicted]
-    sides = {side: np.flatnonzero(np.array(decided) == side) for side in (False, True)}
-    if min(map(len, sides.values())) < 2:
-        skipped["swap"] = "fewer than two memes are decided one of the ways; there are no rationales to swap"
-        return None
-    rng = np.random.default_rng(seed)
-    donors = {
-        "other": [int(rng.choice(sides[not own])) for own in decided],
-        "alike": [int(rng.choice(sides[own][sides[own] != place])) for place, own in enumerate(decided)],
-    }
-    changed, moved = {}, {}
-    for name, given in donors.items():
-        again = predictions.judge_again(
-            predictions.memes,
-            given_rationales={
-                meme.id: texts[donor] for meme, donor in zip(predictions.memes, given, strict=True)
-            },
+    decisions = [bool(decision) for decision in predictions.predicted]
+    places = {side: np.flatnonzero(np.array(decisions) == side) for side in (False, True)}
+    if min(map(len, places.values())) < 2:
+        raise _NotMeasurable(
+            "fewer than two memes are decided one of the ways; there are no rationales to swap"
         )
-        changed[name] = np.array([bool(one.harmful) != own for one, own in zip(again, decided, strict=True)])
-        moved[name] = np.where(decided, -1, 1) * (np.array([one.score for one in again]) - predictions.scores)
+    rng = np.random.default_rng(rationales.seed)
+    from_other_side = [int(rng.choice(places[not side])) for side in decisions]
+    from_same_side = [
+        int(rng.choice(places[side][places[side] != place])) for place, side in enumerate(decisions)
+    ]
+    follows, move = _judge_with_donors(rationales, from_other_side)
+    strays, _ = _judge_with_donors(rationales, from_same_side)
     statistics = {
-        "follows": mean_of_values(changed["other"], share=True),
-        "strays": mean_of_values(changed["alike"], share=True),
-        "drift": mean_of_values(moved["other"]),
+        "follows": mean_of_values(follows, share=True),
+        "strays": mean_of_values(strays, share=True),
+        "drift": mean_of_values(np.where(decisions, -move, move)),
     }
-    figures = bootstrap(statistics, len(texts), seed=seed, clusters=predictions.clusters)
-    return Swap(memes=len(texts), **figures)
+    return Swap(memes=len(decisions), **rationales.bootstrap(statistics))
+
+
+def _judge_with_donors(
+    rationales: _Rationales, donors: list[int]
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Give each meme its donor's rationale; return whether its decision changes, and the move of P(harmful)."""
+    predictions = rationales.predictions
+    donated = {
+        meme.id: rationales.texts[donor] for meme, donor in zip(predictions.memes, donors, strict=True)
+    }
+    verdicts = predictions.judge_again(predictions.memes, given_rationales=donated)
+    changed = np.array(
+        [
+            bool(verdict.harmful) != bool(decision)
+            for verdict, decision in zip(verdicts, predictions.predicted, strict=True)
+        ]
+    )
+    return changed, np.array([verdict.score for verdict in verdicts]) - predictions.scores

@@ -1,12 +1,12 @@
-"""Do verdicts survive what pictures and texts go through, and what is done to them to slip by?
+"""Test whether verdicts survive what pictures and texts go through, and what is done to them to slip by.
 
-The picture changed is the one the detector is shown, as posted or without its words; the text changed is the one it
-reads, the words drawn on the picture stay. Finding and reading words anew on a changed picture is not part of it.
+The picture that is changed is the one the detector is shown, as posted or without its words; the text is the one it
+reads, and the words drawn on the picture stay. Reading words anew on a changed picture is not part of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -21,14 +21,13 @@ from mrharm.evaluation.predictions import BATCH, Predictions
 from mrharm.images import open_image, place_in
 from mrharm.probes.cases import (
     Case,
-    Decided,
-    Moved,
-    cases_of,
-    compare,
+    DecisionScores,
+    VerdictChange,
+    compare_verdicts,
     judge_cases,
-    said_by,
-    scores_of,
-    shown_place,
+    make_cases,
+    score_decisions,
+    shown_picture,
 )
 from mrharm.probes.image_changes import PICTURE_CHANGES, change_picture
 from mrharm.probes.text_changes import TEXT_CHANGES, change_text
@@ -43,25 +42,39 @@ MOST_PIXELS = 4_000_000
 
 
 class Setting(Record):
-    """One change at one strength, and what it does. ``value``: the strength's number, in the ``unit`` named."""
+    """One change at one strength, and what it does.
+
+    Attributes:
+        kind: of what is changed.
+        change: its name.
+        strength: 1, 2 or 3.
+        value: the number of this strength, in ``unit``.
+        unit: what the number means.
+        moved: what the change does to verdicts.
+    """
 
     kind: Kind
     change: str
     strength: int
     value: float
     unit: str
-    moved: Moved
+    moved: VerdictChange
 
 
 class RobustnessProbe(Record):
-    """What changes that leave the meaning alone do to verdicts; scores stand in each setting's ``moved``.
+    """What changes that leave the meaning alone do to verdicts.
 
-    ``clean``: the same memes unchanged; ``without_boxes``: memes of whose words it is not known where they stand, so
-    that salt over the words falls on the whole picture; ``skipped``: kind -> why it could not be had.
+    Attributes:
+        memes: judged.
+        clean: scores of the same memes unchanged.
+        settings: every change at every strength.
+        without_boxes: memes whose words have no known place, so that salt over the words falls on the whole picture.
+        skipped: kind -> why it cannot be tested.
+        words: filled by the report.
     """
 
     memes: int
-    clean: Decided
+    clean: DecisionScores
     settings: tuple[Setting, ...]
     without_boxes: int
     skipped: dict[str, str]
@@ -69,12 +82,22 @@ class RobustnessProbe(Record):
 
 
 @dataclass(frozen=True)
-class _Row:
-    """A setting before it is judged."""
+class _Change:
+    """A change at one strength, before memes are judged under it."""
 
     kind: Kind
-    change: str
+    name: str
     strength: int
+
+    def seed_for(self, case: Case, seed: int) -> int:
+        """Return a seed for one meme, the same at each strength: a greater strength changes more of the same."""
+        return int(content_key(seed, case.meme.id, self.name), 16)
+
+
+_CHANGES = [
+    *(_Change("picture", name, strength) for name in PICTURE_CHANGES for strength in STRENGTHS),
+    *(_Change("text", name, strength) for name in TEXT_CHANGES for strength in STRENGTHS),
+]
 
 
 def probe(
@@ -83,25 +106,25 @@ def probe(
     """Judge memes under every change at every strength.
 
     Args:
-        judged: memes and verdicts.
-        seed: of which memes, of what each change draws by lot, and of the intervals.
+        predictions: memes and verdicts.
+        seed: of which memes, of what each change draws, and of the intervals.
         memes: how many memes at most; each is judged some fifty times.
-        progress: told how many verdicts are there.
+        progress: called with how many verdicts are done.
 
     Raises:
         InputError: the detector neither reads words nor is shown a picture, or the memes have neither.
     """
     predictions = predictions.sample(memes, seed)
-    cases = cases_of(predictions)
-    some: dict[Kind, list[Case]] = {
-        "picture": [case for case in cases if shown_place(predictions, case) is not None],
-        "text": [case for case in cases if case.words] if "text" in predictions.detector.card.reads else [],
+    cases = make_cases(predictions)
+    changeable: dict[Kind, list[Case]] = {
+        "picture": [case for case in cases if shown_picture(predictions, case) is not None],
+        "text": [case for case in cases if case.text] if "text" in predictions.detector.card.reads else [],
     }
-    skipped = {kind: _why_not(predictions, kind) for kind, kept in some.items() if not kept}
+    skipped = {kind: _why_skipped(predictions, kind) for kind, some in changeable.items() if not some}
     if len(skipped) == 2:
         raise InputError(f"nothing to change: {skipped['picture']}; {skipped['text']}")
-    rows = _rows("picture", PICTURE_CHANGES) + _rows("text", TEXT_CHANGES)
-    total, done = sum(len(some[row.kind]) for row in rows) + len(cases), 0
+    changes = [change for change in _CHANGES if changeable[change.kind]]
+    total, done = sum(len(changeable[change.kind]) for change in changes) + len(cases), 0
 
     def advance(count: int) -> None:
         nonlocal done
@@ -110,68 +133,62 @@ def probe(
 
     before = judge_cases(predictions, cases)
     advance(len(cases))
-    after = _judge_pictures(predictions, some["picture"], seed, advance)
-    after |= _judge_texts(predictions, some["text"], seed, advance)
-    settings = []
-    for row in rows:
-        if not some[row.kind]:
-            continue
-        places = [case.place for case in some[row.kind]]
-        moved = compare(
-            predictions.gold[places],
-            [before[place] for place in places],
-            after[row],
-            clusters=predictions.clusters[places],
-            seed=seed,
-        )
-        table = PICTURE_CHANGES[row.change] if row.kind == "picture" else TEXT_CHANGES[row.change]
-        settings.append(
-            Setting(
-                kind=row.kind,
-                change=row.change,
-                strength=row.strength,
-                value=table.strengths[row.strength - 1],
-                unit=table.unit,
-                moved=moved,
-            )
-        )
+    after = _judge_pictures(predictions, changeable["picture"], seed, advance)
+    after |= _judge_texts(predictions, changeable["text"], seed, advance)
+
+    def measure(change: _Change) -> VerdictChange:
+        places = [case.place for case in changeable[change.kind]]
+        unchanged = [before[place] for place in places]
+        return compare_verdicts(predictions, places, unchanged, after[change], seed=seed)
+
     return RobustnessProbe(
         memes=len(cases),
-        clean=scores_of(predictions.gold, said_by(before), clusters=predictions.clusters, seed=seed),
-        settings=tuple(settings),
-        without_boxes=sum(not case.evidence.boxes for case in some["picture"]),
+        clean=score_decisions(predictions, before, seed=seed),
+        settings=tuple(_make_setting(change, measure(change)) for change in changes),
+        without_boxes=sum(not case.evidence.boxes for case in changeable["picture"]),
         skipped=skipped,
     )
 
 
-def _rows(kind: Kind, changes: Iterable[str]) -> list[_Row]:
-    return [_Row(kind, change, strength) for change in changes for strength in STRENGTHS]
+def _make_setting(change: _Change, moved: VerdictChange) -> Setting:
+    row = PICTURE_CHANGES[change.name] if change.kind == "picture" else TEXT_CHANGES[change.name]
+    return Setting(
+        kind=change.kind,
+        change=change.name,
+        strength=change.strength,
+        value=row.strengths[change.strength - 1],
+        unit=row.unit,
+        moved=moved,
+    )
 
 
 def _judge_pictures(
     predictions: Predictions, cases: Sequence[Case], seed: int, advance: Callable[[int], None]
-) -> dict[_Row, list[Verdict]]:
-    """A batch at a time, so that each picture is decoded once and few are held; files live for one setting."""
-    rows = _rows("picture", PICTURE_CHANGES)
-    after: dict[_Row, list[Verdict]] = {row: [] for row in rows}
+) -> dict[_Change, list[Verdict]]:
+    """Judge memes under every change of the picture.
+
+    A batch at a time, so that each picture is decoded once and few are held; files live for one change.
+    """
+    after: dict[_Change, list[Verdict]] = {change: [] for change in _CHANGES if change.kind == "picture"}
     with TemporaryDirectory(prefix="mrharm-") as folder, ThreadPoolExecutor(WORKERS) as pool:
         for start in range(0, len(cases), BATCH):
             batch = cases[start : start + BATCH]
             images = [
-                _bounded(open_image(place_in(predictions.dataset.root, str(shown_place(predictions, case)))))
+                _bound_size(
+                    open_image(place_in(predictions.dataset.root, str(shown_picture(predictions, case))))
+                )
                 for case in batch
             ]
             paths = [Path(folder) / f"{number}.png" for number in range(len(batch))]
-            for row in rows:
-                write = partial(_write, row, seed)
-                changed = list(pool.map(write, batch, images, paths))
-                after[row] += judge_cases(predictions, changed, root=Path(folder))
+            for change in after:
+                changed = list(pool.map(partial(_write_changed, change, seed), batch, images, paths))
+                after[change] += judge_cases(predictions, changed, root=Path(folder))
                 advance(len(batch))
     return after
 
 
-def _bounded(image: Image.Image) -> tuple[Image.Image, float]:
-    """A picture of at most `MOST_PIXELS`, and by how much it was scaled down: 1 for nearly every meme.
+def _bound_size(image: Image.Image) -> tuple[Image.Image, float]:
+    """Scale a picture down to `MOST_PIXELS`; return it with the scale, which is 1 for nearly every meme.
 
     A batch is held in memory, and a huge photograph with noise on it would be a larger PNG than is ever read.
     """
@@ -181,35 +198,35 @@ def _bounded(image: Image.Image) -> tuple[Image.Image, float]:
     return image.resize((max(1, int(scale * image.width)), max(1, int(scale * image.height)))), scale
 
 
-def _write(row: _Row, seed: int, case: Case, image: tuple[Image.Image, float], path: Path) -> Case:
-    """The changed picture, written; the case with it in place of its own."""
+def _write_changed(
+    change: _Change, seed: int, case: Case, image: tuple[Image.Image, float], path: Path
+) -> Case:
+    """Write the changed picture; return the case with it in place of the meme's picture."""
     picture, scale = image
     boxes = [[(scale * x, scale * y) for x, y in box.polygon] for box in case.evidence.boxes]
-    changed = change_picture(picture, row.change, row.strength, _lot(seed, case, row), boxes)
+    changed = change_picture(picture, change.name, change.strength, change.seed_for(case, seed), boxes)
     changed.save(path, compress_level=1)  # read once and thrown away
     return case.with_picture(path.name)
 
 
 def _judge_texts(
     predictions: Predictions, cases: Sequence[Case], seed: int, advance: Callable[[int], None]
-) -> dict[_Row, list[Verdict]]:
-    after: dict[_Row, list[Verdict]] = {}
-    for row in _rows("text", TEXT_CHANGES):
-        changed = [
-            case.with_words(change_text(case.words, row.change, row.strength, _lot(seed, case, row)))
-            for case in cases
-        ]
-        after[row] = judge_cases(predictions, changed)
-        advance(len(cases))
+) -> dict[_Change, list[Verdict]]:
+    after: dict[_Change, list[Verdict]] = {}
+    for change in _CHANGES:
+        if change.kind == "text":
+            changed = [
+                case.with_text(
+                    change_text(case.text, change.name, change.strength, change.seed_for(case, seed))
+                )
+                for case in cases
+            ]
+            after[change] = judge_cases(predictions, changed)
+            advance(len(cases))
     return after
 
 
-def _lot(seed: int, case: Case, row: _Row) -> int:
-    """A seed of the meme's own, the same at each strength: a greater strength changes more of the same."""
-    return int(content_key(seed, case.meme.id, row.change), 16)
-
-
-def _why_not(predictions: Predictions, kind: Kind) -> str:
+def _why_skipped(predictions: Predictions, kind: Kind) -> str:
     if kind == "text":
         reads = ", ".join(predictions.detector.card.reads)
         return f"no words to change (the detector reads {reads})"

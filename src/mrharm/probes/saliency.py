@@ -1,14 +1,14 @@
-"""Saliency: do the words and patches that are said to matter move the decision more than others do?
+"""Test whether the words and patches that saliency weights most move the decision more than others do.
 
-Deletion and insertion (Petsiuk, Das and Saenko, "RISE", BMVC 2018): take the weightiest away first, or give them
-first, and watch P(decision). A saliency that means something beats an order drawn by lot; the same memes with the same
-shares masked stand on both sides, so that what masking itself does to a student is in both.
+Deletion and insertion (Petsiuk, Das and Saenko, "RISE", BMVC 2018): take the weightiest units away first, or give them
+first, and follow P(decision). A saliency that means something beats a random order; both mask the same shares of the
+same memes, so that what masking itself does to a student is the same in both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,20 +17,77 @@ from mrharm.errors import InputError
 from mrharm.evaluation.predictions import BATCH, Predictions
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import mean_of
-from mrharm.probes.saliency_report import SHARES, Order, Part, SaliencyProbe
 from mrharm.progress import Progress, no_progress
-from mrharm.records import Saliency
+from mrharm.records import Record, Saliency
 from mrharm.student.attribution import blank
 from mrharm.student.interface import Frame, Pixels, StudentInput
 from mrharm.verdicts.calibration import harm_probability, score_answers
 from mrharm.verdicts.detector import Detector
 from mrharm.verdicts.inputs import JudgeOptions, SaliencyKind
 
-N_RESAMPLES = 5
+SHARES = tuple(step / 10 for step in range(11))  # of the words or patches that are taken away, or given
+UNITS = {"text": "words", "picture": "patches"}
+RANDOM_ORDERS = 5
+
 Floats = NDArray[np.float64]
-Kept = NDArray[np.bool_]
-# Deletion and insertion curves of one order. *Shape:* (2, shares)
+Mask = NDArray[np.bool_]  # which units a meme keeps. *Shape:* (units,)
+# Kind of order -> its deletion and insertion curves. *Shape of each:* (2, shares)
 Curves = dict[str, Floats]
+
+
+class Order(Record):
+    """Words or patches taken away, or given, in one order.
+
+    Attributes:
+        deletion: area under the deletion curve, the mean P(decision) over all shares; low is good.
+        insertion: area under the insertion curve; high is good.
+        deletion_gain: how much better than a random order, meme by meme, above 0 is better; None for the random order.
+        insertion_gain: the same.
+        deletion_curve: mean P(decision) at each of `SHARES`.
+        insertion_curve: the same.
+    """
+
+    deletion: Estimate
+    insertion: Estimate
+    deletion_gain: Estimate | None = None
+    insertion_gain: Estimate | None = None
+    deletion_curve: tuple[float, ...]
+    insertion_curve: tuple[float, ...]
+
+
+class Part(Record):
+    """Words or patches of ``memes`` memes, in the orders ``attention``, ``gradient`` and ``random``."""
+
+    memes: int
+    orders: dict[str, Order]
+
+
+class SaliencyProbe(Record):
+    """Whether saliency shows what a decision rests on.
+
+    Attributes:
+        memes: scored.
+        text: words; None where no meme has two.
+        picture: patches; None where no meme has a picture.
+        skipped: what cannot be measured -> why.
+        shares: as `SHARES`.
+        words: filled by the report.
+    """
+
+    memes: int
+    text: Part | None = None
+    picture: Part | None = None
+    skipped: dict[str, str]
+    shares: tuple[float, ...] = SHARES
+    words: tuple[str, ...] = ()
+
+
+@dataclass
+class _PartCurves:
+    """The curves of one part of the memes, meme by meme, and the memes' clusters."""
+
+    curves: list[Curves] = field(default_factory=list)
+    clusters: list[int] = field(default_factory=list)
 
 
 def probe(
@@ -39,186 +96,194 @@ def probe(
     """Test the attention and the gradients of a detector's label student on a split.
 
     A word is masked by leaving it out, a patch by the mean colour of the fitted picture. Memes with a single word have
-    no order of words, and those without a picture none of patches, nor attention.
+    no order of words, and memes without a picture have neither an order of patches nor attention.
 
     Args:
-        judged: memes and verdicts.
-        seed: of what is drawn by lot, and of the intervals.
+        predictions: memes and verdicts.
+        seed: of the random orders and of the intervals.
         memes: how many memes at most; each is scored some 170 times.
-        progress: told how many memes are done.
+        progress: called with how many memes are done.
 
     Raises:
-        InputError: no meme has words or patches to put in order.
+        InputError: no meme has two words or patches.
     """
     predictions = predictions.sample(memes, seed)
-    detector, frame = predictions.detector, predictions.detector.frame
-    evidence = dict(predictions.dataset.evidence)
-    evidence |= {verdict.meme_id: verdict.evidence for verdict in predictions.verdicts if verdict.evidence}
-    inputs = [
-        detector.prepare(meme, JudgeOptions(evidence=evidence, root=predictions.dataset.root)).shown
-        for meme in predictions.memes
-    ]
-    kinds: tuple[SaliencyKind, ...] = ("attention", "gradient") if frame else ("gradient",)
-    said = [_saliencies(detector, inputs, kind) for kind in kinds]
+    detector = predictions.detector
+    inputs = _prepare_inputs(predictions)
+    kinds: tuple[SaliencyKind, ...] = ("attention", "gradient") if detector.frame else ("gradient",)
+    saliencies = {kind: _compute_saliencies(detector, inputs, kind) for kind in kinds}
     rng = np.random.default_rng(seed)
-    found: dict[str, list[Curves]] = {"text": [], "picture": []}
-    clusters: dict[str, list[int]] = {"text": [], "picture": []}
-    for index, (shown, verdict) in enumerate(zip(inputs, predictions.verdicts, strict=True)):
-        own = {kind: some[index] for kind, some in zip(kinds, said, strict=True)}
-
-        def decided(
-            some: Sequence[StudentInput], flagged: bool = verdict.score >= verdict.threshold
-        ) -> Floats:
-            return _probabilities(detector, some, flagged)
-
-        words = {kind: np.array([weight for _, weight in one.words]) for kind, one in own.items()}
-        if all(len(weights) > 1 for weights in words.values()):
-            clusters["text"].append(int(predictions.clusters[index]))
-            found["text"].append(curves(words, _words_kept(shown, own["gradient"]), decided, rng))
-        patches = {kind: np.array(one.patches).ravel() for kind, one in own.items()}
-        if frame and shown.pixels is not None and all(len(weights) > 1 for weights in patches.values()):
-            grid = np.array(own["gradient"].patches).shape
-            clusters["picture"].append(int(predictions.clusters[index]))
-            found["picture"].append(curves(patches, _patches_kept(shown, frame, grid), decided, rng))
-        progress("probing saliency", index + 1, len(inputs))
-    if not found["text"] and not found["picture"]:
+    parts = {"text": _PartCurves(), "picture": _PartCurves()}
+    for place, (shown, verdict) in enumerate(zip(inputs, predictions.verdicts, strict=True)):
+        follow = _Follower(detector, flagged=verdict.score >= verdict.threshold)
+        of_meme = {kind: rows[place] for kind, rows in saliencies.items()}
+        for name, curves in _meme_curves(shown, of_meme, follow, rng).items():
+            parts[name].curves.append(curves)
+            parts[name].clusters.append(int(predictions.clusters[place]))
+        progress("probing saliency", place + 1, len(inputs))
+    if not any(part.curves for part in parts.values()):
         raise InputError(
             f"no meme of {predictions.split} has a picture this detector looks at, or two words to order"
         )
     return SaliencyProbe(
         memes=len(inputs),
-        text=_part(found["text"], clusters["text"], seed),
-        picture=_part(found["picture"], clusters["picture"], seed),
-        skipped=_skipped(found, frame),
+        text=_summarise_part(parts["text"], seed),
+        picture=_summarise_part(parts["picture"], seed),
+        skipped=_list_skipped(detector, parts),
     )
 
 
-def curves(
-    weights: dict[SaliencyKind, Floats],
-    keep: Callable[[Kept], StudentInput],
-    decided: Callable[[Sequence[StudentInput]], Floats],
+def _prepare_inputs(predictions: Predictions) -> list[StudentInput]:
+    evidence = dict(predictions.dataset.evidence)
+    evidence |= {verdict.meme_id: verdict.evidence for verdict in predictions.verdicts if verdict.evidence}
+    options = JudgeOptions(evidence=evidence, root=predictions.dataset.root)
+    return [predictions.detector.prepare(meme, options).shown for meme in predictions.memes]
+
+
+def _compute_saliencies(
+    detector: Detector, inputs: Sequence[StudentInput], kind: SaliencyKind
+) -> list[Saliency]:
+    saliencies: list[Saliency] = []
+    size = BATCH // 2  # gradients hold on to what they pass through
+    for start in range(0, len(inputs), size):
+        saliencies += detector.saliency(inputs[start : start + size], kind)
+    return saliencies
+
+
+@dataclass(frozen=True)
+class _Follower:
+    """Scores changed copies of one meme: P(harmful) where it was flagged, else P(harmless)."""
+
+    detector: Detector
+    flagged: bool
+
+    def __call__(self, inputs: Sequence[StudentInput]) -> Floats:
+        card = self.detector.card
+        scores = score_answers(self.detector.label_student, inputs, card.label_texts(), BATCH)
+        harmful = harm_probability(scores, card.answers, card.temperature)
+        return harmful if self.flagged else 1 - harmful
+
+
+def _meme_curves(
+    shown: StudentInput,
+    saliencies: Mapping[SaliencyKind, Saliency],
+    follow: _Follower,
+    rng: np.random.Generator,
+) -> dict[str, Curves]:
+    """Return the curves of a meme's words (``text``) and of its patches (``picture``), where it has two or more."""
+    curves: dict[str, Curves] = {}
+    gradient, frame = saliencies["gradient"], follow.detector.frame
+    words = {kind: np.array([weight for _, weight in row.words]) for kind, row in saliencies.items()}
+    if all(len(weights) > 1 for weights in words.values()):
+
+        def keep_words(mask: Mask) -> StudentInput:
+            names = [word for word, _ in gradient.words]
+            return replace(shown, text=" ".join(np.array(names, dtype=object)[mask]))
+
+        curves["text"] = trace_curves(words, keep_words, follow, rng)
+    patches = {kind: np.array(row.patches).ravel() for kind, row in saliencies.items()}
+    if frame and shown.pixels is not None and all(len(weights) > 1 for weights in patches.values()):
+        pixels, grid = shown.pixels, np.array(gradient.patches).shape
+
+        def keep_patches(mask: Mask) -> StudentInput:
+            return replace(shown, pixels=mask_patches(pixels, frame, mask.reshape(grid)))
+
+        curves["picture"] = trace_curves(patches, keep_patches, follow, rng)
+    return curves
+
+
+def trace_curves(
+    weights: Mapping[SaliencyKind, Floats],
+    keep: Callable[[Mask], StudentInput],
+    follow: Callable[[Sequence[StudentInput]], Floats],
     rng: np.random.Generator,
 ) -> Curves:
-    """The curves of one meme, by each kind of saliency and by `DRAWS` orders drawn by lot, of which the mean is given.
+    """Trace deletion and insertion curves of one meme, by each kind of saliency and by random orders.
 
     Args:
-        weights: of the words or patches, a kind each. *Shape:* (units,)
-        keep: the meme with only some of its units. *Shape of what it takes:* (units,)
-        decided: P(decision) of changed memes.
+        weights: of the words or patches, by kind. *Shape:* (units,)
+        keep: returns the meme with only some of its units.
+        follow: returns P(decision) of changed memes.
         rng: draws the random orders, and breaks ties.
 
     Returns:
-        ``attention`` and ``gradient`` where given, and ``random``.
+        ``random``, the mean over `RANDOM_ORDERS` orders, and a pair of curves for each kind.
     """
     count = len(next(iter(weights.values())))
-    by_lot = [rng.permutation(count) for _ in range(N_RESAMPLES)]
-    # A lot drawn backwards is a lot, and meets the same changed memes again: half the scoring.
-    sets = {"random": [kept for order in by_lot for kept in _kept(order, order[::-1])]}
+    orders = [rng.permutation(count) for _ in range(RANDOM_ORDERS)]
+    # A random order backwards is a random order, and meets the same masks again: half the scoring.
+    masks = {"random": [mask for order in orders for mask in _make_masks(order, order[::-1])]}
     for kind, values in weights.items():
-        ties = rng.permutation(count)  # ties must not stand in the order of reading
+        ties = rng.permutation(count)  # equal weights must not stay in reading order
         order = ties[np.argsort(-values[ties], kind="stable")]
-        sets[kind] = _kept(order, order)
-    changed = {kept.tobytes(): kept for some in sets.values() for kept in some}
-    of_set = dict(zip(changed, decided([keep(kept) for kept in changed.values()]), strict=True))
+        masks[kind] = _make_masks(order, order)
+    unique = {mask.tobytes(): mask for some in masks.values() for mask in some}
+    scores = dict(zip(unique, follow([keep(mask) for mask in unique.values()]), strict=True))
     return {
-        kind: np.array([of_set[kept.tobytes()] for kept in some]).reshape(-1, 2, len(SHARES)).mean(0)
-        for kind, some in sets.items()
+        kind: np.array([scores[mask.tobytes()] for mask in some]).reshape(-1, 2, len(SHARES)).mean(0)
+        for kind, some in masks.items()
     }
 
 
-def area(curve: Floats) -> Floats:
-    """The area under curves over `SHARES`, by trapezoids: the mean P(decision) as the share goes from 0 to 1.
+def _make_masks(deletion: NDArray[np.intp], insertion: NDArray[np.intp]) -> list[Mask]:
+    """Return the mask at each share of a deletion order, then at each share of an insertion order."""
+    units = np.arange(len(deletion))
+    counts = [int(share * len(units) + 0.5) for share in SHARES]
+    deleted = [~np.isin(units, deletion[:count]) for count in counts]
+    return deleted + [np.isin(units, insertion[:count]) for count in counts]
 
-    *Shape:* (..., shares) -> (...)
-    """
-    found: Floats = np.asarray(np.trapezoid(curve, SHARES))
-    return found
 
+def mask_patches(pixels: Pixels, frame: Frame, mask: Mask) -> Pixels:
+    """Paint the patches of a fitted picture outside the mask with its mean colour.
 
-def mask_patches(pixels: Pixels, frame: Frame, kept: Kept) -> Pixels:
-    """A fitted picture whose other patches have its mean colour.
-
-    *Shapes:* pixels (side, side, 3); kept (rows, columns)
+    *Shapes:* pixels (side, side, 3); mask (rows, columns)
     """
     masked, colour = pixels.copy(), blank(pixels)
-    down, across = (frame.edges(count) for count in kept.shape)
-    for row, column in np.argwhere(~kept):
-        there = slice(down[row], down[row + 1]), slice(across[column], across[column + 1])
-        masked[there] = colour[there]
+    down, across = (frame.edges(count) for count in mask.shape)
+    for row, column in np.argwhere(~mask):
+        patch = slice(down[row], down[row + 1]), slice(across[column], across[column + 1])
+        masked[patch] = colour[patch]
     return masked
 
 
-def _kept(taken_first: NDArray[np.intp], given_first: NDArray[np.intp]) -> list[Kept]:
-    """What is left at each share by deletion, then what is there at each by insertion."""
-    count = len(taken_first)
-    first = [int(share * count + 0.5) for share in SHARES]
-    left = [~np.isin(np.arange(count), taken_first[:some]) for some in first]
-    return left + [np.isin(np.arange(count), given_first[:some]) for some in first]
+def area(curve: Floats) -> Floats:
+    """Compute the area under curves over `SHARES`, by trapezoids. *Shape:* (..., shares) -> (...)"""
+    return np.asarray(np.trapezoid(curve, SHARES), dtype=np.float64)
 
 
-def _words_kept(shown: StudentInput, said: Saliency) -> Callable[[Kept], StudentInput]:
-    def keep(kept: Kept) -> StudentInput:
-        words = [word for (word, _), there in zip(said.words, kept, strict=True) if there]
-        return replace(shown, text=" ".join(words))
-
-    return keep
-
-
-def _patches_kept(shown: StudentInput, frame: Frame, grid: tuple[int, ...]) -> Callable[[Kept], StudentInput]:
-    def keep(kept: Kept) -> StudentInput:
-        assert shown.pixels is not None
-        return replace(shown, pixels=mask_patches(shown.pixels, frame, kept.reshape(grid)))
-
-    return keep
-
-
-def _saliencies(detector: Detector, inputs: Sequence[StudentInput], kind: SaliencyKind) -> list[Saliency]:
-    size = BATCH // 2  # gradients hold on to what they pass through
-    starts = range(0, len(inputs), size)
-    return [one for start in starts for one in detector.saliency(inputs[start : start + size], kind)]
-
-
-def _probabilities(detector: Detector, inputs: Sequence[StudentInput], flagged: bool) -> Floats:
-    card = detector.card
-    scores = score_answers(detector.label_student, inputs, card.label_texts(), BATCH)
-    harmful = harm_probability(scores, card.answers, card.temperature)
-    return harmful if flagged else 1 - harmful
-
-
-def _part(found: Sequence[Curves], clusters: Sequence[int], seed: int) -> Part | None:
-    if not found:
+def _summarise_part(part: _PartCurves, seed: int) -> Part | None:
+    if not part.curves:
         return None
-    by_kind = {kind: np.stack([one[kind] for one in found]) for kind in found[0]}  # (memes, 2, shares)
-    areas = {kind: area(some) for kind, some in by_kind.items()}
+    kinds: list[str] = [kind for kind in ("attention", "gradient", "random") if kind in part.curves[0]]
+    curves = {kind: np.stack([of_meme[kind] for of_meme in part.curves]) for kind in kinds}
+    areas = {kind: area(values).T for kind, values in curves.items()}  # (2, memes)
 
     def mean(values: Floats) -> Estimate:
-        return mean_of(values, seed=seed, clusters=np.array(clusters))
+        return mean_of(values, seed=seed, clusters=np.array(part.clusters))
 
     def order(kind: str) -> Order:
-        deletion, insertion = areas[kind].T
-        beside = None if kind == "random" else areas["random"].T
-        curve = by_kind[kind].mean(0)
+        (deletion, insertion), random = areas[kind], areas["random"]
+        is_random = kind == "random"
+        deletion_curve, insertion_curve = curves[kind].mean(0).tolist()
         return Order(
             deletion=mean(deletion),
             insertion=mean(insertion),
-            deletion_gain=None if beside is None else mean(beside[0] - deletion),
-            insertion_gain=None if beside is None else mean(insertion - beside[1]),
-            deletion_curve=tuple(curve[0].tolist()),
-            insertion_curve=tuple(curve[1].tolist()),
+            deletion_gain=None if is_random else mean(random[0] - deletion),
+            insertion_gain=None if is_random else mean(insertion - random[1]),
+            deletion_curve=deletion_curve,
+            insertion_curve=insertion_curve,
         )
 
-    names = [kind for kind in ("attention", "gradient", "random") if kind in by_kind]
-    return Part(memes=len(found), orders={kind: order(kind) for kind in names})
+    return Part(memes=len(part.curves), orders={kind: order(kind) for kind in kinds})
 
 
-def _skipped(found: dict[str, list[Curves]], frame: Frame | None) -> dict[str, str]:
-    if frame is None:
+def _list_skipped(detector: Detector, parts: Mapping[str, _PartCurves]) -> dict[str, str]:
+    if detector.frame is None:
         reason = "this detector looks at no picture"
-        return {"attention": reason, "picture": reason} | (
-            {} if found["text"] else {"text": "no meme has two words or more"}
-        )
+        skipped = {"attention": reason, "picture": reason}
+        return skipped if parts["text"].curves else skipped | {"text": "no meme has two words or more"}
     reasons = {
         "text": "no meme has a picture, for its words to look at, and two words or more",
         "picture": "no meme has a picture",
     }
-    return {part: reason for part, reason in reasons.items() if not found[part]}
+    return {part: reason for part, reason in reasons.items() if not parts[part].curves}

@@ -1,16 +1,17 @@
-"""Does a rationale tell what its detector decided, beyond what the meme itself tells and beyond saying the label?
+"""Simulatability: does a rationale tell what its detector decided, beyond the meme itself and beyond stating a label?
 
-A simulator guesses the detector's decision from texts alone. Rationales that lead it to the decision are faithful to
-that decision at least in this sense; but one that merely states the label does so, too. Hase et al.,
-"Leakage-Adjusted Simulatability: Can Models Generate Non-Trivial Explanations of Their Behavior in Natural Language?"
-(Findings of EMNLP 2020) therefore set apart the rationales from which alone the decision can be recovered. Theirs is a
-fine-tuned T5, ours TF-IDF and logistic regression over folds of the judged memes: a weaker reader, so that what it
-cannot read off is not shown to be absent.
+A simulator predicts the detector's decision from texts alone. Rationales that lead it to the decision are faithful to
+that decision at least in this sense; but so are those that merely state the label. Hase et al., "Leakage-Adjusted
+Simulatability: Can Models Generate Non-Trivial Explanations of Their Behavior in Natural Language?" (Findings of EMNLP
+2020) therefore set apart the rationales from which alone the decision can be recovered. Their simulator is a fine-tuned
+T5, this one TF-IDF and logistic regression over folds of the judged memes: a weaker reader, so that what it cannot
+recover is not shown to be absent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,13 @@ Booleans = NDArray[np.bool_]
 class Recovered(Record):
     """Share of decisions that simulators recover, over the same memes.
 
-    ``rationale`` alone; ``unstated``: the rationale without its sentences that state a label; ``meme``: the meme's text
-    alone; ``both``: meme and rationale; ``gain``: both minus meme.
+    Attributes:
+        memes: how many.
+        rationale: from the rationale alone.
+        unstated: from the rationale without its sentences that state a label.
+        meme: from the meme's text alone.
+        both: from meme and rationale.
+        gain: ``both`` minus ``meme``.
     """
 
     memes: int
@@ -39,11 +45,16 @@ class Recovered(Record):
 
 
 class Simulatability(Record):
-    """How well simulators recover decisions: on all memes, by whether the rationale states a label, and adjusted.
+    """How well simulators recover decisions.
 
-    ``commoner``: what always guessing the commoner decision gets. ``adjusted``: the mean of the gain among rationales
-    that alone give the decision away to the simulator and of that among those that do not (LAS, Hase et al. 2020);
-    without a value where one of the two kinds is empty.
+    Attributes:
+        commoner: what always predicting the commoner decision recovers.
+        all: over all memes.
+        stating: over rationales that state a label.
+        not_stating: over the rest.
+        leaking: how many rationales alone give the decision away to the simulator.
+        adjusted: the mean of the gain among leaking rationales and of that among the rest (LAS, Hase et al. 2020);
+            without a value where one of the two kinds is empty.
     """
 
     commoner: Estimate
@@ -54,68 +65,72 @@ class Simulatability(Record):
     adjusted: Estimate
 
 
-def simulate(
-    decisions: Booleans,
-    rationales: Sequence[str],
-    unstated: Sequence[str],
-    memes: Sequence[str],
-    stating: Booleans,
-    groups: Sequence[str],
-    *,
-    clusters: NDArray[np.int64] | None = None,
-    seed: int = 0,
-) -> Simulatability | None:
-    """How well a reader of texts recovers decisions; None where there are too few of either side (`too_few`).
+@dataclass(frozen=True)
+class DecidedTexts:
+    """Decisions and the texts they are to be recovered from, a row a meme.
 
-    Args:
-        decisions: what the detector decided. *Shape:* (memes,)
-        rationales: what it wrote.
-        unstated: the same without the sentences that state a label.
-        memes: what can be read of each meme.
+    Attributes:
+        decisions: of the detector. *Shape:* (memes,)
+        rationales: of the detector.
+        unstated: the rationales without the sentences that state a label.
+        memes: the words of each meme.
         stating: whether the rationale states a label. *Shape:* (memes,)
-        groups: memes made to differ in one thing, as confounders are, have one name, and stand in one fold: else a
-            reader of words takes each for its twin and is wrong more often than by chance.
+        groups: a name for each meme; memes made to differ in one thing, as confounders are, have one name and are in
+            one fold: else a reader of words takes each for its twin and is wrong more often than by chance.
         clusters: of the intervals, as `bootstrap`. *Shape:* (memes,)
-        seed: of the intervals.
     """
+
+    decisions: Booleans
+    rationales: Sequence[str]
+    unstated: Sequence[str]
+    memes: Sequence[str]
+    stating: Booleans
+    groups: Sequence[str]
+    clusters: NDArray[np.int64]
+
+
+def simulate(texts: DecidedTexts, *, seed: int = 0) -> Simulatability | None:
+    """Measure how well texts recover decisions; None where there are too few of either side (`too_few`)."""
     columns = {
-        "rationale": (rationales,),
-        "unstated": (unstated,),
-        "meme": (memes,),
-        "both": (memes, rationales),
+        "rationale": (texts.rationales,),
+        "unstated": (texts.unstated,),
+        "meme": (texts.memes,),
+        "both": (texts.memes, texts.rationales),
     }
-    right: dict[str, Booleans] = {}
+    recovered: dict[str, Booleans] = {}
     for name, (first, *more) in columns.items():
-        scores = cross_validate_texts(first, decisions.tolist(), *more, groups=groups)
+        scores = cross_validate_texts(first, texts.decisions.tolist(), *more, groups=texts.groups)
         if scores is None:
             return None
-        right[name] = (scores >= 0.5) == decisions
-    gain = right["both"].astype(np.float64) - right["meme"]
-    leaks = right["rationale"]
-    numbers = np.arange(len(decisions)) if clusters is None else clusters
+        recovered[name] = (scores >= 0.5) == texts.decisions
+    gain = recovered["both"].astype(np.float64) - recovered["meme"]
+    leaks = recovered["rationale"]
 
-    def recovered(kept: Booleans) -> Recovered:
-        statistics = {name: mean_of_values(values[kept], share=True) for name, values in right.items()}
-        statistics["gain"] = mean_of_values(gain[kept])
-        memes = int(kept.sum())
-        return Recovered(memes=memes, **bootstrap(statistics, memes, seed=seed, clusters=numbers[kept]))
+    def summarise(members: Booleans) -> Recovered:
+        statistics = {name: mean_of_values(values[members], share=True) for name, values in recovered.items()}
+        statistics["gain"] = mean_of_values(gain[members])
+        memes = int(members.sum())
+        figures = bootstrap(statistics, memes, seed=seed, clusters=texts.clusters[members])
+        return Recovered(memes=memes, **figures)
 
+    commoner = texts.decisions.mean() > 0.5
     statistics = {
-        "commoner": mean_of_values(decisions == (decisions.mean() > 0.5), share=True),
+        "commoner": mean_of_values(texts.decisions == commoner, share=True),
         "adjusted": adjusted_gain(gain, leaks),
     }
     return Simulatability(
-        all=recovered(np.ones(len(decisions), dtype=bool)),
-        stating=recovered(stating),
-        not_stating=recovered(~stating),
+        all=summarise(np.ones(len(gain), dtype=bool)),
+        stating=summarise(texts.stating),
+        not_stating=summarise(~texts.stating),
         leaking=int(leaks.sum()),
-        **bootstrap(statistics, len(gain), seed=seed, clusters=numbers),
+        **bootstrap(statistics, len(gain), seed=seed, clusters=texts.clusters),
     )
 
 
 def adjusted_gain(gain: NDArray[np.float64], leaks: Booleans) -> Statistic:
-    """Return the leakage-adjusted gain (LAS, Hase et al. 2020): the mean over leaking and over other rationales,
-    averaged; undefined where one of the two kinds is empty.
+    """Return the leakage-adjusted gain (LAS, Hase et al. 2020): its means over leaking and other rationales, averaged.
+
+    Undefined where one of the two kinds is empty.
 
     Args:
         gain: right with the rationale minus right without: 1, 0 or -1. *Shape:* (memes,)
@@ -131,7 +146,7 @@ def adjusted_gain(gain: NDArray[np.float64], leaks: Booleans) -> Statistic:
 
 
 def too_few(decisions: Booleans) -> str:
-    """Why nothing could be simulated, in words: the usual reason, too few of a side, or too few unlike memes."""
+    """Explain why decisions cannot be simulated: too few of a side, or too few memes that differ."""
     harmful = int(decisions.sum())
     return (
         f"{harmful} harmful and {len(decisions) - harmful} harmless decisions; {FEWEST} in all, {FOLDS} of either "

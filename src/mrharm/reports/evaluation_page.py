@@ -13,7 +13,7 @@ from mrharm.evaluation.evaluate import Evaluation
 from mrharm.evaluation.predictions import Predictions
 from mrharm.images import open_image
 from mrharm.metrics import Estimate
-from mrharm.probes.saliency_report import UNITS, SaliencyProbe
+from mrharm.probes.saliency import UNITS, SaliencyProbe
 from mrharm.records import Meme, Record, Saliency, make_record
 from mrharm.reports.ablation_page import JSON, NOTE, Ablation, tabulate_arms, to_svg
 from mrharm.reports.plots import DIAGONAL, Curve, Panel, draw_bars, draw_curves

@@ -7,16 +7,16 @@ from typing import Any
 
 from mrharm.metrics import Estimate, counted, format_sentence
 from mrharm.metrics.estimate import FEWEST
-from mrharm.probes.gold_rationales import AgainstGold
 from mrharm.probes.identity import FEWEST as FEWEST_NAMING
-from mrharm.probes.identity import OFTEN, IdentityProbe, Named
-from mrharm.probes.judge_report import CAP, JudgeReport
+from mrharm.probes.identity import OFTEN, AxisSentences, IdentityProbe
+from mrharm.probes.llm_judge import CAP, JudgeReport
 from mrharm.probes.modality import ModalityProbe
 from mrharm.probes.pairs import ALIKE, PairsProbe
 from mrharm.probes.pairs import FEWEST as FEWEST_PAIRS
-from mrharm.probes.rationale_results import Agreement, RationaleProbe, Truth, Written
+from mrharm.probes.rationale import Agreement, RationaleProbe, Truth, Written
+from mrharm.probes.reference_overlap import AgainstGold
 from mrharm.probes.robustness import STRENGTHS, RobustnessProbe
-from mrharm.probes.saliency_report import UNITS, Part, SaliencyProbe
+from mrharm.probes.saliency import UNITS, Part, SaliencyProbe
 from mrharm.probes.simulatability import Simulatability
 from mrharm.records import Record
 
@@ -194,7 +194,7 @@ def _describe_terms(probe: IdentityProbe) -> list[str]:
     return sentences
 
 
-def _describe_named(axes: Mapping[str, Named]) -> tuple[str, ...]:
+def _describe_named(axes: Mapping[str, AxisSentences]) -> tuple[str, ...]:
     sentences = ["Too few memes name a group of people, so benign sentences were asked."]
     shown = {axis: named for axis, named in axes.items() if named.terms_p <= LEVEL}
     if shown:
