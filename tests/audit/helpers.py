@@ -63,7 +63,7 @@ def write_dataset(
     for name, records in (("memes", memes), ("evidence", [*evidence]), ("rationales", [*rationales])):
         if records:
             write_records(folder / f"{name}.jsonl", records)
-    whole = {
+    defaults = {
         "name": "clubs",
         "kind": "test",
         "source": "made up",
@@ -71,7 +71,7 @@ def write_dataset(
         "label_scheme": "harmful",
         "splits": count_splits(memes),
     }
-    write_json(folder / "dataset.json", DatasetInfo(**{**whole, **info}).model_dump(mode="json"))
+    write_json(folder / "dataset.json", DatasetInfo(**{**defaults, **info}).model_dump(mode="json"))
     return Dataset(folder)
 
 
@@ -103,14 +103,14 @@ def copies_in(dataset: Dataset) -> tuple[Contents, dict[str, PictureFacts], Copi
 
 
 def codes(findings: Iterable[Finding]) -> list[str]:
-    """What was found, by code."""
-    return [one.code for one in findings]
+    """The codes of findings."""
+    return [finding.code for finding in findings]
 
 
 def only(findings: Iterable[Finding], code: str, where: str | None = None) -> Finding:
-    """The one finding of that code (and place)."""
-    (found,) = [one for one in findings if one.code == code and where in (None, one.where)]
-    return found
+    """The single finding of that code (and place)."""
+    (match,) = [finding for finding in findings if finding.code == code and where in (None, finding.where)]
+    return match
 
 
 def shown(finding: Finding) -> list[tuple[str, ...]]:

@@ -23,8 +23,8 @@ def of(folder: Path, memes: list[Meme], evidence: list[Evidence] | None = None) 
 def test_memes_of_nothing_in_common_are_no_copies(tmp_path: Path) -> None:
     draw(tmp_path / "a.png", 1)
     draw(tmp_path / "b.png", 2)
-    found = of(tmp_path, [meme("a", "you", image="a.png"), meme("b", "me", image="b.png"), meme("c", "us")])
-    assert {kind: clusters(found, kind) for kind in (*found.groups, "template")} == {
+    copies = of(tmp_path, [meme("a", "you", image="a.png"), meme("b", "me", image="b.png"), meme("c", "us")])
+    assert {kind: clusters(copies, kind) for kind in (*copies.groups, "template")} == {
         "id": [],
         "picture": [],
         "near_picture": [],
@@ -35,16 +35,16 @@ def test_memes_of_nothing_in_common_are_no_copies(tmp_path: Path) -> None:
 
 
 def test_rows_of_one_published_id_are_one_meme(tmp_path: Path) -> None:
-    found = of(tmp_path, [meme("a", "you"), meme("b", "me"), meme("a#2", "us", extra={"copy_of": "a"})])
-    assert clusters(found, "id") == clusters(found) == [["a", "a#2"]]
+    copies = of(tmp_path, [meme("a", "you"), meme("b", "me"), meme("a#2", "us", extra={"copy_of": "a"})])
+    assert clusters(copies, "id") == clusters(copies) == [["a", "a#2"]]
 
 
 def test_one_picture_byte_for_byte_is_one_meme_whatever_its_name_and_text(tmp_path: Path) -> None:
     data = draw(tmp_path / "a.png", 1).read_bytes()
     (tmp_path / "b.png").write_bytes(data)
-    found = of(tmp_path, [meme("a", "you", image="a.png"), meme("b", "me", image="b.png")])
-    assert clusters(found, "picture") == clusters(found, "near_picture") == clusters(found) == [["a", "b"]]
-    assert clusters(found, "text") == []
+    copies = of(tmp_path, [meme("a", "you", image="a.png"), meme("b", "me", image="b.png")])
+    assert clusters(copies, "picture") == clusters(copies, "near_picture") == clusters(copies) == [["a", "b"]]
+    assert clusters(copies, "text") == []
 
 
 def save_again(folder: Path, way: str) -> None:
@@ -60,65 +60,65 @@ def test_a_reposted_picture_with_most_of_its_words_is_one_meme(tmp_path: Path, w
     draw(tmp_path / "a.png", 1, (300, 300))
     save_again(tmp_path, way)
     texts = ("You and the whole chess club", "you and the whole chess clvb")
-    found = of(
+    copies = of(
         tmp_path, [meme("a", texts[0], image="a.png"), meme("b", texts[1], image="b.jpg"), meme("c", "me")]
     )
-    assert clusters(found, "picture") == clusters(found, "text") == []
-    assert clusters(found, "near_picture") == clusters(found) == [["a", "b"]]
+    assert clusters(copies, "picture") == clusters(copies, "text") == []
+    assert clusters(copies, "near_picture") == clusters(copies) == [["a", "b"]]
 
 
 def test_other_words_over_a_near_same_picture_are_another_meme_on_one_template(tmp_path: Path) -> None:
     draw(tmp_path / "a.png", 1, (300, 300))
     save_again(tmp_path, "re-encoded")
-    found = of(
+    copies = of(
         tmp_path,
         [
             meme("a", "you and the chess club", image="a.png"),
             meme("b", "nobody likes mondays", image="b.jpg"),
         ],
     )
-    assert clusters(found) == []
-    assert clusters(found, "template") == [["a", "b"]]
+    assert clusters(copies) == []
+    assert clusters(copies, "template") == [["a", "b"]]
 
 
 def test_half_of_the_words_are_enough_and_less_is_not(tmp_path: Path) -> None:
     draw(tmp_path / "a.png", 1, (300, 300))
     save_again(tmp_path, "re-encoded")
 
-    def found(text: str) -> list[list[str]]:
+    def group_with(text: str) -> list[list[str]]:
         return clusters(
             of(tmp_path, [meme("a", "one two three", image="a.png"), meme("b", text, image="b.jpg")])
         )
 
-    assert found("one two four") == [["a", "b"]]  # 2 of 4
-    assert found("one four five") == []  # 1 of 5
-    assert found("") == [["a", "b"]]  # no words to tell them apart by
+    assert group_with("one two four") == [["a", "b"]]  # 2 of 4
+    assert group_with("one four five") == []  # 1 of 5
+    assert group_with("") == [["a", "b"]]  # no words to tell them apart by
 
 
 def test_a_template_is_seen_beneath_the_text(tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 2)):
         draw(tmp_path / f"{name}.png", seed)
         draw(tmp_path / f"clean/{name}.png", 3)
-    found = of(
+    copies = of(
         tmp_path,
         [meme("a", "you", image="a.png"), meme("b", "me", image="b.png")],
         [Evidence(meme_id=name, clean_image=f"clean/{name}.png") for name in ("a", "b")],
     )
-    assert clusters(found, "template") == [["a", "b"]]
-    assert clusters(found, "near_picture") == clusters(found) == []
+    assert clusters(copies, "template") == [["a", "b"]]
+    assert clusters(copies, "near_picture") == clusters(copies) == []
 
 
 def test_one_text_is_one_meme_where_no_picture_is_known(tmp_path: Path) -> None:
-    found = of(tmp_path, [meme("a", "You  and\nthe CLUB"), meme("b", " you and the club"), meme("c", "you")])
-    assert clusters(found, "text") == clusters(found) == [["a", "b"]]
+    copies = of(tmp_path, [meme("a", "You  and\nthe CLUB"), meme("b", " you and the club"), meme("c", "you")])
+    assert clusters(copies, "text") == clusters(copies) == [["a", "b"]]
 
 
 def test_one_text_under_two_pictures_is_two_memes(tmp_path: Path) -> None:
     draw(tmp_path / "a.png", 1)
     draw(tmp_path / "b.png", 2)
-    found = of(tmp_path, [meme(name, "you and the club", image=f"{name}.png") for name in ("a", "b")])
-    assert clusters(found, "text") == [["a", "b"]]
-    assert clusters(found) == []
+    copies = of(tmp_path, [meme(name, "you and the club", image=f"{name}.png") for name in ("a", "b")])
+    assert clusters(copies, "text") == [["a", "b"]]
+    assert clusters(copies) == []
 
 
 @pytest.mark.parametrize("picture", [None, "missing.png"])
@@ -126,8 +126,8 @@ def test_one_text_is_one_meme_where_one_of_the_pictures_is_not_known(
     tmp_path: Path, picture: str | None
 ) -> None:
     draw(tmp_path / "a.png", 1)
-    found = of(tmp_path, [meme("a", "you", image="a.png"), meme("b", "You", image=picture)])
-    assert clusters(found) == [["a", "b"]]
+    copies = of(tmp_path, [meme("a", "you", image="a.png"), meme("b", "You", image=picture)])
+    assert clusters(copies) == [["a", "b"]]
 
 
 def test_memes_without_text_are_not_copies_for_that(tmp_path: Path) -> None:
@@ -137,8 +137,8 @@ def test_memes_without_text_are_not_copies_for_that(tmp_path: Path) -> None:
 def test_blank_pictures_are_near_to_none(tmp_path: Path) -> None:
     paint(tmp_path / "a.png", "white")
     paint(tmp_path / "b.png", "white", (98, 98))
-    found = of(tmp_path, [meme(name, "you", image=f"{name}.png") for name in ("a", "b")])
-    assert clusters(found, "near_picture") == clusters(found) == clusters(found, "template") == []
+    copies = of(tmp_path, [meme(name, "you", image=f"{name}.png") for name in ("a", "b")])
+    assert clusters(copies, "near_picture") == clusters(copies) == clusters(copies, "template") == []
 
 
 def test_copies_of_copies_are_one_meme(tmp_path: Path) -> None:
@@ -148,11 +148,11 @@ def test_copies_of_copies_are_one_meme(tmp_path: Path) -> None:
 
 def test_who_is_seen_in_another_split_and_who_stays_alone(tmp_path: Path) -> None:
     memes = [meme("a", "you"), meme("b", "me"), meme("c", "YOU", split="test"), meme("d", "us", split="test")]
-    contents, _, found = copies_in(write_dataset(tmp_path, memes))
+    contents, _, copies = copies_in(write_dataset(tmp_path, memes))
     train, test = contents.by_split["train"], contents.by_split["test"]
-    assert [item.id for item in found.seen_in(test, train)] == ["c"]
-    assert [item.id for item in found.seen_in(train, test)] == ["a"]
-    assert found.seen_in(test, train, "picture") == []
-    names = found.group_names(contents.items)
+    assert [item.id for item in copies.seen_in(test, train)] == ["c"]
+    assert [item.id for item in copies.seen_in(train, test)] == ["a"]
+    assert copies.seen_in(test, train, "picture") == []
+    names = copies.group_names(contents.items)
     assert names[0] == names[2]
     assert len(set(names)) == 3

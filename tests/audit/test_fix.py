@@ -265,9 +265,9 @@ def test_a_folder_around_the_dataset_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_holds_something_else_is_refused_even_with_overwrite(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "own/letter.txt").write_text("you")
-    found = audit(write_dataset(tmp_path / "d", sound()), RECIPE)
+    audited = audit(write_dataset(tmp_path / "d", sound()), RECIPE)
     with pytest.raises(InputError, match="not empty and not a dataset"):
-        write_fixed(found, tmp_path / "own", overwrite=True)
+        write_fixed(audited, tmp_path / "own", overwrite=True)
     assert bytes_of(tmp_path / "own") == {"letter.txt": b"you"}
 
 
@@ -277,14 +277,14 @@ def test_what_fails_in_the_middle_leaves_the_copy_before_as_it_was(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    found = audit(write_dataset(tmp_path / "d", sound()), RECIPE)
-    write_fixed(found, tmp_path / "fixed")
+    audited = audit(write_dataset(tmp_path / "d", sound()), RECIPE)
+    write_fixed(audited, tmp_path / "fixed")
     before = bytes_of(tmp_path / "fixed")
     monkeypatch.setattr(module, "_write_info", stop)
     with pytest.raises(KeyboardInterrupt):
-        write_fixed(found, tmp_path / "fixed", overwrite=True)
+        write_fixed(audited, tmp_path / "fixed", overwrite=True)
     with pytest.raises(KeyboardInterrupt):
-        write_fixed(found, tmp_path / "new")
+        write_fixed(audited, tmp_path / "new")
     assert bytes_of(tmp_path / "fixed") == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["d", "fixed"]
 

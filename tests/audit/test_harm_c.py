@@ -67,10 +67,10 @@ def test_the_overlap_of_harm_p_v0_is_found_and_its_shortcut_collapses(tmp_path: 
     source = write_harm_p_v0(tmp_path / "v0")
     with pytest.raises(DataError, match="44 of 60 test rows are also in train"):
         import_memes("harm-p", source, tmp_path / "d")
-    found = audit(
+    audited = audit(
         import_memes("harm-p", source, tmp_path / "d", ImportOptions(allow_v0=True)), load_recipe("mr-harm")
     )
-    report = found.report
+    report = audited.report
     assert report.tables["copies"]["across"]["train - test"]["id"]["count"] == 44
     assert report.tables["copies"]["within"]["train"]["id"] == {"count": 100, "of": 220}
     assert only(report.findings, "overlap", "train - test").level == "error"
@@ -78,7 +78,7 @@ def test_the_overlap_of_harm_p_v0_is_found_and_its_shortcut_collapses(tmp_path: 
     assert collapse.bars == ("publishing",)
     scores = next(row.scores for row in report.shortcuts if row.signal == "text")
     assert scores["split"].macro_f1 > scores["unseen"].macro_f1 + 0.1
-    fixed = write_fixed(found, tmp_path / "fixed")
+    fixed = write_fixed(audited, tmp_path / "fixed")
     again = audit(Dataset(tmp_path / "fixed"), load_recipe("mr-harm")).report
     assert again.errors == []
     assert not {"overlap", "shortcut-collapse"} & set(codes(again.findings))

@@ -49,11 +49,11 @@ def test_planted_errors_come_first_in_whatever_split_they_are(tmp_path: Path) ->
         assert right.label is not None
         assert (error.harmful, error.split) == (not right.label.harmful, right.split)
         assert (error.probability >= 0.5) == right.label.harmful
-    one = only(findings, "label-errors")
-    assert (one.level, one.of, one.count) == ("note", 200, len(errors))
-    assert shown(one)[0] == (errors[0].meme,)
-    said = "harmful" if errors[0].harmful else "harmless"
-    assert one.examples[0].what == f"labelled {said}, P(harmful) {errors[0].probability:.2f}"
+    finding = only(findings, "label-errors")
+    assert (finding.level, finding.of, finding.count) == ("note", 200, len(errors))
+    assert shown(finding)[0] == (errors[0].meme,)
+    side = "harmful" if errors[0].harmful else "harmless"
+    assert finding.examples[0].what == f"labelled {side}, P(harmful) {errors[0].probability:.2f}"
 
 
 def test_memes_without_a_label_are_asked_nothing(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_where_signals_say_nothing_that_is_said_and_no_label_is_accused(tmp_path
     rng = random.Random(0)
     rows = [row.model_copy(update={"label": Label(harmful=rng.random() < 0.5)}) for row in separable(120)]
     findings, errors = suspects(tmp_path, rows)
-    assert [(one.code, one.level) for one in findings] == [("label-errors-unknown", "note")]
+    assert [(finding.code, finding.level) for finding in findings] == [("label-errors-unknown", "note")]
     assert errors == []
 
 

@@ -67,9 +67,9 @@ def test_a_train_split_without_both_labels_bars_training(
     tmp_path: Path, train: list[Meme], message: str
 ) -> None:
     memes = train + labelled("validation", BOTH) + labelled("test", BOTH)
-    one = only(found(tmp_path, memes), "train-unusable")
-    assert (one.level, one.bars) == ("error", ("training", "publishing"))
-    assert message in one.message
+    finding = only(found(tmp_path, memes), "train-unusable")
+    assert (finding.level, finding.bars) == ("error", ("training", "publishing"))
+    assert message in finding.message
 
 
 def test_no_validation_split_is_a_warning(tmp_path: Path) -> None:
@@ -83,8 +83,8 @@ def test_no_held_out_split_with_both_labels_bars_publishing_alone(
     tmp_path: Path, test: list[bool | None]
 ) -> None:
     memes = labelled("train", BOTH) + labelled("validation", BOTH) + labelled("test", test)
-    one = only(found(tmp_path, memes), "test-missing")
-    assert (one.level, one.bars) == ("error", ("publishing",))
+    finding = only(found(tmp_path, memes), "test-missing")
+    assert (finding.level, finding.bars) == ("error", ("publishing",))
 
 
 def test_any_labelled_held_out_split_is_one_to_publish_on(tmp_path: Path) -> None:
@@ -106,24 +106,24 @@ def test_missing_labels_are_a_warning_in_a_split_that_has_some_and_a_note_in_one
 def test_a_severity_that_contradicts_its_label_is_a_warning(tmp_path: Path) -> None:
     torn = [Label(harmful=True, severity="none"), Label(harmful=False, severity="very")]
     whole = [Label(harmful=True, severity="very"), Label(harmful=False, severity="none")]
-    one = only(found(tmp_path, labelled("train", [*torn, *whole])), "label-torn")
-    assert (one.level, one.count, one.of) == ("warning", 2, 4)
-    assert shown(one) == [("train-0",), ("train-1",)]
+    finding = only(found(tmp_path, labelled("train", [*torn, *whole])), "label-torn")
+    assert (finding.level, finding.count, finding.of) == ("warning", 2, 4)
+    assert shown(finding) == [("train-0",), ("train-1",)]
 
 
 def test_a_harmless_meme_with_a_target_is_noted(tmp_path: Path) -> None:
     labels = [Label(harmful=False, targets=("club",)), Label(harmful=False, attack_types=("mocking",))]
-    one = only(
+    finding = only(
         found(tmp_path, labelled("train", [*labels, Label(harmful=True, targets=("you",))])),
         "label-harmless-target",
     )
-    assert (one.level, shown(one)) == ("note", [("train-0",), ("train-1",)])
+    assert (finding.level, shown(finding)) == ("note", [("train-0",), ("train-1",)])
 
 
 def test_an_empty_target_is_a_warning(tmp_path: Path) -> None:
     labels = [Label(harmful=True, targets=("",)), Label(harmful=True, targets=("you",))]
-    one = only(found(tmp_path, labelled("train", labels)), "label-blank-target")
-    assert (one.level, shown(one)) == ("warning", [("train-0",)])
+    finding = only(found(tmp_path, labelled("train", labels)), "label-blank-target")
+    assert (finding.level, shown(finding)) == ("warning", [("train-0",)])
 
 
 @pytest.mark.parametrize(("harmful", "noted"), [(12, True), (11, False), (8, False), (7, True)])
@@ -135,7 +135,7 @@ def test_a_share_of_harmful_memes_over_ten_points_from_trains_is_noted(
     memes = labelled("train", BOTH) + labelled("validation", BOTH) + labelled("test", test)
     findings = found(tmp_path, memes)
     assert codes(findings) == (["balance-drift"] if noted else [])
-    assert all(one.where == "test" and one.level == "note" for one in findings)
+    assert all(finding.where == "test" and finding.level == "note" for finding in findings)
 
 
 def test_targets_that_differ_between_splits_are_a_warning_with_the_one_that_grew(tmp_path: Path) -> None:
@@ -146,18 +146,18 @@ def test_targets_that_differ_between_splits_are_a_warning_with_the_one_that_grew
     memes = labelled("train", train) + labelled("validation", aimed("you", "club"))
     memes += labelled("test", aimed("you", "you", "you", "creature"))
     findings = found(tmp_path, memes)
-    one = only(findings, "target-drift")
+    finding = only(findings, "target-drift")
     # you 2/4 -> 3/4, club 2/4 -> 0, creature 0 -> 1/4: half of 1/4 + 1/2 + 1/4
-    assert (one.level, one.where) == ("warning", "test")
-    assert "by 50 %: 'you' is 75 % of test's and 50 % of train's" in one.message
+    assert (finding.level, finding.where) == ("warning", "test")
+    assert "by 50 %: 'you' is 75 % of test's and 50 % of train's" in finding.message
 
 
 def test_targets_on_three_memes_or_fewer_are_noted(tmp_path: Path) -> None:
     names = ["you"] * 4 + ["club"] * 3 + ["creature"]
     memes = labelled("train", [Label(harmful=True, targets=(name,)) for name in names])
-    one = only(found(tmp_path, memes), "label-rare")
-    assert (one.level, one.count, one.of) == ("note", 2, 3)
-    assert one.message.endswith("club (3), creature (1)")
+    finding = only(found(tmp_path, memes), "label-rare")
+    assert (finding.level, finding.count, finding.of) == ("note", 2, 3)
+    assert finding.message.endswith("club (3), creature (1)")
 
 
 @pytest.mark.parametrize(
@@ -165,5 +165,5 @@ def test_targets_on_three_memes_or_fewer_are_noted(tmp_path: Path) -> None:
     [("unknown", "warning"), ("phase 1 and phase 2 files together", "warning"), ("phase 2", "note")],
 )
 def test_labels_of_a_version_nobody_knows_are_a_warning(tmp_path: Path, version: str, level: str) -> None:
-    one = only(found(tmp_path, sound(), options={"label_version": version}), "label-version")
-    assert (one.level, version in one.message) == (level, True)
+    finding = only(found(tmp_path, sound(), options={"label_version": version}), "label-version")
+    assert (finding.level, version in finding.message) == (level, True)

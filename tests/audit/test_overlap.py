@@ -22,8 +22,8 @@ def texts(split: str, *names: str, harmful: bool = True) -> list[Meme]:
     return [meme(f"{split}-{number}", text, harmful, split) for number, text in enumerate(names)]
 
 
-def clubs(split: str, first: int, count: int) -> list[Meme]:
-    return texts(split, *(f"you and {club(first + number)}" for number in range(count)))
+def clubs(split: str, finding: int, count: int) -> list[Meme]:
+    return texts(split, *(f"you and {club(finding + number)}" for number in range(count)))
 
 
 def test_memes_that_stand_once_give_no_finding(tmp_path: Path) -> None:
@@ -38,19 +38,19 @@ def test_one_percent_of_a_held_out_split_in_train_bars_publishing(
     tmp_path: Path, size: int, level: str, bars: tuple[str, ...]
 ) -> None:
     memes = clubs("train", 0, 3) + clubs("test", 2, size)
-    one = only(found(write_dataset(tmp_path, memes))[0], "overlap")
-    assert (one.where, one.level, one.bars) == ("train - test", level, bars)
-    assert (one.count, one.of) == (1, size)
-    assert one.mend == "remove them from train: --fix"
+    finding = only(found(write_dataset(tmp_path, memes))[0], "overlap")
+    assert (finding.where, finding.level, finding.bars) == ("train - test", level, bars)
+    assert (finding.count, finding.of) == (1, size)
+    assert finding.mend == "remove them from train: --fix"
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("train", "validation"), ("validation", "test"), ("test", "test_b")]
+    ("first", "second"), [("train", "validation"), ("validation", "test"), ("test", "test_b")]
 )
-def test_overlap_of_other_splits_is_a_warning(tmp_path: Path, one: str, other: str) -> None:
-    memes = clubs(one, 0, 3) + clubs(other, 0, 3)
+def test_overlap_of_other_splits_is_a_warning(tmp_path: Path, first: str, second: str) -> None:
+    memes = clubs(first, 0, 3) + clubs(second, 0, 3)
     overlap = only(found(write_dataset(tmp_path, memes))[0], "overlap")
-    assert (overlap.where, overlap.level, overlap.bars) == (f"{one} - {other}", "warning", ())
+    assert (overlap.where, overlap.level, overlap.bars) == (f"{first} - {second}", "warning", ())
 
 
 def test_train_is_known_by_its_role(tmp_path: Path) -> None:
@@ -83,13 +83,13 @@ def test_overlap_is_counted_by_kind_with_opposite_labels(tmp_path: Path) -> None
         "text": {"count": 1, "of": 4, "conflicts": 1},
         "meme": {"count": 3, "of": 4, "conflicts": 2},
     }
-    one = only(findings, "overlap")
-    assert "3 of 4 test memes are in train too" in one.message
-    assert "1 by id with 1 beside an opposite label" in one.message
-    assert "1 by picture, " in one.message
+    finding = only(findings, "overlap")
+    assert "3 of 4 test memes are in train too" in finding.message
+    assert "1 by id with 1 beside an opposite label" in finding.message
+    assert "1 by picture, " in finding.message
     # Conflicts first, then the longer text.
-    assert shown(one) == [("id#2", "id"), ("text-again", "text"), ("picture-again", "picture")]
-    assert one.examples[0].what == "test says harmless, train harmful"
+    assert shown(finding) == [("id#2", "id"), ("text-again", "text"), ("picture-again", "picture")]
+    assert finding.examples[0].what == "test says harmless, train harmful"
 
 
 def test_an_unlabelled_copy_is_an_overlap_and_no_conflict(tmp_path: Path) -> None:
@@ -123,9 +123,14 @@ def test_memes_without_a_split_overlap_with_nothing(tmp_path: Path) -> None:
 
 def test_an_id_that_stands_twice_bars_all_use(tmp_path: Path) -> None:
     memes = [meme("a", "you"), meme("b", "me"), meme("a", "us"), meme("a", "them", split="test")]
-    one = only(found(write_dataset(tmp_path, memes))[0], "id-repeated")
-    assert (one.level, one.count, one.of, one.bars) == ("error", 1, 2, ("training", "publishing"))
-    assert (shown(one), one.examples[0].what) == ([("a",)], "3 times")
+    finding = only(found(write_dataset(tmp_path, memes))[0], "id-repeated")
+    assert (finding.level, finding.count, finding.of, finding.bars) == (
+        "error",
+        1,
+        2,
+        ("training", "publishing"),
+    )
+    assert (shown(finding), finding.examples[0].what) == ([("a",)], "3 times")
 
 
 @pytest.mark.parametrize(("others", "level"), [(18, "warning"), (19, "note")])
@@ -134,18 +139,18 @@ def test_copies_within_a_split_are_a_warning_from_five_percent(
 ) -> None:
     memes = [*clubs("train", 0, others + 1), meme("again", f"YOU and {club(0)}", True)]
     findings, table = found(write_dataset(tmp_path, memes))
-    one = only(findings, "copies-within")
-    assert (one.level, one.where, one.count, one.of) == (level, "train", 1, others + 2)
-    assert f"{others + 2} rows of train hold {others + 1} different memes" in one.message
-    assert shown(one) == [("train-0", "again")]
+    finding = only(findings, "copies-within")
+    assert (finding.level, finding.where, finding.count, finding.of) == (level, "train", 1, others + 2)
+    assert f"{others + 2} rows of train hold {others + 1} different memes" in finding.message
+    assert shown(finding) == [("train-0", "again")]
     assert table["within"]["train"]["text"] == {"count": 1, "of": others + 2}
 
 
 def test_copies_are_counted_beyond_the_first(tmp_path: Path) -> None:
     memes = texts("train", "you", "me", "You", "YOU", "me", "us")
-    one = only(found(write_dataset(tmp_path, memes))[0], "copies-within")
-    assert (one.count, one.of) == (3, 6)
-    assert [(example.what, example.memes) for example in one.examples] == [
+    finding = only(found(write_dataset(tmp_path, memes))[0], "copies-within")
+    assert (finding.count, finding.of) == (3, 6)
+    assert [(example.what, example.memes) for example in finding.examples] == [
         ("3 times", ("train-0", "train-2", "train-3")),
         ("2 times", ("train-1", "train-4")),
     ]
@@ -157,10 +162,10 @@ def test_memes_that_carry_both_labels_are_counted(tmp_path: Path) -> None:
         *texts("validation", "you", "ME", "them", harmful=False),
         meme("test-0", "us", True, "test"),
     ]
-    one = only(found(write_dataset(tmp_path, memes))[0], "label-conflict")
-    assert (one.level, one.count, one.of) == ("warning", 2, 3)
-    assert shown(one) == [("train-0", "validation-0"), ("train-1", "validation-1")]
-    assert one.examples[0].what == "harmful, harmless"
+    finding = only(found(write_dataset(tmp_path, memes))[0], "label-conflict")
+    assert (finding.level, finding.count, finding.of) == ("warning", 2, 3)
+    assert shown(finding) == [("train-0", "validation-0"), ("train-1", "validation-1")]
+    assert finding.examples[0].what == "harmful, harmless"
 
 
 def test_templates_are_counted_with_those_across_splits_and_of_one_label(tmp_path: Path) -> None:
@@ -178,10 +183,10 @@ def test_templates_are_counted_with_those_across_splits_and_of_one_label(tmp_pat
             )
     findings, table = found(write_dataset(tmp_path, memes))
     assert table["templates"] == {"groups": 3, "memes": 11, "largest": 5, "across_splits": 1, "one_label": 1}
-    one = only(findings, "templates")
-    assert (one.level, one.count, one.of) == ("note", 11, 11)
-    assert one.examples[0].memes[0] == "0-0.png"
-    assert one.examples[0].what == "5 memes, 5 harmful"
+    finding = only(findings, "templates")
+    assert (finding.level, finding.count, finding.of) == ("note", 11, 11)
+    assert finding.examples[0].memes[0] == "0-0.png"
+    assert finding.examples[0].what == "5 memes, 5 harmful"
 
 
 def test_one_meme_reposted_is_no_template(tmp_path: Path) -> None:

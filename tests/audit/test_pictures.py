@@ -22,7 +22,7 @@ def pictured(folder: Path, count: int) -> Dataset:
     """A dataset of ``count`` memes called 0, 1, 2 ..., each with a picture of its own."""
     for number in range(count):
         draw(folder / f"images/{number}.png", number)
-    return write_dataset(folder, [meme(str(one), image=f"images/{one}.png") for one in range(count)])
+    return write_dataset(folder, [meme(str(number), image=f"images/{number}.png") for number in range(count)])
 
 
 def facts_of(dataset: Dataset, workers: int = 1) -> dict[str, PictureFacts]:
@@ -76,11 +76,16 @@ def test_a_picture_that_does_not_open_is_an_error_with_its_reason(
     tmp_path: Path, kind: str, reason: str
 ) -> None:
     dataset = write_dataset(tmp_path / "data", [meme("a", image=spoil(tmp_path, kind))])
-    one = only(findings_of(dataset), "picture-unreadable")
-    assert (one.level, one.count, one.of, one.bars) == ("error", 1, 1, ("training", "publishing"))
-    assert shown(one) == [("a",)]
-    assert reason in one.examples[0].what
-    assert str(dataset.root) not in one.examples[0].what
+    finding = only(findings_of(dataset), "picture-unreadable")
+    assert (finding.level, finding.count, finding.of, finding.bars) == (
+        "error",
+        1,
+        1,
+        ("training", "publishing"),
+    )
+    assert shown(finding) == [("a",)]
+    assert reason in finding.examples[0].what
+    assert str(dataset.root) not in finding.examples[0].what
 
 
 @pytest.mark.parametrize(("memes", "level"), [(100, "error"), (101, "warning")])
@@ -88,10 +93,10 @@ def test_fewer_than_one_percent_unreadable_pictures_bar_nothing(
     tmp_path: Path, memes: int, level: str
 ) -> None:
     draw(tmp_path / "one.png", 0)
-    rows = [meme(str(one), image="one.png") for one in range(memes - 1)]
+    rows = [meme(str(number), image="one.png") for number in range(memes - 1)]
     dataset = write_dataset(tmp_path, [*rows, meme("x", image="missing.png")])
-    one = only(findings_of(dataset), "picture-unreadable")
-    assert (one.level, bool(one.bars)) == (level, level == "error")
+    finding = only(findings_of(dataset), "picture-unreadable")
+    assert (finding.level, bool(finding.bars)) == (level, level == "error")
 
 
 def test_a_picture_is_opened_where_training_opens_it(tmp_path: Path) -> None:
@@ -110,9 +115,14 @@ def test_a_picture_that_is_not_the_one_imported_is_an_error(tmp_path: Path) -> N
     write_dataset(tmp_path, dataset.memes, rows)
     assert findings_of(dataset) == []
     draw(tmp_path / "images/1.png", 99)
-    one = only(findings_of(dataset), "picture-changed")
-    assert (one.level, one.count, one.of, one.bars) == ("error", 1, 2, ("training", "publishing"))
-    assert shown(one) == [("1",)]
+    finding = only(findings_of(dataset), "picture-changed")
+    assert (finding.level, finding.count, finding.of, finding.bars) == (
+        "error",
+        1,
+        2,
+        ("training", "publishing"),
+    )
+    assert shown(finding) == [("1",)]
 
 
 def test_long_small_and_blank_pictures_are_noted_the_worst_first(tmp_path: Path) -> None:
@@ -129,12 +139,12 @@ def test_long_small_and_blank_pictures_are_noted_the_worst_first(tmp_path: Path)
     paint(tmp_path / "blank.png", "white")
     names = [*sizes, "fine", "blank"]
     findings = findings_of(write_dataset(tmp_path, [meme(name, image=f"{name}.png") for name in names]))
-    assert [(one.code, one.level, one.of) for one in findings] == [
+    assert [(finding.code, finding.level, finding.of) for finding in findings] == [
         ("picture-long", "note", 7),
         ("picture-small", "note", 7),
         ("picture-blank", "note", 7),
     ]
-    assert [shown(one) for one in findings] == [
+    assert [shown(finding) for finding in findings] == [
         [("longer",), ("long",)],
         [("tiny",), ("small",)],
         [("blank",)],
@@ -148,10 +158,10 @@ def test_memes_without_any_picture_are_one_warning(tmp_path: Path) -> None:
 
 def test_memes_without_a_picture_among_others_are_listed(tmp_path: Path) -> None:
     draw(tmp_path / "a.png", 0)
-    one = only(
+    finding = only(
         findings_of(write_dataset(tmp_path, [meme("a", image="a.png"), meme("b", "you")])), "picture-none"
     )
-    assert (one.level, one.count, one.of, shown(one)) == ("warning", 1, 2, [("b",)])
+    assert (finding.level, finding.count, finding.of, shown(finding)) == ("warning", 1, 2, [("b",)])
 
 
 def test_pictures_without_their_text_are_looked_at_too(tmp_path: Path) -> None:
@@ -239,7 +249,7 @@ def test_a_folder_that_may_not_be_written_is_audited_all_the_same(
         patch.setattr(Path, "mkdir", refuse)
         patch.setattr(Path, "touch", refuse)
         facts = facts_of(dataset)
-    assert [one.failure for one in facts.values()] == [None, None]
+    assert [picture.failure for picture in facts.values()] == [None, None]
     assert not (tmp_path / "audit").exists()
 
 
@@ -249,7 +259,7 @@ def test_a_full_disk_does_not_stop_an_audit(tmp_path: Path, monkeypatch: pytest.
 
     dataset = pictured(tmp_path, 2)
     monkeypatch.setattr(JsonlStore, "append", full)
-    assert [one.failure for one in facts_of(dataset).values()] == [None, None]
+    assert [picture.failure for picture in facts_of(dataset).values()] == [None, None]
 
 
 def test_several_processes_see_what_one_does(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def explained(folder: Path, texts: Sequence[str], **fields: Any) -> tuple[list[F
 
 def test_a_dataset_without_rationales_is_one_note(tmp_path: Path) -> None:
     findings, table = found(tmp_path, [meme("a", "you", True)], [])
-    assert [(one.code, one.level) for one in findings] == [("rationales-none", "note")]
+    assert [(finding.code, finding.level) for finding in findings] == [("rationales-none", "note")]
     assert table == {}
 
 
@@ -113,8 +113,12 @@ def test_severities_labels_and_phrases_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("stating", "level"), [(1, "warning"), (2, "error")])
 def test_five_percent_that_state_their_label_bar_training(tmp_path: Path, stating: int, level: str) -> None:
     rows = [f"a kettle {club(n)} sings" if n >= stating else f"{club(n)}: very offensive" for n in range(40)]
-    one = only(explained(tmp_path, rows)[0], "rationale-states-label")
-    assert (one.level, one.count, one.bars) == (level, stating, ("training",) if level == "error" else ())
+    finding = only(explained(tmp_path, rows)[0], "rationale-states-label")
+    assert (finding.level, finding.count, finding.bars) == (
+        level,
+        stating,
+        ("training",) if level == "error" else (),
+    )
 
 
 def test_the_label_that_the_teacher_was_given_counts_before_the_memes_own(tmp_path: Path) -> None:
@@ -127,27 +131,27 @@ def test_the_label_that_the_teacher_was_given_counts_before_the_memes_own(tmp_pa
 def test_refusals_are_a_warning_with_the_sides_they_fall_on(tmp_path: Path) -> None:
     texts = ["I’m sorry, but I cannot assist.", "As an AI, I have no club.", "I am unable to say", "a kettle"]
     findings, table = explained(tmp_path, texts)
-    one = only(findings, "rationale-refused")
-    assert (one.level, one.count, one.of) == ("warning", 3, 4)
-    assert "2 harmless" in one.message and "1 harmful" in one.message
-    assert shown(one) == [("0",), ("1",), ("2",)]
+    finding = only(findings, "rationale-refused")
+    assert (finding.level, finding.count, finding.of) == ("warning", 3, 4)
+    assert "2 harmless" in finding.message and "1 harmful" in finding.message
+    assert shown(finding) == [("0",), ("1",), ("2",)]
     assert table["refused"] == {"count": 3, "of": 4}
 
 
 @pytest.mark.parametrize(("speaking", "level"), [(1, "note"), (2, "warning")])
 def test_rationales_that_speak_of_a_caption_are_counted(tmp_path: Path, speaking: int, level: str) -> None:
     rows = [f"{'the caption' if n < speaking else 'the club'} says {club(n)}" for n in range(40)]
-    one = only(explained(tmp_path, rows)[0], "rationale-speaks-of-caption")
-    assert (one.level, one.count, one.of) == (level, speaking, 40)
+    finding = only(explained(tmp_path, rows)[0], "rationale-speaks-of-caption")
+    assert (finding.level, finding.count, finding.of) == (level, speaking, 40)
 
 
 def test_rationales_nearly_identical_to_another_are_counted_with_their_partner(tmp_path: Path) -> None:
     words = [club(number) for number in range(60)]
     texts = [" ".join(words[:30]), " ".join(words[30:]), " ".join([*words[:29], "end"]), "you sing"]
     findings, table = explained(tmp_path, texts)
-    one = only(findings, "rationale-copies")
-    assert (one.level, one.count, one.of) == ("warning", 2, 4)
-    assert shown(one) == [("0", "2"), ("2", "0")]
+    finding = only(findings, "rationale-copies")
+    assert (finding.level, finding.count, finding.of) == ("warning", 2, 4)
+    assert shown(finding) == [("0", "2"), ("2", "0")]
     assert table["copies"] == {"count": 2, "of": 4}
 
 
@@ -175,12 +179,12 @@ def test_resemblance_is_that_computed_pair_by_pair() -> None:
 
     shingles = [runs(text) for text in texts]
     partners = nearly_identical(texts)
-    for one, own in enumerate(shingles):
-        likeness = [len(own & other) / len(own | other) for other in shingles]
-        likeness[one] = 0
-        assert (one in partners) == (max(likeness) >= 0.8)
-        if one in partners:
-            assert likeness[partners[one]] == max(likeness)
+    for index, shingle in enumerate(shingles):
+        likeness = [len(shingle & other) / len(shingle | other) for other in shingles]
+        likeness[index] = 0
+        assert (index in partners) == (max(likeness) >= 0.8)
+        if index in partners:
+            assert likeness[partners[index]] == max(likeness)
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["you", "you"], ["a", ""]])
@@ -197,16 +201,21 @@ def test_what_a_recipe_would_cut_is_counted_from_its_own_length(tmp_path: Path) 
         "paper": {"limit": 40, "count": 3},
     }
     assert table["cut"]["words"]["longest"] == 102
-    one = only(findings, "rationale-cut")
-    assert (one.level, one.count, one.of, one.mend) == ("warning", 3, 6, "--set lengths.rationale=auto")
-    assert "'paper' cuts at least 50.0 % of the rationales at 40 tokens" in one.message
+    finding = only(findings, "rationale-cut")
+    assert (finding.level, finding.count, finding.of, finding.mend) == (
+        "warning",
+        3,
+        6,
+        "--set lengths.rationale=auto",
+    )
+    assert "'paper' cuts at least 50.0 % of the rationales at 40 tokens" in finding.message
 
 
 def test_a_recipe_that_takes_its_length_from_the_data_cuts_nothing(tmp_path: Path) -> None:
     findings, table = explained(tmp_path, ["kettle " * 10, "kettle " * 60])
-    one = only(findings, "rationale-cut")
-    assert (one.level, one.count) == ("note", 0)
-    assert "would cut at least 50.0 %" in one.message
+    finding = only(findings, "rationale-cut")
+    assert (finding.level, finding.count) == ("note", 0)
+    assert "would cut at least 50.0 %" in finding.message
     assert set(table["cut"]["at_least"]) == {"published"}
 
 

@@ -32,12 +32,17 @@ def test_a_line_that_cannot_be_read_is_named_and_the_rest_is_read(
     (tmp_path / "memes.jsonl").write_bytes(b"\n".join([GOOD, odd, LAST]) + b"\n")
     contents = read(dataset)
     assert [item.id for item in contents.items] == ["a", "b"]
-    found = only(contents.findings, "row-unreadable")
-    assert (found.level, found.count, found.of, found.bars) == ("error", 1, 3, ("training", "publishing"))
-    assert shown(found) == [("memes.jsonl:2",)]
+    finding = only(contents.findings, "row-unreadable")
+    assert (finding.level, finding.count, finding.of, finding.bars) == (
+        "error",
+        1,
+        3,
+        ("training", "publishing"),
+    )
+    assert shown(finding) == [("memes.jsonl:2",)]
     (failure,) = contents.unreadable
     assert (failure.item, failure.file, failure.line) == ("memes.jsonl:2", "memes.jsonl", 2)
-    assert reason in failure.reason and reason in found.examples[0].what
+    assert reason in failure.reason and reason in finding.examples[0].what
 
 
 def test_a_last_line_cut_off_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
@@ -90,8 +95,8 @@ def test_evidence_and_rationales_of_no_meme_are_reported(tmp_path: Path) -> None
         )
     )
     assert codes(contents.findings) == ["row-of-no-meme", "row-of-no-meme"]
-    assert [found.level for found in contents.findings] == ["warning", "warning"]
-    assert [shown(found) for found in contents.findings] == [[("stranger",)], [("lost",)]]
+    assert [finding.level for finding in contents.findings] == ["warning", "warning"]
+    assert [shown(finding) for finding in contents.findings] == [[("stranger",)], [("lost",)]]
 
 
 def test_a_meme_of_two_splits_is_in_both(tmp_path: Path) -> None:
@@ -132,8 +137,8 @@ def test_a_dataset_without_memes_is_an_error_and_no_crash(
     dataset = write_dataset(tmp_path, [])
     if lines is not None:
         (tmp_path / "memes.jsonl").write_bytes(lines)
-    found = only(read_contents(dataset).findings, code)
-    assert (found.level, found.bars) == ("error", ("training", "publishing"))
+    finding = only(read_contents(dataset).findings, code)
+    assert (finding.level, finding.bars) == ("error", ("training", "publishing"))
     report = audit(Dataset(tmp_path), load_recipe("tiny")).report
     assert (report.memes, report.verdict.fit_to_train, report.verdict.fit_to_publish) == (0, False, False)
 

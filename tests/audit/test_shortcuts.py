@@ -73,8 +73,8 @@ def test_words_that_tell_the_label_are_found_by_words_and_not_by_metadata(tmp_pa
     reached = macro_f1(table, "split")
     assert reached["text"] == 1.0
     assert reached["metadata"] < FAR
-    found = {one.code: one.level for one in findings_of(table)}
-    assert found == {"shortcut-text": "warning", "shortcut-metadata": "note"}
+    levels = {finding.code: finding.level for finding in findings_of(table)}
+    assert levels == {"shortcut-text": "warning", "shortcut-metadata": "note"}
 
 
 def test_a_colour_that_tells_the_label_is_found_by_pixels_alone(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_where_nothing_tells_the_label_every_signal_is_within_chance(tmp_path: P
         for score in table[signal].scores.values():
             assert score.auroc_ci is not None and score.auroc_ci[0] < 0.5 < score.auroc_ci[1]
             assert score.accuracy_ci[0] < 0.5 < score.accuracy_ci[1]
-    assert {one.level for one in findings_of(table)} == {"note"}
+    assert {finding.level for finding in findings_of(table)} == {"note"}
 
 
 def test_captions_are_a_signal_of_their_own_where_there_are_some(tmp_path: Path) -> None:
@@ -152,14 +152,14 @@ def test_scores_are_those_of_scikit_learn_computed_directly(tmp_path: Path) -> N
         return np.array([bool(row.label and row.label.harmful) for row in memes])
 
     model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts(train), gold(train))
-    said = model.predict_proba(texts(test))[:, 1]
-    assert score["split"].macro_f1 == pytest.approx(f1_score(gold(test), said >= 0.5, average="macro"))
-    assert score["split"].accuracy == pytest.approx(accuracy_score(gold(test), said >= 0.5))
-    assert score["split"].auroc == pytest.approx(roc_auc_score(gold(test), said))
+    predicted = model.predict_proba(texts(test))[:, 1]
+    assert score["split"].macro_f1 == pytest.approx(f1_score(gold(test), predicted >= 0.5, average="macro"))
+    assert score["split"].accuracy == pytest.approx(accuracy_score(gold(test), predicted >= 0.5))
+    assert score["split"].auroc == pytest.approx(roc_auc_score(gold(test), predicted))
     out = np.zeros(len(train))
-    for seen, unseen in StratifiedKFold(5, shuffle=True, random_state=0).split(train, gold(train)):
-        model.fit([texts(train)[index] for index in seen], gold(train)[seen])
-        out[unseen] = model.predict_proba([texts(train)[index] for index in unseen])[:, 1]
+    for learnt, tried in StratifiedKFold(5, shuffle=True, random_state=0).split(train, gold(train)):
+        model.fit([texts(train)[index] for index in learnt], gold(train)[learnt])
+        out[tried] = model.predict_proba([texts(train)[index] for index in tried])[:, 1]
     assert score["cross_validated"].accuracy == pytest.approx(accuracy_score(gold(train), out >= 0.5))
     assert score["cross_validated"].auroc == pytest.approx(roc_auc_score(gold(train), out))
     low, high = score["split"].macro_f1_ci
@@ -175,7 +175,7 @@ def test_too_few_train_memes_are_left_untried_and_that_is_said(
         write_dataset(tmp_path, [*rows, meme("t", "me", True, "test"), meme("u", "us", split="x")])
     )
     assert table == {}
-    assert [(one.code, one.level) for one in findings_of(table)] == [("shortcut-untried", "note")]
+    assert [(finding.code, finding.level) for finding in findings_of(table)] == [("shortcut-untried", "note")]
 
 
 def protocols(folder: Path, memes: Sequence[Meme]) -> dict[str, int]:

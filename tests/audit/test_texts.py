@@ -24,9 +24,9 @@ def test_plain_texts_give_no_finding(tmp_path: Path) -> None:
 
 def test_empty_texts_are_counted_blank_ones_too(tmp_path: Path) -> None:
     findings, table = found(tmp_path, "you", "", None, " \n ")
-    one = only(findings, "text-empty")
-    assert (one.level, one.count, one.of) == ("note", 3, 4)
-    assert sorted(shown(one)) == [("1",), ("2",), ("3",)]
+    finding = only(findings, "text-empty")
+    assert (finding.level, finding.count, finding.of) == ("note", 3, 4)
+    assert sorted(shown(finding)) == [("1",), ("2",), ("3",)]
     assert table["empty"] == 3
 
 
@@ -39,9 +39,9 @@ def test_a_text_read_off_the_picture_is_no_empty_text(tmp_path: Path) -> None:
 
 def test_long_texts_are_counted_the_longest_first(tmp_path: Path) -> None:
     findings, _ = found(tmp_path, "y" * LONG_TEXT, "y" * (LONG_TEXT + 1), "y" * 3 * LONG_TEXT)
-    one = only(findings, "text-long")
-    assert (shown(one), one.count) == ([("2",), ("1",)], 2)
-    assert one.examples[0].what == "3,000 characters"
+    finding = only(findings, "text-long")
+    assert (shown(finding), finding.count) == ([("2",), ("1",)], 2)
+    assert finding.examples[0].what == "3,000 characters"
 
 
 @pytest.mark.parametrize(

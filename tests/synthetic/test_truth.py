@@ -137,9 +137,9 @@ def test_teacher_is_true_of_its_own_meme_and_false_of_confounders_in_what_change
         for row, mine in enumerate(quad):
             text = write(mine, random.Random(f"{number}/{row}"))
             for other in quad:
-                found = check(text, other)
+                checked = check(text, other)
                 total += 1
-                right += (found.scene, found.tone, found.relation) == tuple(
+                right += (checked.scene, checked.tone, checked.relation) == tuple(
                     mine[part] == other[part] for part in ("scene", "tone", "relation")
                 )
     assert total > 8000
@@ -152,10 +152,10 @@ def test_an_unknown_truth_is_named():
 
 
 def test_a_field_called_truth_of_another_dataset_is_not_held_for_a_generated_memes():
-    known = {"scene": "roses", "tone": "praise", "relation": "backs"}
+    truth_of_roses = {"scene": "roses", "tone": "praise", "relation": "backs"}
     for truth, generated in (
-        (known, True),
-        ({**known, "scene": ["roses"]}, False),
+        (truth_of_roses, True),
+        ({**truth_of_roses, "scene": ["roses"]}, False),
         ({"by": "us"}, False),
         ("x", False),
     ):

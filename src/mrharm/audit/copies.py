@@ -56,30 +56,34 @@ def find_copies(contents: Contents, facts: Mapping[str, PictureFacts]) -> Copies
     """Group the dataset's memes by every kind of sameness."""
     items = contents.items
     posted = [facts.get(item.meme.image or "") for item in items]
-    clean = [
-        facts.get((item.evidence.clean_image if item.evidence else None) or "") or picture
-        for item, picture in zip(items, posted, strict=True)
-    ]
+    clean = [_find_clean(item, facts) or picture for item, picture in zip(items, posted, strict=True)]
     near = find_near_pairs(posted, NEAR)
-    groups = {
-        "id": _group_by_key([item.published_id for item in items]),
-        "picture": _group_by_key([picture.sha256 if picture else None for picture in posted]),
-        "text": _group_by_key([item.text or None for item in items]),
-    }
-    groups["near_picture"] = _group_pairs(len(items), near, groups["picture"])
-    # Texts tell memes apart only where every picture is known.
-    known = [picture is not None and not picture.failure for picture in posted]
-    texts = [
-        members
-        for members in members_of(groups["text"]).values()
-        if not all(known[number] for number in members)
-    ]
+    ids = _group_by_key([item.published_id for item in items])
+    pictures = _group_by_key([picture.sha256 if picture else None for picture in posted])
+    texts = _group_by_key([item.text or None for item in items])
+    # Of near-same pictures, words tell copies from templates; of one text, pictures do, where all of them open.
     reposts = [
         (first, second) for first, second in near if _share_words(items[first].text, items[second].text)
     ]
-    groups["meme"] = _group_pairs(len(items), [*reposts, *texts], groups["id"], groups["picture"])
-    templates = _group_pairs(len(items), find_near_pairs(clean, TEMPLATE))
-    return Copies({kind: groups[kind] for kind in KINDS}, templates, items)
+    retold = [members for members in members_of(texts).values() if not _all_open(members, posted)]
+    groups = {
+        "id": ids,
+        "picture": pictures,
+        "near_picture": _group_linked(len(items), near, pictures),
+        "text": texts,
+        "meme": _group_linked(len(items), [*reposts, *retold], ids, pictures),
+    }
+    return Copies(groups, _group_linked(len(items), find_near_pairs(clean, TEMPLATE)), items)
+
+
+def _find_clean(item: Item, facts: Mapping[str, PictureFacts]) -> PictureFacts | None:
+    return facts.get(item.evidence.clean_image or "") if item.evidence else None
+
+
+def _all_open(members: Sequence[int], pictures: Sequence[PictureFacts | None]) -> bool:
+    """Return whether every one of the members has a picture that opens."""
+    looks = [pictures[member] for member in members]
+    return all(picture is not None and not picture.failure for picture in looks)
 
 
 def _share_words(text: str, other: str) -> bool:
@@ -100,7 +104,7 @@ def _group_by_key(keys: Sequence[Hashable | None]) -> NDArray[np.int64]:
     )
 
 
-def _group_pairs(
+def _group_linked(
     count: int, linked: Iterable[Sequence[int]], *groups: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Return a group number for each item that is linked with another, directly or over several; -1 for the rest."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrharm.audit.copies import KINDS, Copies
-from mrharm.audit.findings import Example, Finding, Level, Purpose, examples
+from mrharm.audit.findings import Example, Finding, examples
 from mrharm.audit.reading import NO_SPLIT, Contents, Item
 
 SERIOUS = 0.01  # of a held-out split in train: figures on it cannot be published
@@ -19,7 +19,7 @@ REPEATS = 0.05  # of a split's rows that repeat another: worth a warning
 TEMPLATE_MEMES = 5  # from how many memes on one label on a template is no chance
 _BY = {"id": "id", "picture": "picture", "near_picture": "near-same picture", "text": "text"}
 
-Counts = dict[str, dict[str, int]]  # kind of sameness -> count, of, conflicts
+Partners = list[tuple[Item, list[Item]]]  # items of a split, each with its copies in another
 
 
 def copy_findings(contents: Contents, copies: Copies) -> tuple[list[Finding], dict[str, Any]]:
@@ -31,9 +31,12 @@ def copy_findings(contents: Contents, copies: Copies) -> tuple[list[Finding], di
         findings += _report_within(copies, split, items, within[split]["meme"]["count"])
     across = {}
     for pair in combinations([name for name in contents.by_split if name != NO_SPLIT], 2):
-        counts = {kind: _count_overlap(contents, copies, kind, pair) for kind in KINDS}
+        partners = {kind: _list_partners(contents, copies, kind, pair) for kind in KINDS}
+        counts = {
+            kind: _count_overlap(rows, len(contents.by_split[pair[1]])) for kind, rows in partners.items()
+        }
         across[" - ".join(pair)] = counts
-        findings += _report_across(contents, copies, pair, counts)
+        findings += _report_across(contents, pair, partners, counts)
     findings += _find_conflicts(copies)
     of_templates, templates = _find_templates(contents, copies)
     return findings + of_templates, {"within": within, "across": across, "templates": templates}
@@ -87,16 +90,7 @@ def _show_group(group: Sequence[Item], what: str, *, text: bool = True) -> Examp
     return Example(memes=tuple(item.id for item in group[:4]), what=what, text=group[0].text if text else "")
 
 
-def _count_overlap(contents: Contents, copies: Copies, kind: str, pair: tuple[str, str]) -> dict[str, int]:
-    """Count the items of the second split that have a copy in the first, and those beside an opposite label."""
-    partners = _list_partners(contents, copies, kind, pair)
-    conflicts = sum(any(_conflicts(item, partner) for partner in group) for item, group in partners)
-    return {"count": len(partners), "of": len(contents.by_split[pair[1]]), "conflicts": conflicts}
-
-
-def _list_partners(
-    contents: Contents, copies: Copies, kind: str, pair: tuple[str, str]
-) -> list[tuple[Item, list[Item]]]:
+def _list_partners(contents: Contents, copies: Copies, kind: str, pair: tuple[str, str]) -> Partners:
     """Return the items of the second split that have copies in the first, each with these."""
     first, second = (contents.by_split[split] for split in pair)
     groups = copies.groups[kind]
@@ -106,12 +100,21 @@ def _list_partners(
     return [(item, members[int(groups[item.number])]) for item in copies.seen_in(second, first, kind)]
 
 
+def _count_overlap(partners: Partners, of: int) -> dict[str, int]:
+    """Count the items that have copies, and those with one of the opposite label."""
+    conflicts = sum(any(_conflicts(item, partner) for partner in group) for item, group in partners)
+    return {"count": len(partners), "of": of, "conflicts": conflicts}
+
+
 def _conflicts(item: Item, partner: Item) -> bool:
     return item.harmful is not None and partner.harmful is (not item.harmful)
 
 
 def _report_across(
-    contents: Contents, copies: Copies, pair: tuple[str, str], counts: Counts
+    contents: Contents,
+    pair: tuple[str, str],
+    partners: Mapping[str, Partners],
+    counts: Mapping[str, dict[str, int]],
 ) -> Iterator[Finding]:
     first, second = pair
     same = counts["meme"]
@@ -122,21 +125,22 @@ def _report_across(
             for kind, row in counts.items()
             if kind in _BY and row["count"]
         )
-        level, bars = _rate_overlap(contents, pair, same["count"] / max(1, same["of"]))
+        # Train in a held-out split bars publishing; elsewhere an overlap is for a person to weigh.
+        from_train = first == contents.train
+        serious = from_train and second in contents.held_out and same["count"] >= SERIOUS * same["of"]
         yield Finding(
             code="overlap",
-            level=level,
+            level="error" if serious else "warning",
             where=f"{first} - {second}",
             message=f"{same['count']:,} of {same['of']:,} {second} memes are in {first} too ({parts})",
             count=same["count"],
             of=same["of"],
-            bars=bars,
-            mend="remove them from train: --fix" if first == contents.train else None,
-            examples=_show_overlap(contents, copies, pair, "meme"),
+            bars=("publishing",) if serious else (),
+            mend="remove them from train: --fix" if from_train else None,
+            examples=_show_overlap(pair, partners["meme"]),
         )
-    same_memes = {item.number for item, _ in _list_partners(contents, copies, "meme", pair)}
-    same_texts = _list_partners(contents, copies, "text", pair)
-    text_alone = sum(item.number not in same_memes for item, _ in same_texts)
+    same_memes = {item.number for item, _ in partners["meme"]}
+    text_alone = sum(item.number not in same_memes for item, _ in partners["text"])
     if text_alone:
         yield Finding(
             code="text-shared",
@@ -146,28 +150,17 @@ def _report_across(
             "are made like that)",
             count=text_alone,
             of=counts["text"]["of"],
-            examples=_show_overlap(contents, copies, pair, "text"),
+            examples=_show_overlap(pair, partners["text"]),
         )
 
 
-def _rate_overlap(
-    contents: Contents, pair: tuple[str, str], share: float
-) -> tuple[Level, tuple[Purpose, ...]]:
-    """Train in a held-out split bars publishing; elsewhere an overlap is for a person to weigh."""
-    if pair[0] == contents.train and pair[1] in contents.held_out and share >= SERIOUS:
-        return "error", ("publishing",)
-    return "warning", ()
-
-
-def _show_overlap(
-    contents: Contents, copies: Copies, pair: tuple[str, str], kind: str
-) -> tuple[Example, ...]:
+def _show_overlap(pair: tuple[str, str], partners: Partners) -> tuple[Example, ...]:
     """Return conflicts first, then long texts: two memes that share a long text by chance are rare."""
     first, second = pair
     cases = []
-    for item, partners in _list_partners(contents, copies, kind, pair):
-        conflict = next((partner for partner in partners if _conflicts(item, partner)), None)
-        partner = conflict or partners[0]
+    for item, group in partners:
+        conflict = next((partner for partner in group if _conflicts(item, partner)), None)
+        partner = conflict or group[0]
         what = f"{second} says {_name_side(item.harmful)}, {first} {_name_side(partner.harmful)}"
         shown = Example(memes=(item.id, partner.id), what=what, text=item.text)
         cases.append((conflict is None, -len(item.text), shown))

@@ -42,13 +42,19 @@ def fingerprint_pictures(contents: Contents, *, workers: int, progress: Progress
             if isinstance(result, Exception):  # its process died of it
                 result = PictureFacts(key=key, place=place, failure=str(result))
             facts[place] = result
-            if store is not None and not result.failure:
-                try:
-                    store.append(result)
-                except OSError:  # a full disk: the audit goes on, and the next one opens the picture again
-                    store = None
+            store = _append(store, result)
             advance()
     return {place: facts[place] for place in keys}
+
+
+def _append(store: JsonlStore[PictureFacts] | None, picture: PictureFacts) -> JsonlStore[PictureFacts] | None:
+    """Keep a fingerprint; return the store, or None once its disk is full: the next audit opens the picture again."""
+    if store is not None and not picture.failure:
+        try:
+            store.append(picture)
+        except OSError:
+            return None
+    return store
 
 
 def _fingerprint(root: Path, place_and_key: tuple[str, str]) -> PictureFacts:

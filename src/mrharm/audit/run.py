@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mrharm.audit.copies import Copies, find_copies
 from mrharm.audit.findings import LEVELS, AuditReport, Finding, Fitness, Purpose
@@ -15,7 +16,7 @@ from mrharm.audit.pictures import fingerprint_pictures, picture_findings
 from mrharm.audit.rationales import rationale_findings
 from mrharm.audit.reading import Contents, read_contents
 from mrharm.audit.shortcuts import make_signals, shortcut_findings, shortcut_table
-from mrharm.audit.texts import stale_findings, text_findings
+from mrharm.audit.texts import text_findings
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.fingerprints import PictureFacts
 from mrharm.progress import Progress, no_progress
@@ -45,9 +46,9 @@ def audit(
 
     Args:
         dataset: the folder.
-        recipe: what would be trained: its lengths and templates say what would be cut.
-        workers: processes that look at pictures.
-        progress: draws a bar for long work.
+        recipe: what would be trained: its lengths and templates decide what would be cut.
+        workers: processes that open pictures.
+        progress: called as long work goes on.
 
     Raises:
         InputError: no dataset is there.
@@ -55,27 +56,23 @@ def audit(
     """
     folder = dataset if isinstance(dataset, Dataset) else Dataset(Path(dataset))
     contents = read_contents(folder)
-    # What the parts share: fingerprints of pictures, and which memes are copies.
+    # What the parts share: fingerprints of pictures, which memes are copies, and surface signals.
     facts = fingerprint_pictures(contents, workers=workers, progress=progress)
     copies = find_copies(contents, facts)
-    of_copies, copies_table = copy_findings(contents, copies)
-    of_labels, labels_table = label_findings(contents)
-    of_texts, texts_table = text_findings(contents)
-    of_rationales, rationales_table = rationale_findings(contents, recipe)
     signals = make_signals(contents.items, facts)
+    # The parts: each returns findings and the counts behind them.
+    parts: dict[str, tuple[list[Finding], dict[str, Any]]] = {
+        "copies": copy_findings(contents, copies),
+        "labels": label_findings(contents),
+        "texts": text_findings(contents),
+        "rationales": rationale_findings(contents, recipe),
+    }
     shortcuts = shortcut_table(contents, copies, signals, progress)
-    of_errors, label_errors = find_label_errors(contents, copies, signals, progress)
-    findings = [
-        *contents.findings,
-        *picture_findings(contents, facts),
-        *of_copies,
-        *of_labels,
-        *of_texts,
-        *stale_findings(contents),
-        *of_rationales,
-        *shortcut_findings(shortcuts),
-        *of_errors,
-    ]
+    suspects, label_errors = find_label_errors(contents, copies, signals, progress)
+    findings = [*contents.findings, *picture_findings(contents, facts)]
+    for part, _ in parts.values():
+        findings += part
+    findings += [*shortcut_findings(shortcuts), *suspects]
     findings.sort(key=lambda finding: LEVELS.index(finding.level))
     report = AuditReport(
         dataset=str(folder.root),
@@ -86,12 +83,7 @@ def audit(
         recipe=recipe.name,
         verdict=judge_fitness(findings),
         findings=tuple(findings),
-        tables={
-            "copies": copies_table,
-            "labels": labels_table,
-            "texts": texts_table,
-            "rationales": rationales_table,
-        },
+        tables={name: counts for name, (_, counts) in parts.items()},
         shortcuts=tuple(shortcuts),
         label_errors=tuple(label_errors),
     )

@@ -19,7 +19,7 @@ from mrharm import baselines
 from mrharm.audit.copies import Copies
 from mrharm.audit.findings import Finding, Score, Shortcut
 from mrharm.audit.reading import Contents, Item
-from mrharm.baselines import FEWEST, Baseline, Booleans, Floats, Folds, Rows, split_folds
+from mrharm.baselines import FEWEST, Baseline, Booleans, Features, Floats, Folds, Rows, split_folds
 from mrharm.memes.fingerprints import PictureFacts
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import Statistic, bootstrap
@@ -47,15 +47,10 @@ SIGNALS = {
 
 def make_signals(items: Sequence[Item], facts: Mapping[str, PictureFacts]) -> dict[str, Baseline]:
     """Return every surface signal that the dataset has, each over all its items."""
-    texts = [item.text for item in items]
-    captions = [item.caption for item in items]
-    columns = {}
-    if any(texts):
-        columns["text"] = texts
-    if any(captions):
-        columns["caption"] = captions
+    columns = {"text": [item.text for item in items], "caption": [item.caption for item in items]}
+    columns = {name: column for name, column in columns.items() if any(column)}
     if len(columns) == 2:
-        columns["text_caption"] = [f"{text} {caption}" for text, caption in zip(texts, captions, strict=True)]
+        columns["text_caption"] = [f"{item.text} {item.caption}" for item in items]
     signals = {
         name: Baseline(np.array(column, dtype=object), baselines.predict_from_texts)
         for name, column in columns.items()
@@ -63,15 +58,21 @@ def make_signals(items: Sequence[Item], facts: Mapping[str, PictureFacts]) -> di
     pictures = [facts.get(item.meme.image or "") for item in items]
     metadata = [_list_metadata(item, picture) for item, picture in zip(items, pictures, strict=True)]
     signals["metadata"] = Baseline(np.array(metadata, dtype=np.float64), baselines.predict_from_numbers)
-    thumbnails = [picture.pixels if picture and picture.thumbnail else None for picture in pictures]
-    readable = [pixels for pixels in thumbnails if pixels is not None]
-    if readable:
-        # A picture that is missing looks like the average one.
-        average = np.mean(readable, axis=0)
-        pixels = np.stack([average if pixels is None else pixels for pixels in thumbnails])
+    pixels = _stack_pixels(pictures)
+    if pixels is not None:
         # Fitted once on all pictures, without labels: nothing about a label can pass.
         signals["pixels"] = Baseline(baselines.reduce_pixels(pixels), baselines.predict_from_numbers)
     return signals
+
+
+def _stack_pixels(pictures: Sequence[PictureFacts | None]) -> Features | None:
+    """Return thumbnails, the average one for a missing picture; None where all are missing. *Shape:* (items, 3072)"""
+    thumbnails = [picture.pixels if picture and picture.thumbnail else None for picture in pictures]
+    opened = [pixels for pixels in thumbnails if pixels is not None]
+    if not opened:
+        return None
+    average = np.mean(opened, axis=0)
+    return np.stack([average if pixels is None else pixels for pixels in thumbnails])
 
 
 def _list_metadata(item: Item, picture: PictureFacts | None) -> tuple[float, ...]:
@@ -132,19 +133,22 @@ def _plan_protocols(contents: Contents, copies: Copies) -> dict[str, Folds]:
     groups = copies.group_names(train)
     if len(set(groups)) < len(groups) and (apart := split_folds(gold, groups)):
         plans["copies_apart"] = [(numbers[learnt], numbers[tried]) for learnt, tried in apart]
-    held_out = _select_held_out(contents)
+    return plans | _plan_held_out(copies, train, _select_held_out(contents))
+
+
+def _plan_held_out(copies: Copies, train: Sequence[Item], held_out: Sequence[Item]) -> dict[str, Folds]:
+    """Return the protocols that try on held-out memes what was learnt on train; none where there are no such memes."""
     if not held_out:
-        return plans
-    plans["split"] = [(numbers, _number_items(held_out))]
+        return {}
+    plans = {"split": [(_number_items(train), _number_items(held_out))]}
     repeated = {item.number for item in copies.seen_in(held_out, train)}
-    if repeated:
-        copied = {item.number for item in copies.seen_in(train, held_out)}
-        rest = [item for item in train if item.number not in copied]
-        unseen = [item for item in held_out if item.number not in repeated]
-        if _holds_both_labels(rest):
-            plans["overlap_removed"] = [(_number_items(rest), _number_items(held_out))]
-        if _holds_both_labels(unseen):
-            plans["unseen"] = [(numbers, _number_items(unseen))]
+    copied = {item.number for item in copies.seen_in(train, held_out)}
+    rest = [item for item in train if item.number not in copied]
+    unseen = [item for item in held_out if item.number not in repeated]
+    if repeated and _holds_both_labels(rest):
+        plans["overlap_removed"] = [(_number_items(rest), _number_items(held_out))]
+    if repeated and _holds_both_labels(unseen):
+        plans["unseen"] = [(_number_items(train), _number_items(unseen))]
     return plans
 
 

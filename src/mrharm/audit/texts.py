@@ -18,7 +18,7 @@ FOREIGN = 0.3  # share of a text's letters that are not Latin
 
 
 def text_findings(contents: Contents) -> tuple[list[Finding], dict[str, int]]:
-    """Find what is odd about the texts, and count the cases of each kind."""
+    """Find what is odd about the texts, or stale because of them, and count the odd ones of each kind."""
     findings: list[Finding] = []
     table: dict[str, int] = {}
     for code, level, what, describe in _KINDS:
@@ -27,7 +27,7 @@ def text_findings(contents: Contents) -> tuple[list[Finding], dict[str, int]]:
         shown = [Example(memes=(item.id,), what=case) for item, case in cases]
         table[code.removeprefix("text-")] = len(cases)
         findings += report_cases(code, level, f"texts {what}", shown, len(contents.items))
-    return findings, table
+    return findings + stale_findings(contents), table
 
 
 def _describe_empty(text: str) -> str | None:
