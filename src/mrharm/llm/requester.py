@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mrharm.errors import InputError, ModelUnavailableError, MrHarmError
-from mrharm.llm.cache import Answer, Failure, Ledger
+from mrharm.llm.cache import Answer, Failure, Ledger, Row
 from mrharm.llm.endpoint import Endpoint, EndpointError
 from mrharm.llm.pricing import Price, bound_cost, count_cost, find_price, load_prices
 from mrharm.llm.requests import (
@@ -97,11 +97,11 @@ class Budget:
 
     def explain_refusal(self, cost: int) -> str:
         """Return why a question of at most this cost was not asked."""
-        usd = [amount / NANO for amount in (cost, self.limit or 0, self.spent, self._reserved)]
+        limit = (self.limit or 0) / NANO
         return (
-            "it may cost {:.6f} USD, and of {:.6f}, {:.6f} are spent and {:.6f} set aside; run again with a larger "
-            "budget"
-        ).format(*usd)
+            f"it may cost {cost / NANO:.6f} USD; of the budget of {limit:.6f} USD, {self.spent / NANO:.6f} are spent "
+            f"and {self._reserved / NANO:.6f} reserved; run again with a larger budget"
+        )
 
 
 @dataclass
@@ -182,7 +182,10 @@ class Requester:
         call = _Call(request, cost, time.monotonic() + self.retry.deadline)
         try:
             self._reserve(call, run)
-            self._start(call, endpoint)
+            row = self._start(call, endpoint)
+            if row:
+                return read_completion(row.key, row.raw or "", row.nano_usd, cached=True)
+            call.deadline = time.monotonic() + self.retry.deadline  # waiting for money does not count
             answer = self._ask_or_fail(call, endpoint, run)
             call.spent = answer.nano_usd or 0
             try:
@@ -203,14 +206,15 @@ class Requester:
         else:
             raise EndpointError("over_budget", self.budget.explain_refusal(call.cost))
 
-    def _start(self, call: _Call, endpoint: Endpoint) -> None:
+    def _start(self, call: _Call, endpoint: Endpoint) -> Row | None:
+        """Make a question pending; returns its row where another thread has had it answered since."""
         row = self.ledger.mark_pending(call.request, call.cost, endpoint.url)
-        if row and row.batch:
-            raise EndpointError(
-                "busy", "it is in a batch that has not ended; run with --batch to wait for that"
-            )
-        if row:
-            raise EndpointError("busy", "another call of this process is asking it; run again later")
+        if row is None or row.is_sound:
+            return row
+        if row.batch:
+            why = "it is in a batch that has not ended; run with --batch to wait for that"
+            raise EndpointError("busy", why)
+        raise EndpointError("busy", "another call of this process is asking it; run again later")
 
     def _ask_or_fail(self, call: _Call, endpoint: Endpoint, run: Run) -> Answer:
         """Return the answer, or commit why there is none and raise `EndpointError`."""
