@@ -22,8 +22,8 @@ from mrharm.verdicts.detector import Detector
 from tests.audit.helpers import meme, write_dataset
 from tests.cli.test_evaluate import dataset, run, run_verb
 from tests.llm.conftest import MODEL, surroundings
-from tests.probes.test_bertscore import encoder
 from tests.probes.test_llm_judge import marks
+from tests.probes.test_reference_overlap import encoder
 from tests.rationales.tiny_models import make_reader
 from tests.stub_server import Reply, StubServer
 

@@ -186,12 +186,7 @@ def probe(
     sentences: dict[str, AxisSentences] = {}
     if enough:
         swapped = _judge_swaps(predictions, enough, seed, progress)
-        skipped = {
-            axis: f"terms can be swapped in {count} memes; {FEWEST} are needed"
-            for axis, count in counts.items()
-            if axis not in enough and axis != "made_up"  # which no meme is expected to name
-        }
-        skipped["sentences"] = "asked where too few memes name anyone"
+        skipped = {**_list_skipped(counts), "sentences": "asked where too few memes name anyone"}
     elif predictions.detector.takes_picture:
         raise InputError(
             f"{few}, and benign sentences have no picture, which this detector is shown: probe a detector that reads "
@@ -208,6 +203,15 @@ def probe(
         sentences=sentences,
         skipped=skipped,
     )
+
+
+def _list_skipped(counts: Mapping[str, int]) -> dict[str, str]:
+    """Return why axes are not tested, by how many memes each can be swapped in."""
+    return {
+        axis: f"terms can be swapped in {count} memes; {FEWEST} are needed"
+        for axis, count in counts.items()
+        if count < FEWEST and axis != "made_up"  # which no meme is expected to name
+    }
 
 
 def _draw_swaps(

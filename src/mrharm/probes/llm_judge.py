@@ -206,16 +206,7 @@ def judge_rationales(
     check_judge(teacher)
     predictions = predictions.sample(memes, seed)
     prompt = load_prompt("mrharm.probes", PROMPT)
-    samples: list[_Sample] = []
-    shown: Counter[str] = Counter()
-    for place, text in enumerate(read_rationales(predictions)):
-        if not text.strip():
-            continue
-        shows, messages = _write_messages(predictions, place, prompt, teacher.sees_pictures)
-        shown[shows] += 1
-        for number in range(repeats):
-            question = _make_question(predictions.memes[place], messages, prompt, number, repeats)
-            samples.append(_Sample(place, number, question))
+    samples, shown = _make_samples(predictions, prompt, repeats, teacher.sees_pictures)
     if not samples:
         raise InputError(f"all rationales of {predictions.split} are blank; there is nothing to judge")
     answers: list[Answered] = []
@@ -252,6 +243,23 @@ def check_judge(teacher: Teacher) -> None:
             f"{teacher.name} reads no questions and cannot judge; name a model: openai:MODEL or hf:FOLDER"
         )
     _ = teacher.sees_pictures  # a local model reads its configuration to tell
+
+
+def _make_samples(
+    predictions: Predictions, prompt: Prompt, repeats: int, sees_pictures: bool
+) -> tuple[list[_Sample], Counter[str]]:
+    """Write the questions about all rationales; count the memes by what stands for the picture."""
+    samples: list[_Sample] = []
+    shown: Counter[str] = Counter()
+    for place, text in enumerate(read_rationales(predictions)):
+        if not text.strip():
+            continue
+        shows, messages = _write_messages(predictions, place, prompt, sees_pictures)
+        shown[shows] += 1
+        for number in range(repeats):
+            question = _make_question(predictions.memes[place], messages, prompt, number, repeats)
+            samples.append(_Sample(place, number, question))
+    return samples, shown
 
 
 def _write_messages(
