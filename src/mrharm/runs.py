@@ -29,6 +29,23 @@ def find_detector(folder: Path) -> Path:
     return inner
 
 
+def find_run(folder: Path) -> Path:
+    """Return the run folder: ``folder`` itself, or the parent of a ``detector/`` folder.
+
+    Raises:
+        InputError: neither holds a ``run.json``.
+    """
+    holds_detector = (folder / CARD).is_file()
+    for run in (folder, folder.parent) if holds_detector else (folder,):
+        if (run / RUN).is_file():
+            return run
+    if holds_detector:
+        raise InputError(
+            f"{folder}: no run there (no {RUN}) to keep results in; name a place with --out FOLDER"
+        )
+    raise InputError(f"{folder}: no run there (no {RUN}); `mrharm train DATASET --out {folder}` makes one")
+
+
 def results_folder(detector: Path) -> Path:
     """Return where results of a detector's folder are kept: its run folder, or itself where it has none."""
     return detector.parent if detector.name == DETECTOR else detector

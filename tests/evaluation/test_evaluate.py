@@ -6,12 +6,13 @@ import pytest
 
 from mrharm.errors import DataError, InputError
 from mrharm.evaluation.evaluate import Evaluation, predict_split, read_report, worst_mistakes
-from mrharm.evaluation.saved import evaluation_folder, list_manifests, read_saved, run_folder
+from mrharm.evaluation.saved import evaluation_folder, list_manifests, read_saved
 from mrharm.memes.dataset import Dataset
 from mrharm.plugins import Table
 from mrharm.probes.run import PROBES, select_probes
 from mrharm.records import Label, Meme, Rationale, Verdict, read_records
 from mrharm.reports.evaluation import report_evaluation
+from mrharm.runs import find_run
 from mrharm.store import write_records
 from mrharm.verdicts.card import read_card, write_card
 from mrharm.verdicts.detector import Detector
@@ -223,14 +224,14 @@ def test_wrong_runs_and_splits_are_said_with_the_mend(run, dataset, tmp_path):
         evaluate_run(run, dataset, "exam")
     bare = tmp_path / "bare"
     (run / "detector").rename(bare)
-    with pytest.raises(InputError, match="say --out FOLDER"):
-        run_folder(bare)
+    with pytest.raises(InputError, match="name a place with --out FOLDER"):
+        find_run(bare)
     assert evaluate_run(bare, dataset, out=tmp_path / "kept", rationales=False).memes == 24
     assert (tmp_path / "kept" / "report.json").exists()
 
 
 def test_a_detector_named_by_its_own_folder_is_its_runs(run):
-    assert run_folder(run / "detector") == run
+    assert find_run(run / "detector") == run
 
 
 def test_what_is_kept_reads_back_with_its_verdicts(run, dataset):

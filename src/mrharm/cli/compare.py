@@ -10,6 +10,8 @@ import typer
 from mrharm.cli.options import DeviceOption, JsonOption, SeedOption
 from mrharm.cli.terminal import Bars, print_result, report_errors
 from mrharm.errors import InputError
+from mrharm.memes.dataset import Dataset
+from mrharm.runs import find_run
 
 SidesArgument = Annotated[
     list[str],
@@ -43,7 +45,9 @@ def compare_command(
     """Compare runs on the same memes: McNemar's test, paired bootstrap, spread over seeds."""
     if len(sides) < 2:
         raise InputError("expected two runs or more: mrharm compare RUN_A RUN_B")
-    runs = [_expand(side) for side in sides]
+    runs = [[find_run(run) for run in _expand(side)] for side in sides]
+    if dataset is not None:
+        Dataset(dataset)
     from mrharm.evaluation.compare import compare
     from mrharm.reports.comparison import describe_comparison
 

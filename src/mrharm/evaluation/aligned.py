@@ -16,11 +16,10 @@ from mrharm.evaluation.saved import (
     manifest_file,
     read_manifest,
     read_saved,
-    run_folder,
 )
 from mrharm.memes.dataset import Dataset
 from mrharm.progress import Progress, no_progress
-from mrharm.runs import CARD, DETECTOR, RECIPE, read_run
+from mrharm.runs import CARD, DETECTOR, RECIPE, find_run, read_run
 from mrharm.store import content_key
 from mrharm.verdicts.card import read_card
 from mrharm.verdicts.detector import Detector
@@ -41,7 +40,7 @@ def align(
     """
     if len(sides) < 2 or not all(sides):
         raise InputError("expected at least two runs to compare")
-    folders = [[run_folder(run) for run in side] for side in sides]
+    folders = [[find_run(run) for run in side] for side in sides]
     if dataset is not None:
         data = Dataset(dataset)
         own_name = data.split_name(split or "test")

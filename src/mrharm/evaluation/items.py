@@ -9,12 +9,12 @@ from typing import Literal
 
 from mrharm.errors import InputError
 from mrharm.evaluation.predictions import BATCH
-from mrharm.evaluation.saved import is_training_dataset, run_folder
+from mrharm.evaluation.saved import is_training_dataset
 from mrharm.memes.dataset import INFO, Dataset, in_split
 from mrharm.memes.splits import TRAIN, VALIDATION
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Meme, Record, Verdict
-from mrharm.runs import find_detector, results_folder
+from mrharm.runs import find_detector, find_run, results_folder
 from mrharm.verdicts.batch import judge_to_file, read_verdicts
 from mrharm.verdicts.card import read_card
 from mrharm.verdicts.detector import Detector
@@ -106,7 +106,7 @@ def _warn_of_training_memes(side: str, run: Path, dataset: Dataset, memes: Seque
     """Say which of these memes a detector learned from or was chosen on; None where it is not known of any."""
     uses = []
     try:
-        trained = is_training_dataset(run_folder(run), dataset)
+        trained = is_training_dataset(find_run(run), dataset)
     except InputError:  # a detector without its run
         trained = False
     if trained:

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mrharm.errors import DataError, InputError
+from mrharm.errors import DataError
 from mrharm.evaluation.predictions import Predictions
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics.estimate import Booleans, Decisions, Floats
 from mrharm.records import Record, Verdict, make_record, read_records
-from mrharm.runs import CARD, RUN, read_run
+from mrharm.runs import find_run, read_run
 from mrharm.store import read_appended, write_text
 from mrharm.verdicts.card import scorer_of
 
@@ -84,20 +84,6 @@ class SavedPredictions:
         return SavedPredictions(self.run, self.manifest, tuple(ids), verdicts, self.clusters[places])
 
 
-def run_folder(run: Path) -> Path:
-    """Return a run's folder, named by itself or by its ``detector/``.
-
-    Raises:
-        InputError: no ``run.json`` manifest.
-    """
-    for folder in (run, run.parent) if (run / CARD).is_file() else (run,):
-        if (folder / RUN).is_file():
-            return folder
-    if (run / CARD).is_file():
-        raise InputError(f"{run}: no run there (no {RUN}), so that figures have no place; say --out FOLDER")
-    raise InputError(f"{run}: no run there (no {RUN}); `mrharm train DATASET --out {run}` makes one")
-
-
 def is_training_dataset(run: Path, dataset: Dataset) -> bool:
     """Tell whether a run was trained on a dataset: by its name, too, as gathered evidence changes the fingerprint."""
     trained = read_run(run)
@@ -113,9 +99,9 @@ def evaluation_folder(run: Path, dataset: Dataset, split: str) -> Path:
     name (a copy that `mrharm audit --fix` cleaned), and gets another folder.
 
     Raises:
-        InputError: as `run_folder`.
+        InputError: as `find_run`.
     """
-    folder = run_folder(run)
+    folder = find_run(run)
     name = _safe_name(f"{dataset.info.name}.{split}")
     places = [folder] if split == dataset.split_name("test") and is_training_dataset(folder, dataset) else []
     places += [folder / EVALUATIONS / name]

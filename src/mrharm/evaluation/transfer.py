@@ -9,7 +9,7 @@ from pathlib import Path
 from mrharm.errors import InputError
 from mrharm.evaluation.evaluate import predict_split
 from mrharm.evaluation.predictions import NothingPredicted, Predictions
-from mrharm.evaluation.saved import evaluation_folder, is_training_dataset, run_folder, verdicts_file
+from mrharm.evaluation.saved import evaluation_folder, is_training_dataset, verdicts_file
 from mrharm.evaluation.scores import N_RESAMPLES
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Estimate
@@ -17,7 +17,7 @@ from mrharm.metrics.bootstrap import bootstrap
 from mrharm.metrics.classification import headline
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Record, Verdict
-from mrharm.runs import read_run
+from mrharm.runs import find_run, read_run
 from mrharm.store import read_appended
 from mrharm.verdicts.detector import Detector
 
@@ -82,7 +82,7 @@ def transfer(
     Raises:
         InputError: no run, or no dataset, or two of one name; or a dataset has no such split with labels.
     """
-    folders = {str(run): run_folder(run) for run in runs}
+    folders = {str(run): find_run(run) for run in runs}
     every = [Dataset(path) for path in datasets]
     if not folders or not every:
         raise InputError(f"{len(folders)} runs and {len(every)} datasets; expected at least one of each")
