@@ -176,6 +176,7 @@ CLIMBING = [
     "C:\\you.txt",
     "..\\you.txt",
     "a\\b.txt",
+    "__MACOSX/../../you.txt",
 ]
 
 
@@ -192,11 +193,6 @@ def test_a_zip_name_with_a_null_byte_is_refused(tmp_path: Path) -> None:
     source = pack(tmp_path / "in/a.zip", posts() | {"a.png#..": b"x"})
     source.write_bytes(source.read_bytes().replace(b"a.png#..", b"a.png\0.."))
     refused(source, r"member 'a\.png\\x00\.\.' leaves the archive's folder")
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_junk_that_climbs_out_is_refused_too(tmp_path: Path, kind: str) -> None:
-    refused(pack(tmp_path / "in" / kind, posts() | {"__MACOSX/../../x": b"x"}), "leaves the archive's folder")
 
 
 TYPES = {
