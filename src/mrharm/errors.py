@@ -1,4 +1,4 @@
-"""What can go wrong, in few kinds, and the one table that maps each kind to an exit code and an HTTP status.
+"""The kinds of error mrharm raises, and the one table that maps each kind to an exit code.
 
 Every message names what was expected, what came, and the mend, so that a person who reads only the last line of
 a log knows what to do next.
@@ -45,20 +45,14 @@ class GateError(MrHarmError):
     """A gate or an audit found errors that must be mended or waived before going on."""
 
 
-# kind -> (exit code of the command line, HTTP status of the service); the nearest ancestor counts.
-OUTCOMES: dict[type[BaseException], tuple[int, int]] = {
-    MrHarmError: (2, 400),
-    InputError: (2, 400),
-    DataError: (2, 422),
-    ImageError: (2, 415),
-    MissingInputError: (2, 422),
-    ModelUnavailableError: (2, 503),
-    FileError: (2, 500),
-    StoppedError: (3, 503),
-    KeyboardInterrupt: (3, 503),
-    GateError: (4, 409),
+# kind -> exit code of the command line; the nearest ancestor counts.
+EXIT_CODES: dict[type[BaseException], int] = {
+    MrHarmError: 2,
+    StoppedError: 3,
+    KeyboardInterrupt: 3,
+    GateError: 4,
 }
-
+EXIT_BUG = 70  # EX_SOFTWARE: anything mrharm did not foresee
 EXIT_DONE = 0
 EXIT_SOME_FAILED = 1
 _AGAIN = "then run the same command again"
@@ -81,9 +75,9 @@ _MENDS = {
 
 
 def file_error(error: OSError) -> FileError | None:
-    """What the system says of a file, in one line with its mend; None where it speaks of no file, as of a connection.
+    """Return a system error about a file as one line with its mend; None for errors of other things, as connections.
 
-    A disk that fills while a file is written is said without the file's name.
+    The error of a disk that fills while a file is written does not name the file.
     """
     if error.filename is None and error.errno not in _MENDS:
         return None
@@ -94,17 +88,5 @@ def file_error(error: OSError) -> FileError | None:
 
 
 def exit_code(error: BaseException) -> int:
-    """The command line's exit code for ``error``; 70 (EX_SOFTWARE) for anything mrharm did not foresee."""
-    return _outcome(error)[0]
-
-
-def http_status(error: BaseException) -> int:
-    """The service's status for ``error``; 500 for anything mrharm did not foresee."""
-    return _outcome(error)[1]
-
-
-def _outcome(error: BaseException) -> tuple[int, int]:
-    for kind in type(error).__mro__:
-        if kind in OUTCOMES:
-            return OUTCOMES[kind]
-    return (70, 500)
+    """Return the command line's exit code for an error; `EXIT_BUG` for one mrharm did not foresee."""
+    return next((EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES), EXIT_BUG)

@@ -16,6 +16,8 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from filelock import FileLock, Timeout
+
 from mrharm.errors import DataError, InputError
 from mrharm.records import Failure, Record, parse_record, to_line, to_lines
 
@@ -117,22 +119,20 @@ def folder_aside(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def exclusive_lock(folder: Path, work: str) -> Iterator[None]:
-    """Keep a second process off the same work in a folder; the lock ends with this process, however it ends.
+    """Hold a lock against a second process at the same work in a folder; it ends with this process, however it ends.
 
     Raises:
-        InputError: another process is at it.
+        InputError: another process holds it.
     """
+    lock = FileLock(folder / f".{work}.lock", timeout=0)
     try:
-        import fcntl
-    except ImportError:  # not on Windows; there two runs at once are the user's care
+        lock.acquire()
+    except Timeout:
+        raise InputError(f"{folder}: another {work} is at work there; wait for it or stop it") from None
+    try:
         yield
-        return
-    with (folder / f".{work}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"{folder}: another {work} is at work there; wait for it or stop it") from None
-        yield
+    finally:
+        lock.release()
 
 
 def content_key(*parts: object) -> str:

@@ -59,6 +59,11 @@ def drop_hidden(text: str) -> str:
     return "".join(letter for letter in text if not hides(letter))
 
 
+def keep_visible(text: str) -> str:
+    """Return a text without its hidden characters, but with white space of every kind."""
+    return "".join(letter for letter in text if letter.isspace() or not hides(letter))
+
+
 def sanitise(text: str) -> str:
     """Return a text of a dataset or a teacher on one line, without the characters that would move a cursor."""
     return drop_hidden(" ".join(text.split()))

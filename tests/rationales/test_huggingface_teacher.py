@@ -20,7 +20,7 @@ from mrharm.errors import DataError, InputError, ModelUnavailableError
 from mrharm.llm import CallError, Completion, Picture, picture_from_image
 from mrharm.rationales.teachers import TEACHERS, Question
 from mrharm.rationales.teachers.chat_templates import Chats
-from mrharm.rationales.teachers.huggingface import Draws, LocalTeacher, _Question
+from mrharm.rationales.teachers.huggingface import Draws, LocalTeacher, _EncodedQuestion
 from mrharm.records import Meme
 from mrharm.store import content_key
 from tests.rationales.tiny_models import (
@@ -198,7 +198,7 @@ def test_a_drawn_answer_is_the_same_in_batches_of_any_size_and_beside_greedy_one
 
 def test_tokens_are_drawn_as_often_as_the_softmax_at_the_temperature_says() -> None:
     scores = torch.tensor([0.6, 0.3, 0.1]).log()
-    questions = [_Question(content_key(number), "", [], 9, 0.5) for number in range(4000)]
+    questions = [_EncodedQuestion(content_key(number), "", [], 9, 0.5) for number in range(4000)]
     tokens = Draws(questions)(None, scores.expand(4000, 3)).argmax(1)
     shares = torch.bincount(tokens, minlength=3) / 4000
     # At half the temperature the squares count: 36, 9 and 1 of 46; three standard errors are 0.02.
@@ -207,7 +207,7 @@ def test_tokens_are_drawn_as_often_as_the_softmax_at_the_temperature_says() -> N
 
 def test_thoughts_are_no_part_of_an_answer(reader: Path) -> None:
     teacher = LocalTeacher(str(reader))
-    question = teacher._question(ask("x", max_tokens=50))
+    question = teacher._encode(ask("x", max_tokens=50))
     ids = teacher._loaded.tokenizer("it is red </think> you smell<|im_end|>", add_special_tokens=False)[
         "input_ids"
     ]
@@ -221,9 +221,9 @@ def test_thoughts_are_no_part_of_an_answer(reader: Path) -> None:
 def test_the_key_tells_questions_apart(seer: Path) -> None:
     teacher = LocalTeacher(str(seer))
     asks = [ask("x"), ask("y"), ask("x", square("red")), ask("x", square("blue")), ask("x", max_tokens=5)]
-    keys = [teacher._question(one).key for one in asks]
+    keys = [teacher._encode(one).key for one in asks]
     assert len(set(keys)) == 5
-    assert [LocalTeacher(str(seer), batch_size=1)._question(one).key for one in asks] == keys
+    assert [LocalTeacher(str(seer), batch_size=1)._encode(one).key for one in asks] == keys
 
 
 # what cannot be answered
@@ -326,7 +326,7 @@ def test_a_placeholder_among_words_is_no_place_for_a_picture(seer: Path) -> None
     )
     pictures = []
     for one in (ask("look at it", square("red")), ask(f"look {IMAGE}{IMAGE}", square("red"))):
-        inputs = teacher._inputs([teacher._question(one)])
+        inputs = teacher._inputs([teacher._encode(one)])
         pictures.append((inputs["input_ids"] == teacher._loaded.model.config.image_token_id).sum().item())
     assert pictures == [4, 4]
     assert plain.text != hostile.text

@@ -1,11 +1,12 @@
-"""From the recogniser's probabilities to letters and words (CTC), with the spaces that plain decoding loses."""
+"""Decode the recogniser's probabilities into letters and words (CTC), with the spaces that plain decoding loses."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,12 @@ BLANK = 0
 SPACE = 0.05
 _HOLD = ("@", "#")  # no space follows these, however likely
 _CLING = "'’.,:;!?%)"  # a likely one does not precede these
+
+
+class _Letter(NamedTuple):
+    text: str
+    step: int
+    probability: float
 
 
 @dataclass(frozen=True)
@@ -38,55 +45,65 @@ def read_letters(
 
     Args:
         probabilities: (steps, classes), each row sums to 1; class 0 is the blank.
-        characters: what each class stands for; the last is the space.
-        columns: how many of the steps the line covers; what follows is padding.
+        characters: the text of each class; the last is the space.
+        columns: how many of the steps the line covers; the rest is padding.
         space: the least probability of a space between two letters.
     """
-    best, surest = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    blank_or_space = (BLANK, len(characters) - 1)
-    letters: list[tuple[str, int, float]] = []  # letter, step, probability
-    words: list[list[tuple[str, int, float]]] = []
-    spaced, last = True, -1
-    for step, label in enumerate(best):
-        if label == BLANK:
-            continue
-        if label == blank_or_space[1]:
-            spaced = True
-        elif step == 0 or label != best[step - 1]:
-            letter = (characters[label], step, float(surest[step]))
-            if (
-                not spaced
-                and last + 1 < step
-                and _may_part("".join(one for one, _, _ in words[-1]), letter[0])
-            ):
-                spaced = float(probabilities[last + 1 : step, blank_or_space[1]].max()) > space
-            if not words or (spaced and words[-1][-1][0] not in _HOLD):
-                words.append([])
-            words[-1].append(letter)
-            letters.append(letter)
-            spaced = False
-        last = step
-    if not letters:
+    words = _split_words(probabilities, characters, space)
+    if not words:
         return Reading("", 0.0, ())
-    wide = any(_is_wide(letter) for letter, _, _ in letters)
-    texts = ["".join(letter for letter, _, _ in word) for word in words]
-    texts = texts if wide else [_narrow(text) for text in texts]
-    edges = _edges([(word[0][1], word[-1][1]) for word in words], columns)
+    letters = [letter for word in words for letter in word]
+    texts = ["".join(letter.text for letter in word) for word in words]
+    if not any(_is_wide(letter.text) for letter in letters):
+        texts = [_narrow(text) for text in texts]
+    spans = _word_spans([(word[0].step, word[-1].step) for word in words], columns)
     return Reading(
         " ".join(texts),
-        float(np.mean([probability for _, _, probability in letters])),
-        tuple((text, *edge) for text, edge in zip(texts, edges, strict=True)),
+        float(np.mean([letter.probability for letter in letters])),
+        tuple((text, *span) for text, span in zip(texts, spans, strict=True)),
     )
 
 
-def _may_part(word: str, letter: str) -> bool:
-    """Whether a space that is only likely may stand here: not in a number, in an @name or before some marks."""
-    in_number = word[-1].isdigit() and letter.isdigit()
-    return letter not in _CLING and not in_number and not word.startswith(_HOLD)
+def _split_words(
+    probabilities: NDArray[np.float32], characters: Sequence[str], space: float
+) -> list[list[_Letter]]:
+    """Follow the best path, and start a word at a space, or where a space is likely enough between two letters."""
+    best, highest = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    space_class = len(characters) - 1
+    words: list[list[_Letter]] = []
+    for step, previous, spaced in _letter_steps(best, space_class):
+        letter = _Letter(characters[best[step]], step, float(highest[step]))
+        if not spaced and previous + 1 < step and _may_part(words[-1], letter.text):
+            spaced = float(probabilities[previous + 1 : step, space_class].max()) > space
+        if not words or (spaced and words[-1][-1].text not in _HOLD):
+            words.append([])
+        words[-1].append(letter)
+    return words
 
 
-def _edges(steps: list[tuple[int, int]], columns: float) -> list[tuple[float, float]]:
-    """Where words lie, from the steps of their first and last letters: half of each gap belongs to either word."""
+def _letter_steps(best: NDArray[np.int64], space_class: int) -> Iterator[tuple[int, int, bool]]:
+    """Yield the step of each letter, the last step before it that is no blank, and whether a space came between."""
+    spaced, previous = True, -1
+    for step, label in enumerate(best):
+        if label == BLANK:
+            continue
+        if label == space_class:
+            spaced = True
+        elif step == 0 or label != best[step - 1]:  # a label that goes on is one letter
+            yield step, previous, spaced
+            spaced = False
+        previous = step
+
+
+def _may_part(word: Sequence[_Letter], letter: str) -> bool:
+    """Tell whether a likely space may end a word here: not in a number, in an @name or before some marks."""
+    text = "".join(part.text for part in word)
+    in_number = text[-1].isdigit() and letter.isdigit()
+    return letter not in _CLING and not in_number and not text.startswith(_HOLD)
+
+
+def _word_spans(steps: list[tuple[int, int]], columns: float) -> list[tuple[float, float]]:
+    """Return where words begin and end, from the steps of their first and last letters: each gap is halved."""
     cuts = [(before[1] + after[0] + 1) / 2 / columns for before, after in pairwise(steps)]
     bounds = [0.0, *(min(1.0, cut) for cut in cuts), 1.0]
     return list(pairwise(bounds))
@@ -97,7 +114,7 @@ def _is_wide(letter: str) -> bool:
 
 
 def _narrow(text: str) -> str:
-    """Full-width marks, which the model mixes in, as they are written among Latin letters."""
+    """Replace full-width marks, which the model mixes in, by those used among Latin letters."""
     return "".join(
         unicodedata.normalize("NFKC", letter) if unicodedata.east_asian_width(letter) == "F" else letter
         for letter in text

@@ -1,4 +1,4 @@
-"""What an answer to a prompt must look like, and how it is read: prose, or JSON by a schema. One row a prompt."""
+"""The format of the answers to each prompt, prose or JSON by a schema, and how an answer is parsed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from mrharm.errors import DataError
 from mrharm.llm.answers import answer_schema, read_json_answer
 from mrharm.records import Record
-from mrharm.texts import hides
+from mrharm.texts import keep_visible
 
 FEWEST, MOST = 8, 400  # words of a paragraph that explains
 Attack = Literal[
@@ -25,7 +25,7 @@ Attack = Literal[
     "none",
 ]
 ATTACKS: tuple[str, ...] = get_args(Attack)
-# Only what speaks of the answer goes: "Sure enough, the dog ..." and "Here is a dog with the words: ..." explain.
+# Only words about the answer are cut: "Sure enough, the dog ..." and "Here is a dog with the words: ..." explain.
 _OPENING = re.compile(
     r"^[\s\"'*]*(?:(?:sure|sure thing|certainly|of course|okay|ok)[.,!:]\s+)?"
     r"(?:here(?:['’]s| is)\b[^.:]{0,60}\b(?:rationale|explanation|answer|paragraph|reasoning|why)\b[^.:]{0,60}:\s+)?"
@@ -36,7 +36,7 @@ _OPENING = re.compile(
 
 @dataclass(frozen=True)
 class ParsedAnswer:
-    """An answer read: the text that teaches, and the words it quotes of the meme."""
+    """A parsed answer: the text that teaches, and the words it quotes from the meme."""
 
     text: str
     quotes: str = ""
@@ -44,10 +44,10 @@ class ParsedAnswer:
 
 @dataclass(frozen=True)
 class AnswerFormat:
-    """How one prompt's answers look.
+    """The format of one prompt's answers.
 
-    ``told_label``: the question gives the label. ``judges``: the answer may speak of harm (it argues both sides).
-    ``read``: raises DataError, which says what was expected, where an answer has another form.
+    ``read``: parses an answer; raises DataError, which says what was expected. ``told_label``: whether the question
+    gives the label. ``judges``: whether the answer may speak of harm (it argues both sides). ``schema``: of JSON.
     """
 
     read: Callable[[str], ParsedAnswer]
@@ -57,13 +57,12 @@ class AnswerFormat:
 
 
 def read_prose(answer: str) -> ParsedAnswer:
-    """A paragraph: its words, on one line, without hidden characters and an assistant's opening ("Sure, here is why:").
+    """Parse a paragraph: one line, without hidden characters and an assistant's opening ("Sure, here is why:").
 
     Raises:
         DataError: JSON, a list, or a length that explains nothing or is no paragraph.
     """
-    seen = "".join(letter for letter in answer if letter.isspace() or not hides(letter))
-    text = _OPENING.sub("", " ".join(seen.split()))
+    text = _OPENING.sub("", " ".join(keep_visible(answer).split()))
     words = len(text.split())
     if not FEWEST <= words <= MOST:
         raise DataError(f"it has {words} words, where one paragraph of {FEWEST} to {MOST} was asked for.")

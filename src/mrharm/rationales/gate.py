@@ -26,7 +26,7 @@ from mrharm.rationales.answer_formats import ANSWER_FORMATS, AnswerFormat
 from mrharm.rationales.injection import detect_injection
 from mrharm.rationales.leakage import holds_label, sentences, states_verdict
 from mrharm.records import Evidence, Label, Meme, Rationale, RationaleStatus
-from mrharm.texts import hides
+from mrharm.texts import keep_visible
 
 ENOUGH = 12  # words that still explain, after cutting
 PEOPLE = "people"  # the ``teacher`` of rationales that a person wrote or corrected
@@ -64,9 +64,8 @@ def answer_context(
     """Return the context of an answer about a meme; without a prompt, prose is expected."""
     answer_format = ANSWER_FORMATS.get((prompt or "abductive").partition(".")[0], ANSWER_FORMATS["abductive"])
     words = [meme.text, evidence.text if evidence else None]
-    material = "\n".join(filter(None, [*words, evidence.caption if evidence else None]))
     # As the teacher was shown it: an order hidden behind invisible letters reads as an order here, too.
-    material = "".join(letter for letter in material if letter.isspace() or not hides(letter))
+    material = keep_visible("\n".join(filter(None, [*words, evidence.caption if evidence else None])))
     system = " ".join(str(message["content"]) for message in messages if message.get("role") == "system")
     return Context(
         answer_format, meme.label if answer_format.told_label else None, material, system, any(words)

@@ -18,7 +18,7 @@ from mrharm.llm import Prompt, Request, load_prompt, picture_from_file
 from mrharm.rationales.answer_formats import ANSWER_FORMATS, ATTACKS, AnswerFormat
 from mrharm.rationales.teachers import Question
 from mrharm.records import Evidence, Label, Meme, meme_text
-from mrharm.texts import hides
+from mrharm.texts import drop_hidden
 
 Shows = Literal["caption", "pixels", "both"]
 PACKAGE = "mrharm.rationales"
@@ -130,7 +130,7 @@ def label_words(label: Label) -> str:
 
 def quote_untrusted(text: str) -> str:
     """Quote untrusted text for a prompt: one line of bounded length, no hidden characters, no tag."""
-    visible = "".join(letter for letter in text[: 2 * LONGEST] if not hides(letter))
+    visible = drop_hidden(text[: 2 * LONGEST])
     line = " ".join(visible.split())
     line = line if len(line) <= LONGEST else line[:LONGEST] + " ..."
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -80,16 +80,12 @@ def measure(
     ``before`` classes each teacher's first answer; ``after`` is what the file holds.
     """
     labelled = [meme for meme in memes if meme.label]
-    rows = {meme.id: rationales[meme.id] for meme in labelled if meme.id in rationales}
-    first = {
-        meme.id: first_status(rows[meme.id], meme, evidence.get(meme.id))
-        for meme in labelled
-        if meme.id in rows
-    }
+    explained = [meme for meme in labelled if meme.id in rationales]
+    rows = {meme.id: rationales[meme.id] for meme in explained}
+    first = {meme.id: first_status(rows[meme.id], meme, evidence.get(meme.id)) for meme in explained}
     teaching = {meme_id for meme_id, row in rows.items() if row.status in TEACHES}
     leaking = {meme_id for meme_id, status in first.items() if status == "leaks_label"}
     usage = _sum_usage(rows.values())
-    asked = sum("calls" in (row.usage or {}) for row in rows.values())
     return Stats(
         memes=len(labelled),
         written=len(rows),
@@ -99,10 +95,10 @@ def measure(
         stale=len(stale_rationales(labelled, evidence, rows)),
         teachers=dict(Counter(row.teacher for row in rows.values())),
         prompts=dict(Counter(row.prompt or "(none)" for row in rows.values())),
-        asked_again=max(0, usage["calls"] - asked),
+        asked_again=_count_follow_ups(rows.values()),
         words=_measure_lengths([rows[meme_id].text for meme_id in rows if meme_id in teaching]),
         tokens={name: usage[name] for name in ("prompt_tokens", "completion_tokens") if usage[name]},
-        usd=round(sum(float((row.usage or {}).get("usd", 0.0)) for row in rows.values()), 6),
+        usd=round(sum(_cost(row) for row in rows.values()), 6),
         groups=tuple(_count_groups(labelled, rows, teaching, leaking)),
         bias=_measure_bias(labelled, teaching, rows) if labelled and teaching else None,
     )
@@ -123,6 +119,15 @@ def _sum_usage(rows: Iterable[Rationale]) -> Counter[str]:
     for row in rows:
         usage.update({name: count for name, count in (row.usage or {}).items() if isinstance(count, int)})
     return usage
+
+
+def _count_follow_ups(rows: Iterable[Rationale]) -> int:
+    calls = [int(row.usage["calls"]) for row in rows if row.usage and "calls" in row.usage]
+    return max(0, sum(calls) - len(calls))
+
+
+def _cost(row: Rationale) -> float:
+    return float((row.usage or {}).get("usd", 0.0))
 
 
 def _measure_lengths(texts: Sequence[str]) -> dict[str, float]:

@@ -5,8 +5,8 @@ The model sees the picture and nothing else: no text of the meme, so nothing in 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from PIL import Image
 
@@ -23,7 +23,8 @@ from mrharm.llm import (
     picture_from_image,
     settings_for,
 )
-from mrharm.records import parse_json
+from mrharm.llm.answers import read_json_answer
+from mrharm.records import Record
 
 _LONGEST = 500  # characters; two sentences are some 200
 _MOST_WORDS, _LONGEST_WORD = 20, 80
@@ -31,7 +32,7 @@ _TOKENS = 160
 
 
 class HostedCaptions:
-    """What a hosted model says of pictures, by a numbered prompt: ``caption.v1``, ``entities.v1``, ``demographics.v1``.
+    """Describes pictures with a hosted model and a prompt: ``caption.v1``, ``entities.v1`` or ``demographics.v1``.
 
     A caption is one or two sentences. Entities and demographics are words with commas between them, for
     `Evidence.entities` and `Evidence.demographics`; no words where there is nothing of the kind.
@@ -71,7 +72,7 @@ class HostedCaptions:
         self.version = f"openai:{model}/{self._prompt.version}/{PICTURE_SIDE}px"
 
     def describe(self, pictures: Sequence[Described]) -> list[str | Exception]:
-        """What the model says of each picture, or why it says nothing: CallError, DataError, MissingInputError.
+        """Return a description of each picture, or why there is none: CallError, DataError, MissingInputError.
 
         An error that no picture can get past is raised where it is met first; after answers, it stands in the place of
         those that are missing.
@@ -82,34 +83,34 @@ class HostedCaptions:
             InputError: no key, no `openai` package, a budget without a price.
             LedgerError: the ledger of paid calls cannot be read or written.
         """
-        there = [
+        images = [
             (index, picture.image) for index, picture in enumerate(pictures) if picture.image is not None
         ]
-        said: dict[int, str | Exception] = {}
-        unsaid: Exception = CallError("stopped before it was asked", "stopped")
+        results: dict[int, str | Exception] = {}
+        unanswered: Exception = CallError("stopped before it was asked", "stopped")
         try:
-            requests = (self.request(image) for _, image in there)
+            requests = (self.request(image) for _, image in images)
             for number, answer in self._client.complete_many(requests, self._concurrency):
-                said[there[number][0]] = self._checked(answer)
+                results[images[number][0]] = self._check(answer)
         except MrHarmError as error:
-            if not said:
+            if not results:
                 raise
-            unsaid = error  # what was answered is handed over; the next batch meets the same error first
+            unanswered = error  # the answers so far are returned; the next batch meets the same error first
         return [
             MissingInputError(f"{picture.meme.id}: no picture to describe")
             if picture.image is None
-            else said.get(index, unsaid)
+            else results.get(index, unanswered)
             for index, picture in enumerate(pictures)
         ]
 
     def request(self, image: Image.Image) -> Request:
-        """The question about a picture; `HostedClient.estimate` says what many of them would cost."""
+        """Build the question about a picture; `HostedClient.estimate` computes what many of them would cost."""
         *before, last = self._prompt.render()
         content = [{"type": "text", "text": last["content"]}, picture_from_image(image)]
         parts = {"prompt": self._prompt.version, "side": PICTURE_SIDE}
         return Request([*before, {**last, "content": content}], self._model, self._settings, parts)
 
-    def _checked(self, answer: Completion | CallError) -> str | Exception:
+    def _check(self, answer: Completion | CallError) -> str | Exception:
         if isinstance(answer, CallError):
             return answer
         if answer.finish_reason == "length":
@@ -132,28 +133,35 @@ def _read_caption(words: str) -> str:
     return caption
 
 
-def _read_list(key: str) -> Callable[[str], str]:
-    def read(words: str) -> str:
-        text = re.sub(r"^```(json)? ?|```$", "", words).strip()
-        expected = f'expected {{"{key}": [at most {_MOST_WORDS} short texts]}}; got {words[:80]!r}'
-        try:
-            value = parse_json(text)
-        except ValueError:
-            raise DataError(expected) from None
-        items = value.get(key) if isinstance(value, dict) and set(value) == {key} else None
-        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-            raise DataError(expected)
-        kept = list(dict.fromkeys(filter(None, (" ".join(item.split()) for item in items))))
-        if len(kept) > _MOST_WORDS or any(len(item) > _LONGEST_WORD for item in kept):
-            raise DataError(expected)
-        return ", ".join(kept)
+class EntitiesAnswer(Record):
+    """An answer to ``entities.v1``."""
 
-    return read
+    entities: list[str]
+
+
+class DemographicsAnswer(Record):
+    """An answer to ``demographics.v1``."""
+
+    demographics: list[str]
+
+
+def _read_words(model: type[Record], words: str) -> str:
+    """Parse a JSON object of one list into its words, each once, with commas between them."""
+    (key,) = model.model_fields
+    expected = f'expected {{"{key}": [at most {_MOST_WORDS} short texts]}}; got {words[:80]!r}'
+    try:
+        values: list[str] = getattr(read_json_answer(words, model), key)
+    except DataError:
+        raise DataError(expected) from None
+    distinct = list(dict.fromkeys(filter(None, (" ".join(value.split()) for value in values))))
+    if len(distinct) > _MOST_WORDS or any(len(value) > _LONGEST_WORD for value in distinct):
+        raise DataError(expected)
+    return ", ".join(distinct)
 
 
 # By the prompt's name: how its answers are read and checked.
 _READERS: dict[str, Callable[[str], str]] = {
     "caption": _read_caption,
-    "entities": _read_list("entities"),
-    "demographics": _read_list("demographics"),
+    "entities": partial(_read_words, EntitiesAnswer),
+    "demographics": partial(_read_words, DemographicsAnswer),
 }

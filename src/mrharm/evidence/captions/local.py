@@ -54,7 +54,7 @@ class LocalCaptions:
         self._loaded: tuple[Any, Any, Family] | None = None
 
     def describe(self, pictures: Sequence[Described]) -> list[str | Exception]:
-        """A caption for each picture, or why there is none.
+        """Return a caption for each picture, or why there is none.
 
         Raises:
             ModelUnavailableError: no such folder, and no hub in reach.
@@ -65,11 +65,11 @@ class LocalCaptions:
         results: list[str | Exception] = [
             MissingInputError(f"{picture.meme.id}: no picture to describe") for picture in pictures
         ]
-        there = [
+        images = [
             (index, picture.image) for index, picture in enumerate(pictures) if picture.image is not None
         ]
-        for start in range(0, len(there), self.batch_size):
-            batch = there[start : start + self.batch_size]
+        for start in range(0, len(images), self.batch_size):
+            batch = images[start : start + self.batch_size]
             for (index, _), caption in zip(batch, self._describe([image for _, image in batch]), strict=True):
                 results[index] = caption
         return results

@@ -41,7 +41,7 @@ class Teacher(Protocol):
         """Whether a message may hold a `Picture`."""
         ...
 
-    def answer(self, asks: Iterable[Question]) -> Iterator[tuple[int, Completion | CallError]]:
+    def answer(self, questions: Iterable[Question]) -> Iterator[tuple[int, Completion | CallError]]:
         """Each question's position and its answer, or why it has none, as they are done.
 
         Raises:

@@ -1,7 +1,7 @@
-"""Chat messages -> the one text a local model reads, whose structure no message can write.
+"""Render chat messages as the one text a local model reads, in which no message can write structure.
 
-A tokenizer reads ``<|im_end|>`` as the end of a message wherever it stands, on a meme too. So a message's words are
-kept from everything that reads as structure, and the tokens of the whole are held against those of an empty chat.
+A tokenizer reads ``<|im_end|>`` as the end of a message in any place, on a meme too. So all that reads as structure is
+broken in a message's words, and the control tokens of the chat are compared with those of a chat of plain words.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import count
+from itertools import chain, count
 from typing import Any
 
 from mrharm.errors import InputError
 from mrharm.llm import CallError, Picture
-from mrharm.texts import hides
+from mrharm.texts import keep_visible
 
 Turn = tuple[str, list["str | Picture"]]  # a role, and what it says
 
@@ -43,7 +43,7 @@ class Chats:
 
     def __init__(self, front: Any, tokenizer: Any, source: str) -> None:
         self._front, self._tokenizer, self._source = front, tokenizer, source
-        self._parted = front is not tokenizer
+        self._takes_pictures = front is not tokenizer
         self._template = _template(front) or _template(tokenizer)
         if not self._template:
             raise InputError(
@@ -64,12 +64,12 @@ class Chats:
             text for name, text in vars(front).items() if name.endswith("_token") and isinstance(text, str)
         }
         self._structural = _any_of(tokens)
-        self._folds, bare = self._probe()
+        self._merges_system, bare = self._probe()
         self._structural = _any_of(tokens | _markers(bare, _any_of(tokens)))
         self.thinks = "</think>" in self._template
 
     def text(self, messages: Sequence[Mapping[str, Any]]) -> tuple[str, list[Picture]]:
-        """The text of a chat, up to where the answer begins, and its pictures in order.
+        """Return the text of a chat, up to where the answer begins, and its pictures in order.
 
         Raises:
             InputError: a picture for a model that sees none.
@@ -77,17 +77,18 @@ class Chats:
                 structure whatever is done.
         """
         turns = [(str(message["role"]), _parts(message["content"])) for message in messages]
-        turns = _folded(turns) if self._folds else turns
-        pictures = [part for _, parts in turns for part in parts if isinstance(part, Picture)]
-        if pictures and not self._parted:
+        turns = _merge_system(turns) if self._merges_system else turns
+        contents = chain.from_iterable(parts for _, parts in turns)
+        pictures = [part for part in contents if isinstance(part, Picture)]
+        if pictures and not self._takes_pictures:
             raise InputError(
                 f"{self._source} reads text alone; show it captions (--evidence caption), or name a model that sees"
             )
         try:
-            bare = self._structure(self._render(_emptied(turns)))
+            bare = self._structure(self._render(_replace_texts(turns)))
             # A tokenizer may fold letters before it looks for its tokens; the words are folded only where it does.
-            for spelled in (turns, _mapped(turns, _folded_letters)):
-                text = self._render(_mapped(spelled, self._broken))
+            for spelled in (turns, _map_texts(turns, _fold_letters)):
+                text = self._render(_map_texts(spelled, self._break_markup))
                 if self._structure(text) == bare:
                     return text, pictures
         except Exception as error:  # a template raises what it likes
@@ -100,23 +101,28 @@ class Chats:
             "bad_request",
         )
 
-    def _broken(self, words: str) -> str:
-        """A space before the last character of whatever reads as structure: the words stay legible."""
-        for _ in range(4):  # what is broken may read as something else
-            words, times = self._structural.subn(lambda found: f"{found[0][:-1]} {found[0][-1]}", words)
-            if not times:
+    def _break_markup(self, words: str) -> str:
+        """Put a space before the last character of all that reads as structure; the words stay legible."""
+        for _ in range(4):  # a broken text may read as other structure
+            words, count = self._structural.subn(lambda match: f"{match[0][:-1]} {match[0][-1]}", words)
+            if not count:
                 break
         return words
 
     def _structure(self, text: str) -> tuple[list[int], list[str]]:
-        """All that tells one message from the next, in order: by the tokens, and by the letters."""
+        """Return all that separates messages, in order: the control tokens, and the structural texts."""
         ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         controls = [number for number in ids if number in self._control_ids]
-        return controls, [found.casefold() for found in self._structural.findall(text)]
+        return controls, [markup.casefold() for markup in self._structural.findall(text)]
 
     def _render(self, turns: Iterable[Turn]) -> str:
         chat = [
-            {"role": role, "content": [_part(part) for part in parts] if self._parted else _joined(parts)}
+            {
+                "role": role,
+                "content": [_content_part(part) for part in parts]
+                if self._takes_pictures
+                else _join_parts(parts),
+            }
             for role, parts in turns
         ]
         return str(
@@ -130,21 +136,21 @@ class Chats:
         )
 
     def _probe(self) -> tuple[bool, list[str]]:
-        """Whether a system's words go into the user's message, and what the template writes around messages.
+        """Return whether system messages are merged into the user's, and what the template writes around messages.
 
-        Some templates refuse a system's message and some drop it without a word, so each message is looked for.
+        Some templates refuse a system message and some drop it silently, so each message is searched for.
         """
         trouble = "it leaves out what the user says"
         for roles in _PROBES:
-            turns = _emptied([(role, [role]) for role in roles])
+            turns = _replace_texts([(role, [role]) for role in roles])
             try:
                 rest, around = self._render(turns), []
             except Exception as error:  # a template raises what it likes
                 trouble = f"{type(error).__name__}: {str(error)[:120]}"
                 continue
             for _, (words,) in turns:
-                before, found, rest = rest.partition(str(words))
-                if not found:
+                before, match, rest = rest.partition(str(words))
+                if not match:
                     break
                 around.append(before)
             else:
@@ -155,12 +161,12 @@ class Chats:
 
 
 def _template(front: Any) -> str | None:
-    there = getattr(front, "chat_template", None)
-    return there.get("default") if isinstance(there, dict) else there
+    template = getattr(front, "chat_template", None)
+    return template.get("default") if isinstance(template, dict) else template
 
 
 def _any_of(texts: Iterable[str]) -> re.Pattern[str]:
-    """Any of the texts, the longest first; in any case, because some tokenizers put all in lower case."""
+    """Compile a pattern of any of the texts, longest first, in any case: some tokenizers put all in lower case."""
     by_first: dict[str, list[str]] = defaultdict(
         list
     )  # some tokenizers have thousands: most letters begin none
@@ -171,13 +177,13 @@ def _any_of(texts: Iterable[str]) -> re.Pattern[str]:
 
 
 def _is_markup(token: str, template: str) -> bool:
-    """Whether an added token that is not special marks something; others are ordinary text: spaces, rare letters."""
+    """Tell whether an added token that is not special is markup; others are ordinary text: spaces, rare letters."""
     text = token.replace("\u2581", " ").strip()  # how SentencePiece writes a space
     return len(text) > 1 and bool(_TAG.fullmatch(text) or (text in template and re.search(r"[^\w\s]", text)))
 
 
 def _markers(around: Iterable[str], tokens: re.Pattern[str]) -> set[str]:
-    """The plain words by which a template marks turns; next to a token, a bare word such as "user" marks nothing."""
+    """Return the plain words by which a template marks turns; next to a token, a bare word such as "user" is none."""
     markers: set[str] = set()
     for between in around:
         pieces = tokens.split(between)
@@ -199,42 +205,40 @@ def _parts(content: Any) -> list[str | Picture]:
     return parts
 
 
-def _part(part: str | Picture) -> dict[str, str]:
+def _content_part(part: str | Picture) -> dict[str, str]:
     return {"type": "image"} if isinstance(part, Picture) else {"type": "text", "text": part}
 
 
-def _joined(parts: list[str | Picture]) -> str:
+def _join_parts(parts: list[str | Picture]) -> str:
     return "\n".join(str(part) for part in parts)
 
 
-def _folded(turns: Sequence[Turn]) -> list[Turn]:
-    """The system's words at the head of the user's first message."""
-    system = [part for role, parts in turns if role == "system" for part in parts]
-    others = [turn for turn in turns if turn[0] != "system"]
+def _merge_system(turns: Sequence[Turn]) -> list[Turn]:
+    """Put the words of the system messages at the head of the first message of another role."""
+    system = list(chain.from_iterable(parts for role, parts in turns if role == "system"))
+    rest = [turn for turn in turns if turn[0] != "system"]
     if not system:
-        return others
-    first, rest = (others[:1] or [("user", [])])[0], others[1:]
-    head = _joined(system)
-    if first[1] and isinstance(first[1][0], str):
-        return [(first[0], [f"{head}\n\n{first[1][0]}", *first[1][1:]]), *rest]
-    return [(first[0], [head, *first[1]]), *rest]
+        return rest
+    role, parts = rest.pop(0) if rest else ("user", [])
+    head = _join_parts(system)
+    if parts and isinstance(parts[0], str):
+        return [(role, [f"{head}\n\n{parts[0]}", *parts[1:]]), *rest]
+    return [(role, [head, *parts]), *rest]
 
 
-def _mapped(turns: Iterable[Turn], change: Callable[[str], str]) -> list[Turn]:
+def _map_texts(turns: Iterable[Turn], change: Callable[[str], str]) -> list[Turn]:
     return [
         (role, [part if isinstance(part, Picture) else change(part) for part in parts])
         for role, parts in turns
     ]
 
 
-def _emptied(turns: Sequence[Turn]) -> list[Turn]:
-    """The same chat, each text replaced by a word that no template writes and no tokenizer reads as structure."""
+def _replace_texts(turns: Sequence[Turn]) -> list[Turn]:
+    """Replace each text of a chat by a word that no template writes and no tokenizer reads as structure."""
     numbers = count()
-    return _mapped(turns, lambda words: f"Words{next(numbers):03d}x" if words.strip() else words)
+    return _map_texts(turns, lambda words: f"Words{next(numbers):03d}x" if words.strip() else words)
 
 
-def _folded_letters(words: str) -> str:
-    """Fullwidth and other variants of letters as the plain ones a tokenizer may make of them, nothing hidden."""
-    return "".join(
-        letter for letter in unicodedata.normalize("NFKC", words) if letter.isspace() or not hides(letter)
-    )
+def _fold_letters(words: str) -> str:
+    """Replace variants of letters by the plain ones that a tokenizer may make of them, and drop hidden characters."""
+    return keep_visible(unicodedata.normalize("NFKC", words))

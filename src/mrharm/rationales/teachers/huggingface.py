@@ -16,19 +16,19 @@ from typing import Any
 
 from PIL import Image
 
-from mrharm.errors import ImageError, InputError
-from mrharm.hub import model_version
+from mrharm.errors import DataError, ImageError, InputError
+from mrharm.hub import load_or_explain, model_version, pick_device
 from mrharm.images import decode
 from mrharm.llm import CallError, Completion, Picture, Request
 from mrharm.rationales.teachers import Question
-from mrharm.rationales.teachers.loading import Loaded, load, read_config, sees
+from mrharm.rationales.teachers.chat_templates import Chats
 
 MAX_TOKENS = 256  # of an answer, as the paper's teacher had
 _SETTINGS = ("max_tokens", "temperature", "response_format")
 
 
 @dataclass(frozen=True)
-class _Question:
+class _EncodedQuestion:
     """A `Question` as the model takes it."""
 
     key: str
@@ -79,9 +79,9 @@ class LocalTeacher:
             ModelUnavailableError: no such folder, and no hub in reach.
             InputError: a model that does not chat.
         """
-        return sees(self._source, self._config)
+        return sees_pictures(self._source, self._config)
 
-    def answer(self, asks: Iterable[Question]) -> Iterator[tuple[int, Completion | CallError]]:
+    def answer(self, questions: Iterable[Question]) -> Iterator[tuple[int, Completion | CallError]]:
         """As `Teacher.answer`, batch by batch.
 
         Raises:
@@ -90,20 +90,20 @@ class LocalTeacher:
                 device, or a setting that cannot be honoured.
             DataError: the weights are not whole.
         """
-        numbered = enumerate(asks)
+        numbered = enumerate(questions)
         while batch := list(islice(numbered, self.batch_size)):
             answers: dict[int, Completion | CallError] = {}
-            questions: dict[int, _Question] = {}
-            for index, ask in batch:
+            encoded: dict[int, _EncodedQuestion] = {}
+            for index, question in batch:
                 try:
-                    questions[index] = self._question(ask)
+                    encoded[index] = self._encode(question)
                 except CallError as error:
                     answers[index] = error
-            answers.update(zip(questions, self._complete(list(questions.values())), strict=True))
+            answers.update(zip(encoded, self._complete(list(encoded.values())), strict=True))
             yield from sorted(answers.items())
 
-    def _question(self, ask: Question) -> _Question:
-        settings = {"max_tokens": MAX_TOKENS, **ask.settings}
+    def _encode(self, question: Question) -> _EncodedQuestion:
+        settings = {"max_tokens": MAX_TOKENS, **question.settings}
         wrong = [name for name in settings if name not in _SETTINGS]
         if wrong:
             raise InputError(
@@ -113,12 +113,12 @@ class LocalTeacher:
         if not isinstance(temperature, int | float) or not 0 <= temperature < math.inf:
             raise InputError(f"temperature {temperature!r}: expected a number, 0 (greedy) or above")
         dtype = str(self._loaded.model.dtype).removeprefix("torch.")
-        key = Request(ask.messages, self.name, {**settings, "dtype": dtype}, ask.parts).key
-        text, pictures = self._loaded.chats.text(ask.messages)
+        key = Request(question.messages, self.name, {**settings, "dtype": dtype}, question.parts).key
+        text, pictures = self._loaded.chats.text(question.messages)
         shown = [_decoded(picture) for picture in pictures]
-        return _Question(key, text, shown, settings["max_tokens"], float(temperature))
+        return _EncodedQuestion(key, text, shown, settings["max_tokens"], float(temperature))
 
-    def _complete(self, questions: list[_Question]) -> list[Completion | CallError]:
+    def _complete(self, questions: list[_EncodedQuestion]) -> list[Completion | CallError]:
         """An answer each; a batch that fails is halved, so that what fails at last fails alone."""
         if not questions:
             return []
@@ -127,8 +127,8 @@ class LocalTeacher:
         except CallError as error:
             failure = error.with_traceback(None)
         except Exception as error:  # whatever one question, or too little memory, raises in a library
-            said = f"{type(error).__name__}: {str(error)[:160]}"
-            failure = CallError(f"the model failed ({said})", "server_error")
+            reason = f"{type(error).__name__}: {str(error)[:160]}"
+            failure = CallError(f"the model failed ({reason})", "server_error")
         # Out here the error is gone, and with it the tensors that its frames held.
         if len(questions) == 1:
             return [failure]
@@ -136,7 +136,7 @@ class LocalTeacher:
         half = len(questions) // 2
         return self._complete(questions[:half]) + self._complete(questions[half:])
 
-    def _generate(self, questions: Sequence[_Question]) -> list[Completion | CallError]:
+    def _generate(self, questions: Sequence[_EncodedQuestion]) -> list[Completion | CallError]:
         import torch
         from transformers import GenerationConfig, LogitsProcessorList
 
@@ -160,7 +160,7 @@ class LocalTeacher:
             for question, prompt, row in zip(questions, prompts, tokens, strict=True)
         ]
 
-    def _inputs(self, questions: Sequence[_Question]) -> dict[str, Any]:
+    def _inputs(self, questions: Sequence[_EncodedQuestion]) -> dict[str, Any]:
         """Tokens ``(batch, length)``, their mask, and what a processor makes of the pictures."""
         loaded = self._loaded
         texts = [question.text for question in questions]
@@ -180,7 +180,7 @@ class LocalTeacher:
             for name, value in inputs.items()
         }
 
-    def _read(self, question: _Question, prompt: int, tokens: list[int]) -> Completion | CallError:
+    def _read(self, question: _EncodedQuestion, prompt: int, tokens: list[int]) -> Completion | CallError:
         """An answer's tokens, up to its end or its limit -> the answer."""
         loaded = self._loaded
         tokens = tokens[: question.max_tokens]
@@ -212,8 +212,8 @@ class LocalTeacher:
         return read_config(self._source, self._place)
 
     @cached_property
-    def _loaded(self) -> Loaded:
-        return load(self._source, self._place, self._config, self._device)
+    def _loaded(self) -> LoadedModel:
+        return load_model(self._source, self._place, self._config, self._device)
 
 
 class Draws:
@@ -224,13 +224,13 @@ class Draws:
     seeded by its key, so that its answer depends neither on its batch nor on what was asked before it.
     """
 
-    def __init__(self, questions: Sequence[_Question]) -> None:
+    def __init__(self, questions: Sequence[_EncodedQuestion]) -> None:
         import torch
 
         self._drawn = [
-            (row, one.temperature, torch.Generator().manual_seed(int(one.key[:16], 16)))
-            for row, one in enumerate(questions)
-            if one.temperature
+            (row, question.temperature, torch.Generator().manual_seed(int(question.key[:16], 16)))
+            for row, question in enumerate(questions)
+            if question.temperature
         ]
 
     def __call__(self, tokens: Any, scores: Any) -> Any:
@@ -251,3 +251,114 @@ def _decoded(picture: Picture) -> Image.Image:
         return decode(base64.b64decode(picture.url().partition(",")[2]), "the picture")
     except (ImageError, ValueError) as error:
         raise CallError(str(error), "bad_request") from None
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in memory, with what turns messages into its tokens and its tokens into words."""
+
+    model: Any
+    front: Any  # the processor of a vision-language model, else the tokenizer
+    tokenizer: Any
+    chats: Chats
+    stops: frozenset[int]  # tokens that end an answer
+    longest: int | None  # tokens it can read and write in all
+
+
+def read_config(source: str, place: dict[str, Any]) -> Any:
+    """A model's configuration, without its weights.
+
+    Raises:
+        ModelUnavailableError: no such folder, and no hub in reach.
+        InputError: of no family that transformers knows.
+    """
+    import transformers
+
+    def load() -> Any:
+        try:
+            return transformers.AutoConfig.from_pretrained(source, **place)
+        except ValueError as error:
+            if not Path(source, "config.json").is_file():
+                raise
+            raise InputError(
+                f"{source}: no family of models that transformers knows ({str(error)[:120]}); code that comes with a "
+                "model is never run"
+            ) from None
+
+    return load_or_explain(source, load)
+
+
+def sees_pictures(source: str, config: Any) -> bool:
+    """Whether it is a vision-language model.
+
+    Raises:
+        InputError: a model that does not chat.
+    """
+    from transformers.models.auto import modeling_auto as auto
+
+    seeing, reading = auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    # Some families have both kinds under one ``model_type``; the class that was saved tells.
+    kind = (getattr(config, "architectures", None) or [""])[0]
+    seer = kind in seeing.values() or (kind not in reading.values() and config.model_type in seeing)
+    reader = kind in reading.values() or config.model_type in reading
+    if not (seer or reader) or getattr(config, "is_encoder_decoder", False):
+        raise InputError(
+            f"{source}: a {config.model_type} model; expected an instruct model that writes text (Llama, Qwen, Gemma "
+            "...) or one that sees and writes (Qwen-VL, LLaVA ...)"
+        )
+    return bool(seer)
+
+
+def load_model(source: str, place: dict[str, Any], config: Any, device: str) -> LoadedModel:
+    """The model on its device, in bf16 on a GPU that has it, else in fp32.
+
+    Raises:
+        ModelUnavailableError: no such folder, and no hub in reach; or a folder that is not whole.
+        InputError: no chat template, no such device, or a package it wants is not installed.
+        DataError: the weights are not whole, not of the kind the configuration names, or too large for the memory.
+    """
+    import torch
+    import transformers
+
+    seer, where = sees_pictures(source, config), pick_device(device)
+    front_kind = transformers.AutoProcessor if seer else transformers.AutoTokenizer
+
+    def load_front() -> tuple[Any, Any]:
+        front = front_kind.from_pretrained(source, **place)
+        return front, front.tokenizer if seer else front
+
+    front, tokenizer = load_or_explain(source, load_front)
+    chats = Chats(front, tokenizer, source)
+    kind = transformers.AutoModelForImageTextToText if seer else transformers.AutoModelForCausalLM
+    half = where.type == "cuda" and torch.cuda.is_bf16_supported()
+
+    def load_weights() -> tuple[Any, Any]:
+        model, info = kind.from_pretrained(
+            source,
+            dtype=torch.bfloat16 if half else torch.float32,
+            use_safetensors=True,
+            output_loading_info=True,
+            **place,
+        )
+        return model.eval().to(where), info
+
+    model, info = load_or_explain(source, load_weights)
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise DataError(
+            f"{source}: {len(missing)} tensors are not there ({', '.join(missing[:3])} ...); expected the weights of "
+            f"a {type(model).__name__}"
+        )
+    stops = _ids(model.generation_config.eos_token_id) | _ids(tokenizer.eos_token_id)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    # Not the maker's: sampling, and penalties that would make an answer depend on its batch.
+    model.generation_config = transformers.GenerationConfig(
+        eos_token_id=sorted(stops) or None, pad_token_id=tokenizer.pad_token_id
+    )
+    longest = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return LoadedModel(model, front, tokenizer, chats, frozenset(stops), longest)
+
+
+def _ids(tokens: int | list[int] | None) -> set[int]:
+    return set() if tokens is None else {tokens} if isinstance(tokens, int) else set(tokens)

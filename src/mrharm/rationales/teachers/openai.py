@@ -15,7 +15,7 @@ class HostedTeacher:
 
     Args:
         model: the model's name at the endpoint.
-        client: asks it; None for one with the user's own ledger, endpoint and key, and no budget.
+        client: questions it; None for one with the user's own ledger, endpoint and key, and no budget.
         concurrency: questions at a time.
         batch: ask by the provider's batch service: half the price, within a day.
         tell: called with the client's tally after each answer.
@@ -45,22 +45,22 @@ class HostedTeacher:
         self.batch = batch
         self._tell = tell
 
-    def answer(self, asks: Iterable[Question]) -> Iterator[tuple[int, Completion | CallError]]:
+    def answer(self, questions: Iterable[Question]) -> Iterator[tuple[int, Completion | CallError]]:
         """As `Teacher.answer`; raises what `HostedClient.complete_many` raises."""
-        requests = (self.request(ask) for ask in asks)
+        requests = (self.request(question) for question in questions)
         if self.batch:
             yield from self._client.complete_batch(list(requests), progress=self._tell)
         else:
             yield from self._client.complete_many(requests, self._concurrency, self._tell)
 
-    def estimate(self, asks: Iterable[Question]) -> Estimate:
+    def estimate(self, questions: Iterable[Question]) -> Estimate:
         """What asking would take, without a call."""
-        return self._client.estimate((self.request(ask) for ask in asks), batch=self.batch)
+        return self._client.estimate((self.request(question) for question in questions), batch=self.batch)
 
-    def request(self, ask: Question) -> Request:
+    def request(self, question: Question) -> Request:
         """A question in the words this model takes."""
-        settings = dict(ask.settings)
-        own = settings_for(self._model, settings.pop("max_tokens", MAX_TOKENS))
-        if "temperature" not in own:  # a model that takes none
+        settings = dict(question.settings)
+        defaults = settings_for(self._model, settings.pop("max_tokens", MAX_TOKENS))
+        if "temperature" not in defaults:  # a model that takes none
             settings.pop("temperature", None)
-        return Request(ask.messages, self._model, {**own, **settings}, ask.parts)
+        return Request(question.messages, self._model, {**defaults, **settings}, question.parts)

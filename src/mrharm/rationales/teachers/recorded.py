@@ -35,16 +35,19 @@ class RecordedTeacher:
         self._file = file
         self._texts = dict(_pairs(rows))
 
-    def answer(self, asks: Iterable[Question]) -> Iterator[tuple[int, Completion | CallError]]:
+    def answer(self, questions: Iterable[Question]) -> Iterator[tuple[int, Completion | CallError]]:
         """As `Teacher.answer`; a meme the file does not speak of has no answer."""
-        for index, ask in enumerate(asks):
-            text = self._texts.get(ask.meme.id)
+        for index, question in enumerate(questions):
+            text = self._texts.get(question.meme.id)
             if text is None:
-                yield index, CallError(f"{ask.meme.id}: no rationale in {self._file}", "bad_request")
+                yield index, CallError(f"{question.meme.id}: no rationale in {self._file}", "bad_request")
             elif not text.strip():
-                yield index, CallError(f"{ask.meme.id}: an empty rationale in {self._file}", "empty", text)
+                yield (
+                    index,
+                    CallError(f"{question.meme.id}: an empty rationale in {self._file}", "empty", text),
+                )
             else:
-                key = content_key(self.name, ask.meme.id)
+                key = content_key(self.name, question.meme.id)
                 yield index, Completion(text, None, text, "stop", True, None, key)
 
 
