@@ -68,8 +68,8 @@ def predict_from_texts(train: Features, gold: Sequence[bool], rows: Features) ->
     counts, counts_of_rows = [], []
     for train_texts, texts in columns:
         if holds_words(train_texts):
-            table = TfidfVectorizer().fit(train_texts)
-            counts.append(table.transform(train_texts))
+            table = TfidfVectorizer()
+            counts.append(table.fit_transform(train_texts))
             counts_of_rows.append(table.transform(texts))
     if not counts:
         return predict_majority(train, gold, rows)

@@ -250,7 +250,7 @@ def test_nothing_is_written_into_the_dataset_but_what_was_seen_of_its_pictures(t
 def test_a_folder_in_the_dataset_is_refused(tmp_path: Path, place: str) -> None:
     dataset = write_dataset(tmp_path / "d", sound())
     before = bytes_of(dataset.root)
-    with pytest.raises(InputError, match="lies in the dataset itself"):
+    with pytest.raises(InputError, match="is inside the dataset itself"):
         write_fixed(audit(dataset, RECIPE), dataset.root / place, overwrite=True)
     assert bytes_of(dataset.root) == before
 

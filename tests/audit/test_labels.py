@@ -164,6 +164,6 @@ def test_targets_on_three_memes_or_fewer_are_noted(tmp_path: Path) -> None:
     ("version", "level"),
     [("unknown", "warning"), ("phase 1 and phase 2 files together", "warning"), ("phase 2", "note")],
 )
-def test_labels_of_a_version_nobody_knows_are_a_warning(tmp_path: Path, version: str, level: str) -> None:
+def test_labels_of_an_unknown_version_are_a_warning(tmp_path: Path, version: str, level: str) -> None:
     finding = only(found(tmp_path, sound(), options={"label_version": version}), "label-version")
     assert (finding.level, version in finding.message) == (level, True)

@@ -73,7 +73,7 @@ def test_a_few_foreign_letters_make_no_foreign_text(tmp_path: Path) -> None:
         ("you\x1b[2J", "U+001B x1"),
     ],
 )
-def test_characters_that_nobody_sees_are_named_by_code_point(tmp_path: Path, text: str, named: str) -> None:
+def test_invisible_characters_are_named_by_code_point(tmp_path: Path, text: str, named: str) -> None:
     findings, _ = found(tmp_path, text, "you")
     assert codes(findings) == ["text-invisible"]
     assert (findings[0].level, findings[0].count, findings[0].examples[0].what) == ("warning", 1, named)

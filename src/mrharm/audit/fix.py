@@ -51,7 +51,9 @@ class Fixed:
 def check_folder(folder: Path, source: Path, overwrite: bool) -> None:
     """Raise InputError where a cleaned copy may not be written: in the dataset or around it, or not empty."""
     if folder.resolve().is_relative_to(source.resolve()):
-        raise InputError(f"{folder}: lies in the dataset itself; choose another folder for the cleaned copy")
+        raise InputError(
+            f"{folder}: is inside the dataset itself; choose another folder for the cleaned copy"
+        )
     check_target(folder.resolve(), source, overwrite)
 
 
@@ -61,7 +63,7 @@ def write_fixed(
     """Write the cleaned copy into ``folder``, whole or not at all; pictures are hard-linked where possible.
 
     Raises:
-        InputError: the folder may not be written, lies in the dataset, or not one train meme would be left.
+        InputError: the folder may not be written, lies in the dataset, or no train meme would be left.
     """
     contents, facts = audited.contents, audited.facts
     source = contents.dataset.root
@@ -71,7 +73,7 @@ def write_fixed(
     kept = [item for item in contents.items if item.number not in reasons]
     train = contents.train
     if train in contents.by_split and not any(train in item.splits for item in kept):
-        raise InputError(f"{source}: not one {train} meme would be left; every one is in another split too")
+        raise InputError(f"{source}: no {train} meme would be left; each is in another split too")
     fixed = Fixed(folder, len(kept), Counter(reasons.values()))
     if contents.unreadable:
         fixed.dropped["line cannot be read"] = len(contents.unreadable)

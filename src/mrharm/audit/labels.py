@@ -231,7 +231,7 @@ def find_label_errors(
     folds = [(numbers[train], numbers[rest]) for train, rest in folds]
     probabilities = _predict_out_of_fold(contents.gold, folds, readers, progress)[numbers]
     if auroc_of(gold, probabilities).value(len(gold)) < LEAST_AUROC:
-        message = "surface signals say too little of the labels to tell which may be wrong"
+        message = "surface signals tell too little about the labels to say which may be wrong"
         return [Finding(code="label-errors-unknown", level="note", message=message)], []
     errors, cases = [], []
     for index in confident_errors(gold, probabilities):

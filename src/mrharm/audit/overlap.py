@@ -49,7 +49,7 @@ def _find_repeated_ids(contents: Contents) -> Iterator[Finding]:
         yield Finding(
             code="id-repeated",
             level="error",
-            message=f"{len(repeated):,} ids stand more than once in memes.jsonl, so evidence and rationales cannot be "
+            message=f"{len(repeated):,} ids occur more than once in memes.jsonl, so evidence and rationales cannot be "
             "told apart",
             count=len(repeated),
             of=len(counts),
@@ -178,7 +178,7 @@ def _find_conflicts(copies: Copies) -> Iterator[Finding]:
         yield Finding(
             code="label-conflict",
             level="warning",
-            message=f"{len(torn):,} memes that stand more than once carry both labels",
+            message=f"{len(torn):,} memes that occur more than once carry both labels",
             count=len(torn),
             of=len(groups),
             examples=examples(
@@ -213,7 +213,7 @@ def _find_templates(contents: Contents, copies: Copies) -> tuple[list[Finding], 
         Finding(
             code="templates",
             level="note",
-            message=f"{table['memes']:,} memes stand on {len(groups):,} templates (one picture, several texts); "
+            message=f"{table['memes']:,} memes are built on {len(groups):,} templates (one picture, several texts); "
             f"{table['across_splits']:,} of these are in train and held out, {table['one_label']:,} of "
             f"{TEMPLATE_MEMES} memes or more have one label only",
             count=table["memes"],

@@ -116,7 +116,7 @@ def picture_findings(contents: Contents, facts: Mapping[str, PictureFacts]) -> I
     yield from report_cases(
         "picture-none",
         "warning",
-        "memes have no picture at all, others do",
+        "memes have no picture, though others do",
         [Example(memes=(item.id,), what=item.text) for item in contents.items if not item.meme.image],
         len(contents.items),
     )

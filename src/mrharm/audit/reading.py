@@ -145,7 +145,7 @@ def read_contents(dataset: Dataset) -> Contents:
             Finding(
                 code="no-memes" if empty else "file-missing",
                 level="error",
-                message=f"{MEMES} holds not one meme" if empty else f"{MEMES} is not there",
+                message=f"{MEMES} holds no meme" if empty else f"{MEMES} is missing",
                 bars=("training", "publishing"),
                 mend="import the source again",
             )

@@ -225,7 +225,7 @@ def shortcut_findings(table: Sequence[Shortcut]) -> Iterator[Finding]:
             code="shortcut-collapse",
             level="error",
             message=f"{SIGNALS[best]} alone falls from {100 * before:.1f} to {100 * after:.1f} macro-F1 once "
-            "memes that are in train are out of the held-out split: what it reaches, it remembers",
+            "memes that are in train are out of the held-out split: it remembers memes",
             bars=("publishing",),
             mend="remove them from train: --fix",
         )

@@ -59,7 +59,7 @@ _KINDS: tuple[tuple[str, Level, str, Callable[[str], str | None]], ...] = (
         f"have more than {100 * FOREIGN:.0f} % letters that are not Latin",
         _describe_foreign,
     ),
-    ("text-invisible", "warning", "hold characters that nobody sees", _describe_invisible),
+    ("text-invisible", "warning", "hold invisible characters", _describe_invisible),
 )
 
 
