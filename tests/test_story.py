@@ -10,7 +10,7 @@ from mrharm.memes.dataset import ImportOptions
 from mrharm.rationales.abduce import abduce
 from mrharm.rationales.prompting import QuestionBuilder
 from mrharm.synthetic.teacher import GeneratedTeacher
-from mrharm.synthetic.truth import share_true
+from mrharm.synthetic.truth import measure_true_share
 from mrharm.training.run import train
 from tests.training.helpers import tiny
 
@@ -36,5 +36,5 @@ def test_memes_become_verdicts(tmp_path):
         np.arange(len(gold)),
     )
     assert summary["n"] == len(memes) and summary["auroc"] is not None
-    assert set(share_true(memes, verdicts)) == {"scene", "tone", "relation", "all"}
+    assert set(measure_true_share(memes, verdicts)) == {"scene", "tone", "relation", "all"}
     assert verdicts[0].evidence is not None and verdicts[0].evidence.caption

@@ -90,7 +90,7 @@ def run_demo(
     clock.lap("judging")
     report: dict[str, Any] = {
         **tables,
-        "rationale_truth": truth.share_true(dataset.split("test"), verdicts),
+        "rationale_truth": truth.measure_true_share(dataset.split("test"), verdicts),
         "greedy_agreement": _greedy_agreement(two_stage, dataset),
         "memes": dataset.info.splits,
         "steps": {"labels_only": steps, "two_stage": steps},
@@ -296,7 +296,7 @@ def _to_show(dataset: Dataset, verdicts: Sequence[Verdict], seed: int) -> list[d
             "verdict": verdict,
             "harmful": bool(meme.label and meme.label.harmful),
             "right": bool(meme.label and verdict.harmful == meme.label.harmful),
-            "check": truth.check(verdict.rationale or "", meme.extra["truth"]),
+            "check": truth.check_rationale(verdict.rationale or "", meme.extra["truth"]),
             "caption": meme.extra["truth"]["caption"],
         }
         for group, some in (("drawn", drawn), ("wrong", wrong))

@@ -14,7 +14,7 @@ from mrharm.rationales.leakage import states_label
 from mrharm.records import Label, Meme, Rationale
 from mrharm.store import write_records
 from mrharm.synthetic.teacher import GeneratedTeacher
-from mrharm.synthetic.truth import check
+from mrharm.synthetic.truth import check_rationale
 from tests.training.helpers import tiny
 
 
@@ -73,7 +73,7 @@ def test_unconditioned_tells_what_is_shown_and_said_but_not_how_they_meet(genera
     learnt = generated.split("train")
     told = variants.read_unconditioned(generated, learnt)
     for meme in learnt:
-        found = check(told[meme.id].text, meme.extra["truth"])
+        found = check_rationale(told[meme.id].text, meme.extra["truth"])
         assert (found.scene, found.tone, found.relation) == (True, True, False)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mrharm.audit.copies import Copies, members_of
+from mrharm.audit.copies import Copies, list_members
 from mrharm.records import Evidence, Meme
 from tests.audit.helpers import copies_in, draw, meme, paint, write_dataset
 
@@ -13,7 +13,7 @@ from tests.audit.helpers import copies_in, draw, meme, paint, write_dataset
 def clusters(copies: Copies, kind: str = "meme") -> list[list[str]]:
     """The ids of each group of a kind."""
     groups = copies.templates if kind == "template" else copies.groups[kind]
-    return [[copies.items[number].id for number in members] for members in members_of(groups).values()]
+    return [[copies.items[number].id for number in members] for members in list_members(groups).values()]
 
 
 def of(folder: Path, memes: list[Meme], evidence: list[Evidence] | None = None) -> Copies:
@@ -150,9 +150,9 @@ def test_who_is_seen_in_another_split_and_who_stays_alone(tmp_path: Path) -> Non
     memes = [meme("a", "you"), meme("b", "me"), meme("c", "YOU", split="test"), meme("d", "us", split="test")]
     contents, _, copies = copies_in(write_dataset(tmp_path, memes))
     train, test = contents.by_split["train"], contents.by_split["test"]
-    assert [item.id for item in copies.seen_in(test, train)] == ["c"]
-    assert [item.id for item in copies.seen_in(train, test)] == ["a"]
-    assert copies.seen_in(test, train, "picture") == []
-    names = copies.group_names(contents.items)
+    assert [item.id for item in copies.find_copied(test, train)] == ["c"]
+    assert [item.id for item in copies.find_copied(train, test)] == ["a"]
+    assert copies.find_copied(test, train, "picture") == []
+    names = copies.assign_groups(contents.items)
     assert names[0] == names[2]
     assert len(set(names)) == 3

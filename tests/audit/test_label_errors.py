@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mrharm.audit.findings import Finding, LabelError
-from mrharm.audit.labels import LISTED, confident_errors, find_label_errors
+from mrharm.audit.labels import LISTED, find_confident_errors, find_label_errors
 from mrharm.audit.shortcuts import make_signals
 from mrharm.progress import no_progress
 from mrharm.records import Label, Meme
@@ -114,11 +114,11 @@ def test_suspects_are_those_beyond_both_thresholds_the_least_confident_first() -
     probabilities = np.array([0.9, 0.8, 0.1, 0.3, 0.2, 0.1, 0.75, 0.6])
     # P(own label) on average: harmful (0.9 + 0.8 + 0.1 + 0.3) / 4 = 0.525, harmless (0.8 + 0.9 + 0.25 + 0.4) / 4 =
     # 0.5875. The fourth: P(harmless) 0.7 reaches 0.5875, its own 0.3 is below 0.525. The last: 0.6 reaches 0.525.
-    assert confident_errors(gold, probabilities) == [2, 6, 3, 7]
+    assert find_confident_errors(gold, probabilities) == [2, 6, 3, 7]
     # Now 0.55 of 0.6125 and 0.5 of 0.5625: neither reaches the other side.
     probabilities[3], probabilities[7] = 0.45, 0.5
-    assert confident_errors(gold, probabilities) == [2, 6]
+    assert find_confident_errors(gold, probabilities) == [2, 6]
 
 
 def test_labels_that_agree_with_what_is_seen_are_no_suspects() -> None:
-    assert confident_errors(np.array([True, True, False]), np.array([0.9, 0.7, 0.2])) == []
+    assert find_confident_errors(np.array([True, True, False]), np.array([0.9, 0.7, 0.2])) == []

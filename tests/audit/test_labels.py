@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from mrharm.audit.findings import Finding
-from mrharm.audit.labels import label_findings
+from mrharm.audit.labels import audit_labels
 from mrharm.records import Label, Meme
 from tests.audit.helpers import codes, meme, only, read, shown, sound, write_dataset
 
 
 def found(folder: Path, memes: list[Meme], **info: Any) -> list[Finding]:
-    return label_findings(read(write_dataset(folder, memes, **info)))[0]
+    return audit_labels(read(write_dataset(folder, memes, **info)))[0]
 
 
 def labelled(split: str, labels: Iterable[Label | bool | None]) -> list[Meme]:
@@ -40,7 +40,7 @@ def test_the_balance_of_each_split_is_counted(tmp_path: Path) -> None:
     very = Label(harmful=True, severity="very", targets=("club", "you"), attack_types=("mocking",))
     some = Label(harmful=True, severity="somewhat", targets=("you",))
     memes = labelled("train", [very, some, some, Label(harmful=False, severity="none"), None])
-    _, table = label_findings(read(write_dataset(tmp_path, memes + labelled("test", BOTH))))
+    _, table = audit_labels(read(write_dataset(tmp_path, memes + labelled("test", BOTH))))
     assert table == {
         "train": {
             "memes": 5,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mrharm.audit.findings import Finding
-from mrharm.audit.overlap import copy_findings
+from mrharm.audit.overlap import audit_copies
 from mrharm.memes.dataset import Dataset
 from mrharm.records import Meme
 from tests.audit.helpers import club, codes, copies_in, draw, meme, only, shown, write_dataset
@@ -14,7 +14,7 @@ from tests.audit.helpers import club, codes, copies_in, draw, meme, only, shown,
 
 def found(dataset: Dataset) -> tuple[list[Finding], dict[str, Any]]:
     contents, _, copies = copies_in(dataset)
-    return copy_findings(contents, copies)
+    return audit_copies(contents, copies)
 
 
 def texts(split: str, *names: str, harmful: bool = True) -> list[Meme]:

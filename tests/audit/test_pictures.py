@@ -8,7 +8,7 @@ from PIL import Image
 
 from mrharm.audit import pictures
 from mrharm.audit.findings import Finding
-from mrharm.audit.pictures import FINGERPRINTS, fingerprint_pictures, picture_findings
+from mrharm.audit.pictures import FINGERPRINTS, audit_pictures, fingerprint_pictures
 from mrharm.images import image_sha256
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.fingerprints import PictureFacts, fingerprint_picture
@@ -31,7 +31,7 @@ def facts_of(dataset: Dataset, workers: int = 1) -> dict[str, PictureFacts]:
 
 def findings_of(dataset: Dataset) -> list[Finding]:
     contents = read(dataset)
-    return list(picture_findings(contents, fingerprint_pictures(contents, workers=1, progress=no_progress)))
+    return list(audit_pictures(contents, fingerprint_pictures(contents, workers=1, progress=no_progress)))
 
 
 @pytest.fixture

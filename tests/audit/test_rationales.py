@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mrharm.audit.findings import Finding
-from mrharm.audit.rationales import nearly_identical, rationale_findings
+from mrharm.audit.rationales import audit_rationales, find_near_identical
 from mrharm.recipe import load_recipe
 from mrharm.records import Label, Meme, Rationale
 from tests.audit.helpers import club, codes, meme, only, read, shown, write_dataset
@@ -25,7 +25,7 @@ def found(
     folder: Path, memes: Sequence[Meme], rationales: Sequence[Rationale], recipe: str = "mr-harm"
 ) -> tuple[list[Finding], dict[str, Any]]:
     dataset = write_dataset(folder, memes, rationales=rationales)
-    return rationale_findings(read(dataset), load_recipe(recipe))
+    return audit_rationales(read(dataset), load_recipe(recipe))
 
 
 def explained(folder: Path, texts: Sequence[str], **fields: Any) -> tuple[list[Finding], dict[str, Any]]:
@@ -159,9 +159,9 @@ def test_eighty_percent_of_the_runs_of_five_words_are_near_enough() -> None:
     words = [club(number) for number in range(50)]
     text = " ".join(words[:24])  # 20 runs
     # With n words cut at the end, 20 - n of 20 runs are shared.
-    assert nearly_identical([text, " ".join(words[:20])]) == {0: 1, 1: 0}
-    assert nearly_identical([text, " ".join(words[:19])]) == {}
-    assert nearly_identical([text.upper(), text]) == {0: 1, 1: 0}
+    assert find_near_identical([text, " ".join(words[:20])]) == {0: 1, 1: 0}
+    assert find_near_identical([text, " ".join(words[:19])]) == {}
+    assert find_near_identical([text.upper(), text]) == {0: 1, 1: 0}
 
 
 def test_resemblance_is_that_computed_pair_by_pair() -> None:
@@ -178,7 +178,7 @@ def test_resemblance_is_that_computed_pair_by_pair() -> None:
         return {tuple(words[at : at + 5]) for at in range(len(words) - 4)}
 
     shingles = [runs(text) for text in texts]
-    partners = nearly_identical(texts)
+    partners = find_near_identical(texts)
     for index, shingle in enumerate(shingles):
         likeness = [len(shingle & other) / len(shingle | other) for other in shingles]
         likeness[index] = 0
@@ -189,7 +189,7 @@ def test_resemblance_is_that_computed_pair_by_pair() -> None:
 
 @pytest.mark.parametrize("texts", [[], [""], ["you", "you"], ["a", ""]])
 def test_texts_shorter_than_a_run_are_near_to_none(texts: list[str]) -> None:
-    assert nearly_identical(texts) == {}
+    assert find_near_identical(texts) == {}
 
 
 def test_what_a_recipe_would_cut_is_counted_from_its_own_length(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 
 from mrharm.audit.findings import Finding, Shortcut
-from mrharm.audit.shortcuts import FAR, make_signals, shortcut_findings, shortcut_table
+from mrharm.audit.shortcuts import FAR, find_shortcuts, make_signals, score_shortcuts
 from mrharm.memes.dataset import Dataset
 from mrharm.progress import no_progress
 from mrharm.records import Evidence, Meme
@@ -41,7 +41,7 @@ def mixed(word: Callable[[bool, random.Random], str] | None = None, seed: int = 
 
 def table_of(dataset: Dataset) -> dict[str, Shortcut]:
     contents, facts, copies = copies_in(dataset)
-    table = shortcut_table(contents, copies, make_signals(contents.items, facts), no_progress)
+    table = score_shortcuts(contents, copies, make_signals(contents.items, facts), no_progress)
     return {row.signal: row for row in table}
 
 
@@ -50,7 +50,7 @@ def macro_f1(table: dict[str, Shortcut], protocol: str) -> dict[str, float]:
 
 
 def findings_of(table: dict[str, Shortcut]) -> list[Finding]:
-    return list(shortcut_findings(list(table.values())))
+    return list(find_shortcuts(list(table.values())))
 
 
 def with_pictures(
@@ -304,7 +304,7 @@ def collapse(before: float, without: float, unseen: float) -> list[str]:
         )
 
     values = {"cross_validated": 0.5, "split": before, "overlap_removed": without, "unseen": unseen}
-    return codes(shortcut_findings([row("majority", dict.fromkeys(values, 0.4)), row("text", values)]))
+    return codes(find_shortcuts([row("majority", dict.fromkeys(values, 0.4)), row("text", values)]))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mrharm.audit.findings import Finding
-from mrharm.audit.texts import LONG_TEXT, text_findings
+from mrharm.audit.texts import LONG_TEXT, audit_texts
 from mrharm.records import Evidence
 from tests.audit.helpers import codes, meme, only, read, shown, write_dataset
 
@@ -13,7 +13,7 @@ from tests.audit.helpers import codes, meme, only, read, shown, write_dataset
 def found(folder: Path, *texts: str | None) -> tuple[list[Finding], dict[str, int]]:
     """What is said of memes called 0, 1, 2 ... of these texts."""
     memes = [meme(str(number), text) for number, text in enumerate(texts)]
-    return text_findings(read(write_dataset(folder, memes)))
+    return audit_texts(read(write_dataset(folder, memes)))
 
 
 def test_plain_texts_give_no_finding(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_a_text_read_off_the_picture_is_no_empty_text(tmp_path: Path) -> None:
     dataset = write_dataset(
         tmp_path, [meme("a", None)], [Evidence(meme_id="a", text="you", text_source="ocr")]
     )
-    assert text_findings(read(dataset))[0] == []
+    assert audit_texts(read(dataset))[0] == []
 
 
 def test_long_texts_are_counted_the_longest_first(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from mrharm.reports.probe_sentences import describe_rationale
 from mrharm.student.interface import StudentInput
 from mrharm.student.two_stage import TwoStageStudent
 from mrharm.synthetic.teacher import GeneratedTeacher
-from mrharm.synthetic.truth import named_relation
+from mrharm.synthetic.truth import find_named_relation
 from mrharm.verdicts.detector import Detector
 from tests.audit.helpers import club, meme
 from tests.probes.written import detector, predictions
@@ -296,7 +296,7 @@ def test_the_probe_is_the_same_for_the_same_seed_and_keeps_to_its_number_of_meme
     ],
 )
 def test_the_relation_a_rationale_names_is_read_off_it(text: str, relation: str | None) -> None:
-    assert named_relation(text) == relation
+    assert find_named_relation(text) == relation
 
 
 def test_what_a_detector_really_writes_can_be_probed(generated: Predictions) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mrharm.audit.reading import read_contents
-from mrharm.audit.texts import stale_findings
+from mrharm.audit.texts import find_stale
 from mrharm.evidence.gather import gather
 from mrharm.evidence.pipeline import Engines
 from mrharm.memes.dataset import Dataset
@@ -57,7 +57,7 @@ def test_an_edited_text_is_said_by_every_step_and_the_same_commands_mend_it(
         assert measure(edited.memes, edited.rationales, edited.evidence).stale == 1
         assert usable_rationales(edited, tiny()).keys() == {"m0", "m2"}
         assert usable_rationales(edited, tiny(gate="off")).keys() == {"m0", "m1", "m2"}
-        findings = {finding.code: finding for finding in stale_findings(read_contents(edited))}
+        findings = {finding.code: finding for finding in find_stale(read_contents(edited))}
         assert findings.keys() == {"evidence-stale", "rationale-stale"}
         assert [example.memes for example in findings["rationale-stale"].examples] == [("m1",)]
         done = explain(edited, server.url)

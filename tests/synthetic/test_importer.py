@@ -6,11 +6,11 @@ import pytest
 from mrharm.errors import DataError, InputError
 from mrharm.images import image_sha256, open_image
 from mrharm.memes.dataset import ImportOptions
-from mrharm.synthetic.checks import assert_balanced, assert_phrases, assert_vocabulary, words
+from mrharm.synthetic.checks import assert_balanced, assert_phrases, assert_vocabulary, split_words
 from mrharm.synthetic.concepts import CONCEPTS
 from mrharm.synthetic.importer import generate, import_generated
 from mrharm.synthetic.layouts import CAPITALS_ONLY, FONTS, LAYOUTS
-from mrharm.synthetic.plan import make_plan, quads_by_split
+from mrharm.synthetic.plan import count_quads, make_plan
 
 SMALL = ImportOptions(memes=96, seed=3, workers=1)
 
@@ -143,11 +143,11 @@ def test_another_seed_gives_other_memes():
 
 
 def test_default_size_has_room_for_every_split():
-    counts = {split: 4 * count for split, count in quads_by_split(2000).items()}
+    counts = {split: 4 * count for split, count in count_quads(2000).items()}
     assert counts == {"train": 1200, "validation": 200, "test": 600, "composition": 400, "lexical": 200}
-    larger = {split: 4 * count for split, count in quads_by_split(4000).items()}
+    larger = {split: 4 * count for split, count in count_quads(4000).items()}
     assert larger == {**counts, "train": 3200}
-    assert sum(quads_by_split(200)[split] for split in ("train", "validation", "test")) == 50
+    assert sum(count_quads(200)[split] for split in ("train", "validation", "test")) == 50
 
 
 def test_too_few_memes_are_refused(tmp_path):
@@ -175,8 +175,8 @@ def test_plan_of_default_size_trains_every_word_pair_and_scene():
     assert_vocabulary(texts["train"], [*texts["validation"], *texts["test"], *texts["composition"]])
     with pytest.raises(DataError, match="no train text has"):
         assert_vocabulary(texts["train"], texts["lexical"])
-    seen = set().union(*(words(text) for text in texts["train"]))
-    assert all(words(text) - seen for text in texts["lexical"])
+    seen = set().union(*(split_words(text) for text in texts["train"]))
+    assert all(split_words(text) - seen for text in texts["lexical"])
     assert pairs["validation"] | pairs["test"] | pairs["lexical"] <= pairs["train"]
     assert not pairs["composition"] & pairs["train"]
     for concept in CONCEPTS:

@@ -12,7 +12,7 @@ from mrharm.synthetic.backdrops import (
     TRAIN_RENDERINGS,
     VALIDATION_RENDERINGS,
 )
-from mrharm.synthetic.checks import words
+from mrharm.synthetic.checks import split_words
 from mrharm.synthetic.concepts import CONCEPTS
 from mrharm.synthetic.phrases import CLAIMS, FRAMES, MANNERS
 from mrharm.synthetic.plan import Deck, post_text
@@ -100,4 +100,4 @@ def test_casing_wears_the_text_and_keeps_its_words(case, expected):
 
     text = post_text("you sing", case, First())
     assert text == expected
-    assert words(text) == {"you", "sing"}
+    assert split_words(text) == {"you", "sing"}

@@ -10,7 +10,7 @@ from mrharm.synthetic import teacher
 from mrharm.synthetic.concepts import CONCEPTS
 from mrharm.synthetic.phrases import SENSES
 from mrharm.synthetic.scenes import SCENES
-from mrharm.synthetic.teacher import GeneratedTeacher, write
+from mrharm.synthetic.teacher import GeneratedTeacher, write_rationale
 
 LABEL_WORDS = re.compile(
     r"harm|offens|hate|hateful|\bnot harmful|somewhat|\bvery\b|\bsafe\b|acceptable|appropriate|allowed|should|toxic|"
@@ -51,11 +51,14 @@ def test_no_rationale_states_a_label():
         tables += table.values()
     assert not [text for text in [*tables, *teacher.SENSES.values()] if LABEL_WORDS.search(text)]
     for number, truth in enumerate(whole_space()):
-        assert not LABEL_WORDS.search(write(truth, random.Random(number)))
+        assert not LABEL_WORDS.search(write_rationale(truth, random.Random(number)))
 
 
 def test_rationales_have_20_to_40_words():
-    lengths = [len(write(truth, random.Random(number)).split()) for number, truth in enumerate(whole_space())]
+    lengths = [
+        len(write_rationale(truth, random.Random(number)).split())
+        for number, truth in enumerate(whole_space())
+    ]
     assert min(lengths) >= 20
     assert max(lengths) <= 40
 

@@ -10,9 +10,9 @@ from mrharm.records import Meme
 from mrharm.synthetic import truth as module
 from mrharm.synthetic.concepts import CONCEPTS
 from mrharm.synthetic.phrases import SENSES
-from mrharm.synthetic.scenes import SCENES, caption
-from mrharm.synthetic.teacher import write
-from mrharm.synthetic.truth import TruthCheck, check, is_known
+from mrharm.synthetic.scenes import SCENES, describe_scene
+from mrharm.synthetic.teacher import write_rationale
+from mrharm.synthetic.truth import TruthCheck, check_rationale, has_truth
 
 SKUNK = {"scene": "skunk", "tone": "praise", "relation": "undercuts"}
 ROSES = {"scene": "roses", "tone": "comparison", "relation": "backs"}
@@ -86,13 +86,13 @@ FALSE = [
 
 @pytest.mark.parametrize(("truth", "text"), TRUE)
 def test_true_rationales_are_true(truth, text):
-    assert check(text, truth).all
+    assert check_rationale(text, truth).all
 
 
 @pytest.mark.parametrize(("truth", "text", "expected"), FALSE)
 def test_false_parts_are_false(truth, text, expected):
-    assert check(text, truth) == expected
-    assert not check(text, truth).all
+    assert check_rationale(text, truth) == expected
+    assert not check_rationale(text, truth).all
 
 
 def test_it_imports_nothing_of_what_it_checks():
@@ -110,7 +110,7 @@ def test_it_imports_nothing_of_what_it_checks():
 def test_every_caption_names_its_scene_and_no_other():
     for scene, rendering in product(SCENES, range(10)):
         truth = {"scene": scene, "tone": "praise", "relation": "backs"}
-        assert check(caption(scene, rendering), truth) == TruthCheck(True, False, False)
+        assert check_rationale(describe_scene(scene, rendering), truth) == TruthCheck(True, False, False)
 
 
 def quads():
@@ -135,9 +135,9 @@ def test_teacher_is_true_of_its_own_meme_and_false_of_confounders_in_what_change
     total = right = 0
     for number, quad in enumerate(quads()):
         for row, mine in enumerate(quad):
-            text = write(mine, random.Random(f"{number}/{row}"))
+            text = write_rationale(mine, random.Random(f"{number}/{row}"))
             for other in quad:
-                checked = check(text, other)
+                checked = check_rationale(text, other)
                 total += 1
                 right += (checked.scene, checked.tone, checked.relation) == tuple(
                     mine[part] == other[part] for part in ("scene", "tone", "relation")
@@ -148,7 +148,7 @@ def test_teacher_is_true_of_its_own_meme_and_false_of_confounders_in_what_change
 
 def test_an_unknown_truth_is_named():
     with pytest.raises(DataError, match=r"truth\.scene.*'moon'"):
-        check("a moon", {"scene": "moon", "tone": "praise", "relation": "backs"})
+        check_rationale("a moon", {"scene": "moon", "tone": "praise", "relation": "backs"})
 
 
 def test_a_field_called_truth_of_another_dataset_is_not_held_for_a_generated_memes():
@@ -159,5 +159,5 @@ def test_a_field_called_truth_of_another_dataset_is_not_held_for_a_generated_mem
         ({"by": "us"}, False),
         ("x", False),
     ):
-        assert is_known(Meme(id="1", text="you", extra={"truth": truth})) is generated
-    assert not is_known(Meme(id="1", text="you"))
+        assert has_truth(Meme(id="1", text="you", extra={"truth": truth})) is generated
+    assert not has_truth(Meme(id="1", text="you"))

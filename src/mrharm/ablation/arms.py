@@ -10,7 +10,7 @@ from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN
 from mrharm.recipe import Part, Recipe
-from mrharm.synthetic.truth import is_known
+from mrharm.synthetic.truth import has_truth
 from mrharm.training.stages import WhichStages
 
 REFERENCE = "two-stage"
@@ -102,7 +102,7 @@ def _why_impossible(arm: Arm, dataset: Dataset, recipe: Recipe) -> str | None:
     if arm.adds and not any(row.caption for row in dataset.evidence.values()):
         return f"no captions; `mrharm gather {dataset.root} --captions ...` makes them"
     if arm.rationales == "unconditioned" and not (
-        (dataset.root / UNCONDITIONED).exists() or all(is_known(meme) for meme in dataset.split(TRAIN))
+        (dataset.root / UNCONDITIONED).exists() or all(has_truth(meme) for meme in dataset.split(TRAIN))
     ):
         return f"no {UNCONDITIONED}; `mrharm abduce {dataset.root} --teacher T --prompt unconditioned.v1` writes it"
     return None

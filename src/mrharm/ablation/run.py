@@ -30,7 +30,7 @@ from mrharm.progress import Progress, no_progress
 from mrharm.recipe import Recipe, dump_recipe, make_recipe
 from mrharm.records import Failure, Record
 from mrharm.store import JsonlStore, content_key, exclusive_lock, read_appended, write_failures
-from mrharm.synthetic.truth import is_known, share_true
+from mrharm.synthetic.truth import has_truth, measure_true_share
 from mrharm.training.data import require_rationales
 from mrharm.training.run import train
 
@@ -301,8 +301,8 @@ def _train_and_judge(job: Job) -> RunRow:
             predictions.scores.tolist(),
             predictions.clusters,
         )
-        if with_rationales and all(is_known(meme) for meme in predictions.memes):
-            truth = share_true(predictions.memes, predictions.verdicts)
+        if with_rationales and all(has_truth(meme) for meme in predictions.memes):
+            truth = measure_true_share(predictions.memes, predictions.verdicts)
     return RunRow(
         key=job.key,
         arm=job.arm.name,

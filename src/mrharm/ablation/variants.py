@@ -16,7 +16,7 @@ from mrharm.recipe import Recipe
 from mrharm.records import Meme, Rationale, read_records
 from mrharm.store import content_key
 from mrharm.synthetic.teacher import explain_without_outcome
-from mrharm.synthetic.truth import is_known, quad_of
+from mrharm.synthetic.truth import has_truth, quad_of
 from mrharm.training.data import usable_rationales
 
 SUBSET_SEED = 20_231_211  # the same training memes for every arm and seed, smaller subsets within larger ones
@@ -166,7 +166,7 @@ def read_unconditioned(dataset: Dataset, memes: Sequence[Meme]) -> Rationales:
     if path.exists():
         rows = {row.meme_id: row for row in read_records(path, Rationale)}
         return {meme.id: rows[meme.id] for meme in memes if meme.id in rows}
-    if all(is_known(meme) for meme in memes):
+    if all(has_truth(meme) for meme in memes):
         return {meme.id: explain_without_outcome(meme) for meme in memes}
     raise InputError(
         f"{path}: no such file; `mrharm abduce {dataset.root} --teacher T --prompt unconditioned.v1` writes it"

@@ -32,13 +32,13 @@ class Copies:
     templates: NDArray[np.int64]
     items: list[Item] = field(repr=False)
 
-    def seen_in(self, split: Sequence[Item], other: Sequence[Item], kind: str = "meme") -> list[Item]:
+    def find_copied(self, split: Sequence[Item], other: Sequence[Item], kind: str = "meme") -> list[Item]:
         """Return the items of ``split`` that have a copy in ``other``."""
         groups = self.groups[kind]
         shared = {int(groups[item.number]) for item in other} - {-1}
         return [item for item in split if int(groups[item.number]) in shared]
 
-    def group_names(self, items: Sequence[Item]) -> list[int]:
+    def assign_groups(self, items: Sequence[Item]) -> list[int]:
         """Return a group number for each item, a new one where it has no copy: what keeps copies in one fold."""
         groups = self.groups["meme"]
         return [
@@ -48,7 +48,7 @@ class Copies:
 
     def list_groups(self, groups: NDArray[np.int64]) -> list[list[Item]]:
         """Return the items of each group, the largest group first."""
-        members = members_of(groups).values()
+        members = list_members(groups).values()
         return sorted(([self.items[number] for number in group] for group in members), key=len, reverse=True)
 
 
@@ -65,7 +65,7 @@ def find_copies(contents: Contents, facts: Mapping[str, PictureFacts]) -> Copies
     reposts = [
         (first, second) for first, second in near if _share_words(items[first].text, items[second].text)
     ]
-    retold = [members for members in members_of(texts).values() if not _all_open(members, posted)]
+    retold = [members for members in list_members(texts).values() if not _all_open(members, posted)]
     groups = {
         "id": ids,
         "picture": pictures,
@@ -109,13 +109,13 @@ def _group_linked(
 ) -> NDArray[np.int64]:
     """Return a group number for each item that is linked with another, directly or over several; -1 for the rest."""
     joined: DisjointSet[int] = DisjointSet(range(count))
-    for members in chain(linked, *(members_of(numbers).values() for numbers in groups)):
+    for members in chain(linked, *(list_members(numbers).values() for numbers in groups)):
         for member in members[1:]:
             joined.merge(members[0], member)
     return _group_by_key([joined[item] if joined.subset_size(item) > 1 else None for item in range(count)])
 
 
-def members_of(groups: NDArray[np.int64]) -> dict[int, list[int]]:
+def list_members(groups: NDArray[np.int64]) -> dict[int, list[int]]:
     """Return group number -> the numbers of its items."""
     members: dict[int, list[int]] = defaultdict(list)
     for number, group in enumerate(groups.tolist()):

@@ -99,7 +99,7 @@ class AuditReport(Record):
         return [finding for finding in self.findings if finding.level == "error"]
 
 
-def examples(cases: Iterable[Example]) -> tuple[Example, ...]:
+def cut_examples(cases: Iterable[Example]) -> tuple[Example, ...]:
     """Return the first few cases, worst first as the caller sorted them; their texts cut to a line or two."""
     shown = islice(cases, SHOWN)
     return tuple(case.model_copy(update={"text": " ".join(case.text.split())[:160]}) for case in shown)
@@ -112,7 +112,7 @@ def report_cases(
     if not cases:
         return []
     message = f"{len(cases):,} of {of:,} {what}"
-    shown = examples(cases)
+    shown = cut_examples(cases)
     return [
         Finding(code=code, level=level, message=message, count=len(cases), of=of, examples=shown, **details)
     ]

@@ -111,7 +111,7 @@ def _choose_dropped(contents: Contents, copies: Copies, facts: Mapping[str, Pict
             reasons[item.number] = picture.failure
     train = contents.by_split.get(contents.train, [])
     for split in [*contents.held_out, contents.validation]:
-        for item in copies.seen_in(train, contents.by_split.get(split, [])):
+        for item in copies.find_copied(train, contents.by_split.get(split, [])):
             if split not in item.splits:
                 reasons.setdefault(item.number, f"in {split} too: removed from {contents.train}")
     ids: set[str] = set()

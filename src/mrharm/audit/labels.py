@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mrharm.audit.copies import Copies
-from mrharm.audit.findings import Example, Finding, LabelError, Level, examples, report_cases
+from mrharm.audit.findings import Example, Finding, LabelError, Level, cut_examples, report_cases
 from mrharm.audit.reading import NO_SPLIT, Contents, Item
 from mrharm.baselines import Baseline, Booleans, Floats, Folds, split_folds
 from mrharm.metrics.ranking import auroc_of
@@ -27,7 +27,7 @@ LISTED = 200  # suspects in the report
 LEAST_AUROC = 0.6  # of the out-of-fold scores: below, what they contradict means nothing
 
 
-def label_findings(contents: Contents) -> tuple[list[Finding], dict[str, Any]]:
+def audit_labels(contents: Contents) -> tuple[list[Finding], dict[str, Any]]:
     """Find what is odd about the labels, and count them by split."""
     table = {split: _count_labels(items) for split, items in contents.by_split.items()}
     findings = [
@@ -103,7 +103,7 @@ def _find_unlabelled(contents: Contents, table: Mapping[str, Any]) -> Iterator[F
                 message=f"{len(missing):,} of {row['memes']:,} memes of {split} have no label",
                 count=len(missing),
                 of=row["memes"],
-                examples=examples(missing) if partly else (),
+                examples=cut_examples(missing) if partly else (),
             )
 
 
@@ -224,7 +224,7 @@ def find_label_errors(
     gold = np.array([bool(item.harmful) for item in items])
     texts = [name for name in ("text_caption", "text", "caption") if name in signals][:1]
     readers = [signals[name] for name in (*texts, "pixels") if name in signals]
-    folds = split_folds(gold, copies.group_names(items))
+    folds = split_folds(gold, copies.assign_groups(items))
     if not folds or not readers:
         return [], []
     numbers = np.array([item.number for item in items])
@@ -234,7 +234,7 @@ def find_label_errors(
         message = "surface signals tell too little about the labels to say which may be wrong"
         return [Finding(code="label-errors-unknown", level="note", message=message)], []
     errors, cases = [], []
-    for index in confident_errors(gold, probabilities):
+    for index in find_confident_errors(gold, probabilities):
         item, probability = items[index], round(float(probabilities[index]), 4)
         errors.append(
             LabelError(meme=item.id, split=item.splits[0], harmful=bool(gold[index]), probability=probability)
@@ -258,7 +258,7 @@ def _predict_out_of_fold(
     return total / len(signals)
 
 
-def confident_errors(gold: Booleans, probabilities: Floats) -> list[int]:
+def find_confident_errors(gold: Booleans, probabilities: Floats) -> list[int]:
     """Return indices of suspect labels, most suspect first.
 
     A label is suspect when the probability of the opposite label reaches what memes of that label get on average (the

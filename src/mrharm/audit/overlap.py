@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrharm.audit.copies import KINDS, Copies
-from mrharm.audit.findings import Example, Finding, examples
+from mrharm.audit.findings import Example, Finding, cut_examples
 from mrharm.audit.reading import NO_SPLIT, Contents, Item
 
 SERIOUS = 0.01  # of a held-out split in train: figures on it cannot be published
@@ -22,7 +22,7 @@ _BY = {"id": "id", "picture": "picture", "near_picture": "near-same picture", "t
 Partners = list[tuple[Item, list[Item]]]  # items of a split, each with its copies in another
 
 
-def copy_findings(contents: Contents, copies: Copies) -> tuple[list[Finding], dict[str, Any]]:
+def audit_copies(contents: Contents, copies: Copies) -> tuple[list[Finding], dict[str, Any]]:
     """Find repeated ids, copies within and across splits with label conflicts, and template groups; count them all."""
     findings = [*_find_repeated_ids(contents)]
     within = {}
@@ -55,7 +55,7 @@ def _find_repeated_ids(contents: Contents) -> Iterator[Finding]:
             of=len(counts),
             bars=("training", "publishing"),
             mend="keep one row of each, or let --fix do it",
-            examples=examples(
+            examples=cut_examples(
                 Example(memes=(meme_id,), what=f"{count} times") for meme_id, count in repeated
             ),
         )
@@ -82,7 +82,7 @@ def _report_within(copies: Copies, split: str, items: Sequence[Item], extra: int
         message=f"{len(items):,} rows of {split} hold {len(items) - extra:,} different memes",
         count=extra,
         of=len(items),
-        examples=examples(_show_group(group, f"{len(group)} times") for group in repeated),
+        examples=cut_examples(_show_group(group, f"{len(group)} times") for group in repeated),
     )
 
 
@@ -97,7 +97,7 @@ def _list_partners(contents: Contents, copies: Copies, kind: str, pair: tuple[st
     members: dict[int, list[Item]] = defaultdict(list)
     for item in first:
         members[int(groups[item.number])].append(item)
-    return [(item, members[int(groups[item.number])]) for item in copies.seen_in(second, first, kind)]
+    return [(item, members[int(groups[item.number])]) for item in copies.find_copied(second, first, kind)]
 
 
 def _count_overlap(partners: Partners, of: int) -> dict[str, int]:
@@ -164,7 +164,7 @@ def _show_overlap(pair: tuple[str, str], partners: Partners) -> tuple[Example, .
         what = f"{second} says {_name_side(item.harmful)}, {first} {_name_side(partner.harmful)}"
         shown = Example(memes=(item.id, partner.id), what=what, text=item.text)
         cases.append((conflict is None, -len(item.text), shown))
-    return examples(shown for _, _, shown in sorted(cases, key=lambda case: case[:2]))
+    return cut_examples(shown for _, _, shown in sorted(cases, key=lambda case: case[:2]))
 
 
 def _name_side(harmful: bool | None) -> str:
@@ -181,7 +181,7 @@ def _find_conflicts(copies: Copies) -> Iterator[Finding]:
             message=f"{len(torn):,} memes that occur more than once carry both labels",
             count=len(torn),
             of=len(groups),
-            examples=examples(
+            examples=cut_examples(
                 _show_group(group, ", ".join(_name_side(item.harmful) for item in group[:4]))
                 for group in torn
             ),
@@ -203,7 +203,7 @@ def _find_templates(contents: Contents, copies: Copies) -> tuple[list[Finding], 
     if not groups:
         return [], table
     groups.sort(key=_has_one_label, reverse=True)
-    shown = examples(
+    shown = cut_examples(
         _show_group(
             group, f"{len(group)} memes, {sum(bool(item.harmful) for item in group)} harmful", text=False
         )

@@ -84,7 +84,7 @@ def _make_key(root: Path, place: str) -> str:
         return content_key(_VERSION, place, "missing")
 
 
-def picture_findings(contents: Contents, facts: Mapping[str, PictureFacts]) -> Iterator[Finding]:
+def audit_pictures(contents: Contents, facts: Mapping[str, PictureFacts]) -> Iterator[Finding]:
     """Find pictures that are missing or broken, changed since the import, extreme or blank."""
     pictured = [(item, facts[item.meme.image]) for item in contents.items if item.meme.image]
     if not pictured:

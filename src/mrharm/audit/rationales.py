@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer
 
-from mrharm.audit.findings import Example, Finding, Level, examples, report_cases
+from mrharm.audit.findings import Example, Finding, Level, cut_examples, report_cases
 from mrharm.audit.reading import Contents
 from mrharm.baselines import FOLDS, estimate_recovered
 from mrharm.llm import looks_refused
@@ -32,7 +32,7 @@ SHINGLE, NEARLY = 5, 0.8  # words a shingle; shared share of the shingles of two
 Case = tuple[Rationale, Label]
 
 
-def rationale_findings(contents: Contents, recipe: Recipe) -> tuple[list[Finding], dict[str, Any]]:
+def audit_rationales(contents: Contents, recipe: Recipe) -> tuple[list[Finding], dict[str, Any]]:
     """Find stated labels, refusals, cuts, captions and copies among the rationales; count them and their coverage."""
     if not contents.rationales:
         message = "there are no rationales: a student can learn labels alone (mrharm train --stages label)"
@@ -111,7 +111,7 @@ def _find_stated(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, Any]]:
             of=len(cases),
             bars=("training",) if many else (),
             mend="mark them for the leak gate: --fix",
-            examples=examples(_show_texts(stated, slice(-160, None))),
+            examples=cut_examples(_show_texts(stated, slice(-160, None))),
         )
     ], table
 
@@ -172,7 +172,7 @@ def _find_captions(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, int]
 
 
 def _find_copies(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, int]]:
-    pairs = nearly_identical([row.text for row, _ in cases])
+    pairs = find_near_identical([row.text for row, _ in cases])
     shown = [
         Example(memes=(cases[first][0].meme_id, cases[second][0].meme_id), text=cases[first][0].text)
         for first, second in pairs.items()
@@ -192,11 +192,11 @@ def _report_share(
     level: Level = "warning" if count >= LEAKING * of else "note"
     message = f"{_percent(count, of)} of the rationales {what}"
     return [
-        Finding(code=code, level=level, message=message, count=count, of=of, examples=examples(shown))
+        Finding(code=code, level=level, message=message, count=count, of=of, examples=cut_examples(shown))
     ], table
 
 
-def nearly_identical(texts: Sequence[str]) -> dict[int, int]:
+def find_near_identical(texts: Sequence[str]) -> dict[int, int]:
     """Return index of a text -> index of the text most like it, for texts that share 80 % of their word 5-grams.
 
     Resemblance as in Broder, "On the resemblance and containment of documents" (1997), computed exactly.

@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mrharm.audit.findings import Example, Finding, examples, report_cases
+from mrharm.audit.findings import Example, Finding, cut_examples, report_cases
 from mrharm.errors import DataError
 from mrharm.memes.dataset import EVIDENCE, MEMES, RATIONALES, Dataset
 from mrharm.records import Evidence, Failure, Meme, Rationale, Record, meme_text, parse_record
@@ -194,6 +194,6 @@ def _report_unmatched(items: Sequence[Item], name: str, ids: Iterable[str]) -> l
             level="warning",
             message=f"{len(unmatched):,} ids in {name} are of no meme in {MEMES}",
             count=len(unmatched),
-            examples=examples(Example(memes=(meme_id,)) for meme_id in unmatched),
+            examples=cut_examples(Example(memes=(meme_id,)) for meme_id in unmatched),
         )
     ]

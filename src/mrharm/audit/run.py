@@ -10,13 +10,13 @@ from typing import Any
 
 from mrharm.audit.copies import Copies, find_copies
 from mrharm.audit.findings import LEVELS, AuditReport, Finding, Fitness, Purpose
-from mrharm.audit.labels import find_label_errors, label_findings
-from mrharm.audit.overlap import copy_findings
-from mrharm.audit.pictures import fingerprint_pictures, picture_findings
-from mrharm.audit.rationales import rationale_findings
+from mrharm.audit.labels import audit_labels, find_label_errors
+from mrharm.audit.overlap import audit_copies
+from mrharm.audit.pictures import audit_pictures, fingerprint_pictures
+from mrharm.audit.rationales import audit_rationales
 from mrharm.audit.reading import Contents, read_contents
-from mrharm.audit.shortcuts import make_signals, shortcut_findings, shortcut_table
-from mrharm.audit.texts import text_findings
+from mrharm.audit.shortcuts import find_shortcuts, make_signals, score_shortcuts
+from mrharm.audit.texts import audit_texts
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.fingerprints import PictureFacts
 from mrharm.progress import Progress, no_progress
@@ -62,17 +62,17 @@ def audit(
     signals = make_signals(contents.items, facts)
     # The parts: each returns findings and the counts behind them.
     parts: dict[str, tuple[list[Finding], dict[str, Any]]] = {
-        "copies": copy_findings(contents, copies),
-        "labels": label_findings(contents),
-        "texts": text_findings(contents),
-        "rationales": rationale_findings(contents, recipe),
+        "copies": audit_copies(contents, copies),
+        "labels": audit_labels(contents),
+        "texts": audit_texts(contents),
+        "rationales": audit_rationales(contents, recipe),
     }
-    shortcuts = shortcut_table(contents, copies, signals, progress)
+    shortcuts = score_shortcuts(contents, copies, signals, progress)
     suspects, label_errors = find_label_errors(contents, copies, signals, progress)
-    findings = [*contents.findings, *picture_findings(contents, facts)]
+    findings = [*contents.findings, *audit_pictures(contents, facts)]
     for part, _ in parts.values():
         findings += part
-    findings += [*shortcut_findings(shortcuts), *suspects]
+    findings += [*find_shortcuts(shortcuts), *suspects]
     findings.sort(key=lambda finding: LEVELS.index(finding.level))
     report = AuditReport(
         dataset=str(folder.root),

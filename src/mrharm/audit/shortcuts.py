@@ -94,7 +94,7 @@ def _list_metadata(item: Item, picture: PictureFacts | None) -> tuple[float, ...
     )
 
 
-def shortcut_table(
+def score_shortcuts(
     contents: Contents, copies: Copies, signals: Mapping[str, Baseline], progress: Progress
 ) -> list[Shortcut]:
     """Score every signal by every protocol that the dataset allows."""
@@ -102,7 +102,7 @@ def shortcut_table(
     if not plans:
         return []
     gold = contents.gold
-    clusters = np.array(copies.group_names(contents.items))
+    clusters = np.array(copies.assign_groups(contents.items))
     majority = Baseline(np.zeros(len(gold)), baselines.predict_majority)
     rows: dict[str, dict[str, Score]] = {name: {} for name in ("majority", *signals)}
     steps = len(rows) * sum(len(folds) for folds in plans.values())
@@ -130,7 +130,7 @@ def _plan_protocols(contents: Contents, copies: Copies) -> dict[str, Folds]:
         return {}
     numbers = _number_items(train)
     plans = {"cross_validated": [(numbers[learnt], numbers[tried]) for learnt, tried in folds]}
-    groups = copies.group_names(train)
+    groups = copies.assign_groups(train)
     if len(set(groups)) < len(groups) and (apart := split_folds(gold, groups)):
         plans["copies_apart"] = [(numbers[learnt], numbers[tried]) for learnt, tried in apart]
     return plans | _plan_held_out(copies, train, _select_held_out(contents))
@@ -141,8 +141,8 @@ def _plan_held_out(copies: Copies, train: Sequence[Item], held_out: Sequence[Ite
     if not held_out:
         return {}
     plans = {"split": [(_number_items(train), _number_items(held_out))]}
-    repeated = {item.number for item in copies.seen_in(held_out, train)}
-    copied = {item.number for item in copies.seen_in(train, held_out)}
+    repeated = {item.number for item in copies.find_copied(held_out, train)}
+    copied = {item.number for item in copies.find_copied(train, held_out)}
     rest = [item for item in train if item.number not in copied]
     unseen = [item for item in held_out if item.number not in repeated]
     if repeated and _holds_both_labels(rest):
@@ -200,7 +200,7 @@ def _make_score(signal: str, estimates: Mapping[str, Estimate], memes: int) -> S
     return Score.model_validate({**columns, "n": memes})
 
 
-def shortcut_findings(table: Sequence[Shortcut]) -> Iterator[Finding]:
+def find_shortcuts(table: Sequence[Shortcut]) -> Iterator[Finding]:
     """Find signals that go far alone, and figures that fall once the overlap is removed."""
     rows = {row.signal: row.scores for row in table}
     if not rows:

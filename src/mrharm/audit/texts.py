@@ -17,7 +17,7 @@ LONG_TEXT = 1000  # characters: a tweet thread, not a meme
 FOREIGN = 0.3  # share of a text's letters that are not Latin
 
 
-def text_findings(contents: Contents) -> tuple[list[Finding], dict[str, int]]:
+def audit_texts(contents: Contents) -> tuple[list[Finding], dict[str, int]]:
     """Find what is odd about the texts, or stale because of them, and count the odd ones of each kind."""
     findings: list[Finding] = []
     table: dict[str, int] = {}
@@ -27,7 +27,7 @@ def text_findings(contents: Contents) -> tuple[list[Finding], dict[str, int]]:
         shown = [Example(memes=(item.id,), what=case) for item, case in cases]
         table[code.removeprefix("text-")] = len(cases)
         findings += report_cases(code, level, f"texts {what}", shown, len(contents.items))
-    return findings + stale_findings(contents), table
+    return findings + find_stale(contents), table
 
 
 def _describe_empty(text: str) -> str | None:
@@ -69,7 +69,7 @@ def _name_script(letter: str) -> str:
     return unicodedata.name(letter, "UNKNOWN").split()[0]
 
 
-def stale_findings(contents: Contents) -> list[Finding]:
+def find_stale(contents: Contents) -> list[Finding]:
     """Find evidence and rationales of words that a meme no longer has, because its text was edited since."""
     rationales = {rationale.meme_id: rationale for rationale in contents.rationales}
     root, items = contents.dataset.root, contents.items

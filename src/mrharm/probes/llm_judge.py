@@ -361,7 +361,7 @@ def _summarise_marks(predictions: Predictions, answers: Sequence[Answered], seed
         "when_right": mean_where(right),
         "when_wrong": mean_where(~right),
     }
-    if all(truth.is_known(predictions.memes[place]) for place in places):
+    if all(truth.has_truth(predictions.memes[place]) for place in places):
         true = np.array([_is_true(predictions, place) for place in places], dtype=bool)
         figures |= {"when_true": mean_where(true), "when_false": mean_where(~true)}
     return figures
@@ -370,7 +370,7 @@ def _summarise_marks(predictions: Predictions, answers: Sequence[Answered], seed
 def _is_true(predictions: Predictions, place: int) -> bool:
     """Tell whether the rationale of a generated meme is true in all its parts."""
     rationale = predictions.verdicts[place].rationale or ""
-    return truth.check(rationale, predictions.memes[place].extra["truth"]).all
+    return truth.check_rationale(rationale, predictions.memes[place].extra["truth"]).all
 
 
 def overall_mark(marks: Marks) -> float:

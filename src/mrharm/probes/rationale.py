@@ -180,7 +180,7 @@ def probe(
     predictions = predictions.sample(memes, seed)
     texts = read_rationales(predictions)
     stating = np.array([any(states_a_side(sentence) for sentence in sentences(text)) for text in texts])
-    generated = all(truth.is_known(meme) for meme in predictions.memes)
+    generated = all(truth.has_truth(meme) for meme in predictions.memes)
     rationales = _Rationales(predictions, texts, stating, generated, seed)
     measures: dict[str, Callable[[_Rationales], Record]] = {
         "written": _measure_writing,
@@ -277,7 +277,7 @@ def _measure_agreement(rationales: _Rationales) -> Agreement:
     predictions = rationales.predictions
     if rationales.generated:
         relations = {"undercuts": True, "backs": False, None: None}
-        sides = [relations[truth.named_relation(text)] for text in rationales.texts]
+        sides = [relations[truth.find_named_relation(text)] for text in rationales.texts]
     else:
         sides = [stated_side(text) for text in rationales.texts]
     speaking = np.array([side is not None for side in sides])
@@ -299,7 +299,7 @@ def _measure_truth(rationales: _Rationales) -> Truth:
         raise _NotMeasurable("only generated memes are known well enough to say")
     predictions = rationales.predictions
     checks = [
-        truth.check(text, meme.extra["truth"])
+        truth.check_rationale(text, meme.extra["truth"])
         for text, meme in zip(rationales.texts, predictions.memes, strict=True)
     ]
     parts = {part: np.array([getattr(check, part) for check in checks]) for part in PARTS}

@@ -18,16 +18,16 @@ MAIN = ("train", "validation", "test")
 _MARGINALS = ("scene", "tone", "layout", "font", "case", "rendering", "template", "phrase", "caption")
 
 
-def words(text: str) -> set[str]:
+def split_words(text: str) -> set[str]:
     """Return the words of a text, lower case, without punctuation."""
     return set(re.findall(r"[a-z]+", text.lower()))
 
 
 def _join_words(texts: Iterable[str]) -> set[str]:
-    return set().union(*(words(text) for text in texts))
+    return set().union(*(split_words(text) for text in texts))
 
 
-def vocabulary(split: str) -> set[str]:
+def list_words(split: str) -> set[str]:
     """Return every word that a text of this split can be made of."""
     tables = [*FRAMES.values(), *CLAIMS.values(), *MANNERS.values()]
     return set().union(*(_join_words(table.of(split)) for table in tables))
@@ -35,9 +35,9 @@ def vocabulary(split: str) -> set[str]:
 
 def assert_phrases() -> None:
     """Check the tables: held-out phrasings are new but made of train's words, lexical ones hold a new word."""
-    train = vocabulary("train")
+    train = list_words("train")
     for split in ("validation", "test"):
-        if unseen := vocabulary(split) - train:
+        if unseen := list_words(split) - train:
             raise DataError(f"words of {split} texts that no train text has: {', '.join(sorted(unseen))}")
     for row in (*FRAMES.values(), *CLAIMS.values(), *MANNERS.values()):
         phrases = [phrase for split in MAIN for phrase in row.of(split)]
@@ -45,7 +45,7 @@ def assert_phrases() -> None:
             raise DataError(f"a phrase is kept for two splits: {', '.join(sorted(phrases))}")
     for concept in CONCEPTS:
         for phrase in (*CLAIMS[concept].of("lexical"), *MANNERS[concept].of("lexical")):
-            if words(phrase) <= train:
+            if split_words(phrase) <= train:
                 raise DataError(f"lexical phrase of {concept} without an unseen word: {phrase!r}")
 
 
@@ -74,7 +74,7 @@ def assert_splits(memes: Iterable[Meme], *, strict: bool) -> None:
     if missing_scenes := scenes - {scene for _, scene in pairs["train"]}:
         raise DataError(f"scenes that train does not hold: {sorted(missing_scenes)}")
     trained = _join_words(texts["train"])
-    if plain := [text for text in texts["lexical"] if words(text) <= trained]:
+    if plain := [text for text in texts["lexical"] if split_words(text) <= trained]:
         raise DataError(f"lexical texts without an unseen word: {plain[:3]}")
 
 

@@ -62,6 +62,6 @@ def _pairs(concept: str) -> tuple[Pair, ...]:
 CONCEPTS: dict[str, tuple[Pair, ...]] = {concept: _pairs(concept) for concept in _TABLE}
 
 
-def pairs(concept: str, polarity: Polarity, *, held_out: bool = False) -> list[Pair]:
+def select_pairs(concept: str, polarity: Polarity, *, held_out: bool = False) -> list[Pair]:
     """Return a concept's pairs of this polarity: those of all splits but composition, or those held out for it."""
     return [pair for pair in CONCEPTS[concept] if pair.polarity == polarity and pair.held_out == held_out]

@@ -16,7 +16,7 @@ from mrharm.synthetic.checks import assert_balanced, assert_phrases, assert_spli
 from mrharm.synthetic.phrases import SENSES
 from mrharm.synthetic.plan import Picture, Quad, Words, make_plan
 from mrharm.synthetic.render import CLEAN, IMAGES, Drawn, Job, render
-from mrharm.synthetic.scenes import caption
+from mrharm.synthetic.scenes import describe_scene
 
 ABOUT = ImporterInfo(
     "Generated memes whose harm is in neither text nor picture alone",
@@ -112,7 +112,7 @@ def _meme(cell: _Cell) -> Meme:
         "tone": cell.words.tone,
         "sense": sense,
         "relation": "undercuts" if harmful else "backs",
-        "caption": caption(pair.scene, picture.rendering),
+        "caption": describe_scene(pair.scene, picture.rendering),
         "quad": quad.name,
         "template": cell.words.frame,
         "phrase": cell.words.phrase,

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from mrharm.errors import InputError
 from mrharm.synthetic.backdrops import TEST_RENDERINGS, TRAIN_RENDERINGS, VALIDATION_RENDERINGS
-from mrharm.synthetic.concepts import CONCEPTS, Pair, Polarity, pairs
+from mrharm.synthetic.concepts import CONCEPTS, Pair, Polarity, select_pairs
 from mrharm.synthetic.layouts import CAPITALS_ONLY, FONTS, LAYOUTS, Style, draw_style
 from mrharm.synthetic.phrases import CLAIMS, FRAMES, MANNERS, Tone
 
@@ -75,7 +75,7 @@ class Deck(Generic[T]):
         return self._round.pop()
 
 
-def quads_by_split(memes: int) -> dict[str, int]:
+def count_quads(memes: int) -> dict[str, int]:
     """Return how many quads each split gets where train, validation and test hold ``memes`` memes in all.
 
     60 %, 10 % and 30 %; composition adds 20 % and lexical 10 %, at least one quad a concept from 400 memes on. Past
@@ -101,9 +101,7 @@ def quads_by_split(memes: int) -> dict[str, int]:
 
 def make_plan(memes: int, seed: int) -> list[Quad]:
     """Plan every quad of the benchmark; the same ``memes`` and ``seed`` give the same plan everywhere."""
-    return [
-        quad for split, count in quads_by_split(memes).items() for quad in _plan_split(split, count, seed)
-    ]
+    return [quad for split, count in count_quads(memes).items() for quad in _plan_split(split, count, seed)]
 
 
 def _plan_split(split: str, count: int, seed: int) -> list[Quad]:
@@ -127,7 +125,9 @@ class _Decks:
         self.claims = {concept: Deck(CLAIMS[concept].of(split), rng) for concept in CONCEPTS}
         self.manners = {concept: Deck(MANNERS[concept].of(split), rng) for concept in CONCEPTS}
         self.pairs = {
-            concept: tuple(Deck(pairs(concept, polarity, held_out=held_out), rng) for polarity in polarities)
+            concept: tuple(
+                Deck(select_pairs(concept, polarity, held_out=held_out), rng) for polarity in polarities
+            )
             for concept in CONCEPTS
         }
         scenes = {pair.scene for concept in CONCEPTS.values() for pair in concept}

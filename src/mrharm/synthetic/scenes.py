@@ -68,7 +68,7 @@ SCENES: dict[str, Scene] = {
 }
 
 
-def caption(scene: str, rendering: int) -> str:
+def describe_scene(scene: str, rendering: int) -> str:
     """Return a true description of the picture; it depends on scene and rendering alone."""
     names = SCENES[scene].names
     style = RENDERINGS[rendering]

@@ -156,7 +156,7 @@ class GeneratedTeacher:
             MissingInputError: the meme has no truth, as every meme that was not generated.
             DataError: the truth lacks a part, or names something this teacher does not know.
         """
-        text = write(_truth(meme), random.Random(f"{TEACHER}/{meme.id}"))
+        text = write_rationale(_truth(meme), random.Random(f"{TEACHER}/{meme.id}"))
         return Rationale(meme_id=meme.id, label_given=meme.label, text=text, status="ok", teacher=TEACHER)
 
 
@@ -189,7 +189,7 @@ def _truth(meme: Meme) -> Mapping[str, Any]:
     return truth
 
 
-def write(truth: Mapping[str, Any], rng: random.Random) -> str:
+def write_rationale(truth: Mapping[str, Any], rng: random.Random) -> str:
     """Write one wording of the rationale for a truth, lower case, 20 to 40 words.
 
     Raises:

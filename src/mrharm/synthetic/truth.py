@@ -98,7 +98,7 @@ class TruthCheck:
         return self.scene and self.tone and self.relation
 
 
-def check(text: str, truth: Mapping[str, Any]) -> TruthCheck:
+def check_rationale(text: str, truth: Mapping[str, Any]) -> TruthCheck:
     """Compare a rationale's text with ``truth``, which names its ``scene``, ``tone`` and ``relation``.
 
     A part is true when the text names exactly one of its kind, and the right one. A thing denied ("no roses") is not
@@ -118,8 +118,8 @@ def check(text: str, truth: Mapping[str, Any]) -> TruthCheck:
     )
 
 
-def is_known(meme: Meme) -> bool:
-    """Return whether a meme has a ``truth`` that `check` can compare a rationale with, as generated ones do."""
+def has_truth(meme: Meme) -> bool:
+    """Return whether a meme has a ``truth`` that `check_rationale` can use, as generated ones do."""
     truth = meme.extra.get("truth")
     return isinstance(truth, dict) and all(str(truth.get(part)) in names for part, names in _NAMES.items())
 
@@ -131,16 +131,16 @@ def quad_of(meme: Meme) -> str | None:
     return str(quad) if quad else None
 
 
-def share_true(memes: Sequence[Meme], verdicts: Sequence[Verdict]) -> dict[str, float]:
+def measure_true_share(memes: Sequence[Meme], verdicts: Sequence[Verdict]) -> dict[str, float]:
     """Return the share of generated memes' rationales that name the right scene, tone and relation, and all three."""
     checks = [
-        check(verdict.rationale or "", meme.extra["truth"])
+        check_rationale(verdict.rationale or "", meme.extra["truth"])
         for meme, verdict in zip(memes, verdicts, strict=True)
     ]
     return {part: sum(getattr(row, part) for row in checks) / len(checks) for part in PARTS}
 
 
-def named_relation(text: str) -> str | None:
+def find_named_relation(text: str) -> str | None:
     """Return how a rationale says words and picture combine: ``backs``, ``undercuts``; None for both or neither."""
     relations = _find_relations(fold(text))
     return relations.pop() if len(relations) == 1 else None
