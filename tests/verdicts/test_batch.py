@@ -96,6 +96,22 @@ def test_what_is_there_is_skipped_and_what_changed_is_judged_again(run, tmp_path
     assert judge_to_file(detector, memes, out, JudgeOptions(greedy=True), []).judged == 2
 
 
+def test_each_meme_is_prepared_once_and_none_whose_verdict_is_there(run, tmp_path, monkeypatch):
+    detector = Detector.from_pretrained(run, device="cpu")
+    memes = [Meme(id="a", text="you are red"), Meme(id="b", image="lost.png"), Meme(id="c", text="you")]
+    prepared: list[str] = []
+    prepare = Detector.prepare
+    monkeypatch.setattr(
+        Detector,
+        "prepare",
+        lambda self, meme, options: prepared.append(meme.id) or prepare(self, meme, options),
+    )
+    judge_to_file(detector, memes, tmp_path / "out.jsonl", JudgeOptions(), [])
+    assert prepared == ["a", "b", "c"]
+    judge_to_file(detector, memes, tmp_path / "out.jsonl", JudgeOptions(), [])
+    assert prepared[3:] == ["b"]
+
+
 def test_verdicts_of_another_detector_are_not_mixed_in(run, tmp_path):
     detector = Detector.from_pretrained(run, device="cpu")
     memes = [Meme(id="a", text="you are red")]

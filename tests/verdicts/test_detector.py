@@ -226,8 +226,11 @@ def test_bf16_is_taken_on_request_and_stays_close(run, squares, memes, detector)
 def test_a_loaded_detector_can_be_saved_again_as_a_push_to_the_hub_does(
     run, detector, squares, memes, tmp_path
 ):
-    detector.save_pretrained(tmp_path / "again", max_shard_size="5GB")
+    key, card = detector.key, detector.card
+    written = detector.save_pretrained(tmp_path / "again", max_shard_size="5GB")
+    assert (detector.key, detector.card) == (key, card)  # only the folder is another one
     again = Detector.from_pretrained(tmp_path / "again", device="cpu")
+    assert again.card == written
     assert [verdict.score for verdict in again.judge(memes, root=squares)] == [
         verdict.score for verdict in detector.judge(memes, root=squares)
     ]

@@ -197,6 +197,8 @@ def list_checkpoints(stage_folder: Path) -> list[Path]:
 
 def last_complete(stage_folder: Path, say: Callable[[str], None]) -> Path | None:
     """Return the newest complete checkpoint, or None; newer incomplete ones are reported and removed."""
+    # Earlier versions wrote checkpoints into this folder and renamed them.
+    shutil.rmtree(stage_folder / "saving", ignore_errors=True)
     for path in reversed(list_checkpoints(stage_folder)):
         if is_complete(path):
             return path
