@@ -159,7 +159,7 @@ def test_an_encoder_gives_bertscore_against_peoples_rationales(
     found = gold("--encoder", own)
     assert found["encoder"] == "bert" and 0 < found["bertscore"]["own"]["value"] < 1
     page = tmp_path / "out" / "report.html"
-    assert "BERTScore by bert against what people wrote" in page.read_text()
+    assert "BERTScore by bert with human-written rationales" in page.read_text()
     command = command_on(page)
     assert command[command.index("--encoder") + 1] == str(own)
     assert gold("--encoder", own) == found

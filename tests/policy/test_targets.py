@@ -5,6 +5,7 @@ import pytest
 from mrharm.metrics import Estimate
 from mrharm.metrics.thresholds import FlagCounts, Traffic
 from mrharm.policy.targets import TargetCheck, TargetName, check_target
+from mrharm.reports.policy import describe_target
 
 RARE = Traffic(prevalence=0.001, per_day=10_000)
 CLEAN = FlagCounts(hits=85, harmful=100, alarms=0, harmless=100)
@@ -34,17 +35,17 @@ def test_a_promise_is_kept_only_where_the_pessimistic_end_keeps_it(
     one = stands(name, wanted, figure)
     assert one.state == state
     assert one.bound == (figure[2] if name == "reviews" else figure[1])
-    assert {"met": " kept on test", "uncertain": "NOT SURE on test", "missed": "NOT kept on test"}[
+    assert {"met": " met on test", "uncertain": "UNCERTAIN on test", "missed": "MISSED on test"}[
         state
-    ] in one.words()
-    assert "the pessimistic end is" in one.words()
+    ] in describe_target(one)
+    assert "the pessimistic end of the interval is" in describe_target(one)
     # The words of --json stay those of versions before.
     assert one.to_json()["state"] == {"met": "kept", "uncertain": "open", "missed": "broken"}[state]
 
 
 def test_a_figure_that_cannot_be_had_keeps_nothing() -> None:
     one = check_target("test", "precision", 0.9, Estimate(), FlagCounts(0, 9, 0, 9), RARE)
-    assert one.state == "uncertain" and "NOT KNOWN on test" in one.words()
+    assert one.state == "uncertain" and "UNKNOWN on test" in describe_target(one)
 
 
 @pytest.mark.parametrize(
@@ -66,8 +67,8 @@ def test_how_many_memes_it_takes_is_said(
 ) -> None:
     one = stands(name, wanted, (wanted, wanted / 2, wanted * 2))
     assert (one.kind, one.needed, one.memes) == (kind, needed, 100)
-    said = f"holds too few {kind} memes to tell: 100; it takes at least {needed:,}" if needed else "too few"
-    assert (said in one.words()) == (needed is not None and needed > 100)
+    said = f"has too few {kind} memes to tell: 100; it takes at least {needed:,}" if needed else "too few"
+    assert (said in describe_target(one)) == (needed is not None and needed > 100)
 
 
 def test_without_a_prevalence_the_splits_own_counts() -> None:

@@ -46,11 +46,11 @@ def test_a_detector_that_minds_who_is_named_is_found_out(tmp_path: Path) -> None
     assert (age.memes, age.swaps, found.without_term) == (10, 30, 8)
     assert age.flipped.value == 1.0 and age.control.value == 0.0 and age.more.value == 1.0
     assert age.moved.value == pytest.approx(0.7) and age.control_moved.value == 0
-    assert "8 of 18 memes hold none of the terms" in describe_identity(found)[0]
+    assert "8 of 18 memes have none of the identity terms" in describe_identity(found)[0]
     assert "for 1 of 1 axes: age 100 % against 0 %, +100 points" in describe_identity(found)[2]
     assert age.more_p < 0.01  # 2 of 2^10
     # All three put in do the same: the terms put in do not differ.
-    assert age.terms_p == 1.0 and "Not shown to differ by the term put in: age." in describe_identity(found)
+    assert age.terms_p == 1.0 and "Not shown to depend on the term: age." in describe_identity(found)
 
 
 def test_every_swap_changes_the_term_alone_and_every_control_another_word_alone(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_term_that_is_singled_out_is_named_and_only_then(tmp_path: Path) -> No
     )
     noise = probe(judged_by(Stub(lambda text, image: 0.4 * by_lot(text)), dataset))
     assert (noise.swapped["religion"].terms_p or 0) > 0.05
-    assert "Not shown to differ by the term put in: religion." in describe_identity(noise)
+    assert "Not shown to depend on the term: religion." in describe_identity(noise)
     assert not any("highest" in words for words in describe_identity(noise))
 
 
@@ -121,7 +121,7 @@ def test_an_axis_that_few_memes_name_is_not_judged_and_says_so(tmp_path: Path) -
     assert set(found.swapped) == {"age"}
     assert found.skipped["gender"] == "terms can be swapped in 2 memes; 10 are needed"
     assert (
-        "In fewer than 10 memes, which says nothing: race, nationality, religion, gender,"
+        "In fewer than 10 memes, too few to tell: race, nationality, religion, gender,"
         in describe_identity(found)[3]
     )
 
@@ -180,7 +180,7 @@ def test_noise_singles_out_no_axis_however_many_terms_it_has(tmp_path: Path) -> 
         stub = Stub(lambda text, image, seed=seed: by_lot(f"{seed} {text}"), takes_picture=False)  # type: ignore[misc]
         found = probe(judged_by(stub, dataset), seed=seed)
         shown += [axis for axis, one in found.sentences.items() if one.terms_p <= 0.05]
-        assert any("differs" in words for words in describe_identity(found)) == any(
+        assert any("P(harmful) depends on" in words for words in describe_identity(found)) == any(
             one.terms_p <= 0.05 for one in found.sentences.values()
         )
     assert len(shown) <= 2

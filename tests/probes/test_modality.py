@@ -28,14 +28,14 @@ def test_a_detector_that_reads_words_alone_is_found_out(memes: Dataset) -> None:
     assert blanked.flipped.value == 0.5
     assert blanked.moved.value == pytest.approx(0.4) and blanked.drift.value == pytest.approx(-0.4)
     assert found.before.accuracy.value == 0.5
-    assert "It hardly looks at the picture." in describe_modality(found)
+    assert "It hardly uses the picture." in describe_modality(found)
 
 
 def test_a_detector_that_looks_at_pictures_alone_is_found_out(memes: Dataset) -> None:
     found = probe(judged_by(Stub(picture_alone), memes))
     assert found.ignores == ("text",)
     assert found.conditions["image_blanked"].flipped.value == 0.5
-    assert "It hardly looks at the words." in describe_modality(found)
+    assert "It hardly uses the words." in describe_modality(found)
 
 
 def test_a_detector_that_needs_both_loses_them_with_either(memes: Dataset) -> None:
@@ -46,7 +46,7 @@ def test_a_detector_that_needs_both_loses_them_with_either(memes: Dataset) -> No
     swapped = found.conditions["image_swapped"]
     assert swapped.accuracy.value == pytest.approx(1 - swapped.flipped.value)
     assert 0.2 < swapped.flipped.value < 0.8
-    assert "What it says depends on the words and on the picture." in describe_modality(found)
+    assert "Its decisions depend on both the words and the picture." in describe_modality(found)
 
 
 def test_a_detector_that_says_one_thing_to_all_ignores_both(memes: Dataset) -> None:
@@ -130,7 +130,7 @@ def test_without_words_to_take_away_it_is_not_said_to_use_them(tmp_path: Path) -
     assert "text_blanked" in found.skipped and found.conditions.keys() == {"image_swapped"}
     assert found.uses == ("image",)
     assert any(
-        line.startswith("That what it says depends on the words is not shown")
+        line == "These memes do not show that its decisions depend on the words."
         for line in describe_modality(found)
     )
 
@@ -140,9 +140,9 @@ def test_a_detector_that_minds_only_whether_there_is_a_picture_is_not_said_to_us
     found = probe(judged_by(stub, memes))
     assert found.conditions["image_blanked"].flipped.value == 0.5
     assert found.conditions["image_swapped"].flipped.value == 0.0
-    assert found.ignores == ("image",) and "It hardly looks at the picture." in describe_modality(found)
+    assert found.ignores == ("image",) and "It hardly uses the picture." in describe_modality(found)
 
 
 def test_few_memes_do_not_tell(memes: Dataset) -> None:
     found = probe(judged_by(Stub(both), memes), memes=12)
-    assert any(line.startswith("Fewer than 30 memes do not tell") for line in describe_modality(found))
+    assert any(line.startswith("Fewer than 30 memes are too few") for line in describe_modality(found))

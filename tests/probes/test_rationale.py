@@ -72,7 +72,7 @@ def test_a_rationale_that_tells_the_decision_recovers_it_where_the_meme_does_not
     assert simulated.commoner.value == 0.5
     assert (simulated.all.memes, simulated.stating.memes, simulated.not_stating.memes) == (80, 0, 80)
     assert simulated.leaking == 80 and simulated.adjusted.value is None
-    assert any("so nothing can be adjusted" in sentence for sentence in describe_rationale(result))
+    assert any("so there is nothing to adjust for" in sentence for sentence in describe_rationale(result))
 
 
 def test_a_rationale_that_says_the_same_of_all_memes_recovers_and_adds_nothing(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_rationales_agree_with_the_verdict_whose_side_they_pronounce(tmp_path: P
 def test_rationales_that_take_no_side_agree_with_nothing(tmp_path: Path) -> None:
     result = found(tmp_path, ["a kettle"] * 80)
     assert (result.agreement.speaking.value, result.agreement.agreeing.value) == (0.0, None)
-    assert any("nothing can agree with the verdict" in sentence for sentence in describe_rationale(result))
+    assert any("agreement with the verdict cannot be" in sentence for sentence in describe_rationale(result))
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +227,7 @@ def test_gold_rationales_are_those_of_people_all_of_them_and_the_other_memes_are
     assert result.gold.rouge_l.gain.value == pytest.approx(1 / 3)
     assert result.gold.bertscore is None and "no local encoder" in result.skipped["bertscore"]
     assert any(
-        "ROUGE-L against what people wrote of 4" in sentence for sentence in describe_rationale(result)
+        "ROUGE-L with human-written rationales of 4" in sentence for sentence in describe_rationale(result)
     )
 
 

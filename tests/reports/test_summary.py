@@ -49,13 +49,13 @@ MAJORITY = beside("majority", 0.4, 0.3, 0.2)
 @pytest.mark.parametrize(
     ("gain", "ranking", "says"),
     [
-        (0.1, 0.1, "It beats a bag of words (words alone): that baseline reaches"),
-        (0.1, 0.0, "It beats a bag of words (words alone): that baseline reaches"),
-        (-0.1, -0.1, "It does worse than a bag of words (words alone):"),
-        (0.0, 0.0, "It is not shown to beat a bag of words (words alone):"),
-        (0.0, 0.1, "Whether it beats a bag of words (words alone) depends on the figure:"),
-        (0.1, -0.1, "Whether it beats a bag of words (words alone) depends on the figure:"),
-        (-0.1, 0.1, "Whether it beats a bag of words (words alone) depends on the figure:"),
+        (0.1, 0.1, "The detector beats a bag of words (words alone): that baseline reaches"),
+        (0.1, 0.0, "The detector beats a bag of words (words alone): that baseline reaches"),
+        (-0.1, -0.1, "The detector does worse than a bag of words (words alone):"),
+        (0.0, 0.0, "The detector is not shown to beat a bag of words (words alone):"),
+        (0.0, 0.1, "Whether the detector beats a bag of words (words alone) depends on the figure:"),
+        (0.1, -0.1, "Whether the detector beats a bag of words (words alone) depends on the figure:"),
+        (-0.1, 0.1, "Whether the detector beats a bag of words (words alone) depends on the figure:"),
     ],
 )
 def test_a_baseline_is_beaten_where_no_figure_speaks_against_it(
@@ -71,12 +71,15 @@ def test_the_strongest_baseline_is_the_one_held_against(found: Evaluation) -> No
 
 def test_without_a_bag_of_words_nothing_is_said_of_surface_signals_but_that(found: Evaluation) -> None:
     said = words(found, beside=(MAJORITY,))
-    assert "It beats always predicting the more common label:" in said and "No bag-of-words baseline" in said
+    assert (
+        "The detector beats always predicting the more common label:" in said
+        and "No bag-of-words baseline" in said
+    )
 
 
 def test_few_memes_settle_nothing(found: Evaluation) -> None:
     said = words(found, memes=12, beside=(MAJORITY, beside("words alone", 0.7, 0.3, 0.3)))
-    assert "Fewer than 30 memes are too few" in said and "It beats" not in said
+    assert "Fewer than 30 memes are too few" in said and "beats" not in said
 
 
 def test_a_baseline_of_another_dataset_than_the_detectors_is_said(found: Evaluation) -> None:

@@ -132,6 +132,7 @@ def threshold_command(
         Dataset(dataset)
     from mrharm.metrics.thresholds import Traffic
     from mrharm.policy.propose import PolicyRequest, choose_policy
+    from mrharm.reports.policy import policy_to_json
 
     request = PolicyRequest(
         criterion=criterion,
@@ -154,7 +155,7 @@ def threshold_command(
         show_policy(choice, dry_run)
 
     print_result(
-        {**choice.summary(), "stored": not dry_run},
+        {**policy_to_json(choice), "stored": not dry_run},
         show,
         as_json=as_json,
         failures=choice.failures,

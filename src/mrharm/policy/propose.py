@@ -155,7 +155,7 @@ class PolicyChoice:
                 "threshold": self.before.threshold,
                 "band": list(self.before.band) if self.before.band else None,
             },
-            "notes": [*self.notes, *(check.words() for check in self.promises)],
+            "notes": list(self.notes),
             "stale": [str(path) for path in self.stale_pages()],
             "failures": [failure.model_dump(mode="json") for failure in self.failures],
         }
@@ -344,28 +344,28 @@ def _note_cautions(
             else ""
         )
         notes.append(
-            f"These figures flatter: the threshold was chosen on these very memes{as_were}. Elsewhere expect about "
+            f"These figures are optimistic: the threshold was chosen on these memes{as_were}. Elsewhere expect about "
             f"{figure_words(name, Estimate(value=chosen.optimism_corrected))} ({figure_name(name)})."
         )
     if chosen and chosen.feasible_share < 1:
         notes.append(
-            f"The promise could be kept at all in {100 * chosen.feasible_share:.0f} of 100 draws of these memes."
+            f"The target could be met at all in {100 * chosen.feasible_share:.0f} of 100 resamples of these memes."
         )
     if choice.split == data.split_name("train"):
-        notes.append("The student has learned from these memes; choose on memes it has not seen.")
+        notes.append("The student was trained on these memes; choose on memes that it was not trained on.")
     if chosen and choice.split == data.split_name("test"):
         notes.append(
-            f"Chosen on {choice.split}, which is there to test: what is measured on it from now on is too kind to this "
-            "detector. Choose on validation, and check on test (--check-split)."
+            f"The threshold was chosen on {choice.split}, so what is measured there from now on is optimistic for "
+            "this detector. Choose on validation, and check on test (--check-split)."
         )
     shown = "allowed" if choice.card.band else "flagged"
     if choice.figures.get(shown, Estimate()).value == 1:
-        notes.append(f"This policy tells no meme from another: every meme is {shown}.")
+        notes.append(f"This policy does not tell memes apart: every one of them is {shown}.")
     if predictions.detector.card.decoding == "greedy":
         silent = sum(label is None for label in predictions.predicted)
         notes.append(
-            "This detector writes its labels (greedy): the threshold makes allow, review and flag from scores; harmful "
-            f"stays what it wrote, no label on {silent:,} of these memes."
+            "This detector writes its labels (greedy): the threshold decides allow, review or flag by the score, while "
+            f"`harmful` remains what the student wrote, which is no label on {silent:,} of these memes."
         )
     return notes
 

@@ -8,7 +8,6 @@ from mrharm.metrics import Estimate
 from mrharm.metrics.thresholds import FlagCounts, Traffic, memes_needed
 from mrharm.policy.choose import EPSILON
 from mrharm.records import Record
-from mrharm.verdicts.card import figure_name, figure_words
 
 TargetName = Literal["precision", "recall", "reviews", "flag_precision", "allow_precision"]
 State = Literal["met", "uncertain", "missed"]
@@ -48,28 +47,6 @@ class TargetCheck(Record):
     def to_json(self) -> dict[str, Any]:
         """Return JSON-able values, the state by the words of ``--json``: kept, open, broken."""
         return {**self.model_dump(), "state": JSON_STATES[self.state]}
-
-    def words(self) -> str:
-        """Describe the check: the state first, the pessimistic end, and whether the split is too small."""
-        name = figure_name(self.name)
-        limit = "at most" if self.name == "reviews" else "at least"
-        promised = f"promised {limit} {self._format(self.wanted)}"
-        if self.figure.value is None:
-            return f"{name}: NOT KNOWN on {self.split}, where nothing is decided so; {promised}."
-        state = {"met": "kept", "uncertain": "NOT SURE", "missed": "NOT kept"}[self.state]
-        text = f"{name}: {state} on {self.split}: {figure_words(self.name, self.figure)}, {promised}"
-        if self.bound is not None:
-            text += f"; the pessimistic end is {self._format(self.bound)}"
-        text += "."
-        if self.state == "uncertain" and self.too_few:
-            text += (
-                f" {self.split} holds too few {self.kind} memes to tell: {self.memes:,}; it takes at least "
-                f"{self.needed:,} without one mistake."
-            )
-        return text
-
-    def _format(self, value: float) -> str:
-        return figure_words(self.name, Estimate(value=value))
 
 
 def check_target(

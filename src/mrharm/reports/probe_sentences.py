@@ -47,19 +47,19 @@ def describe_modality(probe: ModalityProbe) -> tuple[str, ...]:
     ]
     sentences = [f"Of {probe.memes:,} memes: " + "; ".join(moved) + "."] if moved else []
     if probe.memes < FEWEST:
-        sentences.append(f"Fewer than {FEWEST} memes do not tell whether it uses words and picture.")
+        sentences.append(f"Fewer than {FEWEST} memes are too few to tell whether it uses words and picture.")
     elif set(probe.ignores) == {"text", "image"}:
         sentences.append(
-            "It decides the same whatever it is given: look at its threshold and its training first."
+            "It decides the same whatever it is given: check its threshold and its training first."
         )
     elif probe.ignores:
         (part,) = probe.ignores
-        sentences.append(f"It hardly looks at the {_PARTS[part]}.")
+        sentences.append(f"It hardly uses the {_PARTS[part]}.")
     elif len(probe.uses) == 2:
-        sentences.append("What it says depends on the words and on the picture.")
+        sentences.append("Its decisions depend on both the words and the picture.")
     else:
         unknown = " and on the ".join(words for part, words in _PARTS.items() if part not in probe.uses)
-        sentences.append(f"That what it says depends on the {unknown} is not shown of these memes.")
+        sentences.append(f"These memes do not show that its decisions depend on the {unknown}.")
     return tuple(sentences)
 
 
@@ -88,7 +88,7 @@ def describe_pairs(probe: PairsProbe) -> tuple[str, ...]:
         )
         if scores.unanswered.value:
             share = _whole_percent(Estimate(value=scores.unanswered.value))
-            sentence += f" In {share} a meme got no label."
+            sentence += f" In {share} of them a meme got no label."
         if scores.pairs >= FEWEST_PAIRS and (scores.alike.value or 0.0) >= ALIKE:
             sentence += f" It decides both alike: the {missed} does not reach its decisions."
         elif scores.pairs >= FEWEST_PAIRS and (scores.both_right.high or 0.0) < chance:
@@ -120,14 +120,14 @@ def describe_robustness(probe: RobustnessProbe) -> tuple[str, ...]:
     ]
     if unread:
         sentences.append(
-            f"Nothing is shown of {', '.join(unread)}: most memes are the same to the detector with the change, "
-            "which is undone before it reads, or lies beyond what it reads."
+            f"Nothing is shown about {', '.join(unread)}: for most memes the detector's input is the same with the "
+            "change, which is undone before it reads, or is beyond what it reads."
         )
     lightest = [
         setting.moved.flipped.value or 0.0 for setting in probe.settings if setting.strength == STRENGTHS[0]
     ]
     sentences.append(
-        f"At the lightest strength at most {100 * max(lightest):.0f} % of the decisions of {probe.memes:,} memes flip."
+        f"At the mildest strength, at most {100 * max(lightest):.0f} % of the decisions on {probe.memes:,} memes flip."
     )
     return tuple(sentences)
 
@@ -137,9 +137,9 @@ def describe_identity(probe: IdentityProbe) -> tuple[str, ...]:
     if not probe.swapped:
         return _describe_named(probe.sentences)
     return (
-        f"{probe.without_term:,} of {probe.memes:,} memes hold none of the terms looked for and are left out.",
-        "Single swaps of who is named are held against swaps of as many other words in the same memes; a difference "
-        f"is shown where chance makes one on any axis at most {100 * LEVEL:.0f} times in 100.",
+        f"{probe.without_term:,} of {probe.memes:,} memes have none of the identity terms and are left out.",
+        "Swaps of one identity term are compared with swaps of as many other words in the same memes, at a "
+        f"significance level of {100 * LEVEL:.0f} % over all axes.",
         *_describe_swaps(probe),
         *_describe_terms(probe),
     )
@@ -159,17 +159,17 @@ def _describe_swaps(probe: IdentityProbe) -> list[str]:
     sentences = [
         f"{start} for {len(groups[kind])} of {len(probe.swapped)} axes: {'; '.join(groups[kind])}."
         for kind, start in (
-            ("more", "Who is named flips decisions more often than other words do"),
-            ("alike", "It is not shown to flip them more or less often"),
+            ("more", "Identity terms flip decisions more often than other words do"),
+            ("alike", "They are not shown to flip decisions more or less often"),
             (
                 "less",
-                "It flips them less often, which clears nobody, as other words change the meaning more,",
+                "They flip decisions less often, which proves nothing, as other words change the meaning more,",
             ),
         )
         if groups[kind]
     ]
     if few := [_plain_name(axis) for axis in probe.skipped if axis != "sentences"]:
-        sentences.append(f"In fewer than {FEWEST_NAMING} memes, which says nothing: {', '.join(few)}.")
+        sentences.append(f"In fewer than {FEWEST_NAMING} memes, too few to tell: {', '.join(few)}.")
     return sentences
 
 
@@ -185,17 +185,14 @@ def _describe_terms(probe: IdentityProbe) -> list[str]:
             shown.append(f"{_plain_name(axis)} ({_p_value(swapped.terms_p)}{_extremes(often, sign=True)})")
     sentences = []
     if shown:
-        sentences.append(
-            "P(harmful) differs by the term put in, against others put into the same memes: "
-            f"{'; '.join(shown)}."
-        )
+        sentences.append(f"P(harmful) depends on which term is put into the same memes: {'; '.join(shown)}.")
     if hidden:
-        sentences.append(f"Not shown to differ by the term put in: {', '.join(hidden)}.")
+        sentences.append(f"Not shown to depend on the term: {', '.join(hidden)}.")
     return sentences
 
 
 def _describe_named(axes: Mapping[str, AxisSentences]) -> tuple[str, ...]:
-    sentences = ["Too few memes name a group of people, so benign sentences were asked."]
+    sentences = ["Too few memes name a group of people, so benign sentences were used instead."]
     shown = {axis: named for axis, named in axes.items() if named.terms_p <= LEVEL}
     if shown:
         differing = "; ".join(
@@ -203,16 +200,16 @@ def _describe_named(axes: Mapping[str, AxisSentences]) -> tuple[str, ...]:
             f"{_extremes(named.terms)})"
             for axis, named in shown.items()
         )
-        sentences.append(f"P(harmful) differs by the term named: {differing}.")
+        sentences.append(f"P(harmful) depends on the term: {differing}.")
     if "made_up" in shown:
-        sentences.append("Made-up names differ, too: a part of it may be that of any rare word.")
+        sentences.append("Made-up names differ, too, so part of it may be the effect of rare words.")
     if hidden := [_plain_name(axis) for axis in axes if axis not in shown]:
-        sentences.append(f"Not shown to differ by the term named: {', '.join(hidden)}.")
+        sentences.append(f"Not shown to depend on the term: {', '.join(hidden)}.")
     real = [named for axis, named in axes.items() if axis != "made_up"]
     asked = sum(named.asked for named in real)
     flagged = sum(named.asked * (named.flagged.value or 0.0) for named in real) / asked
     sentences.append(
-        f"Of {asked:,} sentences that name a group {100 * flagged:.0f} % are decided harmful, of those with made-up "
+        f"Of {asked:,} sentences that name a group {100 * flagged:.0f} % are predicted harmful; of those with made-up "
         f"names {100 * (axes['made_up'].flagged.value or 0.0):.0f} %."
     )
     return tuple(sentences)
@@ -243,8 +240,8 @@ def describe_rationale(probe: RationaleProbe) -> tuple[str, ...]:
         sentences += _describe_gold(probe.gold)
     if probe.swap:
         sentences.append(
-            f"Given the rationale of a meme decided the other way, {_percent(probe.swap.follows)} of the decisions "
-            f"follow it; given that of one decided alike, {_percent(probe.swap.strays)} change."
+            f"Given the rationale of a meme with the opposite decision, {_percent(probe.swap.follows)} of the "
+            f"decisions follow it; given that of one with the same decision, {_percent(probe.swap.strays)} change."
         )
     return (*sentences, *_not_measured(probe.skipped))
 
@@ -254,8 +251,8 @@ def _describe_written(written: Written, memes: int) -> str:
     return (
         f"{written.distinct:,} different rationales for {memes:,} memes{length}; "
         f"{_percent(written.states_label)} state a label, {_bare_percent(written.refused)} refuse, "
-        f"{_bare_percent(written.blank)} are blank and {_bare_percent(written.copied)} stand word for word under "
-        "another meme, too."
+        f"{_bare_percent(written.blank)} are blank and {_bare_percent(written.copied)} are word for word "
+        "those of another meme."
     )
 
 
@@ -264,8 +261,8 @@ def _describe_simulatability(simulated: Simulatability) -> list[str]:
     sentences = [
         f"A reader of the rationale alone recovers {_percent(everything.rationale)} of the decisions "
         f"({_bare_percent(everything.unstated)} once the sentences that state a label are cut), a reader of the "
-        f"meme's text {_percent(everything.meme)}, of both {_percent(everything.both)}; always guessing the commoner "
-        f"decision recovers {_bare_percent(simulated.commoner)}."
+        f"meme's text {_percent(everything.meme)}, of both {_percent(everything.both)}; always guessing the more "
+        f"common decision recovers {_bare_percent(simulated.commoner)}."
     ]
     if rest.memes and rest.memes < everything.memes:
         sentences.append(
@@ -275,7 +272,8 @@ def _describe_simulatability(simulated: Simulatability) -> list[str]:
     gain = f"The rationale adds {_points(everything.gain)} to the meme's text"
     if simulated.adjusted.value is None:
         sentences.append(
-            f"{gain}; it gives every decision away, or none, so nothing can be adjusted for leaking."
+            f"{gain}; either every rationale gives the decision away or none does, so there is nothing to "
+            "adjust for."
         )
     else:
         adjusted = _points(simulated.adjusted)
@@ -284,9 +282,9 @@ def _describe_simulatability(simulated: Simulatability) -> list[str]:
 
 
 def _describe_agreement(agreement: Agreement) -> str:
-    how = "name what words and picture do together" if agreement.read_by == "relation" else "pronounce a side"
+    how = "name what words and picture do together" if agreement.read_by == "relation" else "take a side"
     if agreement.agreeing.value is None:
-        return f"No rationale was found to {how}: nothing can agree with the verdict, or disagree."
+        return f"No rationale was found to {how}, so agreement with the verdict cannot be measured."
     beyond = f" (kappa {_plain(agreement.kappa)})" if agreement.kappa.value is not None else ""
     return (
         f"{_percent(agreement.speaking)} of the rationales {how}; of these, {_percent(agreement.agreeing)} agree with "
@@ -295,25 +293,25 @@ def _describe_agreement(agreement: Agreement) -> str:
 
 
 def _describe_truth(truth: Truth) -> list[str]:
-    kinds = {"true": truth.accuracy_true, "not": truth.accuracy_false}
+    kinds = {"true": truth.accuracy_true, "not true": truth.accuracy_false}
     accuracies = [
-        f"{_percent(accuracy)} beside one that is {kind}"
+        f"{_percent(accuracy)} when the rationale is {kind}"
         for kind, accuracy in kinds.items()
         if accuracy.value is not None
     ]
     return [
-        f"Held against what each generated meme shows and says, {_percent(truth.all)} of the rationales are true in "
+        f"Compared with what each generated meme shows and says, {_percent(truth.all)} of the rationales are true in "
         f"every part (scene {_bare_percent(truth.scene)}, tone {_bare_percent(truth.tone)}, relation "
         f"{_bare_percent(truth.relation)}).",
-        f"Decisions are right {' and '.join(accuracies)}.",
+        f"Decisions are correct on {' and '.join(accuracies)}.",
     ]
 
 
 def _describe_gold(gold: AgainstGold) -> list[str]:
     kinds = {"ROUGE-L": gold.rouge_l, f"BERTScore by {gold.encoder}": gold.bertscore}
     return [
-        f"{kind} against what people wrote of {gold.memes:,} of these memes is {_plain(likeness.own)}; against what "
-        f"they wrote of another meme, {_plain(likeness.other)}."
+        f"{kind} with human-written rationales of {gold.memes:,} of these memes is {_plain(likeness.own)}; with those "
+        f"of another meme, {_plain(likeness.other)}."
         for kind, likeness in kinds.items()
         if likeness
     ]
@@ -336,20 +334,20 @@ def _describe_part(part: Part, units: str) -> list[str]:
         f"and {without_any:.2f} without any"
     )
     if abs(with_all - without_any) < _MOVES:
-        sentence += f": so little hangs on the {units} that no order of them can show much"
+        sentence += f": the decision depends so little on the {units} that no order of them can show much"
     sentences = [f"{sentence}."]
     for kind, order in part.orders.items():
         if not (order.deletion_gain and order.insertion_gain):
             continue
         sentences.append(
-            f"{kind.capitalize()} over {units}: taking the weightiest away first {_verdict(order.deletion_gain)}, "
-            f"{_areas(order.deletion, random.deletion, order.deletion_gain)}; giving them first "
+            f"{kind.capitalize()} over {units}: removing the highest-weighted first {_verdict(order.deletion_gain)}, "
+            f"{_areas(order.deletion, random.deletion, order.deletion_gain)}; adding them first "
             f"{_verdict(order.insertion_gain)}, "
             f"{_areas(order.insertion, random.insertion, order.insertion_gain)}. "
             + (
                 _conclude(kind, units, order.deletion_gain, order.insertion_gain)
                 if part.memes >= FEWEST
-                else f"Fewer than {FEWEST} memes settle nothing."
+                else f"Fewer than {FEWEST} memes are too few to conclude anything."
             )
         )
     return sentences
@@ -357,7 +355,7 @@ def _describe_part(part: Part, units: str) -> list[str]:
 
 def _verdict(gain: Estimate) -> str:
     if gain.low is None or gain.high is None:
-        return "could not be held against a random order"
+        return "could not be compared with a random order"
     if gain.low > 0:
         return "beats a random order"
     if gain.high < 0:
@@ -370,10 +368,8 @@ def _conclude(kind: str, units: str, deletion: Estimate, insertion: Estimate) ->
     if all(better):
         return f"So {kind} finds {units} that the decisions rest on."
     if any(better):
-        return (
-            f"So {kind} tells something of the {units} that the decisions rest on, by one of the two tests."
-        )
-    return f"So {kind} is not shown to tell which {units} the decisions rest on: do not read it as a reason."
+        return f"So {kind} finds {units} that the decisions rest on, by one of the two tests."
+    return f"So {kind} is not shown to find {units} that the decisions rest on: do not read it as a reason."
 
 
 def _areas(area: Estimate, random_area: Estimate, gain: Estimate) -> str:
@@ -389,20 +385,20 @@ def describe_judge(report: JudgeReport) -> tuple[str, ...]:
     kinds = ", ".join(f"{count:,} {status}" for status, count in report.statuses.items() if status != "ok")
     sentences = [
         f"{report.judge} was asked {report.asked:,} times about {report.memes:,} rationales by {report.prompt}; "
-        f"{invalid:,} answers are not valid and count nowhere" + (f" ({kinds})." if kinds else ".")
+        f"{invalid:,} answers are not valid and are not counted" + (f" ({kinds})." if kinds else ".")
     ]
     if report.asking:
         sentences.append(
-            f"{report.asking:,} rationales ask for a mark, which is no explanation: look at their answers."
+            f"{report.asking:,} rationales ask for a mark instead of explaining: check their answers."
         )
     if not report.judged:
         return (*sentences, "No rationale got a valid answer.")
     marks = ", ".join(f"{name} {_mark(point.mean)}" for name, point in report.points.items())
     sentences.append(f"Marks from 1 to 5: {marks}.")
     sentences.append(
-        f"With {report.wrong:,} wrong decisions held at {CAP:.0f} at most, the overall mark is "
+        f"With {report.wrong:,} wrong decisions capped at {CAP:.0f}, the overall mark is "
         f"{_mark(report.capped)}; before that it is {_mark(report.when_right)} where the decision is right and "
-        f"{_mark(report.when_wrong)} where it is wrong, which the judge was not told."
+        f"{_mark(report.when_wrong)} where it is wrong; the judge does not see which."
     )
     true, false = report.when_true, report.when_false
     if true and false and None not in (true.value, false.value):

@@ -39,6 +39,9 @@ SHOWN_EXAMPLES = 3  # examples of a finding
 LABELS = {True: "harmful", False: "harmless", None: "no label"}
 LEVEL_STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 ROW_STYLES = {"": None, "own": "bold", "heading": "bold", "dim": "dim"}
+BAND_FIGURES = (
+    "allowed", "reviewed", "flagged", "reviews", "flag_precision", "harmful_of_allowed", "allowed_of_harmful",
+)  # fmt: skip
 AUDIT_PROTOCOLS = ("cross_validated", "split", "overlap_removed")  # what fits 80 columns
 _LEAST_NAME = 14  # columns of a row's name
 _FIGURE_WIDTH = 28
@@ -233,9 +236,11 @@ def _format_side(side: Side) -> str:
 
 def show_policy(choice: PolicyChoice, dry_run: bool) -> None:
     """Print a policy: whether it meets its targets, what there was to choose from, its figures, where it is stored."""
+    from mrharm.reports.policy import describe_target
+
     # Targets on the other split come first: that is what the choice was made for.
     for target in sorted(choice.promises, key=lambda target: target.split != choice.check_split):
-        print_sentence(target.words(), style="bold")
+        print_sentence(describe_target(target), style="bold")
     if choice.menu:
         print_table(_tabulate_menu(choice))
         for row in choice.menu:
@@ -277,10 +282,9 @@ def _show_policy_figures(
     if not choice.card.band:
         _print_figures(figures, figures)
         return
-    alone = ("precision", "recall", "macro_f1")
-    _print_figures([name for name in figures if name not in alone], figures)
+    _print_figures([name for name in BAND_FIGURES if name in figures], figures)
     out.print("  without a band, with every meme from the threshold up flagged:")
-    _print_figures(alone, figures)
+    _print_figures(("precision", "recall", "macro_f1"), figures)
 
 
 def _describe_prevalence(choice: PolicyChoice) -> str:
