@@ -1,4 +1,4 @@
-"""How long an audit takes, and how well perceptual hashes tell copies from strangers.
+"""How long an audit takes, and how well perceptual hashes tell copies from unrelated pictures.
 
     python -m benchmarks.audit [--memes 10000] [--json]
 
@@ -12,13 +12,12 @@ import argparse
 import io
 import sys
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps
 
 from benchmarks.common import machine, peak_memory_mb, reset_peak_memory, show
@@ -30,6 +29,7 @@ from mrharm.memes.importing import import_memes
 from mrharm.recipe import load_recipe
 from mrharm.records import Evidence, Label, Meme, Rationale
 from mrharm.store import write_json, write_records
+from mrharm.workers import map_items
 
 WORDS = [
     f"{first}{second}"
@@ -67,8 +67,9 @@ def make_dataset(folder: Path, count: int, bases: list[Path]) -> None:
             rationales.append(
                 Rationale(meme_id=f"m{number}", label_given=label, text=words, teacher="random")
             )
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        list(pool.map(draw, jobs, chunksize=32))
+    for _, result in map_items(draw, jobs, 2):
+        if isinstance(result, Exception):
+            raise result
     write_records(folder / "memes.jsonl", memes)
     write_records(folder / "evidence.jsonl", evidence)
     write_records(folder / "rationales.jsonl", rationales)
@@ -80,11 +81,7 @@ def make_dataset(folder: Path, count: int, bases: list[Path]) -> None:
 
 
 def copies(pictures: list[Image.Image]) -> dict[str, dict[str, float]]:
-    """Share of copies found at each distance, by what was done to them, and of strangers taken for copies."""
-    import imagehash
-
-    def hashed(picture: Image.Image) -> int:
-        return int(str(imagehash.phash(picture)), 16)
+    """Return the share of copies within each distance, by what was done to them."""
 
     def compressed(picture: Image.Image) -> Image.Image:
         buffer = io.BytesIO()
@@ -93,20 +90,26 @@ def copies(pictures: list[Image.Image]) -> dict[str, dict[str, float]]:
 
     changes = {
         "JPEG at quality 40": compressed,
-        "half the size": lambda one: one.resize((one.width // 2, one.height // 2)),
-        "twice the size": lambda one: one.resize((one.width * 2, one.height * 2)),
-        "blurred (1.5 px)": lambda one: one.filter(ImageFilter.GaussianBlur(1.5)),
-        "a fifth darker": lambda one: one.point(lambda value: int(value * 0.8)),
-        "2 % cropped on each side": lambda one: ImageOps.crop(one, one.width // 50),
-        "5 % cropped on each side": lambda one: ImageOps.crop(one, one.width // 20),
-        "3 % white border": lambda one: ImageOps.expand(one, one.width // 33, "white"),
+        "half the size": lambda picture: picture.resize((picture.width // 2, picture.height // 2)),
+        "twice the size": lambda picture: picture.resize((picture.width * 2, picture.height * 2)),
+        "blurred (1.5 px)": lambda picture: picture.filter(ImageFilter.GaussianBlur(1.5)),
+        "a fifth darker": lambda picture: picture.point(lambda value: int(value * 0.8)),
+        "2 % cropped on each side": lambda picture: ImageOps.crop(picture, picture.width // 50),
+        "5 % cropped on each side": lambda picture: ImageOps.crop(picture, picture.width // 20),
+        "3 % white border": lambda picture: ImageOps.expand(picture, picture.width // 33, "white"),
     }
-    own = np.array([hashed(one) for one in pictures], dtype=np.uint64)
-    rows = {}
-    for name, change in changes.items():
-        other = np.array([hashed(change(one)) for one in pictures], dtype=np.uint64)
-        rows[name] = _shares(np.bitwise_count(own ^ other))
-    return rows
+    hashes = hash_pictures(pictures)
+    return {
+        name: _shares(np.bitwise_count(hashes ^ hash_pictures([change(picture) for picture in pictures])))
+        for name, change in changes.items()
+    }
+
+
+def hash_pictures(pictures: list[Image.Image]) -> NDArray[np.uint64]:
+    """Return the perceptual hash of each picture. *Shape:* (pictures,)"""
+    import imagehash
+
+    return np.array([int(str(imagehash.phash(picture)), 16) for picture in pictures], dtype=np.uint64)
 
 
 def _shares(distances: Any) -> dict[str, float]:
@@ -115,15 +118,13 @@ def _shares(distances: Any) -> dict[str, float]:
     }
 
 
-def strangers(memes: list[Meme], pictures: list[Image.Image]) -> dict[str, float]:
-    """Share of pairs of memes over different scenes that lie within each distance."""
-    import imagehash
-
-    own = np.array([int(str(imagehash.phash(one)), 16) for one in pictures], dtype=np.uint64)
+def unrelated(memes: list[Meme], pictures: list[Image.Image]) -> dict[str, float]:
+    """Return the share of pairs of memes over different scenes that lie within each distance."""
+    hashes = hash_pictures(pictures)
     scenes = np.array([meme.extra["truth"]["scene"] for meme in memes])
-    one, other = np.triu_indices(len(own), 1)
-    apart = scenes[one] != scenes[other]
-    return _shares(np.bitwise_count(own[one[apart]] ^ own[other[apart]]))
+    first, second = np.triu_indices(len(hashes), 1)
+    apart = scenes[first] != scenes[second]
+    return _shares(np.bitwise_count(hashes[first[apart]] ^ hashes[second[apart]]))
 
 
 def main() -> None:
@@ -147,18 +148,18 @@ def main() -> None:
             start = monotonic()
             report = audit(Dataset(Path(scratch) / "random"), load_recipe("mr-harm")).report
             times[run] = round(monotonic() - start, 1)
-        found = {**copies(pictures), "strangers (other scenes)": strangers(memes, pictures)}
+        distances = {**copies(pictures), "unrelated (other scenes)": unrelated(memes, pictures)}
         result = {
             "machine": machine("cpu"),
             "memes": report.memes,
             "seconds": times,
             "peak_memory_mb": peak_memory_mb("cpu"),
-            "copies": found,
+            "copies": distances,
         }
     title = f"audit of {options.memes:,} memes: " + ", ".join(
         f"{run} {time} s" for run, time in times.items()
     )
-    rows = [{"way": name, **shares} for name, shares in found.items()]
+    rows = [{"way": name, **shares} for name, shares in distances.items()]
     show(f"{title}; peak {result['peak_memory_mb']} MB", rows, result, options.json)
 
 

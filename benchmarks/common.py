@@ -69,7 +69,7 @@ def draw_inputs(count: int, side: int = 224, seed: int = 0) -> list[StudentInput
     ]
 
 
-def exclusive_lock(function: Callable[..., T], *arguments: Any) -> T:
+def run_in_process(function: Callable[..., T], *arguments: Any) -> T:
     """Run in a process of its own, so that its peak memory is its own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()

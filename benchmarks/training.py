@@ -20,11 +20,11 @@ import torch
 from benchmarks.common import (
     draw_inputs,
     draw_text,
-    exclusive_lock,
     machine,
     paper_student,
     peak_memory_mb,
     reset_peak_memory,
+    run_in_process,
     show,
 )
 from mrharm.hub import bf16_pays
@@ -113,7 +113,7 @@ def main() -> None:
     rows = []
     for stage in ("label", "rationale"):
         ways = {
-            way: exclusive_lock(step_time, way, stage, options.batch_size, options.steps, options.device)
+            way: run_in_process(step_time, way, stage, options.batch_size, options.steps, options.device)
             for way in ("official", "ours")
         }
         for way, found in ways.items():

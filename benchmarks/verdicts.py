@@ -18,11 +18,11 @@ import torch
 from benchmarks.common import (
     LABELS,
     draw_inputs,
-    exclusive_lock,
     machine,
     paper_student,
     peak_memory_mb,
     reset_peak_memory,
+    run_in_process,
     show,
 )
 from mrharm.hub import bf16_pays
@@ -101,13 +101,13 @@ def main() -> None:
     rows = []
     hardware = bf16_pays(torch.device(options.device))
     for kind in ("verdicts", "rationales"):
-        base = exclusive_lock(official, kind, options.official_memes, options.device)
+        base = run_in_process(official, kind, options.official_memes, options.device)
         ways = {"official: one at a time, fp32, greedy": base}
         # Emulated bfloat16 is many times slower and its speed says nothing; its scores still do.
         dtypes = ("float32", "bfloat16") if kind == "verdicts" or hardware else ("float32",)
         for dtype in dtypes:
             name = f"ours: batches of {options.batch_size}, {dtype}"
-            ways[name] = exclusive_lock(ours, kind, options.memes, options.device, dtype, options.batch_size)
+            ways[name] = run_in_process(ours, kind, options.memes, options.device, dtype, options.batch_size)
         if kind == "verdicts":
             fp32, bf16 = (np.array(way["scores"]) for name, way in ways.items() if "scores" in way)
             gap = np.abs(fp32 - bf16)
