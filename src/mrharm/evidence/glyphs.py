@@ -1,4 +1,4 @@
-"""Which pixels of a picture are letters: inside the boxes that OCR drew, told by their colours.
+"""Find the pixels of a picture that are letters, inside the boxes of the OCR engine, by their colours.
 
 On paper (a caption bar, a tweet) the letters are what differs from it. On a picture, colours are clustered and those
 that fill the middle of a line but not its rim are the letters', their outlines included.
@@ -107,12 +107,12 @@ def find_lines(pixels: Pixels, boxes: Sequence[TextBox], shrunk: int = 1) -> lis
             lines.append(Line(left, top, height, inside > 0, None))
             continue
         others = (everywhere[top:bottom, left:right] > 0) & (inside == 0)
-        mask, paper = _look(part, inside > 0, others, height)
+        mask, paper = _find_letters(part, inside > 0, others, height)
         lines.append(Line(left, top, height, mask, paper))
     return lines
 
 
-def _look(part: Pixels, inside: Mask, others: Mask, height: float) -> tuple[Mask, Mask | None]:
+def _find_letters(part: Pixels, inside: Mask, others: Mask, height: float) -> tuple[Mask, Mask | None]:
     # Beyond the picture's edge lies nothing of the box, so that one that fills the picture has a rim, too.
     depth = _distance(np.pad(~inside, 1, constant_values=True))[1:-1, 1:-1]
     beyond = _distance(inside)
@@ -144,11 +144,11 @@ def _on_paper(
 def _on_picture(part: Pixels, inside: Mask, rim: Mask, height: float) -> Mask:
     """The pixels in the colours that are commoner inside than on the rim."""
     where = inside | rim
-    seen = part[where].astype(np.float32)
+    colours = part[where].astype(np.float32)
     is_inside, is_rim = inside[where], rim[where]
-    within = seen[is_inside]
+    within = colours[is_inside]
     centres = _clusters(within[:: max(1, len(within) // SAMPLED)])
-    nearest = _assigned(seen, centres)
+    nearest = _nearest_centres(colours, centres)
     share_in = np.bincount(nearest[is_inside], minlength=len(centres)) / is_inside.sum()
     share_rim = np.bincount(nearest[is_rim], minlength=len(centres)) / is_rim.sum()
     belongs = share_in / (share_in + share_rim + 1e-9)
@@ -183,7 +183,7 @@ def _clusters(colours: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(centres, np.float32)
 
 
-def _assigned(colours: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.int64]:
+def _nearest_centres(colours: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.int64]:
     distances = (centres**2).sum(axis=1)[None] - 2 * colours @ centres.T
     return np.asarray(distances.argmin(axis=1), np.int64)
 

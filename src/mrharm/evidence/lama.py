@@ -92,12 +92,12 @@ class _Network:
                 f"{path}: not an ONNX network ({first[:120]}); expected LaMa as ONNX, not as TorchScript (.pt)"
             ) from None
         inputs = self._session.get_inputs()
-        if [len(one.shape) for one in inputs] != [4, 4]:
+        if [len(value.shape) for value in inputs] != [4, 4]:
             raise ModelUnavailableError(
-                f"{path}: takes {[one.shape for one in inputs]}; expected an image (1 x 3 x height x width) and a "
+                f"{path}: takes {[value.shape for value in inputs]}; expected an image (1 x 3 x height x width) and a "
                 "mask (1 x 1 x height x width), as LaMa's ONNX files do"
             )
-        image, mask = sorted(inputs, key=lambda one: one.shape[1] != 3)
+        image, mask = sorted(inputs, key=lambda value: value.shape[1] != 3)
         self._names = image.name, mask.name
         fixed = [side if isinstance(side, int) else None for side in image.shape[2:]]
         self._fixed = fixed[0], fixed[1]
@@ -112,24 +112,24 @@ class _Network:
         )
         shown = np.pad(pixels, (*room, (0, 0)), mode="symmetric").astype(np.float32) / np.float32(255)
         image, mask = self._names
-        (found,) = self._session.run(
+        (output,) = self._session.run(
             None,
             {
                 image: shown.transpose(2, 0, 1)[None],
                 mask: np.pad(holes, room, mode="symmetric").astype(np.float32)[None, None],
             },
         )
-        drawn = np.asarray(found[0].transpose(1, 2, 0)[:height, :width], np.float32)
-        levels = drawn * _levels(drawn, shown[:height, :width], ~holes)
+        drawn = np.asarray(output[0].transpose(1, 2, 0)[:height, :width], np.float32)
+        levels = drawn * _output_scale(drawn, shown[:height, :width], ~holes)
         return np.asarray(np.clip(np.round(levels), 0, 255), np.uint8)
 
 
-def _levels(drawn: NDArray[np.float32], shown: NDArray[np.float32], known: Mask) -> float:
-    """What the network's output is multiplied by to be 0 to 255: it gives back what it was shown, in its own units."""
-    if not known.any():
+def _output_scale(drawn: NDArray[np.float32], shown: NDArray[np.float32], kept: Mask) -> float:
+    """Return the factor from the network's output to 0 to 255, from the pixels it returns as they were shown."""
+    if not kept.any():
         return 255.0 if float(drawn.max()) <= 1.5 else 1.0
-    seen, given = shown[known], drawn[known]
-    is_share = float(np.abs(given - seen).mean()) <= float(np.abs(given - 255 * seen).mean())
+    expected, returned = shown[kept], drawn[kept]
+    is_share = float(np.abs(returned - expected).mean()) <= float(np.abs(returned - 255 * expected).mean())
     return 255.0 if is_share else 1.0
 
 
@@ -140,18 +140,18 @@ def _windows(letters: Mask, height: int, width: int) -> Iterator[tuple[slice, sl
     left to the next one, unless the picture ends there.
     """
     above, beside = min(MARGIN, height // 8), min(MARGIN, width // 8)
-    left = letters.copy()
-    while left.any():
-        first = int(left.any(axis=1).argmax())
+    unfilled = letters.copy()
+    while unfilled.any():
+        first = int(unfilled.any(axis=1).argmax())
         top = max(0, min(first - above, letters.shape[0] - height))
         bottom = min(top + height, letters.shape[0])
         last = bottom if bottom == letters.shape[0] else max(first + 1, bottom - above)
-        column = int(left[first:last].any(axis=0).argmax())
+        column = int(unfilled[first:last].any(axis=0).argmax())
         start = max(0, min(column - beside, letters.shape[1] - width))
         end = min(start + width, letters.shape[1])
         edge = end if end == letters.shape[1] else max(column + 1, end - beside)
         ours = np.zeros((bottom - top, end - start), bool)
         inner = (slice(first - top, last - top), slice(column - start, edge - start))
-        ours[inner] = left[first:last, column:edge]
-        left[first:last, column:edge] = False
+        ours[inner] = unfilled[first:last, column:edge]
+        unfilled[first:last, column:edge] = False
         yield slice(top, bottom), slice(start, end), ours

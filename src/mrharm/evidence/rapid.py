@@ -28,7 +28,7 @@ STEP = 8  # pixels of width for each step of the recogniser
 
 # A box so many times higher than wide holds text turned by a quarter, or a single letter where it is less than ALONE.
 TALL, ALONE = 1.5, 6.0
-DOUBTFUL = 0.9  # a line read less surely than this may stand on its head
+DOUBTFUL = 0.9  # a line read with less confidence may be upside down
 
 Pixels = NDArray[np.uint8]
 
@@ -65,29 +65,31 @@ class _Models:
 
     def __init__(self, threads: int) -> None:
         self.detector, self.recogniser = _session(DETECTOR, threads), _session(RECOGNISER, threads)
-        known = self.recogniser.get_modelmeta().custom_metadata_map["character"].splitlines()
-        self.characters = ["", *known, " "]
+        characters = self.recogniser.get_modelmeta().custom_metadata_map["character"].splitlines()
+        self.characters = ["", *characters, " "]
 
     def find(self, pixels: Pixels) -> list[Polygon]:
-        """Boxes around what looks like lines of text."""
+        """Detect boxes around lines of text."""
         import cv2
 
         height, width = pixels.shape[:2]
         size = detection.scaled_size(width, height)
         smooth = cv2.INTER_AREA if size[0] * size[1] < width * height else cv2.INTER_LINEAR
         scaled = cv2.resize(pixels, size, interpolation=smooth)
-        (found,) = self.detector.run(None, {"x": _network_input(scaled)})
-        return detection.find_boxes(found[0, 0], width, height)
+        (probabilities,) = self.detector.run(None, {"x": _network_input(scaled)})
+        return detection.find_boxes(probabilities[0, 0], width, height)
 
     def read_box(self, pixels: Pixels, box: Polygon) -> TextBox:
-        """What stands in a box; one that is higher than wide is read in each way it may be turned."""
+        """Read the text in a box; one that is higher than wide is read in each way it may be turned."""
         readings = [(turned, self._read(pixels, turned)) for turned in _turns(box)]
         if len(readings) == 1 and readings[0][1].confidence < DOUBTFUL:
             upended: Polygon = (box[2], box[3], box[0], box[1])
             reading = self._read(pixels, upended)
             if reading.confidence >= reading_order.SURE_OF_FEW and len(reading.text) > 3:
                 readings.append((upended, reading))
-        polygon, reading = max(readings, key=lambda one: (_is_letter(one), one[1].confidence))
+        polygon, reading = max(
+            readings, key=lambda candidate: (_is_letter(candidate), candidate[1].confidence)
+        )
         height, width = pixels.shape[:2]
         return TextBox(
             polygon=_inside(polygon, width, height),
@@ -104,8 +106,8 @@ class _Models:
         width = line.shape[1]
         padded = np.zeros((1, 3, HEIGHT, max(NARROWEST, width)), np.float32)
         padded[:, :, :, :width] = _network_input(line)
-        (found,) = self.recogniser.run(None, {"x": padded})
-        return decoding.read_letters(found[0], self.characters, width / STEP)
+        (probabilities,) = self.recogniser.run(None, {"x": padded})
+        return decoding.read_letters(probabilities[0], self.characters, width / STEP)
 
 
 def _session(name: str, threads: int) -> Any:
@@ -135,7 +137,7 @@ def _network_input(pixels: Pixels) -> NDArray[np.float32]:
 
 
 def _crop(pixels: Pixels, box: Polygon) -> Pixels:
-    """A box as an upright line, ``HEIGHT`` pixels high."""
+    """Crop a box as an upright line, ``HEIGHT`` pixels high."""
     import cv2
 
     corners = np.array(box, np.float32)
@@ -153,7 +155,7 @@ def _crop(pixels: Pixels, box: Polygon) -> Pixels:
 
 
 def _turns(box: Polygon) -> list[Polygon]:
-    """The box as it may be read: its corners clockwise from the upper left of the text."""
+    """Return the ways to read a box: its corners clockwise from the upper left corner of the text."""
     a, b, c, d = box
     width, height = _distance(a, b), _distance(a, d)
     if height < TALL * width:
@@ -163,24 +165,29 @@ def _turns(box: Polygon) -> list[Polygon]:
 
 
 def _is_letter(read: tuple[Polygon, decoding.Reading]) -> bool:
-    """Whether a tall box holds one upright letter ("I"): turned, it is read as a dash, and surely so."""
+    """Tell whether a tall box holds one upright letter ("I"): turned, it would be read as a dash, with confidence."""
     (a, b, _, d), reading = read
     alone = len(reading.text) == 1 and reading.text.isalnum() and reading.text.isascii()
     return _distance(a, b) < _distance(a, d) and alone and reading.confidence >= reading_order.SURE
 
 
 def _slice(box: Polygon, start: float, end: float) -> Polygon:
-    """The part of a line's box between two shares of its length."""
+    """Return the part of a line's box between two shares of its length."""
     a, b, c, d = box
-    return (_along(a, b, start), _along(a, b, end), _along(d, c, end), _along(d, c, start))
+    return (
+        _interpolate(a, b, start),
+        _interpolate(a, b, end),
+        _interpolate(d, c, end),
+        _interpolate(d, c, start),
+    )
 
 
-def _along(one: Point, other: Point, share: float) -> Point:
-    return (one[0] + (other[0] - one[0]) * share, one[1] + (other[1] - one[1]) * share)
+def _interpolate(start: Point, end: Point, share: float) -> Point:
+    return (start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share)
 
 
-def _distance(one: Point, other: Point) -> float:
-    return float(np.hypot(one[0] - other[0], one[1] - other[1]))
+def _distance(start: Point, end: Point) -> float:
+    return float(np.hypot(start[0] - end[0], start[1] - end[1]))
 
 
 def _inside(box: Polygon, width: int, height: int) -> Polygon:

@@ -1,4 +1,4 @@
-"""From boxes as they were found to lines as they are read: noise dropped, blocks ordered, pieces of a line joined.
+"""Turn detected boxes into lines in reading order: noise dropped, blocks ordered, pieces of a line joined.
 
 Lines that stand close below one another are a block: a caption, a bubble, a paragraph. Blocks are read row by row and
 from left to right, each to its end, so that panels side by side are not read across. Everything is measured along the
@@ -39,31 +39,31 @@ class _Extent:
 
 
 def lines_of(boxes: Sequence[TextBox], size: tuple[int, int]) -> tuple[TextBox, ...]:
-    """Boxes found in a picture of ``size`` (width, height) pixels -> lines of text in reading order."""
+    """Return the lines of text, in reading order, of boxes in a picture of ``size`` (width, height) pixels."""
     return join_pieces(in_reading_order(without_noise(boxes, size)))
 
 
 def without_noise(boxes: Sequence[TextBox], size: tuple[int, int]) -> tuple[TextBox, ...]:
-    """The boxes that hold text and not texture: by confidence; texts of a letter or two must be sure and not huge."""
+    """Return the boxes that hold text and not texture, by confidence; short texts must be sure and not huge."""
     return tuple(box for box in boxes if _is_text(box, min(size)))
 
 
 def in_reading_order(boxes: Sequence[TextBox]) -> tuple[TextBox, ...]:
-    """The same boxes, each once, as they are read: block after block, in each line after line."""
-    known = sorted(boxes, key=lambda box: (box.polygon, box.text, box.confidence, box.model_dump_json()))
-    angle = _angle(known)
-    return tuple(box for block in _ordered(_blocks(known), angle) for box in _rows(block))
+    """Return the boxes in reading order: block after block, in each line after line."""
+    ranked = sorted(boxes, key=lambda box: (box.polygon, box.text, box.confidence, box.model_dump_json()))
+    angle = _median_turn(ranked)
+    return tuple(box for block in _order_blocks(_find_blocks(ranked), angle) for box in _order_rows(block))
 
 
 def join_pieces(boxes: Sequence[TextBox]) -> tuple[TextBox, ...]:
-    """Boxes in reading order -> lines: neighbours that stand in one line, close together, become one box."""
+    """Join boxes in reading order into lines: neighbours in one line, close to each other, become one box."""
     lines: list[list[TextBox]] = []
     for box in boxes:
-        if lines and _follows(lines[-1][-1], box):
+        if lines and _continues(lines[-1][-1], box):
             lines[-1].append(box)
         else:
             lines.append([box])
-    return tuple(_joined(line) if len(line) > 1 else line[0] for line in lines)
+    return tuple(_join_line(line) if len(line) > 1 else line[0] for line in lines)
 
 
 def _is_text(box: TextBox, side: int) -> bool:
@@ -81,16 +81,16 @@ def _is_ideograph(letter: str) -> bool:
     return unicodedata.category(letter) == "Lo"
 
 
-def _blocks(boxes: list[TextBox]) -> list[list[TextBox]]:
-    """Boxes that belong together, directly or through others."""
+def _find_blocks(boxes: list[TextBox]) -> list[list[TextBox]]:
+    """Group boxes into blocks: those that are in one block directly or through others."""
     middles = [(sum(x for x, _ in box.polygon) / 4, sum(y for _, y in box.polygon) / 4) for box in boxes]
     reaches = [_length(box) / 2 + 2 * _height(box) for box in boxes]
     block_of = list(range(len(boxes)))
-    for first, one in enumerate(boxes):
+    for first, box in enumerate(boxes):
         for second in range(first):
-            # Most pairs of a long page lie far apart, and that is quickly seen.
+            # Most pairs of a long page are far apart, which is quick to test.
             near = math.dist(middles[first], middles[second]) <= reaches[first] + reaches[second]
-            if near and block_of[first] != block_of[second] and _belong_together(one, boxes[second]):
+            if near and block_of[first] != block_of[second] and _in_one_block(box, boxes[second]):
                 old, new = block_of[first], block_of[second]
                 block_of = [new if block == old else block for block in block_of]
     blocks: dict[int, list[TextBox]] = {}
@@ -99,10 +99,10 @@ def _blocks(boxes: list[TextBox]) -> list[list[TextBox]]:
     return list(blocks.values())
 
 
-def _belong_together(one: TextBox, other: TextBox) -> bool:
-    if not _alike(one, other):
+def _in_one_block(first: TextBox, second: TextBox) -> bool:
+    if not _are_alike(first, second):
         return False
-    a, b = _extents(one, other)
+    a, b = _common_extents(first, second)
     line = min(a.line, b.line)
     across = min(a.right, b.right) - max(a.left, b.left)
     down = min(a.bottom, b.bottom) - max(a.top, b.top)
@@ -111,53 +111,54 @@ def _belong_together(one: TextBox, other: TextBox) -> bool:
     return -down < BELOW * line and across > 0.3 * min(a.right - a.left, b.right - b.left)
 
 
-def _follows(one: TextBox, other: TextBox) -> bool:
-    if not _alike(one, other):
+def _continues(first: TextBox, second: TextBox) -> bool:
+    """Tell whether the second box goes on with the line of the first, right behind it."""
+    if not _are_alike(first, second):
         return False
-    a, b = _extents(one, other)
+    a, b = _common_extents(first, second)
     line = min(a.line, b.line)
     gap = b.left - a.right
     return min(a.bottom, b.bottom) - max(a.top, b.top) > 0.6 * line and -0.6 * line < gap < BESIDE * line
 
 
-def _alike(one: TextBox, other: TextBox) -> bool:
-    """Letters of about one size, turned alike as far as is known."""
-    heights = _height(one), _height(other)
+def _are_alike(first: TextBox, second: TextBox) -> bool:
+    """Tell whether letters have about one size and, as far as the boxes' shapes say, one direction."""
+    heights = _height(first), _height(second)
     if max(heights) > 1.8 * min(heights):
         return False
-    turn = abs(_turn(one) - _turn(other))
-    most = 12 if _stretched(one) and _stretched(other) else 50
+    turn = abs(_turn(first) - _turn(second))
+    most = 12 if _is_stretched(first) and _is_stretched(second) else 50
     return min(turn, 2 * math.pi - turn) < math.radians(most)
 
 
-def _rows(block: list[TextBox]) -> list[TextBox]:
-    """A block's boxes line by line, from left to right in each."""
-    angle = _angle(block)
-    extents = sorted(
-        ((_extent(box, angle), index) for index, box in enumerate(block)), key=lambda one: _middle(one[0])
-    )
-    rows: list[list[tuple[_Extent, int]]] = []
-    for one in extents:
-        last = rows[-1][-1][0] if rows else None
-        if last and _middle(one[0]) - _middle(last) < 0.5 * min(one[0].line, last.line):
-            rows[-1].append(one)
+def _order_rows(block: list[TextBox]) -> list[TextBox]:
+    """Return a block's boxes line by line, from left to right in each."""
+    angle = _median_turn(block)
+    extents = [_extent(box, angle) for box in block]
+    rows: list[list[int]] = []  # indices of boxes
+    for index in sorted(range(len(block)), key=lambda index: _middle(extents[index])):
+        extent, last = extents[index], extents[rows[-1][-1]] if rows else None
+        if last and _middle(extent) - _middle(last) < 0.5 * min(extent.line, last.line):
+            rows[-1].append(index)
         else:
-            rows.append([one])
-    return [block[index] for row in rows for _, index in sorted(row, key=lambda one: (one[0].left, one[1]))]
+            rows.append([index])
+    return [
+        block[index] for row in rows for index in sorted(row, key=lambda index: (extents[index].left, index))
+    ]
 
 
 _Placed = tuple[_Extent, list[TextBox]]
 
 
-def _ordered(blocks: list[list[TextBox]], angle: float) -> list[list[TextBox]]:
-    """Blocks as they are read (recursive XY cut): bands from top to bottom, in each columns from left to right."""
+def _order_blocks(blocks: list[list[TextBox]], angle: float) -> list[list[TextBox]]:
+    """Order blocks by recursive XY cuts: bands from top to bottom, in each columns from left to right."""
     ordered: list[list[TextBox]] = []
     waiting = [[(_around([_extent(box, angle) for box in block]), block) for block in blocks]]
     while waiting:
         pairs = waiting.pop()
-        parts = _parts(pairs, _top, _bottom)
+        parts = _cut_parts(pairs, _top, _bottom)
         if len(parts) < 2:
-            parts = _parts(pairs, _left, _right)
+            parts = _cut_parts(pairs, _left, _right)
         if len(parts) > 1:
             waiting += reversed(parts)
         elif pairs:
@@ -170,10 +171,10 @@ def _ordered(blocks: list[list[TextBox]], angle: float) -> list[list[TextBox]]:
     return ordered
 
 
-def _parts(
+def _cut_parts(
     pairs: list[_Placed], start: Callable[[_Extent], float], end: Callable[[_Extent], float]
 ) -> list[list[_Placed]]:
-    """Parts that a straight cut tells apart, in order."""
+    """Split blocks wherever a straight cut is possible, in order."""
     ranked = sorted(range(len(pairs)), key=lambda index: (start(pairs[index][0]), index))
     parts: list[list[_Placed]] = []
     reach = -math.inf
@@ -185,7 +186,7 @@ def _parts(
     return parts
 
 
-# Found boxes are larger than the letters: a fifth of a line is taken off each side before anything is cut.
+# Detected boxes are larger than the letters: before a cut, a fifth of a line is removed from each side.
 def _top(extent: _Extent) -> float:
     return extent.top + 0.2 * extent.line
 
@@ -202,12 +203,12 @@ def _right(extent: _Extent) -> float:
     return extent.right - min(0.2 * extent.line, 0.4 * (extent.right - extent.left))
 
 
-def _joined(line: list[TextBox]) -> TextBox:
-    angle = _angle(line)
+def _join_line(line: list[TextBox]) -> TextBox:
+    angle = _median_turn(line)
     around = _around([_extent(box, angle) for box in line])
     corners = ((around.left, around.top), (around.right, around.top), (around.right, around.bottom),
                (around.left, around.bottom))  # fmt: skip
-    first, second, third, fourth = (_turned(corner, angle) for corner in corners)
+    first, second, third, fourth = (_rotate(corner, angle) for corner in corners)
     weights = [max(1, len(box.text)) for box in line]
     confidence = sum(box.confidence * weight for box, weight in zip(line, weights, strict=True)) / sum(
         weights
@@ -221,37 +222,39 @@ def _joined(line: list[TextBox]) -> TextBox:
 
 
 def _around(extents: list[_Extent]) -> _Extent:
+    """Return the smallest extent round all of them."""
     return _Extent(
-        min(one.left for one in extents), min(one.top for one in extents),
-        max(one.right for one in extents), max(one.bottom for one in extents),
-        min(one.line for one in extents),
+        min(extent.left for extent in extents), min(extent.top for extent in extents),
+        max(extent.right for extent in extents), max(extent.bottom for extent in extents),
+        min(extent.line for extent in extents),
     )  # fmt: skip
 
 
-def _extents(one: TextBox, other: TextBox) -> tuple[_Extent, _Extent]:
-    angle = _angle([one, other])
-    return _extent(one, angle), _extent(other, angle)
+def _common_extents(first: TextBox, second: TextBox) -> tuple[_Extent, _Extent]:
+    """Return the extents of two boxes along the same axes."""
+    angle = _median_turn([first, second])
+    return _extent(first, angle), _extent(second, angle)
 
 
 def _extent(box: TextBox, angle: float) -> _Extent:
-    across, down = zip(*(_turned(point, -angle) for point in box.polygon), strict=True)
+    across, down = zip(*(_rotate(point, -angle) for point in box.polygon), strict=True)
     return _Extent(min(across), min(down), max(across), max(down), _height(box))
 
 
-def _turned(point: Point, angle: float) -> Point:
+def _rotate(point: Point, angle: float) -> Point:
     cos, sin = math.cos(angle), math.sin(angle)
     return (point[0] * cos - point[1] * sin, point[0] * sin + point[1] * cos)
 
 
-def _angle(boxes: Sequence[TextBox]) -> float:
-    """How the text is turned, in radians: the median of the boxes long enough to tell, weighted by length."""
-    turns = sorted((_turn(box), _length(box)) for box in boxes if _stretched(box))
+def _median_turn(boxes: Sequence[TextBox]) -> float:
+    """Return how the text is turned, in radians: the median of stretched boxes, weighted by length."""
+    turns = sorted((_turn(box), _length(box)) for box in boxes if _is_stretched(box))
     half, passed = sum(length for _, length in turns) / 2, 0.0
     for turn, length in turns:
         passed += length
         if passed >= half:
             return turn
-    # Boxes of a word or two tell no more than which side is up.
+    # Boxes of a word or two show only which side is up.
     quarter = math.pi / 2
     return round(_turn(max(boxes, key=_length)) / quarter) * quarter if boxes else 0.0
 
@@ -262,19 +265,19 @@ def _turn(box: TextBox) -> float:
 
 
 def _length(box: TextBox) -> float:
-    return _between(box.polygon, 0, 1, 3, 2)
+    return _mean_side(box.polygon, 0, 1, 3, 2)
 
 
 def _height(box: TextBox) -> float:
-    return max(_between(box.polygon, 0, 3, 1, 2), 1e-6)
+    return max(_mean_side(box.polygon, 0, 3, 1, 2), 1e-6)
 
 
-def _stretched(box: TextBox) -> bool:
+def _is_stretched(box: TextBox) -> bool:
     return _length(box) >= STRETCHED * _height(box)
 
 
-def _between(polygon: Polygon, *ends: int) -> float:
-    """The mean length of two opposite sides."""
+def _mean_side(polygon: Polygon, *ends: int) -> float:
+    """Return the mean length of two opposite sides."""
     a, b, c, d = (polygon[end] for end in ends)
     return (math.dist(a, b) + math.dist(c, d)) / 2
 

@@ -74,19 +74,19 @@ def _fill_from_paper(pixels: Pixels, line: Line) -> None:
 
 
 def _fill_by_telea(pixels: Pixels, holes: Pixels) -> None:
-    """Fill the holes at ``1 / COARSE`` of the size, each coarse pixel being the mean of those of its pixels known."""
+    """Fill the holes at ``1 / COARSE`` of the size, each coarse pixel being the mean of its pixels outside the holes."""
     import cv2
 
     rows, columns = holes.shape
     room = ((0, -rows % COARSE), (0, -columns % COARSE))
-    known = np.pad(holes == 0, room, mode="edge").astype(np.float32)
-    if not holes.any() or not known.any():
+    weights = np.pad(holes == 0, room, mode="edge").astype(np.float32)
+    if not holes.any() or not weights.any():
         return
-    size = (known.shape[1] // COARSE, known.shape[0] // COARSE)
-    weighed = np.pad(pixels, (*room, (0, 0)), mode="edge") * known[..., None]
-    share = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
-    mean = cv2.resize(weighed, size, interpolation=cv2.INTER_AREA) / np.maximum(share, 1e-6)[..., None]
+    size = (weights.shape[1] // COARSE, weights.shape[0] // COARSE)
+    weighted = np.pad(pixels, (*room, (0, 0)), mode="edge") * weights[..., None]
+    share = cv2.resize(weights, size, interpolation=cv2.INTER_AREA)
+    mean = cv2.resize(weighted, size, interpolation=cv2.INTER_AREA) / np.maximum(share, 1e-6)[..., None]
     unknown = (share < 0.5 / COARSE**2).astype(np.uint8)
     filled = cv2.inpaint(np.round(mean).astype(np.uint8), unknown, RADIUS, cv2.INPAINT_TELEA)
-    large = cv2.resize(filled, (known.shape[1], known.shape[0]), interpolation=cv2.INTER_LINEAR)
+    large = cv2.resize(filled, (weights.shape[1], weights.shape[0]), interpolation=cv2.INTER_LINEAR)
     pixels[holes > 0] = large[:rows, :columns][holes > 0]
