@@ -74,7 +74,7 @@ def _fill_from_paper(pixels: Pixels, line: Line) -> None:
 
 
 def _fill_by_telea(pixels: Pixels, holes: Pixels) -> None:
-    """Fill the holes at ``1 / COARSE`` of the size, each coarse pixel being the mean of its pixels outside the holes."""
+    """Fill the holes at ``1 / COARSE`` of the size, each coarse pixel the mean of its pixels outside the holes."""
     import cv2
 
     rows, columns = holes.shape
