@@ -77,7 +77,7 @@ def test_a_meme_without_a_picture_gets_the_share_of_harmful_ones(tmp_path: Path)
     for number in range(10):
         (tmp_path / f"train-{number}.png").unlink()
         (tmp_path / f"test-{number}.png").write_bytes(b"no picture")
-    found = baseline_comparison._by_pixels(predictions, learners(predictions), 0)
+    found = baseline_comparison._score_by_pixels(predictions, learners(predictions), 0)
     assert found is not None
     learnt, scores = found
     left = [one.label.harmful for one in predictions.dataset.split("train")[10:] if one.label]

@@ -48,7 +48,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
 
 @pytest.fixture(scope="module")
 def found(places: Places) -> Transfer:
-    return transfer(places[2:], places[:2], device="cpu", n_resamples=200)
+    return transfer(places[2:], places[:2], device="cpu")
 
 
 def cells(places: Places) -> list[Path]:
@@ -98,7 +98,7 @@ def test_what_is_kept_is_not_judged_again(
 ) -> None:
     before = [file.read_bytes() for file in cells(places)]
     monkeypatch.setattr(Detector, "judge", None)  # whoever judges fails
-    assert transfer(places[2:], places[:2], device="cpu", n_resamples=200) == found
+    assert transfer(places[2:], places[:2], device="cpu") == found
     assert [file.read_bytes() for file in cells(places)] == before
 
 
@@ -109,7 +109,7 @@ def test_rationales_an_evaluation_has_written_stand(places: Places, tmp_path: Pa
     predict_split(Detector.from_pretrained(run, device="cpu"), Dataset(squares), folder=run)
     file = tmp_path / "run" / "verdicts.test.jsonl"
     before = file.read_bytes()
-    transfer([tmp_path / "run"], [squares], device="cpu", n_resamples=50)
+    transfer([tmp_path / "run"], [squares], device="cpu")
     assert file.read_bytes() == before and b'"rationale"' in before
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain, filterfalse
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +32,11 @@ def cluster_ids(memes: Sequence[Meme], evidence: Sequence[Evidence | None]) -> N
     Returns:
         A number for each meme, the same within a cluster. *Shape:* (memes,)
     """
-    keys = [_cluster_keys(meme, known) for meme, known in zip(memes, evidence, strict=True)]
-    counts = Counter(key for keys_of_meme in keys for key in keys_of_meme)
+    keys = [_cluster_keys(meme, read) for meme, read in zip(memes, evidence, strict=True)]
+    counts = Counter(chain.from_iterable(keys))
     most = max(COMMON_SHARE * len(keys), COMMON_MEMES)
     common = {key for key, count in counts.items() if count > most}
-    return join_by_keys([[key for key in keys_of_meme if key not in common] for keys_of_meme in keys])
+    return join_by_keys([list(filterfalse(common.__contains__, keys_of_meme)) for keys_of_meme in keys])
 
 
 def join_by_keys(keys: Sequence[Sequence[str]]) -> NDArray[np.int64]:

@@ -180,7 +180,7 @@ def evaluate(
         published=list_published(
             dataset.info.name, predictions.split, len(predictions.memes), len(predictions.failures), role=role
         ),
-        beside=compare_baselines(predictions, n_resamples=n_resamples, seed=seed, clusters=clusters),
+        beside=compare_baselines(predictions, n_resamples=n_resamples, seed=seed),
         probes={},
         skipped={},
         mistakes=worst_mistakes(predictions),

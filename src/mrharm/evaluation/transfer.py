@@ -1,32 +1,32 @@
-"""Trained on one dataset, asked of the others: one matrix of runs and datasets."""
+"""Transfer: the figures of runs on datasets they were not trained on, as a matrix of runs and datasets."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mrharm.errors import InputError
 from mrharm.evaluation.evaluate import predict_split
 from mrharm.evaluation.predictions import NothingPredicted, Predictions
 from mrharm.evaluation.saved import evaluation_folder, is_training_dataset, verdicts_file
-from mrharm.evaluation.scores import N_RESAMPLES
+from mrharm.evaluation.scores import HEADLINE, N_RESAMPLES
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Estimate
-from mrharm.metrics.bootstrap import bootstrap
-from mrharm.metrics.classification import headline
+from mrharm.metrics.classification import estimate_headline
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Record, Verdict
 from mrharm.runs import find_run, read_run
 from mrharm.store import read_appended
 from mrharm.verdicts.detector import Detector
 
-NO_FIGURES = dict.fromkeys(("accuracy", "macro_f1", "auroc"), Estimate())
-
 
 class Cell(Record):
-    """One run on one dataset. ``own``: the dataset the run was trained on; ``failures``: memes not judged, and why the
-    first was not; where that is all of them there are no figures.
+    """One run on one dataset.
+
+    own: whether the run was trained on it.
+    memes: how many were judged; ``failures``: how many could not be, and why the first could not. Where that is all of
+        them there are no figures.
     """
 
     run: str
@@ -43,7 +43,7 @@ class Cell(Record):
 class Transfer(Record):
     """The matrix: ``cells`` row by row, runs in order and for each the datasets in order.
 
-    ``trained_on``: run -> the name of the dataset it was trained on.
+    trained_on: run -> the name of the dataset it was trained on.
     """
 
     split: str
@@ -54,8 +54,8 @@ class Transfer(Record):
     words: tuple[str, ...] = ()
 
     def cell(self, run: str, dataset: str) -> Cell:
-        """The cell of a run and a dataset."""
-        return next(one for one in self.cells if (one.run, one.dataset) == (run, dataset))
+        """Return the cell of a run and a dataset."""
+        return next(cell for cell in self.cells if (cell.run, cell.dataset) == (run, dataset))
 
 
 def transfer(
@@ -64,7 +64,6 @@ def transfer(
     *,
     split: str = "test",
     device: str = "auto",
-    n_resamples: int = N_RESAMPLES,
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> Transfer:
@@ -72,88 +71,99 @@ def transfer(
 
     Args:
         runs: run folders.
-        datasets: dataset folders, each with a name of its own.
-        split: by its own name or by its role, which each dataset maps to a split.
+        datasets: dataset folders, no two of the same name.
+        split: by name or by role, which each dataset maps to a split.
         device: as `Detector.from_pretrained`.
-        draws: of the bootstrap.
-        seed: of the draws.
-        progress: told how many memes of each cell are judged.
+        seed: of the bootstrap.
+        progress: called as the memes of each cell are judged.
 
     Raises:
         InputError: no run, or no dataset, or two of one name; or a dataset has no such split with labels.
     """
     folders = {str(run): find_run(run) for run in runs}
-    every = [Dataset(path) for path in datasets]
-    if not folders or not every:
-        raise InputError(f"{len(folders)} runs and {len(every)} datasets; expected at least one of each")
-    twice = [name for name, count in Counter(one.info.name for one in every).items() if count > 1]
-    if twice or len(folders) < len(runs):
-        what = f"{', '.join(twice)} is the name of two datasets" if twice else "a run is named twice"
-        raise InputError(f"{what}; their verdicts would lie in one place: name each once")
-    for dataset in every:
-        # What has no such split is said before hours of judging, not after them.
-        if not any(meme.label for meme in dataset.split(split)):
-            raise InputError(
-                f"{dataset.root}: no meme of {split} has a label; nothing to hold verdicts against"
-            )
+    loaded = [Dataset(path) for path in datasets]
+    if not folders or not loaded:
+        raise InputError(f"{len(folders)} runs and {len(loaded)} datasets; expected at least one of each")
+    if len(folders) < len(runs):
+        raise InputError("a run is named twice; their verdicts would be in one place: name each once")
+    # Refused before hours of judging, not after them.
+    _check_datasets(loaded, split)
     cells = []
     for name, folder in folders.items():
         detector = Detector.from_pretrained(folder, device=device)
-        for dataset in every:
-            try:
-                predictions = _judge(detector, folder, dataset, split, name, progress)
-            except (
-                NothingPredicted
-            ) as error:  # texts alone, say, for a run that wants pictures: the others go on
-                cells.append(_cell(name, folder, dataset, error.failures, 0, NO_FIGURES))
-                continue
-            memes = len(predictions.memes)
-            shown = bootstrap(
-                headline(predictions.gold, predictions.predicted, predictions.scores),
-                memes,
-                n_resamples=n_resamples,
-                seed=seed,
-                clusters=predictions.clusters,
-            )
-            cells.append(_cell(name, folder, dataset, predictions.failures, memes, shown))
+        for dataset in loaded:
+
+            def show(what: str, done: int, total: int, cell: str = f"{name} on {dataset.info.name}") -> None:
+                progress(cell, done, total)
+
+            predictions, failures = _predict(detector, folder, dataset, split, show)
+            cells.append(_fill_cell(name, folder, dataset, predictions, failures, seed))
     return Transfer(
         split=split,
         runs=tuple(folders),
-        datasets=tuple(one.info.name for one in every),
+        datasets=tuple(dataset.info.name for dataset in loaded),
         trained_on={name: str(read_run(folder).get("dataset", "")) for name, folder in folders.items()},
         cells=tuple(cells),
     )
 
 
-def _judge(
-    detector: Detector, folder: Path, dataset: Dataset, split: str, name: str, progress: Progress
-) -> Predictions:
-    def tell(what: str, done: int, total: int) -> None:
-        progress(f"{name} on {dataset.info.name}", done, total)
+def _check_datasets(datasets: Sequence[Dataset], split: str) -> None:
+    counts = Counter(dataset.info.name for dataset in datasets)
+    repeated = [name for name, count in counts.items() if count > 1]
+    if repeated:
+        raise InputError(
+            f"{', '.join(repeated)} is the name of two datasets; their verdicts would be in one place: name each once"
+        )
+    for dataset in datasets:
+        if not any(meme.label for meme in dataset.split(split)):
+            raise InputError(
+                f"{dataset.root}: no meme of {split} has a label; nothing to hold verdicts against"
+            )
 
-    own_name = dataset.split_name(split)
-    place = evaluation_folder(folder, dataset, own_name)
-    file = verdicts_file(place, own_name)
-    # Rationales change no figure here and take longest; where an evaluation has written them they stand, because
-    # verdicts without them would be others, judged anew.
-    explained = any(one.rationale is not None for one in read_appended(file, Verdict))
-    return predict_split(detector, dataset, split, folder=place, rationales=explained, progress=tell)
 
-
-def _cell(
+def _fill_cell(
     name: str,
     folder: Path,
     dataset: Dataset,
+    predictions: Predictions | None,
     failures: Sequence[Failure],
-    memes: int,
-    shown: Mapping[str, Estimate],
+    seed: int,
 ) -> Cell:
+    figures = dict.fromkeys(HEADLINE, Estimate())
+    if predictions:
+        figures = estimate_headline(
+            predictions.gold,
+            predictions.predicted,
+            predictions.scores,
+            clusters=predictions.clusters,
+            n_resamples=N_RESAMPLES,
+            seed=seed,
+        )
     return Cell(
         run=name,
         dataset=dataset.info.name,
         own=is_training_dataset(folder, dataset),
-        memes=memes,
+        memes=len(predictions.memes) if predictions else 0,
         failures=len(failures),
         first_failure=f"{failures[0].item}: {failures[0].reason}" if failures else None,
-        **shown,
+        **figures,
     )
+
+
+def _predict(
+    detector: Detector, folder: Path, dataset: Dataset, split: str, progress: Progress
+) -> tuple[Predictions | None, Sequence[Failure]]:
+    """Judge a split with a run, or read the verdicts kept; None where no meme could be judged."""
+    split = dataset.split_name(split)
+    place = evaluation_folder(folder, dataset, split)
+    # Rationales change no figure here and take longest; where an evaluation has written them they stay, because
+    # verdicts without them have other keys and would be judged again.
+    stored = read_appended(verdicts_file(place, split), Verdict)
+    rationales = any(verdict.rationale is not None for verdict in stored)
+    try:
+        predictions = predict_split(
+            detector, dataset, split, folder=place, rationales=rationales, progress=progress
+        )
+    except NothingPredicted as error:  # texts alone, say, for a run that needs pictures: the rest goes on
+        return None, error.failures
+    return predictions, predictions.failures
