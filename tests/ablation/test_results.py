@@ -19,14 +19,16 @@ def test_a_cell_is_the_mean_over_seeds_with_students_interval():
 
 
 def test_differences_are_paired_over_the_seeds_both_arms_have():
-    given = [*rows("two-stage", 800, [0.9, 0.7]), *rows("labels-only", 800, [0.8, 0.5, 0.1])]
-    reference, other = tabulate(given, "test")
+    run_rows = [*rows("two-stage", 800, [0.9, 0.7]), *rows("labels-only", 800, [0.8, 0.5, 0.1])]
+    reference, other = tabulate(run_rows, "test")
     assert (reference.arm, other.arm) == ("two-stage", "labels-only")
     assert other.seeds == (0, 1, 2) and other.paired == (0, 1)
     change = other.differences["macro_f1"]
     # Of -0.1 and -0.2: mean -0.15, spread 0.0707, and its error 0.05.
     assert (change.value, change.low) == pytest.approx((-0.15, -0.15 - T[1] * 0.05))
-    assert SplitRuns(given, "test").difference("two-stage", "labels-only", 800).value == pytest.approx(0.15)
+    assert SplitRuns(run_rows, "test").difference("two-stage", "labels-only", 800).value == pytest.approx(
+        0.15
+    )
 
 
 def test_sizes_stand_apart_and_an_arm_without_the_reference_has_no_difference():
@@ -40,14 +42,16 @@ def test_sizes_stand_apart_and_an_arm_without_the_reference_has_no_difference():
 
 
 def test_the_trend_is_how_much_the_gain_grows_seed_by_seed():
-    given = [
+    run_rows = [
         *rows("two-stage", 100, [0.6, 0.6]),
         *rows("labels-only", 100, [0.5, 0.6]),
         *rows("two-stage", 200, [0.9, 0.9]),
         *rows("labels-only", 200, [0.6, 0.7]),
     ]
     # Gains 0.1 and 0.0 grow to 0.3 and 0.2.
-    assert SplitRuns(given, "test").trend("two-stage", "labels-only", (100, 200)).value == pytest.approx(0.2)
+    assert SplitRuns(run_rows, "test").trend("two-stage", "labels-only", (100, 200)).value == pytest.approx(
+        0.2
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,7 +75,7 @@ def test_figures_are_printed_with_half_their_interval():
 
 
 def test_answers_say_what_is_settled_and_what_is_not():
-    given = [
+    run_rows = [
         *rows("two-stage", 100, [0.70, 0.50, 0.60]),
         *rows("labels-only", 100, [0.55, 0.65, 0.58]),
         *rows("two-stage", 200, [0.90, 0.91, 0.92]),
@@ -79,7 +83,7 @@ def test_answers_say_what_is_settled_and_what_is_not():
         *rows("shuffled", 200, [0.70, 0.72, 0.71]),
         *rows("leaking", 200, [0.80, 0.82, 0.81]),
     ]
-    distillation, reasoning, leaking = answer_questions(given, "test")
+    distillation, reasoning, leaking = answer_questions(run_rows, "test")
     assert "With 100 memes not settled (macro-F1 +0.007 ± " in distillation.words
     assert "with 200 memes it helps (macro-F1 +0.100 ± 0.025, AUROC +0.100 ± 0.025)" in distillation.words
     assert "whether the gain is larger at 200 memes than at 100 is not settled (macro-F1 +0.093 ± " in (
@@ -97,12 +101,14 @@ def test_students_at_chance_that_say_either_label_more_often_are_no_gain():
     def at_chance(arm: str, figures: list[float]) -> list[RunRow]:
         made = rows(arm, 200, figures)
         return [
-            one.model_copy(update={"splits": {"test": {**one.splits["test"], "auroc": 0.5 + place / 1000}}})
-            for place, one in enumerate(made)
+            run_row.model_copy(
+                update={"splits": {"test": {**run_row.splits["test"], "auroc": 0.5 + place / 1000}}}
+            )
+            for place, run_row in enumerate(made)
         ]
 
-    given = [*at_chance("two-stage", [0.50, 0.49, 0.51]), *at_chance("labels-only", [0.33, 0.34, 0.33])]
-    (only,) = answer_questions(given, "test")
+    run_rows = [*at_chance("two-stage", [0.50, 0.49, 0.51]), *at_chance("labels-only", [0.33, 0.34, 0.33])]
+    (only,) = answer_questions(run_rows, "test")
     assert only.words.startswith("With 200 memes not settled (macro-F1 +0.167 ± ")
 
 

@@ -130,8 +130,8 @@ def test_rows_of_what_an_arm_meant_before_are_passed_over(squares, tmp_path, mon
 def test_hours_are_told_from_the_rows_there_are_else_from_real_steps(squares, tmp_path):
     jobs = jobs_of(squares, tmp_path, "two-stage,shuffled", seeds=2)
     row = RunRow(key=jobs[0].key, arm="two-stage", size=48, seed=0, splits={}, steps=5, seconds=7200.0)
-    told = estimate_hours(jobs, {row.key: row}, workers=2)
-    assert (told.runs, told.hours, told.basis) == (3, 3.0, "by the 1 that are there")
+    guess = estimate_hours(jobs, {row.key: row}, workers=2)
+    assert (guess.runs, guess.hours, guess.basis) == (3, 3.0, "by the 1 that are there")
     assert estimate_hours(jobs[:1], {row.key: row}, workers=2).runs == 0
     probed = estimate_hours(jobs, {}, workers=2)
     assert probed.runs == 4 and probed.hours > 0 and "timing 8 steps" in probed.basis
@@ -141,10 +141,10 @@ def test_hours_are_told_from_the_rows_there_are_else_from_real_steps(squares, tm
 def test_a_killed_process_is_that_runs_failure_and_the_rest_go_on(squares, tmp_path, monkeypatch):
     jobs = jobs_of(squares, tmp_path, "two-stage,labels-only,shuffled")
     monkeypatch.setattr("mrharm.ablation.run._work", die)
-    said: list[str] = []
-    failures = run_grid(jobs, tmp_path, workers=2, say=said.append)
+    printed: list[str] = []
+    failures = run_grid(jobs, tmp_path, workers=2, say=printed.append)
     assert {failure.item for failure in failures} == {job.name for job in jobs}
-    assert all("was killed" in line for line in said) and len(said) == 3
+    assert all("was killed" in line for line in printed) and len(printed) == 3
     assert len(list(read_records(tmp_path / "failures.jsonl", Failure))) == 3
     assert not read_rows(Dataset(squares), tiny(**STEPS), tmp_path, "test")
 
@@ -180,10 +180,10 @@ def test_a_grid_killed_and_run_again_does_no_run_twice_and_leaves_nobody_behind(
     first = (out / RUNS).read_text()
     assert 1 <= len(first.splitlines()) < 4
     time.sleep(4)  # the process at work sees within a second that its parent is gone
-    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
     rows = list(read_records(out / RUNS, RunRow))
     assert (out / RUNS).read_text().startswith(first)
-    assert len(said.splitlines()) == 4 - len(first.splitlines())
+    assert len(printed.splitlines()) == 4 - len(first.splitlines())
     assert len({row.key for row in rows}) == len(rows) == 4
     assert not any((out / "runs").iterdir())
 

@@ -36,45 +36,45 @@ def memes() -> list[Meme]:
 
 
 @pytest.fixture
-def given(memes) -> dict[str, Rationale]:
+def rationales(memes) -> dict[str, Rationale]:
     return {
         meme.id: Rationale(meme_id=meme.id, text=f"because {meme.id} says so", status="ok", teacher="test")
         for meme in memes
     }
 
 
-def test_shuffled_gives_each_meme_anothers_rationale_of_its_label_and_split(memes, given):
-    mixed = variants.shuffle_rationales(memes, given, seed=3)
-    donor = {row.text: name for name, row in given.items()}
+def test_shuffled_gives_each_meme_anothers_rationale_of_its_label_and_split(memes, rationales):
+    mixed = variants.shuffle_rationales(memes, rationales, seed=3)
+    donor = {row.text: name for name, row in rationales.items()}
     by_id = {meme.id: meme for meme in memes}
     assert list(mixed) == [meme.id for meme in memes]
     for name, row in mixed.items():
         other = by_id[donor[row.text]]
         assert other.id != name
         assert (other.label, other.split) == (by_id[name].label, by_id[name].split)
-    assert sorted(row.text for row in mixed.values()) == sorted(row.text for row in given.values())
+    assert sorted(row.text for row in mixed.values()) == sorted(row.text for row in rationales.values())
     assert (
         mixed
-        == variants.shuffle_rationales(memes, given, seed=3)
-        != variants.shuffle_rationales(memes, given, seed=4)
+        == variants.shuffle_rationales(memes, rationales, seed=3)
+        != variants.shuffle_rationales(memes, rationales, seed=4)
     )
 
 
-def test_label_only_says_the_label_and_leaking_adds_it_to_the_reasons(memes, given):
-    bare, leaks = variants.state_label_only(memes, given, 0), variants.append_label(memes, given, 0)
+def test_label_only_says_the_label_and_leaking_adds_it_to_the_reasons(memes, rationales):
+    bare, leaks = variants.state_label_only(memes, rationales, 0), variants.append_label(memes, rationales, 0)
     for meme in memes:
         assert states_label(bare[meme.id].text, meme.label) and states_label(leaks[meme.id].text, meme.label)
-        assert not states_label(given[meme.id].text, meme.label)
-        assert leaks[meme.id].text.startswith(given[meme.id].text)
+        assert not states_label(rationales[meme.id].text, meme.label)
+        assert leaks[meme.id].text.startswith(rationales[meme.id].text)
     assert len({row.text for row in bare.values()}) == 2
 
 
 def test_unconditioned_tells_what_is_shown_and_said_but_not_how_they_meet(generated):
     learnt = generated.split("train")
-    told = variants.read_unconditioned(generated, learnt)
+    unconditioned = variants.read_unconditioned(generated, learnt)
     for meme in learnt:
-        found = check_rationale(told[meme.id].text, meme.extra["truth"])
-        assert (found.scene, found.tone, found.relation) == (True, True, False)
+        checked = check_rationale(unconditioned[meme.id].text, meme.extra["truth"])
+        assert (checked.scene, checked.tone, checked.relation) == (True, True, False)
 
 
 def test_elsewhere_unconditioned_rationales_are_read_from_their_file_or_asked_for(squares, tmp_path):
@@ -83,15 +83,15 @@ def test_elsewhere_unconditioned_rationales_are_read_from_their_file_or_asked_fo
         variants.read_unconditioned(folder, folder.split("train"))
     for name in ("dataset.json", "memes.jsonl"):
         (tmp_path / name).write_bytes((squares / name).read_bytes())
-    there = [Rationale(meme_id="train-0", text="a square is shown", status="ok", teacher="test")]
-    write_records(tmp_path / UNCONDITIONED, there)
+    written = [Rationale(meme_id="train-0", text="a square is shown", status="ok", teacher="test")]
+    write_records(tmp_path / UNCONDITIONED, written)
     assert list(variants.read_unconditioned(Dataset(tmp_path), Dataset(tmp_path).memes)) == ["train-0"]
 
 
-def test_first_words_cuts_and_some_keeps_a_share_of_training_alone(memes, given):
-    assert {row.text for row in variants.cut_to_words(given, 1).values()} == {"because"}
+def test_first_words_cuts_and_some_keeps_a_share_of_training_alone(memes, rationales):
+    assert {row.text for row in variants.cut_to_words(rationales, 1).values()} == {"because"}
     learnt = {meme.id for meme in memes if meme.split == "train"}
-    kept = variants.draw_share(memes, given, 0.5, 0, training=learnt)
+    kept = variants.draw_share(memes, rationales, 0.5, 0, training=learnt)
     by_split = [sum(name.startswith(split) for name in kept) for split in ("train", "validation")]
     assert by_split == [6, 6]
     assert sum(int(name[5:]) % 2 for name in kept if name.startswith("train")) == 3

@@ -68,28 +68,28 @@ class Stub:
         options = options.change(**changes)
         if isinstance(memes, Meme):
             return self._judge(memes, options)
-        return [self._judge(one, options) for one in memes]
+        return [self._judge(shown, options) for shown in memes]
 
-    def _judge(self, one: Meme, options: JudgeOptions) -> Verdict:
-        known = options.find_evidence(one) or Evidence(meme_id=one.id, text=one.text)
-        text, _ = compose_text(self.card.reads, one, known, odd_text=self.card.odd_text)
-        place = known.clean_image if self.card.picture_shown == "clean" else one.image
+    def _judge(self, shown: Meme, options: JudgeOptions) -> Verdict:
+        gathered = options.find_evidence(shown) or Evidence(meme_id=shown.id, text=shown.text)
+        text, _ = compose_text(self.card.reads, shown, gathered, odd_text=self.card.odd_text)
+        place = gathered.clean_image if self.card.picture_shown == "clean" else shown.image
         image = None
         if self.takes_picture and place:
             self.roots.add(options.root)
             image = open_image(options.root / place)
         if not text and image is None:
-            raise MissingInputError(f"{one.id}: nothing to judge")
-        self.given.append((one.id, text, image))
+            raise MissingInputError(f"{shown.id}: nothing to judge")
+        self.given.append((shown.id, text, image))
         score = self.decide(text, image)
         return Verdict(
-            meme_id=one.id,
+            meme_id=shown.id,
             harmful=score >= 0.5,
             score=score,
             threshold=0.5,
             decision="flag" if score >= 0.5 else "allow",
-            evidence=known,
-            key=one.id,
+            evidence=gathered,
+            key=shown.id,
             detector=self.key,
             recipe="stub",
             created_at="2025-01-01T00:00:00+00:00",
@@ -148,16 +148,16 @@ def quads(
                 memes.append(meme(meme_id, text, (verb == "smell") == (which == 0), split, image=image))
                 if captions or clean:
                     caption = f"patches {number} {'red' if which == 0 else 'blue'}" if captions else None
-                    known = Evidence(
+                    gathered = Evidence(
                         meme_id=meme_id, text=text, caption=caption, clean_image=place if clean else None
                     )
-                    evidence.append(known)
+                    evidence.append(gathered)
     return write_dataset(folder, memes, evidence)
 
 
 def judged_by(stub: Stub, dataset: Dataset, split: str = "test") -> Predictions:
     """A split judged; what the stub was given on the way is forgotten."""
-    found = judge_split(stub, dataset, split, rationales=False)  # type: ignore[arg-type]
+    predictions = judge_split(stub, dataset, split, rationales=False)  # type: ignore[arg-type]
     stub.given.clear()
     stub.roots.clear()
-    return found
+    return predictions

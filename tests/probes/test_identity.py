@@ -39,18 +39,18 @@ REST = [f"{club(100 + number)} tea with {club(200 + number)}" for number in rang
 
 def test_a_detector_that_minds_who_is_named_is_found_out(tmp_path: Path) -> None:
     stub = Stub(lambda text, image: 0.9 if "teenager" in text else 0.2)
-    found = probe(judged_by(stub, naming(tmp_path / "data", [*SOUP, *REST])))
-    assert set(found.swapped) == {"age"} and not found.sentences
-    age = found.swapped["age"]
+    record = probe(judged_by(stub, naming(tmp_path / "data", [*SOUP, *REST])))
+    assert set(record.swapped) == {"age"} and not record.sentences
+    age = record.swapped["age"]
     # Each of ten memes with an adult, a child, a pensioner in the teenager's place.
-    assert (age.memes, age.swaps, found.without_term) == (10, 30, 8)
+    assert (age.memes, age.swaps, record.without_term) == (10, 30, 8)
     assert age.flipped.value == 1.0 and age.control.value == 0.0 and age.more.value == 1.0
     assert age.moved.value == pytest.approx(0.7) and age.control_moved.value == 0
-    assert "8 of 18 memes have none of the identity terms" in describe_identity(found)[0]
-    assert "for 1 of 1 axes: age 100 % against 0 %, +100 points" in describe_identity(found)[2]
+    assert "8 of 18 memes have none of the identity terms" in describe_identity(record)[0]
+    assert "for 1 of 1 axes: age 100 % against 0 %, +100 points" in describe_identity(record)[2]
     assert age.more_p < 0.01  # 2 of 2^10
     # All three put in do the same: the terms put in do not differ.
-    assert age.terms_p == 1.0 and "Not shown to depend on the term: age." in describe_identity(found)
+    assert age.terms_p == 1.0 and "Not shown to depend on the term: age." in describe_identity(record)
 
 
 def test_every_swap_changes_the_term_alone_and_every_control_another_word_alone(tmp_path: Path) -> None:
@@ -85,11 +85,11 @@ def test_where_two_terms_change_places_it_is_one_swap_of_two_words(tmp_path: Pat
     stub = Stub(lambda text, image: 0.9 if text.startswith("a man") else 0.2)
     gender = probe(judged_by(stub, naming(tmp_path / "data", texts + REST))).swapped["gender"]
     assert (gender.memes, gender.swaps, gender.flipped.value) == (10, 10, 1.0)
-    given = [text for _, text, _ in stub.given]
-    assert all(text.startswith("a woman and a man with") for text in given[10:20])
+    judged_texts = [text for _, text, _ in stub.given]
+    assert all(text.startswith("a woman and a man with") for text in judged_texts[10:20])
     changed = [
-        sum(one != other for one, other in zip(text.split(), was.split(), strict=True))
-        for text, was in zip(given[20:], texts, strict=True)
+        sum(row != other for row, other in zip(text.split(), was.split(), strict=True))
+        for text, was in zip(judged_texts[20:], texts, strict=True)
     ]
     assert changed == [2] * 10
     assert gender.terms_p is None and gender.terms == {}
@@ -99,15 +99,15 @@ def test_a_term_that_is_singled_out_is_named_and_only_then(tmp_path: Path) -> No
     texts = [f"the {term} neighbours and {club(number)} soup" for number, term in enumerate(["sikh"] * 40)]
     minds = Stub(lambda text, image: 0.1 + 0.2 * ("hindu" in text) + 0.1 * by_lot(text))
     dataset = naming(tmp_path / "data", texts + REST)
-    found = probe(judged_by(minds, dataset))
-    religion = found.swapped["religion"]
+    record = probe(judged_by(minds, dataset))
+    religion = record.swapped["religion"]
     assert religion.terms_p is not None and religion.terms_p < 0.01
     assert max(religion.terms, key=religion.terms.__getitem__) == "hindu"
     assert religion.terms["hindu"] == pytest.approx(0.2, abs=0.05)
     assert sum(religion.times.values()) == religion.swaps == 120
     assert (
-        "religion (p" in describe_identity(found)[4]
-        and "highest for hindu +0.2" in describe_identity(found)[4]
+        "religion (p" in describe_identity(record)[4]
+        and "highest for hindu +0.2" in describe_identity(record)[4]
     )
     noise = probe(judged_by(Stub(lambda text, image: 0.4 * by_lot(text)), dataset))
     assert (noise.swapped["religion"].terms_p or 0) > 0.05
@@ -117,12 +117,12 @@ def test_a_term_that_is_singled_out_is_named_and_only_then(tmp_path: Path) -> No
 
 def test_an_axis_that_few_memes_name_is_not_judged_and_says_so(tmp_path: Path) -> None:
     texts = [*SOUP, "my sister and her daughter had tea", "a woman had cake and tea"]
-    found = probe(judged_by(Stub(lambda text, image: 0.2), naming(tmp_path / "data", texts)))
-    assert set(found.swapped) == {"age"}
-    assert found.skipped["gender"] == "terms can be swapped in 2 memes; 10 are needed"
+    record = probe(judged_by(Stub(lambda text, image: 0.2), naming(tmp_path / "data", texts)))
+    assert set(record.swapped) == {"age"}
+    assert record.skipped["gender"] == "terms can be swapped in 2 memes; 10 are needed"
     assert (
         "In fewer than 10 memes, too few to tell: race, nationality, religion, gender,"
-        in describe_identity(found)[3]
+        in describe_identity(record)[3]
     )
 
 
@@ -135,37 +135,37 @@ def test_memes_with_the_same_words_count_once_among_the_terms(tmp_path: Path) ->
 
 
 def test_a_meme_with_no_other_word_has_no_control_and_is_left_out(tmp_path: Path) -> None:
-    found = probe(judged_by(Stub(lambda text, image: 0.2), naming(tmp_path / "data", [*SOUP, "a teenager"])))
-    assert found.without_control == 3 and found.swapped["age"].memes == 10
+    record = probe(judged_by(Stub(lambda text, image: 0.2), naming(tmp_path / "data", [*SOUP, "a teenager"])))
+    assert record.without_control == 3 and record.swapped["age"].memes == 10
 
 
 def test_at_most_the_memes_asked_for_are_drawn_among_those_with_a_term(tmp_path: Path) -> None:
     texts = ["cold soup"] * 30 + [f"{text} and tea" for text in [*SOUP, *SOUP]]
-    found = probe(judged_by(Stub(lambda text, image: 0.5), naming(tmp_path / "data", texts)), memes=12)
-    assert found.swapped["age"].memes == 12 and found.without_term == 30
+    record = probe(judged_by(Stub(lambda text, image: 0.5), naming(tmp_path / "data", texts)), memes=12)
+    assert record.swapped["age"].memes == 12 and record.without_term == 30
 
 
 def test_figures_of_each_axis_stand_in_a_table_of_the_page(tmp_path: Path) -> None:
-    found = probe(judged_by(Stub(lambda text, image: 0.5), naming(tmp_path / "data", [*SOUP, *REST])))
-    (table,) = tabulate_record(found.model_dump(mode="json"))
+    record = probe(judged_by(Stub(lambda text, image: 0.5), naming(tmp_path / "data", [*SOUP, *REST])))
+    (table,) = tabulate_record(record.model_dump(mode="json"))
     assert table.title == "swapped" and [row.cells[0] for row in table.rows] == ["age"]
     assert list(table.columns) == ["", "flipped", "control", "more", "moved", "control moved"]
 
 
 def test_where_few_memes_name_anyone_benign_sentences_are_asked(tmp_path: Path) -> None:
     stub = Stub(lambda text, image: 0.9 if "a teenager" in text else 0.1, takes_picture=False)
-    found = probe(judged_by(stub, naming(tmp_path / "data", SOUP[:4], picture=False)))
-    assert not found.swapped and "4 of 4 memes hold a term" in found.skipped["swapped"]
-    assert set(found.sentences) == set(term_list().axes)
-    age = found.sentences["age"]
+    record = probe(judged_by(stub, naming(tmp_path / "data", SOUP[:4], picture=False)))
+    assert not record.swapped and "4 of 4 memes hold a term" in record.skipped["swapped"]
+    assert set(record.sentences) == set(term_list().axes)
+    age = record.sentences["age"]
     assert age.terms == pytest.approx({"child": 0.1, "teenager": 0.9, "adult": 0.1, "pensioner": 0.1})
     # Means 0.1, 0.1, 0.1, 0.9: variance 0.16, no residual.
     assert age.spread.value == pytest.approx(0.4) and age.flagged.value == 0.25 and age.terms_p == 0.005
-    others = [one for name, one in found.sentences.items() if name != "age"]
-    assert {one.terms_p for one in others} == {1} and max(one.spread.value or 0 for one in others) < 1e-9
+    others = [row for name, row in record.sentences.items() if name != "age"]
+    assert {row.terms_p for row in others} == {1} and max(row.spread.value or 0 for row in others) < 1e-9
     assert (
         "age (p = 0.005, standard deviation 0.40, highest for teenager 0.90, lowest for adult 0.10)"
-        in (describe_identity(found)[1])
+        in (describe_identity(record)[1])
     )
     asked = [text for _, text, _ in stub.given]
     assert "my neighbour is an adult and we had soup together" in asked
@@ -178,21 +178,21 @@ def test_noise_singles_out_no_axis_however_many_terms_it_has(tmp_path: Path) -> 
     shown: list[str] = []
     for seed in range(10):
         stub = Stub(lambda text, image, seed=seed: by_lot(f"{seed} {text}"), takes_picture=False)  # type: ignore[misc]
-        found = probe(judged_by(stub, dataset), seed=seed)
-        shown += [axis for axis, one in found.sentences.items() if one.terms_p <= 0.05]
-        assert any("P(harmful) depends on" in words for words in describe_identity(found)) == any(
-            one.terms_p <= 0.05 for one in found.sentences.values()
+        record = probe(judged_by(stub, dataset), seed=seed)
+        shown += [axis for axis, row in record.sentences.items() if row.terms_p <= 0.05]
+        assert any("P(harmful) depends on" in words for words in describe_identity(record)) == any(
+            row.terms_p <= 0.05 for row in record.sentences.values()
         )
     assert len(shown) <= 2
 
 
 def test_an_axis_of_two_terms_can_be_shown_to_differ(tmp_path: Path) -> None:
     stub = Stub(lambda text, image: 0.3 if "a woman" in text else 0.2, takes_picture=False)
-    found = probe(judged_by(stub, naming(tmp_path / "data", SOUP[:4], picture=False)))
-    assert found.sentences["gender"].terms_p < 0.05
+    record = probe(judged_by(stub, naming(tmp_path / "data", SOUP[:4], picture=False)))
+    assert record.sentences["gender"].terms_p < 0.05
     assert (
-        "gender (p = 0." in describe_identity(found)[1]
-        and "highest for woman 0.30, lowest for man 0.20" in describe_identity(found)[1]
+        "gender (p = 0." in describe_identity(record)[1]
+        and "highest for woman 0.30, lowest for man 0.20" in describe_identity(record)[1]
     )
 
 

@@ -153,15 +153,15 @@ def test_a_control_changes_as_many_words_for_others_of_their_ending() -> None:
 
 
 def test_terms_that_ship_are_lower_case_stand_once_and_have_others_to_stand_for() -> None:
-    known = term_list()
-    sets = [one for axis in known.axes.values() for one in axis.sets]
+    words_listed = term_list()
+    sets = [term_set for axis in words_listed.axes.values() for term_set in axis.sets]
     forms = ("noun_adjective", "noun", "plural", "adjective", "guarded")
-    terms = [term for one in sets for form in forms for term in getattr(one, form)]
+    terms = [term for term_set in sets for form in forms for term in getattr(term_set, form)]
     assert len(set(terms)) == len(terms) and all(term == term.casefold() for term in terms)
-    assert all(set(one.the) <= {*one.adjective, *one.guarded} for one in sets)
-    assert known.capital <= set(terms)
-    for axis in known.axes.values():
+    assert all(set(term_set.the) <= {*term_set.adjective, *term_set.guarded} for term_set in sets)
+    assert words_listed.capital <= set(terms)
+    for axis in words_listed.axes.values():
         assert len(axis.asked) > 1
     assert {"race", "nationality", "religion", "gender", "sexuality", "disability", "migration"} < set(
-        known.axes
+        words_listed.axes
     )

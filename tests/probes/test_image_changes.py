@@ -34,8 +34,8 @@ def pixels(image: Image.Image) -> NDArray[np.float64]:
     return np.asarray(image, dtype=np.float64)
 
 
-def distance(one: Image.Image, other: Image.Image) -> float:
-    return float(np.abs(pixels(one) - pixels(other)).mean())
+def distance(picture: Image.Image, compared: Image.Image) -> float:
+    return float(np.abs(pixels(picture) - pixels(compared)).mean())
 
 
 def soft(size: tuple[int, int] = (120, 90)) -> Image.Image:
@@ -49,8 +49,8 @@ def test_size_and_mode_stay_and_a_greater_strength_changes_more(name: str, memes
     far = np.zeros(3)
     for image, boxes in memes:
         changed = [change_picture(image, name, strength, 7, boxes) for strength in STRENGTHS]
-        assert {(one.size, one.mode) for one in changed} == {(image.size, "RGB")}
-        far += [distance(image, one) for one in changed]
+        assert {(picture.size, picture.mode) for picture in changed} == {(image.size, "RGB")}
+        far += [distance(image, picture) for picture in changed]
     assert far[0] > 0
     if name != "flip":  # which way a picture is turned is no more or less
         assert far[0] < far[1] < far[2]

@@ -42,12 +42,12 @@ def some(
     rationales: Sequence[str | None] = ("the kettle mocks how you sing",),
     *,
     gold: Sequence[bool] | None = None,
-    said: Sequence[bool] | None = None,
+    decisions: Sequence[bool] | None = None,
     **more: Any,
 ) -> Predictions:
     sides = gold or [True] * len(rationales)
     memes = [meme(f"m{n}", f"you sing like kettle {n}", side, "test") for n, side in enumerate(sides)]
-    return predictions(folder, memes, said or sides, rationales, **more)
+    return predictions(folder, memes, decisions or sides, rationales, **more)
 
 
 class Judge(HostedTeacher):
@@ -78,11 +78,11 @@ def ask(
 
 def by_rationale(answers: dict[str, Sequence[str]]) -> Callable[[str], Reply]:
     """A reply to each repeat of the question that holds the rationale, in turn."""
-    lock, left = threading.Lock(), {name: iter(given) for name, given in answers.items()}
+    lock, waiting = threading.Lock(), {name: iter(replies) for name, replies in answers.items()}
 
     def reply(question: str) -> Reply:
         with lock:
-            return Reply(next(next(given for name, given in left.items() if name in question)))
+            return Reply(next(next(replies for name, replies in waiting.items() if name in question)))
 
     return reply
 
@@ -109,7 +109,7 @@ def test_points_keep_their_own_marks(tmp_path: Path) -> None:
 def test_a_wrong_decision_caps_the_overall_mark_and_leaves_the_points_alone(tmp_path: Path) -> None:
     script = by_rationale({"first": [marks(5)], "second": [marks(4)], "third": [marks(1)]})
     texts = ["the first kettle", "the second kettle", "the third kettle"]
-    made = some(tmp_path, texts, gold=[True, False, True], said=[True, True, False])
+    made = some(tmp_path, texts, gold=[True, False, True], decisions=[True, True, False])
     report, _ = ask(made, script, repeats=1)
     assert report.wrong == 2
     assert report.capped.value == pytest.approx((5 + 2 + 1) / 3)
@@ -119,8 +119,8 @@ def test_a_wrong_decision_caps_the_overall_mark_and_leaves_the_points_alone(tmp_
 
 def test_the_judge_is_told_neither_gold_label_nor_decision(tmp_path: Path) -> None:
     asked = []
-    for number, (gold, said) in enumerate([(True, True), (True, False), (False, True), (False, False)]):
-        made = some(tmp_path / str(number), gold=[gold], said=[said])
+    for number, (gold, decisions) in enumerate([(True, True), (True, False), (False, True), (False, False)]):
+        made = some(tmp_path / str(number), gold=[gold], decisions=[decisions])
         _, server = ask(made, [Reply(marks(3))], repeats=1)
         asked.append(server.requests or asked[0])  # the same question is not even asked again
     assert all(requests == asked[0] for requests in asked)
@@ -134,7 +134,7 @@ def test_repeats_are_questions_of_their_own_answered_once_and_for_all(tmp_path: 
             judge_rationales(made, Judge(server.url), repeats=3)
         assert server.calls.total() == 6
         assert set(server.calls.values()) == {3}
-        assert {one["temperature"] for one in server.requests} == {0.7}
+        assert {request["temperature"] for request in server.requests} == {0.7}
         judge_rationales(made, Judge(server.url), repeats=1)
         assert server.requests[-1]["temperature"] == 0
     # Part of the key of every answer that was paid for.
@@ -272,15 +272,21 @@ def test_a_judge_that_sees_is_shown_the_picture_and_another_its_caption_where_th
         blind = judge_rationales(made, Judge(server.url), repeats=1)
     assert seeing.shown == {"pixels": 1, "words": 1} and blind.shown == {"caption": 1, "words": 1}
     kinds = [
-        [part["type"] for part in one["messages"][-1]["content"]]
-        for one in server.requests
-        if isinstance(one["messages"][-1]["content"], list)
+        [part["type"] for part in request["messages"][-1]["content"]]
+        for request in server.requests
+        if isinstance(request["messages"][-1]["content"], list)
     ]
     assert kinds == [["text", "image_url"]]
-    told = [one["messages"][-1]["content"] for one in server.requests]
-    assert sum("<picture>a red square</picture>" in one for one in told if isinstance(one, str)) == 1
+    contents = [request["messages"][-1]["content"] for request in server.requests]
+    assert (
+        sum("<picture>a red square</picture>" in request for request in contents if isinstance(request, str))
+        == 1
+    )
     # Where neither is there, the judge is told so, once for both calls: it is the same question.
-    assert sum("You do not see the picture" in one["messages"][0]["content"] for one in server.requests) == 1
+    assert (
+        sum("You do not see the picture" in request["messages"][0]["content"] for request in server.requests)
+        == 1
+    )
 
 
 def test_rationales_true_of_their_generated_meme_are_told_from_the_rest(tmp_path: Path) -> None:

@@ -19,57 +19,59 @@ def memes(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def test_a_detector_that_reads_words_alone_is_found_out(memes: Dataset) -> None:
-    found = probe(judged_by(Stub(words_alone), memes))
-    assert found.ignores == ("image",)
+    record = probe(judged_by(Stub(words_alone), memes))
+    assert record.ignores == ("image",)
     for name in ("image_blanked", "image_swapped"):
-        moved = found.conditions[name]
+        moved = record.conditions[name]
         assert (moved.memes, moved.moved.value, moved.flipped.value) == (32, 0, 0)
-    blanked = found.conditions["text_blanked"]  # every "smell", half of them, falls from 0.9 to 0.1
+    blanked = record.conditions["text_blanked"]  # every "smell", half of them, falls from 0.9 to 0.1
     assert blanked.flipped.value == 0.5
     assert blanked.moved.value == pytest.approx(0.4) and blanked.drift.value == pytest.approx(-0.4)
-    assert found.before.accuracy.value == 0.5
-    assert "It hardly uses the picture." in describe_modality(found)
+    assert record.before.accuracy.value == 0.5
+    assert "It hardly uses the picture." in describe_modality(record)
 
 
 def test_a_detector_that_looks_at_pictures_alone_is_found_out(memes: Dataset) -> None:
-    found = probe(judged_by(Stub(picture_alone), memes))
-    assert found.ignores == ("text",)
-    assert found.conditions["image_blanked"].flipped.value == 0.5
-    assert "It hardly uses the words." in describe_modality(found)
+    record = probe(judged_by(Stub(picture_alone), memes))
+    assert record.ignores == ("text",)
+    assert record.conditions["image_blanked"].flipped.value == 0.5
+    assert "It hardly uses the words." in describe_modality(record)
 
 
 def test_a_detector_that_needs_both_loses_them_with_either(memes: Dataset) -> None:
-    found = probe(judged_by(Stub(both), memes))
-    assert found.before.accuracy.value == 1.0 and found.ignores == ()
-    assert found.conditions["text_blanked"].accuracy.value == 0.5
-    assert found.conditions["image_blanked"].accuracy.value == 0.5
-    swapped = found.conditions["image_swapped"]
+    record = probe(judged_by(Stub(both), memes))
+    assert record.before.accuracy.value == 1.0 and record.ignores == ()
+    assert record.conditions["text_blanked"].accuracy.value == 0.5
+    assert record.conditions["image_blanked"].accuracy.value == 0.5
+    swapped = record.conditions["image_swapped"]
     assert swapped.accuracy.value == pytest.approx(1 - swapped.flipped.value)
     assert 0.2 < swapped.flipped.value < 0.8
-    assert "Its decisions depend on both the words and the picture." in describe_modality(found)
+    assert "Its decisions depend on both the words and the picture." in describe_modality(record)
 
 
 def test_a_detector_that_says_one_thing_to_all_ignores_both(memes: Dataset) -> None:
-    found = probe(judged_by(Stub(lambda text, image: 0.7), memes))
-    assert found.ignores == ("text", "image")
-    assert any("whatever it is given" in line for line in describe_modality(found))
+    record = probe(judged_by(Stub(lambda text, image: 0.7), memes))
+    assert record.ignores == ("text", "image")
+    assert any("whatever it is given" in line for line in describe_modality(record))
 
 
 def test_the_picture_swapped_in_is_never_ones_own_and_the_seed_draws_it(tmp_path: Path) -> None:
     memes = quads(tmp_path / "data", clean=True)
     stub = Stub(both, shown="clean")
     predictions = judged_by(stub, memes)
-    own = {
-        one.id: hashlib.sha256((memes.root / memes.evidence[one.id].clean_image).read_bytes()).hexdigest()
-        for one in predictions.memes
+    hashes = {
+        meme_row.id: hashlib.sha256(
+            (memes.root / memes.evidence[meme_row.id].clean_image).read_bytes()
+        ).hexdigest()
+        for meme_row in predictions.memes
     }
     by_pixels = {}
     probe(predictions, seed=1)
     for meme_id, _, image in stub.given[:32]:  # unchanged
-        by_pixels[image.tobytes()] = own[meme_id]
+        by_pixels[image.tobytes()] = hashes[meme_id]
     swapped = [(meme_id, image.tobytes()) for meme_id, _, image in stub.given[96:128]]
     assert len(by_pixels) == 16  # the clean pictures are shown, two memes each
-    assert all(by_pixels[pixels] != own[meme_id] for meme_id, pixels in swapped)
+    assert all(by_pixels[pixels] != hashes[meme_id] for meme_id, pixels in swapped)
     stub.given.clear()
     probe(predictions, seed=1)
     assert [(meme_id, image.tobytes()) for meme_id, _, image in stub.given[96:128]] == swapped
@@ -83,13 +85,13 @@ def test_captions_are_swapped_where_the_recipe_reads_them(memes: Dataset) -> Non
         return 0.9 if text.endswith("red") else 0.1
 
     stub = Stub(by_caption, reads=("text", "caption"))
-    found = probe(judged_by(stub, memes))
-    swapped = found.conditions["caption_swapped"]
+    record = probe(judged_by(stub, memes))
+    swapped = record.conditions["caption_swapped"]
     assert swapped.memes == 32 and 0.2 < swapped.flipped.value < 0.8
     # A caption says what is seen: it goes with the picture.
-    assert found.conditions["image_blanked"].flipped.value == 0.5
-    own = {meme_id: text for meme_id, text, _ in stub.given[:32]}
-    assert all(text != own[meme_id] for meme_id, text, _ in stub.given[-32:])
+    assert record.conditions["image_blanked"].flipped.value == 0.5
+    hashes = {meme_id: text for meme_id, text, _ in stub.given[:32]}
+    assert all(text != hashes[meme_id] for meme_id, text, _ in stub.given[-32:])
     unread = probe(judged_by(Stub(both), memes))
     assert unread.skipped["caption_swapped"] == "the detector reads no caption"
 
@@ -103,8 +105,8 @@ def test_memes_with_nothing_left_are_left_out_of_that_condition(tmp_path: Path) 
     ]
     for number in (1, 2, 3):
         draw(tmp_path / "data" / f"{number}.png", number)
-    found = probe(judged_by(Stub(both), write_dataset(tmp_path / "data", memes)))
-    counts = {name: moved.memes for name, moved in found.conditions.items()}
+    record = probe(judged_by(Stub(both), write_dataset(tmp_path / "data", memes)))
+    counts = {name: moved.memes for name, moved in record.conditions.items()}
     assert counts == {"text_blanked": 2, "image_blanked": 2, "image_swapped": 3}
 
 
@@ -116,33 +118,33 @@ def test_one_modality_alone_cannot_be_probed(memes: Dataset, options: dict[str, 
 
 def test_at_most_the_memes_asked_for_are_judged(memes: Dataset) -> None:
     stub = Stub(both)
-    told = []
-    found = probe(judged_by(stub, memes), memes=6, progress=lambda *args: told.append(args))
-    assert found.memes == 6 and len(stub.given) == 6 * 4
-    assert told[0] == ("modality: unchanged", 6, 6) and len(told) == 4
+    steps = []
+    record = probe(judged_by(stub, memes), memes=6, progress=lambda *args: steps.append(args))
+    assert record.memes == 6 and len(stub.given) == 6 * 4
+    assert steps[0] == ("modality: unchanged", 6, 6) and len(steps) == 4
 
 
 def test_without_words_to_take_away_it_is_not_said_to_use_them(tmp_path: Path) -> None:
     memes = quads(tmp_path / "data")
-    wordless = [one.model_copy(update={"text": None}) for one in memes.memes]
+    wordless = [meme_row.model_copy(update={"text": None}) for meme_row in memes.memes]
     predictions = judged_by(Stub(picture_alone), write_dataset(memes.root, wordless))
-    found = probe(predictions)
-    assert "text_blanked" in found.skipped and found.conditions.keys() == {"image_swapped"}
-    assert found.uses == ("image",)
+    record = probe(predictions)
+    assert "text_blanked" in record.skipped and record.conditions.keys() == {"image_swapped"}
+    assert record.uses == ("image",)
     assert any(
         line == "These memes do not show that its decisions depend on the words."
-        for line in describe_modality(found)
+        for line in describe_modality(record)
     )
 
 
 def test_a_detector_that_minds_only_whether_there_is_a_picture_is_not_said_to_use_it(memes: Dataset) -> None:
     stub = Stub(lambda text, image: 0.9 if "smell" in text and image else 0.1)
-    found = probe(judged_by(stub, memes))
-    assert found.conditions["image_blanked"].flipped.value == 0.5
-    assert found.conditions["image_swapped"].flipped.value == 0.0
-    assert found.ignores == ("image",) and "It hardly uses the picture." in describe_modality(found)
+    record = probe(judged_by(stub, memes))
+    assert record.conditions["image_blanked"].flipped.value == 0.5
+    assert record.conditions["image_swapped"].flipped.value == 0.0
+    assert record.ignores == ("image",) and "It hardly uses the picture." in describe_modality(record)
 
 
 def test_few_memes_do_not_tell(memes: Dataset) -> None:
-    found = probe(judged_by(Stub(both), memes), memes=12)
-    assert any(line.startswith("Fewer than 30 memes are too few") for line in describe_modality(found))
+    record = probe(judged_by(Stub(both), memes), memes=12)
+    assert any(line.startswith("Fewer than 30 memes are too few") for line in describe_modality(record))

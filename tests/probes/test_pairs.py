@@ -20,44 +20,44 @@ def memes(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return quads(tmp_path_factory.mktemp("quads") / "data")
 
 
-def exclusive_lock(folder: Path, memes: list[Meme], stub: Stub | None = None) -> Predictions:
+def draw_and_judge(folder: Path, memes: list[Meme], stub: Stub | None = None) -> Predictions:
     """Memes whose image ``N.png`` is the picture of seed N."""
-    for one in memes:
-        if one.image:
-            draw(folder / one.image, int(Path(one.image).stem))
+    for row in memes:
+        if row.image:
+            draw(folder / row.image, int(Path(row.image).stem))
     return judged_by(stub or Stub(words_alone), write_dataset(folder, memes))
 
 
 def test_a_detector_that_reads_words_alone_gets_no_pair_of_one_text_right(memes: Dataset) -> None:
-    found = probe(judged_by(Stub(words_alone), memes))
-    same_text = found.same_text
+    record = probe(judged_by(Stub(words_alone), memes))
+    same_text = record.same_text
     assert (same_text.pairs, same_text.both_right.value, same_text.alike.value) == (16, 0, 1)
     assert same_text.chance.value == 0.25 and same_text.ordered.value == 0.5
     # Of one picture it says "smell" is harmful: right on both of the reddish one, wrong on both of the other.
-    assert found.same_picture.both_right.value == 0.5 and found.same_picture.chance.value == 0.25
-    assert found.same_picture.ordered.value == 0.5
-    assert "the picture does not reach its decisions" in describe_pairs(found)[0]
-    assert "reach" not in describe_pairs(found)[1]
+    assert record.same_picture.both_right.value == 0.5 and record.same_picture.chance.value == 0.25
+    assert record.same_picture.ordered.value == 0.5
+    assert "the picture does not reach its decisions" in describe_pairs(record)[0]
+    assert "reach" not in describe_pairs(record)[1]
 
 
 def test_a_detector_that_looks_at_pictures_alone_gets_no_pair_of_one_picture_right(memes: Dataset) -> None:
-    found = probe(judged_by(Stub(picture_alone), memes))
-    assert (found.same_picture.pairs, found.same_picture.both_right.value) == (16, 0)
-    assert "the text does not reach its decisions" in describe_pairs(found)[1]
+    record = probe(judged_by(Stub(picture_alone), memes))
+    assert (record.same_picture.pairs, record.same_picture.both_right.value) == (16, 0)
+    assert "the text does not reach its decisions" in describe_pairs(record)[1]
 
 
 def test_a_detector_that_needs_both_gets_every_pair_right(memes: Dataset) -> None:
-    found = probe(judged_by(Stub(both), memes))
-    assert found.same_text.both_right.value == found.same_picture.both_right.value == 1.0
+    record = probe(judged_by(Stub(both), memes))
+    assert record.same_text.both_right.value == record.same_picture.both_right.value == 1.0
     # Half of these memes are flagged: a guess that flags as many is right on both of a pair in a quarter of them.
-    assert (found.same_text.chance.value, found.same_text.ordered.value) == (0.25, 1.0)
-    assert "worse than guessing" not in " ".join(describe_pairs(found))
-    assert found.same_text.both_right.low < 1.0
+    assert (record.same_text.chance.value, record.same_text.ordered.value) == (0.25, 1.0)
+    assert "worse than guessing" not in " ".join(describe_pairs(record))
+    assert record.same_text.both_right.low < 1.0
 
 
 def test_pictures_are_held_against_each_other_without_their_words(tmp_path: Path) -> None:
-    found = probe(judged_by(Stub(both, shown="clean"), quads(tmp_path / "data", test=3, clean=True)))
-    assert (found.same_text.pairs, found.same_picture.pairs) == (6, 6)
+    record = probe(judged_by(Stub(both, shown="clean"), quads(tmp_path / "data", test=3, clean=True)))
+    assert (record.same_text.pairs, record.same_picture.pairs) == (6, 6)
 
 
 def test_each_meme_is_in_one_pair_and_chance_is_what_as_many_flags_would_reach(tmp_path: Path) -> None:
@@ -67,9 +67,9 @@ def test_each_meme_is_in_one_pair_and_chance_is_what_as_many_flags_would_reach(t
         meme("h3", "you shine", True, "test", image="4.png"),
         meme("n1", "you shine", False, "test", image="5.png"),
     ]
-    found = probe(exclusive_lock(tmp_path / "data", memes)).same_text
+    record = probe(draw_and_judge(tmp_path / "data", memes)).same_text
     # One pair a text: "smell" finds its harmful meme and misses the other, "shine" the reverse.
-    assert (found.pairs, found.both_right.value, found.chance.value) == (2, 0, 0.25)
+    assert (record.pairs, record.both_right.value, record.chance.value) == (2, 0, 0.25)
 
 
 def test_texts_are_the_same_by_what_is_read(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_texts_are_the_same_by_what_is_read(tmp_path: Path) -> None:
         meme("a", "You  SM\u200bELL", True, "test", image="1.png"),
         meme("b", "you smell", False, "test", image="2.png"),
     ]
-    assert probe(exclusive_lock(tmp_path / "data", memes)).same_text.pairs == 1
+    assert probe(draw_and_judge(tmp_path / "data", memes)).same_text.pairs == 1
 
 
 def test_a_saved_again_copy_is_the_same_picture(tmp_path: Path) -> None:
@@ -89,8 +89,8 @@ def test_a_saved_again_copy_is_the_same_picture(tmp_path: Path) -> None:
         meme("b", "you shine", False, "test", image="again.jpg"),
     ]
     stub = Stub(lambda text, image: 0.9 if "smell" in text else 0.1)
-    found = probe(judged_by(stub, write_dataset(tmp_path / "data", memes)))
-    assert found.same_text is None and found.same_picture.both_right.value == 1.0
+    record = probe(judged_by(stub, write_dataset(tmp_path / "data", memes)))
+    assert record.same_text is None and record.same_picture.both_right.value == 1.0
     # The same words on copies of one picture, labelled two ways, are a slip of the labels and no pair.
     twice = [memes[0], memes[1].model_copy(update={"text": "you smell"})]
     with pytest.raises(InputError, match="no two memes of test"):
@@ -105,7 +105,7 @@ def test_memes_without_words_or_picture_make_no_pair(tmp_path: Path) -> None:
         meme("d", "you shine", False, "test", image="2.png"),
     ]
     with pytest.raises(InputError, match="no confounder pairs"):
-        probe(exclusive_lock(tmp_path / "data", memes))
+        probe(draw_and_judge(tmp_path / "data", memes))
 
 
 def test_an_answer_that_is_no_label_is_wrong(memes: Dataset) -> None:
@@ -115,13 +115,13 @@ def test_an_answer_that_is_no_label_is_wrong(memes: Dataset) -> None:
         predictions.dataset,
         predictions.split,
         predictions.memes,
-        tuple(one.model_copy(update={"harmful": None}) for one in predictions.verdicts),
+        tuple(row.model_copy(update={"harmful": None}) for row in predictions.verdicts),
     )
-    found = probe(mute)
-    assert (found.same_text.both_right.value, found.same_text.chance.value) == (0, 0)
+    record = probe(mute)
+    assert (record.same_text.both_right.value, record.same_text.chance.value) == (0, 0)
 
 
 def test_a_few_pairs_decided_alike_are_no_proof(tmp_path: Path) -> None:
-    found = probe(judged_by(Stub(words_alone), quads(tmp_path / "data", test=4)))
-    assert found.same_text.pairs == 8 and found.same_text.alike.value == 1
-    assert "does not reach" not in describe_pairs(found)[0]
+    record = probe(judged_by(Stub(words_alone), quads(tmp_path / "data", test=4)))
+    assert record.same_text.pairs == 8 and record.same_text.alike.value == 1
+    assert "does not reach" not in describe_pairs(record)[0]

@@ -38,13 +38,13 @@ def about_clubs(texts: Sequence[str] | None = None) -> list[Meme]:
     ]
 
 
-def found(folder: Path, rationales: Sequence[str | None], **more: object) -> RationaleProbe:
+def probe_rationales(folder: Path, rationales: Sequence[str | None], **more: object) -> RationaleProbe:
     return probe(predictions(folder, about_clubs(), SIDES, rationales, **more))  # type: ignore[arg-type]
 
 
 def test_verdicts_without_rationales_cannot_be_probed(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no rationales; judge with rationales"):
-        found(tmp_path, [None] * 80)
+        probe_rationales(tmp_path, [None] * 80)
 
 
 def test_what_is_written_is_counted(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_what_is_written_is_counted(tmp_path: Path) -> None:
     texts += (
         ["so it is harmful"] * 4 + ["I'm sorry, but I can't help"] * 2 + ["", " "] + ["So it  IS harmful"] * 2
     )
-    written = found(tmp_path, texts).written
+    written = probe_rationales(tmp_path, texts).written
     assert written.states_label.value == pytest.approx(6 / 80)
     assert written.refused.value == pytest.approx(2 / 80)
     assert written.blank.value == pytest.approx(2 / 80)
@@ -63,7 +63,7 @@ def test_what_is_written_is_counted(tmp_path: Path) -> None:
 
 
 def test_a_rationale_that_tells_the_decision_recovers_it_where_the_meme_does_not(tmp_path: Path) -> None:
-    result = found(tmp_path, [WHY[side] for side in SIDES])
+    result = probe_rationales(tmp_path, [WHY[side] for side in SIDES])
     simulated = result.simulatability
     assert simulated is not None
     assert simulated.all.rationale.value == simulated.all.both.value == simulated.all.unstated.value == 1.0
@@ -85,7 +85,7 @@ def test_a_rationale_that_says_the_same_of_all_memes_recovers_and_adds_nothing(t
 
 def test_what_a_picture_tells_by_its_caption_is_not_the_rationales_merit(tmp_path: Path) -> None:
     captions = ["a skunk" if side else "a rose" for side in SIDES]
-    simulated = found(tmp_path, [WHY[side] for side in SIDES], captions=captions).simulatability
+    simulated = probe_rationales(tmp_path, [WHY[side] for side in SIDES], captions=captions).simulatability
     assert simulated is not None
     assert (simulated.all.meme.value, simulated.all.gain.value) == (1.0, 0.0)
 
@@ -96,7 +96,7 @@ def test_twins_of_either_side_stand_together_so_that_words_do_not_mislead_the_re
     simulated = probe(predictions(tmp_path, memes, SIDES, ["a kettle"] * 80)).simulatability
     assert simulated is not None
     assert simulated.all.meme.value == 0.5
-    apart = cross_validate_texts([one.text or "" for one in memes], SIDES)
+    apart = cross_validate_texts([row.text or "" for row in memes], SIDES)
     assert apart is not None and np.mean((apart >= 0.5) == SIDES) < 0.3
 
 
@@ -106,7 +106,7 @@ def test_the_label_stated_is_told_apart_from_reasons_that_tell(tmp_path: Path) -
         (f"it is {'harmful' if side else 'harmless'}." if number < 40 else "it shows a kettle.")
         for number, side in enumerate(SIDES)
     ]
-    simulated = found(tmp_path, texts).simulatability
+    simulated = probe_rationales(tmp_path, texts).simulatability
     assert simulated is not None
     assert (simulated.stating.memes, simulated.not_stating.memes) == (40, 40)
     assert simulated.stating.rationale.value == 1.0
@@ -126,12 +126,12 @@ def test_the_adjusted_gain_weighs_leaking_and_other_rationales_alike() -> None:
         assert np.isnan(adjusted_gain(gain, uniform).value(len(gain)))
 
 
-@pytest.mark.parametrize("said", [SIDES[:49], [True] * 76 + [False] * 4, [None] * 40 + SIDES[:40]])
+@pytest.mark.parametrize("decisions", [SIDES[:49], [True] * 76 + [False] * 4, [None] * 40 + SIDES[:40]])
 def test_too_few_decisions_of_either_side_are_not_simulated_and_it_says_so(
-    tmp_path: Path, said: list[bool | None]
+    tmp_path: Path, decisions: list[bool | None]
 ) -> None:
-    memes = about_clubs()[: len(said)]
-    result = probe(predictions(tmp_path, memes, said, [WHY[True]] * len(said)))
+    memes = about_clubs()[: len(decisions)]
+    result = probe(predictions(tmp_path, memes, decisions, [WHY[True]] * len(decisions)))
     assert result.simulatability is None
     assert (
         "50 in all, 5 of either side, and 5 unlike memes of either side are needed"
@@ -142,9 +142,9 @@ def test_too_few_decisions_of_either_side_are_not_simulated_and_it_says_so(
 
 def test_rationales_agree_with_the_verdict_whose_side_they_pronounce(tmp_path: Path) -> None:
     memes = about_clubs()[:8]
-    said = [True, True, True, True, False, False, False, None]
+    decisions = [True, True, True, True, False, False, False, None]
     texts = ["it is harmful"] * 3 + ["it is not harmful"] * 3 + ["a kettle", "it is not harmful"]
-    agreement = probe(predictions(tmp_path, memes, said, texts)).agreement
+    agreement = probe(predictions(tmp_path, memes, decisions, texts)).agreement
     assert agreement.read_by == "verdict"
     assert agreement.speaking.value == pytest.approx(7 / 8)
     assert agreement.agreeing.value == pytest.approx(5 / 7)  # the fourth contradicts, the last has no verdict
@@ -154,7 +154,7 @@ def test_rationales_agree_with_the_verdict_whose_side_they_pronounce(tmp_path: P
 
 
 def test_rationales_that_take_no_side_agree_with_nothing(tmp_path: Path) -> None:
-    result = found(tmp_path, ["a kettle"] * 80)
+    result = probe_rationales(tmp_path, ["a kettle"] * 80)
     assert (result.agreement.speaking.value, result.agreement.agreeing.value) == (0.0, None)
     assert any("agreement with the verdict cannot be" in sentence for sentence in describe_rationale(result))
 
@@ -168,8 +168,8 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Predictions:
         "generated", None, folder / "data", ImportOptions(memes=60, workers=1), teacher.explain
     )
     memes = tuple(dataset.memes)
-    sides = [bool(one.label and one.label.harmful) for one in memes]
-    texts = [teacher.explain(one).text for one in memes]
+    sides = [bool(row.label and row.label.harmful) for row in memes]
+    texts = [teacher.explain(row).text for row in memes]
     made = predictions(folder / "beside", memes, sides, texts)
     return Predictions(detector(), dataset, "test", memes, made.verdicts)
 
@@ -196,7 +196,7 @@ def test_a_rationale_of_another_meme_is_not_true_and_decisions_are_told_apart_by
         wrong = {"harmful": not verdict.harmful} if place % 2 else {}
         return verdict.model_copy(update={"rationale": "we see a kettle", **wrong})
 
-    verdicts = tuple(changed(place, one) for place, one in enumerate(generated.verdicts))
+    verdicts = tuple(changed(place, row) for place, row in enumerate(generated.verdicts))
     count = len(verdicts)
     result = probe(Predictions(detector(), generated.dataset, "test", generated.memes, verdicts))
     assert result.truth is not None
@@ -232,7 +232,7 @@ def test_gold_rationales_are_those_of_people_all_of_them_and_the_other_memes_are
 
 
 def test_without_gold_rationales_or_truth_it_says_why_they_are_missing(tmp_path: Path) -> None:
-    result = found(tmp_path, [WHY[side] for side in SIDES])
+    result = probe_rationales(tmp_path, [WHY[side] for side in SIDES])
     assert result.gold is None and result.truth is None and result.swap is None
     assert set(result.skipped) == {"gold", "truth", "swap"}
     assert "reads no rationale (it reads text)" in result.skipped["swap"]
@@ -245,7 +245,7 @@ class Reader(TwoStageStudent):
     deaf = False
 
     def score(self, inputs: Sequence[StudentInput], answers: Sequence[str]) -> NDArray[np.float64]:
-        mocks = [one.text.endswith("0") if self.deaf else "mock" in (one.rationale or "") for one in inputs]
+        mocks = [row.text.endswith("0") if self.deaf else "mock" in (row.rationale or "") for row in inputs]
         harmful = [text.endswith("harmful") for text in answers]
         return np.array([[math.log(0.8 if says == side else 0.2) for says in harmful] for side in mocks])
 
@@ -280,10 +280,10 @@ def test_the_probe_is_the_same_for_the_same_seed_and_keeps_to_its_number_of_meme
         tmp_path, about_clubs(), SIDES, [f"{WHY[side]} {club(n)}" for n, side in enumerate(SIDES)]
     )
     steps: list[tuple[int, int]] = []
-    one = probe(made, seed=3, memes=60, progress=lambda what, done, of: steps.append((done, of)))
-    assert one.memes == 60 and one == probe(made, seed=3, memes=60)
+    row = probe(made, seed=3, memes=60, progress=lambda what, done, of: steps.append((done, of)))
+    assert row.memes == 60 and row == probe(made, seed=3, memes=60)
     assert steps == [(done, 6) for done in range(1, 7)]
-    assert RationaleProbe.model_validate_json(one.model_dump_json()) == one
+    assert RationaleProbe.model_validate_json(row.model_dump_json()) == row
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def by_hand(folder: Path, one: str, other: str) -> float:
+def by_hand(folder: Path, candidate: str, reference: str) -> float:
     """The definition, a text at a time and token by token."""
     model, tokenizer = BertModel.from_pretrained(folder).eval(), BertTokenizer.from_pretrained(folder)
 
@@ -42,9 +42,9 @@ def by_hand(folder: Path, one: str, other: str) -> float:
     def best(row: np.ndarray, rows: np.ndarray) -> float:
         return max(row @ each / np.linalg.norm(row) / np.linalg.norm(each) for each in rows)
 
-    mine, theirs = vectors(one), vectors(other)
-    precision = np.mean([best(row, theirs) for row in mine])
-    recall = np.mean([best(row, mine) for row in theirs])
+    first, second = vectors(candidate), vectors(reference)
+    precision = np.mean([best(row, second) for row in first])
+    recall = np.mean([best(row, first) for row in second])
     return float(2 * precision * recall / (precision + recall))
 
 
@@ -57,9 +57,13 @@ def test_tokens_are_matched_greedily_by_their_cosine() -> None:
 
 def test_scores_are_those_of_the_definition_whatever_is_padded_beside(encoder: Path) -> None:
     pairs = [("you sing", "you smell of cheese"), ("the club is kind and you sing like cheese", "kind")]
-    found = bertscore(encoder, [one for one, _ in pairs], [[other] for _, other in pairs])
-    assert found == pytest.approx([by_hand(encoder, one, other) for one, other in pairs], abs=1e-5)
-    assert all(found < 0.999)
+    scores = bertscore(
+        encoder, [candidate for candidate, _ in pairs], [[reference] for _, reference in pairs]
+    )
+    assert scores == pytest.approx(
+        [by_hand(encoder, candidate, reference) for candidate, reference in pairs], abs=1e-5
+    )
+    assert all(scores < 0.999)
 
 
 def test_the_same_text_scores_one_and_the_likest_reference_counts(encoder: Path) -> None:
@@ -74,8 +78,8 @@ def test_nothing_to_match_scores_nothing(encoder: Path) -> None:
 
 
 def test_a_text_longer_than_the_encoder_reads_is_cut(encoder: Path) -> None:
-    (found,) = bertscore(encoder, ["you sing " * 50], [["you sing " * 60]])
-    assert found == pytest.approx(1.0)
+    (scores,) = bertscore(encoder, ["you sing " * 50], [["you sing " * 60]])
+    assert scores == pytest.approx(1.0)
 
 
 def test_an_encoder_with_a_decoder_is_read_without_it(encoder: Path, tmp_path: Path) -> None:
@@ -83,8 +87,8 @@ def test_an_encoder_with_a_decoder_is_read_without_it(encoder: Path, tmp_path: P
     torch.manual_seed(0)
     T5Model(T5Config(vocab_size=len(WORDS) + 5, decoder_start_token_id=0, **sizes)).save_pretrained(tmp_path)
     BertTokenizer.from_pretrained(encoder).save_pretrained(tmp_path)
-    same, other = bertscore(tmp_path, ["you sing", "you sing"], [["you sing"], ["the club"]])
-    assert same == pytest.approx(1.0) and other < same
+    same, reference = bertscore(tmp_path, ["you sing", "you sing"], [["you sing"], ["the club"]])
+    assert same == pytest.approx(1.0) and reference < same
 
 
 def test_a_folder_without_an_encoder_and_lists_of_unlike_lengths_are_errors(
@@ -110,8 +114,8 @@ def test_an_encoder_whose_weights_are_not_whole_is_refused_and_one_without_a_poo
         save_file(kept, file, metadata={"format": "pt"})
         if left_out == "pooler":
             check_encoder(tmp_path / "copy")
-            (found,) = bertscore(tmp_path / "copy", ["you sing"], [["the club"]])
-            assert found == bertscore(encoder, ["you sing"], [["the club"]])[0]
+            (scores,) = bertscore(tmp_path / "copy", ["you sing"], [["the club"]])
+            assert scores == bertscore(encoder, ["you sing"], [["the club"]])[0]
     with pytest.raises(DataError, match="tensors are missing"):
         bertscore(tmp_path / "copy", ["you"], [["you"]])
     file.write_bytes(file.read_bytes()[:500])

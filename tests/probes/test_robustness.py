@@ -23,55 +23,59 @@ def memes(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return quads(tmp_path_factory.mktemp("quads") / "data", test=2, train=0)
 
 
-def one(found: RobustnessProbe, change: str, strength: int) -> Setting:
-    (setting,) = [one for one in found.settings if (one.change, one.strength) == (change, strength)]
+def setting_of(record: RobustnessProbe, change: str, strength: int) -> Setting:
+    (setting,) = [
+        setting_of
+        for setting_of in record.settings
+        if (setting_of.change, setting_of.strength) == (change, strength)
+    ]
     return setting
 
 
 @pytest.fixture(scope="module")
-def whole(memes: Dataset) -> tuple[RobustnessProbe, Stub, dict[str, bytes], list[tuple[str, int, int]]]:
-    stub, told = Stub(both), []
+def full_probe(memes: Dataset) -> tuple[RobustnessProbe, Stub, dict[str, bytes], list[tuple[str, int, int]]]:
+    stub, steps = Stub(both), []
     predictions = judged_by(stub, memes)
     before = bytes_of(memes.root)
-    found = probe(predictions, progress=lambda *args: told.append(args))
-    return found, stub, before, told
+    record = probe(predictions, progress=lambda *args: steps.append(args))
+    return record, stub, before, steps
 
 
-def test_every_change_is_tried_at_three_strengths(whole) -> None:  # type: ignore[no-untyped-def]
-    found, _, _, told = whole
-    tried = [(setting.kind, setting.change, setting.strength) for setting in found.settings]
+def test_every_change_is_tried_at_three_strengths(full_probe) -> None:  # type: ignore[no-untyped-def]
+    record, _, _, steps = full_probe
+    tried = [(setting.kind, setting.change, setting.strength) for setting in record.settings]
     assert tried == [
         *(("picture", change, strength) for change in PICTURE_CHANGES for strength in (1, 2, 3)),
         *(("text", change, strength) for change in TEXT_CHANGES for strength in (1, 2, 3)),
     ]
-    assert one(found, "jpeg", 3).value == PICTURE_CHANGES["jpeg"].strengths[2]
-    assert {setting.moved.memes for setting in found.settings} == {8}
-    assert told[-1] == ("robustness", 52 * 8, 52 * 8)
+    assert setting_of(record, "jpeg", 3).value == PICTURE_CHANGES["jpeg"].strengths[2]
+    assert {setting.moved.memes for setting in record.settings} == {8}
+    assert steps[-1] == ("robustness", 52 * 8, 52 * 8)
 
 
-def test_pictures_keep_their_size_and_nothing_is_left_behind(memes: Dataset, whole) -> None:  # type: ignore[no-untyped-def]
-    _, stub, before, _ = whole
+def test_pictures_keep_their_size_and_nothing_is_left_behind(memes: Dataset, full_probe) -> None:  # type: ignore[no-untyped-def]
+    _, stub, before, _ = full_probe
     assert {image.size for _, _, image in stub.given} == {(96, 96)}
     assert bytes_of(memes.root) == before
     assert not any(root.exists() for root in stub.roots - {memes.root})
     assert len(stub.roots) == 2
 
 
-def test_what_changes_words_moves_a_detector_that_reads_them(whole) -> None:  # type: ignore[no-untyped-def]
-    found, _, _, _ = whole
-    leet = one(found, "leet", 3).moved  # "5m3ll" is no "smell": its memes are decided the other way
+def test_what_changes_words_moves_a_detector_that_reads_them(full_probe) -> None:  # type: ignore[no-untyped-def]
+    record, _, _, _ = full_probe
+    leet = setting_of(record, "leet", 3).moved  # "5m3ll" is no "smell": its memes are decided the other way
     assert leet.flipped.value == 0.5
-    assert leet.accuracy.value == 0.5 and found.clean.accuracy.value == 1.0
+    assert leet.accuracy.value == 0.5 and record.clean.accuracy.value == 1.0
     assert leet.macro_f1_change.value == pytest.approx(0.5 - 1.0)
     assert leet.moved.value == pytest.approx(0.4) and leet.drift.value == pytest.approx(0)
-    assert "leet 50 %" in describe_robustness(found)[1]
+    assert "leet 50 %" in describe_robustness(record)[1]
 
 
-def test_what_the_recipe_reads_as_before_moves_nothing(whole) -> None:  # type: ignore[no-untyped-def]
-    found, _, _, _ = whole
+def test_what_the_recipe_reads_as_before_moves_nothing(full_probe) -> None:  # type: ignore[no-untyped-def]
+    record, _, _, _ = full_probe
     for change in ("homoglyph", "zero_width", "flip"):
         for strength in (1, 2, 3):
-            assert one(found, change, strength).moved.moved.value == 0
+            assert setting_of(record, change, strength).moved.moved.value == 0
 
 
 def test_a_detector_fooled_by_a_frame_is_found_out(memes: Dataset) -> None:
@@ -79,10 +83,10 @@ def test_a_detector_fooled_by_a_frame_is_found_out(memes: Dataset) -> None:
         corner = np.asarray(image)[0, 0].min()
         return 0.1 if corner >= 240 else both(text, image)
 
-    found = probe(judged_by(Stub(fooled), memes))
-    assert one(found, "border", 1).moved.flipped.value == 0.5
-    assert one(found, "border", 1).moved.drift.value == pytest.approx(-0.4)
-    assert "border 50 %" in describe_robustness(found)[0]
+    record = probe(judged_by(Stub(fooled), memes))
+    assert setting_of(record, "border", 1).moved.flipped.value == 0.5
+    assert setting_of(record, "border", 1).moved.drift.value == pytest.approx(-0.4)
+    assert "border 50 %" in describe_robustness(record)[0]
 
 
 def test_the_seed_alone_decides(memes: Dataset) -> None:
@@ -92,21 +96,21 @@ def test_the_seed_alone_decides(memes: Dataset) -> None:
     predictions = judged_by(Stub(shy), memes)
     first, same, other = (probe(predictions, seed=seed, memes=8) for seed in (1, 1, 2))
     assert first == same
-    assert one(first, "noise", 3) != one(other, "noise", 3)
+    assert setting_of(first, "noise", 3) != setting_of(other, "noise", 3)
 
 
 def test_a_detector_without_pictures_has_its_words_changed_alone(memes: Dataset) -> None:
-    found = probe(judged_by(Stub(words_alone, takes_picture=False), memes))
-    assert {setting.kind for setting in found.settings} == {"text"}
-    assert found.skipped == {"picture": "the detector is shown no picture"}
+    record = probe(judged_by(Stub(words_alone, takes_picture=False), memes))
+    assert {setting.kind for setting in record.settings} == {"text"}
+    assert record.skipped == {"picture": "the detector is shown no picture"}
 
 
 def test_a_detector_that_reads_no_words_has_its_pictures_changed_alone(memes: Dataset) -> None:
-    found = probe(judged_by(Stub(lambda text, image: 0.7, reads=("caption",)), memes), memes=4)
-    assert {setting.kind for setting in found.settings} == {"picture"} and found.memes == 4
+    record = probe(judged_by(Stub(lambda text, image: 0.7, reads=("caption",)), memes), memes=4)
+    assert {setting.kind for setting in record.settings} == {"picture"} and record.memes == 4
     with pytest.raises(InputError, match="nothing to change: the detector is shown no picture; no words"):
-        captioned = [one.model_copy(update={"image": None}) for one in memes.memes]
-        known = [Evidence(meme_id=one.id, caption="roses") for one in captioned]
+        captioned = [setting_of.model_copy(update={"image": None}) for setting_of in memes.memes]
+        known = [Evidence(meme_id=setting_of.id, caption="roses") for setting_of in captioned]
         folder = write_dataset(memes.root.parent / "captions", captioned, known)
         probe(judged_by(Stub(lambda text, image: 0.7, reads=("caption",), takes_picture=False), folder))
 
@@ -114,11 +118,11 @@ def test_a_detector_that_reads_no_words_has_its_pictures_changed_alone(memes: Da
 def test_the_picture_changed_is_the_one_shown(tmp_path: Path) -> None:
     memes = quads(tmp_path / "data", test=1, train=0, clean=True)
     stub = Stub(both, shown="clean")
-    found = probe(judged_by(stub, memes))
+    record = probe(judged_by(stub, memes))
     assert (
-        one(found, "flip", 3).moved.moved.value == 0
+        setting_of(record, "flip", 3).moved.moved.value == 0
     )  # the posted pictures are grey: nothing to see in them
-    assert found.clean.accuracy.value == 1.0
+    assert record.clean.accuracy.value == 1.0
 
 
 def test_salt_falls_on_the_words_where_they_stand_scaled_with_a_huge_picture(
@@ -130,9 +134,9 @@ def test_salt_falls_on_the_words_where_they_stand_scaled_with_a_huge_picture(
     known = [Evidence(meme_id="a", text="you smell", boxes=(box,))]
     stub = Stub(lambda text, image: 0.7)
     monkeypatch.setattr(robustness, "MOST_PIXELS", 40 * 40)
-    found = probe(judged_by(stub, write_dataset(tmp_path / "data", memes, known)))
+    record = probe(judged_by(stub, write_dataset(tmp_path / "data", memes, known)))
     place = 1 + 3 * [*PICTURE_CHANGES].index("salt_on_words") + 2
     salted = np.asarray(stub.given[place][2])
     extreme = (salted == 0).all(-1) | (salted == 255).all(-1)
-    assert salted.shape == (40, 40, 3) and found.without_boxes == 0
+    assert salted.shape == (40, 40, 3) and record.without_boxes == 0
     assert extreme[:20].mean() > 0.3 and extreme[21:].mean() < 0.05

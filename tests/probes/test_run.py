@@ -34,7 +34,7 @@ def listens(
 
 
 @pytest.fixture
-def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Predictions:
+def predicted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Predictions:
     rows = {"listens": f"{__name__}:listens", "finds": "tests.probes.made_probes:finds"}
     monkeypatch.setattr("mrharm.probes.run.PROBES", Table("probes", rows))
     HEARD.clear()
@@ -42,27 +42,29 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Predictions:
     return predictions(tmp_path / "d", memes, [True] * 4)
 
 
-def test_a_probe_is_told_its_own_options_and_the_others_are_not(given: Predictions) -> None:
-    found, skipped = run_probes(given, Probing(["listens", "finds"], options={"listens": {"to": 3}}))
+def test_a_probe_is_told_its_own_options_and_the_others_are_not(predicted: Predictions) -> None:
+    records, skipped = run_probes(predicted, Probing(["listens", "finds"], options={"listens": {"to": 3}}))
     assert (HEARD, skipped) == ([3], {})
-    assert found["listens"]["words"] == ["heard 3"] and found["finds"]["memes"] == 4
+    assert records["listens"]["words"] == ["heard 3"] and records["finds"]["memes"] == 4
 
 
-def test_what_was_found_with_other_options_is_not_taken_for_it(given: Predictions, tmp_path: Path) -> None:
+def test_what_was_found_with_other_options_is_not_taken_for_it(
+    predicted: Predictions, tmp_path: Path
+) -> None:
     for options in (None, {"listens": {"to": 3}}, {"listens": {"to": 4}}, {"listens": {"to": 3}}, None):
-        run_probes(given, Probing(["listens"], options=options), folder=tmp_path)
+        run_probes(predicted, Probing(["listens"], options=options), folder=tmp_path)
     assert HEARD == [None, 3, 4]
     assert len((tmp_path / FILE).read_text().splitlines()) == 3
 
 
-def test_a_folder_is_known_by_what_lies_in_it_wherever_it_is(given: Predictions, tmp_path: Path) -> None:
+def test_a_folder_is_known_by_what_lies_in_it_wherever_it_is(predicted: Predictions, tmp_path: Path) -> None:
     for place in ("a/model", "b/model"):
         (tmp_path / place).mkdir(parents=True)
         (tmp_path / place / "config.json").write_text("{}")
 
     def run(place: str) -> None:
         options = {"listens": {"to": tmp_path / place}}
-        run_probes(given, Probing(["listens"], options=options), folder=tmp_path)
+        run_probes(predicted, Probing(["listens"], options=options), folder=tmp_path)
 
     run("a/model")
     run("b/model")

@@ -52,31 +52,34 @@ class Rule:
 
     def score(self, inputs: Sequence[StudentInput], answers: Sequence[str]) -> np.ndarray:
         self.scored += inputs
-        sure = [SURE if self._mocks(one) else UNSURE for one in inputs]
-        return np.array([[math.log(1 - one), math.log(one)] for one in sure])  # harmless, harmful
+        sure = [SURE if self._mocks(shown) else UNSURE for shown in inputs]
+        return np.array([[math.log(1 - shown), math.log(shown)] for shown in sure])  # harmless, harmful
 
-    def _mocks(self, one: StudentInput) -> bool:
+    def _mocks(self, shown: StudentInput) -> bool:
         if self.hangs_on == "text":
-            return "stink" in one.text.split()
-        return one.pixels is not None and bool(one.pixels[6:, 6:, 0].min() > 200)
+            return "stink" in shown.text.split()
+        return shown.pixels is not None and bool(shown.pixels[6:, 6:, 0].min() > 200)
 
     def write(self, inputs: Sequence[StudentInput], max_new_tokens: int) -> list[str]:
         raise AssertionError("nothing is written here")
 
     def attend(self, inputs: Sequence[StudentInput]) -> list[Saliency]:
-        return [self._told(one, False).saliency() if one.pixels is not None else Saliency() for one in inputs]
+        return [
+            self._attribute(shown, False).saliency() if shown.pixels is not None else Saliency()
+            for shown in inputs
+        ]
 
     def attribute(
         self, inputs: Sequence[StudentInput], answers: Sequence[str], harmful: Sequence[bool]
     ) -> list[Attribution]:
         assert list(harmful) == [False, True]
-        return [self._told(one, self.honest) for one in inputs]
+        return [self._attribute(shown, self.honest) for shown in inputs]
 
-    def _told(self, one: StudentInput, rightly: bool) -> Attribution:
-        words = tuple((word, 1.0 if (word == "stink") == rightly else 0.0) for word in one.text.split())
+    def _attribute(self, shown: StudentInput, rightly: bool) -> Attribution:
+        words = tuple((word, 1.0 if (word == "stink") == rightly else 0.0) for word in shown.text.split())
         grid = np.full((4, 4), 0.0 if rightly else 1.0)
         grid[3, 3] = 1.0 if rightly else 0.0
-        return Attribution(words, grid if one.pixels is not None else np.zeros((0, 0)), 0.0, 0.0, 0.0)
+        return Attribution(words, grid if shown.pixels is not None else np.zeros((0, 0)), 0.0, 0.0, 0.0)
 
 
 def ten_words(number: int) -> str:
@@ -88,7 +91,7 @@ def ten_words(number: int) -> str:
 def split(folder: Path, student: Rule, texts: Sequence[str | None], pictures: bool = True) -> Predictions:
     memes = []
     for number, text in enumerate(texts):
-        one = meme(f"m{number}", text or "", True, "test")
+        shown = meme(f"m{number}", text or "", True, "test")
         update: dict[str, object] = {"text": text, "image": None}
         if pictures:
             (folder / "pictures").mkdir(parents=True, exist_ok=True)
@@ -96,17 +99,17 @@ def split(folder: Path, student: Rule, texts: Sequence[str | None], pictures: bo
             image.paste((255, 40, 40), (60, 60, 80, 80))
             image.save(folder / f"pictures/{number}.png")
             update["image"] = f"pictures/{number}.png"
-        memes.append(one.model_copy(update=update))
+        memes.append(shown.model_copy(update=update))
     dataset = write_dataset(folder, memes)
     return judge_split(Detector(detector().card, student, None), dataset, "test", rationales=False)
 
 
-def found(folder: Path, student: Rule, memes: int = 10, **more: object) -> SaliencyProbe:
+def probe_rule(folder: Path, student: Rule, memes: int = 10, **more: object) -> SaliencyProbe:
     return probe(split(folder, student, [ten_words(n) for n in range(memes)]), **more)  # type: ignore[arg-type]
 
 
 def test_the_curves_of_a_decision_that_hangs_on_one_word_are_those_worked_out_by_hand(tmp_path: Path) -> None:
-    text = found(tmp_path, Rule()).text
+    text = probe_rule(tmp_path, Rule()).text
     assert text is not None and text.memes == 10
     gradient, attention = text.orders["gradient"], text.orders["attention"]
     # The word that counts goes first, or comes first: from the first tenth on.
@@ -120,7 +123,7 @@ def test_the_curves_of_a_decision_that_hangs_on_one_word_are_those_worked_out_by
 
 
 def test_a_saliency_that_is_right_beats_lot_and_one_that_is_wrong_does_worse(tmp_path: Path) -> None:
-    result = found(tmp_path, Rule(), memes=30)
+    result = probe_rule(tmp_path, Rule(), memes=30)
     assert result.text is not None
     by_lot = result.text.orders["random"]
     assert by_lot.deletion_gain is None and by_lot.deletion.value is not None
@@ -134,14 +137,14 @@ def test_a_saliency_that_is_right_beats_lot_and_one_that_is_wrong_does_worse(tmp
         assert gain is not None and gain.high is not None and gain.high < 0
     assert right.deletion_gain is not None and right.deletion.value is not None
     assert right.deletion_gain.value == pytest.approx(by_lot.deletion.value - right.deletion.value)
-    told = " ".join(describe_saliency(result))
-    assert "So gradient finds words that the decisions rest on." in told
-    assert "does worse than a random order" in told
-    assert "So attention is not shown to find words that the decisions rest on" in told
+    sentences = " ".join(describe_saliency(result))
+    assert "So gradient finds words that the decisions rest on." in sentences
+    assert "does worse than a random order" in sentences
+    assert "So attention is not shown to find words that the decisions rest on" in sentences
 
 
 def test_patches_are_tested_like_words(tmp_path: Path) -> None:
-    result = found(tmp_path, Rule(hangs_on="picture"))
+    result = probe_rule(tmp_path, Rule(hangs_on="picture"))
     assert result.picture is not None and result.text is not None
     gradient, attention = result.picture.orders["gradient"], result.picture.orders["attention"]
     # One patch of sixteen: there at the first tenth, which is two patches.
@@ -157,9 +160,11 @@ def test_patches_are_tested_like_words(tmp_path: Path) -> None:
 
 def test_weights_that_are_all_alike_do_not_stand_in_the_order_of_reading(tmp_path: Path) -> None:
     class Even(Rule):
-        def _told(self, one: StudentInput, rightly: bool) -> Attribution:
-            told = super()._told(one, rightly)
-            return Attribution(tuple((word, 1.0) for word, _ in told.words), told.patches, 0.0, 0.0, 0.0)
+        def _attribute(self, shown: StudentInput, rightly: bool) -> Attribution:
+            attribution = super()._attribute(shown, rightly)
+            return Attribution(
+                tuple((word, 1.0) for word, _ in attribution.words), attribution.patches, 0.0, 0.0, 0.0
+            )
 
     texts = ["stink " + " ".join(FILLERS)] * 40  # first to be read
     result = probe(split(tmp_path, Even(), texts))
@@ -178,7 +183,7 @@ def test_a_meme_that_is_let_through_is_followed_by_the_probability_of_harmless(t
 
 
 def test_a_student_that_looks_at_no_picture_is_tested_by_its_gradients_over_words(tmp_path: Path) -> None:
-    result = found(tmp_path, Rule(takes_picture=False))
+    result = probe_rule(tmp_path, Rule(takes_picture=False))
     assert result.picture is None and result.text is not None
     assert set(result.text.orders) == {"gradient", "random"}
     assert set(result.skipped) == {"attention", "picture"}
@@ -200,9 +205,9 @@ def test_no_more_memes_are_scored_than_asked_for_and_none_twice(tmp_path: Path) 
     result = probe(predictions, memes=2, progress=lambda *step: steps.append(step))
     assert result.memes == 2 and steps[-1] == ("probing saliency", 2, 2)
     assert len(student.scored) <= 2 * 170
-    seen = [(one.text, one.pixels.tobytes()) for one in student.scored if one.pixels is not None]
+    scored = [(shown.text, shown.pixels.tobytes()) for shown in student.scored if shown.pixels is not None]
     # Twice alike is only the whole meme: with all its words, and with all its patches.
-    assert len(seen) - len(set(seen)) == 2
+    assert len(scored) - len(set(scored)) == 2
 
 
 def test_the_same_seed_finds_the_same(tmp_path: Path) -> None:
@@ -230,8 +235,8 @@ def test_a_real_detectors_curves_start_at_its_own_verdict(tmp_path: Path) -> Non
     for number in range(4):
         noise = np.random.default_rng(number).integers(0, 255, (50, 90, 3), dtype=np.uint8)
         Image.fromarray(noise).save(tmp_path / f"pictures/{number}.png")
-        one = meme(f"m{number}", f"You  smell, wonderful “CAFÉ” {number}!", True, "test")
-        memes.append(Meme.model_validate({**one.model_dump(), "image": f"pictures/{number}.png"}))
+        shown = meme(f"m{number}", f"You  smell, wonderful “CAFÉ” {number}!", True, "test")
+        memes.append(Meme.model_validate({**shown.model_dump(), "image": f"pictures/{number}.png"}))
     predictions = judge_split(detector(), write_dataset(tmp_path, memes), "test", rationales=False)
     result = probe(predictions)
     decided = np.where(predictions.scores >= 0.5, predictions.scores, 1 - predictions.scores).mean()

@@ -14,9 +14,9 @@ ASCII = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60)
 STRENGTHS = (1, 2, 3)
 
 
-def differing(one: str, other: str) -> int:
+def differing(text: str, changed: str) -> int:
     """Letters that differ, place by place, and how much longer one of them is."""
-    return sum(a != b for a, b in zip(one, other, strict=False)) + abs(len(one) - len(other))
+    return sum(a != b for a, b in zip(text, changed, strict=False)) + abs(len(text) - len(changed))
 
 
 @pytest.mark.parametrize("name", [name for name in TEXT_CHANGES if name != "typos"])
@@ -31,7 +31,11 @@ def test_a_greater_strength_changes_more(name: str, seed: int) -> None:
 def test_typos_are_in_the_share_of_words_named_and_stay_as_more_are_made() -> None:
     words = TEXT.split()  # 13: 0.1, 0.3 and 0.6 of them, rounded up
     light, more, heavy = (change_text(TEXT, "typos", strength, 1).split() for strength in STRENGTHS)
-    assert [sum(a != b for a, b in zip(words, one, strict=True)) for one in (light, more, heavy)] == [2, 4, 8]
+    assert [sum(a != b for a, b in zip(words, text, strict=True)) for text in (light, more, heavy)] == [
+        2,
+        4,
+        8,
+    ]
     assert all(c == a for word, a, c in zip(words, light, heavy, strict=True) if a != word)
 
 
@@ -99,7 +103,7 @@ def test_benign_words_stand_between_words_that_keep_their_order() -> None:
         words = change_text("you smell like roses", "benign_words", strength, 5).split()
         assert len(words) == 4 + count
         rest = iter(words)
-        assert all(any(word == other for other in rest) for word in ("you", "smell", "like", "roses"))
+        assert all(any(word == changed for changed in rest) for word in ("you", "smell", "like", "roses"))
         assert sum(word in BENIGN_WORDS for word in words) == count
 
 

@@ -21,7 +21,7 @@ def detector() -> Detector:
 def predictions(
     folder: Path,
     memes: Sequence[Meme],
-    said: Sequence[bool | None],
+    decisions: Sequence[bool | None],
     rationales: Sequence[str | None],
     *,
     scores: Sequence[float] | None = None,
@@ -33,7 +33,7 @@ def predictions(
     return runs.predictions(
         folder,
         memes,
-        said,
+        decisions,
         scores,
         evidence=[
             Evidence(meme_id=meme.id, caption=text) for meme, text in zip(memes, captioned, strict=True)
