@@ -10,10 +10,9 @@ from pathlib import Path
 from mrharm.errors import ImageError, InputError, MissingInputError, MrHarmError
 from mrharm.records import Failure, Meme, Verdict, read_records, to_line
 from mrharm.store import JsonlStore, exclusive_lock, write_records
-from mrharm.verdicts.calibration import Advance, no_advance
 from mrharm.verdicts.card import scorer_of
 from mrharm.verdicts.detector import Detector
-from mrharm.verdicts.inputs import STAGE, JudgeOptions
+from mrharm.verdicts.inputs import STAGE, Advance, JudgeOptions, no_advance
 
 
 def judge_all(

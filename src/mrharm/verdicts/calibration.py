@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,15 +11,11 @@ from scipy.optimize import minimize_scalar
 
 from mrharm.recipe import Answer
 from mrharm.student.interface import Student, StudentInput
+from mrharm.verdicts.inputs import Advance, no_advance
 
 Floats = NDArray[np.float64]
-Advance = Callable[[int], None]  # called with the number of items done since the last call
 
 _LOWEST, _HIGHEST = 0.05, 20.0  # beyond these a validation split does not determine the temperature
-
-
-def no_advance(count: int) -> None:
-    """Show no progress."""
 
 
 def batch_by_length(student: Student, inputs: Sequence[StudentInput], batch_size: int) -> Iterator[list[int]]:

@@ -19,11 +19,12 @@ from mrharm.records import Evidence, Failure, Meme, make_record
 from mrharm.student.interface import StudentInput
 
 STAGE = "predict"
+Advance = Callable[[int], None]  # called with the number of items done since the last call
 SaliencyKind = Literal["attention", "gradient"]
 _EVIDENCE_KEYS = ("caption", "entities", "demographics", "clean_image")
 
 
-def _ignore(count: int) -> None:
+def no_advance(count: int) -> None:
     """Show no progress."""
 
 
@@ -58,7 +59,7 @@ class JudgeOptions:
     greedy: bool | None = None
     strict: bool = False
     gather: bool | None = None
-    advance: Callable[[int], None] = _ignore
+    advance: Advance = no_advance
     given_rationales: Mapping[str, str] | None = None
 
     def change(self, **changes: Any) -> JudgeOptions:
