@@ -1,4 +1,4 @@
-"""The one door: every picture is sniffed, bounded, decoded and turned upright here, and comes out as RGB."""
+"""Open pictures safely: every picture is sniffed, bounded, decoded and turned upright here, and returned as RGB."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp")
 
 
 def sniff(data: bytes) -> str | None:
-    """The container by its first bytes, as Pillow names it, or None: the file's name is never trusted."""
+    """Return the container by the first bytes, as Pillow names it, or None: the file's name is never trusted."""
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
     if data.startswith(b"\xff\xd8\xff"):
@@ -54,7 +54,7 @@ def check_structure(data: bytes, container: str, name: str) -> None:
 
 
 def _count_segments(data: bytes) -> int:
-    """Segments of a JPEG; a scan, which is a pass over the whole picture, weighs as much as hundreds of others."""
+    """Count the segments of a JPEG; a scan, which is a pass over the whole picture, weighs as much as hundreds of others."""
     at, count = 2, 0
     while at + 4 <= len(data) and count <= MAX_PARTS:
         marker = _MARKER.search(data, at)
@@ -67,7 +67,7 @@ def _count_segments(data: bytes) -> int:
 
 
 def _count_chunks(data: bytes) -> int:
-    """Chunks of a PNG, counted up to the bound."""
+    """Count the chunks of a PNG, up to the bound."""
     at, count = 8, 0
     while at + 8 <= len(data) and count <= MAX_PARTS:
         at += 12 + int.from_bytes(data[at : at + 4], "big")
@@ -90,7 +90,7 @@ def _count_blocks(data: bytes) -> int:
 
 
 def read_image_bytes(path: Path) -> bytes:
-    """A picture file's bytes, size checked first.
+    """Read a picture file's bytes, size checked first.
 
     Raises:
         ImageError: missing, not a file, or over ``MAX_BYTES``.
@@ -107,7 +107,7 @@ def read_image_bytes(path: Path) -> bytes:
 
 
 def decode(data: bytes, name: str = "picture") -> Image.Image:
-    """Bytes -> an upright RGB picture (first frame; transparency over white; ICC profiles ignored; metadata dropped).
+    """Decode bytes into an upright RGB picture (first frame; transparency over white; ICC profiles ignored; metadata dropped).
 
     Safe on pictures from anywhere and in threads: size and structure are checked before anything is decoded, nothing
     outside the call is changed. At most 300 MB and a second a file (`python -m benchmarks.images`).
@@ -142,7 +142,7 @@ def decode(data: bytes, name: str = "picture") -> Image.Image:
 
 
 def open_image(path: Path) -> Image.Image:
-    """A picture file -> an upright RGB picture; raises ImageError as `read_image_bytes` and `decode` do."""
+    """Open a picture file as an upright RGB picture; raises ImageError as `read_image_bytes` and `decode` do."""
     return decode(read_image_bytes(path), str(path))
 
 
@@ -163,19 +163,19 @@ def place_in(root: Path, name: str) -> Path:
 
 
 def image_sha256(path: Path) -> str:
-    """The SHA-256 of the file's bytes, in hex: the key of everything computed from a picture."""
+    """Return the SHA-256 of the file's bytes, in hex: the key of everything computed from a picture."""
     return hashlib.sha256(read_image_bytes(path)).hexdigest()
 
 
 def encode_png(image: Image.Image) -> bytes:
-    """A picture -> PNG bytes, with no metadata of where it came from."""
+    """Encode a picture as PNG, without its metadata."""
     buffer = io.BytesIO()
     _plain(image).save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode -> RGB over white. Each step holds at most two pictures at a time: a hostile one is 25 megapixels."""
+    """Convert any mode to RGB over white. Each step holds at most two pictures at a time: a hostile one is 25 megapixels."""
     if image.mode == "I" or image.mode.startswith("I;16"):
         # 16-bit greyscale: Pillow's own conversion clips at 255 instead of scaling.
         image = Image.fromarray((np.asarray(image).astype(np.uint16) // 257).astype(np.uint8))
@@ -188,7 +188,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """The pixels alone, as RGB: a file's picture carries its metadata along."""
+    """Return the pixels alone, as RGB, without the metadata of the file."""
     clean = image.copy() if image.mode == "RGB" else image.convert("RGB")
     clean.info = {}
     return clean

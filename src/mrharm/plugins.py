@@ -21,9 +21,9 @@ class Table:
         self._rows = rows
 
     def names(self) -> list[str]:
-        """Every row's name, ours first, third parties' after."""
-        theirs = [point.name for point in entry_points(group=f"mrharm.{self.name}")]
-        return [*self._rows, *(name for name in theirs if name not in self._rows)]
+        """Return every row's name: first those of mrharm, then those of third parties."""
+        plugins = [point.name for point in entry_points(group=f"mrharm.{self.name}")]
+        return [*self._rows, *(name for name in plugins if name not in self._rows)]
 
     def load(self, name: str) -> Any:
         """Import and return the row's object.

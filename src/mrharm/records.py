@@ -1,6 +1,6 @@
 """The central types, and their JSONL form: one JSON object a line, UTF-8, unknown keys refused.
 
-These records are all that the rooms hand to one another and all that lies on disk between two commands.
+These records are all that rooms pass to one another, and all that is on disk between two commands.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Record(BaseModel):
 
 
 class Label(Record):
-    """What people said of a meme. Only ``harmful`` is always there; the rest where the source has it."""
+    """The annotation of a meme. Only ``harmful`` is always present; the rest where the source has it."""
 
     harmful: bool
     severity: Severity | None = None
@@ -71,7 +71,7 @@ class TextBox(Record):
 
 
 class Evidence(Record):
-    """What can be seen in a meme. ``made_by`` names the engine and version behind each part."""
+    """What a meme's picture shows. ``made_by``: the engine and version that made each part."""
 
     meme_id: str = Field(min_length=1)
     image_sha256: str | None = None
@@ -103,7 +103,7 @@ def text_is_stale(meme: Meme, evidence: Evidence | None) -> bool:
 
 
 class Rationale(Record):
-    """Why a meme has its label, says a teacher. ``prompt`` is ``name.vN``; ``key`` is the content key of the call."""
+    """A teacher's explanation of a meme's label. ``prompt`` is ``name.vN``; ``key`` is the content key of the call."""
 
     meme_id: str = Field(min_length=1)
     label_given: Label | None = None
@@ -118,20 +118,20 @@ class Rationale(Record):
 
 
 class Saliency(Record):
-    """Where the student looked. ``words``: (word, weight); ``patches``: rows x columns of weights, each sums to 1."""
+    """What the student attended to. ``words``: (word, weight); ``patches``: rows x columns of weights, each sums to 1."""
 
     words: tuple[tuple[str, float], ...] = ()
     patches: tuple[tuple[float, ...], ...] = ()
 
 
 class Verdict(Record):
-    """What we say of a meme.
+    """A detector's verdict on a meme.
 
     ``score`` is the calibrated P(harmful), whatever the label mode. ``harmful`` is None where the model answered no
     label (greedy mode only): counted as wrong, shown as such. ``decision`` is flag from ``threshold`` up and allow
     below; where there is a ``band`` (low, high), scores from low up to but not including high go to review, and flag
     begins at high. ``missing`` names inputs the recipe wants and the meme does not have; ``text_cut`` says that the
-    text was longer than the student reads, whose end had no say. ``key`` says what was judged and how: judging again
+    text was longer than the student reads and its end was cut. ``key`` says what was judged and how: judging again
     with the same key gives the same score.
     """
 
@@ -166,7 +166,7 @@ R = TypeVar("R", bound=Record)
 
 
 def parse_json(text: str) -> Any:
-    """JSON text -> its value.
+    """Parse a JSON text.
 
     Raises:
         ValueError: not JSON, nested too deep, a number of thousands of digits, or half of a surrogate pair, which
@@ -184,7 +184,7 @@ def parse_json(text: str) -> Any:
 
 
 def parse_record(line: str, kind: type[R], *, file: str | Path = "<text>", number: int = 0) -> R:
-    """One JSONL line -> record.
+    """Parse a JSONL line as a record.
 
     Raises:
         DataError: names file, line and key, what was expected and what came.
@@ -197,7 +197,7 @@ def parse_record(line: str, kind: type[R], *, file: str | Path = "<text>", numbe
 
 
 def make_record(row: object, kind: type[R], *, file: str | Path = "<row>", number: int = 0) -> R:
-    """A parsed row -> record; raises DataError as `parse_record` does."""
+    """Validate a parsed row as a record; raises DataError as `parse_record` does."""
     try:
         return kind.model_validate(row)
     except ValidationError as error:
@@ -210,7 +210,7 @@ def make_record(row: object, kind: type[R], *, file: str | Path = "<row>", numbe
 
 
 def read_records(path: Path, kind: type[R]) -> Iterator[R]:
-    """Every record of a JSONL file, in order; blank lines are skipped.
+    """Yield every record of a JSONL file, in order; blank lines are skipped.
 
     Raises:
         DataError: the file is missing, is not UTF-8, or a line does not hold a ``kind``.
@@ -229,7 +229,7 @@ def read_records(path: Path, kind: type[R]) -> Iterator[R]:
 
 
 def read_objects(file: Path, expected: str) -> tuple[bytes, list[tuple[str, dict[str, Any]]]]:
-    """A file that holds one JSON object, or one a line -> its bytes, and each object with where it stands.
+    """Read a file of one JSON object, or of one a line; return its bytes, and each object with its file and line.
 
     Args:
         file: the file.
@@ -265,18 +265,18 @@ def read_objects(file: Path, expected: str) -> tuple[bytes, list[tuple[str, dict
 
 
 def to_line(record: Record) -> str:
-    """A record -> its JSONL line, without the line feed; keys in declared order.
+    """Return a record's JSONL line, without the line feed; keys in declared order.
 
-    Keys at an empty default are left out; a default that says something (a status) is written, for readers that do not
-    know it.
+    Keys at an empty default are left out; a default that is a text (a status) is written, for readers that do not know
+    it.
     """
     values = record.model_dump(mode="json", exclude_defaults=True)
-    whole = record.model_dump(mode="json")
-    said = {name for name, field in type(record).model_fields.items() if isinstance(field.default, str)}
-    line = {name: whole[name] for name in whole if name in values or name in said}
+    defaults = {name for name, field in type(record).model_fields.items() if isinstance(field.default, str)}
+    dumped = record.model_dump(mode="json")
+    line = {name: value for name, value in dumped.items() if name in values or name in defaults}
     return json.dumps({**line, **values}, ensure_ascii=False)
 
 
 def to_lines(records: Iterable[Record]) -> str:
-    """Records -> the text of a JSONL file."""
+    """Return the text of a JSONL file of records."""
     return "".join(to_line(record) + "\n" for record in records)

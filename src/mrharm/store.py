@@ -136,18 +136,18 @@ def exclusive_lock(folder: Path, work: str) -> Iterator[None]:
 
 
 def content_key(*parts: object) -> str:
-    """A short stable key (16 hex digits of SHA-256) of JSON-able parts: same content, same key."""
+    """Return a short stable key (16 hex digits of SHA-256) of JSON-able parts: same content, same key."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
 
 
 def sha256_bytes(data: bytes) -> str:
-    """The SHA-256 of bytes, in hex."""
+    """Return the SHA-256 of bytes, in hex."""
     return hashlib.sha256(data).hexdigest()
 
 
 def sha256_file(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hex."""
+    """Return the SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -177,7 +177,7 @@ class JsonlStore(Generic[R]):
         # Unbuffered, a line goes to the system in one call, however long it is.
         with self.path.open("ab", buffering=0) as file:
             data = (to_line(record) + "\n").encode("utf-8")
-            while data:  # a disk that fills takes a part of it, and then says so
+            while data:  # a disk that fills takes a part of it, and then raises
                 data = data[file.write(data) :]
         self.done.add(str(getattr(record, self._key)))
 
@@ -196,7 +196,7 @@ class JsonlStore(Generic[R]):
 
 
 def read_appended(path: Path, kind: type[R]) -> list[R]:
-    """The records of a file that grows by a line an item; a last line that was cut short is not there.
+    """Read the records of a file that grows by a line an item; a last line that was cut short is skipped.
 
     Raises:
         DataError: another line does not hold a ``kind``, or is not UTF-8.
