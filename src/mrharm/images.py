@@ -54,7 +54,7 @@ def check_structure(data: bytes, container: str, name: str) -> None:
 
 
 def _count_segments(data: bytes) -> int:
-    """Count the segments of a JPEG; a scan, which is a pass over the whole picture, weighs as much as hundreds of others."""
+    """Count the segments of a JPEG; a scan, a pass over the whole picture, weighs as much as hundreds of others."""
     at, count = 2, 0
     while at + 4 <= len(data) and count <= MAX_PARTS:
         marker = _MARKER.search(data, at)
@@ -107,7 +107,7 @@ def read_image_bytes(path: Path) -> bytes:
 
 
 def decode(data: bytes, name: str = "picture") -> Image.Image:
-    """Decode bytes into an upright RGB picture (first frame; transparency over white; ICC profiles ignored; metadata dropped).
+    """Decode bytes into an upright RGB picture (first frame; transparency over white; no ICC profiles, no metadata).
 
     Safe on pictures from anywhere and in threads: size and structure are checked before anything is decoded, nothing
     outside the call is changed. At most 300 MB and a second a file (`python -m benchmarks.images`).
@@ -175,7 +175,7 @@ def encode_png(image: Image.Image) -> bytes:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any mode to RGB over white. Each step holds at most two pictures at a time: a hostile one is 25 megapixels."""
+    """Convert any mode to RGB over white. Each step holds at most two pictures: a hostile one is 25 megapixels."""
     if image.mode == "I" or image.mode.startswith("I;16"):
         # 16-bit greyscale: Pillow's own conversion clips at 255 instead of scaling.
         image = Image.fromarray((np.asarray(image).astype(np.uint16) // 257).astype(np.uint8))

@@ -118,7 +118,7 @@ class Rationale(Record):
 
 
 class Saliency(Record):
-    """What the student attended to. ``words``: (word, weight); ``patches``: rows x columns of weights, each sums to 1."""
+    """What the student attended to. ``words``: (word, weight); ``patches``: rows x columns; each sums to 1."""
 
     words: tuple[tuple[str, float], ...] = ()
     patches: tuple[tuple[float, ...], ...] = ()

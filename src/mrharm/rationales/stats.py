@@ -83,21 +83,20 @@ def measure(
     explained = [meme for meme in labelled if meme.id in rationales]
     rows = {meme.id: rationales[meme.id] for meme in explained}
     first = {meme.id: first_status(rows[meme.id], meme, evidence.get(meme.id)) for meme in explained}
-    teaching = {meme_id for meme_id, row in rows.items() if row.status in TEACHES}
-    leaking = {meme_id for meme_id, status in first.items() if status == "leaks_label"}
-    usage = _sum_usage(rows.values())
+    final = {meme_id: row.status for meme_id, row in rows.items()}
+    teaching, leaking = _with_status(final, *TEACHES), _with_status(first, "leaks_label")
     return Stats(
         memes=len(labelled),
         written=len(rows),
         teaching=_share(len(teaching), len(labelled)),
         before=_rates(first.values()),
-        after=_rates(row.status for row in rows.values()),
+        after=_rates(final.values()),
         stale=len(stale_rationales(labelled, evidence, rows)),
         teachers=dict(Counter(row.teacher for row in rows.values())),
         prompts=dict(Counter(row.prompt or "(none)" for row in rows.values())),
         asked_again=_count_follow_ups(rows.values()),
-        words=_measure_lengths([rows[meme_id].text for meme_id in rows if meme_id in teaching]),
-        tokens={name: usage[name] for name in ("prompt_tokens", "completion_tokens") if usage[name]},
+        words=_measure_lengths([rows[meme_id].text for meme_id in teaching]),
+        tokens=_sum_tokens(rows.values()),
         usd=round(sum(_cost(row) for row in rows.values()), 6),
         groups=tuple(_count_groups(labelled, rows, teaching, leaking)),
         bias=_measure_bias(labelled, teaching, rows) if labelled and teaching else None,
@@ -113,12 +112,17 @@ def group_names(label: Label) -> list[str]:
     return names + [f"protected: {category}" for category in label.protected_categories]
 
 
-def _sum_usage(rows: Iterable[Rationale]) -> Counter[str]:
-    """Sum the whole numbers of the rationales' ``usage``: calls and tokens."""
-    usage: Counter[str] = Counter()
+def _with_status(statuses: Mapping[str, str], *chosen: str) -> set[str]:
+    return {meme_id for meme_id, status in statuses.items() if status in chosen}
+
+
+def _sum_tokens(rows: Iterable[Rationale]) -> dict[str, int]:
+    """Sum the tokens of the answers by kind."""
+    tokens: Counter[str] = Counter()
     for row in rows:
-        usage.update({name: count for name, count in (row.usage or {}).items() if isinstance(count, int)})
-    return usage
+        for name in ("prompt_tokens", "completion_tokens"):
+            tokens[name] += (row.usage or {}).get(name, 0)
+    return dict(+tokens)
 
 
 def _count_follow_ups(rows: Iterable[Rationale]) -> int:
