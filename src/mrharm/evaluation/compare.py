@@ -251,10 +251,10 @@ def _find_common_split(runs: Sequence[Path], split: str | None) -> dict[Path, Pa
         raise InputError(
             f"no split that all runs have judged ({'; '.join(lists)}); judge what is missing with --dataset DATASET"
         )
-    if len(keys) > 1:
-        # Of several, the test split of the dataset that the runs were trained on.
-        at_home = [key for key in keys if all(judged[run][key][0].parent == run for run in runs)]
-        keys = at_home if len(at_home) == 1 else keys
+    # Of several, the test split of the dataset that the runs were trained on.
+    at_home = [key for key in keys if all(judged[run][key][0].parent == run for run in runs)]
+    if len(at_home) == 1:
+        keys = at_home
     if len(keys) > 1:
         raise InputError(
             f"all runs have judged several splits ({_join_names(keys)}); say which with --dataset and --split"
