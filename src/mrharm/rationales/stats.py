@@ -121,7 +121,8 @@ def _sum_tokens(rows: Iterable[Rationale]) -> dict[str, int]:
     tokens: Counter[str] = Counter()
     for row in rows:
         for name in ("prompt_tokens", "completion_tokens"):
-            tokens[name] += (row.usage or {}).get(name, 0)
+            count = (row.usage or {}).get(name)
+            tokens[name] += count if isinstance(count, int) else 0  # endpoints may leave it null
     return dict(+tokens)
 
 
