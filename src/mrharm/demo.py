@@ -1,6 +1,6 @@
-"""The whole story on generated memes: draw, train with and without rationales, compare, judge, report.
+"""The whole story on generated memes: draw, train with and without rationales, compare, report.
 
-Memes and trained students stay in the demo's folder and are not made again when a stopped demo goes on.
+Memes and trained students stay in the demo's folder and are reused when a stopped demo goes on.
 """
 
 from __future__ import annotations
@@ -62,36 +62,37 @@ QUICK = DemoSize(memes=240, rationale_steps=60, label_steps=20)
 def run_demo(
     out: Path, *, quick: bool = False, seed: int = 0, say: Say = print, progress: Progress = no_progress
 ) -> dict[str, Any]:
-    """Run the demo into ``out``; returns what also stands in ``out/report.json``.
+    """Run the demo into ``out``; return the contents of ``out/report.json``.
 
     Raises:
         InputError: ``out`` holds a demo of another size or seed, or something that is no demo.
     """
     size = QUICK if quick else FULL
-    recipe = content_key(dump_recipe(_recipe(seed, {})))
-    _claim(out, {"quick": quick, "seed": seed, "size": asdict(size), "recipe": recipe})
+    recipe = content_key(dump_recipe(_load_recipe(seed, {})))
+    _claim_folder(out, {"quick": quick, "seed": seed, "size": asdict(size), "recipe": recipe})
     if (out / "report.json").exists() and (out / "report.html").exists():
         say(f"{out}: already done; delete it, or choose another --out, to run the demo again")
         done: dict[str, Any] = json.loads((out / "report.json").read_text(encoding="utf-8"))
         return done
     clock = _Clock(out / "seconds.json")
-    say("1/5  drawing memes whose harm is in neither words nor picture alone")
-    dataset = _memes(out / "memes", size, seed)
+    say("1/5  drawing memes whose harm is in neither the words nor the picture alone")
+    dataset = _draw_memes(out / "memes", size, seed)
     clock.lap("memes")
     steps = size.rationale_steps + size.label_steps
-    say(f"2/5  training a student on labels only, {steps:,} steps, in a process of its own")
+    say(f"2/5  training a student on labels only, {steps:,} steps, in a separate process")
     say(
-        f"3/5  training a student in two stages, {size.rationale_steps:,} steps on why, {size.label_steps:,} on what"
+        f"3/5  training a student in two stages, {size.rationale_steps:,} steps on rationales, "
+        f"{size.label_steps:,} on labels"
     )
     labels_only, two_stage = _train_both(dataset, out, size, seed, progress)
     clock.lap("training")
-    say("4/5  judging memes neither has seen")
-    tables, verdicts = _judge(dataset, labels_only, two_stage, progress)
+    say("4/5  predicting memes that neither was trained on")
+    tables, verdicts = _predict_splits(dataset, labels_only, two_stage, progress)
     clock.lap("judging")
     report: dict[str, Any] = {
         **tables,
         "rationale_truth": truth.measure_true_share(dataset.split("test"), verdicts),
-        "greedy_agreement": _greedy_agreement(two_stage, dataset),
+        "greedy_agreement": _measure_greedy_agreement(two_stage, dataset),
         "memes": dataset.info.splits,
         "steps": {"labels_only": steps, "two_stage": steps},
         "seed": seed,
@@ -104,62 +105,62 @@ def run_demo(
     report["peak_memory_mb"] = peak_memory_mb()
     say("5/5  writing the report")
     write_json(out / "report.json", report)
-    write_demo_report(out / "report.html", report, _to_show(dataset, verdicts, seed))
+    write_demo_report(out / "report.html", report, _draw_examples(dataset, verdicts, seed))
     return report
 
 
 def peak_memory_mb() -> int:
-    """An upper bound of the memory in use at any moment, in MB: this process's peak plus its largest child's."""
+    """Return an upper bound of the memory in use at any moment, in MB: this process's peak plus its largest child's."""
     unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS, in KiB elsewhere
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    this_process = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return round((own + child) * unit / 1e6)
+    return round((this_process + child) * unit / 1e6)
 
 
 def _train_both(
     dataset: Dataset, out: Path, size: DemoSize, seed: int, progress: Progress
 ) -> tuple[Detector, Detector]:
-    """The labels-only and the two-stage student, side by side: so small a model cannot keep two cores busy alone."""
+    """Train the labels-only and the two-stage student in parallel: so small a model does not use two cores."""
     labels_only, two_stage = out / "labels-only", out / "two-stage"
     steps = {
         "stages.rationale.steps": size.rationale_steps,
         "stages.label.steps": size.label_steps,
     }
-    other = get_context("spawn").Process(
+    labels_process = get_context("spawn").Process(
         target=_train_labels_only,
         args=(dataset.root, labels_only, sum(steps.values()), seed, os.getpid()),
         daemon=True,
     )
-    other.start()
+    labels_process.start()
     threads = torch.get_num_threads()
     torch.set_num_threads(_THREADS)
     try:
-        explained = train(dataset, _recipe(seed, steps), two_stage, device="cpu", progress=progress)
-        other.join()
+        explained = train(dataset, _load_recipe(seed, steps), two_stage, device="cpu", progress=progress)
+        labels_process.join()
     finally:
         torch.set_num_threads(threads)
-        other.terminate()
-    if other.exitcode:
+        labels_process.terminate()
+    if labels_process.exitcode:
         raise MrHarmError(
-            f"the labels-only student's process ended with {other.exitcode}; run the same command again"
+            f"the labels-only student's process ended with {labels_process.exitcode}; run the same command again"
         )
     return Detector.from_pretrained(labels_only, device="cpu"), explained
 
 
 def _train_labels_only(root: Path, out: Path, steps: int, seed: int, parent: int) -> None:
-    """The other process: it ends with its parent, so that a killed demo leaves nobody writing in its folder."""
+    """Train in a process that ends with its parent, so that a killed demo leaves no process writing in its folder."""
 
     def watch(what: str, done: int, total: int) -> None:
         if os.getppid() != parent:
             os._exit(1)
 
     torch.set_num_threads(_THREADS)
-    recipe = _recipe(seed, {"name": "tiny-labels-only", "stages.label.steps": steps})
+    recipe = _load_recipe(seed, {"name": "tiny-labels-only", "stages.label.steps": steps})
     train(root, recipe, out, stages="label", device="cpu", progress=watch)
 
 
 class _Clock:
-    """Seconds by part, added up over the calls that a stopped and resumed demo took (kills lose the lap in hand)."""
+    """Seconds by part, added up over the runs of a stopped and resumed demo (a kill loses the current lap)."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -173,33 +174,33 @@ class _Clock:
         write_json(self._path, self.laps)
 
 
-def _claim(out: Path, identity: dict[str, Any]) -> None:
+def _claim_folder(out: Path, identity: dict[str, Any]) -> None:
     path = out / "demo.json"
     if path.exists():
-        there = json.loads(path.read_text(encoding="utf-8"))
-        if there != identity:
-            raise InputError(f"{out}: holds another demo ({there}); choose another --out, or delete it")
+        existing = json.loads(path.read_text(encoding="utf-8"))
+        if existing != identity:
+            raise InputError(f"{out}: holds another demo ({existing}); choose another --out, or delete it")
     elif out.exists() and any(path for path in out.iterdir() if not path.name.startswith(".")):
         raise InputError(f"{out}: not empty and not a demo; choose another --out")
     else:
         write_json(path, identity)
 
 
-def _memes(folder: Path, size: DemoSize, seed: int) -> Dataset:
+def _draw_memes(folder: Path, size: DemoSize, seed: int) -> Dataset:
     if (folder / "dataset.json").exists():
         return Dataset(folder)
     options = ImportOptions(memes=size.memes, seed=seed, workers=_WORKERS)
     return import_memes("generated", None, folder, options, GeneratedTeacher().explain)
 
 
-def _recipe(seed: int, overrides: dict[str, Any]) -> Recipe:
+def _load_recipe(seed: int, overrides: dict[str, Any]) -> Recipe:
     return load_recipe("tiny", {"seed": seed, **overrides})
 
 
-def _judge(
+def _predict_splits(
     dataset: Dataset, labels_only: Detector, two_stage: Detector, progress: Progress
 ) -> tuple[dict[str, Any], list[Verdict]]:
-    """One table a split, and the two-stage student's verdicts on the test split."""
+    """Return a table for each split, and the two-stage student's verdicts on the test split."""
     everything = [meme for split in SPLITS for meme in dataset.split(split)]
     by_baseline = _score_baselines(dataset, everything)
     tables: dict[str, Any] = {}
@@ -209,7 +210,7 @@ def _judge(
     def advance(count: int) -> None:
         nonlocal done
         done += count
-        progress("judging", done, 2 * len(everything))
+        progress("predicting", done, 2 * len(everything))
 
     for split in SPLITS:
         memes = dataset.split(split)
@@ -268,16 +269,18 @@ def _score_baselines(dataset: Dataset, judged: Sequence[Meme]) -> dict[str, dict
     }
 
 
-def _greedy_agreement(detector: Detector, dataset: Dataset) -> float:
-    """Share of test memes where the label the student writes is the one its uncalibrated scores prefer."""
+def _measure_greedy_agreement(detector: Detector, dataset: Dataset) -> float:
+    """Return the share of test memes whose written label is the one that uncalibrated scores prefer."""
     memes, root = dataset.split("test"), dataset.root
     written = detector.judge(memes, root=root, batch_size=_BATCH, rationales=False, greedy=True)
     preferred = argmax_harmful(detector.scores(memes, root=root), detector.card.answers)
-    return sum(one.harmful == other for one, other in zip(written, preferred, strict=True)) / len(memes)
+    return sum(verdict.harmful == harmful for verdict, harmful in zip(written, preferred, strict=True)) / len(
+        memes
+    )
 
 
-def _to_show(dataset: Dataset, verdicts: Sequence[Verdict], seed: int) -> list[dict[str, Any]]:
-    """A dozen test memes drawn by lot, then as many of the wrong ones: none picked by hand."""
+def _draw_examples(dataset: Dataset, verdicts: Sequence[Verdict], seed: int) -> list[dict[str, Any]]:
+    """Return a dozen random test memes with their verdicts, then a dozen random mistakes."""
     rng = random.Random(seed)
     pairs = list(zip(dataset.split("test"), verdicts, strict=True))
     drawn = rng.sample(pairs, min(_SHOWN, len(pairs)))
@@ -299,8 +302,8 @@ def _to_show(dataset: Dataset, verdicts: Sequence[Verdict], seed: int) -> list[d
             "check": truth.check_rationale(verdict.rationale or "", meme.extra["truth"]),
             "caption": meme.extra["truth"]["caption"],
         }
-        for group, some in (("drawn", drawn), ("wrong", wrong))
-        for meme, verdict in some
+        for group, pairs in (("drawn", drawn), ("wrong", wrong))
+        for meme, verdict in pairs
     ]
 
 

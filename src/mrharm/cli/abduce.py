@@ -145,7 +145,16 @@ def abduce_command(
             done.usd = client.spent  # refusals and lost answers are paid for, too
     after = Dataset(dataset)
     print_stale(after, after.memes)
-    values = {
+    print_result(
+        _to_json(done, path, dataset),
+        lambda: _show(done, path, dataset),
+        as_json=as_json,
+        failures=done.failures,
+    )
+
+
+def _to_json(done: Abduced, path: Path, dataset: Path) -> dict[str, Any]:
+    return {
         "dataset": str(dataset),
         "out": str(path),
         **{name: getattr(done, name) for name in ("memes", "kept", "by_people")},
@@ -154,7 +163,6 @@ def abduce_command(
         "usd": done.usd,
         "failures": [failure.model_dump(mode="json") for failure in done.failures],
     }
-    print_result(values, lambda: _show(done, path, dataset), as_json=as_json, failures=done.failures)
 
 
 def _old_modes(

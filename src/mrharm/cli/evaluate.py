@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -152,16 +152,16 @@ def evaluate_command(
         if rater:
             _check_rationales(run, labelled, split)
         detector = Detector.from_pretrained(run, device=device, precision=precision)
-        try:
-            if labelled or not request:
-                predictions = predict_split(
-                    detector, data, split, folder=folder, rationales=rationales, progress=bars.show
-                )
-            if labelled:
-                evaluation = report_evaluation(
-                    predictions, destination, probing=probing, seed=seed, progress=bars.show
-                )
-            # What may fail midway comes last: the report is complete by now.
+        if labelled or not request:
+            predictions = predict_split(
+                detector, data, split, folder=folder, rationales=rationales, progress=bars.show
+            )
+        if labelled:
+            evaluation = report_evaluation(
+                predictions, destination, probing=probing, seed=seed, progress=bars.show
+            )
+        # What may fail midway comes last: the report is complete by now.
+        with _note_stored_report(evaluation, destination):
             if request:
                 submit(request, detector, data, folder=folder, rationales=rationales, progress=bars.show)
             if evaluation and rater:
@@ -175,18 +175,31 @@ def evaluate_command(
                 )
                 evaluation = add_probe(evaluation, "judge", marks)
                 write_report(evaluation, predictions, destination)
-        except (MrHarmError, KeyboardInterrupt):
-            if evaluation:
-                err.print(f"the evaluation itself is stored: {_name_files(destination)}")
-            raise
-    files = {"folder": str(folder), "submission": str(submission_file) if submission_file else None}
-    failures = evaluation.failures if evaluation else ()
     print_result(
-        {**(evaluation.model_dump(mode="json") if evaluation else {}), **files},
+        _to_json(evaluation, destination, submission_file),
         lambda: _show(evaluation, destination, submission, submission_file),
         as_json=as_json,
-        failures=failures,
+        failures=evaluation and evaluation.failures,
     )
+
+
+@contextmanager
+def _note_stored_report(evaluation: Evaluation | None, destination: Destination) -> Iterator[None]:
+    """Say where the report is, if what comes after it fails."""
+    try:
+        yield
+    except (MrHarmError, KeyboardInterrupt):
+        if evaluation:
+            err.print(f"the evaluation itself is stored: {_name_files(destination)}")
+        raise
+
+
+def _to_json(
+    evaluation: Evaluation | None, destination: Destination, submission_file: Path | None
+) -> dict[str, Any]:
+    values = evaluation.model_dump(mode="json") if evaluation else {}
+    submission = str(submission_file) if submission_file else None
+    return {**values, "folder": str(destination.folder), "submission": submission}
 
 
 def _show(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -105,8 +105,24 @@ def predict_command(
             for verdict in judge_all(detector, memes, options, failures, advance):
                 verdicts.append(verdict)
                 tally.count(verdict)
-    values = {
-        "detector": detector.key,
+    print_result(
+        _to_json(detector.key, memes, verdicts, failures, out_file, tally),
+        lambda: _show(verdicts, failures, out_file, tally),
+        as_json=as_json,
+        failures=failures,
+    )
+
+
+def _to_json(
+    detector: str,
+    memes: list[Meme],
+    verdicts: list[Verdict],
+    failures: list[Failure],
+    out_file: Path | None,
+    tally: Tally,
+) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "detector": detector,
         "memes": len(memes),
         "judged": tally.judged,
         "already_there": tally.already_there,
@@ -117,9 +133,7 @@ def predict_command(
         values["out"] = str(out_file)
     else:
         values["verdicts"] = [verdict.model_dump(mode="json") for verdict in verdicts]
-    print_result(
-        values, lambda: _show(verdicts, failures, out_file, tally), as_json=as_json, failures=failures
-    )
+    return values
 
 
 def _draw_saliency(detector: Detector, meme: Meme, options: JudgeOptions, path: Path) -> None:

@@ -19,10 +19,10 @@ SHOWN_ERRORS = 40  # suspect labels on the page
 SHOWN_TEXT = 300  # characters of a meme's text
 
 
-def write_page(found: Audit, path: Path) -> None:
+def write_page(audited: Audit, path: Path) -> None:
     """Write the page."""
-    cards = _Cards(found)
-    report = found.report
+    cards = _Cards(audited)
+    report = audited.report
     findings = [
         {
             "finding": finding,
@@ -53,7 +53,7 @@ def write_page(found: Audit, path: Path) -> None:
         },
         protocols=PROTOCOLS,
         signals=SIGNALS,
-        has_pictures=any(item.meme.image for item in found.contents.items),
+        has_pictures=any(item.meme.image for item in audited.contents.items),
     )
     write_text(path, page)
 
@@ -61,11 +61,11 @@ def write_page(found: Audit, path: Path) -> None:
 class _Cards:
     """What the page shows of a meme: id, text, label and picture, made once each."""
 
-    def __init__(self, found: Audit) -> None:
-        self._root = found.contents.dataset.root
-        self._facts = found.facts
+    def __init__(self, audited: Audit) -> None:
+        self._root = audited.contents.dataset.root
+        self._facts = audited.facts
         self._items: dict[str, Item] = {}
-        for item in found.contents.items:
+        for item in audited.contents.items:
             self._items.setdefault(item.id, item)
         self._made: dict[str, dict[str, Any]] = {}
 

@@ -50,11 +50,11 @@ def _compare(difference: Estimate) -> str:
 def describe_transfer(matrix: Transfer) -> Transfer:
     """Return the matrix with its ``words``: macro-F1 on the training datasets and on others, on average."""
     averages = {}
-    for own in (True, False):
-        values = [cell.macro_f1.value for cell in matrix.cells if cell.own is own]
-        known = [value for value in values if value is not None]
-        if known:
-            averages[own] = {"mean": float(np.mean(known)), "cells": len(known)}
+    for is_own in (True, False):
+        figures = [cell.macro_f1.value for cell in matrix.cells if cell.own is is_own]
+        values = [value for value in figures if value is not None]
+        if values:
+            averages[is_own] = {"mean": float(np.mean(values)), "cells": len(values)}
     sentences = render_sentences("transfer.jinja", averages=averages, cells=len(matrix.cells))
     return matrix.model_copy(update={"words": sentences})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mrharm.metrics import Estimate, counted, format_sentence
@@ -15,7 +15,7 @@ from mrharm.probes.pairs import ALIKE, PairsProbe
 from mrharm.probes.pairs import FEWEST as FEWEST_PAIRS
 from mrharm.probes.rationale import Agreement, RationaleProbe, Truth, Written
 from mrharm.probes.reference_overlap import AgainstGold
-from mrharm.probes.robustness import STRENGTHS, RobustnessProbe
+from mrharm.probes.robustness import STRENGTHS, RobustnessProbe, Setting
 from mrharm.probes.saliency import UNITS, Part, SaliencyProbe
 from mrharm.probes.simulatability import Simulatability
 from mrharm.records import Record
@@ -115,14 +115,7 @@ def describe_robustness(probe: RobustnessProbe) -> tuple[str, ...]:
             f"Changed at full strength, the {kind} flips the most decisions by {flips}; macro-F1 changes by "
             f"{100 * drop:+.0f} points at worst."
         )
-    unread = [
-        _plain_name(setting.change) for setting in strongest if (setting.moved.reached.value or 0.0) < _HALF
-    ]
-    if unread:
-        sentences.append(
-            f"Nothing is shown about {', '.join(unread)}: for most memes the detector's input is the same with the "
-            "change, which is undone before it reads, or is beyond what it reads."
-        )
+    sentences += _describe_unread(strongest)
     lightest = [
         setting.moved.flipped.value or 0.0 for setting in probe.settings if setting.strength == STRENGTHS[0]
     ]
@@ -130,6 +123,19 @@ def describe_robustness(probe: RobustnessProbe) -> tuple[str, ...]:
         f"At the mildest strength, at most {100 * max(lightest):.0f} % of the decisions on {probe.memes:,} memes flip."
     )
     return tuple(sentences)
+
+
+def _describe_unread(strongest: Sequence[Setting]) -> list[str]:
+    """Name the changes that leave the input of most memes as it was."""
+    unread = [
+        _plain_name(setting.change) for setting in strongest if (setting.moved.reached.value or 0.0) < _HALF
+    ]
+    if unread:
+        return [
+            f"Nothing is shown about {', '.join(unread)}: for most memes the detector's input is the same with the "
+            "change, which is undone before it reads, or is beyond what it reads."
+        ]
+    return []
 
 
 def describe_identity(probe: IdentityProbe) -> tuple[str, ...]:
@@ -205,14 +211,17 @@ def _describe_named(axes: Mapping[str, AxisSentences]) -> tuple[str, ...]:
         sentences.append("Made-up names differ, too, so part of it may be the effect of rare words.")
     if hidden := [_plain_name(axis) for axis in axes if axis not in shown]:
         sentences.append(f"Not shown to depend on the term: {', '.join(hidden)}.")
+    return (*sentences, _describe_flagged_sentences(axes))
+
+
+def _describe_flagged_sentences(axes: Mapping[str, AxisSentences]) -> str:
     real = [named for axis, named in axes.items() if axis != "made_up"]
     asked = sum(named.asked for named in real)
     flagged = sum(named.asked * (named.flagged.value or 0.0) for named in real) / asked
-    sentences.append(
+    return (
         f"Of {asked:,} sentences that name a group {100 * flagged:.0f} % are predicted harmful; of those with made-up "
         f"names {100 * (axes['made_up'].flagged.value or 0.0):.0f} %."
     )
-    return tuple(sentences)
 
 
 def _p_value(value: float) -> str:

@@ -85,14 +85,10 @@ def _find_worst_changes(settings: Sequence[dict[str, Any]]) -> list[dict[str, An
     """Return the robustness setting that flips most decisions, at the mildest strength and at the strongest."""
     if not any(setting["strength"] == 1 for setting in settings):
         return []
-    strongest = max(setting["strength"] for setting in settings)
-    return [
-        max(
-            (setting for setting in settings if setting["strength"] == strength),
-            key=lambda setting: setting["moved"]["flipped"]["value"] or 0.0,
-        )
-        for strength in (1, strongest)
-    ]
+    worst: dict[int, dict[str, Any]] = {}
+    for setting in sorted(settings, key=lambda setting: setting["moved"]["flipped"]["value"] or 0.0):
+        worst[setting["strength"]] = setting
+    return [worst[1], worst[max(worst)]]
 
 
 def _estimate_rare_precision(evaluation: Evaluation) -> float | None:

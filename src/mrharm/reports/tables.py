@@ -265,13 +265,16 @@ def _find_rows(value: Any) -> Iterator[tuple[str, dict[str, Estimate]]]:
             yield from ([("", direct)] if direct else [])
             yield from inner
     elif isinstance(value, Sequence) and not isinstance(value, str):
-        for record in value:
-            if isinstance(record, Mapping) and (figures := _find_estimates(record, deep=True)):
-                names = [
-                    part for part in record.values() if isinstance(part, str | int | float) and part != ""
-                ]
-                shown = [f"{part:g}" if isinstance(part, float) else str(part) for part in names]
-                yield " ".join(shown[:5]), figures
+        yield from _find_record_rows(value)
+
+
+def _find_record_rows(records: Sequence[Any]) -> Iterator[tuple[str, dict[str, Estimate]]]:
+    """Find the rows in a list of records: each is named by its first five texts and numbers."""
+    for record in records:
+        if isinstance(record, Mapping) and (figures := _find_estimates(record, deep=True)):
+            names = [part for part in record.values() if isinstance(part, str | int | float) and part != ""]
+            shown = [f"{part:g}" if isinstance(part, float) else str(part) for part in names]
+            yield " ".join(shown[:5]), figures
 
 
 def _find_inner_rows(value: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Estimate]]]:

@@ -64,9 +64,11 @@ def print_table(table: Table, *, width: int | None = None, header: bool = True) 
         indent = "  " if is_grouped and row.style != "heading" else ""
         name = indent + (_shorten(name, width - len(indent)) if width else sanitise(name))
         rows.append((name, cells, ROW_STYLES[row.style]))
-    columns = [[heading, *(row.cells[place] for row in table.rows if place < len(row.cells))]
-               for place, heading in enumerate(table.columns)]  # fmt: skip
-    figures = sum(max(map(len, cells)) + 2 for cells in columns[1:])
+    widths = [len(heading) for heading in table.columns]
+    for row in table.rows:
+        for place, cell in enumerate(row.cells):
+            widths[place] = max(widths[place], len(cell))
+    figures = sum(width + 2 for width in widths[1:])
     # Names are folded to make room for figures; only where there is too little room are figures broken, too.
     fits = WIDTH - figures >= _LEAST_NAME
     rich.add_column(table.columns[0], min_width=None if fits else _LEAST_NAME, overflow="fold")
@@ -247,15 +249,7 @@ def show_policy(choice: PolicyChoice, dry_run: bool) -> None:
             if row.why:
                 print_sentence(row.why, indent="  ")
         out.print()
-    card = choice.card
-    out.print(f"threshold {_format_score(choice.threshold)}: {choice.criterion_words}", style="bold")
-    if choice.band_words and card.band:
-        bounds = [Estimate(value=bound) for bound in card.band]
-        low, high = (choice.band.low, choice.band.high) if choice.band else bounds
-        out.print(f"allow below {_format_score(low)}, review from there,")
-        out.print(f"flag from {_format_score(high)}: {choice.band_words}")
-    elif choice.band_words:
-        out.print(f"no band is needed: the threshold alone does it ({choice.band_words})")
+    _show_thresholds(choice)
     if choice.split and choice.figures:
         _show_policy_figures(choice, choice.split, choice.memes, choice.figures)
     for note in choice.notes:
@@ -266,6 +260,22 @@ def show_policy(choice: PolicyChoice, dry_run: bool) -> None:
     if dry_run:
         out.print("nothing stored (--dry-run)")
         return
+    _show_stored(choice)
+
+
+def _show_thresholds(choice: PolicyChoice) -> None:
+    card = choice.card
+    out.print(f"threshold {_format_score(choice.threshold)}: {choice.criterion_words}", style="bold")
+    if choice.band_words and card.band:
+        bounds = [Estimate(value=bound) for bound in card.band]
+        low, high = (choice.band.low, choice.band.high) if choice.band else bounds
+        out.print(f"allow below {_format_score(low)}, review from there,")
+        out.print(f"flag from {_format_score(high)}: {choice.band_words}")
+    elif choice.band_words:
+        out.print(f"no band is needed: the threshold alone does it ({choice.band_words})")
+
+
+def _show_stored(choice: PolicyChoice) -> None:
     anyway = "stored all the same" if choice.missed else "stored"
     out.print(f"{anyway} in {choice.folder}; the threshold was {choice.before.threshold:.4g}")
     if stale := choice.stale_pages():
