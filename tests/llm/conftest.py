@@ -87,9 +87,7 @@ def answers(*texts: str) -> dict[str, str]:
 
 def worst(text: str, *, batch: bool = False) -> float:
     """The most a question can cost, in USD."""
-    prices = load_prices()
-    prices = {MODEL: prices[MODEL].half if batch else prices[MODEL]}
-    return bound_cost(question(text), prices, required=True) / NANO
+    return bound_cost(question(text), load_prices(), batch=batch, required=True) / NANO
 
 
 def sql(path: Path, statement: str, *values: object) -> list[tuple[Any, ...]]:

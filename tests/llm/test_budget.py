@@ -14,7 +14,7 @@ from mrharm.errors import InputError
 from mrharm.llm import CallError, Request
 from mrharm.llm.pricing import bound_cost, count_cost, find_price, load_prices
 from mrharm.llm.requests import NANO
-from tests.llm.conftest import COST, MODEL, ask_many, client, question, sql, words, worst
+from tests.llm.conftest import COST, MODEL, ask_many, client, question, words, worst
 from tests.stub_server import Reply, StubServer, rate_limited
 
 STORM = [
@@ -93,15 +93,6 @@ def test_what_does_not_fit_is_not_asked_and_what_is_answered_is_free() -> None:
             with pytest.raises(CallError, match="run again with a larger budget") as caught:
                 asking.complete(question("1"))
     assert (caught.value.kind, server.calls.total()) == ("over_budget", 1)
-
-
-def test_what_a_killed_process_had_reserved_stays_on_the_row_as_presumed() -> None:
-    with StubServer() as server, client(server.url) as asking:
-        asking.ledger.mark_pending(question("0"), 777, server.url)
-        asking.ledger._asking.clear()  # as in the process after it
-        assert not asking.complete(question("0")).cached
-        assert asking.spent == pytest.approx(COST)
-    assert sql(asking.ledger.path, "SELECT presumed, reserved, nano_usd FROM calls") == [(777, 0, 250_000)]
 
 
 @pytest.mark.parametrize(

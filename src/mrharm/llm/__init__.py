@@ -1,8 +1,7 @@
 """The client of hosted models (captions, teachers, judges), with its budget and its ledger of paid calls."""
 
-from mrharm.llm.client import Estimate, HostedClient, Tally
+from mrharm.llm.client import Estimate, HostedClient, Retry, Tally
 from mrharm.llm.prompts import Prompt, load_prompt
-from mrharm.llm.requester import Retry
 from mrharm.llm.requests import (
     PICTURE_SIDE,
     AuthorizationError,

@@ -10,51 +10,33 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt
+from pydantic import BaseModel, StrictInt
 
 from mrharm.errors import ModelUnavailableError, MrHarmError
-from mrharm.llm.cache import Answer, Batch, Failure
-from mrharm.llm.endpoint import Endpoint, EndpointError
-from mrharm.llm.pricing import Price, bound_cost, count_cost, find_price
-from mrharm.llm.requester import Requester
-from mrharm.llm.requests import CallError, Completion, FailureKind, Request, parse_answer, read_completion
+from mrharm.llm.cache import Batch, Ledger
+from mrharm.llm.endpoint import Endpoint
+from mrharm.llm.pricing import Budget, Price, bound_cost, count_cost, find_price
+from mrharm.llm.requests import Answer, CallError, Completion, FailureKind, Request, parse_answer
 
 T = TypeVar("T")
 Result = Completion | CallError
+Outcome = tuple[Answer, int | None] | CallError  # an answer and its cost, or why there is none
 log = logging.getLogger("mrharm.llm")
 
 MOST_QUESTIONS = 50_000  # of a file
 MOST_BYTES = 100_000_000  # half of what a file may hold: it is put together in memory
 _CALL_S, _TRANSFER_S = 60.0, 3600.0  # for a call, and for a file sent or fetched
-_CLOCKS_S = 86_400  # how far the provider's clock and this one may differ
 _MOST_TROUBLES = 20  # polls in a row that may fail before the waiting is given up
 _UNSURE = ("cut", "timed_out", "server_error", "malformed")  # after these a batch may have been created
 _OVER = ("completed", "expired", "cancelled", "failed")
-_ENDS: dict[str, tuple[FailureKind, str]] = {
-    "expired": ("timed_out", "the batch's day was over before its turn came"),
-    "cancelled": ("stopped", "the batch was cancelled before its turn came"),
-}
-_CODES: dict[str, FailureKind] = {
+_KINDS: dict[str, FailureKind] = {
     "batch_expired": "timed_out",
     "batch_cancelled": "stopped",
     "request_timeout": "timed_out",
 }
-
-
-class _BatchState(BaseModel):
-    """A batch at the provider."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    id: str = Field(min_length=1)
-    status: str
-    output_file_id: str | None = None
-    error_file_id: str | None = None
-    errors: Any = None
 
 
 class _Response(BaseModel):
@@ -70,16 +52,8 @@ class _Line(BaseModel):
     error: dict[str, Any] | None = None
 
 
-class _Prepared(NamedTuple):
-    """A question to send."""
-
-    request: Request
-    cost: int  # the most it can cost, in billionths of a dollar
-    line: bytes
-
-
 class BatchService:
-    """The calls of a batch service at an endpoint. Every method raises `EndpointError`."""
+    """The calls of a batch service at an endpoint; every method raises as `Endpoint.translate_errors`."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
@@ -87,311 +61,279 @@ class BatchService:
     def upload(self, content: bytes) -> str:
         """Upload a file of questions and return its id."""
         file = ("questions.jsonl", content, "application/jsonl")
-        made = self._call(lambda api: api.files.create(file=file, purpose="batch"), _TRANSFER_S, is_post=True)
-        if not isinstance(getattr(made, "id", None), str):
-            raise EndpointError("malformed", f"{self.endpoint.url}: expected a file with an id, got none")
-        return str(made.id)
+        return self._call(lambda api: str(api.files.create(file=file, purpose="batch").id), _TRANSFER_S)
 
     def create(self, batch: Batch) -> str:
         """Create a batch of its uploaded file and return its id."""
-
-        def create(api: Any) -> str:
-            url = "/v1/chat/completions"
-            made = api.batches.create(completion_window="24h", endpoint=url, input_file_id=batch.file)
-            return _BatchState.model_validate(made).id
-
-        try:
-            return self._call(create, is_post=True)
-        except EndpointError as trouble:
-            if trouble.kind in _UNSURE:
-                with suppress(EndpointError):  # another call looks for it again
-                    batch_id = self.find(batch)
-                    if batch_id:
-                        return batch_id
-            raise
+        options = {"completion_window": "24h", "endpoint": "/v1/chat/completions"}
+        return self._call(lambda api: str(api.batches.create(input_file_id=batch.file, **options).id))
 
     def find(self, batch: Batch) -> str | None:
         """Return the id of the batch created of an uploaded file, if there is one."""
 
         def search(api: Any) -> str | None:
-            for listed in api.batches.list(limit=100):
-                if listed.input_file_id == batch.file:
-                    return str(listed.id)
-                if listed.created_at < batch.made - _CLOCKS_S:
-                    break  # the newest come first
-            return None
+            listed = api.batches.list(limit=100)  # and the next hundred, as far as need be
+            return next((str(each.id) for each in listed if each.input_file_id == batch.file), None)
 
         return self._call(search) if batch.file else None
 
-    def get(self, batch_id: str) -> _BatchState:
-        """Return the state of a batch; the error is ``not_found`` where the account has no such batch."""
-        return self._call(lambda api: _BatchState.model_validate(api.batches.retrieve(batch_id)))
+    def get(self, batch_id: str) -> Any | None:
+        """Return the `openai` package's record of a batch; None where the account has no such batch."""
+
+        def retrieve(api: Any) -> Any | None:
+            try:
+                state = api.batches.retrieve(batch_id)
+            except self.endpoint.openai.NotFoundError:
+                url = self.endpoint.url
+                log.warning("%s does not know batch %s; was it sent with another key?", url, batch_id)
+                return None
+            return state if state.status else None
+
+        return self._call(retrieve)
 
     def read_lines(self, file: str) -> list[bytes]:
         """Return the lines of a file; no other byte than a line feed ends one."""
         content: bytes = self._call(lambda api: api.files.content(file).content, _TRANSFER_S)
         return list(filter(bytes.strip, content.split(b"\n")))
 
-    def _call(self, call: Callable[[Any], T], seconds: float = _CALL_S, *, is_post: bool = False) -> T:
+    def _call(self, call: Callable[[Any], T], seconds: float = _CALL_S) -> T:
         timeout = self.endpoint.timeout(time.monotonic() + seconds)
         try:
             with self.endpoint.translate_errors() as client:
                 return call(client.with_options(timeout=timeout))
-        except EndpointError as trouble:
-            if trouble.not_found and is_post:
-                why = f"{self.endpoint.url} has no batch service; ask without --batch"
-                trouble.fatal = ModelUnavailableError(why)
-            raise
         except (ValueError, TypeError, AttributeError):
             why = f"{self.endpoint.url}: expected a batch or a file, got something else"
-            raise EndpointError("malformed", why) from None
+            raise CallError(why, "malformed") from None
 
 
 class BatchRound:
     """Asks some questions in batches, as `HostedClient.complete_batch`; opens nothing before the first.
 
     Args:
-        requester: whose endpoint, ledger and budget are used.
+        ledger: where batches and answers are committed.
+        budget: what may be spent.
+        prices: model -> price; half of it is paid in a batch.
         questions: by their keys.
     """
 
-    def __init__(self, requester: Requester, questions: Mapping[str, Request]) -> None:
-        self._requester, self._ledger, self._budget = requester, requester.ledger, requester.budget
+    def __init__(
+        self, ledger: Ledger, budget: Budget, prices: Mapping[str, Price], questions: Mapping[str, Request]
+    ) -> None:
+        self._ledger, self._budget, self._prices = ledger, budget, prices
         self._unanswered = dict(questions)
         self._waiting: set[str] = set()  # tokens of the batches waited for
+        self._reserved: dict[str, int] = {}  # key -> reserved of the budget, in billionths of a dollar
 
-    def complete(self, poll: float, show: Callable[[int], None]) -> Iterator[tuple[str, Result]]:
-        """Yield each question's key with its result; ``show`` is told how many have none, every ``poll`` seconds."""
-        for key in list(self._unanswered):
-            if self._ledger.find_answer(key):
-                del self._unanswered[key]
-                yield key, self._read_result(key, cached=True)
+    def complete(
+        self, open_endpoint: Callable[[], Endpoint], show: Callable[[int], None], pause: Callable[[], object]
+    ) -> Iterator[tuple[str, Result]]:
+        """Yield each question's key with its result; between polls, ``show`` gets how many questions have none."""
+        yield from self._take_results("answered", cached=True)
         if not self._unanswered:
             return
         try:
-            self._service = BatchService(self._requester.open_endpoint())
-            yield from self._fetch_left()
+            self._service = BatchService(open_endpoint())
+            # What earlier calls left at the provider comes first.
+            self._poll_open_batches()
+            yield from self._take_results("answered")
             yield from self._send()
-            yield from self._wait(poll, show)
-            yield from ((key, self._read_result(key, cached=False)) for key in self._unanswered)
-        except EndpointError as trouble:
-            again = ModelUnavailableError(f"{trouble.message}; run the same command again")
-            raise (trouble.fatal or again) from None
+            troubles = 0
+            while self._waiting:
+                trouble = self._poll_open_batches(only_waiting=True)
+                troubles = troubles + 1 if trouble else 0
+                if trouble and troubles == _MOST_TROUBLES:
+                    raise trouble
+                yield from self._take_results("answered", "failed")
+                show(len(self._unanswered))
+                if self._waiting:
+                    pause()
+            for key in self._unanswered:
+                why = "it is in a batch that has not ended and cannot be looked at here"
+                yield key, CallError(why, "busy")
+        except CallError as error:
+            raise ModelUnavailableError(f"{error}; run the same command again") from None
         finally:
-            for key in self._budget.charged_keys:
+            for key, cost in self._reserved.items():  # counts as spent where it was sent
                 row = self._ledger.find_row(key)
-                if row is None or row.batch is None:  # never sent
-                    self._budget.correct_charge(key, 0)
+                self._budget.settle(cost, cost if row and row.batch else 0)
             if self._waiting:
                 what = "%d batches of questions go on at the provider; the same command picks them up"
                 log.warning(what, len(self._waiting))
 
-    def _fetch_left(self) -> Iterator[tuple[str, Result]]:
-        """Fetch what earlier calls left at the provider, and wait for the batches that hold questions of this round."""
-        yield from self._poll_all(self._ledger.list_open_batches())
-        rows = [self._ledger.find_row(key) for key in self._unanswered]
-        self._waiting &= {row.batch for row in rows if row and row.batch}
-
-    def _wait(self, poll: float, show: Callable[[int], None]) -> Iterator[tuple[str, Result]]:
-        """Look at the batches waited for, again and again, until all have ended."""
-        troubles = 0
-        while self._waiting:
-            batches = [batch for batch in self._ledger.list_open_batches() if batch.token in self._waiting]
-            trouble = yield from self._poll_all(batches)
-            troubles = troubles + 1 if trouble else 0
-            if trouble and troubles == _MOST_TROUBLES:
-                raise trouble
-            show(len(self._unanswered))
-            if self._waiting:
-                (self._requester.retry.pause or time.sleep)(poll)
-
-    def _poll_all(
-        self, batches: Iterable[Batch]
-    ) -> Generator[tuple[str, Result], None, EndpointError | None]:
-        """Look at batches once, and yield what they bring; returns the trouble that a later look may not meet."""
-        last: EndpointError | None = None
-        for batch in batches:
+    def _take_results(self, *statuses: str, cached: bool = False) -> Iterator[tuple[str, Result]]:
+        """Yield the questions whose rows have one of these statuses, with their results."""
+        for key in list(self._unanswered):
+            row = self._ledger.find_row(key)
+            if row is None or row.status not in statuses or (row.status == "answered" and not row.is_sound):
+                continue
+            del self._unanswered[key]
+            result: Result
             try:
-                for key in self._poll(batch):
-                    if self._unanswered.pop(key, None):
-                        yield key, self._read_result(key, cached=False)
-            except EndpointError as trouble:
-                if trouble.fatal:
-                    raise
-                log.warning("%s; looking again", trouble.message)
-                self._waiting.add(batch.token)
-                last = trouble
-        return last
-
-    def _read_result(self, key: str, *, cached: bool) -> Result:
-        row = self._ledger.find_answer(key) or self._ledger.find_row(key)
-        if row and row.is_sound:
-            try:
-                return read_completion(key, row.raw or "", row.nano_usd, cached=cached)
+                if row.status == "failed":
+                    raise CallError(row.failure or "", row.failure_kind or "busy", row.raw)
+                result = row.read_answer(cached=cached)
             except CallError as error:
-                return error
-        if row and row.status == "failed":
-            return CallError(row.failure or "", row.failure_kind or "busy", row.raw)
-        return CallError("it is in a batch that has not ended and cannot be looked at here", "busy")
+                result = error
+            yield key, result
 
     def _send(self) -> Iterator[tuple[str, Result]]:
         """Send the questions that are in no batch; yields those that cannot be sent, and why."""
-        prices, required = self._requester.batch_prices, self._budget.limit is not None
         requests = sorted(self._unanswered.values(), key=lambda request: request.model)
-        costs = [bound_cost(request, prices, required=required) for request in requests]
-        group: list[_Prepared] = []  # a batch asks one model
+        required = self._budget.limit is not None
+        costs = {
+            request.key: bound_cost(request, self._prices, batch=True, required=required)
+            for request in requests
+        }
+        holding: set[str] = set()  # batches with questions of this round
+        group: list[tuple[Request, bytes]] = []  # a batch asks one model
         size = 0  # bytes
-        for request, cost in zip(requests, costs, strict=True):
+        for request in requests:
             row = self._ledger.find_row(request.key)
             if row and row.batch:
+                holding.add(row.batch)
                 continue
             try:
-                question = self._prepare(request, cost)
-            except MrHarmError as error:
+                line = _write_line(request)
+                self._budget.reserve(costs[request.key])
+            except CallError as error:
                 del self._unanswered[request.key]
-                why = error if isinstance(error, CallError) else CallError(str(error), "bad_request")
-                yield request.key, why
+                yield request.key, error
                 continue
-            other_model = bool(group) and group[0].request.model != question.request.model
-            size += len(question.line)
-            if other_model or len(group) == MOST_QUESTIONS or size > MOST_BYTES:
-                self._create(group)
-                group, size = [], len(question.line)
-            group.append(question)
+            self._reserved[request.key] = costs[request.key]
+            is_other_model = bool(group) and group[0][0].model != request.model
+            if is_other_model or len(group) == MOST_QUESTIONS or size + len(line) > MOST_BYTES:
+                holding.add(self._create(group))
+                group, size = [], 0
+            group.append((request, line))
+            size += len(line)
         if group:
-            self._create(group)
+            holding.add(self._create(group))
+        self._waiting &= holding
 
-    def _prepare(self, request: Request, cost: int) -> _Prepared:
-        """Write a question's line, and charge the budget with the most it can cost."""
-        line = _write_line(request)
-        if len(line) > MOST_BYTES:
-            raise CallError(f"{len(line):,} bytes; too large for any batch", "bad_request")
-        if not self._budget.charge(request.key, cost):
-            raise CallError(self._budget.explain_refusal(cost), "over_budget")
-        return _Prepared(request, cost, line)
-
-    def _create(self, questions: Sequence[_Prepared]) -> None:
-        """Upload a file of questions and have a batch created of it."""
-        token, model, made = uuid.uuid4().hex, questions[0].request.model, time.time()
-        file = self._service.upload(b"".join(question.line for question in questions))
+    def _create(self, questions: Sequence[tuple[Request, bytes]]) -> str:
+        """Upload a file of questions and have a batch created of it; returns the batch's token."""
+        token, model, made = uuid.uuid4().hex, questions[0][0].model, time.time()
+        file = self._service.upload(b"".join(line for _, line in questions))
         batch = Batch(token, self._service.endpoint.url, model, made, file, None)
-        self._ledger.start_batch(batch, [(question.request, question.cost) for question in questions])
+        self._ledger.start_batch(batch, [(request, self._reserved[request.key]) for request, _ in questions])
         try:
-            self._ledger.set_batch_id(token, self._service.create(batch))
-        except EndpointError as trouble:
-            if trouble.kind not in _UNSURE:
-                self._end(batch, Failure(trouble.kind, trouble.message))
-            raise
+            batch_id = self._service.create(batch)
+        except MrHarmError as error:
+            failure = CallError.wrap(error)
+            if failure.kind not in _UNSURE:
+                self._end(batch, {}, failure)
+                raise
+            listed_id = self._service.find(batch)
+            if listed_id is None:
+                raise  # the next call looks for it again
+            batch_id = listed_id
+        self._ledger.set_batch_id(token, batch_id)
         self._waiting.add(token)
+        return token
 
-    def _poll(self, batch: Batch) -> Iterator[str]:
-        """Look at a batch once, and fetch it if it has ended; yields the keys of the questions it then settles."""
-        state: _BatchState | None = None
+    def _poll_open_batches(self, *, only_waiting: bool = False) -> CallError | None:
+        """Look at batches once; returns the last trouble, which a later look may not meet."""
+        trouble = None
+        for batch in self._ledger.list_open_batches():
+            if only_waiting and batch.token not in self._waiting:
+                continue
+            try:
+                is_open = self._poll(batch)
+            except CallError as error:
+                log.warning("%s; looking again", error)
+                trouble, is_open = error, True
+            (self._waiting.add if is_open else self._waiting.discard)(batch.token)
+        return trouble
+
+    def _poll(self, batch: Batch) -> bool:
+        """Look at a batch once, and fetch it if it has ended; returns whether it is to be waited for."""
+        state = None
         if batch.endpoint == self._service.endpoint.url:
             batch_id = batch.id or self._service.find(batch)
             if batch_id is None:
-                self._end(batch, Failure("stopped", "its process died before it was sent"))
-                return
+                self._end(batch, {}, CallError("its process died before it was sent", "stopped"))
+                return False
             if batch.id is None:
                 self._ledger.set_batch_id(batch.token, batch_id)
-            try:
-                state = self._service.get(batch_id)
-            except EndpointError as trouble:
-                if not trouble.not_found:
-                    raise
-                log.warning(
-                    "%s does not know batch %s; was it sent with another key?", batch.endpoint, batch_id
-                )
+            state = self._service.get(batch_id)
         if state and state.status in _OVER:
-            yield from self._fetch(batch, state)
+            self._fetch(batch, state)
         elif batch.is_overdue:
             why = f"batch {batch.id} at {batch.endpoint} has not ended within its day"
-            self._end(batch, Failure("timed_out", why, maybe_paid=True))
-        elif state:
-            self._waiting.add(batch.token)
+            self._end(batch, {}, CallError(why, "timed_out", maybe_paid=True))
         else:
-            self._waiting.discard(batch.token)
+            return state is not None
+        return False
 
-    def _fetch(self, batch: Batch, state: _BatchState) -> Iterator[str]:
+    def _fetch(self, batch: Batch, state: Any) -> None:
         """Commit what a batch brought, and end it. A question's first answer counts, and before any failure."""
-        price = find_price(self._requester.batch_prices, batch.model)
-        failures: dict[str, Failure] = {}
+        answers: dict[str, Outcome] = {}
+        failures: dict[str, Outcome] = {}
         unreadable = 0
         for file in filter(None, (state.output_file_id, state.error_file_id)):
-            answers: dict[str, Answer] = {}
             for line in self._service.read_lines(file):
                 try:
-                    key, outcome = _read_line(line, self._service.endpoint, batch.model, price)
+                    key, outcome = self._read_line(line, batch.model)
                 except (ValueError, RecursionError):
                     unreadable += 1
                     continue
-                if isinstance(outcome, Failure):
-                    failures.setdefault(key, outcome)
-                else:
-                    answers.setdefault(key, outcome)
-            costs = self._ledger.commit_batch_answers(batch.token, answers)
-            for key, cost in costs.items():
-                self._budget.correct_charge(key, cost or 0)
-            yield from costs
+                (failures if isinstance(outcome, CallError) else answers).setdefault(key, outcome)
         if unreadable:
             log.warning("batch %s: %d lines cannot be read and are ignored", batch.id, unreadable)
-        yield from self._end(batch, _explain_end(state, self._service.endpoint, unreadable), failures)
+        self._end(batch, failures | answers, _explain_end(state, self._service.endpoint, unreadable))
 
-    def _end(
-        self, batch: Batch, default: Failure, failures: Mapping[str, Failure] | None = None
-    ) -> Iterable[str]:
-        """End a batch in the ledger; returns the keys of its questions without an answer, which fail."""
-        self._waiting.discard(batch.token)
-        failed = self._ledger.end_batch(batch.token, failures or {}, default)
-        for key, failure in failed.items():
-            self._budget.correct_charge(key, None if failure.maybe_paid else 0)
-        return failed
+    def _read_line(self, line: bytes, model: str) -> tuple[str, Outcome]:
+        """Return the key of a line's question, and its outcome.
+
+        Raises:
+            ValueError: not a line of a batch's output or error file.
+        """
+        row, endpoint = _Line.model_validate(json.loads(line)), self._service.endpoint
+        if row.response is None:
+            if row.error is None:
+                raise ValueError("expected a response or an error")
+            code = str(row.error.get("code"))
+            why = endpoint.without_secrets(f"{code}: {row.error.get('message')}")[:300]
+            return row.custom_id, CallError(why, _KINDS.get(code, "server_error"))
+        status, body = row.response.status_code, row.response.body
+        try:
+            if status != 200:
+                raise endpoint.classify(status, body.get("error") if isinstance(body, dict) else body, model)
+            answer = parse_answer(endpoint.without_secrets(json.dumps(body, ensure_ascii=False)))
+        except MrHarmError as error:
+            return row.custom_id, CallError.wrap(error)
+        price = find_price(self._prices, model, batch=True)
+        return row.custom_id, (answer, count_cost(answer.usage, price))
+
+    def _end(self, batch: Batch, outcomes: Mapping[str, Outcome], default: CallError) -> None:
+        """End a batch in the ledger, and count what its questions cost."""
+        for key, spent in self._ledger.end_batch(batch.token, outcomes, default).items():
+            if key in self._reserved:
+                self._budget.settle(self._reserved.pop(key), spent)
 
 
 def _write_line(request: Request) -> bytes:
     """Return a question as a line. Plain ASCII, in which only its end can be taken for the end of a line."""
     body = {"model": request.model, "messages": request.encode_messages(), **request.settings}
-    line = {"custom_id": request.key, "method": "POST", "url": "/v1/chat/completions", "body": body}
-    return json.dumps(line).encode("ascii") + b"\n"
+    row = {"custom_id": request.key, "method": "POST", "url": "/v1/chat/completions", "body": body}
+    line = json.dumps(row).encode("ascii") + b"\n"
+    if len(line) > MOST_BYTES:
+        raise CallError(f"{len(line):,} bytes; too large for any batch", "bad_request")
+    return line
 
 
-def _read_line(
-    line: bytes, endpoint: Endpoint, model: str, price: Price | None
-) -> tuple[str, Answer | Failure]:
-    """Return the key of a line's question, and its answer or why it has none.
-
-    Raises:
-        ValueError: not a line of a batch's output or error file.
-    """
-    row = _Line.model_validate(json.loads(line))
-    if row.response is None:
-        if row.error is None:
-            raise ValueError("expected a response or an error")
-        code = str(row.error.get("code"))
-        why = endpoint.without_secrets(f"{code}: {row.error.get('message')}")[:300]
-        return row.custom_id, Failure(_CODES.get(code, "server_error"), why)
-    status, body = row.response.status_code, row.response.body
-    if status != 200:
-        trouble = endpoint.classify(status, body.get("error") if isinstance(body, dict) else body, model)
-        return row.custom_id, Failure(trouble.kind, trouble.message, maybe_paid=trouble.maybe_paid)
-    raw = endpoint.without_secrets(json.dumps(body, ensure_ascii=False))
-    try:
-        usage = parse_answer(raw).usage
-    except ValueError as error:
-        why = f"{error}; got {raw[:80]!r}"
-        return row.custom_id, Failure("malformed", why, raw[:2000], maybe_paid=True)
-    return row.custom_id, Answer(raw, usage, count_cost(usage, price))
-
-
-def _explain_end(state: _BatchState, endpoint: Endpoint, unreadable: int) -> Failure:
+def _explain_end(state: Any, endpoint: Endpoint, unreadable: int) -> CallError:
     """Return why the questions have no answer for which an ended batch has no line that can be read."""
     if unreadable or state.status == "completed":
-        return Failure("malformed", "the batch ended without a line for it that can be read", maybe_paid=True)
-    if state.status in _ENDS:
-        return Failure(*_ENDS[state.status])
+        why = "the batch ended without a line for it that can be read"
+        return CallError(why, "malformed", maybe_paid=True)
+    if state.status == "expired":
+        return CallError("the batch's day was over before its turn came", "timed_out")
+    if state.status == "cancelled":
+        return CallError("the batch was cancelled before its turn came", "stopped")
     errors = getattr(state.errors, "data", None) or []
     complaints = [f"{getattr(error, 'code', '')}: {getattr(error, 'message', '')}" for error in errors[:3]]
     why = endpoint.without_secrets(f"the batch was refused: {'; '.join(complaints)}")[:300]
     if any("limit" in complaint.partition(":")[0] for complaint in complaints):
-        return Failure("rate_limited", f"{why}; send fewer at once, or when other batches are over")
-    return Failure("bad_request", why)
+        return CallError(f"{why}; send fewer at once, or when other batches are over", "rate_limited")
+    return CallError(why, "bad_request")

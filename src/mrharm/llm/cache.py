@@ -2,8 +2,8 @@
 
 A question's row is pending while it is asked, then answered or failed. An answer is committed before anyone sees it,
 and what is committed survives a kill at any moment. One process at a time holds the ledger (a file lock), so a pending
-row that this process is not asking is left from a killed one: its question is asked again. A question in a batch is
-pending until the ledger knows that the batch has ended.
+row outside a batch may be left from a killed process: its question is asked again. A question in a batch is pending
+until the ledger knows that the batch has ended.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
-from weakref import WeakValueDictionary
+from typing import Literal
 
 from filelock import FileLock, Timeout
 
-from mrharm.llm.requests import FailureKind, LedgerError, Request
+from mrharm.llm.requests import Answer, CallError, Completion, FailureKind, LedgerError, Request, parse_answer
 
 log = logging.getLogger("mrharm.llm")
 
@@ -46,6 +45,15 @@ CREATE TABLE IF NOT EXISTS batches (token TEXT PRIMARY KEY, state TEXT NOT NULL,
     model TEXT NOT NULL, run TEXT NOT NULL, owner TEXT NOT NULL, questions INTEGER NOT NULL DEFAULT 0,
     made REAL NOT NULL, file TEXT, id TEXT, sent REAL, ended REAL, outcome TEXT)
 """
+# By SQLite's primary result code.
+_MENDS = {
+    sqlite3.SQLITE_FULL: "the disk is full; free some space and run the same command again",
+    sqlite3.SQLITE_IOERR: "the disk is full or broken; mend that and run the same command again",
+    sqlite3.SQLITE_BUSY: "another program is writing it; close that and run the same command again",
+    sqlite3.SQLITE_NOTADB: f"expected a ledger, got another kind of file; move it away or {_ELSEWHERE}",
+    sqlite3.SQLITE_CANTOPEN: f"cannot be opened; {_ELSEWHERE}",
+    sqlite3.SQLITE_READONLY: f"cannot be written; {_ELSEWHERE}",
+}
 
 
 @dataclass(frozen=True)
@@ -75,24 +83,13 @@ class Row:
         digest = _digest(self.key, self.raw, self.usage, self.nano_usd)
         return self.status == "answered" and self.raw is not None and self.digest == digest
 
+    def read_answer(self, *, cached: bool) -> Completion:
+        """Return the answer of a sound row.
 
-@dataclass(frozen=True)
-class Answer:
-    """An answer that came."""
-
-    raw: str  # its body
-    usage: Mapping[str, Any] | None  # the server's count of tokens
-    nano_usd: int | None  # its cost in billionths of a dollar; None: not counted
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a question has no answer."""
-
-    kind: FailureKind
-    why: str  # the same in words
-    raw: str | None = None  # what came instead
-    maybe_paid: bool = False  # whether what was reserved for the call counts as spent
+        Raises:
+            CallError: it is an answer without words.
+        """
+        return parse_answer(self.raw or "").to_completion(self.key, self.nano_usd, cached=cached)
 
 
 @dataclass(frozen=True)
@@ -124,35 +121,27 @@ def default_path() -> Path:
     return Path(home) / "mrharm" / "ledger.sqlite"
 
 
-def open_ledger(path: Path | None = None) -> Ledger:
-    """Return this process's ledger in a file (None: `default_path`); clients that name the same file share it."""
-    place = (path or default_path()).resolve()
-    with _ledgers_lock:
-        ledger = _ledgers.get(place) or Ledger(place)
-        _ledgers[place] = ledger
-        return ledger
-
-
 class Ledger:
-    """The ledger in ``path``, made and locked on first use, safe in threads. Get it by `open_ledger`.
+    """The ledger in a file (None: `default_path`), made and locked on first use, safe in threads.
 
-    Every method raises `LedgerError` where the file is in use by another process, damaged, full, or no ledger.
+    Ledgers of one process may share a file. Every method raises `LedgerError` where the file is in use by another
+    process, damaged, full, or no ledger.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = (path or default_path()).resolve()
         self._thread_lock = threading.RLock()
-        self._process_lock = FileLock(f"{path}.lock", thread_local=False)
+        # One object a file in a process, which counts how many ledgers hold it.
+        self._process_lock = FileLock(f"{self.path}.lock", thread_local=False, is_singleton=True)
         self._db: sqlite3.Connection | None = None
-        self._asking: set[str] = set()  # keys of the questions this process is asking
 
     def close(self) -> None:
         """Close the file and release its lock; the next call opens it again."""
         with self._thread_lock:
             if self._db:
                 self._db.close()
-            self._db = None
-            self._process_lock.release()
+                self._db = None
+                self._process_lock.release()
 
     def __del__(self) -> None:
         if getattr(self, "_db", None):
@@ -161,43 +150,32 @@ class Ledger:
     def find_row(self, key: str) -> Row | None:
         """Return a question's row, whatever its state."""
         with self._transaction() as db:
-            return _select(db, key)
-
-    def find_answer(self, key: str) -> Row | None:
-        """Return a question's row where it holds a sound answer."""
-        row = self.find_row(key)
+            row = _select(db, key)
         if row and row.status == "answered" and not row.is_sound:
             log.warning("%s: the answer to question %s is damaged and counts as not there", self.path, key)
-        return row if row and row.is_sound else None
+        return row
 
     def mark_pending(self, request: Request, reserved: int, endpoint: str) -> Row | None:
         """Make a question pending before it is asked, with the most it can cost.
 
-        Returns None, or the question's row where it must not be asked: answered, in a batch, or being asked.
+        Returns None, or the question's row where it must not be asked: it is answered, or in a batch.
         """
         with self._transaction() as db:
             row = _select(db, request.key)
-            if row and (row.is_sound or row.batch or request.key in self._asking):
+            if row and (row.is_sound or row.batch):
                 return row
             _write_pending(db, request, reserved, endpoint, owner="")
-            self._asking.add(request.key)
         return None
 
-    def commit_answer(self, key: str, answer: Answer) -> None:
-        """Commit the answer to a question that this process made pending."""
-        try:
-            with self._transaction() as db:
-                _write_answer(db, key, answer)
-        finally:
-            self._asking.discard(key)
+    def commit_answer(self, key: str, answer: Answer, nano_usd: int | None) -> None:
+        """Commit the answer to a question, and its cost in billionths of a dollar (None: not known)."""
+        with self._transaction() as db:
+            _write_answer(db, key, answer, nano_usd)
 
-    def commit_failure(self, key: str, failure: Failure) -> None:
-        """Commit why a question that this process made pending has no answer; it may be asked again."""
-        try:
-            with self._transaction() as db:
-                _write_failure(db, key, failure)
-        finally:
-            self._asking.discard(key)
+    def commit_failure(self, key: str, failure: CallError) -> None:
+        """Commit why a question has no answer; it may be asked again."""
+        with self._transaction() as db:
+            _write_failure(db, key, failure)
 
     def list_open_batches(self) -> list[Batch]:
         """Return the batches that have not ended, the oldest first."""
@@ -219,36 +197,36 @@ class Ledger:
     def set_batch_id(self, token: str, batch_id: str) -> None:
         """Commit the provider's id of a batch."""
         with self._transaction() as db:
-            db.execute(
-                "UPDATE batches SET state = 'sent', id = ?, sent = ? WHERE token = ?",
-                (batch_id, time.time(), token),
-            )
+            statement = "UPDATE batches SET state = 'sent', id = ?, sent = ? WHERE token = ?"
+            db.execute(statement, (batch_id, time.time(), token))
 
-    def commit_batch_answers(self, token: str, answers: Mapping[str, Answer]) -> dict[str, int | None]:
-        """Commit answers a batch brought; those to questions that are not pending in it are ignored.
+    def end_batch(
+        self, token: str, outcomes: Mapping[str, tuple[Answer, int | None] | CallError], default: CallError
+    ) -> dict[str, int]:
+        """End a batch, and commit the outcomes of the questions that are pending in it; others are ignored.
 
-        Returns key -> cost of the answers committed; one without a count costs what was reserved.
+        Args:
+            token: the batch.
+            outcomes: key -> answer and its cost, or why there is none; without a cost it is what was reserved.
+            default: the outcome of a question that has none there.
+
+        Returns:
+            Key -> billionths of a dollar spent, of every question that was pending in the batch.
         """
-        costs: dict[str, int | None] = {}
+        spent: dict[str, int] = {}
         with self._transaction() as db:
-            for key, answer in answers.items():
-                row = _select(db, key)
-                if row and row.batch == token:
-                    costs[key] = (row.reserved or None) if answer.nano_usd is None else answer.nano_usd
-                    _write_answer(db, key, replace(answer, nano_usd=costs[key]))
-        return costs
-
-    def end_batch(self, token: str, failures: Mapping[str, Failure], default: Failure) -> dict[str, Failure]:
-        """End a batch and fail its pending questions, by their ``failures``, else by ``default``; returns these."""
-        with self._transaction() as db:
-            rows = db.execute(
-                "SELECT key FROM calls WHERE status = 'claimed' AND owner = ?", (_BATCH + token,)
-            )
-            failed = {key: failures.get(key, default) for (key,) in rows.fetchall()}
-            for key, failure in failed.items():
-                _write_failure(db, key, failure)
+            pending = "SELECT key, reserved FROM calls WHERE status = 'claimed' AND owner = ?"
+            for key, reserved in db.execute(pending, (_BATCH + token,)).fetchall():
+                outcome = outcomes.get(key, default)
+                if isinstance(outcome, CallError):
+                    spent[key] = reserved if outcome.maybe_paid else 0
+                    _write_failure(db, key, outcome)
+                else:
+                    answer, nano_usd = outcome
+                    spent[key] = reserved if nano_usd is None else nano_usd
+                    _write_answer(db, key, answer, (reserved or None) if nano_usd is None else nano_usd)
             db.execute("UPDATE batches SET state = 'ended', ended = ? WHERE token = ?", (time.time(), token))
-        return failed
+        return spent
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -264,7 +242,12 @@ class Ledger:
                         db.execute("ROLLBACK")
                     raise
             except sqlite3.Error as error:
-                raise self._explain(error) from None
+                code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+                if code == sqlite3.SQLITE_CORRUPT:
+                    raise self._damaged(str(error)) from None
+                mend = _MENDS.get(code, f"move it away or {_ELSEWHERE}")
+                why = f"{self.path}: {mend} ({error}). Answers committed before this are kept"
+                raise LedgerError(why) from None
             except UnicodeDecodeError:  # of SQLite's own message about a damaged schema
                 raise self._damaged("unreadable schema") from None
 
@@ -295,7 +278,6 @@ class Ledger:
                 f"wait for it or stop it, or {_ELSEWHERE}"
             ) from None
         except OSError as error:
-            self._process_lock.release()
             raise LedgerError(f"{lock}: cannot be written ({error.strerror}); {_ELSEWHERE}") from None
 
     def _connect(self) -> sqlite3.Connection:
@@ -307,7 +289,14 @@ class Ledger:
             damage = db.execute("PRAGMA quick_check(1)").fetchone()[0]
             if damage != "ok":
                 raise self._damaged(str(damage).splitlines()[-1])
-            form = self._check_form(db)  # another program's file is left as it is
+            # Another program's file is left as it is.
+            form = int(db.execute("PRAGMA user_version").fetchone()[0])
+            if form == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                raise LedgerError(
+                    f"{self.path}: expected a ledger, got another program's database; {_ELSEWHERE}"
+                )
+            if form > FORM:
+                raise LedgerError(f"{self.path}: written by a newer mrharm (form {form}); update mrharm")
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")  # a commit survives a power cut
             if form < FORM:
@@ -317,40 +306,11 @@ class Ledger:
             raise
         return db
 
-    def _check_form(self, db: sqlite3.Connection) -> int:
-        """Return the form of the tables; 0 for a new file."""
-        form = int(db.execute("PRAGMA user_version").fetchone()[0])
-        if form == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            raise LedgerError(f"{self.path}: expected a ledger, got another program's database; {_ELSEWHERE}")
-        if form > FORM:
-            raise LedgerError(f"{self.path}: written by a newer mrharm (form {form}); update mrharm")
-        return form
-
-    def _explain(self, error: sqlite3.Error) -> LedgerError:
-        """Return the error with its mend, by SQLite's primary result code."""
-        code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-        if code == sqlite3.SQLITE_CORRUPT:
-            return self._damaged(str(error))
-        mends = {
-            sqlite3.SQLITE_FULL: "the disk is full; free some space and run the same command again",
-            sqlite3.SQLITE_IOERR: "the disk is full or broken; mend that and run the same command again",
-            sqlite3.SQLITE_BUSY: "another program is writing it; close that and run the same command again",
-            sqlite3.SQLITE_NOTADB: f"expected a ledger, got another kind of file; move it away or {_ELSEWHERE}",
-            sqlite3.SQLITE_CANTOPEN: f"cannot be opened; {_ELSEWHERE}",
-            sqlite3.SQLITE_READONLY: f"cannot be written; {_ELSEWHERE}",
-        }
-        mend = mends.get(code, f"move it away or {_ELSEWHERE}")
-        return LedgerError(f"{self.path}: {mend} ({error}). Answers committed before this are kept")
-
     def _damaged(self, damage: str) -> LedgerError:
         return LedgerError(
             f"{self.path}: expected a ledger, got a damaged file ({damage}); put a copy of it back, or move it away "
             f"or {_ELSEWHERE}, where its answers will be paid for again"
         )
-
-
-_ledgers: WeakValueDictionary[Path, Ledger] = WeakValueDictionary()
-_ledgers_lock = threading.Lock()
 
 
 def _select(db: sqlite3.Connection, key: str) -> Row | None:
@@ -361,32 +321,30 @@ def _select(db: sqlite3.Connection, key: str) -> Row | None:
 def _write_pending(
     db: sqlite3.Connection, request: Request, reserved: int, endpoint: str, owner: str
 ) -> None:
-    """Make a question's row pending; what a killed process had reserved for it counts as paid."""
     record = json.dumps(request.record, ensure_ascii=False)
     db.execute(
         "INSERT INTO calls (key, status, model, request, endpoint, run, owner, lease, asked_at, reserved) "
         "VALUES (?, 'claimed', ?, ?, ?, '', ?, 0, ?, ?) ON CONFLICT (key) DO UPDATE SET status = 'claimed', "
         "endpoint = excluded.endpoint, owner = excluded.owner, asked_at = excluded.asked_at, failure = NULL, "
-        "failure_kind = NULL, presumed = presumed + reserved, reserved = excluded.reserved",
+        "failure_kind = NULL, reserved = excluded.reserved",
         (request.key, request.model, record, endpoint, owner, _now(), reserved),
     )
 
 
-def _write_answer(db: sqlite3.Connection, key: str, answer: Answer) -> None:
+def _write_answer(db: sqlite3.Connection, key: str, answer: Answer, nano_usd: int | None) -> None:
     usage = None if answer.usage is None else json.dumps(answer.usage)
-    digest = _digest(key, answer.raw, usage, answer.nano_usd)
+    digest = _digest(key, answer.raw, usage, nano_usd)
     db.execute(
         "UPDATE calls SET status = 'answered', raw = ?, usage = ?, nano_usd = ?, answered_at = ?, digest = ?, "
         "reserved = 0 WHERE key = ?",
-        (answer.raw, usage, answer.nano_usd, _now(), digest, key),
+        (answer.raw, usage, nano_usd, _now(), digest, key),
     )
 
 
-def _write_failure(db: sqlite3.Connection, key: str, failure: Failure) -> None:
+def _write_failure(db: sqlite3.Connection, key: str, failure: CallError) -> None:
     db.execute(
-        "UPDATE calls SET status = 'failed', failure_kind = ?, failure = ?, raw = ?, "
-        "presumed = presumed + reserved * ?, reserved = 0 WHERE key = ?",
-        (failure.kind, failure.why, failure.raw, failure.maybe_paid, key),
+        "UPDATE calls SET status = 'failed', failure_kind = ?, failure = ?, raw = ?, reserved = 0 WHERE key = ?",
+        (failure.kind, str(failure), failure.raw, key),
     )
 
 

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
+import random
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
-from mrharm.errors import MrHarmError
+from mrharm.errors import ModelUnavailableError, MrHarmError
 from mrharm.llm.batch import BatchRound
-from mrharm.llm.cache import Row, open_ledger
+from mrharm.llm.cache import Ledger
 from mrharm.llm.endpoint import Endpoint
-from mrharm.llm.pricing import count_tokens, find_price, require_price
-from mrharm.llm.requester import Budget, Requester, Retry, Run
+from mrharm.llm.pricing import Budget, Price, bound_cost, count_cost, count_tokens, find_price, load_prices
 from mrharm.llm.requests import NANO, CallError, Completion, Request
+
+_LONGEST_PAUSE = 30.0
+_TRIES_TO_CONNECT = 3  # to an endpoint that never answered
+_PASSING = ("rate_limited", "server_error", "timed_out", "malformed", "cut", "unreachable")  # tried again
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How long a question is tried."""
+
+    deadline: float = 120.0  # seconds for one question, its retries and pauses included
+    attempts: int = 6  # calls a question gets
+    pause: Callable[[float], object] | None = None  # waits some seconds, in place of sleep; for tests
 
 
 @dataclass(frozen=True)
@@ -41,7 +58,7 @@ class Estimate:
 
 
 class HostedClient:
-    """Asks hosted models. Opens nothing before the first question.
+    """Asks hosted models, from as many threads as there are. Opens nothing before the first question.
 
     Args:
         ledger: file of the answers paid for; None for the user's own (`cache.default_path`). One process at a time
@@ -66,11 +83,18 @@ class HostedClient:
         budget: float | None = None,
         retry: Retry | None = None,
     ) -> None:
-        self.ledger = open_ledger(ledger)
-        self._budget = Budget(budget)
-        self._requester = Requester(
-            self.ledger, lambda: Endpoint(base_url, key_file), self._budget, prices, retry or Retry()
-        )
+        self.ledger = Ledger(ledger)
+        self._budget, self._retry = Budget(budget), retry or Retry()
+        self._base_url, self._key_file, self._price_file = base_url, key_file, prices
+        self._has_answered = False  # whether the endpoint has
+
+    @cached_property
+    def _endpoint(self) -> Endpoint:
+        return Endpoint(self._base_url, self._key_file)
+
+    @cached_property
+    def _prices(self) -> dict[str, Price]:
+        return load_prices(self._price_file)
 
     def __enter__(self) -> HostedClient:
         return self
@@ -80,7 +104,9 @@ class HostedClient:
 
     def close(self) -> None:
         """Close connections and ledger; the next question opens them again."""
-        self._requester.close()
+        if "_endpoint" in self.__dict__:
+            self._endpoint.close()
+            del self._endpoint
         self.ledger.close()
 
     def check(self, model: str) -> None:
@@ -92,9 +118,8 @@ class HostedClient:
         """
         self.ledger.find_row("")
         self.ledger.close()  # hours may pass before the first question
-        self._requester.open_endpoint()
-        if self._budget.limit is not None:
-            require_price(self._requester.prices, model)
+        _ = self._endpoint
+        find_price(self._prices, model, required=self._budget.limit is not None)
 
     @property
     def spent(self) -> float:
@@ -108,11 +133,10 @@ class HostedClient:
             CallError: it has no answer.
             MrHarmError: as `complete_many`.
         """
-        for _, result in self.complete_many([request], concurrency=1):
-            if isinstance(result, CallError):
-                raise result
-            return result
-        raise CallError("stopped before it was asked", "stopped")
+        ((_, result),) = self.complete_many([request])
+        if isinstance(result, CallError):
+            raise result
+        return result
 
     def complete_many(
         self,
@@ -129,34 +153,48 @@ class HostedClient:
             AuthorizationError: the endpoint does not take the key.
             ModelUnavailableError: no endpoint in reach, no such model, or no credit.
             InputError: no key, no `openai` package, a budget without a price, a setting that a call cannot have.
-            LedgerError: the ledger cannot be read or written; an answer that it cannot hold has been yielded.
+            LedgerError: the ledger cannot be read or written.
         """
-        run, workers, counter = Run(), max(1, concurrency), _Counter(self._budget, progress)
+        stop, workers, counter = threading.Event(), max(1, concurrency), _Counter(self._budget, progress)
         source = enumerate(requests)
-        positions: dict[str | int, list[int]] = {}  # of each question in flight, its copies included
-        in_flight: dict[Future[Completion | CallError], str | int] = {}
+        positions: dict[str, list[int]] = {}  # of each question in flight, its copies included
+        in_flight: dict[Future[Completion], str] = {}
+        fatal: MrHarmError | None = None
         pool = ThreadPoolExecutor(workers, thread_name_prefix="hosted")
         try:
             while True:
-                while not run.stop.is_set() and len(in_flight) < workers:
+                # Fill the pool.
+                while not stop.is_set() and len(in_flight) < workers:
                     index, request = next(source, (-1, None))
                     if request is None:
                         break
-                    key = _find_key(request, index)
-                    positions.setdefault(key, []).append(index)
-                    if len(positions[key]) == 1:
-                        in_flight[pool.submit(self._answer, request, run)] = key
+                    try:
+                        positions.setdefault(request.key, []).append(index)
+                    except CallError as error:
+                        yield from counter.deliver(error, [index])
+                        continue
+                    if len(positions[request.key]) == 1:
+                        in_flight[pool.submit(self._ask, request, stop)] = request.key
                 if not in_flight:
                     break
+                # Hand over what is done; the first error that no question can get past ends the round.
                 for future in wait(in_flight, return_when=FIRST_COMPLETED).done:
-                    result, indexes = future.result(), positions.pop(in_flight.pop(future))
-                    if not (run.error and isinstance(result, CallError) and result.kind == "stopped"):
+                    indexes = positions.pop(in_flight.pop(future))
+                    try:
+                        result: Completion | CallError = future.result()
+                    except CallError as error:
+                        result = error
+                    except MrHarmError as error:
+                        fatal = fatal or error
+                        stop.set()
+                        continue
+                    if isinstance(result, Completion) or result.kind != "stopped":
                         yield from counter.deliver(result, indexes)
         finally:
-            run.stop.set()
+            stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
-        if run.error:
-            raise run.error
+        if fatal:
+            raise fatal
 
     def complete_batch(
         self,
@@ -188,7 +226,9 @@ class HostedClient:
                 questions[request.key] = request
             except CallError as error:
                 yield from counter.deliver(error, [index])
-        results = BatchRound(self._requester, questions).complete(poll, counter.show_waiting)
+        pause = self._retry.pause or time.sleep
+        batches = BatchRound(self.ledger, self._budget, self._prices, questions)
+        results = batches.complete(lambda: self._endpoint, counter.show_waiting, lambda: pause(poll))
         for key, result in results:
             yield from counter.deliver(result, positions[key])
 
@@ -200,15 +240,15 @@ class HostedClient:
         Raises:
             LedgerError: the ledger cannot be read.
         """
-        prices = self._requester.batch_prices if batch else self._requester.prices
         unique = {request.key: request for request in requests}
-        rows = {key: self.ledger.find_row(key) for key in unique}
-        paid = {key for key, row in rows.items() if _is_paid(row, batch)}
         tokens, likely, most = [], 0, 0
         is_priced = True
-        for key in unique.keys() - paid:
-            price = find_price(prices, unique[key].model)
-            count = count_tokens(unique[key], price)
+        for key, request in unique.items():
+            row = self.ledger.find_row(key)
+            if row and (row.is_sound or (batch and row.batch)):
+                continue
+            price = find_price(self._prices, request.model, batch=batch)
+            count = count_tokens(request, price)
             tokens.append(count)
             if price is None or count.most_completion is None:
                 is_priced = False
@@ -217,7 +257,7 @@ class HostedClient:
             most += price.nano_usd(count.most_prompt, count.most_completion)
         return Estimate(
             questions=len(unique),
-            cached=len(paid),
+            cached=len(unique) - len(tokens),
             calls=len(tokens),
             prompt_tokens=sum(count.likely_prompt for count in tokens),
             completion_tokens=sum(count.most_completion or 0 for count in tokens),
@@ -225,15 +265,66 @@ class HostedClient:
             usd_at_most=most / NANO if is_priced else None,
         )
 
-    def _answer(self, request: Request, run: Run) -> Completion | CallError:
-        """Ask one question in a thread of the pool; an error that no question can get past ends the run."""
+    def _ask(self, request: Request, stop: threading.Event) -> Completion:
+        """Return a question's answer, from the ledger or the endpoint.
+
+        Raises:
+            CallError: this question has none.
+            MrHarmError: of any other kind: no question can have one.
+        """
+        row = self.ledger.find_row(request.key)
+        if row and row.is_sound:
+            return row.read_answer(cached=True)
+        cost = bound_cost(request, self._prices, required=self._budget.limit is not None)
+        self._budget.reserve(cost, stop, time.monotonic() + self._retry.deadline)
+        deadline = time.monotonic() + self._retry.deadline  # waiting for money does not count
+        for attempt in itertools.count(1):
+            try:
+                return self._ask_once(request, cost, deadline)
+            except CallError as error:
+                trouble = error
+            # What the server asks for and a little more, else growing.
+            pause = min(_LONGEST_PAUSE, 0.5 * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)
+            if trouble.retry_after is not None:
+                pause = trouble.retry_after * random.uniform(1.0, 1.1)
+            is_last = attempt >= self._retry.attempts or time.monotonic() + pause > deadline
+            is_unreachable = trouble.kind == "unreachable" and not self._has_answered
+            if is_unreachable and (is_last or attempt >= _TRIES_TO_CONNECT):
+                mend = "start the server, or set OPENAI_BASE_URL to one that runs"
+                raise ModelUnavailableError(f"{trouble}; {mend}")
+            if is_last or trouble.kind not in _PASSING:
+                break
+            (self._retry.pause or stop.wait)(pause)
+            self._budget.reserve(cost, stop, deadline)
+        raise trouble
+
+    def _ask_once(self, request: Request, cost: int, deadline: float) -> Completion:
+        """Ask a question once, its cost reserved, and write the outcome into ledger and budget."""
+        spent = 0
         try:
-            return self._requester.answer(request, run)
-        except CallError as error:
-            return error
-        except MrHarmError as error:
-            run.end(error)
-            return CallError(str(error), "stopped")
+            row = self.ledger.mark_pending(request, cost, self._endpoint.url)
+            if row and row.is_sound:  # another thread has had it answered since
+                return row.read_answer(cached=True)
+            if row:
+                why = "it is in a batch that has not ended; run with --batch to wait for that"
+                raise CallError(why, "busy")
+            spent = cost  # until it is known whether the call is paid
+            try:
+                answer = self._endpoint.ask(request, deadline)
+            except MrHarmError as error:
+                failure = CallError.wrap(error)
+                # An answer lost on its way counts as spent, and another try needs money of its own.
+                spent = cost if failure.maybe_paid else 0
+                self.ledger.commit_failure(request.key, failure)
+                raise
+            self._has_answered = True
+            nano_usd = count_cost(answer.usage, find_price(self._prices, request.model))
+            nano_usd = (cost or None) if nano_usd is None else nano_usd
+            spent = nano_usd or 0
+            self.ledger.commit_answer(request.key, answer, nano_usd)
+        finally:
+            self._budget.settle(cost, spent)
+        return answer.to_completion(request.key, nano_usd, cached=False)
 
 
 class _Counter:
@@ -262,16 +353,3 @@ class _Counter:
         self._tally = replace(tally, usd=self._budget.spent / NANO)
         if self._progress:
             self._progress(self._tally)
-
-
-def _is_paid(row: Row | None, batch: bool) -> bool:
-    """Return whether a question's answer is there, or with ``batch`` on its way in one."""
-    return row is not None and (row.is_sound or (batch and row.batch is not None))
-
-
-def _find_key(request: Request, index: int) -> str | int:
-    """Return a question's key, or its position where it has none: asking it says why."""
-    try:
-        return request.key
-    except MrHarmError:
-        return index

@@ -7,19 +7,17 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from mrharm.errors import InputError, ModelUnavailableError, MrHarmError
-from mrharm.llm.requests import AuthorizationError, FailureKind, Request, parse_answer
+from mrharm.llm.requests import Answer, AuthorizationError, CallError, FailureKind, Request, parse_answer
 
 if TYPE_CHECKING:
     import openai
 
 _CONNECT_S = 10.0
-_MOST_BYTES = 4_000_000  # of an answer
 _ADDRESS = "expected http(s)://HOST/v1 in OPENAI_BASE_URL"
 _NO_KEY = "no-key"  # the client wants one; local servers take any
 _REFUSED = re.compile(
@@ -27,20 +25,6 @@ _REFUSED = re.compile(
 )
 # A gateway that gave up waiting does not know whether the model behind it answered, and was paid.
 _MAYBE_PAID = {408, 502, 504, 520, 522, 524}
-
-
-@dataclass(eq=False)
-class EndpointError(Exception):
-    """A call that brought no answer."""
-
-    kind: FailureKind
-    message: str
-    retryable: bool = False  # whether another try may succeed
-    retry_after: float | None = None  # seconds the server asks to wait
-    maybe_paid: bool = False  # whether the model may have answered
-    raw: str | None = None  # what the server sent
-    fatal: MrHarmError | None = None  # no other question can succeed either: raise this
-    not_found: bool = False  # whether the batch or file asked for does not exist
 
 
 class Endpoint:
@@ -56,7 +40,7 @@ class Endpoint:
             import openai
         except ImportError:
             raise InputError("hosted models need the openai package: pip install 'mrharm[openai]'") from None
-        self._openai, self._httpx = openai, httpx2
+        self.openai, self._httpx = openai, httpx2
         url = base_url or os.environ.get("OPENAI_BASE_URL") or None
         key = _read_key(key_file) if key_file else os.environ.get("OPENAI_API_KEY", "").strip()
         if not key and url is None:
@@ -74,60 +58,44 @@ class Endpoint:
         self._secrets = [key] if len(key) > 3 else []
         self._secrets += [part for part in (urlsplit(url or "").password,) if part]
 
-    def ask(self, request: Request, messages: list[dict[str, Any]], deadline: float) -> str:
-        """Return the body of a chat completion.
-
-        Args:
-            request: the question.
-            messages: its messages, pictures encoded.
-            deadline: when to give up, of time.monotonic.
+    def ask(self, request: Request, deadline: float) -> Answer:
+        """Ask a question until ``deadline`` (of time.monotonic).
 
         Raises:
-            EndpointError: there is none.
+            MrHarmError: there is no answer, as `translate_errors`.
         """
-        answer = bytearray()
+        body = bytearray()
         with (
             self.translate_errors(request.model) as client,
             client.chat.completions.with_streaming_response.create(
                 model=request.model,
-                messages=messages,  # type: ignore[arg-type]
+                messages=request.encode_messages(),  # type: ignore[arg-type]
                 extra_body=dict(request.settings),
                 timeout=self.timeout(deadline),
             ) as response,
         ):
             for chunk in response.iter_bytes():
-                answer += chunk
+                body += chunk
                 # The timeout bounds each wait; a server that drips stays below it for ever.
                 if time.monotonic() > deadline:
-                    raise EndpointError(
-                        "timed_out", "the answer did not end within the deadline", maybe_paid=True
-                    )
-                if len(answer) > _MOST_BYTES:
-                    raise EndpointError(
-                        "malformed", f"an answer of over {_MOST_BYTES:,} bytes", maybe_paid=True
-                    )
-        raw = self.without_secrets(bytes(answer).decode("utf-8", "replace"))
-        try:
-            parse_answer(raw)
-        except ValueError as error:
-            raise EndpointError(
-                "malformed", f"{error}; got {raw[:80]!r}", retryable=True, maybe_paid=True, raw=raw[:2000]
-            ) from None
-        return raw
+                    why = "the answer did not end within the deadline"
+                    raise CallError(why, "timed_out", maybe_paid=True)
+        return parse_answer(self.without_secrets(bytes(body).decode("utf-8", "replace")))
 
     @contextmanager
     def translate_errors(self, model: str | None = None) -> Iterator[openai.OpenAI]:
         """Yield the `openai` client for calls about a model, or about batches and files.
 
         Raises:
-            EndpointError: in place of the client's own errors.
+            CallError: in place of the client's own errors, where only this call fails.
+            MrHarmError: of any other kind: no call can succeed.
         """
         try:
             yield self._client
-        except self._openai.APIStatusError as error:
+        except self.openai.APIStatusError as error:
             response = error.response
             raise self.classify(response.status_code, error.body, model, response.headers) from None
-        except (self._openai.APIConnectionError, self._httpx.HTTPError) as error:
+        except (self.openai.APIConnectionError, self._httpx.HTTPError) as error:
             raise self._classify_connection(error) from None
 
     def timeout(self, deadline: float) -> Any:
@@ -146,27 +114,22 @@ class Endpoint:
             text = text.replace(secret, "[key]")
         return text
 
-    def _classify_connection(self, error: Exception) -> EndpointError:
-        cause = error.__cause__ if isinstance(error, self._openai.APIConnectionError) else error
-        what = type(cause or error).__name__
-        if isinstance(cause, self._httpx.ConnectError | self._httpx.ConnectTimeout | self._httpx.ProxyError):
-            return EndpointError("unreachable", f"no connection to {self.url} ({what})", retryable=True)
-        if isinstance(cause, self._httpx.UnsupportedProtocol | self._httpx.InvalidURL):
-            fatal = InputError(f"{self.url}: no address; {_ADDRESS}")
-            return EndpointError("unreachable", str(fatal), fatal=fatal)
-        if isinstance(cause, self._httpx.TimeoutException) or isinstance(error, self._openai.APITimeoutError):
-            return EndpointError("timed_out", "no answer within the deadline", maybe_paid=True)
-        return EndpointError(
-            "cut",
-            f"the connection ended before the answer was whole ({what})",
-            retryable=True,
-            maybe_paid=True,
-        )
+    def _classify_connection(self, error: Exception) -> MrHarmError:
+        cause = error.__cause__ or error
+        what, httpx = type(cause).__name__, self._httpx
+        if isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
+            return CallError(f"no connection to {self.url} ({what})", "unreachable")
+        if isinstance(cause, httpx.UnsupportedProtocol | httpx.InvalidURL):
+            return InputError(f"{self.url}: no address; {_ADDRESS}")
+        if isinstance(cause, httpx.TimeoutException):
+            return CallError("no answer within the deadline", "timed_out", maybe_paid=True)
+        why = f"the connection ended before the answer was whole ({what})"
+        return CallError(why, "cut", maybe_paid=True)
 
     def classify(
         self, status: int, body: object, model: str | None, headers: Mapping[str, str] | None = None
-    ) -> EndpointError:
-        """Return what an HTTP status that is not a success means.
+    ) -> MrHarmError:
+        """Return what an HTTP status that is not a success means, as `translate_errors`.
 
         Args:
             status: the HTTP status.
@@ -178,39 +141,27 @@ class Endpoint:
         code = f"{error.get('code') or ''} {error.get('type') or ''}"
         text = self.without_secrets(str(error.get("message") or body or ""))
         message = f"{self.url} answered {status}" + (f": {text[:200]}" if text else "")
-        refused = bool(_REFUSED.search(f"{code} {text}"))
-        fatal = self._find_fatal(status, code, model, refused)
-        if fatal:
-            limited = status in (402, 429)
-            return EndpointError("rate_limited" if limited else "bad_request", str(fatal), fatal=fatal)
-        retry_after = _read_retry_after(headers or {})
-        if status == 429:
-            return EndpointError("rate_limited", message, retryable=True, retry_after=retry_after)
-        if status in (408, 409, 425) or status >= 500:
-            kind: FailureKind = "timed_out" if status == 408 else "server_error"
-            maybe_paid = status in _MAYBE_PAID
-            return EndpointError(
-                kind, message, retryable=True, retry_after=retry_after, maybe_paid=maybe_paid
-            )
-        return EndpointError("refused" if refused else "bad_request", message, not_found=status == 404)
-
-    def _find_fatal(self, status: int, code: str, model: str | None, refused: bool) -> MrHarmError | None:
-        """Return the error that no other question can get past either, if the status means one."""
-        if status == 401 or (status == 403 and not refused):
-            # The server's own words about the key may hold a part of it.
-            return AuthorizationError(
-                f"{self.url} does not take the key ({status}); set OPENAI_API_KEY, or the key file, to one it takes"
-            )
-        if status == 404 and model is not None:
-            return ModelUnavailableError(
-                f"{self.url} has no model {model!r} (404); name one it serves, or set OPENAI_BASE_URL to the "
-                "address that ends in /v1"
-            )
+        is_refused = bool(_REFUSED.search(f"{code} {text}"))
+        # What no other question can get past either. The server's own words about the key may hold a part of it.
+        if status == 401 or (status == 403 and not is_refused):
+            mend = "set OPENAI_API_KEY, or the key file, to one it takes"
+            return AuthorizationError(f"{self.url} does not take the key ({status}); {mend}")
+        if status == 404 and model is None:
+            return ModelUnavailableError(f"{self.url} has no batch service (404); ask without --batch")
+        if status == 404:
+            mend = "name one it serves, or set OPENAI_BASE_URL to the address that ends in /v1"
+            return ModelUnavailableError(f"{self.url} has no model {model!r} (404); {mend}")
         if status == 402 or (status == 429 and "insufficient_quota" in code):
-            return ModelUnavailableError(
-                f"{self.url}: the account's credit is used up ({status}); top it up and run again"
-            )
-        return None
+            mend = "top it up and run again"
+            return ModelUnavailableError(f"{self.url}: the account's credit is used up ({status}); {mend}")
+        # What only this call failed by.
+        kind: FailureKind = "refused" if is_refused else "bad_request"
+        if status == 429:
+            kind = "rate_limited"
+        elif status in (408, 409, 425) or status >= 500:
+            kind = "timed_out" if status == 408 else "server_error"
+        retry_after = _read_retry_after(headers or {})
+        return CallError(message, kind, maybe_paid=status in _MAYBE_PAID, retry_after=retry_after)
 
 
 def _read_retry_after(headers: Mapping[str, str]) -> float | None:

@@ -1,4 +1,4 @@
-"""Prices of models, and the most a question can cost before it is asked.
+"""Prices of models, the most a question can cost before it is asked, and the budget.
 
 Money is counted in whole billionths of a dollar, rounded up, so that sums are exact.
 """
@@ -8,10 +8,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +22,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, TypeAdapter, ValidationError
 
 from mrharm.errors import InputError
-from mrharm.llm.requests import NANO, Request
+from mrharm.llm.requests import NANO, CallError, Request
 
+_PER_PICTURE = 4000  # tokens, where a price says nothing else
 _PER_MESSAGE = 16  # tokens of role and delimiters; chat templates take 3 to 8
 _DATED = re.compile(r"-(\d{4}-\d\d-\d\d|\d{4})$")
 
@@ -32,17 +36,12 @@ class Price(BaseModel):
 
     input: Decimal = Field(ge=0)
     output: Decimal = Field(ge=0)
-    picture: int = Field(default=4000, ge=0)
+    picture: int = Field(default=_PER_PICTURE, ge=0)
 
     def nano_usd(self, prompt_tokens: int, completion_tokens: int) -> int:
         """Return the cost of a call in billionths of a dollar, rounded up."""
         cost = (self.input * prompt_tokens + self.output * completion_tokens) * NANO / 1_000_000
         return int(cost.to_integral_value(ROUND_CEILING))
-
-    @property
-    def half(self) -> Price:
-        """Return the price in a batch: half, as OpenAI and compatible services sell it."""
-        return self.model_copy(update={"input": self.input / 2, "output": self.output / 2})
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,53 @@ class Tokens:
 class _Usage(BaseModel):
     prompt_tokens: StrictInt = Field(ge=0, lt=10**9)  # a higher count is not believed
     completion_tokens: StrictInt = Field(ge=0, lt=10**9)
+
+
+class Budget:
+    """What a client may spend, has spent, and has reserved for calls in flight, in billionths of a dollar.
+
+    Raises:
+        InputError: a limit in USD below 0.
+    """
+
+    def __init__(self, usd: float | None) -> None:
+        if usd is not None and not usd >= 0:
+            raise InputError(f"a budget of {usd} USD; expected 0 or more")
+        self.limit = None if usd is None else round(usd * NANO)
+        self.spent = 0
+        self._reserved = 0
+        self._changed = threading.Condition()
+
+    def reserve(self, cost: int, stop: threading.Event | None = None, deadline: float = 0.0) -> None:
+        """Reserve the most a call can cost.
+
+        With ``stop``, waits until ``deadline`` (of time.monotonic) for what calls in flight give back.
+
+        Raises:
+            CallError: it does not fit, or ``stop`` is set.
+        """
+        with self._changed:
+            while True:
+                if stop and stop.is_set():
+                    raise CallError("stopped before it was answered", "stopped")
+                if self.limit is None or self.spent + self._reserved + cost <= self.limit:
+                    break
+                if self.spent + cost > self.limit or stop is None or time.monotonic() > deadline:
+                    raise CallError(
+                        f"it may cost {cost / NANO:.6f} USD; of the budget of {self.limit / NANO:.6f} USD, "
+                        f"{self.spent / NANO:.6f} are spent and {self._reserved / NANO:.6f} reserved; run again "
+                        "with a larger budget",
+                        "over_budget",
+                    )
+                self._changed.wait(0.05)
+            self._reserved += cost
+
+    def settle(self, reserved: int, spent: int) -> None:
+        """Give back what was reserved for a call, and count what it cost."""
+        with self._changed:
+            self._reserved -= reserved
+            self.spent += spent
+            self._changed.notify_all()
 
 
 def load_prices(file: Path | None = None) -> dict[str, Price]:
@@ -76,23 +122,24 @@ def load_prices(file: Path | None = None) -> dict[str, Price]:
     return prices
 
 
-def find_price(prices: Mapping[str, Price], model: str) -> Price | None:
-    """Return a model's price; a dated version (``-2026-05-01``, ``-0125``) costs what the undated name costs."""
-    return prices.get(model) or prices.get(_DATED.sub("", model))
+def find_price(
+    prices: Mapping[str, Price], model: str, *, batch: bool = False, required: bool = False
+) -> Price | None:
+    """Return a model's price, or in a ``batch`` half of it, as OpenAI and compatible services sell it.
 
-
-def require_price(prices: Mapping[str, Price], model: str) -> Price:
-    """Return a model's price.
+    A dated version (``-2026-05-01``, ``-0125``) costs what the undated name costs.
 
     Raises:
-        InputError: the table has none, so that no budget can be kept.
+        InputError: it is ``required``, and the table has none.
     """
-    price = find_price(prices, model)
-    if price is None:
+    price = prices.get(model) or prices.get(_DATED.sub("", model))
+    if price is None and required:
         raise InputError(
             f"a budget needs the price of {model}; write it into a file, `{model}: "
             "{input: USD, output: USD}` per million tokens, and name that in --prices or MRHARM_PRICES"
         )
+    if price and batch:
+        return price.model_copy(update={"input": price.input / 2, "output": price.output / 2})
     return price
 
 
@@ -102,31 +149,36 @@ def count_tokens(request: Request, price: Price | None) -> Tokens:
     A byte-level tokenizer, which hosted models have, makes at most one token of a byte; in English it makes about one
     of four characters.
     """
+    messages = request.record["messages"]
     sent = {name: request.settings[name] for name in ("response_format", "tools") if name in request.settings}
-    text = json.dumps([request.record["messages"], sent], ensure_ascii=False)
-    pictures = (price or Price(input=Decimal(0), output=Decimal(0))).picture * _count_pictures(request)
-    framing = _PER_MESSAGE * (len(request.messages) + 1)
+    text = json.dumps([messages, sent], ensure_ascii=False)
+    lists = [message["content"] for message in messages if isinstance(message["content"], list)]
+    parts = [part for part in chain.from_iterable(lists) if isinstance(part, dict)]
+    count = sum("picture" in part or part.get("type") == "image_url" for part in parts)
+    pictures = count * (price.picture if price else _PER_PICTURE)
     longest = request.settings.get("max_completion_tokens", request.settings.get("max_tokens"))
     return Tokens(
         likely_prompt=len(text) // 4 + pictures,
-        most_prompt=len(text.encode("utf-8")) + framing + pictures,
+        most_prompt=len(text.encode("utf-8")) + _PER_MESSAGE * (len(messages) + 1) + pictures,
         most_completion=longest if isinstance(longest, int) else None,
     )
 
 
-def bound_cost(request: Request, prices: Mapping[str, Price], *, required: bool) -> int:
+def bound_cost(
+    request: Request, prices: Mapping[str, Price], *, batch: bool = False, required: bool = False
+) -> int:
     """Return the most a question can cost in billionths of a dollar, if the server keeps to ``max_tokens``.
 
     Raises:
         InputError: it is ``required`` (else 0), and the model has no price or the answer no bound.
     """
-    if not required and find_price(prices, request.model) is None:
-        return 0
-    price = require_price(prices, request.model)
+    price = find_price(prices, request.model, batch=batch, required=required)
     tokens = count_tokens(request, price)
     if tokens.most_completion is None and required:
         raise InputError(f"a budget needs a bound on the answer; set max_tokens for {request.model}")
-    return price.nano_usd(tokens.most_prompt, tokens.most_completion) if tokens.most_completion else 0
+    return (
+        price.nano_usd(tokens.most_prompt, tokens.most_completion) if price and tokens.most_completion else 0
+    )
 
 
 def count_cost(usage: Mapping[str, Any] | None, price: Price | None) -> int | None:
@@ -139,15 +191,6 @@ def count_cost(usage: Mapping[str, Any] | None, price: Price | None) -> int | No
     except ValidationError:
         return None
     return price.nano_usd(count.prompt_tokens, count.completion_tokens) if price else None
-
-
-def _count_pictures(request: Request) -> int:
-    contents = [message["content"] for message in request.record["messages"]]
-    lists = [content for content in contents if isinstance(content, list)]
-    parts = [part for parts in lists for part in parts]
-    return sum(
-        "picture" in part or part.get("type") == "image_url" for part in parts if isinstance(part, dict)
-    )
 
 
 def _parse_prices(text: str, name: str) -> dict[str, Price]:

@@ -54,15 +54,36 @@ _NOT_SETTINGS = ("model", "messages", "n", "stream", "extra_headers", "extra_bod
 
 
 class CallError(MrHarmError):
-    """A question has no answer: ``kind`` says why, ``raw`` is what the server sent, if anything."""
+    """A question has no answer.
 
-    def __init__(self, message: str, kind: FailureKind, raw: str | None = None) -> None:
+    Args:
+        message: why, in words.
+        kind: why, as the ledger names it.
+        raw: what the server sent, if anything.
+        maybe_paid: whether the model may have answered, so that the most the call can cost counts as spent.
+        retry_after: seconds the server asks to wait before another try.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        kind: FailureKind,
+        raw: str | None = None,
+        *,
+        maybe_paid: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(message, kind, raw)
-        self.kind = kind
-        self.raw = raw
+        self.kind, self.raw = kind, raw
+        self.maybe_paid, self.retry_after = maybe_paid, retry_after
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+    @classmethod
+    def wrap(cls, error: MrHarmError) -> CallError:
+        """Return an error as the failure of the question that met it."""
+        return error if isinstance(error, cls) else cls(str(error), "bad_request")
 
 
 class AuthorizationError(InputError):
@@ -103,23 +124,20 @@ class Request:
             InputError: a setting that a call cannot have.
             CallError: it holds something that JSON cannot express.
         """
-        wrong = [name for name in self.settings if name in _NOT_SETTINGS]
-        if wrong:
-            raise InputError(f"{wrong[0]} is not a setting of a call; leave it out")
+        for name in self.settings:
+            if name in _NOT_SETTINGS:
+                raise InputError(f"{name} is not a setting of a call; leave it out")
         record = {
             "model": self.model,
-            "messages": [
-                {**message, "content": _describe_content(message["content"])} for message in self.messages
-            ],
+            "messages": [{**each, "content": _describe_content(each["content"])} for each in self.messages],
             "settings": dict(self.settings),
             "parts": dict(self.parts),
         }
         try:
             json.dumps(record, ensure_ascii=False).encode("utf-8")
         except (TypeError, ValueError) as error:
-            raise CallError(
-                f"cannot be written as JSON ({error}); expected texts and numbers", "bad_request"
-            ) from None
+            why = f"cannot be written as JSON ({error}); expected texts and numbers"
+            raise CallError(why, "bad_request") from None
         return record
 
     @cached_property
@@ -128,8 +146,15 @@ class Request:
         return content_key(self.record)
 
     def encode_messages(self) -> list[dict[str, Any]]:
-        """Return the messages as the endpoint takes them, pictures encoded."""
-        return [{**message, "content": _encode_content(message["content"])} for message in self.messages]
+        """Return the messages as the endpoint takes them, pictures encoded.
+
+        Raises:
+            CallError: a picture cannot be read.
+        """
+        try:
+            return [{**message, "content": _encode_content(message["content"])} for message in self.messages]
+        except MrHarmError as error:
+            raise CallError(str(error), "bad_request") from None
 
 
 @dataclass(frozen=True)
@@ -146,58 +171,59 @@ class Completion:
 
 
 @dataclass(frozen=True)
-class ParsedAnswer:
-    """The fields of a chat completion's body that count: words, finish reason, refusal, usage."""
+class Answer:
+    """A chat completion as it came, with or without words."""
 
-    text: str
+    raw: str  # its body
+    text: str  # the words
     finish_reason: str | None
     refusal: str | None
-    usage: dict[str, Any] | None
+    usage: Mapping[str, Any] | None
+
+    def to_completion(self, key: str, nano_usd: int | None, *, cached: bool) -> Completion:
+        """Return the answer to question ``key``, which cost ``nano_usd`` billionths of a dollar.
+
+        Raises:
+            CallError: there are no words in it; it is paid for and stays in the ledger all the same.
+        """
+        has_words = bool(self.text.strip())
+        if self.finish_reason == "content_filter" or (self.refusal and not has_words):
+            why = f"the model refused: {(self.refusal or 'content filter')[:200]}"
+            raise CallError(why, "refused", self.raw)
+        if not has_words:
+            why = f"finish reason {self.finish_reason}"
+            if self.finish_reason == "length":
+                why = "it was cut before the first word; raise max_tokens"
+            raise CallError(f"an answer without words ({why})", "empty", self.raw)
+        usd = None if nano_usd is None else nano_usd / NANO
+        return Completion(self.text, self.usage, self.raw, self.finish_reason, cached, usd, key)
 
 
-def parse_answer(raw: str) -> ParsedAnswer:
+def parse_answer(raw: str) -> Answer:
     """Parse a chat completion's body; fields of an unexpected type count as absent.
 
     Raises:
-        ValueError: not a chat completion.
+        CallError: not a chat completion; it may have been paid for.
     """
     try:
         body = json.loads(raw)
         choice = body["choices"][0]
         content, refusal = choice["message"].get("content"), choice["message"].get("refusal")
         finish, usage = choice.get("finish_reason"), body.get("usage")
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        raise ValueError("expected a chat completion with one choice") from None
-    if isinstance(content, list):
-        content = "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
-    if not isinstance(content, str | None):
-        raise ValueError("expected a message whose content is text")
-    return ParsedAnswer(
+        if isinstance(content, list):
+            content = "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
         # Half a surrogate pair could be read but never be written as UTF-8 again.
-        (content or "").encode("utf-8", "replace").decode("utf-8"),
+        text = (content or "").encode("utf-8", "replace").decode("utf-8")
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        why = f"expected a chat completion with one choice; got {raw[:80]!r}"
+        raise CallError(why, "malformed", raw[:2000], maybe_paid=True) from None
+    return Answer(
+        raw,
+        text,
         finish if isinstance(finish, str) else None,
         refusal if isinstance(refusal, str) and refusal.strip() else None,
         usage if isinstance(usage, dict) else None,
     )
-
-
-def read_completion(key: str, raw: str, nano_usd: int | None, *, cached: bool) -> Completion:
-    """Read a chat completion's body as an answer with words.
-
-    Raises:
-        CallError: there are no words in it; it is paid for and stays in the ledger all the same.
-    """
-    answer = parse_answer(raw)
-    has_words = bool(answer.text.strip())
-    if answer.finish_reason == "content_filter" or (answer.refusal and not has_words):
-        raise CallError(f"the model refused: {(answer.refusal or 'content filter')[:200]}", "refused", raw)
-    if not has_words:
-        why = f"finish reason {answer.finish_reason}"
-        if answer.finish_reason == "length":
-            why = "it was cut before the first word; raise max_tokens"
-        raise CallError(f"an answer without words ({why})", "empty", raw)
-    usd = None if nano_usd is None else nano_usd / NANO
-    return Completion(answer.text, answer.usage, raw, answer.finish_reason, cached, usd, key)
 
 
 def picture_from_image(image: Image.Image) -> Picture:
