@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrharm.memes import importing
-from mrharm.memes.annotations import picture_stem
+from mrharm.memes.annotations import image_stem
 from mrharm.memes.dataset import ImportOptions
 from mrharm.memes.pictures import find_file
 from mrharm.memes.rows import Row
@@ -51,7 +51,7 @@ def test_a_file_is_found_in_any_case_the_exact_name_first(
     ],
 )
 def test_a_pictures_name_without_folder_and_extension_is_the_id(name: object, stem: str | None) -> None:
-    assert picture_stem(Row("f.csv", 1, {"image": name}), "image") == stem
+    assert image_stem(Row("f.csv", 1, {"image": name}), "image") == stem
 
 
 # Kind -> its file, and columns with the values that a row may well have; any cell may hold anything.

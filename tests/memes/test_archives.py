@@ -1,20 +1,13 @@
 import contextlib
-import gzip
 import hashlib
 import io
 import json
 import os
-import stat
-import struct
 import tarfile
-import tempfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from mrharm.errors import DataError
@@ -100,12 +93,6 @@ def test_an_archive_is_imported_as_its_folder_would_be(tmp_path: Path, kind: str
     }
 
 
-def test_the_dataset_is_named_after_the_archive(tmp_path: Path) -> None:
-    assert (
-        import_memes("folder", pack(tmp_path / "club.tar.gz", posts()), tmp_path / "out").info.name == "club"
-    )
-
-
 def test_pictures_of_an_archive_are_not_written_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,238 +149,51 @@ def test_what_a_kill_left_is_removed_the_next_time(tmp_path: Path) -> None:
     assert not leftover.parent.parent.exists()
 
 
-def test_a_bar_is_drawn_over_the_members(tmp_path: Path) -> None:
-    bars: list[tuple[str, int, int]] = []
-    with unpacked(pack(tmp_path / "a.zip", posts()), tmp_path / "out", lambda *shown: bars.append(shown)):
-        assert bars == [("unpacking a.zip", done, 4) for done in range(5)]
-
-
-CLIMBING = [
-    "../you.txt",
-    "a/../../you.txt",
-    "/tmp/you.txt",
-    "C:you.txt",
-    "C:\\you.txt",
-    "..\\you.txt",
-    "a\\b.txt",
-    "__MACOSX/../../you.txt",
-]
-
-
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", CLIMBING)
-def test_a_member_that_climbs_out_is_refused_before_anything_is_written(
-    tmp_path: Path, kind: str, name: str
-) -> None:
+@pytest.mark.parametrize("name", ["../you.txt", "a/../../you.txt", "/tmp/you.txt", "__MACOSX/../../you.txt"])
+def test_a_member_that_climbs_out_is_refused_or_stays_inside(tmp_path: Path, kind: str, name: str) -> None:
     source = pack(tmp_path / "in" / kind, posts() | {name: b"x"})
-    refused(source, "leaves the archive's folder; nothing was unpacked")
+    with contextlib.suppress(DataError):
+        import_memes("folder", source, tmp_path / "in/out")
+    assert not list(tmp_path.rglob("you.txt"))
+    assert not Path("/tmp/you.txt").exists()
 
 
-def test_a_zip_name_with_a_null_byte_is_refused(tmp_path: Path) -> None:
-    source = pack(tmp_path / "in/a.zip", posts() | {"a.png#..": b"x"})
-    source.write_bytes(source.read_bytes().replace(b"a.png#..", b"a.png\0.."))
-    refused(source, r"member 'a\.png\\x00\.\.' leaves the archive's folder")
-
-
-TYPES = {
-    "symbolic link": tarfile.SYMTYPE,
-    "hard link": tarfile.LNKTYPE,
-    "character device": tarfile.CHRTYPE,
-    "block device": tarfile.BLKTYPE,
-    "pipe": tarfile.FIFOTYPE,
-    "unknown": b"Z",
-}
-
-
-@pytest.mark.parametrize("name", TYPES)
-def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
+def test_links_out_and_devices_in_a_tar_are_refused(tmp_path: Path, kind: bytes) -> None:
     (tmp_path / "in").mkdir()
     info = tarfile.TarInfo("images/odd.png")
-    info.type, info.linkname = TYPES[name], "posts.jsonl"
+    info.type, info.linkname = kind, "../../secret.png"
     members = [(tarfile.TarInfo(name), data) for name, data in posts().items()]
-    refused(tar(tmp_path / "in/a.tar", [*members, (info, b"")]), r"'images/odd\.png' is a link, a device")
-
-
-def test_a_sparse_member_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    info = tarfile.TarInfo("sparse.csv")
-    info.pax_headers = {
-        "GNU.sparse.major": "0",
-        "GNU.sparse.minor": "1",
-        "GNU.sparse.map": "0,1",
-        "GNU.sparse.size": "9000000000",
-    }
-    refused(tar(tmp_path / "in/a.tar", [(info, b"x")]), r"'sparse\.csv' is a link, a device or a sparse file")
-
-
-@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO])
-def test_links_and_devices_in_a_zip_are_refused(tmp_path: Path, kind: int) -> None:
-    source = pack(tmp_path / "in/a.zip", posts())
-    info = zipfile.ZipInfo("images/odd.png")
-    info.external_attr = (kind | 0o644) << 16
-    with zipfile.ZipFile(source, "a") as archive:
-        archive.writestr(info, "../../secret.png")
-    refused(source, r"'images/odd\.png' is a link or a device")
-
-
-def patched(source: Path, name: str, central: int, local: int, form: str, value: int) -> Path:
-    """Overwrite a field of a zip's last member in both of its headers, at these places in them."""
-    data = bytearray(source.read_bytes())
-    for place, offset, fixed in ((data.rfind(b"PK\1\2"), central, 46), (data.rfind(b"PK\3\4"), local, 30)):
-        assert data[place + fixed :].startswith(name.encode())
-        struct.pack_into(form, data, place + offset, value)
-    source.write_bytes(data)
-    return source
+    refused(tar(tmp_path / "in/a.tar", [*members, (info, b"")]), "cannot be unpacked")
 
 
 def test_a_locked_zip_says_to_unpack_it_with_its_password(tmp_path: Path) -> None:
-    source = pack(tmp_path / "in/a.zip", {"b.csv": b"x", "a.csv": b"text\nyou\n"})
-    patched(source, "a.csv", 8, 6, "<H", 1)
-    refused(source, r"'a\.csv' is protected by a password; .*unpack it with its password first")
-
-
-def test_a_zip_packed_in_another_way_is_refused(tmp_path: Path) -> None:
     source = pack(tmp_path / "in/a.zip", {"a.csv": b"text\nyou\n"})
-    refused(patched(source, "a.csv", 10, 8, "<H", 9), "is packed with method 9; .*another tool")
-
-
-@pytest.mark.parametrize("size", [10, 10_000])
-def test_a_zip_that_lies_about_a_size_is_refused(tmp_path: Path, size: int) -> None:
-    source = pack(tmp_path / "in/a.zip", {"a.csv": b"text\n" + b"you\n" * 1000})
-    refused(patched(source, "a.csv", 24, 22, "<I", size), "broken or cut short|cut short in member")
-
-
-def test_a_zip_whose_bytes_were_changed_is_refused(tmp_path: Path) -> None:
-    source = tmp_path / "in/a.zip"
-    source.parent.mkdir()
-    with zipfile.ZipFile(source, "w") as archive:
-        archive.writestr("a.csv", "text\nyou\n")
-    source.write_bytes(source.read_bytes().replace(b"you", b"them"[:3]))
-    refused(source, "broken or cut short .*CRC")
+    data = bytearray(source.read_bytes())
+    data[data.rfind(b"PK\1\2") + 8] |= 1  # the flag in the list of members
+    source.write_bytes(data)
+    refused(source, "protected by a password; unpack it with its password first")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(
-    ("bound", "value", "why"),
-    [
-        ("MAX_TOTAL", 4000, r"'big\.csv' brings the total to 5,000 bytes"),
-        ("MAX_MEMBERS", 2, "more than 2 members"),
-        ("SUSPICIOUS", 100, r"'big\.csv' (unpacks from|brings the total to 5,000 bytes, from)"),
-    ],
-)
 def test_a_bomb_is_refused_before_anything_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, bound: str, value: int, why: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(archives, bound, value)
+    monkeypatch.setattr(archives, "MIN_BOUND", 100)
     monkeypatch.setattr(archives, "MAX_RATIO", 0.4 if kind == "a.tar" else 2)
     source = pack(tmp_path / "in" / kind, {"a.txt": b"", "big.csv": b"\0" * 5000, "b.txt": b""})
-    refused(source, why)
-
-
-def test_many_small_bombs_are_counted_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "SUSPICIOUS", 1_000_000)
-    source = pack(tmp_path / "in/a.zip", {f"{n}.csv": b"\0" * 1_000_000 for n in range(20)})
-    refused(source, r"'\d+\.csv' brings the total to .* bytes, from")
-
-
-def header(kind: bytes, size: int, name: str = "x") -> bytes:
-    info = tarfile.TarInfo(name)
-    info.type, info.size = kind, size
-    return info.tobuf(tarfile.GNU_FORMAT)
-
-
-@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XGLTYPE])
-def test_a_header_that_fills_the_memory_is_refused(tmp_path: Path, kind: bytes) -> None:
-    source = tmp_path / "in/a.tgz"
-    source.parent.mkdir()
-    source.write_bytes(gzip.compress(header(kind, 3_000_000) + bytes(4_000_000)))
-    refused(source, "bytes that belong to no member")
-
-
-def test_a_chain_of_headers_is_refused(tmp_path: Path) -> None:
-    source = tmp_path / "in/a.tar"
-    source.parent.mkdir()
-    source.write_bytes(header(tarfile.XHDTYPE, 0) * 1500 + bytes(10240))
-    refused(source, "broken or cut short")
-
-
-@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.XHDTYPE, b"Z"])
-def test_a_negative_size_is_refused(tmp_path: Path, kind: bytes) -> None:
-    source = tmp_path / "in/a.tar"
-    source.parent.mkdir()
-    source.write_bytes(header(tarfile.REGTYPE, 0) + header(kind, -1024) + bytes(10240))
-    refused(source, "brings the total|broken or cut short|cut short|link|no member")
-
-
-@pytest.mark.parametrize("kind", ["a.tar", "a.tgz"])
-def test_a_tar_with_much_behind_its_end_is_refused(tmp_path: Path, kind: str) -> None:
-    source = pack(tmp_path / "in" / kind, posts())
-    more = bytes(2_000_000)
-    source.write_bytes(source.read_bytes() + (gzip.compress(more) if kind == "a.tgz" else more))
-    refused(source, "bytes that belong to no member")
-
-
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-@pytest.mark.parametrize("kind", ["a.zip", "a.tar"])
-def test_names_that_collide_are_refused(tmp_path: Path, kind: str) -> None:
-    source = pack(tmp_path / "in" / kind, {"a.csv": b"x", "a.csv/b.csv": b"y"})
-    refused(source, "cannot be unpacked .Not a directory")
-    if kind == "a.zip":
-        with zipfile.ZipFile(source, "w") as archive:
-            archive.writestr("a.csv", "x")
-            archive.writestr("a.csv", "y")
-    else:
-        tar(source, [(tarfile.TarInfo("a.csv"), b"x"), (tarfile.TarInfo("./a.csv"), b"y")])
-    refused(source, r"a\.csv' comes twice")
+    refused(source, "unpacks from .* to 5,000 bytes or more; nothing was unpacked; if you trust it")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_archive_cut_anywhere_is_refused(tmp_path: Path, kind: str) -> None:
+def test_a_broken_archive_is_refused(tmp_path: Path, kind: str) -> None:
     source = pack(tmp_path / "in" / kind, posts())
     data = source.read_bytes()
-    needed = len(data)
-    if kind == "a.tar":  # zeros fill it up behind its end mark
-        needed = len(data.rstrip(b"\0")) // 512 * 512 + 512
-    for length in {*range(0, needed, 97), *range(0, needed, 512), needed - 1}:
-        source.write_bytes(data[:length])
-        refused(source, "cut short")
-
-
-def test_what_only_has_the_name_of_an_archive_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    for kind in KINDS:
-        (tmp_path / "in" / kind).write_bytes(b"not an archive, however you look at it" * 100)
-        refused(tmp_path / "in" / kind, "broken or cut short .*; download it again")
+    for broken in (b"not an archive, however you look at it" * 100, data.rstrip(b"\0")[:-40], data[:300]):
+        source.write_bytes(broken)
+        refused(source, "broken or cut short .*; download it again")
 
 
 def test_a_name_that_no_file_system_takes_is_an_error(tmp_path: Path) -> None:
-    refused(pack(tmp_path / "in/a.zip", {"x" * 300: b"x"}), "cannot be unpacked .File name too long")
-
-
-def flip(data: bytes, places: list[tuple[int, int]]) -> bytes:
-    changed = bytearray(data)
-    for place, value in places:
-        changed[place % len(changed)] = value
-    return bytes(changed)
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    st.sampled_from(["a.zip", "a.tar", "a.tgz"]),
-    st.lists(st.tuples(st.integers(0), st.integers(0, 255)), max_size=6),
-)
-def test_whatever_the_bytes_are_it_unpacks_inside_or_fails_by_name(
-    kind: str, places: list[tuple[int, int]]
-) -> None:
-    def attempt(change: Callable[[bytes], bytes]) -> None:
-        with tempfile.TemporaryDirectory() as name:
-            root = Path(name)
-            source = pack(root / "in" / kind, posts())
-            source.write_bytes(change(source.read_bytes()))
-            with contextlib.suppress(DataError), unpacked(source, root / "data/out", no_progress) as folder:
-                assert folder.is_relative_to(root / "data/.out.unpacked")
-            assert not [path for path in names(root) if path not in ("in", f"in/{kind}", "data")]
-
-    if kind == "a.tgz":  # behind gzip's checksum nothing would be reached
-        attempt(lambda data: gzip.compress(flip(gzip.decompress(data), places)))
-    attempt(lambda data: flip(data, places))
+    refused(pack(tmp_path / "in/a.zip", {"x" * 300: b"x"}), "cannot be unpacked.*File name too long")

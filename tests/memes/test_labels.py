@@ -63,7 +63,7 @@ FAMILIES: dict[str, tuple[LabelScheme, list[Values], list[Values]]] = {
         ],
     ),
     "hateful-memes": (hateful_memes.CHALLENGE.scheme, BINARY, ODD_BINARY),
-    "prompthate": (prompthate.SCHEME, BINARY, ODD_BINARY),
+    "prompthate": (prompthate.PROMPTHATE.scheme, BINARY, ODD_BINARY),
     "fine-grained": (hateful_memes.FINE_GRAINED.scheme, FINE, ODD_FINE),
     "hatred": (
         hatred.add_targets(hateful_memes.CHALLENGE.scheme),
@@ -84,7 +84,7 @@ FAMILIES: dict[str, tuple[LabelScheme, list[Values], list[Values]]] = {
         ],
     ),
     "pridemm": (
-        pridemm.SCHEME,
+        pridemm.PRIDEMM.scheme,
         [{"hate": "0", "target": ""}, *table(hate=["1"], target=["0", "1", "2", "3"])],
         [
             *table(hate=["0", "1", "1.0"], target=["", "0", "1", "0.0", "1.0", "2.0", "3.0", "NA", "nan"]),
@@ -92,12 +92,12 @@ FAMILIES: dict[str, tuple[LabelScheme, list[Values], list[Values]]] = {
         ],
     ),
     "multioff": (
-        multioff.SCHEME,
+        multioff.MULTIOFF.scheme,
         [{"label": "offensive"}, {"label": "Non-offensiv"}],
         [{"label": word} for word in ("Offensive", "non-offensive", "Non offensive", "not_offensive ")],
     ),
     "memotion": (
-        memotion.SCHEME,
+        memotion.MEMOTION.scheme,
         [{"offensive": word} for word in ("not_offensive", "slight", "very_offensive")],
         [{"offensive": "hateful_offensive"}, {"offensive": "Slight"}],
     ),

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from mrharm.errors import DataError, ImageError, InputError
-from mrharm.images import SUFFIXES
-from mrharm.memes.dataset import Imported
+from mrharm.memes.dataset import Imported, ImporterInfo, ImportOptions
 from mrharm.memes.labels import LabelScheme
-from mrharm.memes.pictures import PictureFinder, find_file
-from mrharm.memes.rows import Row
+from mrharm.memes.pictures import PictureFinder, find_file, picture_stem
+from mrharm.memes.rows import Row, need_folder, read_text
 from mrharm.records import Evidence, Failure, Meme
 
 # Our splits, and other names of them; compared with case folded.
@@ -68,7 +67,7 @@ def read_rows(
 def make_finder(imported: Imported, root: Path, folders: Sequence[str]) -> PictureFinder | None:
     """Return a finder of pictures in ``root`` and its ``folders``; None, and a note, where no pictures came along."""
     finder = PictureFinder(root, folders)
-    if finder.has_pictures(()):
+    if finder.has_pictures():
         return finder
     imported.notes.append(
         f"no pictures came with the source (no {folders[0]}/ folder): all memes are text only"
@@ -131,11 +130,10 @@ def add_memes(
     imported.memes += memes.values()
 
 
-def picture_stem(row: Row, image: str) -> str | None:
+def image_stem(row: Row, image: str) -> str | None:
     """Return the picture's name in column ``image`` without folder and extension: the id of a row that has no other."""
     value = row.values.get(image)
-    path = PurePosixPath(value.replace("\\", "/").strip()) if isinstance(value, str) else PurePosixPath()
-    return (path.stem if path.suffix.lower() in SUFFIXES else path.name) or None
+    return picture_stem(value.strip()) or None if isinstance(value, str) else None
 
 
 def make_meme(
@@ -152,16 +150,69 @@ def make_meme(
     return Meme(id=meme_id, text=text, label=label, split=row.split, source=source, extra=extra | kept)
 
 
-def parse_picture_row(
-    row: Row, scheme: LabelScheme, *, image: str, text: str | None, source: str, used: Iterable[str]
-) -> ParsedRow:
-    """Make a meme of a row whose id is the name of its picture in column ``image``.
+@dataclass(frozen=True)
+class TableSource:
+    """A published dataset of tables with a row a meme, whose id is its picture's name; call it to import one.
 
-    Raises:
-        DataError: no picture is named, or a label value that the source does not have.
+    Attributes:
+        name: of the importer.
+        about: its licence and layout.
+        scheme: its labels.
+        files: file name -> split; None where each row says it.
+        read: reads the rows of a file.
+        image: the column of the picture's name.
+        text: the column of the text.
+        pictures: folders of pictures in the source; the first is named where there is none.
+        folders: folders in the source where the files may be.
+        parse: makes a meme of a row where `parse_row` does not do; raises DataError for a row that is wrong.
+        join: changes the rows in place before they become memes.
+        notes: what a user should know of each import.
     """
-    meme_id = picture_stem(row, image)
-    if meme_id is None:
-        raise DataError(f"{image}: expected the name of a picture, got {str(row.values.get(image))[:60]!r}")
-    meme = make_meme(row, scheme, meme_id=meme_id, text=text, source=source, used=(image, *used))
-    return ParsedRow(meme, row.values[image].strip())
+
+    name: str
+    about: ImporterInfo
+    scheme: LabelScheme
+    files: Mapping[str, str | None]
+    read: Callable[[Path, str, list[Failure]], list[Row]]
+    image: str
+    text: str
+    pictures: Sequence[str] = ("images", "img")
+    folders: Sequence[str] = ()
+    parse: Callable[[Row], ParsedRow] | None = None
+    join: Callable[[Path, list[Row], Imported], None] | None = None
+    notes: Sequence[str] = ()
+
+    def __call__(self, source: Path | None, folder: Path, options: ImportOptions) -> Imported:
+        """Import the dataset.
+
+        Raises:
+            InputError: ``source`` is no folder with one of the files.
+            DataError: a file is not what ``read`` reads.
+        """
+        layout = self.about.layout
+        root = need_folder(source, layout)
+        imported = Imported(self.name, self.about.licence, self.scheme.about, [])
+        rows = read_rows(imported, root, self.files, self.read, layout=layout, folders=self.folders)
+        if self.join:
+            self.join(root, rows, imported)
+        finder = make_finder(imported, root, self.pictures)
+        parse = self.parse or self.parse_row
+        add_memes(imported, rows, parse, item=lambda row: image_stem(row, self.image), finder=finder)
+        imported.notes += self.notes
+        return imported
+
+    def parse_row(self, row: Row, text: str | None = None, used: Iterable[str] | None = None) -> ParsedRow:
+        """Make a meme of a row; with ``text`` and the columns ``used`` for it, or those of the text's column.
+
+        Raises:
+            DataError: no picture is named, or a label value that the source does not have.
+        """
+        meme_id = image_stem(row, self.image)
+        if meme_id is None:
+            came = str(row.values.get(self.image))[:60]
+            raise DataError(f"{self.image}: expected the name of a picture, got {came!r}")
+        if used is None:
+            text, used = read_text(row, self.text), (self.text,)
+        used = (self.image, *used)
+        meme = make_meme(row, self.scheme, meme_id=meme_id, text=text, source=self.name, used=used)
+        return ParsedRow(meme, row.values[self.image].strip())

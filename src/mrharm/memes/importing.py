@@ -43,9 +43,9 @@ IMPORTERS = plugins.Table(
         "fhm-fine-grained": "mrharm.memes.sources.hateful_memes:import_fine_grained",
         "hatred": "mrharm.memes.sources.hatred:import_hatred",
         "mami": "mrharm.memes.sources.mami:import_mami",
-        "pridemm": "mrharm.memes.sources.pridemm:import_pridemm",
-        "multioff": "mrharm.memes.sources.multioff:import_multioff",
-        "memotion": "mrharm.memes.sources.memotion:import_memotion",
+        "pridemm": "mrharm.memes.sources.pridemm:PRIDEMM",
+        "multioff": "mrharm.memes.sources.multioff:MULTIOFF",
+        "memotion": "mrharm.memes.sources.memotion:MEMOTION",
         "prompthate": "mrharm.memes.sources.prompthate:import_prompthate",
         "huggingface": "mrharm.memes.sources.huggingface:import_huggingface",
         "folder": "mrharm.memes.sources.folder:import_folder",
@@ -55,15 +55,16 @@ IMPORTERS = plugins.Table(
 
 
 def about(kind: str) -> ImporterInfo | None:
-    """Return an importer's description (``ABOUT`` in its file, or ``ABOUT_<KIND>`` where a file holds several).
+    """Return an importer's description: its ``about``, or ``ABOUT`` (of several, ``ABOUT_<KIND>``) in its file.
 
     Raises:
         InputError: no such kind.
     """
-    module = sys.modules[IMPORTERS.load(kind).__module__]
-    name = "ABOUT_" + kind.upper().replace("-", "_")
-    info = getattr(module, name, None) or getattr(module, "ABOUT", None)
-    return info if isinstance(info, ImporterInfo) else None
+    importer = IMPORTERS.load(kind)
+    module = sys.modules[importer.__module__]
+    places = ((importer, "about"), (module, "ABOUT_" + kind.upper().replace("-", "_")), (module, "ABOUT"))
+    infos = (getattr(place, name, None) for place, name in places)
+    return next((info for info in infos if isinstance(info, ImporterInfo)), None)
 
 
 def read_memes(folder: Path | str) -> list[Meme]:
@@ -122,13 +123,6 @@ def import_memes(
             _add_rationales(imported, rationales, progress)
         _write(imported, aside, kind, origin, options)
     return Dataset(Path(folder))
-
-
-def _check_ids(imported: Imported, kind: str) -> None:
-    counts = Counter(meme.id for meme in imported.memes)
-    repeated = [meme_id for meme_id, count in counts.items() if count > 1]
-    if repeated:
-        raise DataError(f"importer {kind}: ids must be unique; these are not: {', '.join(repeated[:5])}")
 
 
 def _check_any(imported: Imported, source: str) -> None:

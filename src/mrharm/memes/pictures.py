@@ -5,7 +5,7 @@ Files and folders are found in any case: copies of a dataset differ in it.
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import os
 import re
 from collections import defaultdict
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from mrharm.errors import DataError, ImageError, InputError
 from mrharm.images import MAX_BYTES, SUFFIXES, decode, image_sha256, read_image_bytes, sniff
 from mrharm.records import Meme
-from mrharm.store import content_key
+from mrharm.store import content_key, sha256_bytes
 
 IMAGES = "images"
 WAYS = ("copy", "link")
@@ -71,6 +71,12 @@ def check_inside(name: str) -> PurePosixPath:
     return path
 
 
+def picture_stem(name: str) -> str:
+    """Return a picture's name without folders and extension."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    return path.stem if path.suffix.lower() in SUFFIXES else path.name
+
+
 class PictureFinder:
     """Finds pictures under ``root`` by the path a row gives, else by name with any extension and any case.
 
@@ -82,13 +88,13 @@ class PictureFinder:
         self._folders = [root, *(folder for place in folders for folder in find_folders(root, place))]
         self._names: dict[Path, dict[str, list[str]]] = {}
 
-    def has_pictures(self, names: Iterable[str]) -> bool:
-        """Tell whether pictures came along: a folder for them exists, or ``root`` itself holds some."""
-        parents = {PurePosixPath(name.replace("\\", "/")).parent for name in names}
-        named = [self._root / parent for parent in parents if parent.parts and ".." not in parent.parts]
-        if self._folders[1:] or any(_is_folder(folder) for folder in named):
-            return True
-        return any(name.endswith(SUFFIXES) for name in self._list_names(self._root))
+    def has_pictures(self, names: Iterable[str] = ()) -> bool:
+        """Tell whether pictures came along: in ``root``, in a folder for them, or in one that ``names`` name."""
+        parents = {PurePosixPath(name.replace("\\", "/")).parent for name in ("x", *names)}
+        folders = [
+            folder / parent for folder in self._folders for parent in parents if ".." not in parent.parts
+        ]
+        return any(name.endswith(SUFFIXES) for folder in folders for name in self._list_names(folder))
 
     def find(self, name: str) -> Path:
         """Return the picture file a row means by ``name``.
@@ -102,7 +108,7 @@ class PictureFinder:
             for parent in dict.fromkeys((folder / path.parent, folder)):
                 names = self._list_names(parent)
                 folded = path.name.casefold()
-                spellings = names.get(folded) or names.get(_stem(folded) + ".*", [])
+                spellings = names.get(folded) or names.get(picture_stem(folded) + ".*", [])
                 if path.name in spellings:
                     return parent / path.name
                 if len(spellings) > 1:
@@ -121,28 +127,16 @@ class PictureFinder:
         """
         if folder not in self._names:
             names: dict[str, list[str]] = defaultdict(list)
-            try:
+            spellings: list[str] = []
+            with contextlib.suppress(OSError, ValueError):
                 spellings = sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
-            except (OSError, ValueError):
-                spellings = []
             for spelling in spellings:
                 folded = spelling.casefold()
                 names[folded].append(spelling)
                 if folded.endswith(SUFFIXES):
-                    names[_stem(folded) + ".*"].append(spelling)
+                    names[picture_stem(folded) + ".*"].append(spelling)
             self._names[folder] = dict(names)
         return self._names[folder]
-
-
-def _stem(name: str) -> str:
-    return name[: name.rfind(".")] if name.endswith(SUFFIXES) else name
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False
 
 
 def import_pictures(
@@ -174,10 +168,15 @@ def import_pictures(
 
     def store(meme: Meme) -> StoredPicture | ImageError:
         try:
-            if meme.id in pictures:
-                return _store_file(pictures[meme.id], folder, names[meme.id], way)
-            place = check_inside(meme.image or "").as_posix()
-            return StoredPicture(place, image_sha256(folder / place))
+            if meme.id not in pictures:
+                place = check_inside(meme.image or "").as_posix()
+                return StoredPicture(place, image_sha256(folder / place))
+            source = pictures[meme.id]
+            data = read_image_bytes(source)
+            place = _check_place(data, source.name, names[meme.id])
+            if way == "copy" or not link(source, folder / place):
+                (folder / place).write_bytes(data)
+            return StoredPicture(place, sha256_bytes(data))
         except ImageError as error:
             return error
 
@@ -190,15 +189,6 @@ def import_pictures(
     finally:
         pool.shutdown(cancel_futures=True)
     return stored
-
-
-def _store_file(source: Path, folder: Path, name: str, way: str) -> StoredPicture:
-    data = read_image_bytes(source)
-    place = _check_place(data, source.name, name)
-    target = folder / place
-    if way == "copy" or not link(source, target):
-        target.write_bytes(data)
-    return StoredPicture(place, hashlib.sha256(data).hexdigest())
 
 
 def write_picture(data: bytes, folder: Path, meme_id: str, used: set[str]) -> str:

@@ -8,17 +8,17 @@ with the extension on them come from copies of it.
 from __future__ import annotations
 
 import io
+import json
 import pickle
-import pickletools
 import re
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NoReturn
 
 from mrharm.errors import DataError, InputError
-from mrharm.images import SUFFIXES
 from mrharm.memes.dataset import Imported
+from mrharm.memes.pictures import picture_stem
 from mrharm.memes.rows import STAGE, read_bytes
 from mrharm.records import Evidence, Failure, Rationale, parse_json
 
@@ -29,23 +29,6 @@ ALSO = "; captions.json, *_rationale.json, *.pkl and *.pickle ({id: text}) are t
 _NAME = re.compile(r"(?:.*[_-])?(caption|rationale)s?_?", re.IGNORECASE)
 _PICKLES = (".pkl", ".pickle")
 _IDS = ("id", "image", "img")
-
-MAX_PICKLE = 50_000_000  # bytes
-MAX_STEPS = 2_000_000  # instructions
-MAX_VALUES = 2_000_000  # values met when walking the result as a tree
-MAX_CHARACTERS = 200_000_000
-MAX_DEPTH = 50
-MAX_INTEGER_BITS = 64  # Python hashes larger ones so that thousands can be made to collide in one dictionary
-
-_PLAIN = frozenset(  # instructions that make plain values
-    opcode.name
-    for opcode in pickletools.opcodes
-    if re.fullmatch(
-        r"PROTO|FRAME|STOP|MARK|NONE|NEWTRUE|NEWFALSE|(BIN)?INT[12]?|LONG[14]?|(BIN)?FLOAT|(SHORT_)?BIN(UNICODE|STRING)"
-        r"|BINUNICODE8|UNICODE|STRING|(EMPTY_)?(LIST|DICT)|APPENDS?|SETITEMS?|((LONG_)?BIN)?[PG][UE]T|MEMOIZE",
-        opcode.name,
-    )
-)
 
 
 def add_recorded(
@@ -67,7 +50,11 @@ def add_recorded(
     """
     texts: dict[str, dict[str, str]] = {CAPTION: {}, RATIONALE: {}}
     from_file: dict[tuple[str, str], str] = {}
-    ids = _index_ids(imported, pictures)
+    # What a file may call a meme -> the ids it has here: its id and its copies'.
+    ids: dict[str, list[str]] = defaultdict(list)
+    for meme in imported.memes:
+        for name in {str(meme.extra.get("copy_of", meme.id)), picture_stem(pictures.get(meme.id, ""))} - {""}:
+            ids[name].append(meme.id)
     for path, kind in _find_files(root, folders, imported):
         file = path.relative_to(root).as_posix()
         imported.sources[file] = path
@@ -103,34 +90,16 @@ def _find_files(root: Path, folders: Iterable[Path], imported: Imported) -> Iter
     """Yield each file of recorded texts and its kind; a pickle of something else is noted."""
     for folder in folders:
         for path in sorted(folder.iterdir()):
-            is_pickle = path.suffix.lower() in _PICKLES
-            is_json = path.suffix.lower() == ".json"
-            if path.name.startswith(".") or not (is_pickle or is_json) or not path.is_file():
+            suffix = path.suffix.lower()
+            if suffix not in (*_PICKLES, ".json") or path.name.startswith(".") or not path.is_file():
                 continue
-            match = _NAME.fullmatch(path.stem)
-            if match:
+            if match := _NAME.fullmatch(path.stem):
                 yield path, match[1].lower()
-            elif is_pickle:
+            elif suffix != ".json":
                 name = path.relative_to(root).as_posix()
                 imported.notes.append(
                     f"{name}: its name says neither captions nor rationales; it was skipped"
                 )
-
-
-def _index_ids(imported: Imported, pictures: Mapping[str, str]) -> dict[str, list[str]]:
-    """Map what a file may call a meme to the ids it has here: its id and its copies'."""
-    ids: dict[str, list[str]] = defaultdict(list)
-    for meme in imported.memes:
-        for name in {str(meme.extra.get("copy_of", meme.id)), _stem(pictures.get(meme.id, ""))} - {""}:
-            ids[name].append(meme.id)
-    return ids
-
-
-def _stem(name: str) -> str:
-    """Return the name of a picture without folders and extension."""
-    last = PurePosixPath(name.replace("\\", "/")).name
-    suffix = next((suffix for suffix in SUFFIXES if last.lower().endswith(suffix)), "")
-    return last[: len(last) - len(suffix)]
 
 
 def _read_texts(
@@ -140,7 +109,7 @@ def _read_texts(
     unknown = several = 0
     texts: dict[str, str] = {}
     for key, value in _read_entries(path, kind):
-        name = key if key in ids else _stem(key)
+        name = key if key in ids else picture_stem(key)
         text = _first_text(value)
         if text is None:
             reason = f"expected a text, got {str(value)[:60]}"
@@ -170,7 +139,13 @@ def _first_text(value: Any) -> str | None:
 
 def _read_entries(path: Path, kind: str) -> Iterator[tuple[str, Any]]:
     """Yield (key, value) of a file, be it one object or a list of them."""
-    entries = read_pickle(path) if path.suffix.lower() in _PICKLES else _read_json(path)
+    try:
+        is_pickle = path.suffix.lower() in _PICKLES
+        entries = read_pickle(path) if is_pickle else parse_json(read_bytes(path).decode("utf-8-sig"))
+    except ValueError as error:
+        raise DataError(
+            f"{path}: not JSON in UTF-8 ({error}); mend it, or move it away to import without"
+        ) from None
     if isinstance(entries, dict):
         yield from ((str(key).strip(), value) for key, value in entries.items())
         return
@@ -185,96 +160,28 @@ def _read_entries(path: Path, kind: str) -> Iterator[tuple[str, Any]]:
         yield str(key).strip(), value
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return parse_json(read_bytes(path).decode("utf-8-sig"))
-    except ValueError as error:
-        raise DataError(
-            f"{path}: not JSON in UTF-8 ({error}); mend it, or move it away to import without"
-        ) from None
-
-
 class _PlainUnpickler(pickle.Unpickler):
     """An unpickler that loads nothing by name."""
 
     def find_class(self, module: str, name: str) -> NoReturn:
         raise pickle.UnpicklingError(f"it wants to load '{module}.{name}'")
 
-    def persistent_load(self, pid: Any) -> NoReturn:
-        raise pickle.UnpicklingError("it wants to load a persistent object")
-
 
 def read_pickle(path: Path) -> Any:
     """Read a pickle of plain values: dictionaries, lists, texts, numbers, true, false and None.
 
-    A pickle is a program, and published packages hand theirs out for download, so it is untrusted. `pickletools`, which
-    only reads, lists its instructions first, and any that plain values do not need is refused; only then an unpickler
-    runs that could load nothing by name either. Three kinds of bomb need a bound of their own: far memo slots, for
-    which the unpickler would make room (an instruction may ask for as many slots as there were instructions); tuples,
-    which as keys of a dictionary can take for ever to hash (refused); and values shared so often that walking them
-    never ends (counted afterwards).
+    A pickle is a program, and published packages hand theirs out for download, so nothing is loaded by name.
 
     Raises:
-        DataError: the file cannot be read, is too large, cut short or no pickle, wants to load or build anything that
-            is not plain (which is named), holds itself, or unfolds to far more than its size.
+        DataError: the file cannot be read, is cut short or no pickle, or wants to load anything that is not
+            plain (which is named).
     """
-    data = read_bytes(path, MAX_PICKLE)
+    data = read_bytes(path)
     try:
-        _scan_pickle(data)
-        value = _PlainUnpickler(io.BytesIO(data), encoding="utf-8").load()
-        _check_tree(value)
+        # What JSON cannot hold is not plain, and half of a surrogate pair could never be written.
+        return parse_json(json.dumps(_PlainUnpickler(io.BytesIO(data), encoding="utf-8").load()))
     except Exception as error:  # on hostile bytes the unpickler raises a dozen kinds
-        reason = (
-            str(error) if isinstance(error, pickle.UnpicklingError) else f"{type(error).__name__}: {error}"
-        )
         raise DataError(
-            f"{path}: not a pickle of plain values ({reason[:160]}); nothing was run; ask its author for a JSON "
-            "file of {id: text}, or move it away to import without"
+            f"{path}: not a pickle of plain values ({str(error).partition(chr(10))[0][:160]}); nothing was run; ask "
+            "its author for a JSON file of {id: text}, or move it away to import without"
         ) from None
-    return value
-
-
-def _scan_pickle(data: bytes) -> None:
-    """Refuse a pickle with an instruction that is not plain, without running it."""
-    end = 0
-    texts: deque[str] = deque(maxlen=2)
-    for step, (opcode, argument, position) in enumerate(pickletools.genops(data)):
-        if isinstance(argument, str):
-            texts.append(argument)
-        if opcode.name in ("GLOBAL", "INST", "STACK_GLOBAL"):
-            name = str(argument).replace(" ", ".") if argument else ".".join(texts)
-            raise pickle.UnpicklingError(f"it wants to load {name[:80]!r}")
-        if opcode.name not in _PLAIN:
-            raise pickle.UnpicklingError(f"{opcode.name} at byte {position} loads or makes something else")
-        if step >= MAX_STEPS:
-            raise pickle.UnpicklingError(f"more than {MAX_STEPS:,} instructions")
-        if opcode.name.endswith("PUT") and int(argument or 0) > step:
-            raise pickle.UnpicklingError(f"memo slot {argument:,} at instruction {step:,}")
-        if isinstance(argument, int) and argument.bit_length() > MAX_INTEGER_BITS:
-            raise pickle.UnpicklingError(f"a number of {argument.bit_length():,} bits")
-        end = (position or 0) + 1
-    if end != len(data):
-        raise pickle.UnpicklingError(f"{len(data) - end:,} bytes follow its end; expected one pickle")
-
-
-def _check_tree(value: Any) -> None:
-    """Refuse values that are shared so often, or nested so deep, that walking them as a tree never ends."""
-    level, count, characters = [value], 1, 0
-    for _ in range(MAX_DEPTH):
-        inner: list[Any] = []
-        for item in level:
-            if isinstance(item, str):
-                item.encode("utf-8")  # half of a surrogate pair stands alone
-                characters += len(item)
-            elif isinstance(item, dict | list):
-                size = len(item) * (2 if isinstance(item, dict) else 1)
-                count += size
-                if count > MAX_VALUES:
-                    raise pickle.UnpicklingError(f"it unfolds to more than {MAX_VALUES:,} values")
-                inner += [*item, *item.values()] if isinstance(item, dict) else item
-            if characters > MAX_CHARACTERS:
-                raise pickle.UnpicklingError(f"it unfolds to more than {MAX_CHARACTERS:,} characters")
-        if not inner:
-            return
-        level = inner
-    raise pickle.UnpicklingError(f"values nested more than {MAX_DEPTH} deep, or holding themselves")

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,8 +21,6 @@ from mrharm.records import Failure, parse_json
 STAGE = "import"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 TABLES = (".jsonl", ".ndjson", ".csv", ".tsv")
-# Of one row of `read_tab_rows`: where every line leaves a quote open, each would be followed to the end of the file.
-MAX_LINES = 1000
 
 
 @dataclass(frozen=True)
@@ -54,18 +50,12 @@ class Row:
         )
 
 
-def read_bytes(path: Path, bound: int | None = None) -> bytes:
-    """Read a source file's bytes; raises DataError where it cannot be read, or holds more than ``bound`` bytes."""
+def read_bytes(path: Path) -> bytes:
+    """Read a source file's bytes; raises DataError where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            data = file.read() if bound is None else file.read(bound + 1)
+        return path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    if bound is not None and len(data) > bound:
-        raise DataError(
-            f"{path}: over {bound:,} bytes, the most that are read; move it away to import without"
-        )
-    return data
 
 
 def read_table(path: Path, name: str, failures: list[Failure]) -> list[Row]:
@@ -100,16 +90,16 @@ def read_json_rows(path: Path, name: str, failures: list[Failure]) -> list[Row]:
         row = Row(name, number, {})
         try:
             values = parse_json(line.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            wrong = f"byte 0x{line[error.start]:02x} at column {error.start + 1}"
-            failures.append(row.failure(f"not UTF-8 ({wrong}); save the file as UTF-8"))
-        except ValueError as error:
-            failures.append(row.failure(f"not JSON ({error}); the line may be cut short"))
-        else:
             if isinstance(values, dict):
                 rows.append(replace(row, values=values))
-            else:
-                failures.append(row.failure(f"expected a JSON object, got {type(values).__name__}"))
+                continue
+            reason = f"expected a JSON object, got {type(values).__name__}"
+        except UnicodeDecodeError as error:
+            wrong = f"byte 0x{line[error.start]:02x} at column {error.start + 1}"
+            reason = f"not UTF-8 ({wrong}); save the file as UTF-8"
+        except ValueError as error:
+            reason = f"not JSON ({error}); the line may be cut short"
+        failures.append(row.failure(reason))
     return rows
 
 
@@ -123,28 +113,22 @@ def read_json_array(path: Path, name: str, failures: list[Failure]) -> list[Row]
     """
     text = read_utf8(path)
     try:
-        array = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
+        array = parse_json(text)
+    except ValueError as error:
         raise DataError(
-            f"{path}: not one whole JSON array ({reason}); {len(text):,} characters came, the last are "
+            f"{path}: not one whole JSON array ({error}); {len(text):,} characters came, the last are "
             f"{text.strip()[-30:]!r}; fetch it again where it is cut short, or mend JSON lines with "
             f"`jq -s . {path.name} > array.json`"
         ) from None
     if not isinstance(array, list):
         raise DataError(f"{path}: expected one JSON array, got {type(array).__name__}")
-    escaped = "\\u" in text
     rows = []
     for place, element in enumerate(array, 1):
-        row = Row(name, place, {})
-        if not isinstance(element, dict):
+        row = Row(name, place, element)
+        if isinstance(element, dict):
+            rows.append(row)
+        else:
             failures.append(row.failure(f"expected a JSON object, got {type(element).__name__}"))
-            continue
-        try:
-            # Half of a surrogate pair spoils its own element, not the file.
-            rows.append(replace(row, values=parse_json(json.dumps(element)) if escaped else element))
-        except (ValueError, RecursionError) as error:
-            failures.append(row.failure(f"not JSON ({error})"))
     return rows
 
 
@@ -180,8 +164,8 @@ def read_tab_rows(
 
     ``header`` names the columns of a file without a header.
 
-    A quoted cell may run over several lines, but never over one with as many tabs as a row has, nor over a thousand:
-    there the quote was left open, is a character like any other, and its line is a row by itself.
+    A quoted cell may run over several lines, but never over one with as many tabs as a row has: there the quote was
+    left open, is a character like any other, and its line is a row by itself.
 
     Raises:
         DataError: as `read_csv_rows` does.
@@ -247,11 +231,10 @@ def _split_csv_records(text: str) -> Iterator[tuple[int, list[str] | str]]:
 
 def _split_tab_records(lines: list[str], tabs: int) -> Iterator[tuple[int, list[str] | str]]:
     """Yield (line, cells) of each record; a quoted cell ends at the latest before the next line with all its tabs."""
-    complete = [number for number, line in enumerate(lines) if line.count("\t") >= tabs]
     start = 0
     while start < len(lines):
-        after = bisect_right(complete, start)
-        stop = min(complete[after] if after < len(complete) else len(lines), start + MAX_LINES)
+        after = (number for number in range(start + 1, len(lines)) if lines[number].count("\t") >= tabs)
+        stop = next(after, len(lines))
         reader = csv.reader(lines[start:stop], delimiter="\t", strict=True)
         try:
             cells, used = next(reader), reader.line_num

@@ -6,36 +6,25 @@ tab-separated ``training.csv`` with labels, ``Test.csv`` without, and ``test_lab
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mrharm.errors import DataError
-from mrharm.images import SUFFIXES
-from mrharm.memes.annotations import (
-    ParsedRow,
-    add_memes,
-    make_finder,
-    parse_picture_row,
-    picture_stem,
-    read_rows,
-)
+from mrharm.memes.annotations import ParsedRow, TableSource, image_stem
 from mrharm.memes.dataset import Imported, ImporterInfo, ImportOptions
 from mrharm.memes.labels import Cells, LabelScheme, read_flag
-from mrharm.memes.pictures import find_file, find_folders
-from mrharm.memes.rows import Row, need_folder, read_tab_rows, read_text
+from mrharm.memes.pictures import find_file
+from mrharm.memes.rows import Row, read_tab_rows
 from mrharm.records import Failure, Label
 
-LAYOUT = (
-    "a folder with training.csv, Test.csv and test_labels.txt (all tab-separated), each in it or in TRAINING/ or "
-    "test/; pictures beside them or in images/, or none at all"
-)
 ABOUT = ImporterInfo(
     "MAMI: 11,000 memes, misogynous or not, and how (SemEval-2022 task 5)",
     "for academic purposes only, on request",
     "by the form at github.com/MIND-Lab/SemEval2022-Task-5-Multimedia-Automatic-Misogyny-Identification-MAMI-",
-    LAYOUT,
+    "a folder with training.csv, Test.csv and test_labels.txt (all tab-separated), each in it or in TRAINING/ or "
+    "test/; pictures beside them or in images/, or none at all",
 )
-FILES = {"training.csv": "train", "Test.csv": "test"}
 TEST_LABELS = "test_labels.txt"
 FOLDERS = ("images", "img", "training", "test")
 
@@ -69,17 +58,9 @@ def import_mami(source: Path | None, folder: Path, options: ImportOptions) -> Im
         InputError: ``source`` is no folder with training.csv or Test.csv.
         DataError: a file lacks a column, or is not UTF-8.
     """
-    root = need_folder(source, LAYOUT)
-    imported = Imported(name="mami", licence=ABOUT.licence, label_scheme=SCHEME.about, memes=[])
-    rows = read_rows(imported, root, FILES, _read, layout=LAYOUT, folders=FOLDERS)
-    _join_test_labels(root, rows, imported)
-    # The pictures' folders hold annotations too, so that only pictures in them say that pictures came along.
-    with_pictures = [name for name in (".", *FOLDERS) if any(map(_has_pictures, find_folders(root, name)))]
-    finder = make_finder(imported, root, with_pictures or FOLDERS[:1])
-    add_memes(imported, rows, _parse_row, item=lambda row: picture_stem(row, NAME), finder=finder)
-    odd = sum(
-        1 for meme in imported.memes if meme.label and not meme.label.harmful and meme.label.attack_types
-    )
+    imported = MAMI(source, folder, options)
+    labels = [meme.label for meme in imported.memes if meme.label]
+    odd = sum(1 for label in labels if not label.harmful and label.attack_types)
     if odd:
         imported.notes.append(
             f"{odd:,} memes that are not misogynous have a kind of misogyny; kept as they came"
@@ -90,10 +71,6 @@ def import_mami(source: Path | None, folder: Path, options: ImportOptions) -> Im
 def _read(path: Path, name: str, failures: list[Failure]) -> list[Row]:
     labels = SCHEME.columns if path.name.casefold() == "training.csv" else ()
     return read_tab_rows(path, name, failures, columns=(NAME, *labels, TEXT))
-
-
-def _has_pictures(folder: Path) -> bool:
-    return any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
 
 
 def _join_test_labels(root: Path, rows: list[Row], imported: Imported) -> None:
@@ -120,7 +97,7 @@ def _join_test_labels(root: Path, rows: list[Row], imported: Imported) -> None:
                 raise DataError(f"{name!r} is labelled in line {labelled[name].line}, already")
             SCHEME.read(row.values)
         except DataError as error:
-            imported.failures.append(row.failure(str(error), item=picture_stem(row, NAME)))
+            imported.failures.append(row.failure(str(error), item=image_stem(row, NAME)))
             continue
         labelled[name] = row
         tests[name].values.update({column: row.values[column] for column in SCHEME.columns})
@@ -134,9 +111,21 @@ def _read_name(row: Row) -> str:
 
 
 def _parse_row(row: Row) -> ParsedRow:
-    parsed = parse_picture_row(
-        row, SCHEME, image=NAME, text=read_text(row, TEXT), source="mami", used=(TEXT,)
-    )
-    # Each split's pictures stand in the folder of its file.
-    picture = PurePosixPath(row.file).parent / (parsed.picture or "")
-    return ParsedRow(parsed.meme, picture.as_posix())
+    """Make a meme of a row; each split's pictures are in the folder of its file."""
+    parsed = MAMI.parse_row(row)
+    return replace(parsed, picture=(PurePosixPath(row.file).parent / (parsed.picture or "")).as_posix())
+
+
+MAMI = TableSource(
+    "mami",
+    ABOUT,
+    SCHEME,
+    files={"training.csv": "train", "Test.csv": "test"},
+    read=_read,
+    image=NAME,
+    text=TEXT,
+    pictures=FOLDERS,
+    folders=FOLDERS,
+    parse=_parse_row,
+    join=_join_test_labels,
+)

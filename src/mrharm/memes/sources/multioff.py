@@ -7,40 +7,16 @@ and Text" (TRAC 2020): three CSV files of ``image_name, sentence, label``.
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from mrharm.errors import DataError
-from mrharm.memes.annotations import (
-    ParsedRow,
-    add_memes,
-    make_finder,
-    parse_picture_row,
-    picture_stem,
-    read_rows,
-)
-from mrharm.memes.dataset import Imported, ImporterInfo, ImportOptions
+from mrharm.memes.annotations import TableSource
+from mrharm.memes.dataset import ImporterInfo
 from mrharm.memes.labels import Cells, LabelScheme
-from mrharm.memes.rows import Row, need_folder, read_csv_rows, read_text
+from mrharm.memes.rows import read_csv_rows
 from mrharm.records import Label
 from mrharm.texts import fold
 
-LAYOUT = (
-    "a folder with Training_meme_dataset.csv, Validation_meme_dataset.csv and Testing_meme_dataset.csv, in it or in "
-    "'Split Dataset/'; pictures in 'Labelled Images/' or beside, or none at all"
-)
-ABOUT = ImporterInfo(
-    "MultiOFF: 743 memes about the 2016 US election, offensive or not (TRAC 2020)",
-    "not stated",
-    "from the authors' drive, linked at github.com/bharathichezhiyan/"
-    "Multimodal-Meme-Classification-Identifying-Offensive-Content-in-Image-and-Text",
-    LAYOUT,
-)
-FILES = {
-    "Training_meme_dataset.csv": "train",
-    "Validation_meme_dataset.csv": "validation",
-    "Testing_meme_dataset.csv": "test",
-}
 OFFENSIVE, HARMLESS = "offensive", "Non-offensiv"  # spelt so in the files
 HARMLESS_WORDS = ("non-offensiv", "non-offensive", "nonoffensive", "not-offensive")
 
@@ -54,27 +30,25 @@ def _read_label(cells: Cells) -> tuple[Label | None, dict[str, Any]]:
     return Label(harmful=harmful) if word else None, {"label": OFFENSIVE if harmful else HARMLESS}
 
 
-SCHEME = LabelScheme(about="label: offensive (harmful) or not", columns=("label",), read=_read_label)
-
-
-def import_multioff(source: Path | None, folder: Path, options: ImportOptions) -> Imported:
-    """Import MultiOFF.
-
-    Raises:
-        InputError: ``source`` is no folder with one of the files.
-        DataError: a file lacks a column, or is not UTF-8.
-    """
-    root = need_folder(source, LAYOUT)
-    imported = Imported(name="multioff", licence=ABOUT.licence, label_scheme=SCHEME.about, memes=[])
-    read = partial(read_csv_rows, columns=("image_name", "sentence", "label"))
-    rows = read_rows(imported, root, FILES, read, layout=LAYOUT, folders=("Split Dataset",))
-    finder = make_finder(imported, root, ("Labelled Images", "images", "img"))
-    add_memes(imported, rows, _parse_row, item=lambda row: picture_stem(row, "image_name"), finder=finder)
-    return imported
-
-
-def _parse_row(row: Row) -> ParsedRow:
-    text = read_text(row, "sentence")
-    return parse_picture_row(
-        row, SCHEME, image="image_name", text=text, source="multioff", used=("sentence",)
-    )
+MULTIOFF = TableSource(
+    "multioff",
+    ImporterInfo(
+        "MultiOFF: 743 memes about the 2016 US election, offensive or not (TRAC 2020)",
+        "not stated",
+        "from the authors' drive, linked at github.com/bharathichezhiyan/"
+        "Multimodal-Meme-Classification-Identifying-Offensive-Content-in-Image-and-Text",
+        "a folder with Training_meme_dataset.csv, Validation_meme_dataset.csv and Testing_meme_dataset.csv, in it or "
+        "in 'Split Dataset/'; pictures in 'Labelled Images/' or beside, or none at all",
+    ),
+    LabelScheme("label: offensive (harmful) or not", ("label",), _read_label),
+    files={
+        "Training_meme_dataset.csv": "train",
+        "Validation_meme_dataset.csv": "validation",
+        "Testing_meme_dataset.csv": "test",
+    },
+    read=partial(read_csv_rows, columns=("image_name", "sentence", "label")),
+    image="image_name",
+    text="sentence",
+    pictures=("Labelled Images", "images", "img"),
+    folders=("Split Dataset",),
+)

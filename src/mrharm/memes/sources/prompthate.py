@@ -12,38 +12,25 @@ from pathlib import Path
 from typing import Any
 
 from mrharm.errors import InputError
-from mrharm.memes.annotations import (
-    OUR_SPLIT,
-    ParsedRow,
-    add_memes,
-    make_finder,
-    parse_picture_row,
-    picture_stem,
-    read_rows,
-)
+from mrharm.memes.annotations import OUR_SPLIT, ParsedRow, TableSource
 from mrharm.memes.dataset import Imported, ImporterInfo, ImportOptions
 from mrharm.memes.pictures import find_folders
 from mrharm.memes.rows import Row, need_folder, read_json_array, read_text
 from mrharm.memes.sources.hateful_memes import CHALLENGE
 from mrharm.records import Evidence
 
-LAYOUT = (
-    "a folder with train.json, test.json and perhaps dev.json or val.json, or one dataset's mem_train.json, "
-    "mem_test.json ..., in it or in Data/ or domain_splits/ (where several datasets share a folder: one file of "
-    "the one to import); pictures in img/ or images/ or beside, or none at all"
-)
 ABOUT = ImporterInfo(
     "PromptHate and Pro-Cap: FHM and HarMeme with entities and demographics (EMNLP 2022, ACM MM 2023)",
     "not stated; the memes under the licence of their dataset",
     "github.com/Social-AI-Studio/Pro-Cap (Data/)",
-    LAYOUT,
+    "a folder with train.json, test.json and perhaps dev.json or val.json, or one dataset's mem_train.json, "
+    "mem_test.json ..., in it or in Data/ or domain_splits/ (where several datasets share a folder: one file of "
+    "the one to import); pictures in img/ or images/ or beside, or none at all",
 )
 FOLDERS = ("Data", "domain_splits")
 FILE = re.compile(r"(?:(?P<dataset>.+)_)?(?P<split>train|dev|val|test)\.json", re.IGNORECASE)
 # What a row knows of its picture -> the part of `Evidence` it is; "unk": nothing was found.
 PARTS = {"entity": "entities", "race": "demographics"}
-
-SCHEME = replace(CHALLENGE.scheme, about="label: 1 hateful or harmful, 0 not")
 
 
 def import_prompthate(source: Path | None, folder: Path, options: ImportOptions) -> Imported:
@@ -54,14 +41,8 @@ def import_prompthate(source: Path | None, folder: Path, options: ImportOptions)
         DataError: a file is not one whole JSON array.
     """
     named = FILE.fullmatch(source.name) if source and source.is_file() else None
-    root = need_folder(source.parent if source and named else source, LAYOUT)
-    imported = Imported(name="prompthate", licence=ABOUT.licence, label_scheme=SCHEME.about, memes=[])
-    rows = read_rows(
-        imported, root, _find_files(root, named), read_json_array, layout=LAYOUT, folders=FOLDERS
-    )
-    finder = make_finder(imported, root, ("img", "images"))
-    add_memes(imported, rows, _parse_row, item=lambda row: picture_stem(row, "img"), finder=finder)
-    return imported
+    root = need_folder(source.parent if source and named else source, ABOUT.layout)
+    return replace(PROMPTHATE, files=_find_files(root, named))(root, folder, options)
 
 
 def _find_files(root: Path, named: re.Match[str] | None) -> dict[str, str | None]:
@@ -93,9 +74,22 @@ def _parse_row(row: Row) -> ParsedRow:
         if value and value.strip() != "unk":
             parts[part] = value.strip()
     used = ("org_sent", *(column for column, part in PARTS.items() if part in parts))
-    text = read_text(row, "org_sent")
-    parsed = parse_picture_row(row, SCHEME, image="img", text=text, source="prompthate", used=used)
+    parsed = PROMPTHATE.parse_row(row, read_text(row, "org_sent"), used)
     if not parts:
         return parsed
     made_by = dict.fromkeys(parts, "PromptHate")
     return replace(parsed, evidence=Evidence(meme_id=parsed.meme.id, made_by=made_by, **parts))
+
+
+PROMPTHATE = TableSource(
+    "prompthate",
+    ABOUT,
+    replace(CHALLENGE.scheme, about="label: 1 hateful or harmful, 0 not"),
+    files={},
+    read=read_json_array,
+    image="img",
+    text="org_sent",
+    pictures=("img", "images"),
+    folders=FOLDERS,
+    parse=_parse_row,
+)
