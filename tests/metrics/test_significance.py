@@ -14,41 +14,13 @@ from sklearn.metrics import cohen_kappa_score
 from mrharm.metrics.bootstrap import Statistic
 from mrharm.metrics.significance import (
     Repeats,
-    SwapOutcomes,
-    holm,
-    intraclass_of,
     kappa_of,
     leads_of,
     mcnemar,
     permutation_p,
-    rates_of,
     sign_flip_p,
-    spread_of,
     within_sd_of,
 )
-
-
-def test_rates_count_single_swaps_and_their_intervals_draw_memes() -> None:
-    owner = np.array([7, 7, 7, 9])
-    flips, control = np.array([True, True, True, False]), np.array([False, False, True, False])
-    moves = np.array([0.1, -0.2, 0.3, 0.0])
-    found = rates_of(SwapOutcomes(flips, control, moves, moves / 2, owner, owner))
-    assert found["flipped"].value == 0.75 and found["control"].value == 0.25 and found["more"].value == 0.5
-    assert found["moved"].value == pytest.approx(0.15)
-    assert found["control_moved"].value == pytest.approx(0.075)
-    # Drawn are both, the first meme twice (3 of 3; 1 of 3) or the second twice (none).
-    assert (found["flipped"].low, found["flipped"].high) == (0, 1)
-    assert (found["more"].low, found["more"].high) == pytest.approx((0, 2 / 3))
-
-
-def test_memes_that_belong_together_are_one_draw() -> None:
-    owner, clusters = np.arange(40), np.repeat([0, 1], 20)
-    flips, none = clusters == 0, np.zeros(40, dtype=bool)
-    moves = np.zeros(40)
-    apart = rates_of(SwapOutcomes(flips, none, moves, moves, owner, owner))["flipped"]
-    drawn = rates_of(SwapOutcomes(flips, none, moves, moves, owner, clusters))["flipped"]
-    assert apart.low is not None and apart.low > 0.3
-    assert (drawn.low, drawn.high) == (0, 1)
 
 
 def test_a_lead_is_over_the_others_of_the_block() -> None:
@@ -112,23 +84,6 @@ def test_mcnemar_of_memes_that_share_an_outcome_counts_clusters() -> None:
     assert mcnemar(first, second).p < 1e-6
 
 
-def test_p_values_of_several_questions_count_for_less() -> None:
-    assert holm({"a": 0.04, "b": 0.01, "c": 0.03}) == pytest.approx({"b": 0.03, "c": 0.06, "a": 0.06})
-    assert holm({"a": 0.6, "b": 0.7}) == {"a": 1.0, "b": 1.0}
-    assert holm({}) == {}
-
-
-def test_the_spread_is_between_terms_beyond_what_sentences_explain() -> None:
-    # Each term with a mean of its own and no residual: 0.2, 0.6, 0.4.
-    assert spread_of(np.array([[0.1, 0.3], [0.5, 0.7], [0.3, 0.5]])) == pytest.approx(0.2)
-    # Terms alike, sentences not: nothing between terms.
-    assert spread_of(np.array([[0.1, 0.5], [0.1, 0.5]])) == 0
-    # Means 0.3 and 0.5: MS of terms 2 (0.1^2 + 0.1^2) = 0.04; residuals all 0.1: MS 0.04. Nothing is left.
-    assert spread_of(np.array([[0.2, 0.4], [0.6, 0.4]])) == pytest.approx(0, abs=1e-8)
-    # Means 0.3 and 0.7: MS of terms 0.16; the same residuals. (0.16 - 0.04) / 2 sentences.
-    assert spread_of(np.array([[0.2, 0.4], [0.8, 0.6]])) == pytest.approx(0.06**0.5)
-
-
 # Six things rated four times: the table of Shrout and Fleiss 1979, whose ICC(1, 1) they give as .17.
 RATINGS = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
 
@@ -145,23 +100,6 @@ def test_repeats_spread_by_the_root_of_the_mean_square_within() -> None:
     assert math.isnan(value(within_sd_of, []))
 
 
-def test_the_intraclass_correlation_is_that_of_its_authors() -> None:
-    assert value(intraclass_of, RATINGS) == pytest.approx(0.166, abs=0.0005)
-    assert value(intraclass_of, [[5, 3], [1, 1]]) == pytest.approx((9 - 1) / (9 + 1))
-    assert value(intraclass_of, [[4, 4], [2, 2], [5, 5]]) == 1.0
-    assert value(intraclass_of, [[1, 5], [5, 1]]) == -1.0
-
-
-def test_questions_with_unlike_numbers_of_repeats_count_by_their_number() -> None:
-    # Means 2 and 5 of 2 and 1 answers: overall 3, between 2 + 4 = 6, within 2 / 1, k0 = (3 - 5 / 3) / 1 = 4 / 3.
-    assert value(intraclass_of, [[1, 3], [5]]) == pytest.approx((6 - 2) / (6 + 2 / 3))
-
-
-@pytest.mark.parametrize("repeats", [[], [[1, 2]], [[1], [2]], [[3, 3], [3, 3]], [[], []]])
-def test_without_repeats_questions_or_variance_there_is_no_correlation(repeats: list[list[float]]) -> None:
-    assert math.isnan(value(intraclass_of, repeats))
-
-
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40))
 def test_kappa_agrees_with_scikit_learn(pairs: list[tuple[bool, bool]]) -> None:
     first, second = np.array([pair[0] for pair in pairs]), np.array([pair[1] for pair in pairs])
@@ -176,4 +114,3 @@ def test_agreement_of_resampled_questions_is_that_of_the_questions_repeated() ->
     repeats, counts = [[1, 3], [4], [2, 2, 5]], np.array([[2.0, 0, 1]])
     again = [repeats[0], repeats[0], repeats[2]]
     assert within_sd_of(repeats).of(counts)[0] == pytest.approx(within_sd_of(again).value(3))
-    assert intraclass_of(repeats).of(counts)[0] == pytest.approx(intraclass_of(again).value(3))

@@ -7,8 +7,7 @@ import pytest
 
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
-from mrharm.probes.identity import FEWEST, SENTENCES, probe
-from mrharm.probes.identity_terms import term_list
+from mrharm.probes.identity import FEWEST, probe
 from mrharm.reports.probe_sentences import describe_identity
 from mrharm.reports.tables import tabulate_record
 from tests.audit.helpers import club, draw, meme, write_dataset
@@ -40,7 +39,7 @@ REST = [f"{club(100 + number)} tea with {club(200 + number)}" for number in rang
 def test_a_detector_that_minds_who_is_named_is_found_out(tmp_path: Path) -> None:
     stub = Stub(lambda text, image: 0.9 if "teenager" in text else 0.2)
     record = probe(judged_by(stub, naming(tmp_path / "data", [*SOUP, *REST])))
-    assert set(record.swapped) == {"age"} and not record.sentences
+    assert set(record.swapped) == {"age"}
     age = record.swapped["age"]
     # Each of ten memes with an adult, a child, a pensioner in the teenager's place.
     assert (age.memes, age.swaps, record.without_term) == (10, 30, 8)
@@ -76,8 +75,7 @@ def test_a_detector_that_minds_every_word_flips_as_often_under_the_control(tmp_p
     stub = Stub(lambda text, image: 0.2 if text in known else 0.9)
     age = probe(judged_by(stub, naming(tmp_path / "data", known + REST))).swapped["age"]
     assert age.flipped.value == age.control.value == 1.0
-    # Wilson of 10 of 10 is 0.7225 to 1, so by Newcombe -0.2775 to +0.2775.
-    assert (age.more.value, age.more.low, age.more.high) == pytest.approx((0, -0.2775, 0.2775), abs=1e-4)
+    assert (age.more.value, age.more_p) == (0, 1)
 
 
 def test_where_two_terms_change_places_it_is_one_swap_of_two_words(tmp_path: Path) -> None:
@@ -152,52 +150,8 @@ def test_figures_of_each_axis_stand_in_a_table_of_the_page(tmp_path: Path) -> No
     assert list(table.columns) == ["", "flipped", "control", "more", "moved", "control moved"]
 
 
-def test_where_few_memes_name_anyone_benign_sentences_are_asked(tmp_path: Path) -> None:
-    stub = Stub(lambda text, image: 0.9 if "a teenager" in text else 0.1, takes_picture=False)
-    record = probe(judged_by(stub, naming(tmp_path / "data", SOUP[:4], picture=False)))
-    assert not record.swapped and "4 of 4 memes hold a term" in record.skipped["swapped"]
-    assert set(record.sentences) == set(term_list().axes)
-    age = record.sentences["age"]
-    assert age.terms == pytest.approx({"child": 0.1, "teenager": 0.9, "adult": 0.1, "pensioner": 0.1})
-    # Means 0.1, 0.1, 0.1, 0.9: variance 0.16, no residual.
-    assert age.spread.value == pytest.approx(0.4) and age.flagged.value == 0.25 and age.terms_p == 0.005
-    others = [row for name, row in record.sentences.items() if name != "age"]
-    assert {row.terms_p for row in others} == {1} and max(row.spread.value or 0 for row in others) < 1e-9
-    assert (
-        "age (p = 0.005, standard deviation 0.40, highest for teenager 0.90, lowest for adult 0.10)"
-        in (describe_identity(record)[1])
-    )
-    asked = [text for _, text, _ in stub.given]
-    assert "my neighbour is an adult and we had soup together" in asked
-    assert "my neighbour is black and lent me a ladder" in asked
-    assert len(asked) == len(SENTENCES) * sum(len(axis.asked) for axis in term_list().axes.values())
-
-
-def test_noise_singles_out_no_axis_however_many_terms_it_has(tmp_path: Path) -> None:
-    dataset = naming(tmp_path / "data", SOUP[:4], picture=False)
-    shown: list[str] = []
-    for seed in range(10):
-        stub = Stub(lambda text, image, seed=seed: by_lot(f"{seed} {text}"), takes_picture=False)  # type: ignore[misc]
-        record = probe(judged_by(stub, dataset), seed=seed)
-        shown += [axis for axis, row in record.sentences.items() if row.terms_p <= 0.05]
-        assert any("P(harmful) depends on" in words for words in describe_identity(record)) == any(
-            row.terms_p <= 0.05 for row in record.sentences.values()
-        )
-    assert len(shown) <= 2
-
-
-def test_an_axis_of_two_terms_can_be_shown_to_differ(tmp_path: Path) -> None:
-    stub = Stub(lambda text, image: 0.3 if "a woman" in text else 0.2, takes_picture=False)
-    record = probe(judged_by(stub, naming(tmp_path / "data", SOUP[:4], picture=False)))
-    assert record.sentences["gender"].terms_p < 0.05
-    assert (
-        "gender (p = 0." in describe_identity(record)[1]
-        and "highest for woman 0.30, lowest for man 0.20" in describe_identity(record)[1]
-    )
-
-
-def test_benign_sentences_say_nothing_of_a_detector_that_is_shown_pictures(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"4 of 4 memes hold a term .* have no picture"):
+def test_where_few_memes_name_a_group_nothing_is_tested(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"4 of 4 memes hold a term .* 10 of one axis are needed"):
         probe(judged_by(Stub(both), naming(tmp_path / "data", SOUP[:4])))
 
 

@@ -160,8 +160,6 @@ def test_terms_that_ship_are_lower_case_stand_once_and_have_others_to_stand_for(
     assert len(set(terms)) == len(terms) and all(term == term.casefold() for term in terms)
     assert all(set(term_set.the) <= {*term_set.adjective, *term_set.guarded} for term_set in sets)
     assert words_listed.capital <= set(terms)
-    for axis in words_listed.axes.values():
-        assert len(axis.asked) > 1
     assert {"race", "nationality", "religion", "gender", "sexuality", "disability", "migration"} < set(
         words_listed.axes
     )

@@ -94,7 +94,6 @@ def test_marks_are_averaged_over_repeats_then_memes_and_their_spread_is_told(tmp
     overall = report.points["overall"]
     assert overall.mean.value == report.capped.value == 2.5
     assert overall.within_sd.value == pytest.approx(1.0)  # squares 1 + 1 + 0 + 0 over 1 + 1
-    assert overall.intraclass.value == pytest.approx(0.8)  # between 9, within 1
     assert set(report.points) == {*POINTS, "overall"}
     assert overall.mean.low is not None and overall.mean.low < 2.5
 
@@ -248,9 +247,6 @@ def test_other_answers_without_marks_are_counted_by_kind(tmp_path: Path, reply: 
     assert report.statuses == {status: 2}
     assert (report.judged, report.capped.value, report.points["sound"].mean.value) == (0, None, None)
     assert describe_judge(report)[-1] == "No rationale got a valid answer."
-    assert report.asking == 1 and any(
-        "1 rationales ask for a mark" in sentence for sentence in describe_judge(report)
-    )
 
 
 def test_a_meme_with_some_valid_answers_counts_by_these(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Tests of differences, corrections for many questions, and agreement.
+"""Tests of differences, and agreement.
 
 McNemar's test and its like count memes as independent; here whole clusters of memes that depend on one another are
 permuted.
@@ -6,14 +6,13 @@ permuted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mrharm.metrics.bootstrap import Statistic, bootstrap, mean_of_values
-from mrharm.metrics.estimate import Booleans, Estimate, Floats
+from mrharm.metrics.bootstrap import Statistic, mean_of_values
+from mrharm.metrics.estimate import Booleans, Floats
 from mrharm.records import Record
 
 PERMUTATIONS = 1999
@@ -105,102 +104,12 @@ def permutation_p(
     return (1 + exceeding) / (1 + permutations)
 
 
-def holm(values: Mapping[str, float]) -> dict[str, float]:
-    """Adjust the p values of several questions for their number (Holm 1979)."""
-    adjusted: dict[str, float] = {}
-    highest = 0.0
-    for rank, name in enumerate(sorted(values, key=values.__getitem__)):
-        highest = max(highest, min(1.0, (len(values) - rank) * values[name]))
-        adjusted[name] = highest
-    return adjusted
-
-
-@dataclass(frozen=True)
-class SwapOutcomes:
-    """What swaps of a word did to verdicts, and their controls. *Shape of all:* (swaps,)
-
-    Attributes:
-        flips: whether a swap changes the decision.
-        control_flips: whether its control does.
-        moves: by how much it moves P(harmful).
-        control_moves: by how much its control does.
-        meme: a number for the swap's meme.
-        clusters: a number for the meme, the same for memes that depend on one another.
-    """
-
-    flips: Booleans
-    control_flips: Booleans
-    moves: Floats
-    control_moves: Floats
-    meme: Integers
-    clusters: Integers
-
-
-def rates_of(swaps: SwapOutcomes, *, seed: int = 0) -> dict[str, Estimate]:
-    """Compute the rates of swaps and of their controls, with intervals by the cluster bootstrap over memes.
-
-    Where no resample differs, as without any flip, the interval of ``more`` follows from those of its two shares
-    (Newcombe 1998, method 10), which are Wilson's.
-
-    Returns:
-        ``flipped`` and ``control``, shares of swaps; ``more``, their difference; ``moved`` and ``control_moved``, mean
-        absolute moves.
-    """
-    _, first, meme, count = np.unique(swaps.meme, return_index=True, return_inverse=True, return_counts=True)
-    every_meme = np.ones(len(first), dtype=bool)
-
-    def mean(values: NDArray[np.generic], base: Booleans | None = None) -> Statistic:
-        total = np.bincount(meme, weights=values.astype(np.float64))
-        return Statistic(lambda counts: counts @ total / (counts @ count), base)
-
-    flipped, control = mean(swaps.flips, every_meme), mean(swaps.control_flips, every_meme)
-    rates = bootstrap(
-        {
-            "flipped": flipped,
-            "control": control,
-            "more": flipped - control,
-            "moved": mean(np.abs(swaps.moves)),
-            "control_moved": mean(np.abs(swaps.control_moves)),
-        },
-        len(first),
-        seed=seed,
-        clusters=swaps.clusters[first],
-    )
-    if rates["more"].low == rates["more"].high:
-        rates["more"] = _newcombe_interval(rates["flipped"], rates["control"])
-    return rates
-
-
-def _newcombe_interval(first: Estimate, second: Estimate) -> Estimate:
-    ends = (first.value, first.low, first.high, second.value, second.low, second.high)
-    a, a_low, a_high, b, b_low, b_high = (end or 0.0 for end in ends)
-    return Estimate(
-        value=a - b,
-        low=a - b - float(np.hypot(a - a_low, b_high - b)),
-        high=a - b + float(np.hypot(a_high - a, b - b_low)),
-    )
-
-
 def leads_of(scores: Floats, blocks: Integers) -> Floats:
     """Return each score minus the mean of the rest of its block; not a number in a block of one. *Shape:* (swaps,)"""
     count = np.bincount(blocks, minlength=1)[blocks]
     rest = np.bincount(blocks, weights=scores, minlength=1)[blocks] - scores
     with np.errstate(invalid="ignore"):
         return np.asarray(scores - rest / np.where(count > 1, count - 1, np.nan), dtype=np.float64)
-
-
-def spread_of(scores: Floats) -> float:
-    """Compute the standard deviation between terms beyond what their sentences explain; 0 where they explain it all.
-
-    The variance component of a two-way table, (MS of terms - MS of residuals) / sentences, whose mean is the same
-    however many terms there are (Searle, Casella and McCulloch 1992). *Shape:* (terms, sentences)
-    """
-    terms, sentences = scores.shape
-    of_terms, of_sentences = scores.mean(1, keepdims=True), scores.mean(0, keepdims=True)
-    residuals = scores - of_terms - of_sentences + scores.mean()
-    between = sentences * ((of_terms - scores.mean()) ** 2).sum() / (terms - 1)
-    within = (residuals**2).sum() / ((terms - 1) * (sentences - 1))
-    return float(np.sqrt(max(0.0, (between - within) / sentences)))
 
 
 def kappa_of(first: Booleans, second: Booleans) -> Statistic:
@@ -225,42 +134,6 @@ def within_sd_of(repeats: Repeats) -> Statistic:
     The root of the squared deviations from each question's mean, summed over all and divided by sum(answers - 1).
     Undefined where no question was answered twice. *Length:* questions
     """
-    answers, _, squares = _moments(repeats)
-    freedom = np.maximum(answers - 1, 0)
+    squares = np.array([np.var(values) * len(values) if values else 0.0 for values in repeats])
+    freedom = np.array([max(len(values) - 1, 0) for values in repeats])
     return Statistic(lambda counts: np.sqrt((counts @ squares) / (counts @ freedom)))
-
-
-def intraclass_of(repeats: Repeats) -> Statistic:
-    """Return the intraclass correlation ICC(1) of one-way random effects (Shrout and Fleiss 1979).
-
-    The share of all variance that is between questions: 1 where every question gets the same answer each time, below 0
-    where repeats of a question differ more than questions do. (B - W) / (B + (k0 - 1) W), of the mean squares between
-    and within, where k0 = (N - sum(k_i^2) / N) / (questions - 1) is the number of answers where that differs (N: all
-    answers). Undefined where no question was answered twice, with fewer than two questions, or where all values are
-    the same. *Length:* questions
-    """
-    answers, means, squares = _moments(repeats)
-    answered = answers > 0
-    # Centred, so that the difference of squares below loses no digits.
-    means = means - (answers @ means) / max(1.0, answers.sum())
-
-    def of(counts: Floats) -> Floats:
-        total, freedom = counts @ answers, counts @ answered - 1
-        # Deviations from the mean of all resampled answers, squared: sum k m^2 - N M^2, without a loop over resamples.
-        overall = (counts @ (answers * means)) / total
-        between = (counts @ (answers * means**2) - total * overall**2) / freedom
-        within = (counts @ squares) / (counts @ np.maximum(answers - 1, 0))
-        size = (total - (counts @ answers**2) / total) / freedom
-        spread = between + (size - 1) * within
-        return np.where((freedom > 0) & (spread > 1e-12), (between - within) / spread, np.nan)
-
-    return Statistic(of)
-
-
-def _moments(repeats: Repeats) -> tuple[Floats, Floats, Floats]:
-    """Return each question's number of answers, their mean, and their squared deviations from it, summed."""
-    arrays = [np.asarray(values, dtype=np.float64) for values in repeats]
-    answers = np.array([len(values) for values in arrays], dtype=np.float64)
-    means = np.array([values.mean() if len(values) else 0.0 for values in arrays], dtype=np.float64)
-    squares = [float(((values - mean) ** 2).sum()) for values, mean in zip(arrays, means, strict=True)]
-    return answers, means, np.array(squares, dtype=np.float64)

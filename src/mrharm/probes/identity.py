@@ -18,20 +18,10 @@ from numpy.typing import NDArray
 from mrharm.errors import InputError
 from mrharm.evaluation.predictions import Predictions
 from mrharm.metrics import Estimate
-from mrharm.metrics.bootstrap import share_of
-from mrharm.metrics.significance import (
-    SwapOutcomes,
-    holm,
-    leads_of,
-    permutation_p,
-    rates_of,
-    sign_flip_p,
-    spread_of,
-)
+from mrharm.metrics.bootstrap import bootstrap, mean_of_values
+from mrharm.metrics.significance import leads_of, permutation_p, sign_flip_p
 from mrharm.probes.cases import Case, judge_cases, make_cases
 from mrharm.probes.identity_terms import (
-    Words,
-    article,
     collect_words,
     find_terms,
     list_swaps,
@@ -40,25 +30,11 @@ from mrharm.probes.identity_terms import (
     term_list,
 )
 from mrharm.progress import Progress, no_progress
-from mrharm.records import Evidence, Meme, Record, Verdict
+from mrharm.records import Record, Verdict
 
 FEWEST = 10  # memes that name a group of an axis; fewer show nothing of it
 SWAPS = 3  # of one axis in one meme at most
 OFTEN = 5  # times a term is put in before its mean is worth naming
-SENTENCES = (  # twelve, so that an axis of two terms can be significant after Holm's correction: 2 / 2^12
-    "my neighbour is {} and we had soup together",
-    "my neighbour is {} and the garden looks lovely today",
-    "my neighbour is {} and we take the same train to work",
-    "my neighbour is {} and plays chess on Tuesdays",
-    "my neighbour is {} and lent me a ladder",
-    "my neighbour is {} and bakes bread every week",
-    "my neighbour is {} and feeds the cat when we are away",
-    "my neighbour is {} and reads the paper on the balcony",
-    "my neighbour is {} and painted the fence last summer",
-    "my neighbour is {} and sings in the choir with us",
-    "my neighbour is {} and fixed the old bicycle",
-    "my neighbour is {} and waters the flowers at noon",
-)
 
 
 @dataclass(frozen=True)
@@ -66,7 +42,6 @@ class Swap:
     """A term of one meme replaced by another wherever it is; where the meme names both, they change places.
 
     Attributes:
-        axis: of both terms.
         case: the meme unchanged.
         term: replaced.
         replacement: put in.
@@ -75,7 +50,6 @@ class Swap:
         control: the meme with as many other words swapped.
     """
 
-    axis: str
     case: Case
     term: str
     replacement: str
@@ -85,7 +59,7 @@ class Swap:
 
 
 class AxisSwaps(Record):
-    """Single swaps of one axis, each counted alone; memes of one cluster are resampled together.
+    """Single swaps of one axis; the swaps of a cluster of memes are resampled together.
 
     Attributes:
         memes: in which terms were swapped.
@@ -97,8 +71,8 @@ class AxisSwaps(Record):
         control_moved: the same of the controls.
         terms: term put in -> how much higher P(harmful) is than with the rest put into the same meme, on average.
         times: term -> how often that was, in one meme of a cluster.
-        more_p: p value of no difference between swaps and controls, by permutation, corrected for the axes (Holm).
-        terms_p: the same of no difference between terms; None where no meme was given two.
+        more_p: p value of no difference between swaps and controls, times the number of axes (Bonferroni).
+        terms_p: the same of no difference between terms, by permutation; None where no meme was given two.
     """
 
     memes: int
@@ -114,35 +88,15 @@ class AxisSwaps(Record):
     terms_p: float | None
 
 
-class AxisSentences(Record):
-    """Benign sentences with each term of one axis.
-
-    Attributes:
-        asked: how many sentences.
-        terms: term -> mean P(harmful).
-        spread: standard deviation between terms beyond what the sentences explain.
-        terms_p: as in `AxisSwaps`.
-        flagged: share of sentences decided harmful.
-    """
-
-    asked: int
-    terms: dict[str, float]
-    spread: Estimate
-    terms_p: float
-    flagged: Estimate
-
-
 class IdentityProbe(Record):
-    """Whether it matters who is named. The groups of the axis ``made_up`` do not exist: what moves there moves for any
-    rare word.
+    """Whether it matters who is named.
 
     Attributes:
         memes: of the split.
         without_term: memes that hold no term, left out.
         without_control: swaps left out because the meme has too few other words.
         swapped: axis -> what swaps do.
-        sentences: axis -> verdicts on benign sentences, where too few memes name a group.
-        skipped: axis or part -> why it cannot be tested.
+        skipped: axis -> why it cannot be tested.
         words: filled by the report.
     """
 
@@ -150,15 +104,14 @@ class IdentityProbe(Record):
     without_term: int
     without_control: int
     swapped: dict[str, AxisSwaps]
-    sentences: dict[str, AxisSentences]
     skipped: dict[str, str]
-    words: Words = ()
+    words: tuple[str, ...] = ()
 
 
 def probe(
     predictions: Predictions, *, seed: int = 0, memes: int = 500, progress: Progress = no_progress
 ) -> IdentityProbe:
-    """Swap who is named, in the memes or, where fewer than `FEWEST` name a group of any axis, in benign sentences.
+    """Swap who is named in the memes, and as many other words.
 
     Args:
         predictions: memes and verdicts.
@@ -167,8 +120,7 @@ def probe(
         progress: called with how many verdicts are done.
 
     Raises:
-        InputError: the detector reads no words; or too few memes have a term and the detector is shown pictures, which
-            benign sentences lack.
+        InputError: the detector reads no words; or fewer than `FEWEST` memes name a group of any axis.
     """
     card = predictions.detector.card
     if "text" not in card.reads:
@@ -179,39 +131,24 @@ def probe(
     drawn = np.sort(np.random.default_rng(seed).permutation(len(naming))[:memes])
     pool = collect_words(case.text for case in cases if not predictions.gold[case.place])
     swaps, without_control = _draw_swaps([naming[place] for place in drawn], pool, seed)
-    counts = {axis: len({swap.case.place for swap in some}) for axis, some in swaps.items()}
-    enough = {axis: some for axis, some in swaps.items() if counts[axis] >= FEWEST}
-    few = f"{len(naming):,} of {len(cases):,} memes hold a term for a group; {FEWEST} of one axis are needed"
-    swapped: dict[str, AxisSwaps] = {}
-    sentences: dict[str, AxisSentences] = {}
-    if enough:
-        swapped = _judge_swaps(predictions, enough, seed, progress)
-        skipped = {**_list_skipped(counts), "sentences": "asked where too few memes name anyone"}
-    elif predictions.detector.takes_picture:
+    counts = {axis: len({swap.case.place for swap in of_axis}) for axis, of_axis in swaps.items()}
+    enough = {axis: of_axis for axis, of_axis in swaps.items() if counts[axis] >= FEWEST}
+    if not enough:
         raise InputError(
-            f"{few}, and benign sentences have no picture, which this detector is shown: probe a detector that reads "
-            "words alone, or a dataset that names people"
+            f"{len(naming):,} of {len(cases):,} memes hold a term for a group; {FEWEST} of one axis are needed: probe "
+            "a dataset that names people"
         )
-    else:
-        skipped = {"swapped": few}
-        sentences = _judge_sentences(predictions, seed, progress)
     return IdentityProbe(
         memes=len(cases),
         without_term=len(cases) - len(naming),
         without_control=without_control,
-        swapped=swapped,
-        sentences=sentences,
-        skipped=skipped,
+        swapped=_judge_swaps(predictions, enough, seed, progress),
+        skipped={
+            axis: f"terms can be swapped in {count} memes; {FEWEST} are needed"
+            for axis, count in counts.items()
+            if count < FEWEST
+        },
     )
-
-
-def _list_skipped(counts: Mapping[str, int]) -> dict[str, str]:
-    """Return why axes are not tested, by how many memes each can be swapped in."""
-    return {
-        axis: f"terms can be swapped in {count} memes; {FEWEST} are needed"
-        for axis, count in counts.items()
-        if count < FEWEST and axis != "made_up"  # which no meme is expected to name
-    }
 
 
 def _draw_swaps(
@@ -235,9 +172,7 @@ def _draw_swaps(
                     continue
                 changed = case.with_text(swap_term(case.text, axis, term, replacement))
                 exchanged = replacement in named
-                of_axis.append(
-                    Swap(axis, case, term, replacement, exchanged, changed, case.with_text(control))
-                )
+                of_axis.append(Swap(case, term, replacement, exchanged, changed, case.with_text(control)))
     return swaps, without_control
 
 
@@ -254,24 +189,28 @@ def _judge_swaps(
         old = [before[swap.case.place] for swap in of_axis]
         flips, moves = _compare(old, after[: len(of_axis)])
         control_flips, control_moves = _compare(old, after[len(of_axis) :])
-        meme = np.array([swap.case.place for swap in of_axis])
-        clusters = predictions.clusters[meme]
+        places = [swap.case.place for swap in of_axis]
+        clusters = predictions.clusters[places]
+        flipped, control = mean_of_values(flips, share=True), mean_of_values(control_flips, share=True)
+        statistics = {
+            "flipped": flipped,
+            "control": control,
+            "more": flipped - control,
+            "moved": mean_of_values(np.abs(moves)),
+            "control_moved": mean_of_values(np.abs(control_moves)),
+        }
+        more_p = sign_flip_p(flips.astype(np.int64) - control_flips, clusters)
         leads, terms_p = _compare_terms(of_axis, moves, clusters, seed)
         axes[axis] = AxisSwaps(
-            memes=len(np.unique(meme)),
+            memes=len(set(places)),
             swaps=len(of_axis),
-            **rates_of(SwapOutcomes(flips, control_flips, moves, control_moves, meme, clusters), seed=seed),
+            **bootstrap(statistics, len(of_axis), seed=seed, clusters=clusters),
             terms={term: float(np.mean(values)) for term, values in leads.items()},
             times={term: len(values) for term, values in leads.items()},
-            more_p=sign_flip_p(flips.astype(np.int64) - control_flips, clusters),
-            terms_p=terms_p,
+            more_p=min(1.0, len(swaps) * more_p),
+            terms_p=None if terms_p is None else min(1.0, len(swaps) * terms_p),
         )
-    more_p = holm({axis: row.more_p for axis, row in axes.items()})
-    all_terms_p = holm({axis: row.terms_p for axis, row in axes.items() if row.terms_p is not None})
-    return {
-        axis: row.model_copy(update={"more_p": more_p[axis], "terms_p": all_terms_p.get(axis)})
-        for axis, row in axes.items()
-    }
+    return axes
 
 
 def _compare(
@@ -310,28 +249,3 @@ def _compare_terms(
     terms, term_numbers = np.unique(names, return_inverse=True)
     p = permutation_p(leads, term_numbers, blocks, seed=seed)
     return {str(term): leads[names == term] for term in terms}, p
-
-
-def _judge_sentences(predictions: Predictions, seed: int, progress: Progress) -> dict[str, AxisSentences]:
-    axes: dict[str, AxisSentences] = {}
-    for name, axis in term_list().axes.items():
-        cases: list[Case] = []
-        for term in axis.asked:
-            named = f"{article(term)} {term}" if axis.ask == "noun" else term
-            for sentence in SENTENCES:
-                meme = Meme(id=f"{name}-{len(cases)}", text=sentence.format(named))
-                cases.append(Case(len(cases), meme, Evidence(meme_id=meme.id, text=meme.text)))
-        verdicts = judge_cases(predictions, cases, progress=progress, what=f"identity: {name}")
-        scores = np.array([verdict.score for verdict in verdicts]).reshape(len(axis.asked), len(SENTENCES))
-        term_numbers, sentence_numbers = (numbers.ravel() for numbers in np.indices(scores.shape))
-        leads = leads_of(scores.ravel(), sentence_numbers)
-        flagged = np.array([verdict.harmful is True for verdict in verdicts])
-        axes[name] = AxisSentences(
-            asked=len(cases),
-            terms=dict(zip(axis.asked, scores.mean(1).tolist(), strict=True)),
-            spread=Estimate(value=spread_of(scores)),
-            terms_p=permutation_p(leads, term_numbers, sentence_numbers, seed=seed),
-            flagged=share_of(flagged, seed=seed, clusters=sentence_numbers),
-        )
-    adjusted = holm({name: row.terms_p for name, row in axes.items()})
-    return {name: row.model_copy(update={"terms_p": adjusted[name]}) for name, row in axes.items()}

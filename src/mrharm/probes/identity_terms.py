@@ -51,15 +51,9 @@ class TermSet(Record):
 
 
 class Axis(Record):
-    """What a group is told apart by; ``ask``: the form, of the first set, that benign sentences end with."""
+    """What groups are told apart by; terms of one set can replace one another."""
 
-    ask: Literal["noun", "adjective"]
     sets: tuple[TermSet, ...]
-
-    @property
-    def asked(self) -> Words:
-        """Return the terms of benign sentences."""
-        return self.sets[0].fitting("noun" if self.ask == "noun" else "before_people")
 
 
 class TermList(Record):

@@ -9,10 +9,8 @@ form than the one asked for is no mark, and neither is one that obeys its materi
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -26,7 +24,7 @@ from mrharm.llm import CallError, Completion, Prompt, load_prompt, looks_refused
 from mrharm.llm.answers import answer_schema, read_json_answer
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap, mean_of, mean_of_values
-from mrharm.metrics.significance import intraclass_of, within_sd_of
+from mrharm.metrics.significance import within_sd_of
 from mrharm.probes.rationale import read_rationales
 from mrharm.progress import Progress, no_progress
 from mrharm.rationales.injection import detect_injection
@@ -40,11 +38,6 @@ MAX_TOKENS = 400
 TEMPERATURE = 0.7  # of repeats: at 0 a judge would seem surer than it is
 CAP = 2.0  # of the overall mark where the decision is wrong: a good case for a wrong label is no merit
 LONGEST_REASON = 1000  # characters
-_ASKS_FOR_MARK = re.compile(
-    r"\brubric\b|\bfull marks\b|\b(?:give|assign|award|deserve|score|rate|grade|mark)\w*\b.{0,30}"
-    r"\b(?:[1-5]|one|two|three|four|five|top|highest|maximum)\b",
-    re.IGNORECASE,
-)
 Shown = Literal["pixels", "caption", "words"]
 Status = Literal["ok", "off_schema", "refused", "truncated", "injected", "unanswered"]
 
@@ -77,13 +70,6 @@ class Marks(Record):
     specific: Mark
     concise: Mark
 
-    def by_point(self) -> dict[str, Mark]:
-        """Return the marks by the rubric's points."""
-        return {name: getattr(self, name) for name in type(self).model_fields}
-
-
-SCHEMA: Mapping[str, Any] = answer_schema(Marks)
-
 
 class Answered(Record):
     """One answer of the judge.
@@ -113,12 +99,10 @@ class Point(Record):
     Attributes:
         mean: over memes, of each meme's mean.
         within_sd: how far repeats on one meme differ, as a standard deviation.
-        intraclass: share of the variance that is between memes.
     """
 
     mean: Estimate
     within_sd: Estimate
-    intraclass: Estimate
 
 
 class JudgeReport(Record):
@@ -131,7 +115,6 @@ class JudgeReport(Record):
         memes: with a rationale that was asked about.
         judged: memes with at least one valid answer.
         blank: memes without a rationale.
-        asking: rationales that ask for a mark, which no student has a reason to write: look at their answers.
         asked: how many questions.
         statuses: status -> how many answers.
         shown: what stood for the picture -> how many memes.
@@ -152,7 +135,6 @@ class JudgeReport(Record):
     memes: int
     judged: int
     blank: int
-    asking: int
     asked: int
     statuses: dict[str, int]
     shown: dict[str, int]
@@ -165,15 +147,6 @@ class JudgeReport(Record):
     when_false: Estimate | None = None
     answers: tuple[Answered, ...]
     words: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Sample:
-    """One question to the judge: about the meme at ``place``, for the ``number``-th time."""
-
-    place: int
-    number: int
-    question: Question
 
 
 def judge_rationales(
@@ -206,13 +179,34 @@ def judge_rationales(
     check_judge(teacher)
     predictions = predictions.sample(memes, seed)
     prompt = load_prompt("mrharm.probes", PROMPT)
-    samples, shown = _make_samples(predictions, prompt, repeats, teacher.sees_pictures)
-    if not samples:
+    settings = {
+        "max_tokens": MAX_TOKENS,
+        "temperature": TEMPERATURE if repeats > 1 else 0,
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "marks", "strict": True, "schema": answer_schema(Marks)},
+        },
+    }
+    # A question for each repeat of each rationale; its answer is told apart by the meme's place and the repeat.
+    samples: list[tuple[int, int]] = []
+    questions: list[Question] = []
+    shown: Counter[str] = Counter()
+    for place, text in enumerate(read_rationales(predictions)):
+        if not text.strip():
+            continue
+        shows, messages = _write_messages(predictions, place, prompt, teacher.sees_pictures)
+        shown[shows] += 1
+        for number in range(repeats):
+            samples.append((place, number))
+            identity = {"prompt": prompt.version, "sample": number}
+            questions.append(Question(predictions.memes[place], messages, settings, identity))
+    if not questions:
         raise InputError(f"all rationales of {predictions.split} are blank; there is nothing to judge")
     answers: list[Answered] = []
-    for index, answer in teacher.answer([sample.question for sample in samples]):
-        answers.append(_classify(predictions, samples[index], answer))
-        progress("asking the judge", len(answers), len(samples))
+    for index, answer in teacher.answer(questions):
+        system = str(questions[index].messages[0]["content"])
+        answers.append(_classify(predictions, samples[index], answer, system))
+        progress("asking the judge", len(answers), len(questions))
     answers.sort(key=lambda answer: (answer.place, answer.sample))
     return JudgeReport(
         judge=teacher.name,
@@ -220,10 +214,7 @@ def judge_rationales(
         repeats=repeats,
         memes=shown.total(),
         blank=len(predictions.memes) - shown.total(),
-        asking=sum(
-            _ASKS_FOR_MARK.search(verdict.rationale or "") is not None for verdict in predictions.verdicts
-        ),
-        asked=len(samples),
+        asked=len(questions),
         statuses=dict(Counter(answer.status for answer in answers)),
         shown=dict(shown),
         answers=tuple(answers),
@@ -243,23 +234,6 @@ def check_judge(teacher: Teacher) -> None:
             f"{teacher.name} reads no questions and cannot judge; name a model: openai:MODEL or hf:FOLDER"
         )
     _ = teacher.sees_pictures  # a local model reads its configuration to tell
-
-
-def _make_samples(
-    predictions: Predictions, prompt: Prompt, repeats: int, sees_pictures: bool
-) -> tuple[list[_Sample], Counter[str]]:
-    """Write the questions about all rationales; count the memes by what stands for the picture."""
-    samples: list[_Sample] = []
-    shown: Counter[str] = Counter()
-    for place, text in enumerate(read_rationales(predictions)):
-        if not text.strip():
-            continue
-        shows, messages = _write_messages(predictions, place, prompt, sees_pictures)
-        shown[shows] += 1
-        for number in range(repeats):
-            question = _make_question(predictions.memes[place], messages, prompt, number, repeats)
-            samples.append(_Sample(place, number, question))
-    return samples, shown
 
 
 def _write_messages(
@@ -282,23 +256,12 @@ def _write_messages(
     return shows, [*before, {**last, "content": content}]
 
 
-def _make_question(
-    meme: Meme, messages: Sequence[Mapping[str, Any]], prompt: Prompt, number: int, repeats: int
-) -> Question:
-    settings = {
-        "max_tokens": MAX_TOKENS,
-        "temperature": TEMPERATURE if repeats > 1 else 0,
-        "response_format": {
-            "type": "json_schema",
-            "json_schema": {"name": "marks", "strict": True, "schema": SCHEMA},
-        },
-    }
-    return Question(meme, messages, settings, {"prompt": prompt.version, "sample": number})
-
-
-def _classify(predictions: Predictions, sample: _Sample, answer: Completion | CallError) -> Answered:
-    """Class an answer; only one with status ``ok`` has marks."""
-    verdict = predictions.verdicts[sample.place]
+def _classify(
+    predictions: Predictions, sample: tuple[int, int], answer: Completion | CallError, system: str
+) -> Answered:
+    """Class an answer by what it holds and the question's system message; only one with status ``ok`` has marks."""
+    place, number = sample
+    meme, verdict = predictions.memes[place], predictions.verdicts[place]
     status: Status
     why, marks = "", None
     if isinstance(answer, CallError):
@@ -313,20 +276,12 @@ def _classify(predictions: Predictions, sample: _Sample, answer: Completion | Ca
         except DataError as error:
             status, why = "off_schema", str(error)
         else:
-            texts = _text_and_caption(predictions.memes[sample.place], verdict)
-            material = " ".join([*texts, verdict.rationale or ""])
-            reasons = " ".join(mark.reason for mark in marks.by_point().values())
-            why = detect_injection(reasons, material, str(sample.question.messages[0]["content"])) or ""
+            material = " ".join([*_text_and_caption(meme, verdict), verdict.rationale or ""])
+            reasons = " ".join(mark.reason for _, mark in marks)
+            why = detect_injection(reasons, material, system) or ""
             status, marks = ("injected", None) if why else ("ok", marks)
-    return Answered(
-        meme_id=predictions.memes[sample.place].id,
-        place=sample.place,
-        sample=sample.number,
-        status=status,
-        why=why,
-        marks=marks,
-        raw=answer.text if isinstance(answer, Completion) else answer.raw,
-    )
+    raw = answer.text if isinstance(answer, Completion) else answer.raw
+    return Answered(meme_id=meme.id, place=place, sample=number, status=status, why=why, marks=marks, raw=raw)
 
 
 def _text_and_caption(meme: Meme, verdict: Verdict) -> tuple[str, str]:
@@ -336,57 +291,46 @@ def _text_and_caption(meme: Meme, verdict: Verdict) -> tuple[str, str]:
 
 def _summarise_marks(predictions: Predictions, answers: Sequence[Answered], seed: int) -> dict[str, Any]:
     """Compute the figures of `JudgeReport` that rest on marks."""
-    marked: dict[int, list[Marks]] = {}
+    marked: dict[int, list[dict[str, int]]] = {}
     for answer in answers:
         if answer.marks:
-            marked.setdefault(answer.place, []).append(answer.marks)
+            marked.setdefault(answer.place, []).append({name: mark.score for name, mark in answer.marks})
     places = sorted(marked)
     scores = {
-        name: [[float(marks.by_point()[name].score) for marks in marked[place]] for place in places]
+        name: [[float(marks[name]) for marks in marked[place]] for place in places]
         for name in Marks.model_fields
     }
-    scores["overall"] = [[overall_mark(marks) for marks in marked[place]] for place in places]
+    scores["overall"] = [[float(np.mean([*marks.values()])) for marks in marked[place]] for place in places]
     overall = np.array([np.mean(repeats) for repeats in scores["overall"]])
     right = np.array(predictions.predicted[places] == predictions.gold[places], dtype=bool)
     clusters = predictions.clusters[places]
 
+    def summarise_point(repeats: list[list[float]]) -> Point:
+        means = mean_of_values(np.array([np.mean(marks) for marks in repeats]))
+        statistics = {"mean": means, "within_sd": within_sd_of(repeats)}
+        return Point(**bootstrap(statistics, len(repeats), seed=seed, clusters=clusters))
+
     def mean_where(members: NDArray[np.bool_]) -> Estimate:
         return mean_of(overall[members], seed=seed, clusters=clusters[members])
 
+    capped = np.where(right, overall, np.minimum(overall, CAP))
     figures = {
         "judged": len(places),
-        "points": {name: _summarise_point(repeats, clusters, seed) for name, repeats in scores.items()},
-        "capped": mean_of(cap_marks(overall, right), seed=seed, clusters=clusters),
+        "points": {name: summarise_point(repeats) for name, repeats in scores.items()},
+        "capped": mean_of(capped, seed=seed, clusters=clusters),
         "wrong": int((~right).sum()),
         "when_right": mean_where(right),
         "when_wrong": mean_where(~right),
     }
     if all(truth.has_truth(predictions.memes[place]) for place in places):
-        true = np.array([_is_true(predictions, place) for place in places], dtype=bool)
+        true = np.array(
+            [
+                truth.check_rationale(
+                    predictions.verdicts[place].rationale or "", predictions.memes[place].extra["truth"]
+                ).all
+                for place in places
+            ],
+            dtype=bool,
+        )
         figures |= {"when_true": mean_where(true), "when_false": mean_where(~true)}
     return figures
-
-
-def _is_true(predictions: Predictions, place: int) -> bool:
-    """Tell whether the rationale of a generated meme is true in all its parts."""
-    rationale = predictions.verdicts[place].rationale or ""
-    return truth.check_rationale(rationale, predictions.memes[place].extra["truth"]).all
-
-
-def overall_mark(marks: Marks) -> float:
-    """Average the marks of the rubric's points, 1 to 5."""
-    return float(np.mean([mark.score for mark in marks.by_point().values()]))
-
-
-def cap_marks(overall: NDArray[np.float64], right: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Limit the overall marks of wrong decisions to `CAP`. *Shape of all:* (memes,)"""
-    return np.where(right, overall, np.minimum(overall, CAP))
-
-
-def _summarise_point(repeats: Sequence[Sequence[float]], clusters: NDArray[np.int64], seed: int) -> Point:
-    statistics = {
-        "mean": mean_of_values(np.array([np.mean(scores) for scores in repeats])),
-        "within_sd": within_sd_of(repeats),
-        "intraclass": intraclass_of(repeats),
-    }
-    return Point(**bootstrap(statistics, len(repeats), seed=seed, clusters=clusters))

@@ -34,7 +34,7 @@ PROBES = Table(
 )
 FILE = "probes.jsonl"
 # Raised when a probe comes to measure something else, so that older rows of FILE are passed over.
-VERSIONS = {"modality": 3, "pairs": 3, "robustness": 3, "identity": 3, "saliency": 3, "rationale": 3}
+VERSIONS = {"modality": 3, "pairs": 3, "robustness": 3, "identity": 4, "saliency": 3, "rationale": 3}
 # Of probes that judge each meme dozens of times: enough memes for a figure, in a minute or two.
 MOST_MEMES = {"robustness": 200, "saliency": 100}
 

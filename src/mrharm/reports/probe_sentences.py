@@ -8,7 +8,7 @@ from typing import Any
 from mrharm.metrics import Estimate, counted, format_sentence
 from mrharm.metrics.estimate import FEWEST
 from mrharm.probes.identity import FEWEST as FEWEST_NAMING
-from mrharm.probes.identity import OFTEN, AxisSentences, IdentityProbe
+from mrharm.probes.identity import OFTEN, IdentityProbe
 from mrharm.probes.llm_judge import CAP, JudgeReport
 from mrharm.probes.modality import ModalityProbe
 from mrharm.probes.pairs import ALIKE, PairsProbe
@@ -140,8 +140,6 @@ def _describe_unread(strongest: Sequence[Setting]) -> list[str]:
 
 def describe_identity(probe: IdentityProbe) -> tuple[str, ...]:
     """Describe whether swapping who is named moves decisions more than swapping other words."""
-    if not probe.swapped:
-        return _describe_named(probe.sentences)
     return (
         f"{probe.without_term:,} of {probe.memes:,} memes have none of the identity terms and are left out.",
         "Swaps of one identity term are compared with swaps of as many other words in the same memes, at a "
@@ -174,7 +172,7 @@ def _describe_swaps(probe: IdentityProbe) -> list[str]:
         )
         if groups[kind]
     ]
-    if few := [_plain_name(axis) for axis in probe.skipped if axis != "sentences"]:
+    if few := [_plain_name(axis) for axis in probe.skipped]:
         sentences.append(f"In fewer than {FEWEST_NAMING} memes, too few to tell: {', '.join(few)}.")
     return sentences
 
@@ -188,7 +186,7 @@ def _describe_terms(probe: IdentityProbe) -> list[str]:
         if swapped.terms_p > LEVEL:
             hidden.append(_plain_name(axis))
         else:
-            shown.append(f"{_plain_name(axis)} ({_p_value(swapped.terms_p)}{_extremes(often, sign=True)})")
+            shown.append(f"{_plain_name(axis)} ({_p_value(swapped.terms_p)}{_extremes(often)})")
     sentences = []
     if shown:
         sentences.append(f"P(harmful) depends on which term is put into the same memes: {'; '.join(shown)}.")
@@ -197,44 +195,16 @@ def _describe_terms(probe: IdentityProbe) -> list[str]:
     return sentences
 
 
-def _describe_named(axes: Mapping[str, AxisSentences]) -> tuple[str, ...]:
-    sentences = ["Too few memes name a group of people, so benign sentences were used instead."]
-    shown = {axis: named for axis, named in axes.items() if named.terms_p <= LEVEL}
-    if shown:
-        differing = "; ".join(
-            f"{_plain_name(axis)} ({_p_value(named.terms_p)}, standard deviation {named.spread.value or 0.0:.2f}"
-            f"{_extremes(named.terms)})"
-            for axis, named in shown.items()
-        )
-        sentences.append(f"P(harmful) depends on the term: {differing}.")
-    if "made_up" in shown:
-        sentences.append("Made-up names differ, too, so part of it may be the effect of rare words.")
-    if hidden := [_plain_name(axis) for axis in axes if axis not in shown]:
-        sentences.append(f"Not shown to depend on the term: {', '.join(hidden)}.")
-    return (*sentences, _describe_flagged_sentences(axes))
-
-
-def _describe_flagged_sentences(axes: Mapping[str, AxisSentences]) -> str:
-    real = [named for axis, named in axes.items() if axis != "made_up"]
-    asked = sum(named.asked for named in real)
-    flagged = sum(named.asked * (named.flagged.value or 0.0) for named in real) / asked
-    return (
-        f"Of {asked:,} sentences that name a group {100 * flagged:.0f} % are predicted harmful; of those with made-up "
-        f"names {100 * (axes['made_up'].flagged.value or 0.0):.0f} %."
-    )
-
-
 def _p_value(value: float) -> str:
     return f"p = {value:.3f}" if value >= 0.001 else "p < 0.001"
 
 
-def _extremes(terms: Mapping[str, float], *, sign: bool = False) -> str:
+def _extremes(terms: Mapping[str, float]) -> str:
     """Name the terms with the highest and the lowest mean."""
     if len(terms) < 2:
         return ""
     high, low = max(terms, key=terms.__getitem__), min(terms, key=terms.__getitem__)
-    form = "+.2f" if sign else ".2f"
-    return f", highest for {high} {terms[high]:{form}}, lowest for {low} {terms[low]:{form}}"
+    return f", highest for {high} {terms[high]:+.2f}, lowest for {low} {terms[low]:+.2f}"
 
 
 def describe_rationale(probe: RationaleProbe) -> tuple[str, ...]:
@@ -396,10 +366,6 @@ def describe_judge(report: JudgeReport) -> tuple[str, ...]:
         f"{report.judge} was asked {report.asked:,} times about {report.memes:,} rationales by {report.prompt}; "
         f"{invalid:,} answers are not valid and are not counted" + (f" ({kinds})." if kinds else ".")
     ]
-    if report.asking:
-        sentences.append(
-            f"{report.asking:,} rationales ask for a mark instead of explaining: check their answers."
-        )
     if not report.judged:
         return (*sentences, "No rationale got a valid answer.")
     marks = ", ".join(f"{name} {_mark(point.mean)}" for name, point in report.points.items())
@@ -415,15 +381,10 @@ def describe_judge(report: JudgeReport) -> tuple[str, ...]:
             f"It marks rationales that are true of their generated meme {_mark(true)}, and those that are not "
             f"{_mark(false)}."
         )
-    spread = report.points["overall"]
-    if spread.within_sd.value is not None:
-        share = spread.intraclass.value
-        between = (
-            "" if share is None else f"; {100 * max(share, 0.0):.0f} % of its variance is between rationales"
-        )
+    spread = report.points["overall"].within_sd
+    if spread.value is not None:
         sentences.append(
-            f"Asked again about the same rationale, its overall mark differs by {_mark(spread.within_sd)} (standard "
-            f"deviation){between}."
+            f"Asked again about the same rationale, its overall mark differs by {_mark(spread)} (standard deviation)."
         )
     return tuple(sentences)
 
