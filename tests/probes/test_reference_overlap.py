@@ -91,15 +91,11 @@ def test_an_encoder_with_a_decoder_is_read_without_it(encoder: Path, tmp_path: P
     assert same == pytest.approx(1.0) and reference < same
 
 
-def test_a_folder_without_an_encoder_and_lists_of_unlike_lengths_are_errors(
-    encoder: Path, tmp_path: Path
-) -> None:
+def test_a_folder_without_an_encoder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailableError, match="no such folder"):
         bertscore(tmp_path / "nowhere", ["you"], [["you"]])
     with pytest.raises(ModelUnavailableError, match=r"expected config\.json, tokenizer and safetensors"):
         bertscore(tmp_path, ["you"], [["you"]])
-    with pytest.raises(InputError, match="2 candidates and references for 1"):
-        bertscore(encoder, ["you", "you"], [["you"]])
 
 
 def test_an_encoder_whose_weights_are_not_whole_is_refused_and_one_without_a_pooler_is_not(

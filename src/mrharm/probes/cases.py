@@ -6,7 +6,7 @@ it was first judged is kept, so that both verdicts are on the same words.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,21 @@ class Case:
             meme=self.meme.model_copy(update={"image": donor.meme.image if donor else None}),
             evidence=self.evidence.model_copy(update=parts),
         )
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of a picture or a text, at three strengths.
+
+    Attributes:
+        apply: takes the picture or text, the number of a strength, and what else its kind of change needs.
+        strengths: the numbers of strengths 1, 2 and 3.
+        unit: what these numbers mean.
+    """
+
+    apply: Callable[..., Any]
+    strengths: tuple[float, float, float]
+    unit: str
 
 
 class VerdictChange(Record):

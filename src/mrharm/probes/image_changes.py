@@ -8,32 +8,19 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
+
+from mrharm.probes.cases import Change
 
 Box = Sequence[tuple[float, float]]  # corners, (x, y) in pixels
 
 _GRAINS = 256  # grains of noise along the shorter side at most
 # Colours of a phone's bars, of the names and buttons drawn in them, and of a frame.
 _BAR, _BUTTON, _FRAME = (28, 28, 30), (150, 150, 155), (245, 245, 240)
-
-
-@dataclass(frozen=True)
-class PictureChange:
-    """A row of `PICTURE_CHANGES`.
-
-    Attributes:
-        apply: takes a picture, a strength, a seed and the boxes of the words.
-        strengths: the numbers of strengths 1, 2 and 3.
-        unit: what these numbers mean.
-    """
-
-    apply: Callable[[Image.Image, float, int, Sequence[Box]], Image.Image]
-    strengths: tuple[float, float, float]
-    unit: str
 
 
 def change_picture(
@@ -49,7 +36,8 @@ def change_picture(
         boxes: corners of the words' boxes; without any, words may be anywhere in the picture.
     """
     change = PICTURE_CHANGES[name]
-    return change.apply(image, change.strengths[strength - 1], seed, boxes)
+    changed: Image.Image = change.apply(image, change.strengths[strength - 1], seed, boxes)
+    return changed
 
 
 def _jpeg(image: Image.Image, quality: float, seed: int, boxes: Sequence[Box]) -> Image.Image:
@@ -64,50 +52,37 @@ def _blur(image: Image.Image, share: float, seed: int, boxes: Sequence[Box]) -> 
 
 
 def _noise(image: Image.Image, spread: float, seed: int, boxes: Sequence[Box]) -> Image.Image:
-    rows, columns, rng = _grain_grid(image, seed)
-    grains = rng.standard_normal((rows, columns, 3)).astype(np.float32)
-    noisy = np.asarray(image, dtype=np.float32) + spread * _to_pixels(grains, image)
+    rng = np.random.default_rng(seed)
+    grains = _draw_grains(image, lambda shape: rng.standard_normal((*shape, 3)).astype(np.float32))
+    noisy = np.asarray(image, dtype=np.float32) + spread * grains
     return Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
 
 
 def _salt(image: Image.Image, share: float, seed: int, boxes: Sequence[Box]) -> Image.Image:
-    return _salt_region(image, share, seed, np.ones((image.height, image.width), dtype=bool))
+    """Turn a share of the grains black or white, half of them each."""
+    rng = np.random.default_rng(seed)
+    salted = _draw_grains(image, rng.random) < share
+    white = _draw_grains(image, rng.random) < 0.5
+    pixels = np.array(image)
+    pixels[salted] = np.where(white, 255, 0)[salted][:, None]
+    return Image.fromarray(pixels)
 
 
 def _salt_on_words(image: Image.Image, share: float, seed: int, boxes: Sequence[Box]) -> Image.Image:
     region = Image.new("1", image.size, 0 if boxes else 1)
     for corners in boxes:
         ImageDraw.Draw(region).polygon([*corners], fill=1)
-    return _salt_region(image, share, seed, np.asarray(region))
+    return Image.composite(_salt(image, share, seed, ()), image, region)
 
 
-def _salt_region(image: Image.Image, share: float, seed: int, region: NDArray[np.bool_]) -> Image.Image:
-    """Turn a share of the region's grains black or white, half of them each."""
-    rows, columns, rng = _grain_grid(image, seed)
-    salted = _to_pixels(rng.random((rows, columns)) < share, image) & region
-    white = _to_pixels(rng.random((rows, columns)) < 0.5, image)
-    pixels = np.array(image)
-    pixels[salted] = np.where(white, 255, 0)[salted][:, None]
-    return Image.fromarray(pixels)
-
-
-def _grain_grid(image: Image.Image, seed: int) -> tuple[int, int, np.random.Generator]:
-    """Return the rows and columns of grains, and the generator of their values.
+def _draw_grains(image: Image.Image, draw: Callable[[tuple[int, int]], NDArray[Any]]) -> NDArray[Any]:
+    """Draw a value for each grain and repeat it over the grain's pixels. *Shape:* (height, width, ...)
 
     A grain grows with the picture: a student sees pictures scaled down, and single pixels of a large one would average
     out.
     """
-    size = _grain_size(image)
-    return -(-image.height // size), -(-image.width // size), np.random.default_rng(seed)
-
-
-def _grain_size(image: Image.Image) -> int:
-    return max(1, -(-min(image.size) // _GRAINS))
-
-
-def _to_pixels(grains: NDArray, image: Image.Image) -> NDArray:  # type: ignore[type-arg]
-    """Repeat each grain over its pixels. *Shape:* (rows, columns, ...) -> (height, width, ...)"""
-    size = _grain_size(image)
+    size = max(1, -(-min(image.size) // _GRAINS))
+    grains = draw((-(-image.height // size), -(-image.width // size)))
     return grains.repeat(size, axis=0).repeat(size, axis=1)[: image.height, : image.width]
 
 
@@ -151,15 +126,15 @@ def _add_frame(image: Image.Image, sides: float, ends: float, colour: tuple[int,
     return framed
 
 
-PICTURE_CHANGES: dict[str, PictureChange] = {
-    "jpeg": PictureChange(_jpeg, (50, 20, 5), "JPEG quality"),
-    "blur": PictureChange(_blur, (0.005, 0.01, 0.025), "radius as a share of the shorter side"),
-    "noise": PictureChange(_noise, (10, 25, 60), "standard deviation, of 255"),
-    "salt": PictureChange(_salt, (0.02, 0.06, 0.2), "share of grains black or white"),
-    "salt_on_words": PictureChange(_salt_on_words, (0.05, 0.15, 0.4), "share of grains over the words"),
-    "crop": PictureChange(_crop, (0.05, 0.15, 0.35), "share of width and height cut off"),
-    "rescale": PictureChange(_rescale, (0.5, 0.25, 0.1), "share of the size, there and back"),
-    "flip": PictureChange(_flip, (1, 2, 3), "1 mirrored, 2 upside down, 3 both"),
-    "border": PictureChange(_border, (0.03, 0.08, 0.2), "width of the frame as a share of the side"),
-    "screenshot": PictureChange(_screenshot, (0.06, 0.12, 0.22), "height of a phone's bars as a share"),
+PICTURE_CHANGES: dict[str, Change] = {
+    "jpeg": Change(_jpeg, (50, 20, 5), "JPEG quality"),
+    "blur": Change(_blur, (0.005, 0.01, 0.025), "radius as a share of the shorter side"),
+    "noise": Change(_noise, (10, 25, 60), "standard deviation, of 255"),
+    "salt": Change(_salt, (0.02, 0.06, 0.2), "share of grains black or white"),
+    "salt_on_words": Change(_salt_on_words, (0.05, 0.15, 0.4), "share of grains over the words"),
+    "crop": Change(_crop, (0.05, 0.15, 0.35), "share of width and height cut off"),
+    "rescale": Change(_rescale, (0.5, 0.25, 0.1), "share of the size, there and back"),
+    "flip": Change(_flip, (1, 2, 3), "1 mirrored, 2 upside down, 3 both"),
+    "border": Change(_border, (0.03, 0.08, 0.2), "width of the frame as a share of the side"),
+    "screenshot": Change(_screenshot, (0.06, 0.12, 0.22), "height of a phone's bars as a share"),
 }

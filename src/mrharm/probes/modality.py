@@ -32,7 +32,7 @@ from mrharm.records import Record
 
 # What shows whether a modality is used: a blank picture only where none can be swapped, as it may show no more than
 # that the detector minds whether there is a picture.
-TEXT_CONDITIONS, IMAGE_CONDITIONS = ("text_blanked",), ("image_swapped", "image_blanked")
+SHOWING = {"text": ("text_blanked",), "image": ("image_swapped", "image_blanked")}
 IGNORED = 0.02  # of decisions flipped, and of P(harmful) moved: a modality that does less counts as ignored
 
 
@@ -94,12 +94,25 @@ def probe(
         places = [case.place for case in changed]
         unchanged = [before[place] for place in places]
         conditions[name] = compare_verdicts(predictions, places, unchanged, after, seed=seed)
+    first_tested = {
+        modality: conditions[next(filter(conditions.__contains__, names))]
+        for modality, names in SHOWING.items()
+        if not conditions.keys().isdisjoint(names)
+    }
     return ModalityProbe(
         memes=len(cases),
         before=score_decisions(predictions, before, seed=seed),
         conditions=conditions,
-        ignores=_modalities_where(conditions, _is_ignored),
-        uses=_modalities_where(conditions, _is_used),
+        ignores=tuple(
+            modality
+            for modality, change in first_tested.items()
+            if all((figure.value or 0.0) < IGNORED for figure in (change.flipped, change.moved))
+        ),
+        uses=tuple(
+            modality
+            for modality, change in first_tested.items()
+            if any((figure.low or 0.0) > IGNORED for figure in (change.flipped, change.moved))
+        ),
         skipped=skipped,
     )
 
@@ -173,23 +186,3 @@ def _why_skipped(predictions: Predictions, name: str) -> str:
     picture = "picture without its words" if card.picture_shown == "clean" else "picture"
     mend = "; `mrharm gather` makes them" if card.picture_shown == "clean" else ""
     return f"no meme has a {picture} to take away, two different ones to swap, or anything left{mend}"
-
-
-def _modalities_where(
-    conditions: dict[str, VerdictChange], holds: Callable[[VerdictChange], bool]
-) -> tuple[str, ...]:
-    """Return the modalities for which something holds in the first of their conditions that was tested."""
-    modalities = []
-    for modality, names in (("text", TEXT_CONDITIONS), ("image", IMAGE_CONDITIONS)):
-        tested = [conditions[name] for name in names if name in conditions]
-        if tested and holds(tested[0]):
-            modalities.append(modality)
-    return tuple(modalities)
-
-
-def _is_ignored(change: VerdictChange) -> bool:
-    return all((figure.value or 0.0) < IGNORED for figure in (change.flipped, change.moved))
-
-
-def _is_used(change: VerdictChange) -> bool:
-    return any((figure.low or 0.0) > IGNORED for figure in (change.flipped, change.moved))

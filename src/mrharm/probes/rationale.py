@@ -23,11 +23,11 @@ from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap, mean_of_values, share_of, share_within
 from mrharm.metrics.significance import kappa_of
 from mrharm.probes.reference_overlap import AgainstGold, compare_with_gold, gold_rationales
-from mrharm.probes.simulatability import DecidedTexts, Simulatability, simulate, too_few
+from mrharm.probes.simulatability import Simulatability, simulate, too_few
 from mrharm.progress import Progress, no_progress
 from mrharm.rationales.leakage import sentences
 from mrharm.rationales.stated_side import stated_side, states_a_side
-from mrharm.records import Meme, Record
+from mrharm.records import Record
 from mrharm.student.interface import compose_text
 from mrharm.synthetic import truth
 from mrharm.texts import fold
@@ -240,37 +240,29 @@ def _measure_simulatability(rationales: _Rationales) -> Simulatability:
         reads.append("caption")
     # Only memes with a decision have one to recover.
     places = [place for place, decision in enumerate(predictions.predicted) if decision is not None]
-    memes = [predictions.memes[place] for place in places]
-    texts = [rationales.texts[place] for place in places]
-    evidence = [predictions.verdicts[place].evidence for place in places]
     decisions = predictions.predicted[places].astype(bool)
+    texts: dict[str, list[str]] = {"rationale": [], "unstated": [], "meme": []}
+    groups = []
+    for place in places:
+        meme, text = predictions.memes[place], rationales.texts[place]
+        unstated = " ".join(sentence for sentence in sentences(text) if not states_a_side(sentence))
+        evidence = predictions.verdicts[place].evidence
+        texts["rationale"].append(text)
+        texts["unstated"].append(unstated)
+        texts["meme"].append(compose_text(reads, meme, evidence, odd_text=card.odd_text)[0])
+        # Memes made to differ in one thing share a generated meme's quad, else the words.
+        groups.append(truth.quad_of(meme) or fold(meme.text or "") or meme.id)
     simulated = simulate(
-        DecidedTexts(
-            decisions=decisions,
-            rationales=texts,
-            unstated=[_cut_stating_sentences(text) for text in texts],
-            memes=[
-                compose_text(reads, meme, gathered, odd_text=card.odd_text)[0]
-                for meme, gathered in zip(memes, evidence, strict=True)
-            ],
-            stating=rationales.stating[places],
-            groups=[_twin_name(meme) for meme in memes],
-            clusters=predictions.clusters[places],
-        ),
+        decisions,
+        texts,
+        rationales.stating[places],
+        groups=groups,
+        clusters=predictions.clusters[places],
         seed=rationales.seed,
     )
     if simulated is None:
         raise _NotMeasurable(too_few(decisions))
     return simulated
-
-
-def _cut_stating_sentences(text: str) -> str:
-    return " ".join(sentence for sentence in sentences(text) if not states_a_side(sentence))
-
-
-def _twin_name(meme: Meme) -> str:
-    """Return what memes made to differ in one thing share: a generated meme's quad, else the words."""
-    return truth.quad_of(meme) or fold(meme.text or "") or meme.id
 
 
 def _measure_agreement(rationales: _Rationales) -> Agreement:
@@ -338,33 +330,22 @@ def _measure_swap(rationales: _Rationales) -> Swap:
             "fewer than two memes are decided one of the ways; there are no rationales to swap"
         )
     rng = np.random.default_rng(rationales.seed)
-    from_other_side = [int(rng.choice(places[not side])) for side in decisions]
-    from_same_side = [
-        int(rng.choice(places[side][places[side] != place])) for place, side in enumerate(decisions)
-    ]
-    follows, move = _judge_with_donors(rationales, from_other_side)
-    strays, _ = _judge_with_donors(rationales, from_same_side)
-    statistics = {
-        "follows": mean_of_values(follows, share=True),
-        "strays": mean_of_values(strays, share=True),
-        "drift": mean_of_values(np.where(decisions, -move, move)),
+    donors = {
+        "follows": [int(rng.choice(places[not side])) for side in decisions],
+        "strays": [
+            int(rng.choice(places[side][places[side] != place])) for place, side in enumerate(decisions)
+        ],
     }
+    statistics = {}
+    for name, numbers in donors.items():
+        # Each meme is judged with its donor's rationale.
+        donated = {
+            meme.id: rationales.texts[donor] for meme, donor in zip(predictions.memes, numbers, strict=True)
+        }
+        verdicts = predictions.judge_again(predictions.memes, given_rationales=donated)
+        changed = np.array([bool(verdict.harmful) for verdict in verdicts]) != decisions
+        statistics[name] = mean_of_values(changed, share=True)
+        if name == "follows":
+            move = np.array([verdict.score for verdict in verdicts]) - predictions.scores
+            statistics["drift"] = mean_of_values(np.where(decisions, -move, move))
     return Swap(memes=len(decisions), **rationales.bootstrap(statistics))
-
-
-def _judge_with_donors(
-    rationales: _Rationales, donors: list[int]
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Give each meme its donor's rationale; return whether its decision changes, and the move of P(harmful)."""
-    predictions = rationales.predictions
-    donated = {
-        meme.id: rationales.texts[donor] for meme, donor in zip(predictions.memes, donors, strict=True)
-    }
-    verdicts = predictions.judge_again(predictions.memes, given_rationales=donated)
-    changed = np.array(
-        [
-            bool(verdict.harmful) != bool(decision)
-            for verdict, decision in zip(verdicts, predictions.predicted, strict=True)
-        ]
-    )
-    return changed, np.array([verdict.score for verdict in verdicts]) - predictions.scores

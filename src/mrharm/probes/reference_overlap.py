@@ -6,14 +6,15 @@ PyTorch and transformers are imported only when BERTScore is computed.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mrharm.errors import DataError, InputError, ModelUnavailableError, MrHarmError
+from mrharm.errors import DataError, InputError, MrHarmError
 from mrharm.hub import load_or_explain
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Estimate
@@ -86,7 +87,7 @@ def compare_with_gold(
         rationales: the detector's, one a meme.
         gold: people's, for each meme; an empty list where there are none.
         clusters: of the intervals, as `bootstrap`. *Shape:* (memes,)
-        encoder: a local encoder for BERTScore.
+        encoder: a folder with an encoder for BERTScore.
         seed: of which other meme a rationale is compared with, and of the intervals.
 
     Raises:
@@ -101,25 +102,19 @@ def compare_with_gold(
     following = dict(zip(order.tolist(), np.roll(order, 1).tolist(), strict=True))
     different = [same[following[number]] for number in range(len(places))]
 
-    def likeness(same_meme: NDArray[np.float64], other_meme: NDArray[np.float64]) -> Likeness:
-        statistics = {"own": same_meme, "other": other_meme, "gain": same_meme - other_meme}
+    def measure(score: Callable[[Sequence[str], Sequence[Sequence[str]]], NDArray[np.float64]]) -> Likeness:
+        scores = {"own": score(texts, same), "other": score(texts, different)}
+        statistics = {"gain": scores["own"] - scores["other"], **scores}
         means = {name: mean_of_values(values) for name, values in statistics.items()}
         return Likeness(**bootstrap(means, len(places), seed=seed, clusters=clusters[places]))
 
     return AgainstGold(
         memes=len(places),
         references=sum(map(len, same)),
-        rouge_l=likeness(rouge_scores(texts, same), rouge_scores(texts, different)),
-        bertscore=likeness(bertscore(encoder, texts, same), bertscore(encoder, texts, different))
-        if encoder
-        else None,
+        rouge_l=measure(lambda *pairs: np.array([rouge_l(*pair) for pair in zip(*pairs, strict=True)])),
+        bertscore=measure(partial(bertscore, encoder)) if encoder else None,
         encoder=encoder.resolve().name if encoder else None,
     )
-
-
-def rouge_scores(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> NDArray[np.float64]:
-    """Compute each candidate's best ROUGE-L against any of its references. *Shape:* (candidates,)"""
-    return np.array([rouge_l(text, some) for text, some in zip(candidates, references, strict=True)])
 
 
 def rouge_l(candidate: str, references: Sequence[str]) -> float:
@@ -152,7 +147,7 @@ def _count_common(first: list[str], second: list[str]) -> int:
 
 
 def bertscore(
-    folder: Path, candidates: Sequence[str], references: Sequence[Sequence[str]], *, device: str = "cpu"
+    folder: Path, candidates: Sequence[str], references: Sequence[Sequence[str]]
 ) -> NDArray[np.float64]:
     """Compute the best BERTScore F1 of each candidate against any of its references. *Shape:* (candidates,)
 
@@ -166,19 +161,13 @@ def bertscore(
         folder: an encoder and its tokenizer as transformers saves them (BERT, RoBERTa, DeBERTa, T5 ...).
         candidates: texts to score.
         references: what people wrote, one or more texts for each candidate.
-        device: where to run.
 
     Raises:
         ModelUnavailableError: no encoder can be read from the folder.
         DataError: its weights are incomplete.
-        InputError: the numbers of candidates and references differ.
     """
-    if len(candidates) != len(references):
-        raise InputError(
-            f"{len(candidates)} candidates and references for {len(references)}; expected one list for each"
-        )
     texts = list(dict.fromkeys([*candidates, *(text for some in references for text in some)]))
-    embeddings = dict(zip(texts, _embed(folder, texts, device), strict=True))
+    embeddings = dict(zip(texts, _embed(folder, texts), strict=True))
     best = [
         max((_f1(embeddings[text], embeddings[reference]) for reference in some), default=0.0)
         for text, some in zip(candidates, references, strict=True)
@@ -208,11 +197,11 @@ def _f1(candidate: Tensor, reference: Tensor) -> float:
     return 2 * precision * recall / (precision + recall) if min(precision, recall) > 0 else 0.0
 
 
-def _embed(folder: Path, texts: Sequence[str], device: str) -> list[Tensor]:
+def _embed(folder: Path, texts: Sequence[str]) -> list[Tensor]:
     """Return unit embeddings of each text's tokens, special ones left out. *Shape of each:* (tokens, d)"""
     import torch
 
-    model, tokenizer = _load_encoder(folder, device)
+    model, tokenizer = _load_encoder(folder)
     # RoBERTa counts two positions more than it takes.
     positions = getattr(model.config, "max_position_embeddings", LONGEST + 2) - 2
     embeddings: list[Tensor] = []
@@ -224,23 +213,18 @@ def _embed(folder: Path, texts: Sequence[str], device: str) -> list[Tensor]:
             max_length=min(LONGEST, tokenizer.model_max_length, positions),
             return_special_tokens_mask=True,
             return_tensors="pt",
-        ).to(device)
+        )
         special = batch.pop("special_tokens_mask").bool()
         with torch.inference_mode():
             states = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])[0]
-        states = torch.nn.functional.normalize(states.float(), dim=-1).cpu()
-        masks = (batch["attention_mask"].bool() & ~special).cpu()
+        states = torch.nn.functional.normalize(states.float(), dim=-1)
+        masks = batch["attention_mask"].bool() & ~special
         embeddings += [state[mask] for state, mask in zip(states, masks, strict=True)]
     return embeddings
 
 
-def _load_encoder(folder: Path, device: str) -> tuple[Any, Any]:
+def _load_encoder(folder: Path) -> tuple[Any, Any]:
     import transformers
-
-    if not folder.is_dir():
-        raise ModelUnavailableError(
-            f"{folder}: no such folder; BERTScore needs one with an encoder and its tokenizer"
-        )
 
     def load() -> tuple[Any, Any, Any]:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -260,4 +244,4 @@ def _load_encoder(folder: Path, device: str) -> tuple[Any, Any]:
             f"a {type(model).__name__}"
         )
     encoder = model.get_encoder() if decodes else model
-    return encoder.to(device).eval(), tokenizer
+    return encoder.eval(), tokenizer

@@ -7,9 +7,7 @@ reads, and the words drawn on the picture stay. Reading words anew on a changed 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -21,6 +19,7 @@ from mrharm.evaluation.predictions import BATCH, Predictions
 from mrharm.images import open_image, place_in
 from mrharm.probes.cases import (
     Case,
+    Change,
     DecisionScores,
     VerdictChange,
     compare_verdicts,
@@ -37,7 +36,6 @@ from mrharm.store import content_key
 
 Kind = Literal["picture", "text"]
 STRENGTHS = (1, 2, 3)
-WORKERS = 2
 MOST_PIXELS = 4_000_000
 
 
@@ -83,7 +81,7 @@ class RobustnessProbe(Record):
 
 @dataclass(frozen=True)
 class _Change:
-    """A change at one strength, before memes are judged under it."""
+    """A change at one strength."""
 
     kind: Kind
     name: str
@@ -93,10 +91,22 @@ class _Change:
         """Return a seed for one meme, the same at each strength: a greater strength changes more of the same."""
         return int(content_key(seed, case.meme.id, self.name), 16)
 
+    def of_text(self, case: Case, seed: int) -> Case:
+        """Return a meme with its words changed."""
+        return case.with_text(change_text(case.text, self.name, self.strength, self.seed_for(case, seed)))
 
+    def of_picture(self, case: Case, image: Image.Image, scale: float, seed: int) -> Image.Image:
+        """Return the changed picture of a meme, whose words' boxes are scaled with it."""
+        boxes = [[(scale * x, scale * y) for x, y in box.polygon] for box in case.evidence.boxes]
+        return change_picture(image, self.name, self.strength, self.seed_for(case, seed), boxes)
+
+
+TABLES: dict[Kind, dict[str, Change]] = {"picture": PICTURE_CHANGES, "text": TEXT_CHANGES}
 _CHANGES = [
-    *(_Change("picture", name, strength) for name in PICTURE_CHANGES for strength in STRENGTHS),
-    *(_Change("text", name, strength) for name in TEXT_CHANGES for strength in STRENGTHS),
+    _Change(kind, name, strength)
+    for kind, table in TABLES.items()
+    for name in table
+    for strength in STRENGTHS
 ]
 
 
@@ -134,31 +144,31 @@ def probe(
     before = judge_cases(predictions, cases)
     advance(len(cases))
     after = _judge_pictures(predictions, changeable["picture"], seed, advance)
-    after |= _judge_texts(predictions, changeable["text"], seed, advance)
-
-    def measure(change: _Change) -> VerdictChange:
+    for change in changes:
+        if change.kind == "text":
+            changed = [change.of_text(case, seed) for case in changeable["text"]]
+            after[change] = judge_cases(predictions, changed)
+            advance(len(changed))
+    settings = []
+    for change in changes:
         places = [case.place for case in changeable[change.kind]]
         unchanged = [before[place] for place in places]
-        return compare_verdicts(predictions, places, unchanged, after[change], seed=seed)
-
+        row = TABLES[change.kind][change.name]
+        setting = Setting(
+            kind=change.kind,
+            change=change.name,
+            strength=change.strength,
+            value=row.strengths[change.strength - 1],
+            unit=row.unit,
+            moved=compare_verdicts(predictions, places, unchanged, after[change], seed=seed),
+        )
+        settings.append(setting)
     return RobustnessProbe(
         memes=len(cases),
         clean=score_decisions(predictions, before, seed=seed),
-        settings=tuple(_make_setting(change, measure(change)) for change in changes),
+        settings=tuple(settings),
         without_boxes=sum(not case.evidence.boxes for case in changeable["picture"]),
         skipped=skipped,
-    )
-
-
-def _make_setting(change: _Change, moved: VerdictChange) -> Setting:
-    row = PICTURE_CHANGES[change.name] if change.kind == "picture" else TEXT_CHANGES[change.name]
-    return Setting(
-        kind=change.kind,
-        change=change.name,
-        strength=change.strength,
-        value=row.strengths[change.strength - 1],
-        unit=row.unit,
-        moved=moved,
     )
 
 
@@ -170,7 +180,7 @@ def _judge_pictures(
     A batch at a time, so that each picture is decoded once and few are held; files live for one change.
     """
     after: dict[_Change, list[Verdict]] = {change: [] for change in _CHANGES if change.kind == "picture"}
-    with TemporaryDirectory(prefix="mrharm-") as folder, ThreadPoolExecutor(WORKERS) as pool:
+    with TemporaryDirectory(prefix="mrharm-") as folder:
         for start in range(0, len(cases), BATCH):
             batch = cases[start : start + BATCH]
             images = [
@@ -179,9 +189,13 @@ def _judge_pictures(
                 )
                 for case in batch
             ]
-            paths = [Path(folder) / f"{number}.png" for number in range(len(batch))]
             for change in after:
-                changed = list(pool.map(partial(_write_changed, change, seed), batch, images, paths))
+                changed = []
+                for number, (case, (image, scale)) in enumerate(zip(batch, images, strict=True)):
+                    path = Path(folder) / f"{number}.png"
+                    # Little compression: read once and thrown away.
+                    change.of_picture(case, image, scale, seed).save(path, compress_level=1)
+                    changed.append(case.with_picture(path.name))
                 after[change] += judge_cases(predictions, changed, root=Path(folder))
                 advance(len(batch))
     return after
@@ -196,34 +210,6 @@ def _bound_size(image: Image.Image) -> tuple[Image.Image, float]:
     if scale == 1.0:
         return image, scale
     return image.resize((max(1, int(scale * image.width)), max(1, int(scale * image.height)))), scale
-
-
-def _write_changed(
-    change: _Change, seed: int, case: Case, image: tuple[Image.Image, float], path: Path
-) -> Case:
-    """Write the changed picture; return the case with it in place of the meme's picture."""
-    picture, scale = image
-    boxes = [[(scale * x, scale * y) for x, y in box.polygon] for box in case.evidence.boxes]
-    changed = change_picture(picture, change.name, change.strength, change.seed_for(case, seed), boxes)
-    changed.save(path, compress_level=1)  # read once and thrown away
-    return case.with_picture(path.name)
-
-
-def _judge_texts(
-    predictions: Predictions, cases: Sequence[Case], seed: int, advance: Callable[[int], None]
-) -> dict[_Change, list[Verdict]]:
-    after: dict[_Change, list[Verdict]] = {}
-    for change in _CHANGES:
-        if change.kind == "text":
-            changed = [
-                case.with_text(
-                    change_text(case.text, change.name, change.strength, change.seed_for(case, seed))
-                )
-                for case in cases
-            ]
-            after[change] = judge_cases(predictions, changed)
-            advance(len(cases))
-    return after
 
 
 def _why_skipped(predictions: Predictions, kind: Kind) -> str:

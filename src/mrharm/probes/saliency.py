@@ -8,7 +8,8 @@ same memes, so that what masking itself does to a student is the same in both.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from mrharm.errors import InputError
 from mrharm.evaluation.predictions import BATCH, Predictions
 from mrharm.metrics import Estimate
-from mrharm.metrics.bootstrap import mean_of
+from mrharm.metrics.bootstrap import bootstrap, mean_of_values
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Record, Saliency
 from mrharm.student.attribution import blank
@@ -82,14 +83,6 @@ class SaliencyProbe(Record):
     words: tuple[str, ...] = ()
 
 
-@dataclass
-class _PartCurves:
-    """The curves of one part of the memes, meme by meme, and the memes' clusters."""
-
-    curves: list[Curves] = field(default_factory=list)
-    clusters: list[int] = field(default_factory=list)
-
-
 def probe(
     predictions: Predictions, *, seed: int = 0, memes: int = 100, progress: Progress = no_progress
 ) -> SaliencyProbe:
@@ -109,70 +102,54 @@ def probe(
     """
     predictions = predictions.sample(memes, seed)
     detector = predictions.detector
-    inputs = _prepare_inputs(predictions)
+    evidence = dict(predictions.dataset.evidence)
+    evidence |= {verdict.meme_id: verdict.evidence for verdict in predictions.verdicts if verdict.evidence}
+    options = JudgeOptions(evidence=evidence, root=predictions.dataset.root)
+    inputs = [detector.prepare(meme, options).shown for meme in predictions.memes]
     kinds: tuple[SaliencyKind, ...] = ("attention", "gradient") if detector.frame else ("gradient",)
-    saliencies = {kind: _compute_saliencies(detector, inputs, kind) for kind in kinds}
+    saliencies: dict[SaliencyKind, list[Saliency]] = {kind: [] for kind in kinds}
+    size = BATCH // 2  # gradients hold on to what they pass through
+    for kind, of_kind in saliencies.items():
+        for start in range(0, len(inputs), size):
+            of_kind += detector.saliency(inputs[start : start + size], kind)
     rng = np.random.default_rng(seed)
-    parts = {"text": _PartCurves(), "picture": _PartCurves()}
+    parts: dict[str, dict[int, Curves]] = {"text": {}, "picture": {}}  # place of each meme -> its curves
     for place, (shown, verdict) in enumerate(zip(inputs, predictions.verdicts, strict=True)):
-        follow = _Follower(detector, flagged=verdict.score >= verdict.threshold)
+        follow = partial(_follow_decision, detector, verdict.score >= verdict.threshold)
         of_meme = {kind: rows[place] for kind, rows in saliencies.items()}
-        for name, curves in _meme_curves(shown, of_meme, follow, rng).items():
-            parts[name].curves.append(curves)
-            parts[name].clusters.append(int(predictions.clusters[place]))
+        for name, curves in _meme_curves(shown, of_meme, detector.frame, follow, rng).items():
+            parts[name][place] = curves
         progress("probing saliency", place + 1, len(inputs))
-    if not any(part.curves for part in parts.values()):
+    if not any(parts.values()):
         raise InputError(
             f"no meme of {predictions.split} has a picture this detector looks at, or two words to order"
         )
     return SaliencyProbe(
         memes=len(inputs),
-        text=_summarise_part(parts["text"], seed),
-        picture=_summarise_part(parts["picture"], seed),
+        text=_summarise_part(parts["text"], predictions.clusters, seed),
+        picture=_summarise_part(parts["picture"], predictions.clusters, seed),
         skipped=_list_skipped(detector, parts),
     )
 
 
-def _prepare_inputs(predictions: Predictions) -> list[StudentInput]:
-    evidence = dict(predictions.dataset.evidence)
-    evidence |= {verdict.meme_id: verdict.evidence for verdict in predictions.verdicts if verdict.evidence}
-    options = JudgeOptions(evidence=evidence, root=predictions.dataset.root)
-    return [predictions.detector.prepare(meme, options).shown for meme in predictions.memes]
-
-
-def _compute_saliencies(
-    detector: Detector, inputs: Sequence[StudentInput], kind: SaliencyKind
-) -> list[Saliency]:
-    saliencies: list[Saliency] = []
-    size = BATCH // 2  # gradients hold on to what they pass through
-    for start in range(0, len(inputs), size):
-        saliencies += detector.saliency(inputs[start : start + size], kind)
-    return saliencies
-
-
-@dataclass(frozen=True)
-class _Follower:
-    """Scores changed copies of one meme: P(harmful) where it was flagged, else P(harmless)."""
-
-    detector: Detector
-    flagged: bool
-
-    def __call__(self, inputs: Sequence[StudentInput]) -> Floats:
-        card = self.detector.card
-        scores = score_answers(self.detector.label_student, inputs, card.label_texts(), BATCH)
-        harmful = harm_probability(scores, card.answers, card.temperature)
-        return harmful if self.flagged else 1 - harmful
+def _follow_decision(detector: Detector, flagged: bool, inputs: Sequence[StudentInput]) -> Floats:
+    """Score changed copies of one meme: P(harmful) where it was flagged, else P(harmless)."""
+    card = detector.card
+    scores = score_answers(detector.label_student, inputs, card.label_texts(), BATCH)
+    harmful = harm_probability(scores, card.answers, card.temperature)
+    return harmful if flagged else 1 - harmful
 
 
 def _meme_curves(
     shown: StudentInput,
     saliencies: Mapping[SaliencyKind, Saliency],
-    follow: _Follower,
+    frame: Frame | None,
+    follow: Callable[[Sequence[StudentInput]], Floats],
     rng: np.random.Generator,
 ) -> dict[str, Curves]:
     """Return the curves of a meme's words (``text``) and of its patches (``picture``), where it has two or more."""
     curves: dict[str, Curves] = {}
-    gradient, frame = saliencies["gradient"], follow.detector.frame
+    gradient = saliencies["gradient"]
     words = {kind: np.array([weight for _, weight in row.words]) for kind, row in saliencies.items()}
     if all(len(weights) > 1 for weights in words.values()):
 
@@ -251,39 +228,36 @@ def area(curve: Floats) -> Floats:
     return np.asarray(np.trapezoid(curve, SHARES), dtype=np.float64)
 
 
-def _summarise_part(part: _PartCurves, seed: int) -> Part | None:
-    if not part.curves:
+def _summarise_part(part: Mapping[int, Curves], clusters: NDArray[np.int64], seed: int) -> Part | None:
+    if not part:
         return None
-    kinds: list[str] = [kind for kind in ("attention", "gradient", "random") if kind in part.curves[0]]
-    curves = {kind: np.stack([of_meme[kind] for of_meme in part.curves]) for kind in kinds}
-    areas = {kind: area(values).T for kind, values in curves.items()}  # (2, memes)
-
-    def mean(values: Floats) -> Estimate:
-        return mean_of(values, seed=seed, clusters=np.array(part.clusters))
-
-    def order(kind: str) -> Order:
-        (deletion, insertion), random = areas[kind], areas["random"]
-        is_random = kind == "random"
-        deletion_curve, insertion_curve = curves[kind].mean(0).tolist()
-        return Order(
-            deletion=mean(deletion),
-            insertion=mean(insertion),
-            deletion_gain=None if is_random else mean(random[0] - deletion),
-            insertion_gain=None if is_random else mean(insertion - random[1]),
+    orders: dict[str, Order] = {}
+    random: Floats | None = None  # areas of the random order, which comes first
+    for kind in next(iter(part.values())):
+        curves = np.stack([of_meme[kind] for of_meme in part.values()])  # (memes, 2, shares)
+        deletion, insertion = areas = area(curves).T
+        figures = {"deletion": deletion, "insertion": insertion}
+        if random is None:
+            random = areas
+        else:
+            figures |= {"deletion_gain": random[0] - deletion, "insertion_gain": insertion - random[1]}
+        statistics = {name: mean_of_values(values) for name, values in figures.items()}
+        deletion_curve, insertion_curve = curves.mean(0).tolist()
+        orders[kind] = Order(
+            **bootstrap(statistics, len(part), seed=seed, clusters=clusters[list(part)]),
             deletion_curve=deletion_curve,
             insertion_curve=insertion_curve,
         )
+    return Part(memes=len(part), orders={kind: orders[kind] for kind in sorted(orders)})
 
-    return Part(memes=len(part.curves), orders={kind: order(kind) for kind in kinds})
 
-
-def _list_skipped(detector: Detector, parts: Mapping[str, _PartCurves]) -> dict[str, str]:
+def _list_skipped(detector: Detector, parts: Mapping[str, Mapping[int, Curves]]) -> dict[str, str]:
     if detector.frame is None:
         reason = "this detector looks at no picture"
         skipped = {"attention": reason, "picture": reason}
-        return skipped if parts["text"].curves else skipped | {"text": "no meme has two words or more"}
+        return skipped if parts["text"] else skipped | {"text": "no meme has two words or more"}
     reasons = {
         "text": "no meme has a picture, for its words to look at, and two words or more",
         "picture": "no meme has a picture",
     }
-    return {part: reason for part, reason in reasons.items() if not parts[part].curves}
+    return {part: reason for part, reason in reasons.items() if not parts[part]}

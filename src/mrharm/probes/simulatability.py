@@ -10,8 +10,7 @@ recover is not shown to be absent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,44 +64,36 @@ class Simulatability(Record):
     adjusted: Estimate
 
 
-@dataclass(frozen=True)
-class DecidedTexts:
-    """Decisions and the texts they are to be recovered from, a row a meme.
+def simulate(
+    decisions: Booleans,
+    texts: Mapping[str, Sequence[str]],
+    stating: Booleans,
+    *,
+    groups: Sequence[str],
+    clusters: NDArray[np.int64],
+    seed: int = 0,
+) -> Simulatability | None:
+    """Measure how well texts recover decisions; None where there are too few of either side (`too_few`).
 
-    Attributes:
+    Args:
         decisions: of the detector. *Shape:* (memes,)
-        rationales: of the detector.
-        unstated: the rationales without the sentences that state a label.
-        memes: the words of each meme.
+        texts: ``rationale``, ``unstated`` (without its sentences that state a label) and ``meme`` (its words).
         stating: whether the rationale states a label. *Shape:* (memes,)
         groups: a name for each meme; memes made to differ in one thing, as confounders are, have one name and are in
             one fold: else a reader of words takes each for its twin and is wrong more often than by chance.
         clusters: of the intervals, as `bootstrap`. *Shape:* (memes,)
+        seed: of the intervals.
     """
-
-    decisions: Booleans
-    rationales: Sequence[str]
-    unstated: Sequence[str]
-    memes: Sequence[str]
-    stating: Booleans
-    groups: Sequence[str]
-    clusters: NDArray[np.int64]
-
-
-def simulate(texts: DecidedTexts, *, seed: int = 0) -> Simulatability | None:
-    """Measure how well texts recover decisions; None where there are too few of either side (`too_few`)."""
     columns = {
-        "rationale": (texts.rationales,),
-        "unstated": (texts.unstated,),
-        "meme": (texts.memes,),
-        "both": (texts.memes, texts.rationales),
+        **{name: (column,) for name, column in texts.items()},
+        "both": (texts["meme"], texts["rationale"]),
     }
     recovered: dict[str, Booleans] = {}
     for name, (first, *more) in columns.items():
-        scores = cross_validate_texts(first, texts.decisions.tolist(), *more, groups=texts.groups)
+        scores = cross_validate_texts(first, decisions.tolist(), *more, groups=groups)
         if scores is None:
             return None
-        recovered[name] = (scores >= 0.5) == texts.decisions
+        recovered[name] = (scores >= 0.5) == decisions
     gain = recovered["both"].astype(np.float64) - recovered["meme"]
     leaks = recovered["rationale"]
 
@@ -110,20 +101,19 @@ def simulate(texts: DecidedTexts, *, seed: int = 0) -> Simulatability | None:
         statistics = {name: mean_of_values(values[members], share=True) for name, values in recovered.items()}
         statistics["gain"] = mean_of_values(gain[members])
         memes = int(members.sum())
-        figures = bootstrap(statistics, memes, seed=seed, clusters=texts.clusters[members])
-        return Recovered(memes=memes, **figures)
+        return Recovered(memes=memes, **bootstrap(statistics, memes, seed=seed, clusters=clusters[members]))
 
-    commoner = texts.decisions.mean() > 0.5
+    commoner = decisions.mean() > 0.5
     statistics = {
-        "commoner": mean_of_values(texts.decisions == commoner, share=True),
+        "commoner": mean_of_values(decisions == commoner, share=True),
         "adjusted": adjusted_gain(gain, leaks),
     }
     return Simulatability(
         all=summarise(np.ones(len(gain), dtype=bool)),
-        stating=summarise(texts.stating),
-        not_stating=summarise(~texts.stating),
+        stating=summarise(stating),
+        not_stating=summarise(~stating),
         leaking=int(leaks.sum()),
-        **bootstrap(statistics, len(gain), seed=seed, clusters=texts.clusters),
+        **bootstrap(statistics, len(gain), seed=seed, clusters=clusters),
     )
 
 

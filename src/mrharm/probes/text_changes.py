@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
+
+from mrharm.probes.cases import Change
 
 _WORD = re.compile(r"\w+")
 _LEET = str.maketrans("aeiostAEIOST", "431057431057")
@@ -27,21 +28,6 @@ BENIGN_SENTENCES = (
 )
 
 
-@dataclass(frozen=True)
-class TextChange:
-    """A row of `TEXT_CHANGES`.
-
-    Attributes:
-        apply: takes a text, a strength and a random generator.
-        strengths: the numbers of strengths 1, 2 and 3.
-        unit: what these numbers mean.
-    """
-
-    apply: Callable[[str, float, np.random.Generator], str]
-    strengths: tuple[float, float, float]
-    unit: str
-
-
 def change_text(text: str, name: str, strength: int, seed: int = 0) -> str:
     """Return a changed copy of a text; a text without words stays as it is.
 
@@ -54,7 +40,8 @@ def change_text(text: str, name: str, strength: int, seed: int = 0) -> str:
     change = TEXT_CHANGES[name]
     if not _WORD.search(text):
         return text
-    return change.apply(text, change.strengths[strength - 1], np.random.default_rng(seed))
+    changed: str = change.apply(text, change.strengths[strength - 1], np.random.default_rng(seed))
+    return changed
 
 
 def _leet(text: str, share: float, rng: np.random.Generator) -> str:
@@ -148,12 +135,12 @@ def _draw_places(places: Sequence[int], share: float, rng: np.random.Generator) 
     return [places[number] for number in order[: math.ceil(share * len(places))]]
 
 
-TEXT_CHANGES: dict[str, TextChange] = {
-    "leet": TextChange(_leet, (0.2, 0.5, 1.0), "share of a, e, i, o, s, t written as digits"),
-    "homoglyph": TextChange(_homoglyph, (0.2, 0.5, 1.0), "share of letters with a twin in another script"),
-    "zero_width": TextChange(_zero_width, (0.1, 0.3, 1.0), "share of gaps in words with an unseen letter"),
-    "typos": TextChange(_typos, (0.1, 0.3, 0.6), "share of words with a slip"),
-    "spacing": TextChange(_spacing, (0.15, 0.4, 1.0), "share of words spelled out"),
-    "benign_words": TextChange(_benign_words, (1, 3, 8), "words added in between"),
-    "benign_suffix": TextChange(_benign_suffix, (1, 2, 3), "sentences added at the end"),
+TEXT_CHANGES: dict[str, Change] = {
+    "leet": Change(_leet, (0.2, 0.5, 1.0), "share of a, e, i, o, s, t written as digits"),
+    "homoglyph": Change(_homoglyph, (0.2, 0.5, 1.0), "share of letters with a twin in another script"),
+    "zero_width": Change(_zero_width, (0.1, 0.3, 1.0), "share of gaps in words with an unseen letter"),
+    "typos": Change(_typos, (0.1, 0.3, 0.6), "share of words with a slip"),
+    "spacing": Change(_spacing, (0.15, 0.4, 1.0), "share of words spelled out"),
+    "benign_words": Change(_benign_words, (1, 3, 8), "words added in between"),
+    "benign_suffix": Change(_benign_suffix, (1, 2, 3), "sentences added at the end"),
 }
