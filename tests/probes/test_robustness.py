@@ -133,7 +133,7 @@ def test_salt_falls_on_the_words_where_they_stand_scaled_with_a_huge_picture(
     memes = [meme("a", "you smell", True, "test", image="1.png")]
     known = [Evidence(meme_id="a", text="you smell", boxes=(box,))]
     stub = Stub(lambda text, image: 0.7)
-    monkeypatch.setattr(robustness, "MOST_PIXELS", 40 * 40)
+    monkeypatch.setattr(robustness, "LONGEST_SIDE", 40)
     record = probe(judged_by(stub, write_dataset(tmp_path / "data", memes, known)))
     place = 1 + 3 * [*PICTURE_CHANGES].index("salt_on_words") + 2
     salted = np.asarray(stub.given[place][2])

@@ -106,6 +106,12 @@ class VerdictChange(Record):
     macro_f1_change: Estimate
 
 
+class ProbeRecord(Record):
+    """What a probe measured; ``words``: its sentences, filled by the report."""
+
+    words: tuple[str, ...] = ()
+
+
 class DecisionScores(Record):
     """Accuracy and macro-F1 of decisions."""
 
@@ -171,18 +177,10 @@ def compare_verdicts(
     *,
     seed: int = 0,
 ) -> VerdictChange:
-    """Measure how far verdicts moved.
-
-    Args:
-        predictions: whose labels and clusters count.
-        places: of the changed memes in ``predictions``.
-        before: verdicts on these memes unchanged, in the same order.
-        after: verdicts on them changed.
-        seed: of the intervals.
-    """
+    """Measure how far the verdicts on the memes at these places moved, from unchanged to changed."""
     gold, old, new = predictions.gold[list(places)], decisions_of(before), decisions_of(after)
     move = np.array([verdict.score for verdict in after]) - np.array([verdict.score for verdict in before])
-    flipped = np.array([first != second for first, second in zip(old, new, strict=True)], dtype=bool)
+    flipped = (old != new).astype(bool)
     figures = bootstrap(
         {
             "moved": mean_of_values(np.abs(move)),

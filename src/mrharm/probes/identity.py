@@ -20,7 +20,7 @@ from mrharm.evaluation.predictions import Predictions
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap, mean_of_values
 from mrharm.metrics.significance import leads_of, permutation_p, sign_flip_p
-from mrharm.probes.cases import Case, judge_cases, make_cases
+from mrharm.probes.cases import Case, ProbeRecord, judge_cases, make_cases
 from mrharm.probes.identity_terms import (
     collect_words,
     find_terms,
@@ -88,7 +88,7 @@ class AxisSwaps(Record):
     terms_p: float | None
 
 
-class IdentityProbe(Record):
+class IdentityProbe(ProbeRecord):
     """Whether it matters who is named.
 
     Attributes:
@@ -97,7 +97,6 @@ class IdentityProbe(Record):
         without_control: swaps left out because the meme has too few other words.
         swapped: axis -> what swaps do.
         skipped: axis -> why it cannot be tested.
-        words: filled by the report.
     """
 
     memes: int
@@ -105,19 +104,12 @@ class IdentityProbe(Record):
     without_control: int
     swapped: dict[str, AxisSwaps]
     skipped: dict[str, str]
-    words: tuple[str, ...] = ()
 
 
 def probe(
     predictions: Predictions, *, seed: int = 0, memes: int = 500, progress: Progress = no_progress
 ) -> IdentityProbe:
     """Swap who is named in the memes, and as many other words.
-
-    Args:
-        predictions: memes and verdicts.
-        seed: of which terms and words are swapped in, of the permutations and of the intervals.
-        memes: how many memes with a term at most; each is judged a few times.
-        progress: called with how many verdicts are done.
 
     Raises:
         InputError: the detector reads no words; or fewer than `FEWEST` memes name a group of any axis.

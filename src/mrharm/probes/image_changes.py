@@ -26,14 +26,9 @@ _BAR, _BUTTON, _FRAME = (28, 28, 30), (150, 150, 155), (245, 245, 240)
 def change_picture(
     image: Image.Image, name: str, strength: int, seed: int = 0, boxes: Sequence[Box] = ()
 ) -> Image.Image:
-    """Return a changed copy of a picture, of the same size.
+    """Change an RGB picture by a row of `PICTURE_CHANGES` at strength 1, 2 or 3; its size stays.
 
-    Args:
-        image: an RGB picture.
-        name: a row of `PICTURE_CHANGES`.
-        strength: 1, 2 or 3.
-        seed: the same seed, the same change.
-        boxes: corners of the words' boxes; without any, words may be anywhere in the picture.
+    ``boxes``: corners of the words' boxes; without any, words may be anywhere in the picture.
     """
     change = PICTURE_CHANGES[name]
     changed: Image.Image = change.apply(image, change.strengths[strength - 1], seed, boxes)

@@ -25,6 +25,7 @@ from mrharm.llm.answers import answer_schema, read_json_answer
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap, mean_of, mean_of_values
 from mrharm.metrics.significance import within_sd_of
+from mrharm.probes.cases import ProbeRecord
 from mrharm.probes.rationale import read_rationales
 from mrharm.progress import Progress, no_progress
 from mrharm.rationales.injection import detect_injection
@@ -105,7 +106,7 @@ class Point(Record):
     within_sd: Estimate
 
 
-class JudgeReport(Record):
+class JudgeReport(ProbeRecord):
     """The marks that a judge gave to rationales; figures rest on valid answers alone.
 
     Attributes:
@@ -126,7 +127,6 @@ class JudgeReport(Record):
         when_true: on generated memes, the same where the rationale is true in all parts: a good judge marks it higher.
         when_false: the same where it is not.
         answers: every answer.
-        words: filled by the report.
     """
 
     judge: str
@@ -146,7 +146,6 @@ class JudgeReport(Record):
     when_true: Estimate | None = None
     when_false: Estimate | None = None
     answers: tuple[Answered, ...]
-    words: tuple[str, ...] = ()
 
 
 def judge_rationales(
@@ -160,13 +159,8 @@ def judge_rationales(
 ) -> JudgeReport:
     """Have a teacher mark the rationales of some memes, each ``repeats`` times.
 
-    Args:
-        predictions: memes and verdicts, with rationales; blank ones are counted and not asked about.
-        teacher: the judge; one that reads prompts.
-        repeats: answers for each rationale. With more than one, the judge is asked to vary (temperature 0.7).
-        memes: how many memes at most, drawn at random.
-        seed: of the draw, and of the intervals.
-        progress: called with how many answers have come.
+    Blank rationales are counted and not asked about. With more than one repeat, the judge is asked to vary
+    (temperature 0.7).
 
     Raises:
         InputError: the verdicts have no rationales, all drawn are blank, the teacher reads no prompt, or fewer than

@@ -19,6 +19,7 @@ from mrharm.probes.cases import (
     PICTURE_PARTS,
     Case,
     DecisionScores,
+    ProbeRecord,
     VerdictChange,
     compare_verdicts,
     has_input,
@@ -28,7 +29,6 @@ from mrharm.probes.cases import (
     shown_picture,
 )
 from mrharm.progress import Progress, no_progress
-from mrharm.records import Record
 
 # What shows whether a modality is used: a blank picture only where none can be swapped, as it may show no more than
 # that the detector minds whether there is a picture.
@@ -36,7 +36,7 @@ SHOWING = {"text": ("text_blanked",), "image": ("image_swapped", "image_blanked"
 IGNORED = 0.02  # of decisions flipped, and of P(harmful) moved: a modality that does less counts as ignored
 
 
-class ModalityProbe(Record):
+class ModalityProbe(ProbeRecord):
     """What each modality does to verdicts.
 
     Attributes:
@@ -47,7 +47,6 @@ class ModalityProbe(Record):
             decisions and moves P(harmful) by less than 0.02 on average.
         uses: the same where the interval of either figure is above that.
         skipped: condition -> why it cannot be tested.
-        words: filled by the report.
     """
 
     memes: int
@@ -56,19 +55,12 @@ class ModalityProbe(Record):
     ignores: tuple[str, ...]
     uses: tuple[str, ...]
     skipped: dict[str, str]
-    words: tuple[str, ...] = ()
 
 
 def probe(
     predictions: Predictions, *, seed: int = 0, memes: int = 500, progress: Progress = no_progress
 ) -> ModalityProbe:
-    """Take away and swap each modality.
-
-    Args:
-        predictions: memes and verdicts.
-        seed: of whose picture or caption each meme gets, and of the intervals.
-        memes: how many memes at most; each is judged up to five times.
-        progress: called with how many verdicts of each condition are done.
+    """Take away and swap each modality of ``memes`` memes at most; each is judged up to five times.
 
     Raises:
         InputError: the detector is given only one modality.

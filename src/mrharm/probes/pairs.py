@@ -20,7 +20,7 @@ from mrharm.evaluation.predictions import Predictions
 from mrharm.memes.fingerprints import NEAR, PictureFacts, find_near_pairs, fingerprint_picture
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import Statistic, bootstrap, mean_of_values
-from mrharm.probes.cases import make_cases
+from mrharm.probes.cases import ProbeRecord, make_cases
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Record
 from mrharm.texts import fold, plain
@@ -51,20 +51,18 @@ class PairScores(Record):
     ordered: Estimate
 
 
-class PairsProbe(Record):
+class PairsProbe(ProbeRecord):
     """Scores of confounder pairs; each meme is in one pair of a kind at most.
 
     Attributes:
         memes: of the split.
         same_text: of pairs with one text, another picture and another label; None without such a pair.
         same_picture: of pairs with one picture, another text and another label; None without such a pair.
-        words: filled by the report.
     """
 
     memes: int
     same_text: PairScores | None
     same_picture: PairScores | None
-    words: tuple[str, ...] = ()
 
 
 def probe(
@@ -75,11 +73,7 @@ def probe(
     Pictures are compared without their words where the dataset has them so (``clean/``): two are the same by the bytes
     of the file, or by perceptual hashes that differ in at most `NEAR` bits of 64.
 
-    Args:
-        predictions: memes and verdicts.
-        seed: of which memes make a pair where there are several to choose from, and of the intervals.
-        memes: not used: no meme is judged again, and a random subset of memes would break up pairs.
-        progress: called with how many pictures are fingerprinted.
+    ``memes`` is not used: no meme is judged again, and a random subset of memes would break up pairs.
 
     Raises:
         InputError: there is no pair of either kind.

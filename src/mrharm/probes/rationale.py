@@ -22,6 +22,7 @@ from mrharm.llm import looks_refused
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap, mean_of_values, share_of, share_within
 from mrharm.metrics.significance import kappa_of
+from mrharm.probes.cases import ProbeRecord
 from mrharm.probes.reference_overlap import AgainstGold, compare_with_gold, gold_rationales
 from mrharm.probes.simulatability import Simulatability, simulate, too_few
 from mrharm.progress import Progress, no_progress
@@ -108,7 +109,7 @@ class Swap(Record):
     drift: Estimate
 
 
-class RationaleProbe(Record):
+class RationaleProbe(ProbeRecord):
     """What the rationales of a split are worth.
 
     Attributes:
@@ -120,7 +121,6 @@ class RationaleProbe(Record):
         gold: how like they are to people's.
         swap: whether the label follows them.
         skipped: part -> why it cannot be measured.
-        words: filled by the report.
     """
 
     memes: int
@@ -131,7 +131,6 @@ class RationaleProbe(Record):
     gold: AgainstGold | None = None
     swap: Swap | None = None
     skipped: dict[str, str]
-    words: tuple[str, ...] = ()
 
 
 class _NotMeasurable(Exception):
@@ -166,12 +165,7 @@ def probe(
 ) -> RationaleProbe:
     """Measure a split's rationales.
 
-    Args:
-        predictions: memes and verdicts, with rationales.
-        seed: of which memes and rationales are drawn, and of the intervals.
-        memes: how many memes at most.
-        encoder: a folder with an encoder for BERTScore against gold rationales.
-        progress: called with how many parts are done.
+    ``encoder``: a folder with an encoder for BERTScore against gold rationales.
 
     Raises:
         InputError: the verdicts have no rationales.

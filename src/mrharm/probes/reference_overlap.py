@@ -83,12 +83,7 @@ def compare_with_gold(
 
     Of several references the most alike one counts, for the same meme and for the other meme alike.
 
-    Args:
-        rationales: the detector's, one a meme.
-        gold: people's, for each meme; an empty list where there are none.
-        clusters: of the intervals, as `bootstrap`. *Shape:* (memes,)
-        encoder: a folder with an encoder for BERTScore.
-        seed: of which other meme a rationale is compared with, and of the intervals.
+    ``encoder``: a folder with an encoder for BERTScore. *Length of all:* memes
 
     Raises:
         ModelUnavailableError: no encoder can be read from the folder.
@@ -157,10 +152,7 @@ def bertscore(
     Special tokens are left out. Figures of different encoders are not comparable. A candidate or a reference without a
     token, or no reference, scores 0.
 
-    Args:
-        folder: an encoder and its tokenizer as transformers saves them (BERT, RoBERTa, DeBERTa, T5 ...).
-        candidates: texts to score.
-        references: what people wrote, one or more texts for each candidate.
+    ``folder``: an encoder and its tokenizer as transformers saves them (BERT, RoBERTa, DeBERTa, T5 ...).
 
     Raises:
         ModelUnavailableError: no encoder can be read from the folder.

@@ -21,6 +21,7 @@ from mrharm.probes.cases import (
     Case,
     Change,
     DecisionScores,
+    ProbeRecord,
     VerdictChange,
     compare_verdicts,
     judge_cases,
@@ -36,7 +37,7 @@ from mrharm.store import content_key
 
 Kind = Literal["picture", "text"]
 STRENGTHS = (1, 2, 3)
-MOST_PIXELS = 4_000_000
+LONGEST_SIDE = 2048  # pixels; a longer picture is scaled down, as a batch is held in memory
 
 
 class Setting(Record):
@@ -59,7 +60,7 @@ class Setting(Record):
     moved: VerdictChange
 
 
-class RobustnessProbe(Record):
+class RobustnessProbe(ProbeRecord):
     """What changes that leave the meaning alone do to verdicts.
 
     Attributes:
@@ -68,7 +69,6 @@ class RobustnessProbe(Record):
         settings: every change at every strength.
         without_boxes: memes whose words have no known place, so that salt over the words falls on the whole picture.
         skipped: kind -> why it cannot be tested.
-        words: filled by the report.
     """
 
     memes: int
@@ -76,7 +76,6 @@ class RobustnessProbe(Record):
     settings: tuple[Setting, ...]
     without_boxes: int
     skipped: dict[str, str]
-    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,13 +112,7 @@ _CHANGES = [
 def probe(
     predictions: Predictions, *, seed: int = 0, memes: int = 200, progress: Progress = no_progress
 ) -> RobustnessProbe:
-    """Judge memes under every change at every strength.
-
-    Args:
-        predictions: memes and verdicts.
-        seed: of which memes, of what each change draws, and of the intervals.
-        memes: how many memes at most; each is judged some fifty times.
-        progress: called with how many verdicts are done.
+    """Judge ``memes`` memes at most under every change at every strength, some fifty times each.
 
     Raises:
         InputError: the detector neither reads words nor is shown a picture, or the memes have neither.
@@ -183,12 +176,12 @@ def _judge_pictures(
     with TemporaryDirectory(prefix="mrharm-") as folder:
         for start in range(0, len(cases), BATCH):
             batch = cases[start : start + BATCH]
-            images = [
-                _bound_size(
-                    open_image(place_in(predictions.dataset.root, str(shown_picture(predictions, case))))
-                )
-                for case in batch
-            ]
+            images = []
+            for case in batch:
+                image = open_image(place_in(predictions.dataset.root, str(shown_picture(predictions, case))))
+                width = image.width
+                image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+                images.append((image, image.width / width))
             for change in after:
                 changed = []
                 for number, (case, (image, scale)) in enumerate(zip(batch, images, strict=True)):
@@ -199,17 +192,6 @@ def _judge_pictures(
                 after[change] += judge_cases(predictions, changed, root=Path(folder))
                 advance(len(batch))
     return after
-
-
-def _bound_size(image: Image.Image) -> tuple[Image.Image, float]:
-    """Scale a picture down to `MOST_PIXELS`; return it with the scale, which is 1 for nearly every meme.
-
-    A batch is held in memory, and a huge photograph with noise on it would be a larger PNG than is ever read.
-    """
-    scale = min(1.0, (MOST_PIXELS / (image.width * image.height)) ** 0.5)
-    if scale == 1.0:
-        return image, scale
-    return image.resize((max(1, int(scale * image.width)), max(1, int(scale * image.height)))), scale
 
 
 def _why_skipped(predictions: Predictions, kind: Kind) -> str:

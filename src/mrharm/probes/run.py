@@ -49,13 +49,7 @@ class Probed(Record):
 
 @dataclass(frozen=True)
 class Probing:
-    """Which probes to run.
-
-    Attributes:
-        names: rows of `PROBES`.
-        memes: how many memes each looks at, at most.
-        options: options of a probe alone (``{"rationale": {"encoder": Path(...)}}``).
-    """
+    """Which rows of `PROBES` to run on how many memes at most, and options of a probe alone (``encoder``)."""
 
     names: Sequence[str] = ()
     memes: int = 500
@@ -90,12 +84,7 @@ def run_probes(
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Run probes; return the record of each as JSON values, and of those that do not apply the reason.
 
-    Args:
-        predictions: what the probes start from.
-        probing: which probes, on how many memes.
-        seed: of what they draw.
-        folder: where ``probes.jsonl`` is; a probe that has a row for the same verdicts there is not run.
-        progress: called with how far each probe is.
+    A probe that has a row for the same verdicts in ``folder`` / ``probes.jsonl`` is not run.
     """
     records: dict[str, dict[str, Any]] = {}
     skipped: dict[str, str] = {}

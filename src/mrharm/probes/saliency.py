@@ -18,6 +18,7 @@ from mrharm.errors import InputError
 from mrharm.evaluation.predictions import BATCH, Predictions
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap, mean_of_values
+from mrharm.probes.cases import ProbeRecord
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Record, Saliency
 from mrharm.student.attribution import blank
@@ -63,7 +64,7 @@ class Part(Record):
     orders: dict[str, Order]
 
 
-class SaliencyProbe(Record):
+class SaliencyProbe(ProbeRecord):
     """Whether saliency shows what a decision rests on.
 
     Attributes:
@@ -72,7 +73,6 @@ class SaliencyProbe(Record):
         picture: patches; None where no meme has a picture.
         skipped: what cannot be measured -> why.
         shares: as `SHARES`.
-        words: filled by the report.
     """
 
     memes: int
@@ -80,22 +80,15 @@ class SaliencyProbe(Record):
     picture: Part | None = None
     skipped: dict[str, str]
     shares: tuple[float, ...] = SHARES
-    words: tuple[str, ...] = ()
 
 
 def probe(
     predictions: Predictions, *, seed: int = 0, memes: int = 100, progress: Progress = no_progress
 ) -> SaliencyProbe:
-    """Test the attention and the gradients of a detector's label student on a split.
+    """Test the attention and the gradients of a detector's label student; each meme is scored some 170 times.
 
     A word is masked by leaving it out, a patch by the mean colour of the fitted picture. Memes with a single word have
     no order of words, and memes without a picture have neither an order of patches nor attention.
-
-    Args:
-        predictions: memes and verdicts.
-        seed: of the random orders and of the intervals.
-        memes: how many memes at most; each is scored some 170 times.
-        progress: called with how many memes are done.
 
     Raises:
         InputError: no meme has two words or patches.
@@ -177,14 +170,8 @@ def trace_curves(
 ) -> Curves:
     """Trace deletion and insertion curves of one meme, by each kind of saliency and by random orders.
 
-    Args:
-        weights: of the words or patches, by kind. *Shape:* (units,)
-        keep: returns the meme with only some of its units.
-        follow: returns P(decision) of changed memes.
-        rng: draws the random orders, and breaks ties.
-
-    Returns:
-        ``random``, the mean over `RANDOM_ORDERS` orders, and a pair of curves for each kind.
+    ``keep`` returns the meme with only some of its units, ``follow`` P(decision) of such memes. The curves ``random``
+    are the mean over `RANDOM_ORDERS` orders. *Shape of the weights:* (units,)
     """
     count = len(next(iter(weights.values())))
     orders = [rng.permutation(count) for _ in range(RANDOM_ORDERS)]

@@ -29,14 +29,7 @@ BENIGN_SENTENCES = (
 
 
 def change_text(text: str, name: str, strength: int, seed: int = 0) -> str:
-    """Return a changed copy of a text; a text without words stays as it is.
-
-    Args:
-        text: to be changed.
-        name: a row of `TEXT_CHANGES`.
-        strength: 1, 2 or 3.
-        seed: the same seed, the same change.
-    """
+    """Change a text by a row of `TEXT_CHANGES` at strength 1, 2 or 3; one without words stays as it is."""
     change = TEXT_CHANGES[name]
     if not _WORD.search(text):
         return text
@@ -56,11 +49,9 @@ def _homoglyph(text: str, share: float, rng: np.random.Generator) -> str:
     places = []
     for word in _WORD.finditer(text):
         twins = [place for place in range(*word.span()) if text[place] in _TWINS]
-        stays_latin = any(
-            letter.isascii() and letter.isalpha() and letter not in _TWINS for letter in word[0]
-        )
+        latin = re.sub(r"[^A-Za-z]", "", word[0])
         # One letter of a word stays Latin: a word entirely in another script would be of another language.
-        places += twins if stays_latin else twins[1:]
+        places += twins if set(latin) - _TWINS.keys() else twins[1:]
     letters = list(text)
     for place in _draw_places(places, share, rng):
         letters[place] = _TWINS[letters[place]]
