@@ -206,12 +206,6 @@ def _predict_splits(
     tables: dict[str, Any] = {}
     test_verdicts: list[Verdict] = []
     done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        done += count
-        progress("predicting", done, 2 * len(everything))
-
     for split in SPLITS:
         memes = dataset.split(split)
         truths = _gold(memes)
@@ -227,8 +221,9 @@ def _predict_splits(
                 evidence=dataset.evidence,
                 batch_size=_BATCH,
                 rationales=split == "test",
-                advance=advance,
             )
+            done += len(memes)
+            progress("predicting", done, 2 * len(everything))
             rows[name] = headline_row(
                 truths,
                 [verdict.harmful for verdict in verdicts],

@@ -27,6 +27,7 @@ from mrharm.records import Label, Severity
 
 Part = Literal["text", "caption", "entities", "demographics"]
 StageName = Literal["rationale", "label"]
+WhichStages = Literal["both", "label", "joint"]  # see `mrharm.training.run.train`
 Length = Annotated[int, Field(ge=2)] | Literal["auto"]
 
 

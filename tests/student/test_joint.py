@@ -16,7 +16,7 @@ WRITTEN = "Output: you smell"
 
 
 def make(part: str = "label", tokens: int = 8, answer: str = ANSWER) -> JointStudent:
-    return JointStudent(TwoStageStudent(*tiny_student()), JointTarget(OUTPUT, answer, tokens), part)
+    return JointStudent(*tiny_student(), JointTarget(OUTPUT, answer, tokens), part)
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +125,6 @@ def test_a_rationale_that_reaches_its_limit_is_cut_before_the_label_and_not_with
         monkeypatch.setattr(
             student, "_generate_ids", lambda inputs, limit: [[*rationale, *label[:-1]][:limit]]
         )
-        (prefix,) = student._rationale_ids(INPUTS[:1])
+        (prefix,) = student.prefixes(INPUTS[:1])
         assert list(prefix) == rationale[: tokens - 1]
         assert student.write(INPUTS[:1], tokens) == student.processor.decode([prefix])

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from mrharm.student.interface import StudentInput
-from mrharm.training.data import Collator, Example, LengthSampler
+from mrharm.training.data import Example, LengthSampler, collate
 from mrharm.training.pictures import _OPERATIONS, augment, randaugment
 from tests.student.conftest import tiny_student
 
@@ -36,7 +36,7 @@ def test_a_batch_is_padded_to_itself_and_labels_ignore_padding():
         (Example("a", "", (5, 6, 1), (7, 1), None, True), StudentInput("")),
         (Example("b", "", (5, 1), (7, 8, 9, 1), None, False), StudentInput("")),
     ]
-    batch = Collator(processor)(items)
+    batch = collate(processor, items)
     assert batch["input_ids"].tolist() == [[5, 6, 1], [5, 1, 0]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
     assert batch["labels"].tolist() == [[7, 1, -100, -100], [7, 8, 9, 1]]
@@ -50,7 +50,7 @@ def test_a_batch_with_and_without_pictures_says_which_have_one():
         (Example(name, "", (5, 1), (7, 1), None, True), picture_input)
         for name, picture_input in (("a", shown), ("b", StudentInput("")))
     ]
-    batch = Collator(processor)(items)
+    batch = collate(processor, items)
     assert batch["image_mask"].tolist() == [True, False]
     assert torch.equal(batch["pixel_values"][0], torch.ones(3, 64, 64))
     assert not batch["pixel_values"][1].any()

@@ -168,3 +168,12 @@ def test_one_stage_wants_words_before_its_label(squares, tmp_path):
     recipe = tiny(templates__label="{label}")
     with pytest.raises(InputError, match="does not begin with words"):
         train(squares, recipe, tmp_path / "run", stages="joint", device="cpu")
+
+
+def test_a_picture_in_both_splits_is_read_as_pixels_and_as_features(squares, tmp_path, cache):
+    shutil.copytree(squares, tmp_path / "d")
+    memes = (tmp_path / "d" / "memes.jsonl").read_text()
+    (tmp_path / "d" / "memes.jsonl").write_text(memes.replace("validation-0.png", "train-0.png"))
+    recipe = tiny(student__train_vision=False, picture__augment="light", stages__label__epochs=1)
+    detector = train(tmp_path / "d", recipe, tmp_path / "run", stages="label", device="cpu")
+    assert detector.takes_picture

@@ -128,17 +128,14 @@ from mrharm.memes.dataset import Dataset
 from mrharm.verdicts.batch import judge_to_file
 from mrharm.verdicts.inputs import JudgeOptions
 data, run, out, after = sys.argv[1:]
-done = 0
-def advance(count):
-    global done
-    done += count
+def show(done, total):
     if done >= int(after):
         with open(out, "a") as file:
             file.write('{"meme_id": "cut sho')
         os.kill(os.getpid(), signal.SIGKILL)
 root = Path(data)
 memes = [meme.model_copy(update={"image": str(root / meme.image)}) for meme in Dataset(root).memes]
-judge_to_file(Detector.from_pretrained(run, device="cpu"), memes, Path(out), JudgeOptions(batch_size=8), [], advance)
+judge_to_file(Detector.from_pretrained(run, device="cpu"), memes, Path(out), JudgeOptions(batch_size=8), [], show)
 """
 
 

@@ -9,9 +9,8 @@ from typing import Any
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN
-from mrharm.recipe import Part, Recipe
+from mrharm.recipe import Part, Recipe, WhichStages
 from mrharm.synthetic.truth import has_truth
-from mrharm.training.stages import WhichStages
 
 REFERENCE = "two-stage"
 UNCONDITIONED = "rationales.unconditioned.v1.jsonl"  # rationales of a teacher that was not told the label

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -91,18 +92,12 @@ def predict_command(
         _draw_saliency(detector, memes[0], options, draw)
     verdicts: list[Verdict] = []
     tally = Tally()
-    done = 0
     with Bars() as bars:
-
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
-            bars.show("memes", done, len(memes))
-
+        show = partial(bars.show, "memes")
         if out_file:
-            tally = judge_to_file(detector, memes, out_file, options, failures, advance)
+            tally = judge_to_file(detector, memes, out_file, options, failures, show)
         else:
-            for verdict in judge_all(detector, memes, options, failures, advance):
+            for verdict in judge_all(detector, memes, options, failures, show):
                 verdicts.append(verdict)
                 tally.count(verdict)
     print_result(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -145,14 +146,7 @@ def judge_items(
     """
     options = JudgeOptions(evidence=inputs.evidence, batch_size=BATCH, rationales=rationales)
     failures: list[Failure] = []
-    done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        done += count
-        progress(what, done, len(inputs.memes))
-
-    tally = judge_to_file(detector, inputs.memes, file, options, failures, advance)
+    tally = judge_to_file(detector, inputs.memes, file, options, failures, partial(progress, what))
     return JudgedItems(detector, read_verdicts(file, tally), failures)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -165,15 +165,9 @@ def judge_memes(
         evidence=dataset.evidence, root=dataset.root, batch_size=BATCH, rationales=rationales
     )
     failures: list[Failure] = []
-    done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        done += count
-        progress("judging", done, len(memes))
-
+    show = partial(progress, "judging")
     if out is None:
-        verdicts = judge_all(detector, memes, options, failures, advance)
+        verdicts = judge_all(detector, memes, options, failures, show)
         return {verdict.meme_id: verdict for verdict in verdicts}, failures
-    tally = judge_to_file(detector, memes, out, options, failures, advance)
+    tally = judge_to_file(detector, memes, out, options, failures, show)
     return read_verdicts(out, tally), failures

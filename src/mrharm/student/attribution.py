@@ -10,8 +10,9 @@ from torch import Tensor
 
 from mrharm.student.interface import Pixels
 
-NODES = 8
-PIECES = 4
+NODES = 8  # points at which each piece of the path is evaluated
+PIECES = 4  # a row, that may still be cut
+TOLERANCE = 0.05  # how far a piece's sum may miss the change of F over it, in F's unit
 
 
 def integrated_gradients(
@@ -19,7 +20,6 @@ def integrated_gradients(
     inputs: Sequence[Tensor],
     baselines: Sequence[Tensor],
     *,
-    tolerance: float = 0.05,
     halvings: int = 12,
 ) -> list[Tensor]:
     """Integrated gradients (Sundararajan, Taly and Yan, "Axiomatic Attribution for Deep Networks", ICML 2017).
@@ -34,7 +34,6 @@ def integrated_gradients(
             and gives one number a row *Shape:* (some,) that depends on that row alone.
         inputs: x. *Shape of each:* (batch, ...)
         baselines: x', alike in shape.
-        tolerance: how far a piece's sum may miss, in F's unit.
         halvings: how often a piece is cut at most. Pieces are not cut further at that depth, nor where more than
             `PIECES` a row would have to be cut.
 
@@ -59,7 +58,7 @@ def integrated_gradients(
         ]
         with torch.no_grad():
             change = function(rows, *interpolate(high)) - function(rows, *interpolate(low))
-        missed = (change - sum(piece.double().flatten(1).sum(1) for piece in pieces)).abs() > tolerance
+        missed = (change - sum(piece.double().flatten(1).sum(1) for piece in pieces)).abs() > TOLERANCE
         # A steep place leaves a piece or two a row; many more are the noise of coarse numbers, which no cut mends.
         last = depth == halvings or 2 * int(missed.sum()) > PIECES * len(inputs[0])
         done = torch.ones_like(missed) if last else ~missed

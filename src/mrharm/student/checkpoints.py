@@ -24,23 +24,22 @@ def save_models(
 ) -> None:
     """Write ``config.json``, the processor, ``NAME.safetensors`` a model and ``shared.safetensors``.
 
-    Args:
-        folder: where to; created if it does not exist.
-        models: name -> model; all of one configuration.
-        processor: of all of them.
+    The models, by name, are all of one configuration; tensors that are bit-equal in all of several are shared.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    first = next(iter(models.values()))
-    first.config.save_pretrained(folder)
+    next(iter(models.values())).config.save_pretrained(folder)
     processor.save_pretrained(folder)
     states = {name: unique_tensors(model) for name, model in models.items()}
-    shared = _shared(list(states.values()))
-    save_file({name: next(iter(states.values()))[name] for name in sorted(shared)}, folder / SHARED)
+    first, *rest = states.values()
+    shared = {
+        key: first[key]
+        for key in sorted(first)
+        if rest and all(key in state and torch.equal(first[key], state[key]) for state in rest)
+    }
+    save_file(shared, folder / SHARED)
     for name, state in states.items():
-        save_file(
-            {key: tensor for key, tensor in state.items() if key not in shared},
-            folder / f"{name}.safetensors",
-        )
+        distinct = {key: tensor for key, tensor in state.items() if key not in shared}
+        save_file(distinct, folder / f"{name}.safetensors")
 
 
 def load_models(
@@ -74,15 +73,3 @@ def load_unique(model: MrHarmForConditionalGeneration, state: dict[str, Tensor])
     tied = set(model.state_dict()) - set(unique_tensors(model))
     if unexpected or set(missing) - tied:
         raise DataError(f"tensors missing: {sorted(set(missing) - tied)[:3]}, unexpected: {unexpected[:3]}")
-
-
-def _shared(states: list[dict[str, Tensor]]) -> set[str]:
-    """Return the names of tensors that are bit-equal in every state; none of a single state."""
-    if len(states) < 2:
-        return set()
-    first, *rest = states
-    return {
-        name
-        for name, tensor in first.items()
-        if all(name in other and torch.equal(tensor, other[name]) for other in rest)
-    }

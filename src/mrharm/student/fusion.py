@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers.models.t5.modeling_t5 import T5Block
 
@@ -97,8 +96,3 @@ def patch_grid(image_features: int, has_cls: bool) -> tuple[int, int]:
     if side * side != patches:
         raise ValueError(f"{patches} patches do not form a square")
     return side, side
-
-
-def mean_attention(layers: list[Tensor]) -> Tensor:
-    """Attention averaged over fusion layers. *Shape:* list of (batch, text, patches) -> (batch, text, patches)"""
-    return torch.stack(layers).float().mean(0)

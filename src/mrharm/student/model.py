@@ -14,7 +14,7 @@ from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 from transformers.models.t5.modeling_t5 import T5Stack
 
 from mrharm.student.config import MrHarmConfig
-from mrharm.student.fusion import FusionBlock, FusionLayer, mean_attention
+from mrharm.student.fusion import FusionBlock, FusionLayer
 
 
 class _KnownInitialisation:
@@ -178,13 +178,7 @@ class MrHarmForConditionalGeneration(_KnownInitialisation, T5ForConditionalGener
     ) -> Seq2SeqLMOutput:
         """As `FusionEncoder.forward` and T5's decoder.
 
-        Args:
-            input_ids, attention_mask: *Shape:* (batch, text)
-            pixel_values: *Shape:* (batch, 3, height, width)
-            image_features: instead of ``pixel_values``. *Shape:* (batch, patches, d_image)
-            image_mask: True where a meme has a picture. *Shape:* (batch,)
-            decoder_input_ids, decoder_attention_mask: *Shape:* (batch, target)
-            labels: target tokens, -100 where there is no loss. *Shape:* (batch, target)
+        *Shapes:* decoder_input_ids, decoder_attention_mask and labels (-100: no loss) (batch, target)
 
         Returns:
             ``loss`` (token cross-entropy, scalar) where labels are given; ``logits``
@@ -249,7 +243,7 @@ class MrHarmForConditionalGeneration(_KnownInitialisation, T5ForConditionalGener
         finally:
             for hook in hooks:
                 hook.remove()
-        return mean_attention(attentions)
+        return torch.stack(attentions).float().mean(0)
 
 
 def unique_tensors(model: nn.Module) -> dict[str, Tensor]:

@@ -23,11 +23,7 @@ Prefixes = Sequence[Sequence[int]]
 
 
 class TwoStageStudent:
-    """Answers the calls of `Student` with one model, which either explains or gives a label.
-
-    `score` and `attribute` also take ``prefixes``: a label's log-probability is then the one that follows these tokens.
-    Without them a label is the whole answer.
-    """
+    """Answers the calls of `Student` with one model, which either explains or gives a label."""
 
     reads_rationale = False
 
@@ -67,20 +63,20 @@ class TwoStageStudent:
         """Whether a text has more tokens than the processor's limit."""
         return len(self.processor.tokenize(text, 100_000)) > self.processor.max_text_tokens
 
+    def prefixes(self, inputs: Sequence[StudentInput]) -> Prefixes:
+        """Return the token ids that each label follows: none, as a label is the whole answer."""
+        return [()] * len(inputs)
+
     def batch(self, inputs: Sequence[StudentInput]) -> dict[str, Tensor]:
         """Return the model's arguments for a batch, on its device; shapes as `MrHarmProcessor` gives them."""
         return {name: tensor.to(self._device) for name, tensor in self.processor(inputs).items()}
 
     @torch.inference_mode()
-    def score(
-        self, inputs: Sequence[StudentInput], answers: Sequence[str], prefixes: Prefixes | None = None
-    ) -> NDArray[np.float64]:
+    def score(self, inputs: Sequence[StudentInput], answers: Sequence[str]) -> NDArray[np.float64]:
         """Teacher-force every answer over one shared encoding of each input. *Shape:* (batch, answers)"""
-        arguments = self.batch(inputs)
+        prefixes, arguments = self.prefixes(inputs), self.batch(inputs)
         states = self.model.encoder(**arguments).last_hidden_state
-        log_probs = self._score_answers(
-            states, arguments["attention_mask"], answers, prefixes or [()] * len(inputs)
-        )
+        log_probs = self._score_answers(states, arguments["attention_mask"], answers, prefixes)
         scores: NDArray[np.float64] = log_probs.cpu().numpy()
         return scores
 
@@ -156,29 +152,22 @@ class TwoStageStudent:
         )
 
     def attribute(
-        self,
-        inputs: Sequence[StudentInput],
-        answers: Sequence[str],
-        harmful: Sequence[bool],
-        prefixes: Prefixes | None = None,
+        self, inputs: Sequence[StudentInput], answers: Sequence[str], harmful: Sequence[bool]
     ) -> list[Attribution]:
         """Integrated gradients of log P(harmful) - log P(harmless), words and picture moving along one path.
 
         From a blank meme, whose tokens are all padding's (embedding) but the end token and whose picture is of its mean
         colour (zeros where image features are given), to the meme itself, along text embeddings *Shape:* (batch, text,
         d_text) and image features *Shape:* (batch, patches, d_image), summed over their widths. A patch of a
-        transformer tower depends on its neighbours by then: the pixels behind a patch's part may lie next to it.
+        transformer tower depends on its neighbours by then: the pixels behind a patch's part may lie next to it. A
+        label follows the `prefixes` of the meme itself all along the path.
 
-        Args:
-            inputs: a batch.
-            answers: the label strings.
-            harmful: whether each of them means harm; at least one must, and at least one must not.
-            prefixes: token ids before each label, those of the meme itself all along the path.
+        ``harmful`` says which answers mean harm; at least one must, and at least one must not.
         """
+        before = self.prefixes(inputs)
         with torch.inference_mode(False):
             arguments = self.batch(inputs)
             mask = arguments["attention_mask"]
-            before = prefixes or [()] * len(inputs)
             has_picture = arguments.get("image_mask") if self.takes_picture else None
             ends, starts = self._path_ends(inputs, arguments, has_picture)
 

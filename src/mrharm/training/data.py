@@ -9,10 +9,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Sampler
@@ -25,7 +24,7 @@ from mrharm.recipe import Recipe, StageName
 from mrharm.records import Meme, Rationale
 from mrharm.student.interface import StudentInput, compose_text
 from mrharm.student.processor import MrHarmProcessor
-from mrharm.training.pictures import augment
+from mrharm.training.pictures import FeatureStore, PixelStore, augment
 
 _LONGEST = 512  # tokens; T5 was pretrained on 512
 _UNCUT_SHARE = 0.995  # of the texts stay whole under an automatic limit
@@ -124,14 +123,6 @@ def require_rationales(dataset: Dataset, recipe: Recipe) -> dict[str, Rationale]
     )
 
 
-def input_texts(dataset: Dataset, recipe: Recipe, memes: Sequence[Meme]) -> list[str]:
-    """Compose the text that the student reads of each meme."""
-    return [
-        compose_text(recipe.reads, meme, dataset.evidence.get(meme.id), odd_text=recipe.odd_text)[0]
-        for meme in memes
-    ]
-
-
 def target_text(recipe: Recipe, target: StageName, meme: Meme, rationale: Rationale | None) -> str | None:
     """Return the text the student should answer; None where the dataset does not hold it."""
     if target == "rationale":
@@ -159,13 +150,7 @@ def measure_limits(
 
 @dataclass(frozen=True)
 class ExampleBuilder:
-    """Builds the examples of a dataset.
-
-    Fields:
-        dataset, recipe, processor: what is read, and how.
-        limits: in tokens.
-        rationales: meme id -> the rationale that teaches.
-    """
+    """Builds the examples of a dataset; ``rationales``: meme id -> the rationale that teaches."""
 
     dataset: Dataset
     recipe: Recipe
@@ -191,43 +176,31 @@ class ExampleBuilder:
                     severity = self.recipe.answer_for(meme.label).severity
                     coverage.severity_unknown += severity not in (None, meme.label.severity)
                 limit = self.limits.rationale if target == "rationale" else None
-                examples.append(self._build_example(meme, meme.label.harmful, text, limit, coverage))
-        coverage.used = len(examples)
+                target_ids = self.processor.tokenize_target(text, limit)
+                if limit is not None:
+                    coverage.target_cut += len(self.processor.tokenize_target(text)) > limit
+                examples.append(self._build_example(meme, meme.label.harmful, tuple(target_ids), coverage))
         return examples, coverage
 
     def _build_example(
-        self, meme: Meme, harmful: bool, target: str, limit: int | None, coverage: Coverage
+        self, meme: Meme, harmful: bool, target_ids: tuple[int, ...], coverage: Coverage
     ) -> Example:
-        """Build one example; ``limit``: tokens of the target."""
         processor, evidence = self.processor, self.dataset.evidence.get(meme.id)
         text, missing = compose_text(self.recipe.reads, meme, evidence, odd_text=self.recipe.odd_text)
-        picture = self._picture_path(meme) if processor.picture is not None else None
-        if processor.picture is not None and picture is None:
-            missing = (*missing, "image")
+        picture = None
+        if processor.picture is not None:
+            clean = evidence.clean_image if evidence else None
+            # `StageDataBuilder` checks that the picture is inside the dataset folder.
+            name = clean if self.recipe.picture.shown == "clean" else meme.image
+            picture = self.dataset.root / name if name else None
+            missing = missing if name else (*missing, "image")
         for part in missing:
             coverage.missing[part] = coverage.missing.get(part, 0) + 1
         # At the limit exactly, only a second look tells a text that fits from one that was cut.
         input_ids = processor.tokenize(text, self.limits.text)
         if len(input_ids) == self.limits.text:
             coverage.text_cut += len(processor.tokenize(text, _UNLIMITED)) > self.limits.text
-        target_ids = processor.tokenize_target(target, limit)
-        if limit is not None:
-            coverage.target_cut += len(processor.tokenize_target(target)) > limit
-        return Example(meme.id, text, tuple(input_ids), tuple(target_ids), picture, harmful)
-
-    def _picture_path(self, meme: Meme) -> Path | None:
-        """Return the path of the picture that is shown; `StageDataBuilder` checks that it is inside the folder."""
-        evidence = self.dataset.evidence.get(meme.id)
-        clean = self.recipe.picture.shown == "clean"
-        name = (evidence.clean_image if evidence else None) if clean else meme.image
-        return self.dataset.root / name if name else None
-
-
-class PictureSource(Protocol):
-    """Where pixels or features come from, by path."""
-
-    def get(self, path: Path) -> Any:
-        """Return the picture's pixels, or its features."""
+        return Example(meme.id, text, tuple(input_ids), target_ids, picture, harmful)
 
 
 class LengthSampler(Sampler[int]):
@@ -268,28 +241,17 @@ class LengthSampler(Sampler[int]):
 
 
 class ExampleSet(TorchDataset[tuple[Example, StudentInput]]):
-    """Examples with their pictures, varied in each epoch where the recipe says so.
-
-    Args:
-        examples: the examples.
-        pictures: where their pictures come from; None for a student without pictures.
-        features: whether ``pictures`` gives features instead of pixels.
-        augmentation: of pixels, see `augment`.
-        seed: of the augmentation.
-    """
+    """Examples with their pictures, varied in each epoch as ``augmentation`` says, see `augment`."""
 
     def __init__(
         self,
         examples: Sequence[Example],
-        pictures: PictureSource | None,
-        *,
-        features: bool = False,
-        augmentation: str = "none",
-        seed: int = 0,
+        pictures: PixelStore | FeatureStore,
+        augmentation: str,
+        seed: int,
     ) -> None:
         self.examples = examples
         self._pictures = pictures
-        self._features = features
         self._augmentation = augmentation
         self._seed = seed
         self.epoch = 0
@@ -299,40 +261,23 @@ class ExampleSet(TorchDataset[tuple[Example, StudentInput]]):
 
     def __getitem__(self, index: int) -> tuple[Example, StudentInput]:
         example = self.examples[index]
-        if example.picture is None or self._pictures is None:
-            return example, StudentInput("")
-        picture = self._pictures.get(example.picture)
-        if self._features:
-            return example, StudentInput("", features=picture)
+        if example.picture is None:
+            return example, StudentInput(example.text)
+        if isinstance(self._pictures, FeatureStore):
+            return example, StudentInput(example.text, features=self._pictures.get(example.picture))
         rng = np.random.default_rng([self._seed, self.epoch, index])
-        return example, StudentInput("", pixels=augment(picture, self._augmentation, rng))
+        pixels = augment(self._pictures.get(example.picture), self._augmentation, rng)
+        return example, StudentInput(example.text, pixels)
 
 
-class Collator:
-    """Joins items into the arguments of the student's ``forward``, labels included."""
+def collate(processor: MrHarmProcessor, items: Sequence[tuple[Example, StudentInput]]) -> dict[str, Tensor]:
+    """Join items into the arguments of the student's ``forward``, labels included.
 
-    def __init__(self, processor: MrHarmProcessor) -> None:
-        self._processor = processor
-
-    def __call__(self, items: Sequence[tuple[Example, StudentInput]]) -> dict[str, Tensor]:
-        """*Shapes:* input_ids, attention_mask (batch, text); labels (batch, target), -100 where padded; pictures as in
-        `MrHarmProcessor.batch_pictures`.
-        """
-        examples = [example for example, _ in items]
-        return {
-            **self._processor.batch_text([example.input_ids for example in examples]),
-            **self._processor.batch_pictures([shown for _, shown in items]),
-            "labels": self._processor.pad([example.target_ids for example in examples], -100),
-        }
-
-
-def batches_for_validation(items: ExampleSet, size: int) -> Iterator[list[int]]:
-    """Yield batches of indices of similar text lengths, every item once."""
-    order = sorted(range(len(items)), key=lambda index: len(items.examples[index].input_ids))
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
-
-
-def to_device(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    """Move the batch's tensors to ``device``."""
-    return {name: tensor.to(device) for name, tensor in batch.items()}
+    *Shapes:* input_ids, attention_mask (batch, text); labels (batch, target), -100 where padded; pictures as in
+    `MrHarmProcessor.batch_pictures`.
+    """
+    return {
+        **processor.batch_text([example.input_ids for example, _ in items]),
+        **processor.batch_pictures([shown for _, shown in items]),
+        "labels": processor.pad([example.target_ids for example, _ in items], -100),
+    }

@@ -32,13 +32,6 @@ _MEMORY = 1_000_000_000  # bytes of fitted pixels kept
 _BATCH = 32  # pictures whose features are computed at once
 
 
-def cache_folder() -> Path:
-    """Return where features are kept: ``MRHARM_CACHE``, else ``mrharm`` under the user's cache folder."""
-    if folder := os.environ.get("MRHARM_CACHE"):
-        return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mrharm"
-
-
 class PixelStore:
     """Fitted pixels by path, kept up to a bound of memory."""
 
@@ -46,6 +39,7 @@ class PixelStore:
         self._processor = processor
         self._pixels: dict[Path, Pixels] = {}
         self._bytes = 0
+        self._checked: set[Path] = set()
 
     def get(self, path: Path) -> Pixels:
         """Return the fitted picture, *Shape:* (side, side, 3); raises ImageError as `mrharm.images.open_image` does."""
@@ -58,26 +52,30 @@ class PixelStore:
         return pixels
 
     def prepare(self, paths: Sequence[Path], progress: Progress = no_progress) -> dict[Path, str]:
-        """Decode every picture once; returns path -> reason for those that cannot be read."""
-        broken = {}
-        for number, path in enumerate(paths):
+        """Decode every new picture once; returns path -> reason for those that cannot be read."""
+        new, broken = [path for path in paths if path not in self._checked], {}
+        for number, path in enumerate(new, 1):
             try:
                 self.get(path)
             except ImageError as error:
                 broken[path] = str(error)
-            progress("pictures", number + 1, len(paths))
+            progress("pictures", number, len(new))
+        self._checked.update(new)
         return broken
 
 
 class FeatureStore:
-    """Features of a frozen tower by path, read from disk; computed where they are not there yet."""
+    """Features of a frozen tower by path, read from disk; computed where they are not there yet.
 
-    def __init__(
-        self, model: MrHarmForConditionalGeneration, processor: MrHarmProcessor, folder: Path | None = None
-    ) -> None:
+    They are kept in ``MRHARM_CACHE``, else in ``mrharm`` under the user's cache folder.
+    """
+
+    def __init__(self, model: MrHarmForConditionalGeneration, processor: MrHarmProcessor) -> None:
         self._model = model
         self._processor = processor
-        self.folder = (folder or cache_folder()) / "features" / tower_key(model, processor)
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mrharm"
+        cache = Path(os.environ.get("MRHARM_CACHE") or cache)
+        self._folder = cache / "features" / tower_key(model, processor)
         self._paths: dict[Path, Path] = {}
 
     def get(self, path: Path) -> NDArray[Any]:
@@ -87,20 +85,19 @@ class FeatureStore:
 
     def prepare(self, paths: Sequence[Path], progress: Progress = no_progress) -> dict[Path, str]:
         """Compute the features that are not on disk yet; returns path -> reason for pictures that cannot be read."""
-        broken: dict[Path, str] = {}
+        new, broken = [path for path in paths if path not in self._paths], {}
         waiting: list[tuple[Path, Pixels]] = []
-        for number, path in enumerate(paths):
+        for number, path in enumerate(new, 1):
             try:
-                file = self.folder / f"{image_sha256(path)}.npy"
-                self._paths[path] = file
-                if not file.exists():
+                self._paths[path] = self._folder / f"{image_sha256(path)}.npy"
+                if not self._paths[path].exists():
                     waiting.append((path, self._processor.fit(open_image(path))))
             except ImageError as error:
                 broken[path] = str(error)
-            if len(waiting) == _BATCH or (waiting and number + 1 == len(paths)):
+            if len(waiting) == _BATCH or (waiting and number == len(new)):
                 self._compute(waiting)
                 waiting = []
-            progress("image features", number + 1, len(paths))
+            progress("image features", number, len(new))
         return broken
 
     @torch.inference_mode()
@@ -130,22 +127,14 @@ _GREY = (128, 128, 128)
 
 
 def augment(pixels: Pixels, kind: str, rng: np.random.Generator) -> Pixels:
-    """Return a varied copy of a fitted picture. *Shape:* (side, side, 3) -> the same
-
-    Args:
-        pixels: the fitted picture.
-        kind: ``none``, ``light`` (mirrored half the time, shifted up to an eighth, brightness and contrast up to a
-            fifth) or ``randaugment``.
-        rng: of the draws.
-    """
+    """Return a varied copy of a fitted picture, ``none``, ``light`` or ``randaugment``. *Shape:* (side, side, 3)"""
     if kind == "none":
         return pixels
-    if kind == "light":
-        return _shift_light(pixels, rng)
-    return randaugment(pixels, rng)
+    return shift_light(pixels, rng) if kind == "light" else randaugment(pixels, rng)
 
 
-def _shift_light(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+def shift_light(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    """Shift up to an eighth, mirror half the time, and change contrast and brightness by up to a fifth."""
     side = pixels.shape[0]
     reach = side // 8
     padded = np.pad(pixels, ((reach, reach), (reach, reach), (0, 0)), mode="edge")

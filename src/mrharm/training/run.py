@@ -7,7 +7,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -21,22 +21,22 @@ from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN, VALIDATION
 from mrharm.progress import Progress, no_progress
 from mrharm.rationales.stale import describe_stale
-from mrharm.recipe import Recipe, StageName, dump_recipe
+from mrharm.recipe import Recipe, StageName, WhichStages, dump_recipe
 from mrharm.records import Rationale
 from mrharm.runs import CARD, DETECTOR, RECIPE, RUN, read_run
 from mrharm.store import write_failures, write_json, write_text
 from mrharm.student.backbones import build_student
+from mrharm.student.interface import compose_text
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.training.data import (
     ExampleBuilder,
     Limits,
-    input_texts,
     measure_limits,
     require_rationales,
     target_text,
 )
 from mrharm.training.stage_data import StageData, StageDataBuilder
-from mrharm.training.stages import FOLDERS, PLANS, StageContext, StagePlan, WhichStages, train_stage
+from mrharm.training.stages import FOLDERS, PLANS, StageContext, StagePlan, train_stage
 from mrharm.verdicts.calibration import fit_temperature, score_answers
 from mrharm.verdicts.card import DetectorCard
 from mrharm.verdicts.detector import Detector
@@ -81,7 +81,8 @@ def train(
     out, plans, first = Path(out), PLANS[stages], _is_first_process()
     say = say if first else lambda line: None
     rationales = require_rationales(dataset, recipe) if _explains(plans) else None
-    _report_stale(dataset, say)
+    for sentence in describe_stale(dataset, [*dataset.split(TRAIN), *dataset.split(VALIDATION)]):
+        say(f"note: {sentence}")
     torch_device = _training_device(device)
     wait = _barrier(torch_device)
     if first:
@@ -106,11 +107,6 @@ def train(
     return detector
 
 
-def _report_stale(dataset: Dataset, say: Callable[[str], None]) -> None:
-    for sentence in describe_stale(dataset, [*dataset.split(TRAIN), *dataset.split(VALIDATION)]):
-        say(f"note: {sentence}")
-
-
 def _build_student(
     dataset: Dataset, recipe: Recipe, rationales: dict[str, Rationale] | None
 ) -> tuple[MrHarmForConditionalGeneration, ExampleBuilder]:
@@ -118,26 +114,22 @@ def _build_student(
 
     ``rationales``: those that teach, by meme id; None where labels alone are taught.
     """
-    texts = input_texts(dataset, recipe, dataset.split(TRAIN))
-    explanations = _target_texts(recipe, "rationale", dataset, rationales or {})
-    labels = _target_texts(recipe, "label", dataset, {})
+    memes, rationales = dataset.split(TRAIN), rationales or {}
+    texts = [
+        compose_text(recipe.reads, meme, dataset.evidence.get(meme.id), odd_text=recipe.odd_text)[0]
+        for meme in memes
+    ]
+    targets: dict[StageName, list[str]] = {"rationale": [], "label": []}
+    for name, target_texts in targets.items():
+        answered = (target_text(recipe, name, meme, rationales.get(meme.id)) for meme in memes)
+        target_texts.extend(text for text in answered if text is not None)
     # Every answer twice, so that the tokenizer knows those that the split does not hold.
     answers = [recipe.templates.label.format(label=answer.word) for answer in recipe.answers] * 2
-    model, processor = build_student(
-        recipe.student,
-        recipe.picture,
-        [*(text.lower() for text in texts), *explanations, *labels, *answers],
-    )
-    limits = measure_limits(recipe, processor, texts, explanations)
+    corpus = [*(text.lower() for text in texts), *targets["rationale"], *targets["label"], *answers]
+    model, processor = build_student(recipe.student, recipe.picture, corpus)
+    limits = measure_limits(recipe, processor, texts, targets["rationale"])
     processor.max_text_tokens = limits.text
-    return model, ExampleBuilder(dataset, recipe, processor, limits, rationales or {})
-
-
-def _target_texts(
-    recipe: Recipe, target: StageName, dataset: Dataset, rationales: dict[str, Rationale]
-) -> list[str]:
-    texts = (target_text(recipe, target, meme, rationales.get(meme.id)) for meme in dataset.split(TRAIN))
-    return [text for text in texts if text is not None]
+    return model, ExampleBuilder(dataset, recipe, processor, limits, rationales)
 
 
 def _explains(plans: Sequence[StagePlan]) -> bool:
@@ -271,13 +263,9 @@ def _update_run(out: Path, values: dict[str, object]) -> None:
 
 
 def _versions() -> dict[str, str]:
+    names = ("torch", "transformers", "accelerate", "tokenizers", "safetensors", "numpy", "pillow")
     versions = {"mrharm": __version__, "python": platform.python_version()}
-    for name in ("torch", "transformers", "accelerate", "tokenizers", "safetensors", "numpy", "pillow"):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions
+    return versions | {name: version(name) for name in names}
 
 
 def _is_first_process() -> bool:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from mrharm.records import Failure
 from mrharm.student.interface import StudentInput
 from mrharm.student.joint import joint_target
 from mrharm.student.model import MrHarmForConditionalGeneration
-from mrharm.training.data import Coverage, Example, ExampleBuilder, ExampleSet
+from mrharm.training.data import Coverage, ExampleBuilder, ExampleSet
 from mrharm.training.pictures import FeatureStore, PixelStore
 
 Coverages = dict[StageName, dict[str, Coverage]]
@@ -33,8 +32,7 @@ class StageData:
     @cached_property
     def inputs(self) -> list[StudentInput]:
         """The validation split as the student is shown it."""
-        items = [self.validation[index] for index in range(len(self.validation))]
-        return [dataclasses.replace(picture, text=example.text) for example, picture in items]
+        return [self.validation[index][1] for index in range(len(self.validation))]
 
     @property
     def gold(self) -> list[bool]:
@@ -61,16 +59,23 @@ class StageDataBuilder:
     ) -> None:
         self._examples = examples
         self._recipe = examples.recipe
-        self._takes_picture = examples.processor.picture is not None
         self._say = say
         self._progress = progress
         self._broken: dict[Path, str] = {}
-        self._checked: set[Path] = set()
-        self._pixels = PixelStore(examples.processor)
-        # A tower that learns gives other features after every step.
-        frozen = self._takes_picture and not self._recipe.student.train_vision
-        self._features = FeatureStore(model, examples.processor) if frozen else None
-        self.failures: list[Failure] = []
+        pixels = PixelStore(examples.processor)
+        self._pictures: dict[str, PixelStore | FeatureStore] = {TRAIN: pixels, VALIDATION: pixels}
+        # A tower that learns gives other features after every step; training pictures that vary are read as pixels.
+        if examples.processor.picture is not None and not self._recipe.student.train_vision:
+            features = FeatureStore(model, examples.processor)
+            self._pictures[VALIDATION] = features
+            self._pictures[TRAIN] = features if self._recipe.picture.augment == "none" else pixels
+
+    @property
+    def failures(self) -> list[Failure]:
+        """The pictures that cannot be read."""
+        return [
+            Failure(item=path.name, stage="train", reason=reason) for path, reason in self._broken.items()
+        ]
 
     def build(self, targets: Sequence[StageName]) -> tuple[StageData, Coverages]:
         """Build both splits for a stage that teaches ``targets``, and count what each could use.
@@ -86,77 +91,44 @@ class StageDataBuilder:
         coverages: Coverages = {last: coverage}
         for target in earlier:
             explained, coverages[target] = self._build_target(target)
-            joined = _join_targets(data.train.examples, explained.train.examples)
-            data = dataclasses.replace(data, train=self._example_set(joined, TRAIN))
+            rationales = {example.meme_id: example.target_ids for example in explained.train.examples}
+            data.train.examples = [
+                replace(
+                    example,
+                    target_ids=joint_target(rationales.get(example.meme_id, ()), example.target_ids),
+                )
+                for example in data.train.examples
+            ]
         return data, coverages
 
     def _build_target(self, target: StageName) -> tuple[StageData, dict[str, Coverage]]:
         sets, coverages = {}, {}
-        for split in (TRAIN, VALIDATION):
+        for split, augmentation in ((TRAIN, self._recipe.picture.augment), (VALIDATION, "none")):
             examples, coverage = self._examples.build(target, split)
-            self._check_pictures([example.picture for example in examples if example.picture], split)
+            self._read_pictures([example.picture for example in examples if example.picture], split)
             readable = [example for example in examples if example.picture not in self._broken]
             coverage.used = len(readable)
             self._say(describe_coverage(target, split, coverage, len(examples) - len(readable)))
             if not readable:
+                mend = f" (have the {split} split's rationales written, too)" if target == "rationale" else ""
                 raise InputError(
                     f"{self._examples.dataset.root}: no {split} meme can be used in stage {target}; a stage learns "
-                    "from train and is chosen on validation, never on test"
-                    + (
-                        f" (have the {split} split's rationales written, too)"
-                        if target == "rationale"
-                        else ""
-                    )
+                    f"from train and is chosen on validation, never on test{mend}"
                 )
-            sets[split], coverages[split] = self._example_set(readable, split), coverage
+            sets[split] = ExampleSet(readable, self._pictures[split], augmentation, self._recipe.seed)
+            coverages[split] = coverage
         return StageData(sets[TRAIN], sets[VALIDATION]), coverages
 
-    def _example_set(self, examples: Sequence[Example], split: str) -> ExampleSet:
-        features = self._feature_store(split)
-        pictures = (features or self._pixels) if self._takes_picture else None
-        augmentation = self._recipe.picture.augment if split == TRAIN else "none"
-        return ExampleSet(
-            examples,
-            pictures,
-            features=features is not None,
-            augmentation=augmentation,
-            seed=self._recipe.seed,
-        )
-
-    def _feature_store(self, split: str) -> FeatureStore | None:
-        """Return the store of a split that is read as features; training pictures that vary are read as pixels."""
-        varies = split == TRAIN and self._recipe.picture.augment != "none"
-        return None if varies else self._features
-
-    def _check_pictures(self, paths: list[Path], split: str) -> None:
-        """Read every picture once, and list those that cannot be read."""
-        new = [path for path in dict.fromkeys(paths) if path not in self._checked]
-        self._checked.update(new)
-        outside = {path: reason for path in new if (reason := self._describe_outside(path))}
-        inside = [path for path in new if path not in outside]
-        broken = (self._feature_store(split) or self._pixels).prepare(inside, self._progress) | outside
-        self._broken.update(broken)
-        self.failures += [
-            Failure(item=path.name, stage="train", reason=reason) for path, reason in broken.items()
-        ]
-
-    def _describe_outside(self, path: Path) -> str | None:
-        """Return why a picture is not read, if its path leaves the dataset folder."""
-        try:
-            place_in(self._examples.dataset.root, str(path.absolute()))
-        except ImageError as error:
-            return str(error)
-        return None
-
-
-def _join_targets(labels: Sequence[Example], rationales: Sequence[Example]) -> list[Example]:
-    explained = {example.meme_id: example.target_ids for example in rationales}
-    return [
-        dataclasses.replace(
-            example, target_ids=joint_target(explained.get(example.meme_id, ()), example.target_ids)
-        )
-        for example in labels
-    ]
+    def _read_pictures(self, paths: Sequence[Path], split: str) -> None:
+        """Read a split's pictures, and list those that cannot be read or are outside the dataset folder."""
+        readable = []
+        for path in dict.fromkeys(paths):
+            try:
+                place_in(self._examples.dataset.root, str(path.absolute()))
+                readable.append(path)
+            except ImageError as error:
+                self._broken[path] = str(error)
+        self._broken |= self._pictures[split].prepare(readable, self._progress)
 
 
 def describe_coverage(target: str, split: str, coverage: Coverage, unreadable: int) -> str:

@@ -6,8 +6,8 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -18,20 +18,19 @@ from transformers.utils import logging as transformers_logging
 
 from mrharm.hub import pick_dtype
 from mrharm.progress import Progress
-from mrharm.recipe import Recipe, StageName
+from mrharm.recipe import Recipe, StageName, WhichStages
 from mrharm.store import write_json
 from mrharm.student.checkpoints import load_unique
 from mrharm.student.interface import Student
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
-from mrharm.training.data import Collator, LengthSampler, batches_for_validation, to_device
+from mrharm.training.data import LengthSampler, collate
 from mrharm.training.stage_data import StageData
 from mrharm.training.trainer import (
     BEST,
     BEST_WEIGHTS,
     VALIDATIONS,
-    CheckpointCallback,
-    EpochCallback,
+    StageCallback,
     StageTrainer,
     last_complete,
     list_checkpoints,
@@ -41,7 +40,6 @@ from mrharm.verdicts.calibration import harm_probability, negative_log_likelihoo
 from mrharm.verdicts.card import DetectorCard
 from mrharm.verdicts.students import JOINT, build_students
 
-WhichStages = Literal["both", "label", "joint"]
 FOLDERS: dict[StageName, str] = {"rationale": "stage1", "label": "stage2"}
 RESULT = "stage.json"
 _VALIDATION_BATCH = 64
@@ -172,7 +170,7 @@ def _make_trainer(
     def validate(current: MrHarmForConditionalGeneration) -> dict[str, float]:
         if plan.teaches_labels:
             return validate_labels(context.label_student(plan, current), data, recipe)
-        return validate_rationales(current, data, context.processor, context.device)
+        return validate_rationales(current, data, context)
 
     trainer = StageTrainer(
         folder=folder,
@@ -192,10 +190,15 @@ def _make_trainer(
         ),
         train_dataset=data.train,
         eval_dataset=data.validation,
-        data_collator=Collator(context.processor),
+        data_collator=partial(collate, context.processor),
         callbacks=[
-            EpochCallback(data.train, sampler, f"stage {plan.name}", context.progress),
-            CheckpointCallback(folder, validations),
+            StageCallback(
+                folder,
+                validations,
+                data.train,
+                sampler,
+                partial(context.progress, f"stage {plan.name}"),
+            )
         ],
     )
     trainer.remove_callback(PrinterCallback)
@@ -203,18 +206,20 @@ def _make_trainer(
 
 
 def validate_rationales(
-    model: MrHarmForConditionalGeneration,
-    data: StageData,
-    processor: MrHarmProcessor,
-    device: torch.device,
+    model: MrHarmForConditionalGeneration, data: StageData, context: StageContext
 ) -> dict[str, float]:
     """Compute the mean token cross-entropy of the validation split's rationales."""
-    collate = Collator(processor)
+    examples = data.validation.examples
+    # Batches of similar text lengths, every example once.
+    order = sorted(range(len(examples)), key=lambda index: len(examples[index].input_ids))
     total, tokens = 0.0, 0
-    for batch in batches_for_validation(data.validation, _VALIDATION_BATCH):
-        arguments = to_device(collate([data.validation[index] for index in batch]), device)
-        count = int((arguments["labels"] >= 0).sum())
-        total += float(model(**arguments).loss) * count
+    for start in range(0, len(order), _VALIDATION_BATCH):
+        items = [data.validation[index] for index in order[start : start + _VALIDATION_BATCH]]
+        batch = {
+            name: tensor.to(context.device) for name, tensor in collate(context.processor, items).items()
+        }
+        count = int((batch["labels"] >= 0).sum())
+        total += float(model(**batch).loss) * count
         tokens += count
     return {"loss": total / max(tokens, 1)}
 

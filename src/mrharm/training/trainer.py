@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,11 +16,9 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from safetensors.torch import save_file
-from torch import nn
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from mrharm.progress import Progress
 from mrharm.recipe import Recipe, StageRecipe
 from mrharm.store import write_json
 from mrharm.student.model import MrHarmForConditionalGeneration, unique_tensors
@@ -38,7 +35,7 @@ class StageTrainer(Trainer):
 
     Args:
         folder: the stage's folder.
-        keep: ``lowest_loss`` or ``highest_accuracy``.
+        keep: ``lowest_loss`` or ``highest_accuracy``; equal accuracies are ranked by the loss.
         validate: computes the figures of the validation split.
         sampler: the order of the training examples.
         validations: the figures of each validation so far, with their ``step``; new ones are appended.
@@ -92,36 +89,45 @@ class StageTrainer(Trainer):
         earlier = [row for row in self.validations if row["step"] != step]
         self.validations[:] = [*earlier, {"step": step, **metrics}]
         if self.args.should_save and self._is_better(metrics):
-            self._save_best(model, metrics)
+            aside = self._folder / f".{BEST_WEIGHTS}"
+            save_file(unique_tensors(model), aside)
+            aside.replace(self._folder / BEST_WEIGHTS)
+            write_json(self._folder / BEST, {"step": step, **metrics})
         return metrics
 
     def _is_better(self, metrics: dict[str, float]) -> bool:
         path = self._folder / BEST
         if not path.exists():
             return True
-        return _rank(self._keep, metrics) > _rank(self._keep, json.loads(path.read_text(encoding="utf-8")))
-
-    def _save_best(self, model: nn.Module, metrics: dict[str, float]) -> None:
-        aside = self._folder / f".{BEST_WEIGHTS}"
-        save_file(unique_tensors(model), aside)
-        aside.replace(self._folder / BEST_WEIGHTS)
-        write_json(self._folder / BEST, {"step": self.state.global_step, **metrics})
+        best = json.loads(path.read_text(encoding="utf-8"))
+        if self._keep == "highest_accuracy" and metrics["eval_accuracy"] != best["eval_accuracy"]:
+            return bool(metrics["eval_accuracy"] > best["eval_accuracy"])
+        return bool(metrics["eval_loss"] < best["eval_loss"])
 
 
-def _rank(keep: str, metrics: dict[str, float]) -> tuple[float, ...]:
-    """Rank figures, higher is better; equal accuracies are ranked by the loss."""
-    loss = -metrics["eval_loss"]
-    return (metrics["eval_accuracy"], loss) if keep == "highest_accuracy" else (loss,)
+class StageCallback(TrainerCallback):
+    """Sets the epoch, validates after the last step, completes checkpoints, and shows progress.
 
+    Args:
+        folder: the stage's folder.
+        validations: as of a `StageTrainer`.
+        examples, sampler: whose epoch is set.
+        show: called with the steps done and the steps of the stage.
+    """
 
-class EpochCallback(TrainerCallback):
-    """Sets the epoch of sampler and examples, validates after the last step, and reports progress."""
-
-    def __init__(self, examples: ExampleSet, sampler: LengthSampler, stage: str, progress: Progress) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        validations: list[dict[str, float]],
+        examples: ExampleSet,
+        sampler: LengthSampler,
+        show: Callable[[int, int], None],
+    ) -> None:
+        self._folder = folder
+        self._validations = validations
         self._examples = examples
         self._sampler = sampler
-        self._stage = stage
-        self._progress = progress
+        self._show = show
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -139,20 +145,12 @@ class EpochCallback(TrainerCallback):
         if state.global_step >= state.max_steps:
             control.should_evaluate = True
         if state.is_world_process_zero:
-            self._progress(self._stage, state.global_step, state.max_steps)
-
-
-class CheckpointCallback(TrainerCallback):
-    """Completes each checkpoint the Trainer has written, and removes all but the newest two."""
-
-    def __init__(self, folder: Path, validations: list[dict[str, float]]) -> None:
-        self._folder = folder
-        self._validations = validations
+            self._show(state.global_step, state.max_steps)
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Add the validations so far and the manifest, once every process has written its random state."""
+        """Complete the checkpoint once every process has written its random state; remove all but the newest two."""
         wait = PartialState().wait_for_everyone
         wait()
         if args.should_save:
@@ -188,17 +186,12 @@ def is_complete(folder: Path) -> bool:
 
 def list_checkpoints(stage_folder: Path) -> list[Path]:
     """Return every checkpoint folder, oldest first, complete or not."""
-    steps = {}
-    for path in stage_folder.glob("checkpoint-*"):
-        if match := re.fullmatch(r"checkpoint-(\d+)", path.name):
-            steps[int(match[1])] = path
-    return [steps[step] for step in sorted(steps)]
+    folders = [path for path in stage_folder.glob("checkpoint-*") if path.name[11:].isdecimal()]
+    return sorted(folders, key=lambda path: int(path.name[11:]))
 
 
 def last_complete(stage_folder: Path, say: Callable[[str], None]) -> Path | None:
     """Return the newest complete checkpoint, or None; newer incomplete ones are reported and removed."""
-    # Earlier versions wrote checkpoints into this folder and renamed them.
-    shutil.rmtree(stage_folder / "saving", ignore_errors=True)
     for path in reversed(list_checkpoints(stage_folder)):
         if is_complete(path):
             return path
@@ -226,12 +219,7 @@ def training_arguments(
 ) -> StageArguments:
     """Make the Trainer's arguments of a stage: its AdamW, gradients clipped at norm 1, linear warm-up and decay to 0.
 
-    Args:
-        folder: where checkpoints go.
-        recipe, stage: the settings.
-        examples: the training split.
-        device: where the model is.
-        options: further arguments of the Trainer (``bf16``, ``report_to``).
+    ``folder``: where checkpoints go. ``options``: further arguments of the Trainer (``bf16``, ``report_to``).
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     batches = math.ceil(len(examples) / (stage.batch_size * world))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mrharm.errors import ImageError, InputError, MissingInputError, MrHarmError
-from mrharm.records import Failure, Meme, Verdict, read_records, to_line
+from mrharm.records import Failure, Meme, Verdict, read_records
 from mrharm.store import JsonlStore, exclusive_lock, write_records
 from mrharm.verdicts.card import scorer_of
 from mrharm.verdicts.detector import Detector
-from mrharm.verdicts.inputs import STAGE, Advance, JudgeOptions, no_advance
+from mrharm.verdicts.inputs import STAGE, JudgeOptions
+
+ShowCount = Callable[[int, int], object]  # called with the memes done and the memes to judge
 
 
 def judge_all(
@@ -20,7 +22,7 @@ def judge_all(
     memes: Sequence[Meme],
     options: JudgeOptions,
     failures: list[Failure],
-    advance: Advance = no_advance,
+    show: ShowCount = lambda done, total: None,
 ) -> Iterator[Verdict]:
     """Yield verdicts in order, a batch at a time; memes that cannot be judged are added to ``failures``."""
     for start in range(0, len(memes), options.batch_size):
@@ -32,7 +34,7 @@ def judge_all(
             except (ImageError, MissingInputError) as error:
                 failures.append(Failure(item=meme.id, stage=STAGE, reason=str(error)))
         yield from detector.judge_prepared(prepared, options)
-        advance(len(batch))
+        show(start + len(batch), len(memes))
 
 
 @dataclass
@@ -49,13 +51,12 @@ class Tally:
     judged: int = 0
     already_there: int = 0
     keys: dict[str, str] = field(default_factory=dict)
-    missing: dict[str, int] = field(default_factory=dict)
+    missing: Counter[str] = field(default_factory=Counter)
 
     def count(self, verdict: Verdict) -> None:
         """Count a verdict and the parts its meme lacks."""
         self.judged += 1
-        for part in verdict.missing:
-            self.missing[part] = self.missing.get(part, 0) + 1
+        self.missing.update(verdict.missing)
 
 
 def judge_to_file(
@@ -64,7 +65,7 @@ def judge_to_file(
     out: Path,
     options: JudgeOptions,
     failures: list[Failure],
-    advance: Advance = no_advance,
+    show: ShowCount = lambda done, total: None,
 ) -> Tally:
     """Append verdicts to a JSONL file, skipping memes whose verdict it holds; failures go to ``NAME.failures.jsonl``.
 
@@ -89,7 +90,7 @@ def judge_to_file(
             else:
                 waiting.append(meme)
         tally.already_there = len(memes) - len(waiting)
-        for verdict in judge_all(detector, waiting, options, failures, advance):
+        for verdict in judge_all(detector, waiting, options, failures, show):
             store.append(verdict)
             tally.count(verdict)
             tally.keys[verdict.meme_id] = verdict.key or ""
@@ -108,10 +109,9 @@ def read_verdicts(out: Path, tally: Tally) -> dict[str, Verdict]:
     """Read the verdicts that `judge_to_file` made or skipped, by meme id."""
     if not out.exists():
         return {}
-    verdicts = read_records(out, Verdict)
     return {
         verdict.meme_id: verdict
-        for verdict in verdicts
+        for verdict in read_records(out, Verdict)
         if verdict.key and verdict.key == tally.keys.get(verdict.meme_id)
     }
 
@@ -129,15 +129,8 @@ def _apply_policy(detector: Detector, out: Path) -> None:
                 f"{out}: holds verdicts of detector {verdict.detector}, this is {detector.key}; choose another --out"
             )
         outdated = outdated or verdict.detector != detector.key
-    if not outdated:
-        return
-    aside = out.with_name(f".{out.name}.aside")
-    with aside.open("w", encoding="utf-8") as file:
-        for verdict in read_records(out, Verdict):
-            file.write(to_line(detector.decide_again(verdict)) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(out)
+    if outdated:
+        write_records(out, map(detector.decide_again, read_records(out, Verdict)))
 
 
 def _find_key(detector: Detector, meme: Meme, options: JudgeOptions) -> str | None:

@@ -11,7 +11,6 @@ from scipy.optimize import minimize_scalar
 
 from mrharm.recipe import Answer
 from mrharm.student.interface import Student, StudentInput
-from mrharm.verdicts.inputs import Advance, no_advance
 
 Floats = NDArray[np.float64]
 
@@ -27,17 +26,12 @@ def batch_by_length(student: Student, inputs: Sequence[StudentInput], batch_size
 
 
 def score_answers(
-    student: Student,
-    inputs: Sequence[StudentInput],
-    answers: Sequence[str],
-    batch_size: int = 32,
-    advance: Advance = no_advance,
+    student: Student, inputs: Sequence[StudentInput], answers: Sequence[str], batch_size: int = 32
 ) -> Floats:
     """Sum the token log-probabilities of every answer for every input. *Shape:* (inputs, answers)"""
     scores = np.zeros((len(inputs), len(answers)))
     for batch in batch_by_length(student, inputs, batch_size):
         scores[batch] = student.score([inputs[index] for index in batch], answers)
-        advance(len(batch))
     return scores
 
 
@@ -56,17 +50,12 @@ def write_texts(
 def harm_probability(scores: Floats, answers: Sequence[Answer], temperature: float = 1.0) -> Floats:
     """Compute P(harmful): the softmax over the answers' log-probabilities, summed over the harmful ones.
 
-    Args:
-        scores: summed log-probabilities. *Shape:* (inputs, answers)
-        answers: the answer of each column.
-        temperature: divides the log-probabilities (Guo et al., ICML 2017); 1 leaves them unchanged.
+    ``temperature`` divides the log-probabilities (Guo et al., ICML 2017); 1 leaves them unchanged.
 
-    Returns:
-        *Shape:* (inputs,)
+    *Shape:* (inputs, answers) -> (inputs,)
     """
     scaled = scores / temperature
-    scaled = scaled - scaled.max(1, keepdims=True)
-    weights = np.exp(scaled)
+    weights = np.exp(scaled - scaled.max(1, keepdims=True))
     harmful = np.array([answer.harmful for answer in answers])
     result: Floats = weights[:, harmful].sum(1) / weights.sum(1)
     return result
@@ -80,20 +69,17 @@ def argmax_harmful(scores: Floats, answers: Sequence[Answer]) -> list[bool]:
 def fit_temperature(scores: Floats, answers: Sequence[Answer], harmful: Sequence[bool]) -> float:
     """Fit the temperature that minimises the negative log-likelihood of gold labels (Guo et al., ICML 2017).
 
-    Args:
-        scores: summed log-probabilities of a validation split. *Shape:* (memes, answers)
-        answers: the answer of each column.
-        harmful: the gold labels. *Shape:* (memes,)
+    *Shapes:* scores of a validation split (memes, answers); harmful (memes,)
 
     Returns:
         A temperature between 0.05 and 20; 1 without memes.
     """
     if len(harmful) == 0:
         return 1.0
-    gold = np.asarray(harmful, dtype=bool)
 
     def loss(log_temperature: float) -> float:
-        return negative_log_likelihood(harm_probability(scores, answers, math.exp(log_temperature)), gold)
+        probabilities = harm_probability(scores, answers, math.exp(log_temperature))
+        return negative_log_likelihood(probabilities, harmful)
 
     fit = minimize_scalar(loss, bounds=(math.log(_LOWEST), math.log(_HIGHEST)), method="bounded")
     return float(math.exp(fit.x))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
@@ -131,11 +130,6 @@ class Detector(PushToHubMixin):
         return self.label_student.reads_rationale
 
     @property
-    def writes_rationale(self) -> bool:
-        """Whether its verdicts hold a rationale."""
-        return self.rationale_student is not None
-
-    @property
     def frame(self) -> Frame | None:
         """The square that saliency's patches divide; None where it takes no picture."""
         return self.label_student.frame
@@ -187,10 +181,8 @@ class Detector(PushToHubMixin):
 
     def judge_prepared(self, prepared: Sequence[PreparedMeme], options: JudgeOptions) -> list[Verdict]:
         """Judge memes that `prepare` has prepared; returns verdicts in order, raises InputError as `judge`."""
-        inputs = self._give_rationales(prepared, options)
-        scores = score_answers(
-            self.label_student, inputs, self.card.label_texts(), options.batch_size, options.advance
-        )
+        inputs = [meme.shown for meme in prepared]
+        scores = score_answers(self.label_student, inputs, self.card.label_texts(), options.batch_size)
         probabilities = harm_probability(scores, self.card.answers, self.card.temperature).tolist()
         harmful = self._decide(inputs, probabilities, options)
         rationales = self._write_rationales(inputs, options)
@@ -198,7 +190,7 @@ class Detector(PushToHubMixin):
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return [
             Verdict(
-                meme_id=meme.source.meme.id,
+                meme_id=meme.meme_id,
                 harmful=harmful[index],
                 score=probabilities[index],
                 threshold=self.card.threshold,
@@ -209,7 +201,7 @@ class Detector(PushToHubMixin):
                 evidence=meme.evidence,
                 missing=meme.shown.missing,
                 text_cut=self.label_student.cuts(meme.shown.text),
-                key=self.judgement_key(meme.source, options),
+                key=meme.key,
                 detector=self.key,
                 recipe=self.card.recipe,
                 created_at=now,
@@ -239,8 +231,13 @@ class Detector(PushToHubMixin):
         """Prepare a meme for the students: read its words where need be, compose its text, fit its picture.
 
         Raises:
-            ImageError, MissingInputError: as `judge`.
+            ImageError, InputError: as `judge`.
         """
+        if options.given_rationales and not self.reads_rationale:
+            raise InputError(
+                "given_rationales: this detector's label student reads no rationale; leave the option out, or use a "
+                "detector that was trained with --stages joint"
+            )
         source = self.load(meme, options)
         evidence, image = self._gather(source, options)
         text, missing = compose_text(self.card.reads, meme, evidence, odd_text=self.card.odd_text)
@@ -255,8 +252,13 @@ class Detector(PushToHubMixin):
             raise MissingInputError(
                 f"{meme.id}: the recipe wants {', '.join(missing)}; give it, or judge without --strict"
             )
-        pixels = self.label_student.fit(image) if image is not None else None
-        return PreparedMeme(StudentInput(text, pixels, missing=missing), evidence, source)
+        shown = StudentInput(
+            text,
+            self.label_student.fit(image) if image is not None else None,
+            missing=missing,
+            rationale=options.find_rationale(meme.id),
+        )
+        return PreparedMeme(meme.id, shown, evidence, self.judgement_key(source, options))
 
     def _gather(self, source: LoadedMeme, options: JudgeOptions) -> tuple[Evidence, Image.Image | None]:
         """Return a meme's evidence, with what its picture shows where that is not known, and the picture to show."""
@@ -333,20 +335,6 @@ class Detector(PushToHubMixin):
             saliencies += self.saliency(inputs[start : start + options.batch_size], kind)
         return saliencies
 
-    def _give_rationales(self, prepared: Sequence[PreparedMeme], options: JudgeOptions) -> list[StudentInput]:
-        """Return what the students are shown, with the rationales that labels are to follow."""
-        if not options.given_rationales:
-            return [meme.shown for meme in prepared]
-        if not self.reads_rationale:
-            raise InputError(
-                "given_rationales: this detector's label student reads no rationale; leave the option out, or use a "
-                "detector that was trained with --stages joint"
-            )
-        return [
-            dataclasses.replace(meme.shown, rationale=options.find_rationale(meme.source.meme.id))
-            for meme in prepared
-        ]
-
     def _write_rationales(
         self, inputs: Sequence[StudentInput], options: JudgeOptions
     ) -> Sequence[str | None]:
@@ -369,10 +357,8 @@ class Detector(PushToHubMixin):
         """Decide by the threshold, or in greedy mode by the label the student writes: None where it is no label."""
         if not self._writes_labels(options):
             return [probability >= self.card.threshold for probability in probabilities]
-        texts = self.card.label_texts()
-        harmful = {
-            text.casefold(): answer.harmful for text, answer in zip(texts, self.card.answers, strict=True)
-        }
+        texts = map(str.casefold, self.card.label_texts())
+        harmful = {text: answer.harmful for text, answer in zip(texts, self.card.answers, strict=True)}
         longest = max(self.label_student.text_tokens(text) for text in harmful) + 4
         written = write_texts(self.label_student, inputs, longest, options.batch_size)
         return [harmful.get(text.strip().casefold()) for text in written]

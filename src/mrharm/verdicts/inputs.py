@@ -6,7 +6,7 @@ Imports no PyTorch, so that a wrong path is refused at once.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,13 +19,8 @@ from mrharm.records import Evidence, Failure, Meme, make_record
 from mrharm.student.interface import StudentInput
 
 STAGE = "predict"
-Advance = Callable[[int], None]  # called with the number of items done since the last call
 SaliencyKind = Literal["attention", "gradient"]
 _EVIDENCE_KEYS = ("caption", "entities", "demographics", "clean_image")
-
-
-def no_advance(count: int) -> None:
-    """Show no progress."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +41,6 @@ class JudgeOptions:
         strict: refuse a meme that lacks an input the recipe reads, which the verdict otherwise names.
         gather: read the words off a picture whose words are not known, and paint them over where the recipe shows the
             clean picture. Default: yes.
-        advance: called with the number of memes after each batch.
         given_rationales: meme id -> the rationale that its label follows in place of the one the student would write;
             for a student that reads one (of one stage, as ``mrharm train --stages joint`` makes).
     """
@@ -59,7 +53,6 @@ class JudgeOptions:
     greedy: bool | None = None
     strict: bool = False
     gather: bool | None = None
-    advance: Advance = no_advance
     given_rationales: Mapping[str, str] | None = None
 
     def change(self, **changes: Any) -> JudgeOptions:
@@ -119,12 +112,13 @@ class PreparedMeme:
     Fields:
         shown: what the students are shown.
         evidence: what the verdict holds, gathered parts included.
-        source: the meme as it was handed in.
+        key: of its verdict, see `Detector.judgement_key`.
     """
 
+    meme_id: str
     shown: StudentInput
     evidence: Evidence
-    source: LoadedMeme
+    key: str
 
 
 @dataclass

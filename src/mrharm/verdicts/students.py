@@ -31,10 +31,14 @@ def build_students(
         models: ``label`` and perhaps ``rationale``, or ``joint`` alone.
         processor, device, dtype: of every model.
     """
-    students = {name: TwoStageStudent(model, processor, device, dtype) for name, model in models.items()}
-    if JOINT in students:
+    if JOINT in models:
         target = JointTarget(card.rationale_template, card.label_template, card.rationale_tokens)
-        return JointStudent(students[JOINT], target), JointStudent(students[JOINT], target, "rationale")
+        label, rationale = (
+            JointStudent(models[JOINT], processor, target, part, device, dtype)
+            for part in ("label", "rationale")
+        )
+        return label, rationale
+    students = {name: TwoStageStudent(model, processor, device, dtype) for name, model in models.items()}
     return students["label"], students.get("rationale")
 
 
