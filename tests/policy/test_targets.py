@@ -4,18 +4,21 @@ import pytest
 
 from mrharm.metrics import Estimate
 from mrharm.metrics.thresholds import FlagCounts, Traffic
-from mrharm.policy.targets import TargetCheck, TargetName, check_target
+from mrharm.policy.choose import Criterion, Promise
+from mrharm.policy.targets import TargetCheck, check_target
 from mrharm.reports.policy import describe_target
 
 RARE = Traffic(prevalence=0.001, per_day=10_000)
+PRECISE = Criterion(promise="precision", limit=0.9)
 CLEAN = FlagCounts(hits=85, harmful=100, alarms=0, harmless=100)
 
 
 def stands(
-    name: TargetName, wanted: float, figure: tuple[float, float, float], counted: FlagCounts = CLEAN
+    name: Promise, wanted: float, figure: tuple[float, float, float], counted: FlagCounts = CLEAN
 ) -> TargetCheck:
     value, low, high = figure
-    return check_target("test", name, wanted, Estimate(value=value, low=low, high=high), counted, RARE)
+    criterion = Criterion(promise=name, limit=wanted)
+    return check_target("test", criterion, Estimate(value=value, low=low, high=high), counted, RARE)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +33,7 @@ def stands(
     ],
 )
 def test_a_promise_is_kept_only_where_the_pessimistic_end_keeps_it(
-    name: TargetName, wanted: float, figure: tuple[float, float, float], state: str
+    name: Promise, wanted: float, figure: tuple[float, float, float], state: str
 ) -> None:
     one = stands(name, wanted, figure)
     assert one.state == state
@@ -44,7 +47,7 @@ def test_a_promise_is_kept_only_where_the_pessimistic_end_keeps_it(
 
 
 def test_a_figure_that_cannot_be_had_keeps_nothing() -> None:
-    one = check_target("test", "precision", 0.9, Estimate(), FlagCounts(0, 9, 0, 9), RARE)
+    one = check_target("test", PRECISE, Estimate(), FlagCounts(0, 9, 0, 9), RARE)
     assert one.state == "uncertain" and "UNKNOWN on test" in describe_target(one)
 
 
@@ -62,9 +65,7 @@ def test_a_figure_that_cannot_be_had_keeps_nothing() -> None:
         ("flag_precision", 1.0, "harmless", None),
     ],
 )
-def test_how_many_memes_it_takes_is_said(
-    name: TargetName, wanted: float, kind: str, needed: int | None
-) -> None:
+def test_how_many_memes_it_takes_is_said(name: Promise, wanted: float, kind: str, needed: int | None) -> None:
     one = stands(name, wanted, (wanted, wanted / 2, wanted * 2))
     assert (one.kind, one.needed, one.memes) == (kind, needed, 100)
     said = f"has too few {kind} memes to tell: 100; it takes at least {needed:,}" if needed else "too few"
@@ -73,10 +74,7 @@ def test_how_many_memes_it_takes_is_said(
 
 def test_without_a_prevalence_the_splits_own_counts() -> None:
     one = check_target(
-        "test", "precision", 0.9, Estimate(value=1, low=0.8, high=1), FlagCounts(5, 10, 0, 10), Traffic()
+        "test", PRECISE, Estimate(value=1, low=0.8, high=1), FlagCounts(5, 10, 0, 10), Traffic()
     )
     assert one.needed == 65  # 0.5 / 9 = 0.0556 false alarms at most
-    assert (
-        check_target("test", "precision", 0.9, Estimate(value=1), FlagCounts(5, 5, 0, 0), Traffic()).needed
-        is None
-    )
+    assert check_target("test", PRECISE, Estimate(value=1), FlagCounts(5, 5, 0, 0), Traffic()).needed is None

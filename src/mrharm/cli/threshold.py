@@ -14,7 +14,6 @@ from mrharm.memes.dataset import Dataset
 from mrharm.runs import find_detector
 
 if TYPE_CHECKING:
-    from mrharm.policy.bands import BandCriterion
     from mrharm.policy.choose import Criterion
 
 _THRESHOLD = "Choose the threshold"
@@ -137,7 +136,7 @@ def threshold_command(
     request = PolicyRequest(
         criterion=criterion,
         threshold=set_threshold,
-        band_criterion=_parse_band(band, flag_precision, allow_precision, set_band),
+        band_criteria=_parse_band(band, flag_precision, allow_precision, set_band),
         band=set_band,
         traffic=Traffic(prevalence, per_day),
         split=split,
@@ -199,14 +198,18 @@ def _parse_band(
     flag_precision: float | None,
     allow_precision: float | None,
     bounds: tuple[float, float] | None,
-) -> BandCriterion | None:
-    """Return what the options ask of the band; None where they set its bounds or want none."""
-    from mrharm.policy.bands import BandCriterion
+) -> tuple[Criterion, ...]:
+    """Return what the options ask of the band; nothing where they set its bounds or want none."""
+    from mrharm.policy.choose import Criterion
 
-    if reviews is None and flag_precision is None and allow_precision is None:
-        return None
-    if bounds is not None:
+    options = [
+        Criterion(promise="reviews", limit=reviews),
+        Criterion(promise="flag_precision", limit=flag_precision),
+        Criterion(promise="allow_precision", limit=allow_precision),
+    ]
+    criteria = tuple(criterion for criterion in options if criterion.limit is not None)
+    if criteria and bounds is not None:
         raise InputError(
             "--set-band sets the bounds; leave --band, --flag-precision and --allow-precision out"
         )
-    return BandCriterion(reviews=reviews, flag_precision=flag_precision, allow_precision=allow_precision)
+    return criteria

@@ -22,7 +22,7 @@ from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Estimate
 from mrharm.metrics.classification import settle
 from mrharm.metrics.ranking import confidence_of
-from mrharm.metrics.thresholds import LabelledScores, Traffic, metrics_at_threshold
+from mrharm.metrics.thresholds import Traffic, metrics_at_threshold
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Record, make_record, meme_text
 from mrharm.store import exclusive_lock
@@ -150,8 +150,9 @@ def evaluate(
     role = role_of(predictions)
     band_figures: dict[str, Estimate] = {}
     if card.band:
-        labelled = LabelledScores(gold, scores, clusters)
-        band_figures = metrics_at_threshold(labelled, card.threshold, Traffic(), card.band, seed=seed)
+        band_figures = metrics_at_threshold(
+            predictions.labelled_scores, card.threshold, Traffic(), card.band, seed=seed
+        )
     return Evaluation(
         words=(),
         # What was evaluated.

@@ -144,8 +144,7 @@ def _score_group(
     figures = bootstrap(statistics, memes, n_resamples=n_resamples, seed=seed, clusters=clusters)
     areas = None
     if kind in OF_PEOPLE:
-        labelled = LabelledScores(predictions.gold, predictions.scores, predictions.clusters)
-        areas = subgroup_areas(labelled, inside, n_resamples=n_resamples, seed=seed)
+        areas = subgroup_areas(predictions.labelled_scores, inside, n_resamples=n_resamples, seed=seed)
     return Group(kind=kind, name=name, memes=memes, harmful=harmful, areas=areas, **figures)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mrharm.errors import InputError
 from mrharm.evaluation.clusters import cluster_ids
 from mrharm.memes.dataset import Dataset
+from mrharm.metrics.thresholds import LabelledScores
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Evidence, Failure, Meme, Verdict
 from mrharm.verdicts.batch import judge_all, judge_to_file, read_verdicts
@@ -59,6 +60,11 @@ class Predictions:
     def scores(self) -> NDArray[np.float64]:
         """Calibrated P(harmful). *Shape:* (memes,)"""
         return np.array([verdict.score for verdict in self.verdicts], dtype=np.float64)
+
+    @property
+    def labelled_scores(self) -> LabelledScores:
+        """Labels, scores and clusters, as thresholds and areas need them."""
+        return LabelledScores(self.gold, self.scores, self.clusters)
 
     @cached_property
     def clusters(self) -> NDArray[np.int64]:

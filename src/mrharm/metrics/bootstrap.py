@@ -125,11 +125,11 @@ def draw_counts(
         yield drawn[:, cluster].astype(np.float64)
 
 
-def percentile_interval(values: Floats) -> tuple[float, float] | None:
-    """Return the 95 % percentile interval of the finite values; None where there is none."""
+def percentile_interval(values: Floats) -> tuple[float, float] | tuple[None, None]:
+    """Return the 95 % percentile interval of the finite values; None and None where there is none."""
     finite = values[np.isfinite(values)]
     if not len(finite):
-        return None
+        return None, None
     low, high = np.percentile(finite, [2.5, 97.5])
     return float(low), float(high)
 
@@ -172,7 +172,7 @@ def share_of(flags: Booleans, *, seed: int = 0, clusters: NDArray[np.int64] | No
 def _estimate(
     statistic: Statistic, value: float, resampled: Floats, clusters: NDArray[np.int64] | None
 ) -> Estimate:
-    low, high = percentile_interval(resampled) or (None, None)
+    low, high = percentile_interval(resampled)
     if low is None or high is None:
         return Estimate(value=value)
     if statistic.gap:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,39 +13,20 @@ from mrharm.metrics.ranking import sort_by
 from mrharm.metrics.thresholds import (
     Band,
     LabelledScores,
-    ThresholdSweep,
     Traffic,
     cumulative_rates,
     halfway,
     sweep_thresholds,
 )
-from mrharm.policy.choose import EPSILON
+from mrharm.policy.choose import Criterion
 from mrharm.records import Record
 
 CERTAIN = 1e-9  # scores nearer to 0 or 1 count as this near: their log-odds stay finite
 
 
-class BandCriterion(Record):
-    """What a band is to reach: at most so many ``reviews`` a day; or decisions so sure that at least the share
-    ``flag_precision`` of the memes flagged is harmful, and ``allow_precision`` of those allowed harmless.
-    """
-
-    reviews: float | None = None
-    flag_precision: float | None = None
-    allow_precision: float | None = None
-
-    def words(self) -> str:
-        """Format the criterion: ``precision of flag >= 0.95, of allow >= 0.99``."""
-        if self.reviews is not None:
-            return f"reviews a day <= {self.reviews:g}"
-        sides = (("flag", self.flag_precision), ("allow", self.allow_precision))
-        return ", ".join(f"precision of {side} >= {share:g}" for side, share in sides if share is not None)
-
-
 class BandChoice(Record):
     """A band; each bound with the interval of what would have been chosen on memes drawn anew around the threshold."""
 
-    criterion: BandCriterion
     low: Estimate
     high: Estimate
 
@@ -60,11 +41,10 @@ class BandChoice(Record):
 def choose_band(
     memes: LabelledScores,
     threshold: float,
-    criterion: BandCriterion,
+    criteria: Sequence[Criterion],
     traffic: Traffic,
     *,
     n_resamples: int = N_RESAMPLES,
-    seed: int = 0,
 ) -> BandChoice:
     """Choose the band (low, high) around a threshold: allow below low, review from low up to high, flag from high up.
 
@@ -74,69 +54,42 @@ def choose_band(
     ``flag_precision``, low the highest at or below it under which the allowed keep ``allow_precision``; a side without
     a criterion ends at the threshold. All shares are those of the stated prevalence (`reweigh`).
 
-    Args:
-        memes: labels, scores and clusters.
-        threshold: the band goes around it.
-        criterion: what to reach.
-        traffic: the memes to come.
-        n_resamples: of the bootstrap.
-        seed: of the resamples.
-
     Raises:
-        InputError: as `choose_threshold`.
+        InputError: as `choose_threshold`; or reviews and precision, both.
     """
-    _check_band_criterion(criterion, traffic)
+    for criterion in criteria:
+        criterion.check(traffic)
+    promises = [criterion.promise for criterion in criteria]
+    if "reviews" in promises and len(promises) > 1:
+        raise InputError("a band is filled by reviews a day or by precision, not by both; leave one out")
 
-    def estimate(choose: Callable[[Floats], Floats], value: float) -> Estimate:
-        resamples = draw_counts(len(memes.gold), n_resamples, seed, memes.clusters)
-        chosen = np.concatenate([choose(counts) for counts in resamples])
-        low, high = percentile_interval(chosen) or (None, None)
+    def estimate(search: _ReviewReach | _PrecisionBound) -> Estimate:
+        """Choose on the memes, and again on each resample."""
+        value = float(search.choose(np.ones((1, len(memes.gold))))[0])
+        if not np.isfinite(value):
+            raise InputError(search.explain_infeasible())
+        resamples = draw_counts(len(memes.gold), n_resamples, 0, memes.clusters)
+        low, high = percentile_interval(np.concatenate([search.choose(counts) for counts in resamples]))
         return Estimate(value=value, low=low, high=high)
 
-    sweep, every_meme = sweep_thresholds(memes.gold, memes.scores), np.ones((1, len(memes.gold)))
-    if criterion.reviews is not None:
-        reach = _ReviewReach(memes, threshold, criterion, traffic)
-        value = float(reach.choose(every_meme)[0])
-        if not np.isfinite(value):
-            raise InputError(reach.explain_infeasible())
-        return reach.make_band(estimate(reach.choose, value))
-    bounds = {"flag": Estimate(value=threshold), "allow": Estimate(value=threshold)}
-    for side, share in (("flag", criterion.flag_precision), ("allow", criterion.allow_precision)):
-        if share is None:
-            continue
-        bound = _PrecisionBound(sweep, memes.scores, threshold, side == "flag", share, traffic)
-        value = float(bound.choose(every_meme)[0])
-        if not np.isfinite(value):
-            raise InputError(bound.explain_infeasible(every_meme))
-        bounds[side] = estimate(bound.choose, value)
-    return BandChoice(criterion=criterion, low=bounds["allow"], high=bounds["flag"])
-
-
-def _check_band_criterion(criterion: BandCriterion, traffic: Traffic) -> None:
-    shares = [share for share in (criterion.flag_precision, criterion.allow_precision) if share is not None]
-    if criterion.reviews is not None:
-        if shares:
-            raise InputError("a band is filled by reviews a day or by precision, not by both; leave one out")
-        if traffic.per_day is None or traffic.prevalence is None:
-            raise InputError(
-                "a band of so many reviews a day follows from what comes in: say how many memes a day (--per-day) and "
-                "the share of harmful ones among them (--prevalence)"
-            )
-        if not 0 <= criterion.reviews < float("inf"):
-            raise InputError(f"{criterion.reviews:g} reviews a day: expected a number, 0 or more")
-    elif not shares:
-        raise InputError("a band needs reviews a day, or the precision that flag or allow shall have")
-    for share in shares:
-        if not 0 < share <= 1:
-            raise InputError(f"precision {share:g}: expected a share above 0 and up to 1, such as 0.95")
+    if "reviews" in promises:
+        reach = _ReviewReach(memes, threshold, criteria[0], traffic)
+        return reach.make_band(estimate(reach))
+    bounds = {
+        criterion.promise: estimate(_PrecisionBound(memes, threshold, criterion, traffic))
+        for criterion in criteria
+    }
+    edge = Estimate(value=threshold)
+    return BandChoice(low=bounds.get("allow_precision", edge), high=bounds.get("flag_precision", edge))
 
 
 class _ReviewReach:
     """The search for the widest band, in log-odds from the threshold, that holds no more reviews than allowed."""
 
     def __init__(
-        self, memes: LabelledScores, threshold: float, criterion: BandCriterion, traffic: Traffic
+        self, memes: LabelledScores, threshold: float, criterion: Criterion, traffic: Traffic
     ) -> None:
+        sweep_thresholds(memes.gold, memes.scores)  # refuses memes of one label
         self.gold, self.threshold, self.criterion, self.traffic = memes.gold, threshold, criterion, traffic
         self.middle = float(_log_odds(np.array([threshold]))[0])
         # Rounded, so that scores as far above as below are a tie, whatever the arithmetic.
@@ -153,26 +106,25 @@ class _ReviewReach:
 
     def choose(self, counts: Floats) -> Floats:
         """Return the widest reach in each resample; not a number where none holds a meme. *Shape:* (resamples,)"""
-        fits = self._reviews(counts) <= (self.criterion.reviews or 0.0) * (1 + EPSILON)
+        fits = self.criterion.met_by(self._reviews(counts))
         last = np.maximum(fits.sum(axis=1) - 1, 0)
-        held = np.cumsum(self.nearest.sums(counts), axis=1)[np.arange(len(last)), last]
-        return np.where(fits.any(axis=1) & (held > 0), self.reaches[last], np.nan)
+        inside = np.cumsum(self.nearest.sums(counts), axis=1)[np.arange(len(last)), last]
+        return np.where(fits.any(axis=1) & (inside > 0), self.reaches[last], np.nan)
 
     def make_band(self, reach: Estimate) -> BandChoice:
         """Turn a reach and its interval into bounds on the score."""
 
-        def bound(distance: float | None, upper: bool) -> float | None:
+        def bound(distance: float | None, sign: int) -> float | None:
             if distance is None:
                 return None
-            score = float(1 / (1 + np.exp(-(self.middle + (distance if upper else -distance)))))
+            score = float(1 / (1 + np.exp(-(self.middle + sign * distance))))
             # Rounding must not leave the threshold out of its band.
-            return max(score, self.threshold) if upper else min(score, self.threshold)
+            return sign * max(sign * score, sign * self.threshold)
 
         value, shortest, longest = reach.value, reach.low, reach.high
         return BandChoice(
-            criterion=self.criterion,
-            low=Estimate(value=bound(value, False), low=bound(longest, False), high=bound(shortest, False)),
-            high=Estimate(value=bound(value, True), low=bound(shortest, True), high=bound(longest, True)),
+            low=Estimate(value=bound(value, -1), low=bound(longest, -1), high=bound(shortest, -1)),
+            high=Estimate(value=bound(value, 1), low=bound(shortest, 1), high=bound(longest, 1)),
         )
 
     def explain_infeasible(self) -> str:
@@ -188,28 +140,18 @@ class _PrecisionBound:
     """The search for the bound on one side of the threshold that keeps a precision and leaves least to review."""
 
     def __init__(
-        self,
-        sweep: ThresholdSweep,
-        scores: Floats,
-        threshold: float,
-        upper: bool,
-        share: float,
-        traffic: Traffic,
+        self, memes: LabelledScores, threshold: float, criterion: Criterion, traffic: Traffic
     ) -> None:
-        self.sweep, self.threshold, self.upper, self.share, self.traffic = (
-            sweep,
-            threshold,
-            upper,
-            share,
-            traffic,
-        )
+        self.sweep = sweep_thresholds(memes.gold, memes.scores)
+        self.threshold, self.criterion, self.traffic = threshold, criterion, traffic
+        self.upper = criterion.promise == "flag_precision"
         # The first bound flags nothing, so that a threshold above all scores has a place among them.
-        bounds = np.concatenate([[max(threshold, float(np.max(scores)))], sweep.thresholds])
-        self.bounds = np.maximum(bounds, threshold) if upper else np.minimum(bounds, threshold)
+        bounds = np.append(max(threshold, float(np.max(memes.scores))), self.sweep.thresholds)
+        self.bounds = np.maximum(bounds, threshold) if self.upper else np.minimum(bounds, threshold)
         # The place of the bound that flags as many memes as the threshold does.
-        place = int(np.sum(np.unique(scores) >= threshold))
+        place = int(np.sum(np.unique(memes.scores) >= threshold))
         places = np.arange(len(bounds))
-        self.beyond = places <= place if upper else places >= place
+        self.beyond = places <= place if self.upper else places >= place
 
     def _precision(self, counts: Floats) -> Floats:
         """Compute the precision beyond each bound. *Shape:* (resamples, memes) -> (resamples, bounds)"""
@@ -223,22 +165,22 @@ class _PrecisionBound:
 
     def choose(self, counts: Floats) -> Floats:
         """Return the bound of each resample; not a number where none keeps the precision. *Shape:* (resamples,)"""
-        keeps = (self._precision(counts) >= self.share - EPSILON) & self.beyond
+        keeps = self.criterion.met_by(self._precision(counts)) & self.beyond
         index = len(self.bounds) - 1 - keeps[:, ::-1].argmax(axis=1) if self.upper else keeps.argmax(axis=1)
         return np.where(keeps.any(axis=1), self.bounds[index], np.nan)
 
-    def explain_infeasible(self, counts: Floats) -> str:
+    def explain_infeasible(self) -> str:
         """Say that no bound keeps the precision, and what the best one reaches."""
-        precision = self._precision(counts)[0]
+        precision = self._precision(np.ones((1, len(self.sweep.gold))))[0]
         reached = np.where(self.beyond & np.isfinite(precision), precision, -np.inf)
-        side = "flag" if self.upper else "allow"
-        where = f"at or {'above' if self.upper else 'below'} the threshold {self.threshold:.4g}"
+        side, direction = ("flag", "above") if self.upper else ("allow", "below")
+        where = f"at or {direction} the threshold {self.threshold:.4g}"
         if not np.isfinite(reached).any():
-            return f"precision of {side} >= {self.share:g}: nothing to {side} {where}"
+            return f"{self.criterion.words()}: nothing to {side} {where}"
         most = int(reached.argmax())
         return (
-            f"precision of {side} >= {self.share:g} cannot be kept on these scores: the most that can be had {where} "
-            f"is {100 * reached[most]:.1f} %, with the bound at {self.bounds[most]:.4g}"
+            f"{self.criterion.words()} cannot be kept on these scores: the most that can be had {where} is "
+            f"{100 * reached[most]:.1f} %, with the bound at {self.bounds[most]:.4g}"
         )
 
 

@@ -16,20 +16,21 @@ from mrharm.metrics.thresholds import (
     LabelledScores,
     ThresholdSweep,
     Traffic,
-    metrics_at_threshold,
     reweigh,
     sweep_thresholds,
 )
 from mrharm.records import Record
-from mrharm.verdicts.card import figure_words
 
-Promise = Literal["macro_f1", "precision", "recall", "reviews"]
+Promise = Literal["macro_f1", "precision", "recall", "reviews", "flag_precision", "allow_precision"]
 EPSILON = 1e-9  # rounding must not miss a target
 
 
 class Criterion(Record):
-    """What a threshold is to reach: the highest ``macro_f1``; at least the ``limit`` of ``precision`` or ``recall``; or
-    at most so many ``reviews`` a day.
+    """What a threshold or a band is to reach.
+
+    A threshold: the highest ``macro_f1``, or at least the ``limit`` of ``precision`` or ``recall``. A band: at least
+    the ``limit`` as the share of harmful memes among those flagged (``flag_precision``), or of harmless ones among
+    those allowed (``allow_precision``). Either: at most so many ``reviews`` a day.
     """
 
     promise: Promise = "macro_f1"
@@ -41,23 +42,43 @@ class Criterion(Record):
             return "highest macro-F1"
         if self.promise == "reviews":
             return f"reviews a day <= {self.limit:g}"
-        return f"{self.promise} >= {self.limit:g}"
+        side, _, figure = self.promise.rpartition("_")
+        return f"{figure} of {side} >= {self.limit:g}" if side else f"{figure} >= {self.limit:g}"
+
+    def met_by(self, values: Floats | float) -> Booleans:
+        """Tell which values meet the limit: reviews at most, all else at least so much. *Shape:* any"""
+        limit, values = self.limit or 0.0, np.asarray(values)
+        return values <= limit * (1 + EPSILON) if self.promise == "reviews" else values >= limit - EPSILON
+
+    def check(self, traffic: Traffic) -> None:
+        """Raise InputError where the limit is out of range, or reviews a day do not follow from the traffic."""
+        if self.promise == "macro_f1":
+            return
+        if self.promise == "reviews":
+            if traffic.per_day is None or traffic.prevalence is None:
+                raise InputError(
+                    "reviews a day follow from what comes in: say how many memes a day (--per-day) and the share of "
+                    "harmful ones among them (--prevalence)"
+                )
+            if self.limit is None or not 0 <= self.limit < float("inf"):
+                raise InputError(f"{self.limit} reviews a day: expected a number, 0 or more")
+        elif self.limit is None or not 0 < self.limit <= 1:
+            raise InputError(
+                f"{self.promise.replace('_', ' ')} {self.limit}: expected a share above 0 and up to 1, such as 0.9"
+            )
 
 
 class ThresholdChoice(Record):
-    """A threshold and what it does on the memes it was chosen on.
+    """A threshold.
 
     threshold: with the interval of what would have been chosen on memes drawn anew.
-    figures: those of `metrics_at_threshold`.
     optimism_corrected: the promised figure without the optimism of choosing and measuring on the same memes.
     feasible_share: share of the resamples in which some threshold meets the criterion.
     """
 
-    criterion: Criterion
     threshold: Estimate
-    figures: dict[str, Estimate]
-    optimism_corrected: float | None
-    feasible_share: float
+    optimism_corrected: float | None = None
+    feasible_share: float = 1.0
 
     @property
     def at(self) -> float:
@@ -67,12 +88,7 @@ class ThresholdChoice(Record):
 
 
 def choose_threshold(
-    memes: LabelledScores,
-    criterion: Criterion,
-    traffic: Traffic,
-    *,
-    n_resamples: int = N_RESAMPLES,
-    seed: int = 0,
+    memes: LabelledScores, criterion: Criterion, traffic: Traffic, *, n_resamples: int = N_RESAMPLES
 ) -> ThresholdChoice:
     """Choose the threshold that meets a criterion: a meme is flagged when its score is at or above it.
 
@@ -89,18 +105,11 @@ def choose_threshold(
     mean over resamples of the rate on the resample less the rate on the memes at hand, each at the threshold chosen on
     the resample.
 
-    Args:
-        memes: labels, scores and clusters.
-        criterion: what to reach.
-        traffic: the memes to come.
-        n_resamples: of the bootstrap.
-        seed: of the resamples.
-
     Raises:
         InputError: no memes, memes of one label only, a criterion out of range, or one that no threshold meets; the
             message names the most that can be had.
     """
-    _check_criterion(criterion, traffic)
+    criterion.check(traffic)
     search = _ThresholdSearch(criterion, traffic, sweep_thresholds(memes.gold, memes.scores))
     thresholds = search.sweep.thresholds
     if criterion.promise == "macro_f1" and len(thresholds) == 1:
@@ -110,32 +119,24 @@ def choose_threshold(
     rates, index, feasible = search.choose(np.ones((1, len(memes.gold))))
     if not feasible[0]:
         raise InputError(search.explain_infeasible(rates))
-    chosen, optimism = search.resample(memes, rates, n_resamples, seed)
-    low, high = percentile_interval(chosen) or (None, None)
-    at = float(thresholds[index[0]])
+    at_hand = np.stack([rates.recall[0], rates.alarms[0]])
+    chosen, gaps = [], []
+    for counts in draw_counts(len(memes.gold), n_resamples, 0, memes.clusters):
+        resampled, places, feasible = search.choose(counts)
+        row = np.arange(len(places))
+        gap = np.stack([resampled.recall[row, places], resampled.alarms[row, places]]) - at_hand[:, places]
+        gaps.append(gap[:, feasible])
+        chosen.append(np.where(feasible, thresholds[places], np.nan))
+    gap, values = np.concatenate(gaps, axis=1), np.concatenate(chosen)
+    gap = gap[:, np.isfinite(gap).all(axis=0)]
+    low, high = percentile_interval(values)
     return ThresholdChoice(
-        criterion=criterion,
-        threshold=Estimate(value=at, low=low, high=high),
-        figures=metrics_at_threshold(memes, at, traffic, n_resamples=n_resamples, seed=seed),
-        optimism_corrected=search.correct_optimism(rates, int(index[0]), optimism),
-        feasible_share=float(np.isfinite(chosen).mean()),
+        threshold=Estimate(value=float(thresholds[index[0]]), low=low, high=high),
+        optimism_corrected=search.promised_at(*(at_hand[:, index[0]] - gap.mean(axis=1)))
+        if gap.size
+        else None,
+        feasible_share=float(np.isfinite(values).mean()),
     )
-
-
-def _check_criterion(criterion: Criterion, traffic: Traffic) -> None:
-    limit, name = criterion.limit, criterion.promise
-    if name == "macro_f1":
-        return
-    if name == "reviews":
-        if traffic.per_day is None or traffic.prevalence is None:
-            raise InputError(
-                "reviews a day follow from what comes in: say how many memes a day (--per-day) and the share of "
-                "harmful ones among them (--prevalence)"
-            )
-        if limit is None or not 0 <= limit < float("inf"):
-            raise InputError(f"{limit} reviews a day: expected a number, 0 or more")
-    elif limit is None or not 0 < limit <= 1:
-        raise InputError(f"{name} {limit}: expected a share above 0 and up to 1, such as 0.9")
 
 
 @dataclass(frozen=True)
@@ -152,63 +153,28 @@ class _ThresholdSearch:
         *Shape:* (resamples, memes) -> the rates, (resamples, thresholds); the chosen threshold's place and whether
         there is any, (resamples,) each
         """
-        rates = self.sweep.rates(counts, self.traffic)
-        limit = self.criterion.limit or 0.0
-        with np.errstate(divide="ignore", invalid="ignore"):
-            flagged = (
-                rates.recall + rates.alarms
-            )  # orders thresholds as the share flagged does, at any prevalence
-            allowed = np.isfinite(flagged) & (flagged > 0)
-            if self.criterion.promise == "macro_f1":
-                gain = rates.macro_f1
-            elif self.criterion.promise == "precision":
-                allowed &= rates.precision >= limit - EPSILON
-                gain = rates.recall
-            elif self.criterion.promise == "recall":
-                allowed &= rates.recall >= limit - EPSILON
-                gain = -flagged
-            else:
-                allowed &= rates.flagged * (self.traffic.per_day or 0.0) <= limit * (1 + EPSILON)
-                gain = flagged
+        rates, promise = self.sweep.rates(counts, self.traffic), self.criterion.promise
+        promised = self._promised(rates)
+        flagged = (
+            rates.recall + rates.alarms
+        )  # orders thresholds as the share flagged does, at any prevalence
+        allowed = np.isfinite(flagged) & (flagged > 0)
+        if promise != "macro_f1":
+            allowed &= self.criterion.met_by(promised)
+        gain = {"macro_f1": promised, "precision": rates.recall, "recall": -flagged}.get(promise, flagged)
         # Of gains that are equal but for rounding the first, of the highest threshold, is taken.
         index = np.where(allowed, np.round(gain, 12), -np.inf).argmax(axis=1)
         return rates, index, np.any(allowed, axis=1)
 
-    def resample(
-        self, memes: LabelledScores, rates: ConfusionRates, n_resamples: int, seed: int
-    ) -> tuple[Floats, Floats]:
-        """Choose again on resampled memes.
-
-        Returns:
-            The thresholds chosen, not a number where none meets the criterion, *Shape:* (resamples,); and by how much
-            recall and the rate of false alarms are higher in a resample than on the memes at hand, on average.
-            *Shape:* (2,)
-        """
-        at_hand = np.stack([rates.recall[0], rates.alarms[0]])
-        chosen, gaps = [], []
-        for counts in draw_counts(len(memes.gold), n_resamples, seed, memes.clusters):
-            resampled, index, feasible = self.choose(counts)
-            row = np.arange(len(index))
-            gap = np.stack([resampled.recall[row, index], resampled.alarms[row, index]]) - at_hand[:, index]
-            gaps.append(gap[:, feasible])
-            chosen.append(np.where(feasible, self.sweep.thresholds[index], np.nan))
-        gap = np.concatenate(gaps, axis=1)
-        gap = gap[:, np.isfinite(gap).all(axis=0)]
-        return np.concatenate(chosen), gap.mean(axis=1) if gap.size else np.full(2, np.nan)
-
-    def correct_optimism(self, rates: ConfusionRates, index: int, optimism: Floats) -> float | None:
-        """Return the promised figure of a threshold without the optimism of its two rates; None where undefined."""
-        if not np.isfinite(optimism).all():
-            return None
-        at_hand = np.array([rates.recall[0, index], rates.alarms[0, index]])
-        recall, alarms = np.clip(at_hand - optimism, 0, 1)[:, None]
+    def promised_at(self, recall: float, alarms: float) -> float | None:
+        """Return the promised figure at a recall and a rate of false alarms; None where undefined."""
         share = self.traffic.prevalence
         share = float(self.sweep.gold.mean()) if share is None else share
-        corrected = reweigh(recall, alarms, np.ones(1), np.ones(1), share)
-        value = float(self.promised(corrected)[0])
+        rates = reweigh(np.clip([recall], 0, 1), np.clip([alarms], 0, 1), np.ones(1), np.ones(1), share)
+        value = float(self._promised(rates)[0])
         return value if np.isfinite(value) else None
 
-    def promised(self, rates: ConfusionRates) -> Floats:
+    def _promised(self, rates: ConfusionRates) -> Floats:
         """Return the figure that the criterion is about, of each threshold."""
         with np.errstate(divide="ignore", invalid="ignore"):
             if self.criterion.promise == "reviews":
@@ -217,7 +183,7 @@ class _ThresholdSearch:
 
     def explain_infeasible(self, rates: ConfusionRates) -> str:
         """Say that no threshold meets the criterion, and what the best one reaches."""
-        figures, thresholds, words = self.promised(rates)[0], self.sweep.thresholds, self.criterion.words()
+        figures, thresholds, words = self._promised(rates)[0], self.sweep.thresholds, self.criterion.words()
         if self.criterion.promise == "reviews":
             least = int(np.argmin(figures))
             return (
@@ -228,7 +194,6 @@ class _ThresholdSearch:
             return f"{words} cannot be kept: nothing of what comes in would be flagged at any threshold"
         most = int(np.nanargmax(figures))
         return (
-            f"{words} cannot be kept on these scores: the most that can be had is "
-            f"{figure_words('share', Estimate(value=float(figures[most])))}, at threshold {thresholds[most]:.4g}, "
-            f"which finds {100 * rates.recall[0, most]:.1f} % of the harmful memes"
+            f"{words} cannot be kept on these scores: the most that can be had is {100 * figures[most]:.1f} %, at "
+            f"threshold {thresholds[most]:.4g}, which finds {100 * rates.recall[0, most]:.1f} % of the harmful memes"
         )

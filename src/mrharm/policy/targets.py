@@ -6,10 +6,9 @@ from typing import Any, Literal
 
 from mrharm.metrics import Estimate
 from mrharm.metrics.thresholds import FlagCounts, Traffic, memes_needed
-from mrharm.policy.choose import EPSILON
+from mrharm.policy.choose import Criterion, Promise
 from mrharm.records import Record
 
-TargetName = Literal["precision", "recall", "reviews", "flag_precision", "allow_precision"]
 State = Literal["met", "uncertain", "missed"]
 JSON_STATES: dict[State, str] = {"met": "kept", "uncertain": "open", "missed": "broken"}
 
@@ -30,7 +29,7 @@ class TargetCheck(Record):
     """
 
     split: str
-    name: TargetName
+    name: Promise
     wanted: float
     figure: Estimate
     bound: float | None
@@ -50,23 +49,15 @@ class TargetCheck(Record):
 
 
 def check_target(
-    split: str, name: TargetName, target: float, figure: Estimate, counts: FlagCounts, traffic: Traffic
+    split: str, criterion: Criterion, figure: Estimate, counts: FlagCounts, traffic: Traffic
 ) -> TargetCheck:
-    """Compare a figure on a split with its target.
-
-    Args:
-        split: its name.
-        name: of the figure.
-        target: the least, or for reviews the most.
-        figure: what was measured, with its interval.
-        counts: what it was measured on (`count_for_target`).
-        traffic: the memes to come.
-    """
+    """Compare a figure on a split with its target; ``counts`` is what it was measured on (`count_for_target`)."""
+    name, target = criterion.promise, criterion.limit or 0.0
     bound = figure.high if name == "reviews" else figure.low
     state: State = "uncertain"
-    if figure.value is not None and not meets_target(name, target, figure.value):
+    if figure.value is not None and not criterion.met_by(figure.value):
         state = "missed"
-    elif figure.value is not None and bound is not None and meets_target(name, target, bound):
+    elif figure.value is not None and bound is not None and criterion.met_by(bound):
         state = "met"
     harmful = name in ("recall", "allow_precision")
     most = _tolerable_error(name, target, counts, traffic)
@@ -83,12 +74,7 @@ def check_target(
     )
 
 
-def meets_target(name: str, target: float, value: float) -> bool:
-    """Tell whether a figure meets its target: reviews at most, all else at least so much."""
-    return value <= target * (1 + EPSILON) if name == "reviews" else value >= target - EPSILON
-
-
-def _tolerable_error(name: TargetName, target: float, counts: FlagCounts, traffic: Traffic) -> float | None:
+def _tolerable_error(name: Promise, target: float, counts: FlagCounts, traffic: Traffic) -> float | None:
     """Return the highest rate of wrong decisions about one kind of memes that meets the target, those about the other
     kind being as they are; None without memes of both kinds.
     """

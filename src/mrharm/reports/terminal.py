@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mrharm.evaluation.evaluate import Evaluation
     from mrharm.evaluation.switch import Change, Diff, LabelledComparison, Policy, Side
     from mrharm.evaluation.transfer import Transfer
-    from mrharm.policy.propose import PolicyChoice
+    from mrharm.policy.propose import Measurement, PolicyChoice
     from mrharm.reports.ablation_page import Ablation
 
 SHOWN_ROWS = 10  # groups of a kind, mistakes, changes
@@ -238,24 +238,22 @@ def _format_side(side: Side) -> str:
 
 def show_policy(choice: PolicyChoice, dry_run: bool) -> None:
     """Print a policy: whether it meets its targets, what there was to choose from, its figures, where it is stored."""
-    from mrharm.reports.policy import describe_target
+    from mrharm.reports.policy import describe_cautions, describe_target
 
     # Targets on the other split come first: that is what the choice was made for.
-    for target in sorted(choice.promises, key=lambda target: target.split != choice.check_split):
+    for target in sorted(choice.promises, key=lambda target: target.split != choice.checked.split):
         print_sentence(describe_target(target), style="bold")
     if choice.menu:
         print_table(_tabulate_menu(choice))
         for row in choice.menu:
-            if row.why:
-                print_sentence(row.why, indent="  ")
+            if row.why_not:
+                print_sentence(row.why_not, indent="  ")
         out.print()
     _show_thresholds(choice)
-    if choice.split and choice.figures:
-        _show_policy_figures(choice, choice.split, choice.memes, choice.figures)
-    for note in choice.notes:
+    _show_policy_figures(choice, choice.measured)
+    for note in describe_cautions(choice):
         print_sentence(note)
-    if choice.check_split:
-        _show_policy_figures(choice, choice.check_split, choice.check_memes, choice.checked)
+    _show_policy_figures(choice, choice.checked)
     print_failures(choice.failures)
     if dry_run:
         out.print("nothing stored (--dry-run)")
@@ -264,15 +262,16 @@ def show_policy(choice: PolicyChoice, dry_run: bool) -> None:
 
 
 def _show_thresholds(choice: PolicyChoice) -> None:
-    card = choice.card
-    out.print(f"threshold {_format_score(choice.threshold)}: {choice.criterion_words}", style="bold")
-    if choice.band_words and card.band:
+    card, chosen = choice.card, choice.provenance
+    threshold = choice.chosen.threshold if choice.chosen else Estimate(value=card.threshold)
+    out.print(f"threshold {_format_score(threshold)}: {chosen.criterion}", style="bold")
+    if chosen.band_criterion and card.band:
         bounds = [Estimate(value=bound) for bound in card.band]
         low, high = (choice.band.low, choice.band.high) if choice.band else bounds
         out.print(f"allow below {_format_score(low)}, review from there,")
-        out.print(f"flag from {_format_score(high)}: {choice.band_words}")
-    elif choice.band_words:
-        out.print(f"no band is needed: the threshold alone does it ({choice.band_words})")
+        out.print(f"flag from {_format_score(high)}: {chosen.band_criterion}")
+    elif chosen.band_criterion:
+        out.print(f"no band is needed: the threshold alone does it ({chosen.band_criterion})")
 
 
 def _show_stored(choice: PolicyChoice) -> None:
@@ -284,11 +283,14 @@ def _show_stored(choice: PolicyChoice) -> None:
             err.print(f"  {path}")
 
 
-def _show_policy_figures(
-    choice: PolicyChoice, split: str, memes: int, figures: Mapping[str, Estimate]
-) -> None:
+def _show_policy_figures(choice: PolicyChoice, measured: Measurement) -> None:
     """Print what the policy does on a split; with a band, the figures of the threshold alone come last."""
-    out.print(f"on {split} ({memes:,} memes{_describe_prevalence(choice)}), 95 % intervals:")
+    figures = measured.figures
+    if not figures:
+        return
+    out.print(
+        f"on {measured.split} ({measured.memes:,} memes{_describe_prevalence(choice)}), 95 % intervals:"
+    )
     if not choice.card.band:
         _print_figures(figures, figures)
         return
@@ -319,10 +321,10 @@ def _tabulate_menu(choice: PolicyChoice) -> Table:
     names = ("precision", "recall", "macro_f1", last)
     unit = ", reviews a day" if last == "reviews" else ""
     table = Table(
-        f"choices on {choice.split}, in %{unit}", ("", "at", *(name_figure(name) for name in names))
+        f"choices on {choice.measured.split}, in %{unit}", ("", "at", *(name_figure(name) for name in names))
     )
     for row in choice.menu:
-        if row.why:
+        if row.why_not:
             continue
         cells = []
         for name in names:
@@ -330,7 +332,7 @@ def _tabulate_menu(choice: PolicyChoice) -> Table:
             has_interval = name == row.promise and name != "reviews"
             figure = row.figures[name] if has_interval else Estimate(value=row.figures[name].value)
             cells.append(format_cell(figure, times=1 if name == "reviews" else 100, digits=0))
-        table.add(row.words, format_cell(row.threshold, times=1, digits=3), *cells)
+        table.add(row.criterion, format_cell(row.threshold, times=1, digits=3), *cells)
     return table
 
 
