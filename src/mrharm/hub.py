@@ -9,7 +9,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mrharm.errors import DataError, InputError, ModelUnavailableError, MrHarmError
 
@@ -61,6 +61,32 @@ def load_or_explain(source: str, load: Callable[[], T], name_it: str = "hf:FOLDE
             f"{source}: cannot be loaded ({reason}); expected complete weights of the kind its config.json names, "
             "that fit in memory"
         ) from None
+
+
+def load_weights(source: str, kind: Any, device: torch.device, **options: Any) -> Any:
+    """Load a model of a transformers class from its safetensors, in evaluation mode on a device.
+
+    Raises:
+        DataError: tensors are missing, which would start at random; and what `load_or_explain` raises.
+    """
+
+    def load() -> tuple[Any, Any]:
+        model, info = kind.from_pretrained(source, use_safetensors=True, output_loading_info=True, **options)
+        return model.eval().to(device), info
+
+    model, info = load_or_explain(source, load)
+    if missing := sorted(info["missing_keys"]):
+        raise DataError(
+            f"{source}: {len(missing)} tensors are not there ({', '.join(missing[:3])} ...); expected the weights of "
+            f"a {type(model).__name__}"
+        )
+    return model
+
+
+def split_revision(model: str) -> tuple[str, str]:
+    """Split ``MODEL@REVISION`` into model and revision, which may be empty; a local folder has none."""
+    source, _, revision = (model, "", "") if Path(model).is_dir() else model.partition("@")
+    return source, revision
 
 
 def model_version(source: str, revision: str = "") -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     CLIPImageProcessorPil,
     LlamaConfig,
@@ -85,29 +85,19 @@ def make_seer(folder: Path, template: str = CHATML) -> Path:
     return folder
 
 
-def make_tokenizer(
-    template: str | None = CHATML, *, folds: bool = False, knows_all: bool = True
-) -> PreTrainedTokenizerFast:
-    """BPE over bytes, or over the letters of a few words.
-
-    Args:
-        template: how it puts a chat.
-        folds: it makes letters plain before it looks for its tokens.
-        knows_all: False: a letter it has not seen is an unknown token.
-    """
+def make_tokenizer(template: str | None = CHATML, *, knows_all: bool = True) -> PreTrainedTokenizerFast:
+    """BPE over bytes; or, unless ``knows_all``, over a few words' letters, and others are an unknown token."""
     core = Tokenizer(models.BPE() if knows_all else models.BPE(unk_token=UNKNOWN))
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
     if not knows_all:
         core.pre_tokenizer = pre_tokenizers.Whitespace()
-    if folds:
-        core.normalizer = normalizers.NFKC()
     alphabet = pre_tokenizers.ByteLevel.alphabet() if knows_all else []
     trainer = trainers.BpeTrainer(
         vocab_size=400, initial_alphabet=alphabet, special_tokens=[UNKNOWN], show_progress=False
     )
     core.train_from_iterator(_TEXT, trainer)
-    core.add_special_tokens([AddedToken(token, normalized=folds) for token in (PAD, START, END, IMAGE)])
+    core.add_special_tokens([AddedToken(token, normalized=False) for token in (PAD, START, END, IMAGE)])
     core.add_tokens([AddedToken("</think>", normalized=False)])
     return PreTrainedTokenizerFast(
         tokenizer_object=core,

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 from PIL import Image
 
 from mrharm.errors import DataError, InputError, MissingInputError
 from mrharm.evidence.engines import Described
-from mrharm.hub import load_or_explain, model_version, pick_device
+from mrharm.hub import load_or_explain, load_weights, model_version, pick_device, split_revision
 
 _TOKENS, _BEAMS = 60, 3
 
@@ -46,12 +46,10 @@ class LocalCaptions:
             raise InputError(
                 "local captions want a model: hf:Salesforce/blip-image-captioning-base, or hf:FOLDER"
             )
-        self._source, _, revision = (model, "", "") if Path(model).is_dir() else model.partition("@")
-        self._revision = revision or None
+        self._source, self._revision = split_revision(model)
         self.batch_size = batch_size
-        self.version = f"hf:{model_version(self._source, revision)}/{_TOKENS}tokens-{_BEAMS}beams"
+        self.version = f"hf:{model_version(self._source, self._revision)}/{_TOKENS}tokens-{_BEAMS}beams"
         self._device = device
-        self._loaded: tuple[Any, Any, Family] | None = None
 
     def describe(self, pictures: Sequence[Described]) -> list[str | Exception]:
         """Return a caption for each picture, or why there is none.
@@ -61,7 +59,7 @@ class LocalCaptions:
             InputError: a model of another family, or no such device.
             DataError: the weights are not whole.
         """
-        self._load()
+        _ = self._loaded
         results: list[str | Exception] = [
             MissingInputError(f"{picture.meme.id}: no picture to describe") for picture in pictures
         ]
@@ -76,16 +74,18 @@ class LocalCaptions:
 
     def _describe(self, images: list[Image.Image]) -> list[str | Exception]:
         try:
-            return [_checked(text) for text in self._generate(images)]
+            captions = [" ".join(text.split()) for text in self._generate(images)]
         except Exception as error:  # whatever one picture, or too little memory, raises in a library
             if len(images) == 1:
                 return [DataError(f"the captioner failed ({type(error).__name__}: {str(error)[:120]})")]
             return [caption for image in images for caption in self._describe([image])]
+        empty = DataError("the captioner said nothing; expected a caption")
+        return [caption or empty for caption in captions]
 
     def _generate(self, images: list[Image.Image]) -> list[str]:
         import torch
 
-        model, processor, family = self._load()
+        model, processor, family = self._loaded
         words = {"text": [family.task] * len(images)} if family.task else {}
         inputs = processor(images=images, return_tensors="pt", **words).to(model.device)
         with torch.inference_mode():
@@ -93,40 +93,22 @@ class LocalCaptions:
         texts: list[str] = processor.batch_decode(tokens, skip_special_tokens=True)
         return texts
 
-    def _load(self) -> tuple[Any, Any, Family]:
-        if self._loaded is None:
-            import torch
-            import transformers
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any, Family]:
+        """Return the model, its processor and its family."""
+        import torch
+        import transformers
 
-            place = {"revision": self._revision} if self._revision else {}
-            config = load_or_explain(
-                self._source, lambda: transformers.AutoConfig.from_pretrained(self._source, **place)
+        source, place = self._source, {"trust_remote_code": False, "revision": self._revision or "main"}
+        config = load_or_explain(source, lambda: transformers.AutoConfig.from_pretrained(source, **place))
+        family = FAMILIES.get(config.model_type)
+        if family is None:
+            raise InputError(
+                f"{source}: a {config.model_type} model; captions are made by: {', '.join(FAMILIES)}"
             )
-            family = FAMILIES.get(config.model_type)
-            if family is None:
-                raise InputError(
-                    f"{self._source}: a {config.model_type} model; captions are made by: {', '.join(FAMILIES)}"
-                )
-            processor = load_or_explain(
-                self._source, lambda: transformers.AutoProcessor.from_pretrained(self._source, **place)
-            )
-            kind = getattr(transformers, family.model_class)
-            model, info = load_or_explain(
-                self._source,
-                lambda: kind.from_pretrained(
-                    self._source, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **place
-                ),
-            )
-            missing = sorted(info["missing_keys"])
-            if missing:
-                raise DataError(
-                    f"{self._source}: {len(missing)} tensors are not there ({', '.join(missing[:3])} ...); expected "
-                    f"the weights of a {family.model_class}"
-                )
-            self._loaded = (model.eval().to(pick_device(self._device)), processor, family)
-        return self._loaded
-
-
-def _checked(text: str) -> str | Exception:
-    caption = " ".join(text.split())
-    return caption or DataError("the captioner said nothing; expected a caption")
+        processor = load_or_explain(
+            source, lambda: transformers.AutoProcessor.from_pretrained(source, **place)
+        )
+        kind = getattr(transformers, family.model_class)
+        model = load_weights(source, kind, pick_device(self._device), dtype=torch.float32, **place)
+        return model, processor, family

@@ -6,7 +6,6 @@ PyTorch and transformers are imported when the first question is answered (or th
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,15 +15,14 @@ from typing import Any
 
 from PIL import Image
 
-from mrharm.errors import DataError, ImageError, InputError
-from mrharm.hub import load_or_explain, model_version, pick_device
+from mrharm.errors import ImageError, InputError
+from mrharm.hub import load_or_explain, load_weights, model_version, pick_device, split_revision
 from mrharm.images import decode
-from mrharm.llm import CallError, Completion, Picture, Request
+from mrharm.llm import CallError, Completion, Request
 from mrharm.rationales.teachers import Question
 from mrharm.rationales.teachers.chat_templates import Chats
 
 MAX_TOKENS = 256  # of an answer, as the paper's teacher had
-_SETTINGS = ("max_tokens", "temperature", "response_format")
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,18 @@ class _EncodedQuestion:
     pictures: list[Image.Image]
     max_tokens: int
     temperature: float = 0.0
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in memory, with what turns messages into its tokens and its tokens into words."""
+
+    model: Any
+    front: Any  # the processor of a vision-language model, else the tokenizer
+    tokenizer: Any
+    chats: Chats
+    stops: frozenset[int]  # tokens that end an answer
+    longest: int | None  # tokens it can read and write in all
 
 
 class LocalTeacher:
@@ -65,8 +75,8 @@ class LocalTeacher:
             raise InputError(
                 "a local teacher wants a model: hf:Qwen/Qwen2.5-7B-Instruct, or hf:FOLDER (an instruct model's)"
             )
-        self._source, _, revision = (what, "", "") if Path(what).is_dir() else what.partition("@")
-        self._place = {"trust_remote_code": False, **({"revision": revision} if revision else {})}
+        self._source, revision = split_revision(what)
+        self._place = {"trust_remote_code": False, "revision": revision or "main"}
         self.name = f"hf:{model_version(self._source, revision)}"
         self.batch_size = batch_size
         self._device = device
@@ -77,17 +87,33 @@ class LocalTeacher:
 
         Raises:
             ModelUnavailableError: no such folder, and no hub in reach.
-            InputError: a model that does not chat.
+            InputError: a model that does not chat, or of no family that transformers knows.
         """
-        return sees_pictures(self._source, self._config)
+        from transformers.models.auto import modeling_auto as auto
+
+        config = self._config
+        seeing, reading = (
+            auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+            auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        )
+        # Some families have both kinds under one ``model_type``; the class that was saved tells.
+        kind = (getattr(config, "architectures", None) or [""])[0]
+        sees = kind in seeing.values() or (kind not in reading.values() and config.model_type in seeing)
+        reads = kind in reading.values() or config.model_type in reading
+        if not (sees or reads) or getattr(config, "is_encoder_decoder", False):
+            raise InputError(
+                f"{self._source}: a {config.model_type} model; expected an instruct model that writes text (Llama, "
+                "Qwen, Gemma ...) or one that sees and writes (Qwen-VL, LLaVA ...)"
+            )
+        return bool(sees)
 
     def answer(self, questions: Iterable[Question]) -> Iterator[tuple[int, Completion | CallError]]:
         """As `Teacher.answer`, batch by batch.
 
         Raises:
             ModelUnavailableError: no such folder, and no hub in reach.
-            InputError: a model that does not chat or has no chat template, a picture for one that sees none, no such
-                device, or a setting that cannot be honoured.
+            InputError: a model that does not chat or has no chat template, a picture for one that sees none, or no
+                such device.
             DataError: the weights are not whole.
         """
         numbered = enumerate(questions)
@@ -104,22 +130,22 @@ class LocalTeacher:
 
     def _encode(self, question: Question) -> _EncodedQuestion:
         settings = {"max_tokens": MAX_TOKENS, **question.settings}
-        wrong = [name for name in settings if name not in _SETTINGS]
-        if wrong:
-            raise InputError(
-                f"{wrong[0]}: not a setting of a local teacher; expected {', '.join(_SETTINGS)}, and nothing else"
-            )
-        temperature = settings.get("temperature") or 0.0
-        if not isinstance(temperature, int | float) or not 0 <= temperature < math.inf:
-            raise InputError(f"temperature {temperature!r}: expected a number, 0 (greedy) or above")
         dtype = str(self._loaded.model.dtype).removeprefix("torch.")
         key = Request(question.messages, self.name, {**settings, "dtype": dtype}, question.parts).key
         text, pictures = self._loaded.chats.text(question.messages)
-        shown = [_decoded(picture) for picture in pictures]
-        return _EncodedQuestion(key, text, shown, settings["max_tokens"], float(temperature))
+        try:
+            images = [
+                decode(base64.b64decode(picture.url().partition(",")[2]), "the picture")
+                for picture in pictures
+            ]
+        except (ImageError, ValueError) as error:
+            raise CallError(str(error), "bad_request") from None
+        return _EncodedQuestion(key, text, images, settings["max_tokens"], settings.get("temperature", 0.0))
 
     def _complete(self, questions: list[_EncodedQuestion]) -> list[Completion | CallError]:
-        """An answer each; a batch that fails is halved, so that what fails at last fails alone."""
+        """Complete each question; a batch that fails is halved, so that what fails at last fails alone."""
+        import torch
+
         if not questions:
             return []
         try:
@@ -132,7 +158,7 @@ class LocalTeacher:
         # Out here the error is gone, and with it the tensors that its frames held.
         if len(questions) == 1:
             return [failure]
-        self._make_room()
+        torch.cuda.empty_cache()  # nothing is done where there is no GPU
         half = len(questions) // 2
         return self._complete(questions[:half]) + self._complete(questions[half:])
 
@@ -161,7 +187,7 @@ class LocalTeacher:
         ]
 
     def _inputs(self, questions: Sequence[_EncodedQuestion]) -> dict[str, Any]:
-        """Tokens ``(batch, length)``, their mask, and what a processor makes of the pictures."""
+        """Return tokens ``(batch, length)``, their mask, and what a processor makes of the pictures."""
         loaded = self._loaded
         texts = [question.text for question in questions]
         how: dict[str, Any] = {"padding": True, "padding_side": "left", "return_tensors": "pt"}
@@ -181,7 +207,7 @@ class LocalTeacher:
         }
 
     def _read(self, question: _EncodedQuestion, prompt: int, tokens: list[int]) -> Completion | CallError:
-        """An answer's tokens, up to its end or its limit -> the answer."""
+        """Decode an answer's tokens, up to its end or its limit."""
         loaded = self._loaded
         tokens = tokens[: question.max_tokens]
         end = next((place for place, token in enumerate(tokens) if token in loaded.stops), None)
@@ -201,19 +227,48 @@ class LocalTeacher:
         finish = "length" if end is None else "stop"
         return Completion(text.strip(), usage, raw, finish, False, None, question.key)
 
-    def _make_room(self) -> None:
-        import torch
-
-        if self._loaded.model.device.type == "cuda":
-            torch.cuda.empty_cache()
-
     @cached_property
     def _config(self) -> Any:
-        return read_config(self._source, self._place)
+        import transformers
+
+        def load() -> Any:
+            try:
+                return transformers.AutoConfig.from_pretrained(self._source, **self._place)
+            except ValueError as error:
+                if not Path(self._source, "config.json").is_file():
+                    raise
+                raise InputError(
+                    f"{self._source}: no family of models that transformers knows ({str(error)[:120]}); code that "
+                    "comes with a model is never run"
+                ) from None
+
+        return load_or_explain(self._source, load)
 
     @cached_property
     def _loaded(self) -> LoadedModel:
-        return load_model(self._source, self._place, self._config, self._device)
+        import torch
+        import transformers
+
+        source, sees, device = self._source, self.sees_pictures, pick_device(self._device)
+        front_kind = transformers.AutoProcessor if sees else transformers.AutoTokenizer
+        front = load_or_explain(source, lambda: front_kind.from_pretrained(source, **self._place))
+        tokenizer = front.tokenizer if sees else front
+        chats = Chats(front, tokenizer, source)
+        kind = transformers.AutoModelForImageTextToText if sees else transformers.AutoModelForCausalLM
+        half = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        dtype = torch.bfloat16 if half else torch.float32
+        model = load_weights(source, kind, device, dtype=dtype, **self._place)
+        stops: set[int] = set()
+        for ends in (model.generation_config.eos_token_id, tokenizer.eos_token_id):
+            stops |= {ends} if isinstance(ends, int) else set(ends or ())
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        # Not the maker's: sampling, and penalties that would make an answer depend on its batch.
+        model.generation_config = transformers.GenerationConfig(
+            eos_token_id=sorted(stops) or None, pad_token_id=tokenizer.pad_token_id
+        )
+        longest = getattr(self._config.get_text_config(), "max_position_embeddings", None)
+        return LoadedModel(model, front, tokenizer, chats, frozenset(stops), longest)
 
 
 class Draws:
@@ -244,121 +299,3 @@ class Draws:
             noise = -waits.clamp_min(torch.finfo(waits.dtype).tiny).log()
             scores[row] = scores[row] / temperature + noise.to(scores)
         return scores
-
-
-def _decoded(picture: Picture) -> Image.Image:
-    try:
-        return decode(base64.b64decode(picture.url().partition(",")[2]), "the picture")
-    except (ImageError, ValueError) as error:
-        raise CallError(str(error), "bad_request") from None
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A model in memory, with what turns messages into its tokens and its tokens into words."""
-
-    model: Any
-    front: Any  # the processor of a vision-language model, else the tokenizer
-    tokenizer: Any
-    chats: Chats
-    stops: frozenset[int]  # tokens that end an answer
-    longest: int | None  # tokens it can read and write in all
-
-
-def read_config(source: str, place: dict[str, Any]) -> Any:
-    """A model's configuration, without its weights.
-
-    Raises:
-        ModelUnavailableError: no such folder, and no hub in reach.
-        InputError: of no family that transformers knows.
-    """
-    import transformers
-
-    def load() -> Any:
-        try:
-            return transformers.AutoConfig.from_pretrained(source, **place)
-        except ValueError as error:
-            if not Path(source, "config.json").is_file():
-                raise
-            raise InputError(
-                f"{source}: no family of models that transformers knows ({str(error)[:120]}); code that comes with a "
-                "model is never run"
-            ) from None
-
-    return load_or_explain(source, load)
-
-
-def sees_pictures(source: str, config: Any) -> bool:
-    """Whether it is a vision-language model.
-
-    Raises:
-        InputError: a model that does not chat.
-    """
-    from transformers.models.auto import modeling_auto as auto
-
-    seeing, reading = auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-    # Some families have both kinds under one ``model_type``; the class that was saved tells.
-    kind = (getattr(config, "architectures", None) or [""])[0]
-    seer = kind in seeing.values() or (kind not in reading.values() and config.model_type in seeing)
-    reader = kind in reading.values() or config.model_type in reading
-    if not (seer or reader) or getattr(config, "is_encoder_decoder", False):
-        raise InputError(
-            f"{source}: a {config.model_type} model; expected an instruct model that writes text (Llama, Qwen, Gemma "
-            "...) or one that sees and writes (Qwen-VL, LLaVA ...)"
-        )
-    return bool(seer)
-
-
-def load_model(source: str, place: dict[str, Any], config: Any, device: str) -> LoadedModel:
-    """The model on its device, in bf16 on a GPU that has it, else in fp32.
-
-    Raises:
-        ModelUnavailableError: no such folder, and no hub in reach; or a folder that is not whole.
-        InputError: no chat template, no such device, or a package it wants is not installed.
-        DataError: the weights are not whole, not of the kind the configuration names, or too large for the memory.
-    """
-    import torch
-    import transformers
-
-    seer, where = sees_pictures(source, config), pick_device(device)
-    front_kind = transformers.AutoProcessor if seer else transformers.AutoTokenizer
-
-    def load_front() -> tuple[Any, Any]:
-        front = front_kind.from_pretrained(source, **place)
-        return front, front.tokenizer if seer else front
-
-    front, tokenizer = load_or_explain(source, load_front)
-    chats = Chats(front, tokenizer, source)
-    kind = transformers.AutoModelForImageTextToText if seer else transformers.AutoModelForCausalLM
-    half = where.type == "cuda" and torch.cuda.is_bf16_supported()
-
-    def load_weights() -> tuple[Any, Any]:
-        model, info = kind.from_pretrained(
-            source,
-            dtype=torch.bfloat16 if half else torch.float32,
-            use_safetensors=True,
-            output_loading_info=True,
-            **place,
-        )
-        return model.eval().to(where), info
-
-    model, info = load_or_explain(source, load_weights)
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise DataError(
-            f"{source}: {len(missing)} tensors are not there ({', '.join(missing[:3])} ...); expected the weights of "
-            f"a {type(model).__name__}"
-        )
-    stops = _ids(model.generation_config.eos_token_id) | _ids(tokenizer.eos_token_id)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    # Not the maker's: sampling, and penalties that would make an answer depend on its batch.
-    model.generation_config = transformers.GenerationConfig(
-        eos_token_id=sorted(stops) or None, pad_token_id=tokenizer.pad_token_id
-    )
-    longest = getattr(config.get_text_config(), "max_position_embeddings", None)
-    return LoadedModel(model, front, tokenizer, chats, frozenset(stops), longest)
-
-
-def _ids(tokens: int | list[int] | None) -> set[int]:
-    return set() if tokens is None else {tokens} if isinstance(tokens, int) else set(tokens)
