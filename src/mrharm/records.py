@@ -228,40 +228,56 @@ def read_records(path: Path, kind: type[R]) -> Iterator[R]:
         ) from None
 
 
-def read_objects(file: Path, expected: str) -> tuple[bytes, list[tuple[str, dict[str, Any]]]]:
-    """Read a file of one JSON object, or of one a line; return its bytes, and each object with its file and line.
+def read_texts_by_id(
+    file: Path, what: str, keys: tuple[str, ...]
+) -> tuple[bytes, list[tuple[str, str, str | None]]]:
+    """Read a file of texts by id: one JSON object ``{id: text}``, or JSON lines with ``id`` or ``meme_id``.
 
     Args:
         file: the file.
-        expected: what it should hold, for the messages: "captions by id".
+        what: what a text is, for the messages: "caption".
+        keys: where a line may hold its text; the first that it has counts.
+
+    Returns:
+        the file's bytes, and the place (file and line), id and text of each; a text is None where a line has none.
 
     Raises:
         InputError: it is missing, or cannot be read.
-        DataError: it is not UTF-8, or a line is no JSON object; the message names file and line.
+        DataError: it is not UTF-8, or a line holds something else; the message names file and line.
     """
     try:
         data = file.read_bytes()
         text = data.decode("utf-8-sig")
     except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror}); expected {expected}") from None
+        raise InputError(f"{file}: cannot be read ({error.strerror}); expected {what}s by id") from None
     except UnicodeDecodeError as error:
         raise DataError(
             f"{file}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
         ) from None
-    values: list[tuple[str, Any]] = []
     try:
-        values.append((str(file), parse_json(text)))
+        rows = [(str(file), parse_json(text))]
     except ValueError:
+        rows = []
         for number, line in enumerate(text.split("\n"), 1):
             if line.strip():
                 try:
-                    values.append((f"{file}, line {number}", parse_json(line)))
+                    rows.append((f"{file}, line {number}", parse_json(line)))
                 except ValueError as error:
                     raise DataError(f"{file}, line {number}: not JSON ({error})") from None
-    for where, value in values:
-        if not isinstance(value, dict):
-            raise DataError(f"{where}: expected an object with {expected}; got {str(value)[:60]!r}")
-    return data, values
+    texts: list[tuple[str, str, str | None]] = []
+    for place, row in rows:
+        if not isinstance(row, dict):
+            raise DataError(f"{place}: expected an object with {what}s by id; got {str(row)[:60]!r}")
+        if "id" in row or "meme_id" in row:
+            key = next((key for key in keys if key in row), keys[0])
+            row = {row.get("id", row.get("meme_id")): row.get(key)}
+        for meme_id, value in row.items():
+            if not isinstance(meme_id, str | int) or not isinstance(value, str | None):
+                raise DataError(
+                    f"{place}: expected an id and its {what}; got {meme_id!r}: {str(value)[:60]!r}"
+                )
+            texts.append((place, str(meme_id), value))
+    return data, texts
 
 
 def to_line(record: Record) -> str:

@@ -270,10 +270,11 @@ def _print_messages(messages: list[dict[str, Any]]) -> None:
 def _estimate(
     memes: list[Meme], folder: Dataset, path: Path, teacher: Teacher, builder: QuestionBuilder, as_json: bool
 ) -> None:
-    from mrharm.rationales.abduce import Abduced, open_questions, read_rationales
+    from mrharm.rationales.abduce import Abduced, open_cases, read_rationales
 
     done = Abduced(memes=len(memes))
-    pending_questions = open_questions(folder, memes, read_rationales(path), teacher, builder, done)
+    cases = open_cases(memes, folder.evidence, read_rationales(path), teacher, builder, done)
+    pending_questions = (case.first for case in cases)
     estimate: Estimate | None = None
     if hasattr(teacher, "estimate"):
         estimate = teacher.estimate(pending_questions)

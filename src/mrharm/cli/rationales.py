@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -41,17 +42,19 @@ def check_command(dataset: DatasetArgument, file: FileOption = None, as_json: Js
 
     folder, path = _open(dataset, file)
     with exclusive_lock(folder.root, "abduce"):
-        done = regate(_read_rows(path), {meme.id: meme for meme in folder.memes}, folder.evidence)
-        write_records(path, done.rows)
+        before_rows = _read_rows(path)
+        rows = regate(before_rows, {meme.id: meme for meme in folder.memes}, folder.evidence)
+        write_records(path, rows)
+    statuses = Counter((old.status, new.status) for old, new in zip(before_rows, rows, strict=True))
 
     def show() -> None:
-        out.print(f"{path}: {len(done.rows):,} rationales checked again")
-        for (before, after), count in done.moves.most_common():
+        out.print(f"{path}: {len(rows):,} rationales checked again")
+        for (before, after), count in statuses.most_common():
             change = f"{before} stays" if before == after else f"{before} -> {after}"
             out.print(f"  {change}: {count:,}")
 
-    moves = [{"from": before, "to": after, "count": count} for (before, after), count in done.moves.items()]
-    print_result({"file": str(path), "rows": len(done.rows), "moves": moves}, show, as_json=as_json)
+    moves = [{"from": before, "to": after, "count": count} for (before, after), count in statuses.items()]
+    print_result({"file": str(path), "rows": len(rows), "moves": moves}, show, as_json=as_json)
 
 
 @rationales_app.command("stats")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,9 +68,7 @@ def _mean_inside(probabilities: NDArray[np.float32], corners: NDArray[np.float32
 
 def _clockwise(corners: list[Point]) -> Polygon:
     ordered = sorted(corners)
-    left, right = sorted(ordered[:2], key=_down), sorted(ordered[2:], key=_down)
-    return (left[0], right[0], right[1], left[1])
-
-
-def _down(point: Point) -> float:
-    return point[1]
+    (top_left, bottom_left), (top_right, bottom_right) = (
+        sorted(pair, key=itemgetter(1)) for pair in (ordered[:2], ordered[2:])
+    )
+    return (top_left, top_right, bottom_right, bottom_left)

@@ -74,8 +74,8 @@ def gather(
         dataset: ``evidence.jsonl``, ``clean/`` and ``failures.jsonl`` in its folder are written.
         memes: those to process; evidence of the others stays as it is.
         engines: which engines, and when the words read become the text.
-        describers: what writes the caption, the entities, the demographics from the pictures without their words; a
-            part without one keeps what is there.
+        describers: what writes a part of the evidence from the pictures without their words; a part without one keeps
+            what is there.
         workers: processes that process pictures.
         progress: called with (what, done, of how many).
 
@@ -130,16 +130,14 @@ class _Run:
 
     def describe_pictures(self, part: Part, describer: Captioner) -> None:
         """Have the pictures described whose evidence lacks this part, or has it from another describer."""
-        failed = {failure.item for failure in self.result.failures}
-        todo = [
-            meme
-            for meme in self.memes
-            if meme.id not in failed
-            and not _is_described(self.evidence.get(meme.id), part, describer.version)
-        ]
-        size, number = max(1, describer.batch_size), 0
-        for start in range(0, len(todo), size):
-            batch = todo[start : start + size]
+        skipped = {failure.item for failure in self.result.failures}
+        for meme_id, row in self.evidence.items():
+            if getattr(row, part) is not None and row.made_by.get(part) == describer.version:
+                skipped.add(meme_id)
+        todo = [meme for meme in self.memes if meme.id not in skipped]
+        number = 0
+        for start in range(0, len(todo), describer.batch_size):
+            batch = todo[start : start + describer.batch_size]
             try:
                 descriptions = describer.describe([self._load_picture(meme) for meme in batch])
             except ModelUnavailableError as error:
@@ -220,21 +218,18 @@ def _holds(pipeline: EvidencePipeline, task: Task, known: Evidence, sha256: str)
     """Tell whether these engines made every part from this picture, and the text is the one the policy chooses."""
     if known.image_sha256 != sha256:
         return False
-    versions: dict[str, str] = {}
-    if pipeline.ocr:
-        versions["boxes"] = pipeline.ocr.version
+    if pipeline.ocr and known.made_by.get("boxes") != pipeline.ocr.version:
+        return False
     if pipeline.inpainter:
-        versions["clean_image"] = pipeline.inpainter.version
-        if not known.clean_image or not (task.root / known.clean_image).is_file():
+        cleaned = known.clean_image and (task.root / known.clean_image).is_file()
+        if not cleaned or known.made_by.get("clean_image") != pipeline.inpainter.version:
             return False
     read = pipeline.replaces_text(task.meme)
-    if read != (known.text_source == "ocr") or (not read and known.text != task.meme.text):
-        return False
-    return all(known.made_by.get(part) == version for part, version in versions.items())
+    return read == (known.text_source == "ocr") and (read or known.text == task.meme.text)
 
 
 def _clean_places(memes: Sequence[Meme]) -> dict[str, str]:
-    """Meme id -> path of its clean picture: under clean/, named like the posted one, no path used twice."""
+    """Return the path of each meme's clean picture: under clean/, named like the posted one, no path used twice."""
     places: dict[str, str] = {}
     used: set[str] = set()
     for meme in memes:
@@ -247,10 +242,6 @@ def _clean_places(memes: Sequence[Meme]) -> dict[str, str]:
         used.add(place.casefold())
         places[meme.id] = place
     return places
-
-
-def _is_described(row: Evidence | None, part: Part, version: str) -> bool:
-    return row is not None and getattr(row, part) is not None and row.made_by.get(part) == version
 
 
 def _make_failure(meme: Meme, error: Exception, prefix: str = "") -> Failure:

@@ -7,7 +7,7 @@ that fill the middle of a line but not its rim are the letters', their outlines 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,6 @@ from mrharm.records import TextBox
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
-Corners = NDArray[np.float64]
 
 # Letters are looked for in at most about so many pixels; a larger picture is made smaller first. It bounds the time.
 MOST_PIXELS = 1_500_000
@@ -50,13 +49,13 @@ class Line:
     paper: Mask | None
 
     def part(self, pixels: Pixels) -> Pixels:
-        """The part looked at, as a view."""
+        """Return the part looked at, as a view."""
         rows, columns = self.mask.shape
         return pixels[self.top : self.top + rows, self.left : self.left + columns]
 
 
 def glyph_mask(image: Image.Image, boxes: Sequence[TextBox]) -> NDArray[np.uint8]:
-    """255 where a letter of one of the boxes is, 0 elsewhere. *Shape:* (height, width)"""
+    """Return 255 where a letter of one of the boxes is, 0 elsewhere. *Shape:* (height, width)"""
     pixels, shrunk = shrink(image)
     mask = np.zeros(pixels.shape[:2], np.uint8)
     for line in find_lines(pixels, boxes, shrunk):
@@ -65,21 +64,21 @@ def glyph_mask(image: Image.Image, boxes: Sequence[TextBox]) -> NDArray[np.uint8
 
 
 def shrink(image: Image.Image) -> tuple[Pixels, int]:
-    """A picture's pixels, (height, width, 3) RGB, made smaller to about ``MOST_PIXELS``; and how many times."""
+    """Return a picture's pixels, (height, width, 3) RGB, made smaller to about ``MOST_PIXELS``; and how many times."""
     shrunk = math.ceil(math.sqrt(image.width * image.height / MOST_PIXELS))
     rgb = image.convert("RGB")
     return np.array(rgb.reduce(shrunk) if shrunk > 1 else rgb), max(1, shrunk)
 
 
 def enlarge(mask: Pixels, shrunk: int, size: tuple[int, int]) -> Pixels:
-    """A mask of the smaller picture -> of the picture of ``size`` (width, height)."""
+    """Enlarge a mask of the smaller picture to a picture of ``size`` (width, height)."""
     if shrunk == 1:
         return mask
     return mask.repeat(shrunk, axis=0).repeat(shrunk, axis=1)[: size[1], : size[0]]
 
 
 def find_lines(pixels: Pixels, boxes: Sequence[TextBox], shrunk: int = 1) -> list[Line]:
-    """The letters of every box that lies in the picture, in the order of the boxes.
+    """Find the letters of every box that lies in the picture, in the order of the boxes.
 
     Args:
         pixels: (height, width, 3) RGB.
@@ -88,13 +87,19 @@ def find_lines(pixels: Pixels, boxes: Sequence[TextBox], shrunk: int = 1) -> lis
     """
     import cv2
 
-    polygons = list(_polygons(boxes, shrunk, pixels.shape))
+    largest = np.array([pixels.shape[1], pixels.shape[0]])
+    corners_of_boxes = [np.array(box.polygon, np.float64) / shrunk for box in boxes]
+    # Kept within reach of the picture; a box that is nowhere is left out.
+    polygons = [
+        np.clip(corners, -largest, 2 * largest) for corners in corners_of_boxes if np.isfinite(corners).all()
+    ]
     everywhere = np.zeros(pixels.shape[:2], np.uint8)
     for corners in polygons:
         cv2.fillPoly(everywhere, [np.round(corners).astype(np.int32)], 1)
     lines = []
     for corners in polygons:
-        height = _line_height(corners)
+        sides = np.linalg.norm(corners - np.roll(corners, -1, axis=0), axis=1)
+        height = float(min(sides[0] + sides[2], sides[1] + sides[3]) / 2)
         reach = height / 2 + 3
         left, top = np.maximum(0, np.floor(corners.min(axis=0) - reach)).astype(int).tolist()
         right, bottom = np.maximum(0, np.ceil(corners.max(axis=0) + reach)).astype(int).tolist()
@@ -129,7 +134,7 @@ def _find_letters(part: Pixels, inside: Mask, others: Mask, height: float) -> tu
 def _on_paper(
     differs: Mask, inside: Mask, depth: NDArray[np.float32], beyond: NDArray[np.float32], height: float
 ) -> tuple[Mask, Mask]:
-    """What differs from the paper, but for drawings beside it that reach into the box; and the paper."""
+    """Return what differs from the paper, but for drawings beside it that reach into the box; and the paper."""
     import cv2
 
     count, pieces = cv2.connectedComponents(differs.astype(np.uint8), connectivity=8)
@@ -142,13 +147,13 @@ def _on_paper(
 
 
 def _on_picture(part: Pixels, inside: Mask, rim: Mask, height: float) -> Mask:
-    """The pixels in the colours that are commoner inside than on the rim."""
+    """Return the pixels in the colours that are commoner inside than on the rim."""
     where = inside | rim
     colours = part[where].astype(np.float32)
     is_inside, is_rim = inside[where], rim[where]
     within = colours[is_inside]
     centres = _clusters(within[:: max(1, len(within) // SAMPLED)])
-    nearest = _nearest_centres(colours, centres)
+    nearest = ((centres**2).sum(axis=1)[None] - 2 * colours @ centres.T).argmin(axis=1)
     share_in = np.bincount(nearest[is_inside], minlength=len(centres)) / is_inside.sum()
     share_rim = np.bincount(nearest[is_rim], minlength=len(centres)) / is_rim.sum()
     belongs = share_in / (share_in + share_rim + 1e-9)
@@ -161,7 +166,7 @@ def _on_picture(part: Pixels, inside: Mask, rim: Mask, height: float) -> Mask:
 
 
 def _commonest(colours: Pixels) -> NDArray[np.int16]:
-    """The commonest colour, to a level: the median of its neighbourhood."""
+    """Return the commonest colour, to a level: the median of its neighbourhood."""
     coarse = (colours >> 4).astype(np.int32) @ np.array([256, 16, 1])
     commonest = colours[coarse == np.bincount(coarse, minlength=4096).argmax()]
     middle = np.median(commonest, axis=0)
@@ -170,7 +175,7 @@ def _commonest(colours: Pixels) -> NDArray[np.int16]:
 
 
 def _clusters(colours: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Cluster centres, the same every time: k-means begun from equal shares of the brightness."""
+    """Return cluster centres, the same every time: k-means begun from equal shares of the brightness."""
     import cv2
 
     if len(colours) <= COLOURS:
@@ -183,29 +188,10 @@ def _clusters(colours: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(centres, np.float32)
 
 
-def _nearest_centres(colours: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.int64]:
-    distances = (centres**2).sum(axis=1)[None] - 2 * colours @ centres.T
-    return np.asarray(distances.argmin(axis=1), np.int64)
-
-
 def _distance(mask: Mask) -> NDArray[np.float32]:
-    """Pixels from each pixel to the nearest of the mask; at any radius as fast as at one, unlike dilation."""
+    """Return each pixel's distance to the nearest of the mask; at any radius as fast as at one, unlike dilation."""
     import cv2
 
     if not mask.any():  # OpenCV's answer is then not defined
         return np.full(mask.shape, np.inf, np.float32)
     return np.asarray(cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5), np.float32)
-
-
-def _polygons(boxes: Sequence[TextBox], shrunk: int, shape: tuple[int, ...]) -> Iterator[Corners]:
-    """The boxes' corners, (4, 2), kept within reach of the picture; one that is nowhere is left out."""
-    largest = np.array([shape[1], shape[0]])
-    for box in boxes:
-        corners = np.array(box.polygon, np.float64) / shrunk
-        if np.isfinite(corners).all():
-            yield np.clip(corners, -largest, 2 * largest)
-
-
-def _line_height(corners: Corners) -> float:
-    sides = np.linalg.norm(corners - np.roll(corners, -1, axis=0), axis=1)
-    return float(min(sides[0] + sides[2], sides[1] + sides[3]) / 2)

@@ -18,6 +18,7 @@ from PIL import Image
 
 from mrharm.errors import ModelUnavailableError
 from mrharm.evidence.glyphs import Mask, Pixels, glyph_mask
+from mrharm.evidence.rapid import open_session
 from mrharm.records import TextBox
 
 VARIABLE = "MRHARM_LAMA"
@@ -42,12 +43,12 @@ class Lama:
 
     @cached_property
     def version(self) -> str:
-        """The file's hash: another network is another version."""
+        """Return the file's hash: another network is another version."""
         with self._path().open("rb") as file:
             return f"lama@{hashlib.file_digest(file, 'sha256').hexdigest()[:12]}, way 2"
 
     def clean(self, image: Image.Image, boxes: Sequence[TextBox]) -> Image.Image:
-        """An RGB picture without the text in ``boxes``; the picture itself where there are none."""
+        """Return an RGB picture without the text in ``boxes``; the picture itself where there are none."""
         if not boxes:
             return image
         network = self._network
@@ -77,15 +78,9 @@ class _Network:
     """A LaMa file, loaded. ``window``: (height, width) of the most it fills at a time."""
 
     def __init__(self, path: Path) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        # Pictures are cleaned in as many processes as there are cores.
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 4
-        options.enable_cpu_mem_arena = False
         try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            # Pictures are cleaned in as many processes as there are cores.
+            self._session = open_session(path, threads=1)
         except Exception as error:  # onnxruntime has a dozen kinds
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise ModelUnavailableError(
@@ -99,26 +94,20 @@ class _Network:
             )
         image, mask = sorted(inputs, key=lambda value: value.shape[1] != 3)
         self._names = image.name, mask.name
-        fixed = [side if isinstance(side, int) else None for side in image.shape[2:]]
-        self._fixed = fixed[0], fixed[1]
-        self.window = fixed[0] or LARGEST, fixed[1] or LARGEST
+        self._fixed = [side if isinstance(side, int) else None for side in image.shape[2:]]
+        self.window = self._fixed[0] or LARGEST, self._fixed[1] or LARGEST
 
     def fill(self, pixels: Pixels, holes: Mask) -> Pixels:
-        """The pixels, (height, width, 3), with the holes, (height, width), filled."""
+        """Return the pixels, (height, width, 3), with the holes, (height, width), filled."""
         height, width = holes.shape
         room = tuple(
             (0, (fixed or side + -side % MULTIPLE) - side)
             for fixed, side in zip(self._fixed, (height, width), strict=True)
         )
         shown = np.pad(pixels, (*room, (0, 0)), mode="symmetric").astype(np.float32) / np.float32(255)
-        image, mask = self._names
-        (output,) = self._session.run(
-            None,
-            {
-                image: shown.transpose(2, 0, 1)[None],
-                mask: np.pad(holes, room, mode="symmetric").astype(np.float32)[None, None],
-            },
-        )
+        masked = np.pad(holes, room, mode="symmetric").astype(np.float32)
+        inputs = (shown.transpose(2, 0, 1)[None], masked[None, None])
+        (output,) = self._session.run(None, dict(zip(self._names, inputs, strict=True)))
         drawn = np.asarray(output[0].transpose(1, 2, 0)[:height, :width], np.float32)
         levels = drawn * _output_scale(drawn, shown[:height, :width], ~holes)
         return np.asarray(np.clip(np.round(levels), 0, 255), np.uint8)
@@ -134,7 +123,7 @@ def _output_scale(drawn: NDArray[np.float32], shown: NDArray[np.float32], kept: 
 
 
 def _windows(letters: Mask, height: int, width: int) -> Iterator[tuple[slice, slice, Mask]]:
-    """(rows, columns, which letters to fill there) of windows that together fill every letter, each once.
+    """Yield (rows, columns, which letters to fill there) of windows that together fill every letter, each once.
 
     A window is at most ``height`` x ``width``; within it, letters with less than ``MARGIN`` of picture round them are
     left to the next one, unless the picture ends there.

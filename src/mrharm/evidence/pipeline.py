@@ -14,7 +14,7 @@ from PIL import Image
 
 from mrharm.evidence.engines import INPAINTERS, OCR, Inpainter, Ocr
 from mrharm.images import decode
-from mrharm.records import Evidence, Meme, TextBox, TextSource
+from mrharm.records import Evidence, Meme, TextBox
 from mrharm.store import sha256_bytes
 
 OcrPolicy = Literal["missing", "always", "never"]
@@ -94,35 +94,23 @@ class EvidencePipeline:
         if self.ocr and (made_by.get("boxes") != self.ocr.version or evidence.image_sha256 is None):
             boxes = self.ocr.read(image)
             made_by["boxes"] = self.ocr.version
-        text, source = self._choose_text(meme, evidence, boxes)
-        if source == "ocr" and self.ocr:
+        text, source = evidence.text, evidence.text_source
+        if self.ocr and self.replaces_text(meme):
+            text, source = "\n".join(box.text for box in boxes), "ocr"
             made_by["text"] = self.ocr.version
-        elif source == "given":
+        elif meme.text is not None:
+            text, source = meme.text, "given"
             made_by.pop("text", None)
-        picture = self.inpainter.clean(image, boxes) if clean and self.inpainter else None
-        if picture is not None and self.inpainter:
+        picture = None
+        if clean and self.inpainter:
+            picture = self.inpainter.clean(image, boxes)
             made_by["clean_image"] = self.inpainter.version
-        update = {
-            "image_sha256": sha256,
-            "text": text,
-            "text_source": source,
-            "boxes": boxes,
-            "made_by": made_by,
-        }
-        return Extracted(evidence.model_copy(update=update), picture)
+        update = {"image_sha256": sha256, "text": text, "text_source": source, "boxes": boxes}
+        return Extracted(evidence.model_copy(update={**update, "made_by": made_by}), picture)
 
     def replaces_text(self, meme: Meme) -> bool:
         """Tell whether the words read off the picture become this meme's text."""
         return self._reads and (meme.text is None or self.engines.policy == "always")
-
-    def _choose_text(
-        self, meme: Meme, evidence: Evidence, boxes: tuple[TextBox, ...]
-    ) -> tuple[str | None, TextSource | None]:
-        if self.replaces_text(meme):
-            return "\n".join(box.text for box in boxes), "ocr"
-        if meme.text is not None:
-            return meme.text, "given"
-        return evidence.text, evidence.text_source
 
 
 def disagreement(posted: str, boxes: tuple[TextBox, ...]) -> float:

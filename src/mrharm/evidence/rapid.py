@@ -6,6 +6,7 @@ no line's text depends on its neighbours; nothing is ever downloaded or logged.
 
 from __future__ import annotations
 
+import math
 import threading
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -34,7 +35,7 @@ Pixels = NDArray[np.uint8]
 
 
 class RapidOcr:
-    """The engine ``rapidocr``. ``threads``: how many cores one picture may use; one, where workers run in parallel."""
+    """The engine ``rapidocr``; a picture may use ``threads`` cores: one, where workers run in parallel."""
 
     def __init__(self, threads: int = 1) -> None:
         self.threads = threads
@@ -47,7 +48,7 @@ class RapidOcr:
         self._lock = threading.Lock()
 
     def read(self, image: Image.Image) -> tuple[TextBox, ...]:
-        """The lines of text in a picture, in reading order, each with its words; nothing for no text.
+        """Return the lines of text in a picture, in reading order, each with its words; nothing for no text.
 
         Raises:
             ModelUnavailableError: rapidocr's wheel does not hold the models this was tuned to.
@@ -111,8 +112,6 @@ class _Models:
 
 
 def _session(name: str, threads: int) -> Any:
-    import onnxruntime
-
     package = find_spec("rapidocr")
     file = (
         Path(package.origin).parent / "models" / f"{name}.onnx" if package and package.origin else Path(name)
@@ -122,6 +121,13 @@ def _session(name: str, threads: int) -> Any:
             f"rapidocr {version('rapidocr')} does not bring {file.name}, which reading text is tuned to; "
             "install the version in constraints.txt: pip install -c constraints.txt rapidocr"
         )
+    return open_session(file, threads)
+
+
+def open_session(file: Path, threads: int) -> Any:
+    """Load an ONNX file to run on the CPU, on so many cores."""
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 4
@@ -141,10 +147,9 @@ def _crop(pixels: Pixels, box: Polygon) -> Pixels:
     import cv2
 
     corners = np.array(box, np.float32)
-    width = max(1, int(max(np.linalg.norm(corners[0] - corners[1]), np.linalg.norm(corners[3] - corners[2]))))
-    height = max(
-        1, int(max(np.linalg.norm(corners[0] - corners[3]), np.linalg.norm(corners[1] - corners[2])))
-    )
+    a, b, c, d = corners
+    width = max(1, int(max(np.linalg.norm(a - b), np.linalg.norm(d - c))))
+    height = max(1, int(max(np.linalg.norm(a - d), np.linalg.norm(b - c))))
     flat = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
     line = cv2.warpPerspective(
         pixels, cv2.getPerspectiveTransform(corners, flat), (width, height),
@@ -157,7 +162,7 @@ def _crop(pixels: Pixels, box: Polygon) -> Pixels:
 def _turns(box: Polygon) -> list[Polygon]:
     """Return the ways to read a box: its corners clockwise from the upper left corner of the text."""
     a, b, c, d = box
-    width, height = _distance(a, b), _distance(a, d)
+    width, height = math.dist(a, b), math.dist(a, d)
     if height < TALL * width:
         return [box]
     quarters: list[Polygon] = [(b, c, d, a), (d, a, b, c)]
@@ -168,26 +173,22 @@ def _is_letter(read: tuple[Polygon, decoding.Reading]) -> bool:
     """Tell whether a tall box holds one upright letter ("I"): turned, it would be read as a dash, with confidence."""
     (a, b, _, d), reading = read
     alone = len(reading.text) == 1 and reading.text.isalnum() and reading.text.isascii()
-    return _distance(a, b) < _distance(a, d) and alone and reading.confidence >= reading_order.SURE
+    return math.dist(a, b) < math.dist(a, d) and alone and reading.confidence >= reading_order.SURE
 
 
 def _slice(box: Polygon, start: float, end: float) -> Polygon:
     """Return the part of a line's box between two shares of its length."""
     a, b, c, d = box
+
+    def interpolate(first: Point, last: Point, share: float) -> Point:
+        return (first[0] + (last[0] - first[0]) * share, first[1] + (last[1] - first[1]) * share)
+
     return (
-        _interpolate(a, b, start),
-        _interpolate(a, b, end),
-        _interpolate(d, c, end),
-        _interpolate(d, c, start),
+        interpolate(a, b, start),
+        interpolate(a, b, end),
+        interpolate(d, c, end),
+        interpolate(d, c, start),
     )
-
-
-def _interpolate(start: Point, end: Point, share: float) -> Point:
-    return (start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share)
-
-
-def _distance(start: Point, end: Point) -> float:
-    return float(np.hypot(start[0] - end[0], start[1] - end[1]))
 
 
 def _inside(box: Polygon, width: int, height: int) -> Polygon:

@@ -59,26 +59,22 @@ def join_pieces(boxes: Sequence[TextBox]) -> tuple[TextBox, ...]:
     """Join boxes in reading order into lines: neighbours in one line, close to each other, become one box."""
     lines: list[list[TextBox]] = []
     for box in boxes:
-        if lines and _continues(lines[-1][-1], box):
-            lines[-1].append(box)
-        else:
-            lines.append([box])
+        if not lines or not _continues(lines[-1][-1], box):
+            lines.append([])
+        lines[-1].append(box)
     return tuple(_join_line(line) if len(line) > 1 else line[0] for line in lines)
 
 
 def _is_text(box: TextBox, side: int) -> bool:
     letters = [letter for letter in box.text.casefold() if letter.isalnum()]
     repeated = len(letters) > 1 and len(set(letters)) == 1
-    few = len(letters) < 3 or (len(letters) == 3 and all(map(_is_ideograph, letters)))
+    ideographs = all(unicodedata.category(letter) == "Lo" for letter in letters)
+    few = len(letters) < 3 or (len(letters) == 3 and ideographs)
     if few and letters and not repeated and _height(box) > LARGEST_OF_FEW * side:
         return False
     if (few or repeated) and box.text not in SHORTEST_WORDS:
         return box.confidence >= SURE_OF_FEW
     return box.confidence >= (SURE if len(letters) > 4 else SURE_OF_SHORT)
-
-
-def _is_ideograph(letter: str) -> bool:
-    return unicodedata.category(letter) == "Lo"
 
 
 def _find_blocks(boxes: list[TextBox]) -> list[list[TextBox]]:
@@ -138,10 +134,9 @@ def _order_rows(block: list[TextBox]) -> list[TextBox]:
     rows: list[list[int]] = []  # indices of boxes
     for index in sorted(range(len(block)), key=lambda index: _middle(extents[index])):
         extent, last = extents[index], extents[rows[-1][-1]] if rows else None
-        if last and _middle(extent) - _middle(last) < 0.5 * min(extent.line, last.line):
-            rows[-1].append(index)
-        else:
-            rows.append([index])
+        if last is None or _middle(extent) - _middle(last) >= 0.5 * min(extent.line, last.line):
+            rows.append([])
+        rows[-1].append(index)
     return [
         block[index] for row in rows for index in sorted(row, key=lambda index: (extents[index].left, index))
     ]
@@ -156,51 +151,40 @@ def _order_blocks(blocks: list[list[TextBox]], angle: float) -> list[list[TextBo
     waiting = [[(_around([_extent(box, angle) for box in block]), block) for block in blocks]]
     while waiting:
         pairs = waiting.pop()
-        parts = _cut_parts(pairs, _top, _bottom)
+        parts = _cut_parts(pairs, _vertical_span)
         if len(parts) < 2:
-            parts = _cut_parts(pairs, _left, _right)
+            parts = _cut_parts(pairs, _horizontal_span)
         if len(parts) > 1:
             waiting += reversed(parts)
         elif pairs:
             # One block, or no straight cut between them: the upper left one, then the rest.
-            first = min(
-                range(len(pairs)), key=lambda index: (pairs[index][0].top + pairs[index][0].left, index)
-            )
+            first = min(range(len(pairs)), key=lambda index: pairs[index][0].top + pairs[index][0].left)
             ordered.append(pairs.pop(first)[1])
             waiting.append(pairs)
     return ordered
 
 
-def _cut_parts(
-    pairs: list[_Placed], start: Callable[[_Extent], float], end: Callable[[_Extent], float]
-) -> list[list[_Placed]]:
+def _cut_parts(pairs: list[_Placed], span: Callable[[_Extent], tuple[float, float]]) -> list[list[_Placed]]:
     """Split blocks wherever a straight cut is possible, in order."""
-    ranked = sorted(range(len(pairs)), key=lambda index: (start(pairs[index][0]), index))
     parts: list[list[_Placed]] = []
     reach = -math.inf
-    for index in ranked:
-        if start(pairs[index][0]) >= reach:
+    for extent, block in sorted(pairs, key=lambda pair: span(pair[0])[0]):
+        start, end = span(extent)
+        if start >= reach:
             parts.append([])
-        parts[-1].append(pairs[index])
-        reach = max(reach, end(pairs[index][0]))
+        parts[-1].append((extent, block))
+        reach = max(reach, end)
     return parts
 
 
 # Detected boxes are larger than the letters: before a cut, a fifth of a line is removed from each side.
-def _top(extent: _Extent) -> float:
-    return extent.top + 0.2 * extent.line
+def _vertical_span(extent: _Extent) -> tuple[float, float]:
+    return extent.top + 0.2 * extent.line, extent.bottom - 0.2 * extent.line
 
 
-def _bottom(extent: _Extent) -> float:
-    return extent.bottom - 0.2 * extent.line
-
-
-def _left(extent: _Extent) -> float:
-    return extent.left + min(0.2 * extent.line, 0.4 * (extent.right - extent.left))
-
-
-def _right(extent: _Extent) -> float:
-    return extent.right - min(0.2 * extent.line, 0.4 * (extent.right - extent.left))
+def _horizontal_span(extent: _Extent) -> tuple[float, float]:
+    margin = min(0.2 * extent.line, 0.4 * (extent.right - extent.left))
+    return extent.left + margin, extent.right - margin
 
 
 def _join_line(line: list[TextBox]) -> TextBox:
@@ -210,13 +194,11 @@ def _join_line(line: list[TextBox]) -> TextBox:
                (around.left, around.bottom))  # fmt: skip
     first, second, third, fourth = (_rotate(corner, angle) for corner in corners)
     weights = [max(1, len(box.text)) for box in line]
-    confidence = sum(box.confidence * weight for box, weight in zip(line, weights, strict=True)) / sum(
-        weights
-    )
+    confidence = sum(box.confidence * weight for box, weight in zip(line, weights, strict=True))
     return TextBox(
         polygon=(first, second, third, fourth),
         text=" ".join(box.text for box in line),
-        confidence=min(1.0, confidence),
+        confidence=min(1.0, confidence / sum(weights)),
         words=tuple(word for box in line for word in box.words),
     )
 

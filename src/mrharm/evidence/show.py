@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageDraw
 
 from mrharm.errors import InputError
@@ -36,8 +35,9 @@ def draw_sheet(
     data, name = read_image_bytes(picture), str(meme.image)
     extracted = EvidencePipeline(engines).extract(meme, data, name, known)
     posted, evidence = decode(data, name), extracted.evidence
-    mask = glyph_mask(posted, evidence.boxes)
-    pictures = [posted, _with_boxes(posted, evidence), _with_mask(posted, mask), extracted.clean or posted]
+    glyphs = posted.convert("L").convert("RGB")
+    glyphs.paste(_INK, mask=Image.fromarray(glyph_mask(posted, evidence.boxes)))
+    pictures = [posted, _with_boxes(posted, evidence), glyphs, extracted.clean or posted]
     write_bytes(path, encode_png(_sheet(pictures)))
     return evidence
 
@@ -55,12 +55,6 @@ def _with_boxes(posted: Image.Image, evidence: Evidence) -> Image.Image:
         left, top, right, bottom = draw.textbbox((x, y), label, font_size=14)
         draw.rectangle((left - 2, top - 1, right + 2, bottom + 1), fill=_INK)
         draw.text((x, y), label, fill="white", font_size=14)
-    return picture
-
-
-def _with_mask(posted: Image.Image, mask: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Image.Image:
-    picture = posted.convert("L").convert("RGB")
-    picture.paste(_INK, mask=Image.fromarray(mask))
     return picture
 
 

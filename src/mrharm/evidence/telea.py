@@ -6,8 +6,8 @@ A. Telea, "An Image Inpainting Technique Based on the Fast Marching Method" (200
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -28,7 +28,7 @@ class Telea:
         self.version = f"telea@opencv {version('opencv-python-headless')}, way 2"
 
     def clean(self, image: Image.Image, boxes: Sequence[TextBox]) -> Image.Image:
-        """An RGB picture without the text in ``boxes``; the picture itself where there are none."""
+        """Return an RGB picture without the text in ``boxes``; the picture itself where there are none."""
         if not boxes:
             return image
         pixels, shrunk = shrink(image)
@@ -43,13 +43,9 @@ class Telea:
         _fill_by_telea(pixels, holes)
         if shrunk == 1:
             return Image.fromarray(pixels)
-        large = image.convert("RGB")
-        filled = Image.fromarray(pixels).resize(
-            (pixels.shape[1] * shrunk, pixels.shape[0] * shrunk), Image.Resampling.BILINEAR
-        )
-        large.paste(
-            filled.crop((0, 0, *image.size)), mask=Image.fromarray(enlarge(letters, shrunk, image.size))
-        )
+        large, size = image.convert("RGB"), (pixels.shape[1] * shrunk, pixels.shape[0] * shrunk)
+        filled = Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR).crop((0, 0, *image.size))
+        large.paste(filled, mask=Image.fromarray(enlarge(letters, shrunk, image.size)))
         return large
 
 
@@ -61,14 +57,11 @@ def _fill_from_paper(pixels: Pixels, line: Line) -> None:
         return
     part, weight = line.part(pixels), line.paper.astype(np.float32)
     side = 2 * int(line.height / 2) + 1
-    window: dict[str, Any] = {
-        "ddepth": -1,
-        "ksize": (side, side),
-        "normalize": False,
-        "borderType": cv2.BORDER_CONSTANT,
-    }
-    total = cv2.boxFilter(part.astype(np.float32) * weight[..., None], **window)[line.mask]
-    count = cv2.boxFilter(weight, **window)[line.mask][:, None]
+    total_around = partial(
+        cv2.boxFilter, ddepth=-1, ksize=(side, side), normalize=False, borderType=cv2.BORDER_CONSTANT
+    )
+    total = total_around(part.astype(np.float32) * weight[..., None])[line.mask]
+    count = total_around(weight)[line.mask][:, None]
     middle = np.median(part[line.paper], axis=0)
     part[line.mask] = np.round(np.where(count >= FEWEST, total / np.maximum(count, 1), middle))
 

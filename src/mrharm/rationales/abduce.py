@@ -50,16 +50,12 @@ class Abduced:
 
 
 @dataclass
-class _Case:
-    """One meme that is asked about.
-
-    ``question``: the present one, ``first`` the one before any answer was rejected. ``newest``: the last answer as
-    checked, ``best`` the best so far, ``raw`` the best as it came. ``usage``, ``usd``, ``calls``: the cost so far.
-    """
+class Case:
+    """One meme that is asked about, the best of its answers as checked and as it came, and the cost so far."""
 
     meme: Meme
     context: Context
-    first: Question
+    first: Question  # before any answer was rejected
     question: Question
     newest: CheckedAnswer | None = None
     best: CheckedAnswer | None = None
@@ -84,9 +80,9 @@ def abduce(
         dataset: where the memes are from; failures go to its failures.jsonl.
         memes: those to explain.
         teacher: answers the questions.
-        builder: builds the questions: the prompt, and what is shown.
-        out: the file of rationales; None for the dataset's rationales.jsonl. Memes with a rationale in it to the same
-            question are not asked about again.
+        builder: builds the questions.
+        out: the file of rationales; None for the dataset's. Memes with a rationale in it to the same question are not
+            asked about again.
         progress: called with ("memes", done, of how many).
 
     Raises:
@@ -107,7 +103,8 @@ def abduce(
     window = len(memes) if getattr(teacher, "batch", False) else WINDOW
     with exclusive_lock(root, STAGE):
         store = JsonlStore(out or root / RATIONALES, Rationale, "key")
-        cases = _open_cases(memes, evidence, read_rationales(store.path), teacher, builder, result)
+        rationales = read_rationales(store.path)
+        cases = open_cases(memes, evidence, rationales, teacher, builder, result)
         while batch := list(islice(cases, window)):
             for rationale in _explain(batch, teacher, result):
                 try:
@@ -144,27 +141,14 @@ def build_questions(
             yield _make_failure(meme, error)
 
 
-def open_questions(
-    dataset: Dataset,
-    memes: Sequence[Meme],
-    rationales: Mapping[str, Rationale],
-    teacher: Teacher,
-    builder: QuestionBuilder,
-    result: Abduced,
-) -> Iterator[Question]:
-    """Yield the first questions `abduce` would ask, for ``--dry-run``; ``result`` counts the memes it would not ask."""
-    cases = _open_cases(memes, dataset.evidence, rationales, teacher, builder, result)
-    return (case.first for case in cases)
-
-
-def _open_cases(
+def open_cases(
     memes: Sequence[Meme],
     evidence: Mapping[str, Evidence],
     rationales: Mapping[str, Rationale],
     teacher: Teacher,
     builder: QuestionBuilder,
     result: Abduced,
-) -> Iterator[_Case]:
+) -> Iterator[Case]:
     """Yield the memes to ask about; count the rest in ``result``."""
     questions = build_questions(memes, evidence, teacher, builder)
     for meme, question in zip(memes, questions, strict=True):
@@ -179,14 +163,14 @@ def _open_cases(
             result.stale += bool(written and rationale_is_stale(meme, evidence.get(meme.id), written))
             prompt = builder.prompt if teacher.reads_prompt else None
             context = answer_context(meme, evidence.get(meme.id), prompt, question.messages)
-            yield _Case(meme, context, question, question)
+            yield Case(meme, context, question, question)
 
 
-def _explain(cases: list[_Case], teacher: Teacher, result: Abduced) -> Iterator[Rationale]:
+def _explain(cases: list[Case], teacher: Teacher, result: Abduced) -> Iterator[Rationale]:
     """Yield rationales as they are final: at once, or after up to `FOLLOW_UPS` more rounds of questions."""
     waiting = cases
     for attempt in range(FOLLOW_UPS + 1):
-        next_round: list[_Case] = []
+        next_round: list[Case] = []
         for index, answer in teacher.answer(case.question for case in waiting):
             case = waiting[index]
             if not _record_answer(case, answer, result):
@@ -204,27 +188,26 @@ def _explain(cases: list[_Case], teacher: Teacher, result: Abduced) -> Iterator[
             return
 
 
-def _record_answer(case: _Case, answer: Completion | CallError, result: Abduced) -> bool:
+def _record_answer(case: Case, answer: Completion | CallError, result: Abduced) -> bool:
     """Check an answer and keep the better one; False for a failed call, which is no answer and no empty rationale."""
     if isinstance(answer, Completion):
+        usage = answer.usage or {}
+        case.usage.update({name: count for name, count in usage.items() if isinstance(count, int)})
         case.calls += 1
-        case.usage.update(
-            {name: count for name, count in (answer.usage or {}).items() if isinstance(count, int)}
-        )
         case.usd += answer.usd or 0.0
         result.usd += 0.0 if answer.cached else (answer.usd or 0.0)
         case.newest = check_answer(answer.text, case.context, cut=answer.finish_reason == "length")
         if case.best is None or _worth(case.newest, case.context) >= _worth(case.best, case.context):
             case.raw, case.best = answer.text, case.newest
-        return True
-    if case.best is not None and answer.kind != "stopped":
-        return True  # asked again in vain, or without the money for it: the answer before counts
-    if answer.kind in ("refused", "empty"):
-        case.raw, case.best = answer.raw, CheckedAnswer(answer.kind, "", str(answer))
-        case.newest = case.best
-        return True
-    result.failures.append(_make_failure(case.meme, answer))
-    return False
+    elif case.best is not None and answer.kind != "stopped":
+        pass  # asked again in vain, or without the money for it: the answer before counts
+    elif answer.kind in ("refused", "empty"):
+        case.raw = answer.raw
+        case.best = case.newest = CheckedAnswer(answer.kind, "", str(answer))
+    else:
+        result.failures.append(_make_failure(case.meme, answer))
+        return False
+    return True
 
 
 def _make_failure(meme: Meme, error: Exception) -> Failure:
@@ -237,7 +220,7 @@ def _worth(checked: CheckedAnswer, context: Context) -> int:
     return 2 if status in ("ok", "deleaked") else 1 if status in _ASKED_AGAIN else 0
 
 
-def _make_rationale(case: _Case, teacher: Teacher) -> Rationale:
+def _make_rationale(case: Case, teacher: Teacher) -> Rationale:
     assert case.best is not None
     checked = deleak(case.best, case.context.label)
     prompted = teacher.reads_prompt

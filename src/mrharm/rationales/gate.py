@@ -15,9 +15,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from mrharm.errors import DataError
@@ -25,12 +24,12 @@ from mrharm.llm import looks_refused
 from mrharm.rationales.answer_formats import ANSWER_FORMATS, AnswerFormat
 from mrharm.rationales.injection import detect_injection
 from mrharm.rationales.leakage import holds_label, sentences, states_verdict
+from mrharm.rationales.stated_side import states_a_side
 from mrharm.records import Evidence, Label, Meme, Rationale, RationaleStatus
 from mrharm.texts import keep_visible
 
 ENOUGH = 12  # words that still explain, after cutting
 PEOPLE = "people"  # the ``teacher`` of rationales that a person wrote or corrected
-_SIDES = (Label(harmful=True), Label(harmful=False))
 
 
 @dataclass(frozen=True)
@@ -114,29 +113,20 @@ def deleak(checked: CheckedAnswer, label: Label | None) -> CheckedAnswer:
     return CheckedAnswer("deleaked", rest, checked.reason)
 
 
-@dataclass
-class Regated:
-    """Rationales after the gate checked them again, and how many changed from which status to which."""
-
-    rows: list[Rationale] = field(default_factory=list)
-    moves: Counter[tuple[str, str]] = field(default_factory=Counter)
-
-
 def regate(
     rationales: Iterable[Rationale], memes: Mapping[str, Meme], evidence: Mapping[str, Evidence]
-) -> Regated:
+) -> list[Rationale]:
     """Check stored answers again, without a call: after a change of the rules, or an import without a check.
 
     A rationale of a meme that is not in ``memes`` stays as it is. ``raw`` keeps the answer as it came; a rationale
     without ``raw`` gets its text there, so that cutting loses nothing.
     """
-    result = Regated()
-    for rationale in rationales:
-        meme = memes.get(rationale.meme_id)
-        checked = _check_again(rationale, meme, evidence.get(rationale.meme_id)) if meme else rationale
-        result.rows.append(checked)
-        result.moves[rationale.status, checked.status] += 1
-    return result
+    return [
+        _check_again(rationale, memes[rationale.meme_id], evidence.get(rationale.meme_id))
+        if rationale.meme_id in memes
+        else rationale
+        for rationale in rationales
+    ]
 
 
 def _check_again(rationale: Rationale, meme: Meme, evidence: Evidence | None) -> Rationale:
@@ -200,12 +190,11 @@ def _reject(text: str, context: Context) -> CheckedAnswer | None:
 
 def _leaking_sentences(text: str, label: Label | None) -> list[str]:
     """Return the sentences that state the label; where the question gave none, those that state either label."""
-    labels = (label,) if label else _SIDES
-    return [sentence for sentence in sentences(text) if _states_any(sentence, labels)]
-
-
-def _states_any(sentence: str, labels: Sequence[Label]) -> bool:
-    return states_verdict(sentence) or any(holds_label(sentence, label) for label in labels)
+    if label is None:
+        return [sentence for sentence in sentences(text) if states_a_side(sentence)]
+    return [
+        sentence for sentence in sentences(text) if states_verdict(sentence) or holds_label(sentence, label)
+    ]
 
 
 def _are_quoted(quotes: str, material: str) -> bool:

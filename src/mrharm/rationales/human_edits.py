@@ -50,8 +50,10 @@ def write_csv(path: Path, sample: Iterable[tuple[Meme, Rationale]], evidence: Ma
     table = csv.DictWriter(buffer, COLUMNS, lineterminator="\r\n")
     table.writeheader()
     for meme, row in sample:
+        cells = _sheet_row(meme, row, evidence.get(meme.id))
+        # A spreadsheet would take a cell that begins so for a formula.
         table.writerow(
-            {name: _escape(value) for name, value in _sheet_row(meme, row, evidence.get(meme.id)).items()}
+            {name: f"'{value}" if value.startswith(_FORMULA) else value for name, value in cells.items()}
         )
     # The byte order mark is how spreadsheets recognise UTF-8.
     write_text(path, "\ufeff" + buffer.getvalue())
@@ -63,18 +65,10 @@ def write_label_studio(
     """Write tasks for Label Studio: ``data`` to show, and the rationale as a prediction in a TextArea ``corrected``."""
     tasks: list[dict[str, Any]] = []
     for meme, row in sample:
-        prediction = {
-            "from_name": "corrected",
-            "to_name": "words",
-            "type": "textarea",
-            "value": {"text": [row.text]},
-        }
-        tasks.append(
-            {
-                "data": _sheet_row(meme, row, evidence.get(meme.id)),
-                "predictions": [{"model_version": row.teacher, "result": [prediction]}],
-            }
-        )
+        value = {"text": [row.text]}
+        result = {"from_name": "corrected", "to_name": "words", "type": "textarea", "value": value}
+        predictions = [{"model_version": row.teacher, "result": [result]}]
+        tasks.append({"data": _sheet_row(meme, row, evidence.get(meme.id)), "predictions": predictions})
     write_text(path, json.dumps(tasks, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -90,7 +84,9 @@ def read_csv(path: Path, memes: Mapping[str, Meme]) -> list[Rationale]:
     text = _read_csv_text(path)
     # A cell may hold more than the csv module's limit, in a sheet that mrharm wrote, too.
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))
-    table = csv.DictReader(io.StringIO(text, newline=""), dialect=_guess_dialect(text))
+    # Spreadsheets of many countries write semicolons, some tabs.
+    separator = max(",;\t", key=text.partition("\n")[0].count)
+    table = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
     missing = {"meme_id", "corrected"} - set(table.fieldnames or ())
     if missing:
         raise DataError(f"{path}: no column {', '.join(sorted(missing))}; expected meme_id and corrected")
@@ -129,15 +125,10 @@ def _read_csv_text(path: Path) -> str:
 
 
 def _make_correction(meme: Meme, text: str) -> Rationale:
-    checked = check_answer(text, Context(ANSWER_FORMATS["abductive"], meme.label, ""))
+    status = check_answer(text, Context(ANSWER_FORMATS["abductive"], meme.label, "")).status
+    key = content_key(PEOPLE, meme.id, text)
     return Rationale(
-        meme_id=meme.id,
-        label_given=meme.label,
-        text=text,
-        status=checked.status,
-        teacher=PEOPLE,
-        raw=text,
-        key=content_key(PEOPLE, meme.id, text),
+        meme_id=meme.id, label_given=meme.label, text=text, status=status, teacher=PEOPLE, raw=text, key=key
     )
 
 
@@ -158,21 +149,6 @@ def _sheet_row(meme: Meme, rationale: Rationale, evidence: Evidence | None) -> d
     }
 
 
-def _escape(value: str) -> str:
-    """Keep a spreadsheet from taking a cell for a formula."""
-    return "'" + value if value.startswith(_FORMULA) else value
-
-
 def _unescape(value: str | None) -> str:
     text = (value or "").strip()
     return text[1:].strip() if text.startswith("'") and text[1:].startswith(_FORMULA) else text
-
-
-def _guess_dialect(text: str) -> type[csv.Dialect]:
-    """Guess the separator from the first line: spreadsheets of many countries write semicolons, some tabs."""
-    head = text.partition("\n")[0]
-
-    class Guessed(csv.excel):
-        delimiter = max(",;\t", key=head.count)
-
-    return Guessed

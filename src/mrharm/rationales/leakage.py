@@ -16,7 +16,7 @@ from mrharm.records import Label
 from mrharm.texts import fold
 
 # How the published schemes write a label. A rationale that holds its label's words states it.
-_SEVERITIES = {"none": "not harmful", "somewhat": "somewhat harmful", "very": "very harmful"}
+SEVERITIES = {"none": "not harmful", "somewhat": "somewhat harmful", "very": "very harmful"}
 _WORDS = {
     True: ("harmful", "hateful", "offensive", "misogynous"),
     False: (
@@ -56,7 +56,7 @@ _CAPTION = re.compile(r"\bcaptions?\b")
 
 def holds_severity(text: str, label: Label) -> bool:
     """Tell whether a rationale holds its label's severity string, word for word, as HarMeme writes it."""
-    return label.severity is not None and _SEVERITIES[label.severity] in fold(text)
+    return label.severity is not None and SEVERITIES[label.severity] in fold(text)
 
 
 def holds_label(text: str, label: Label) -> bool:

@@ -16,6 +16,7 @@ from mrharm.errors import InputError, MissingInputError
 from mrharm.images import place_in
 from mrharm.llm import Prompt, Request, load_prompt, picture_from_file
 from mrharm.rationales.answer_formats import ANSWER_FORMATS, ATTACKS, AnswerFormat
+from mrharm.rationales.leakage import SEVERITIES
 from mrharm.rationales.teachers import Question
 from mrharm.records import Evidence, Label, Meme, meme_text
 from mrharm.texts import drop_hidden
@@ -25,8 +26,6 @@ PACKAGE = "mrharm.rationales"
 FOLLOW_UP = "again.v1"
 LONGEST = 4000  # characters of a meme's words or of a caption that a teacher is shown
 MAX_TOKENS = 400  # of an answer; the paper's teacher had 256, which cuts one in a dozen
-
-_LABELS = {"none": "not harmful", "somewhat": "somewhat harmful", "very": "very harmful"}
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def question_key(question: Question, teacher: str) -> str:
 def label_words(label: Label) -> str:
     """Return the words that tell a teacher the label: HarMeme's severity where it is known, else the side."""
     if label.severity:
-        return _LABELS[label.severity]
+        return SEVERITIES[label.severity]
     return "harmful" if label.harmful else "not harmful"
 
 
@@ -143,8 +142,5 @@ def quote_words(text: str | None) -> str:
 
 def prompt_names() -> list[str]:
     """Return the names of the numbered prompts."""
-    folder = files(PACKAGE).joinpath("prompts")
-    names = sorted(
-        file.name.removesuffix(".jinja") for file in folder.iterdir() if file.name.endswith(".jinja")
-    )
-    return [name for name in names if name != FOLLOW_UP]
+    names = (file.name for file in files(PACKAGE).joinpath("prompts").iterdir())
+    return sorted({name.removesuffix(".jinja") for name in names if name.endswith(".jinja")} - {FOLLOW_UP})

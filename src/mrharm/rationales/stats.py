@@ -84,7 +84,10 @@ def measure(
     rows = {meme.id: rationales[meme.id] for meme in explained}
     first = {meme.id: first_status(rows[meme.id], meme, evidence.get(meme.id)) for meme in explained}
     final = {meme_id: row.status for meme_id, row in rows.items()}
-    teaching, leaking = _with_status(final, *TEACHES), _with_status(first, "leaks_label")
+    teaching = {meme_id for meme_id, status in final.items() if status in TEACHES}
+    leaking = {meme_id for meme_id, status in first.items() if status == "leaks_label"}
+    calls = [int(row.usage["calls"]) for row in rows.values() if row.usage and "calls" in row.usage]
+    lengths = [len(rows[meme_id].text.split()) for meme_id in teaching]
     return Stats(
         memes=len(labelled),
         written=len(rows),
@@ -94,10 +97,10 @@ def measure(
         stale=len(stale_rationales(labelled, evidence, rows)),
         teachers=dict(Counter(row.teacher for row in rows.values())),
         prompts=dict(Counter(row.prompt or "(none)" for row in rows.values())),
-        asked_again=_count_follow_ups(rows.values()),
-        words=_measure_lengths([rows[meme_id].text for meme_id in teaching]),
+        asked_again=max(0, sum(calls) - len(calls)),
+        words={"mean": mean(lengths), "median": median(lengths), "longest": max(lengths)} if lengths else {},
         tokens=_sum_tokens(rows.values()),
-        usd=round(sum(_cost(row) for row in rows.values()), 6),
+        usd=round(sum(float((row.usage or {}).get("usd", 0.0)) for row in rows.values()), 6),
         groups=tuple(_count_groups(labelled, rows, teaching, leaking)),
         bias=_measure_bias(labelled, teaching, rows) if labelled and teaching else None,
     )
@@ -112,10 +115,6 @@ def group_names(label: Label) -> list[str]:
     return names + [f"protected: {category}" for category in label.protected_categories]
 
 
-def _with_status(statuses: Mapping[str, str], *chosen: str) -> set[str]:
-    return {meme_id for meme_id, status in statuses.items() if status in chosen}
-
-
 def _sum_tokens(rows: Iterable[Rationale]) -> dict[str, int]:
     """Sum the tokens of the answers by kind."""
     tokens: Counter[str] = Counter()
@@ -126,22 +125,8 @@ def _sum_tokens(rows: Iterable[Rationale]) -> dict[str, int]:
     return dict(+tokens)
 
 
-def _count_follow_ups(rows: Iterable[Rationale]) -> int:
-    calls = [int(row.usage["calls"]) for row in rows if row.usage and "calls" in row.usage]
-    return max(0, sum(calls) - len(calls))
-
-
-def _cost(row: Rationale) -> float:
-    return float((row.usage or {}).get("usd", 0.0))
-
-
-def _measure_lengths(texts: Sequence[str]) -> dict[str, float]:
-    lengths = [len(text.split()) for text in texts]
-    return {"mean": mean(lengths), "median": median(lengths), "longest": max(lengths)} if lengths else {}
-
-
 def _group_members(memes: Iterable[Meme]) -> dict[str, list[str]]:
-    """Group name -> ids of its memes."""
+    """Return the ids of each group's memes."""
     members: dict[str, list[str]] = {}
     for meme in memes:
         for name in group_names(meme.label) if meme.label else []:

@@ -37,14 +37,8 @@ class HostedCaptions:
     A caption is one or two sentences. Entities and demographics are words with commas between them, for
     `Evidence.entities` and `Evidence.demographics`; no words where there is nothing of the kind.
 
-    Args:
-        model: the model's name at the endpoint.
-        prompt: which question is asked.
-        client: asks it; None for one with the user's own ledger, endpoint and key, and no budget.
-        concurrency: pictures asked about at a time.
-
-    Raises:
-        InputError: no model is named, or there is no such prompt.
+    ``client``: None for one with the user's ledger, endpoint and key, and no budget; ``concurrency``: pictures asked
+    about at a time. Raises InputError where no model is named, or there is no such prompt.
     """
 
     def __init__(
@@ -74,14 +68,8 @@ class HostedCaptions:
     def describe(self, pictures: Sequence[Described]) -> list[str | Exception]:
         """Return a description of each picture, or why there is none: CallError, DataError, MissingInputError.
 
-        An error that no picture can get past is raised where it is met first; after answers, it stands in the place of
-        those that are missing.
-
-        Raises:
-            AuthorizationError: the endpoint does not take the key.
-            ModelUnavailableError: no endpoint in reach, or no such model there.
-            InputError: no key, no `openai` package, a budget without a price.
-            LedgerError: the ledger of paid calls cannot be read or written.
+        Raises what `HostedClient.complete_many` raises where no picture was answered; after answers, the error takes
+        the place of those that are missing.
         """
         images = [
             (index, picture.image) for index, picture in enumerate(pictures) if picture.image is not None
@@ -133,26 +121,22 @@ def _read_caption(words: str) -> str:
     return caption
 
 
-class EntitiesAnswer(Record):
-    """An answer to ``entities.v1``."""
+class _Words(Record):
+    """An answer to ``entities.v1`` or ``demographics.v1``, which each have one of the lists."""
 
-    entities: list[str]
-
-
-class DemographicsAnswer(Record):
-    """An answer to ``demographics.v1``."""
-
-    demographics: list[str]
+    entities: list[str] | None = None
+    demographics: list[str] | None = None
 
 
-def _read_words(model: type[Record], words: str) -> str:
+def _read_words(key: str, words: str) -> str:
     """Parse a JSON object of one list into its words, each once, with commas between them."""
-    (key,) = model.model_fields
     expected = f'expected {{"{key}": [at most {_MOST_WORDS} short texts]}}; got {words[:80]!r}'
     try:
-        values: list[str] = getattr(read_json_answer(words, model), key)
+        values: list[str] | None = getattr(read_json_answer(words, _Words), key)
     except DataError:
-        raise DataError(expected) from None
+        values = None
+    if values is None:
+        raise DataError(expected)
     distinct = list(dict.fromkeys(filter(None, (" ".join(value.split()) for value in values))))
     if len(distinct) > _MOST_WORDS or any(len(value) > _LONGEST_WORD for value in distinct):
         raise DataError(expected)
@@ -162,6 +146,6 @@ def _read_words(model: type[Record], words: str) -> str:
 # By the prompt's name: how its answers are read and checked.
 _READERS: dict[str, Callable[[str], str]] = {
     "caption": _read_caption,
-    "entities": partial(_read_words, EntitiesAnswer),
-    "demographics": partial(_read_words, DemographicsAnswer),
+    "entities": partial(_read_words, "entities"),
+    "demographics": partial(_read_words, "demographics"),
 }

@@ -1,4 +1,4 @@
-"""Who can be asked why: one protocol, one table.
+"""Teachers, who explain labels: one protocol, one table.
 
 A third party adds a teacher from its own package with an entry point in ``mrharm.teachers``; the contract tests
 (tests/rationales/test_teachers.py) run over the table.
@@ -42,7 +42,7 @@ class Teacher(Protocol):
         ...
 
     def answer(self, questions: Iterable[Question]) -> Iterator[tuple[int, Completion | CallError]]:
-        """Each question's position and its answer, or why it has none, as they are done.
+        """Yield each question's position and its answer, or why it has none, as they are done.
 
         Raises:
             MrHarmError: what no question can get past (no such model, no key, no file).
@@ -51,14 +51,10 @@ class Teacher(Protocol):
 
 
 def teacher_named(name: str, **options: Any) -> Teacher:
-    """The teacher of ``ROW`` or ``ROW:WHAT``; ``options`` are those of its row.
-
-    Raises:
-        InputError: no such row, or the row wants something else behind the colon.
-    """
+    """Make the teacher ``ROW`` or ``ROW:WHAT``; raises InputError for no such row, or another WHAT than it takes."""
     row, _, what = name.partition(":")
-    made: Teacher = TEACHERS.load(row)(what or None, **options)
-    return made
+    teacher: Teacher = TEACHERS.load(row)(what or None, **options)
+    return teacher
 
 
 TEACHERS = plugins.Table(

@@ -13,15 +13,9 @@ from mrharm.rationales.teachers import Question
 class HostedTeacher:
     """Asks a hosted model. It takes pictures where the model does; one that does not says so itself.
 
-    Args:
-        model: the model's name at the endpoint.
-        client: questions it; None for one with the user's own ledger, endpoint and key, and no budget.
-        concurrency: questions at a time.
-        batch: ask by the provider's batch service: half the price, within a day.
-        tell: called with the client's tally after each answer.
-
-    Raises:
-        InputError: no model is named.
+    ``client``: None for one with the user's ledger, endpoint and key, and no budget; ``concurrency``: questions at a
+    time; ``batch``: ask by the provider's batch service, at half the price, within a day; ``tell``: called with the
+    client's tally after each answer. Raises InputError where no model is named.
     """
 
     reads_prompt = True
@@ -46,7 +40,7 @@ class HostedTeacher:
         self._tell = tell
 
     def answer(self, questions: Iterable[Question]) -> Iterator[tuple[int, Completion | CallError]]:
-        """As `Teacher.answer`; raises what `HostedClient.complete_many` raises."""
+        """Answer as `Teacher.answer`; raises what `HostedClient.complete_many` raises."""
         requests = (self.request(question) for question in questions)
         if self.batch:
             yield from self._client.complete_batch(list(requests), progress=self._tell)
@@ -54,11 +48,11 @@ class HostedTeacher:
             yield from self._client.complete_many(requests, self._concurrency, self._tell)
 
     def estimate(self, questions: Iterable[Question]) -> Estimate:
-        """What asking would take, without a call."""
+        """Estimate what asking would take, without a call."""
         return self._client.estimate((self.request(question) for question in questions), batch=self.batch)
 
     def request(self, question: Question) -> Request:
-        """A question in the words this model takes."""
+        """Build the request of a question, with the settings this model takes."""
         settings = dict(question.settings)
         defaults = settings_for(self._model, settings.pop("max_tokens", MAX_TOKENS))
         if "temperature" not in defaults:  # a model that takes none

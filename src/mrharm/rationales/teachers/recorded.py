@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
-from mrharm.errors import DataError, InputError
+from mrharm.errors import InputError
 from mrharm.llm import CallError, Completion
 from mrharm.rationales.teachers import Question
-from mrharm.records import read_objects
+from mrharm.records import read_texts_by_id
 from mrharm.store import content_key, sha256_bytes
 
 
@@ -30,34 +29,20 @@ class RecordedTeacher:
     def __init__(self, file: str | None) -> None:
         if not file:
             raise InputError("the recorded teacher wants a file: recorded:FILE, {id: text} as JSON")
-        data, rows = read_objects(Path(file), "rationales by id")
+        data, texts = read_texts_by_id(Path(file), "rationale", ("text", "rationale"))
         self.name = f"recorded@{sha256_bytes(data)[:12]}"
         self._file = file
-        self._texts = dict(_pairs(rows))
+        self._texts = {meme_id: text for _, meme_id, text in texts}
 
     def answer(self, questions: Iterable[Question]) -> Iterator[tuple[int, Completion | CallError]]:
-        """As `Teacher.answer`; a meme the file does not speak of has no answer."""
+        """Answer as `Teacher.answer`; a meme without a rationale in the file has none."""
         for index, question in enumerate(questions):
             text = self._texts.get(question.meme.id)
             if text is None:
                 yield index, CallError(f"{question.meme.id}: no rationale in {self._file}", "bad_request")
             elif not text.strip():
-                yield (
-                    index,
-                    CallError(f"{question.meme.id}: an empty rationale in {self._file}", "empty", text),
-                )
+                error = CallError(f"{question.meme.id}: an empty rationale in {self._file}", "empty", text)
+                yield index, error
             else:
                 key = content_key(self.name, question.meme.id)
                 yield index, Completion(text, None, text, "stop", True, None, key)
-
-
-def _pairs(rows: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, str]]:
-    for where, row in rows:
-        meme_id = row.get("id", row.get("meme_id"))
-        pairs = row.items() if meme_id is None else [(meme_id, row.get("text", row.get("rationale")))]
-        for key, value in pairs:
-            if not isinstance(value, str) or not isinstance(key, str | int):
-                raise DataError(
-                    f"{where}: expected an id and its rationale; got {key!r}: {str(value)[:60]!r}"
-                )
-            yield str(key), value
