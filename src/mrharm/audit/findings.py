@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from itertools import islice
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+import yaml
+from pydantic import Field, TypeAdapter
 
 from mrharm.records import Record
 
@@ -99,20 +102,73 @@ class AuditReport(Record):
         return [finding for finding in self.findings if finding.level == "error"]
 
 
+class _Kind(Record):
+    """A kind of finding, as ``findings.yaml`` describes it; texts hold places for figures."""
+
+    level: Level
+    message: str
+    note: str | None = None
+    bars: tuple[Purpose, ...] = ()
+    mend: str = ""
+
+
+@cache
+def _read_kinds() -> dict[str, _Kind]:
+    text = Path(__file__).with_name("findings.yaml").read_text(encoding="utf-8")
+    return TypeAdapter(dict[str, _Kind]).validate_python(yaml.safe_load(text))
+
+
+def make_finding(
+    code: str,
+    *,
+    level: Level | None = None,
+    where: str = "dataset",
+    count: int | None = None,
+    of: int | None = None,
+    examples: Iterable[Example] = (),
+    **figures: Any,
+) -> Finding:
+    """Return the finding of this code: its sentence of ``findings.yaml`` with the figures in it.
+
+    Args:
+        code: a key of ``findings.yaml``.
+        level: where it is not that of the file; what is no error bars nothing.
+        where: a split, a pair of splits, or the dataset.
+        count: how many things are concerned.
+        of: how many there are.
+        examples: worst first; the first few are kept.
+        figures: what else the sentence names.
+    """
+    kind = _read_kinds()[code]
+    level = level or kind.level
+    figures |= {"where": where, "count": count, "of": of}
+    if count is not None and of:
+        figures["share"] = percent(count, of)
+    is_note = level == "note" and kind.note is not None
+    return Finding(
+        code=code,
+        level=level,
+        message=(kind.note if is_note and kind.note else kind.message).format(**figures),
+        where=where,
+        count=count,
+        of=of,
+        bars=kind.bars if level == "error" else (),
+        mend=None if is_note else kind.mend.format(**figures) or None,
+        examples=cut_examples(examples),
+    )
+
+
+def report_cases(code: str, cases: Sequence[Example], of: int, **details: Any) -> list[Finding]:
+    """Return the finding about ``cases``, worst first; none where there are no cases."""
+    return [make_finding(code, count=len(cases), of=of, examples=cases, **details)] if cases else []
+
+
 def cut_examples(cases: Iterable[Example]) -> tuple[Example, ...]:
     """Return the first few cases, worst first as the caller sorted them; their texts cut to a line or two."""
     shown = islice(cases, SHOWN)
     return tuple(case.model_copy(update={"text": " ".join(case.text.split())[:160]}) for case in shown)
 
 
-def report_cases(
-    code: str, level: Level, what: str, cases: Sequence[Example], of: int, **details: Any
-) -> list[Finding]:
-    """Return the finding ``12 of 34 <what>`` about ``cases``, worst first; none where there are no cases."""
-    if not cases:
-        return []
-    message = f"{len(cases):,} of {of:,} {what}"
-    shown = cut_examples(cases)
-    return [
-        Finding(code=code, level=level, message=message, count=len(cases), of=of, examples=shown, **details)
-    ]
+def percent(count: int, of: int) -> str:
+    """Return a share in percent, with one decimal."""
+    return f"{100 * count / of:.1f} %"

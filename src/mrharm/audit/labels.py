@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from mrharm.audit.copies import Copies
-from mrharm.audit.findings import Example, Finding, LabelError, Level, cut_examples, report_cases
+from mrharm.audit.findings import Example, Finding, LabelError, make_finding, report_cases
 from mrharm.audit.reading import NO_SPLIT, Contents, Item
-from mrharm.baselines import Baseline, Booleans, Floats, Folds, split_folds
+from mrharm.baselines import Baseline, Booleans, Floats, split_folds
 from mrharm.metrics.ranking import auroc_of
 from mrharm.progress import Progress, counting
 from mrharm.records import Label
@@ -36,7 +37,6 @@ def audit_labels(contents: Contents) -> tuple[list[Finding], dict[str, Any]]:
         *_find_target_drift(contents, table),
         *_find_drift(contents, table),
         *_find_odd(contents),
-        *_find_rare(contents.items),
         *_find_version(contents),
     ]
     return findings, table
@@ -63,64 +63,38 @@ def _find_unusable_splits(contents: Contents, table: Mapping[str, Any]) -> Itera
     train = table.get(contents.train)
     if train is None or not 0 < train["harmful"] < train["labelled"]:
         what = "there is no train split" if train is None else "train does not hold both labels"
-        yield Finding(
-            code="train-unusable",
-            level="error",
-            where=contents.train,
-            message=f"{what}: nothing can be learned",
-            bars=("training", "publishing"),
-            mend="import with labels (and --column split=NAME where the splits are named otherwise)",
-        )
+        yield make_finding("train-unusable", where=contents.train, what=what)
     if contents.validation not in table:
-        yield Finding(
-            code="validation-missing",
-            level="warning",
-            where=contents.validation,
-            message="there is no validation split to choose the epoch and the threshold on; choosing on test "
-            "inflates figures",
-            mend="import again with --validation-share 0.1",
-        )
+        yield make_finding("validation-missing", where=contents.validation)
     if not any(0 < table[split]["harmful"] < table[split]["labelled"] for split in contents.held_out):
-        yield Finding(
-            code="test-missing",
-            level="error",
-            where=contents.test,
-            message="no held-out split holds both labels: there is nothing to publish a figure on",
-            bars=("publishing",),
-            mend="import the labelled test split",
-        )
+        yield make_finding("test-missing", where=contents.test)
 
 
 def _find_unlabelled(contents: Contents, table: Mapping[str, Any]) -> Iterator[Finding]:
     for split, row in table.items():
         missing = [Example(memes=(item.id,)) for item in contents.by_split[split] if not item.meme.label]
-        if missing:
-            partly = row["labelled"] > 0
-            yield Finding(
-                code="unlabelled",
-                level="warning" if partly else "note",
-                where=split,
-                message=f"{len(missing):,} of {row['memes']:,} memes of {split} have no label",
-                count=len(missing),
-                of=row["memes"],
-                examples=cut_examples(missing) if partly else (),
-            )
+        if not missing:
+            continue
+        partly = row["labelled"] > 0
+        yield make_finding(
+            "unlabelled",
+            level="warning" if partly else "note",
+            where=split,
+            count=len(missing),
+            of=row["memes"],
+            examples=missing if partly else (),
+        )
 
 
 def _find_drift(contents: Contents, table: Mapping[str, Any]) -> Iterator[Finding]:
     """Find splits with another share of harmful memes than train."""
-    shares = {split: row["harmful"] / row["labelled"] for split, row in table.items() if row["labelled"]}
+    shares = {
+        split: 100 * row["harmful"] / row["labelled"] for split, row in table.items() if row["labelled"]
+    }
     base = shares.get(contents.train)
     for split, share in shares.items():
-        if base is None or split == NO_SPLIT or abs(share - base) <= DRIFT:
-            continue
-        yield Finding(
-            code="balance-drift",
-            level="note",
-            where=split,
-            message=f"{100 * share:.1f} % of {split} is harmful, {100 * base:.1f} % of {contents.train}: a threshold "
-            "chosen on one does not carry over as it is",
-        )
+        if base is not None and split != NO_SPLIT and abs(share - base) > 100 * DRIFT:
+            yield make_finding("balance-drift", where=split, percent=share, base=base, train=contents.train)
 
 
 def _find_target_drift(contents: Contents, table: Mapping[str, Any]) -> Iterator[Finding]:
@@ -128,46 +102,33 @@ def _find_target_drift(contents: Contents, table: Mapping[str, Any]) -> Iterator
     shares = {}
     for split, row in table.items():
         if counts := row.get("targets"):
-            shares[split] = {name: count / sum(counts.values()) for name, count in counts.items()}
+            shares[split] = {name: 100 * count / sum(counts.values()) for name, count in counts.items()}
     base = shares.pop(contents.train, None)
-    if not base or not table[contents.train]["labelled"]:
+    if not base:
         return
     for split, targets in shares.items():
-        # Total variation distance: the share of targets that would have to be others.
-        distance = sum(abs(targets.get(name, 0) - base.get(name, 0)) for name in {*targets, *base}) / 2
-        if split == NO_SPLIT or distance <= TARGET_DRIFT:
+        # Total variation distance: the share of targets that would have to be others, in percent.
+        change = {name: targets.get(name, 0) - base.get(name, 0) for name in (*targets, *base)}
+        distance = sum(map(abs, change.values())) / 2
+        if split == NO_SPLIT or distance <= 100 * TARGET_DRIFT:
             continue
-        most = max(targets, key=lambda name: targets[name] - base.get(name, 0))
-        yield Finding(
-            code="target-drift",
-            level="warning",
+        most = max(targets, key=lambda name: change[name])
+        yield make_finding(
+            "target-drift",
             where=split,
-            message=f"targets differ between {contents.train} and {split} by {100 * distance:.0f} %: "
-            f"{most!r} is {100 * targets[most]:.0f} % of {split}'s and {100 * base.get(most, 0):.0f} % of "
-            f"{contents.train}'s",
+            train=contents.train,
+            distance=distance,
+            target=most,
+            percent=targets[most],
+            base=base.get(most, 0),
         )
 
 
-_ODD: tuple[tuple[str, Level, str, Callable[[Label], bool]], ...] = (
-    (
-        "label-torn",
-        "warning",
-        "have a severity that contradicts the label",
-        lambda label: label.severity is not None and (label.severity != "none") != label.harmful,
-    ),
-    (
-        "label-blank-target",
-        "warning",
-        "name an empty target or attack",
-        lambda label: "" in _list_names(label),
-    ),
-    (
-        "label-harmless-target",
-        "note",
-        "are harmless and name a target or an attack all the same",
-        lambda label: not label.harmful and bool(_list_names(label)),
-    ),
-)
+_ODD: dict[str, Callable[[Label], bool]] = {
+    "label-torn": lambda label: label.severity is not None and (label.severity != "none") != label.harmful,
+    "label-blank-target": lambda label: "" in _list_names(label),
+    "label-harmless-target": lambda label: not label.harmful and bool(_list_names(label)),
+}
 
 
 def _list_names(label: Label) -> tuple[str, ...]:
@@ -175,41 +136,27 @@ def _list_names(label: Label) -> tuple[str, ...]:
 
 
 def _find_odd(contents: Contents) -> Iterator[Finding]:
+    """Find labels that contradict themselves, and targets that hardly any meme has."""
     labelled = [(item, item.meme.label) for item in contents.items if item.meme.label]
-    for code, level, what, is_odd in _ODD:
+    for code, is_odd in _ODD.items():
         cases = [
             Example(memes=(item.id,), what=", ".join(label.targets), text=item.text)
             for item, label in labelled
             if is_odd(label)
         ]
-        yield from report_cases(code, level, f"labels {what}", cases, len(labelled))
-
-
-def _find_rare(items: Sequence[Item]) -> Iterator[Finding]:
-    labels = [item.meme.label for item in items if item.meme.label]
-    counts = Counter(name for label in labels for name in _list_names(label))
-    rare = [(name, count) for name, count in counts.most_common() if count <= RARE]
+        yield from report_cases(code, cases, len(labelled))
+    counts = Counter(name for _, label in labelled for name in _list_names(label))
+    rare = [f"{name} ({count})" for name, count in counts.most_common() if count <= RARE]
     if rare:
-        yield Finding(
-            code="label-rare",
-            level="note",
-            message=f"{len(rare):,} targets or attacks are on {RARE} memes or fewer: "
-            + ", ".join(f"{name} ({count})" for name, count in rare[:8]),
-            count=len(rare),
-            of=len(counts),
-        )
+        names = ", ".join(rare[:8])
+        yield make_finding("label-rare", count=len(rare), of=len(counts), limit=RARE, names=names)
 
 
 def _find_version(contents: Contents) -> Iterator[Finding]:
     version = contents.dataset.info.options.get("label_version")
     if version is not None:
         unsure = "unknown" in str(version) or "together" in str(version)
-        yield Finding(
-            code="label-version",
-            level="warning" if unsure else "note",
-            message=f"labels are of version: {version}"
-            + ("; figures of other versions do not compare" if unsure else ""),
-        )
+        yield make_finding("label-version", level="warning" if unsure else "note", version=version)
 
 
 def find_label_errors(
@@ -228,11 +175,14 @@ def find_label_errors(
     if not folds or not readers:
         return [], []
     numbers = np.array([item.number for item in items])
-    folds = [(numbers[train], numbers[rest]) for train, rest in folds]
-    probabilities = _predict_out_of_fold(contents.gold, folds, readers, progress)[numbers]
+    totals = np.zeros(len(contents.items))
+    with counting(progress, "looking for label errors", len(folds) * len(readers)) as advance:
+        for (train, rest), reader in product(folds, readers):
+            totals[numbers[rest]] += reader.score(contents.gold, numbers[train], numbers[rest])
+            advance()
+    probabilities = totals[numbers] / len(readers)
     if auroc_of(gold, probabilities).value(len(gold)) < LEAST_AUROC:
-        message = "surface signals tell too little about the labels to say which may be wrong"
-        return [Finding(code="label-errors-unknown", level="note", message=message)], []
+        return [make_finding("label-errors-unknown")], []
     errors, cases = [], []
     for index in find_confident_errors(gold, probabilities):
         item, probability = items[index], round(float(probabilities[index]), 4)
@@ -241,21 +191,7 @@ def find_label_errors(
         )
         what = f"labelled {'harmful' if gold[index] else 'harmless'}, P(harmful) {probability:.2f}"
         cases.append(Example(memes=(item.id,), what=what, text=item.text))
-    what = "labels are contradicted by the rest of the data; look at them"
-    return report_cases("label-errors", "note", what, cases, len(items)), errors[:LISTED]
-
-
-def _predict_out_of_fold(
-    gold: Booleans, folds: Folds, signals: Sequence[Baseline], progress: Progress
-) -> Floats:
-    """Return P(harmful), mean over signals. *Shape:* (items,); 0 for items that are in no fold."""
-    total = np.zeros(len(gold))
-    with counting(progress, "looking for label errors", len(folds) * len(signals)) as advance:
-        for train, rest in folds:
-            for signal in signals:
-                total[rest] += signal.score(gold, train, rest)
-                advance()
-    return total / len(signals)
+    return report_cases("label-errors", cases, len(items)), errors[:LISTED]
 
 
 def find_confident_errors(gold: Booleans, probabilities: Floats) -> list[int]:

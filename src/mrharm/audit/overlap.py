@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrharm.audit.copies import KINDS, Copies
-from mrharm.audit.findings import Example, Finding, cut_examples
+from mrharm.audit.copies import KINDS, Copies, list_members
+from mrharm.audit.findings import Example, Finding, make_finding, report_cases
 from mrharm.audit.reading import NO_SPLIT, Contents, Item
 
 SERIOUS = 0.01  # of a held-out split in train: figures on it cannot be published
@@ -44,21 +44,13 @@ def audit_copies(contents: Contents, copies: Copies) -> tuple[list[Finding], dic
 
 def _find_repeated_ids(contents: Contents) -> Iterator[Finding]:
     counts = Counter(item.id for item in contents.items)
-    repeated = [(meme_id, count) for meme_id, count in counts.most_common() if count > 1]
+    repeated = [
+        Example(memes=(meme_id,), what=f"{count} times")
+        for meme_id, count in counts.most_common()
+        if count > 1
+    ]
     if repeated:
-        yield Finding(
-            code="id-repeated",
-            level="error",
-            message=f"{len(repeated):,} ids occur more than once in memes.jsonl, so evidence and rationales cannot be "
-            "told apart",
-            count=len(repeated),
-            of=len(counts),
-            bars=("training", "publishing"),
-            mend="keep one row of each, or let --fix do it",
-            examples=cut_examples(
-                Example(memes=(meme_id,), what=f"{count} times") for meme_id, count in repeated
-            ),
-        )
+        yield make_finding("id-repeated", count=len(repeated), of=len(counts), examples=repeated)
 
 
 def _count_repeats(groups: NDArray[np.int64], items: Sequence[Item]) -> dict[str, int]:
@@ -70,19 +62,18 @@ def _report_within(copies: Copies, split: str, items: Sequence[Item], extra: int
     """Report the rows of a split that repeat another, ``extra`` in all."""
     if not extra:
         return
-    groups: dict[int, list[Item]] = defaultdict(list)
-    for item in items:
-        groups[int(copies.groups["meme"][item.number])].append(item)
-    groups.pop(-1, None)
-    repeated = sorted((group for group in groups.values() if len(group) > 1), key=len, reverse=True)
-    yield Finding(
-        code="copies-within",
+    groups = list_members(np.array([copies.groups["meme"][item.number] for item in items])).values()
+    repeated = sorted((group for group in groups if len(group) > 1), key=len, reverse=True)
+    yield make_finding(
+        "copies-within",
         level="warning" if extra >= REPEATS * len(items) else "note",
         where=split,
-        message=f"{len(items):,} rows of {split} hold {len(items) - extra:,} different memes",
         count=extra,
         of=len(items),
-        examples=cut_examples(_show_group(group, f"{len(group)} times") for group in repeated),
+        different=len(items) - extra,
+        examples=[
+            _show_group([items[index] for index in group], f"{len(group)} times") for group in repeated
+        ],
     )
 
 
@@ -117,6 +108,7 @@ def _report_across(
     counts: Mapping[str, dict[str, int]],
 ) -> Iterator[Finding]:
     first, second = pair
+    where = f"{first} - {second}"
     same = counts["meme"]
     if same["count"]:
         parts = ", ".join(
@@ -128,33 +120,33 @@ def _report_across(
         # Train in a held-out split bars publishing; elsewhere an overlap is for a person to weigh.
         from_train = first == contents.train
         serious = from_train and second in contents.held_out and same["count"] >= SERIOUS * same["of"]
-        yield Finding(
-            code="overlap",
+        yield make_finding(
+            "overlap",
             level="error" if serious else "warning",
-            where=f"{first} - {second}",
-            message=f"{same['count']:,} of {same['of']:,} {second} memes are in {first} too ({parts})",
+            where=where,
             count=same["count"],
             of=same["of"],
-            bars=("publishing",) if serious else (),
-            mend="remove them from train: --fix" if from_train else None,
             examples=_show_overlap(pair, partners["meme"]),
+            first=first,
+            second=second,
+            parts=parts,
+            mend="remove them from train: --fix" if from_train else "",
         )
     same_memes = {item.number for item, _ in partners["meme"]}
     text_alone = sum(item.number not in same_memes for item, _ in partners["text"])
     if text_alone:
-        yield Finding(
-            code="text-shared",
-            level="note",
-            where=f"{first} - {second}",
-            message=f"{text_alone:,} {second} memes share their text with {first} under another picture (confounders "
-            "are made like that)",
+        yield make_finding(
+            "text-shared",
+            where=where,
             count=text_alone,
             of=counts["text"]["of"],
             examples=_show_overlap(pair, partners["text"]),
+            first=first,
+            second=second,
         )
 
 
-def _show_overlap(pair: tuple[str, str], partners: Partners) -> tuple[Example, ...]:
+def _show_overlap(pair: tuple[str, str], partners: Partners) -> list[Example]:
     """Return conflicts first, then long texts: two memes that share a long text by chance are rare."""
     first, second = pair
     cases = []
@@ -164,7 +156,7 @@ def _show_overlap(pair: tuple[str, str], partners: Partners) -> tuple[Example, .
         what = f"{second} says {_name_side(item.harmful)}, {first} {_name_side(partner.harmful)}"
         shown = Example(memes=(item.id, partner.id), what=what, text=item.text)
         cases.append((conflict is None, -len(item.text), shown))
-    return cut_examples(shown for _, _, shown in sorted(cases, key=lambda case: case[:2]))
+    return [shown for _, _, shown in sorted(cases, key=lambda case: case[:2])]
 
 
 def _name_side(harmful: bool | None) -> str:
@@ -174,18 +166,10 @@ def _name_side(harmful: bool | None) -> str:
 def _find_conflicts(copies: Copies) -> Iterator[Finding]:
     groups = copies.list_groups(copies.groups["meme"])
     torn = [group for group in groups if {True, False} <= {item.harmful for item in group}]
-    if torn:
-        yield Finding(
-            code="label-conflict",
-            level="warning",
-            message=f"{len(torn):,} memes that occur more than once carry both labels",
-            count=len(torn),
-            of=len(groups),
-            examples=cut_examples(
-                _show_group(group, ", ".join(_name_side(item.harmful) for item in group[:4]))
-                for group in torn
-            ),
-        )
+    examples = [
+        _show_group(group, ", ".join(_name_side(item.harmful) for item in group[:4])) for group in torn
+    ]
+    yield from report_cases("label-conflict", examples, len(groups))
 
 
 def _find_templates(contents: Contents, copies: Copies) -> tuple[list[Finding], dict[str, int]]:
@@ -203,24 +187,21 @@ def _find_templates(contents: Contents, copies: Copies) -> tuple[list[Finding], 
     if not groups:
         return [], table
     groups.sort(key=_has_one_label, reverse=True)
-    shown = cut_examples(
-        _show_group(
-            group, f"{len(group)} memes, {sum(bool(item.harmful) for item in group)} harmful", text=False
-        )
-        for group in groups
+    examples = []
+    for group in groups:
+        harmful = sum(bool(item.harmful) for item in group)
+        examples.append(_show_group(group, f"{len(group)} memes, {harmful} harmful", text=False))
+    finding = make_finding(
+        "templates",
+        count=table["memes"],
+        of=len(copies.items),
+        examples=examples,
+        least=TEMPLATE_MEMES,
+        groups=table["groups"],
+        across_splits=table["across_splits"],
+        one_label=table["one_label"],
     )
-    return [
-        Finding(
-            code="templates",
-            level="note",
-            message=f"{table['memes']:,} memes are built on {len(groups):,} templates (one picture, several texts); "
-            f"{table['across_splits']:,} of these are in train and held out, {table['one_label']:,} of "
-            f"{TEMPLATE_MEMES} memes or more have one label only",
-            count=table["memes"],
-            of=len(copies.items),
-            examples=shown,
-        )
-    ], table
+    return [finding], table
 
 
 def _crosses_splits(contents: Contents, group: Sequence[Item]) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from mrharm.audit.findings import Example, Finding, Purpose, report_cases
+from mrharm.audit.findings import Example, Finding, Level, make_finding, report_cases
 from mrharm.audit.reading import Contents, Item
 from mrharm.errors import DataError
 from mrharm.memes.fingerprints import PLAIN_SPREAD, PictureFacts, fingerprint_picture
@@ -42,19 +42,13 @@ def fingerprint_pictures(contents: Contents, *, workers: int, progress: Progress
             if isinstance(result, Exception):  # its process died of it
                 result = PictureFacts(key=key, place=place, failure=str(result))
             facts[place] = result
-            store = _append(store, result)
+            try:
+                if store is not None and not result.failure:
+                    store.append(result)
+            except OSError:  # the disk is full; the next audit opens the picture again
+                store = None
             advance()
     return {place: facts[place] for place in keys}
-
-
-def _append(store: JsonlStore[PictureFacts] | None, picture: PictureFacts) -> JsonlStore[PictureFacts] | None:
-    """Keep a fingerprint; return the store, or None once its disk is full: the next audit opens the picture again."""
-    if store is not None and not picture.failure:
-        try:
-            store.append(picture)
-        except OSError:
-            return None
-    return store
 
 
 def _fingerprint(root: Path, place_and_key: tuple[str, str]) -> PictureFacts:
@@ -88,80 +82,39 @@ def audit_pictures(contents: Contents, facts: Mapping[str, PictureFacts]) -> Ite
     """Find pictures that are missing or broken, changed since the import, extreme or blank."""
     pictured = [(item, facts[item.meme.image]) for item in contents.items if item.meme.image]
     if not pictured:
-        yield Finding(
-            code="no-pictures",
-            level="warning",
-            message="no meme has a picture: this is a text dataset, whatever the harm is in the pictures",
-            count=0,
-            of=len(contents.items),
-        )
+        yield make_finding("no-pictures", count=0, of=len(contents.items))
         return
     broken = [
         Example(memes=(item.id,), what=picture.failure) for item, picture in pictured if picture.failure
     ]
-    many = len(broken) >= MANY_MISSING * len(pictured)
-    bars: tuple[Purpose, ...] = ("training", "publishing") if many else ()
-    yield from report_cases(
-        "picture-unreadable",
-        "error" if many else "warning",
-        "pictures are missing or do not open",
-        broken,
-        len(pictured),
-        bars=bars,
-        mend="bring the pictures back, or leave their memes out with --fix",
-    )
+    level: Level = "error" if len(broken) >= MANY_MISSING * len(pictured) else "warning"
+    yield from report_cases("picture-unreadable", broken, len(pictured), level=level)
     readable = [(item, picture) for item, picture in pictured if not picture.failure]
-    yield from _find_changed(readable)
-    yield from _find_extreme(readable)
-    yield from report_cases(
-        "picture-none",
-        "warning",
-        "memes have no picture, though others do",
-        [Example(memes=(item.id,), what=item.text) for item in contents.items if not item.meme.image],
-        len(contents.items),
-    )
+    yield from report_cases("picture-changed", _list_changed(readable), len(readable))
+    for code, rank, limit in _EXTREMES:
+        cases = sorted((rank(picture), number) for number, (_, picture) in enumerate(readable))
+        extreme = [readable[number] for value, number in cases if value < limit]
+        shown = [
+            Example(memes=(item.id,), what=f"{picture.width}x{picture.height}") for item, picture in extreme
+        ]
+        yield from report_cases(code, shown, len(readable), limit=abs(limit))
+    without = [Example(memes=(item.id,), what=item.text) for item in contents.items if not item.meme.image]
+    yield from report_cases("picture-none", without, len(contents.items))
 
 
-def _find_changed(pictured: Sequence[tuple[Item, PictureFacts]]) -> list[Finding]:
+def _list_changed(pictured: Sequence[tuple[Item, PictureFacts]]) -> list[Example]:
+    """Return the memes whose picture is not the file that was imported."""
     changed = []
     for item, picture in pictured:
         imported = item.evidence.image_sha256 if item.evidence else None
         if imported and imported != picture.sha256:
             changed.append(Example(memes=(item.id,), what=picture.place))
-    return report_cases(
-        "picture-changed",
-        "error",
-        "pictures are not those that were imported (SHA-256 differs)",
-        changed,
-        len(pictured),
-        bars=("training", "publishing"),
-        mend="import again, or bring the pictures back",
-    )
+    return changed
 
 
-# Code, what the pictures are, the rank of the worst first, and the rank from which a picture is no case any more.
-_EXTREMES: tuple[tuple[str, str, Callable[[PictureFacts], float], float], ...] = (
-    (
-        "picture-long",
-        f"more than {LONGEST_RATIO:g} times as long as wide, or the reverse",
-        lambda picture: -picture.ratio,
-        -LONGEST_RATIO,
-    ),
-    (
-        "picture-small",
-        f"less than {SHORTEST_SIDE} pixels on a side",
-        lambda picture: min(picture.width, picture.height),
-        SHORTEST_SIDE,
-    ),
-    ("picture-blank", "of one colour, or nearly", lambda picture: picture.spread, PLAIN_SPREAD),
+# Code, the rank of the worst first, and the rank from which a picture is no case any more.
+_EXTREMES: tuple[tuple[str, Callable[[PictureFacts], float], float], ...] = (
+    ("picture-long", lambda picture: -picture.ratio, -LONGEST_RATIO),
+    ("picture-small", lambda picture: min(picture.width, picture.height), SHORTEST_SIDE),
+    ("picture-blank", lambda picture: picture.spread, PLAIN_SPREAD),
 )
-
-
-def _find_extreme(pictured: Sequence[tuple[Item, PictureFacts]]) -> Iterator[Finding]:
-    for code, what, rank, limit in _EXTREMES:
-        cases = [(rank(picture), item, picture) for item, picture in pictured if rank(picture) < limit]
-        cases.sort(key=lambda case: case[0])
-        shown = [
-            Example(memes=(item.id,), what=f"{picture.width}x{picture.height}") for _, item, picture in cases
-        ]
-        yield from report_cases(code, "note", f"pictures are {what}", shown, len(pictured))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer
 
-from mrharm.audit.findings import Example, Finding, Level, cut_examples, report_cases
+from mrharm.audit.findings import Example, Finding, Level, make_finding, percent, report_cases
 from mrharm.audit.reading import Contents
 from mrharm.baselines import FOLDS, estimate_recovered
 from mrharm.llm import looks_refused
@@ -35,8 +35,7 @@ Case = tuple[Rationale, Label]
 def audit_rationales(contents: Contents, recipe: Recipe) -> tuple[list[Finding], dict[str, Any]]:
     """Find stated labels, refusals, cuts, captions and copies among the rationales; count them and their coverage."""
     if not contents.rationales:
-        message = "there are no rationales: a student can learn labels alone (mrharm train --stages label)"
-        return [Finding(code="rationales-none", level="note", message=message)], {}
+        return [make_finding("rationales-none")], {}
     latest = {row.meme_id: row for row in contents.rationales}  # a later line wins
     labels = {item.id: item.meme.label for item in contents.items}
     teaching = {key: row for key, row in latest.items() if row.status in TEACHING and row.text.strip()}
@@ -71,19 +70,13 @@ def _measure_coverage(
     for split in (contents.train, contents.validation):
         labelled = [item for item in contents.by_split.get(split, []) if item.meme.label]
         table[split] = {"count": sum(item.id in teaching for item in labelled), "of": len(labelled)}
-    train = table[contents.train]
-    missing = train["of"] - train["count"]
+    of = table[contents.train]["of"]
+    missing = of - table[contents.train]["count"]
     if not missing:
         return [], table
+    level: Level = "warning" if missing > 0.05 * of else "note"
     return [
-        Finding(
-            code="rationales-missing",
-            level="warning" if missing > 0.05 * train["of"] else "note",
-            where=contents.train,
-            message=f"{missing:,} of {train['of']:,} labelled {contents.train} memes have no rationale that may teach",
-            count=missing,
-            of=train["of"],
-        )
+        make_finding("rationales-missing", level=level, where=contents.train, count=missing, of=of)
     ], table
 
 
@@ -96,31 +89,19 @@ def _find_stated(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, Any]]:
         "phrases_right": sum(denies(row.text) != label.harmful for row, label in cases),
         "of": len(cases),
     }
-    if not stated:
-        return [], table
-    shares = {name: _percent(count, len(cases)) for name, count in table.items()}
-    many = len(stated) >= LEAKING * len(cases)
-    return [
-        Finding(
-            code="rationale-states-label",
-            level="error" if many else "warning",
-            message=f"{shares['stated']} of the rationales state the label they explain "
-            f"({shares['label']} in its own words, {shares['severity']} by their "
-            f"severity, word for word); four phrases recover the binary label of {shares['phrases_right']}",
-            count=len(stated),
-            of=len(cases),
-            bars=("training",) if many else (),
-            mend="mark them for the leak gate: --fix",
-            examples=cut_examples(_show_texts(stated, slice(-160, None))),
-        )
-    ], table
+    figures = {name: percent(table[name], len(cases)) for name in ("label", "severity", "phrases_right")}
+    level: Level = "error" if len(stated) >= LEAKING * len(cases) else "warning"
+    shown = _show_texts(stated, slice(-160, None))
+    return report_cases("rationale-states-label", shown, len(cases), level=level, **figures), table
 
 
 def _measure_readable(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, Any]]:
     """Measure how well a classifier that reads only the rationale recovers the label, also without what names harm."""
     gold = [label.harmful for _, label in cases]
     texts = [row.text for row, _ in cases]
-    without_harm = [_cut_harm(text) for text in texts]
+    without_harm = [
+        " ".join(sentence for sentence in sentences(text) if "harm" not in sentence.lower()) for text in texts
+    ]
     table: dict[str, Any] = {}
     for name, column in (("whole", texts), ("without_harm", without_harm)):
         recovered = estimate_recovered(column, gold)
@@ -131,44 +112,30 @@ def _measure_readable(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, A
             "of": len(cases),
             "interval": (recovered.low, recovered.high),
         }
-    low, high = table["whole"]["interval"]
-    return [
-        Finding(
-            code="rationale-tells-label",
-            level="note",
-            message=f"a bag of words that sees only the rationale recovers the label of "
-            f"{_percent(table['whole']['count'], len(cases))} ({100 * low:.1f}-{100 * high:.1f} %; {FOLDS} folds); of "
-            f'{_percent(table["without_harm"]["count"], len(cases))} after cutting every sentence with "harm". '
-            "Reasoning given a label always correlates with it",
-            count=table["whole"]["count"],
-            of=len(cases),
-        )
-    ], table
-
-
-def _cut_harm(text: str) -> str:
-    """Return a text without its sentences that hold "harm"."""
-    return " ".join(sentence for sentence in sentences(text) if "harm" not in sentence.lower())
+    count, (low, high) = table["whole"]["count"], table["whole"]["interval"]
+    finding = make_finding(
+        "rationale-tells-label",
+        count=count,
+        of=len(cases),
+        low=100 * low,
+        high=100 * high,
+        folds=FOLDS,
+        without_harm=percent(table["without_harm"]["count"], len(cases)),
+    )
+    return [finding], table
 
 
 def _find_refused(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, int]]:
     refused = [case for case in cases if looks_refused(case[0].text)]
     by_side = Counter("harmful" if label.harmful else "harmless" for _, label in refused)
     sides = ", ".join(f"{count:,} {side}" for side, count in by_side.items())
-    return report_cases(
-        "rationale-refused",
-        "warning",
-        f"rationales are refusals ({sides})",
-        _show_texts(refused, slice(160)),
-        len(cases),
-        mend="mark them: --fix",
-    ), {"count": len(refused), "of": len(cases)}
+    findings = report_cases("rationale-refused", _show_texts(refused, slice(160)), len(cases), sides=sides)
+    return findings, {"count": len(refused), "of": len(cases)}
 
 
 def _find_captions(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, int]]:
     spoken = [case for case in cases if speaks_of_caption(case[0].text)]
-    what = 'talk about "the caption": their teacher saw no picture'
-    return _report_share("rationale-speaks-of-caption", what, _show_texts(spoken, slice(160)), len(cases))
+    return _report_share("rationale-speaks-of-caption", _show_texts(spoken, slice(160)), len(cases))
 
 
 def _find_copies(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, int]]:
@@ -177,23 +144,15 @@ def _find_copies(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, int]]:
         Example(memes=(cases[first][0].meme_id, cases[second][0].meme_id), text=cases[first][0].text)
         for first, second in pairs.items()
     ]
-    what = f"are nearly identical to another ({NEARLY:.0%} of their runs of {SHINGLE} words)"
-    return _report_share("rationale-copies", what, shown, len(cases))
+    return _report_share("rationale-copies", shown, len(cases), nearly=NEARLY, words=SHINGLE)
 
 
 def _report_share(
-    code: str, what: str, shown: Sequence[Example], of: int
+    code: str, shown: Sequence[Example], of: int, **figures: Any
 ) -> tuple[list[Finding], dict[str, int]]:
-    """Return the finding ``12.3 % of the rationales <what>``, a warning from `LEAKING` up, and the count."""
-    count = len(shown)
-    table = {"count": count, "of": of}
-    if not count:
-        return [], table
-    level: Level = "warning" if count >= LEAKING * of else "note"
-    message = f"{_percent(count, of)} of the rationales {what}"
-    return [
-        Finding(code=code, level=level, message=message, count=count, of=of, examples=cut_examples(shown))
-    ], table
+    """Return the finding, a warning from `LEAKING` up, and the count."""
+    level: Level = "warning" if len(shown) >= LEAKING * of else "note"
+    return report_cases(code, shown, of, level=level, **figures), {"count": len(shown), "of": of}
 
 
 def find_near_identical(texts: Sequence[str]) -> dict[int, int]:
@@ -239,33 +198,23 @@ def _find_cut(cases: Sequence[Case], recipe: Recipe) -> tuple[list[Finding], dic
         },
         "of": len(cases),
     }
-    count = int((words > (PUBLISHED_LIMIT if length == "auto" else length)).sum())
+    limit = PUBLISHED_LIMIT if length == "auto" else length
+    count = int((words > limit).sum())
     if not count:
         return [], table
-    share, mean = _percent(count, len(cases)), f"{words.mean():.0f} words on average"
-    if length == "auto":
-        message = (
-            f"rationales have {mean}; recipe {recipe.name!r} takes their length from "
-            f"the data (the published 40 tokens would cut at least {share})"
-        )
-        return [Finding(code="rationale-cut", level="note", message=message, count=0, of=len(cases))], table
-    return [
-        Finding(
-            code="rationale-cut",
-            level="warning",
-            message=f"recipe {recipe.name!r} cuts at least {share} of the rationales at {length} tokens; they have "
-            f"{mean}",
-            count=count,
-            of=len(cases),
-            mend="--set lengths.rationale=auto",
-        )
-    ], table
+    finding = make_finding(
+        "rationale-cut",
+        level="note" if length == "auto" else "warning",
+        count=0 if length == "auto" else count,
+        of=len(cases),
+        recipe=recipe.name,
+        limit=limit,
+        percent=percent(count, len(cases)),
+        mean=words.mean(),
+    )
+    return [finding], table
 
 
 def _show_texts(cases: Sequence[Case], part: slice) -> list[Example]:
     """Return the memes of the cases, with a part of each rationale."""
     return [Example(memes=(row.meme_id,), text=row.text[part]) for row, _ in cases]
-
-
-def _percent(count: int, of: int) -> str:
-    return f"{100 * count / of:.1f} %"

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mrharm.audit.findings import Example, Finding, cut_examples, report_cases
+from mrharm.audit.findings import Example, Finding, make_finding, report_cases
 from mrharm.errors import DataError
 from mrharm.memes.dataset import EVIDENCE, MEMES, RATIONALES, Dataset
 from mrharm.records import Evidence, Failure, Meme, Rationale, Record, meme_text, parse_record
@@ -132,24 +131,22 @@ def read_contents(dataset: Dataset) -> Contents:
     rationales, broken_rationales = _read_rows(dataset.root / RATIONALES, Rationale)
     by_meme = {row.meme_id: row for row in evidence}
     items = [Item(number, meme, by_meme.get(meme.id)) for number, meme in enumerate(memes)]
-    findings = [
-        *_report_broken(EVIDENCE, Evidence, len(evidence), broken_evidence),
-        *_report_broken(MEMES, Meme, len(memes), broken_memes),
-        *_report_broken(RATIONALES, Rationale, len(rationales), broken_rationales),
-        *_report_unmatched(items, EVIDENCE, by_meme),
-        *_report_unmatched(items, RATIONALES, [row.meme_id for row in rationales]),
-    ]
+    findings: list[Finding] = []
+    for name, record, count, broken in (
+        (EVIDENCE, "Evidence", len(evidence), broken_evidence),
+        (MEMES, "Meme", len(memes), broken_memes),
+        (RATIONALES, "Rationale", len(rationales), broken_rationales),
+    ):
+        lines = [Example(memes=(row.item,), what=row.reason) for row in broken]
+        findings += report_cases("row-unreadable", lines, count + len(broken), file=name, record=record)
+    ids = {meme.id for meme in memes}
+    for name, named in ((EVIDENCE, by_meme), (RATIONALES, dict.fromkeys(row.meme_id for row in rationales))):
+        unmatched = [Example(memes=(meme_id,)) for meme_id in named if meme_id not in ids]
+        if unmatched:
+            finding = make_finding("row-of-no-meme", count=len(unmatched), examples=unmatched, file=name)
+            findings.append(finding)
     if not items:
-        empty = (dataset.root / MEMES).is_file()
-        findings.append(
-            Finding(
-                code="no-memes" if empty else "file-missing",
-                level="error",
-                message=f"{MEMES} holds no meme" if empty else f"{MEMES} is missing",
-                bars=("training", "publishing"),
-                mend="import the source again",
-            )
-        )
+        findings.append(make_finding("no-memes" if (dataset.root / MEMES).is_file() else "file-missing"))
     return Contents(dataset, items, rationales, findings, broken_evidence + broken_memes + broken_rationales)
 
 
@@ -168,32 +165,3 @@ def _read_rows(path: Path, kind: type[R]) -> tuple[list[R], list[Failure]]:
             item, reason = f"{path.name}:{number}", str(error)[:300]
             broken.append(Failure(item=item, stage=STAGE, reason=reason, file=path.name, line=number))
     return rows, broken
-
-
-def _report_broken(name: str, kind: type[Record], rows: int, broken: Sequence[Failure]) -> list[Finding]:
-    return report_cases(
-        "row-unreadable",
-        "error",
-        f"lines of {name} cannot be read (cut short or not a {kind.__name__})",
-        [Example(memes=(row.item,), what=row.reason) for row in broken],
-        rows + len(broken),
-        bars=("training", "publishing"),
-        mend="mend the lines named, import again, or leave them out with --fix",
-    )
-
-
-def _report_unmatched(items: Sequence[Item], name: str, ids: Iterable[str]) -> list[Finding]:
-    """Report ids of a file that no meme has."""
-    memes = {item.id for item in items}
-    unmatched = [meme_id for meme_id in dict.fromkeys(ids) if meme_id not in memes]
-    if not unmatched:
-        return []
-    return [
-        Finding(
-            code="row-of-no-meme",
-            level="warning",
-            message=f"{len(unmatched):,} ids in {name} are of no meme in {MEMES}",
-            count=len(unmatched),
-            examples=cut_examples(Example(memes=(meme_id,)) for meme_id in unmatched),
-        )
-    ]

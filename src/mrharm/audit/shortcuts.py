@@ -17,7 +17,7 @@ import numpy as np
 
 from mrharm import baselines
 from mrharm.audit.copies import Copies
-from mrharm.audit.findings import Finding, Score, Shortcut
+from mrharm.audit.findings import Finding, Score, Shortcut, make_finding
 from mrharm.audit.reading import Contents, Item
 from mrharm.baselines import FEWEST, Baseline, Booleans, Features, Floats, Folds, Rows, split_folds
 from mrharm.memes.fingerprints import PictureFacts
@@ -204,11 +204,7 @@ def find_shortcuts(table: Sequence[Shortcut]) -> Iterator[Finding]:
     """Find signals that go far alone, and figures that fall once the overlap is removed."""
     rows = {row.signal: row.scores for row in table}
     if not rows:
-        yield Finding(
-            code="shortcut-untried",
-            level="note",
-            message=f"surface signals were not tried: fewer than {FEWEST} labelled train memes, or one label only",
-        )
+        yield make_finding("shortcut-untried", fewest=FEWEST)
         return
     protocol = "split" if "split" in rows["majority"] else "cross_validated"
     texts = [name for name in ("text", "caption", "text_caption") if name in rows]
@@ -221,14 +217,7 @@ def find_shortcuts(table: Sequence[Shortcut]) -> Iterator[Finding]:
     before = rows[best]["split"].macro_f1
     after = min(rows[best][name].macro_f1 for name in ("overlap_removed", "unseen") if name in rows[best])
     if before - after >= COLLAPSE:
-        yield Finding(
-            code="shortcut-collapse",
-            level="error",
-            message=f"{SIGNALS[best]} alone falls from {100 * before:.1f} to {100 * after:.1f} macro-F1 once "
-            "memes that are in train are out of the held-out split: it remembers memes",
-            bars=("publishing",),
-            mend="remove them from train: --fix",
-        )
+        yield make_finding("shortcut-collapse", signal=SIGNALS[best], before=100 * before, after=100 * after)
 
 
 def _describe_signal(name: str, scores: Mapping[str, Score], majority: Score) -> Finding:
@@ -239,10 +228,10 @@ def _describe_signal(name: str, scores: Mapping[str, Score], majority: Score) ->
         for protocol, score in scores.items()
         if protocol in ("split", "overlap_removed", "cross_validated")
     ]
-    far = any(score.macro_f1_ci[0] > FAR for score in scores.values())
-    return Finding(
-        code=f"shortcut-{name.replace('_', '-')}",
-        level="warning" if far else "note",
-        message=f"{SIGNALS[name]} alone reaches macro-F1 {', '.join(parts)}; majority {100 * majority.macro_f1:.1f}"
-        + (". A model that does not beat this has learned surface signals only" if far else ""),
+    return make_finding(
+        f"shortcut-{name.replace('_', '-')}",
+        level="warning" if any(score.macro_f1_ci[0] > FAR for score in scores.values()) else "note",
+        signal=SIGNALS[name],
+        parts=", ".join(parts),
+        majority=100 * majority.macro_f1,
     )

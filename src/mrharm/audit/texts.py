@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import cache
 
-from mrharm.audit.findings import Example, Finding, Level, report_cases
+from mrharm.audit.findings import Example, Finding, report_cases
 from mrharm.audit.reading import Contents
 from mrharm.rationales.stale import rationale_is_stale
 from mrharm.records import text_is_stale
@@ -21,12 +21,12 @@ def audit_texts(contents: Contents) -> tuple[list[Finding], dict[str, int]]:
     """Find what is odd about the texts, or stale because of them, and count the odd ones of each kind."""
     findings: list[Finding] = []
     table: dict[str, int] = {}
-    for code, level, what, describe in _KINDS:
+    for code, limit, describe in _KINDS:
         cases = [(item, case) for item in contents.items if (case := describe(item.words)) is not None]
         cases.sort(key=lambda case: -len(case[0].words))
         shown = [Example(memes=(item.id,), what=case) for item, case in cases]
         table[code.removeprefix("text-")] = len(cases)
-        findings += report_cases(code, level, f"texts {what}", shown, len(contents.items))
+        findings += report_cases(code, shown, len(contents.items), limit=limit)
     return findings + find_stale(contents), table
 
 
@@ -49,17 +49,12 @@ def _describe_invisible(text: str) -> str | None:
     return ", ".join(f"U+{ord(letter):04X} x{count}" for letter, count in invisible) or None
 
 
-# Code, level, what such texts do, and what makes a text such a case (None where it is none).
-_KINDS: tuple[tuple[str, Level, str, Callable[[str], str | None]], ...] = (
-    ("text-empty", "note", "have no text", _describe_empty),
-    ("text-long", "note", f"are longer than {LONG_TEXT:,} characters", _describe_long),
-    (
-        "text-foreign",
-        "note",
-        f"have more than {100 * FOREIGN:.0f} % letters that are not Latin",
-        _describe_foreign,
-    ),
-    ("text-invisible", "warning", "hold invisible characters", _describe_invisible),
+# Code, the limit its sentence names, and what makes a text such a case (None where it is none).
+_KINDS: tuple[tuple[str, int, Callable[[str], str | None]], ...] = (
+    ("text-empty", 0, _describe_empty),
+    ("text-long", LONG_TEXT, _describe_long),
+    ("text-foreign", round(100 * FOREIGN), _describe_foreign),
+    ("text-invisible", 0, _describe_invisible),
 )
 
 
@@ -72,28 +67,16 @@ def _name_script(letter: str) -> str:
 def find_stale(contents: Contents) -> list[Finding]:
     """Find evidence and rationales of words that a meme no longer has, because its text was edited since."""
     rationales = {rationale.meme_id: rationale for rationale in contents.rationales}
-    root, items = contents.dataset.root, contents.items
-    explained = [item for item in items if item.id in rationales]
-    gathered = [item for item in items if text_is_stale(item.meme, item.evidence)]
+    explained = [item for item in contents.items if item.id in rationales]
+    gathered = [item for item in contents.items if text_is_stale(item.meme, item.evidence)]
     written = [
         item for item in explained if rationale_is_stale(item.meme, item.evidence, rationales[item.id])
     ]
-    return [
-        *report_cases(
-            "evidence-stale",
-            "warning",
-            "memes had their text edited after their evidence was gathered",
-            [Example(memes=(item.id,), text=item.meme.text or "") for item in gathered],
-            len(items),
-            mend=f"gather again: mrharm gather {root}",
-        ),
-        *report_cases(
-            "rationale-stale",
-            "warning",
-            "rationales were written for other words than their meme has now; a recipe with gate: on does not learn "
-            "from them",
-            [Example(memes=(item.id,), text=item.meme.text or "") for item in written],
-            len(explained),
-            mend=f"have them written again: mrharm abduce {root} --teacher ...",
-        ),
-    ]
+    findings = []
+    for code, stale, items in (
+        ("evidence-stale", gathered, contents.items),
+        ("rationale-stale", written, explained),
+    ):
+        shown = [Example(memes=(item.id,), text=item.meme.text or "") for item in stale]
+        findings += report_cases(code, shown, len(items), root=contents.dataset.root)
+    return findings

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from mrharm.errors import DataError, InputError, MissingInputError, MrHarmError
 from mrharm.llm import CallError, Completion
@@ -16,111 +19,8 @@ from mrharm.rationales.teachers import Question
 from mrharm.records import Meme, Rationale
 from mrharm.store import content_key
 
-SCENES: dict[str, tuple[str, ...]] = {
-    "roses": ("red roses", "a bunch of roses"),
-    "cake": ("a birthday cake", "a pink cake"),
-    "skunk": ("a skunk", "a black and white skunk"),
-    "garbage": ("garbage", "a can of garbage"),
-    "toast": ("burnt toast", "a slice of burnt toast"),
-    "crowd": ("a crowd", "a cheering crowd"),
-    "heart": ("heart balloons", "red heart balloons"),
-    "desert": ("a desert", "an empty desert"),
-    "chairs": ("empty chairs", "rows of empty chairs"),
-    "scarecrow": ("a scarecrow", "a ragged scarecrow"),
-    "trophy": ("a trophy", "a golden trophy"),
-    "songbird": ("a songbird", "a blue songbird"),
-    "donkey": ("a donkey", "a braying donkey"),
-    "lion": ("a lion", "a roaring lion"),
-    "rocket": ("a rocket", "a red and white rocket"),
-    "race_car": ("a race car", "a yellow race car"),
-    "storm": ("a storm", "a storm with lightning"),
-    "snail": ("a snail", "a brown snail"),
-    "snowman": ("a snowman", "a snowman with a hat"),
-    "elephant": ("an elephant", "a huge elephant"),
-    "wall": ("a brick wall", "a red brick wall"),
-    "mouse": ("a mouse", "a tiny mouse"),
-    "wilted": ("a wilted flower", "a wilted flower in a pot"),
-    "bookshelf": ("a bookshelf", "a neat bookshelf"),
-    "gem": ("a diamond", "a blue diamond"),
-    "scribble": ("a scribble", "a wild scribble"),
-    "sun": ("a smiling sun", "a yellow sun"),
-    "swan": ("a swan", "a white swan"),
-    "dolphin": ("a dolphin", "a leaping dolphin"),
-    "peacock": ("a peacock", "a green peacock"),
-    "crash": ("a crashed car", "a crashed blue car"),
-    "ship": ("a sinking ship", "a ship that sinks"),
-    "rainbow": ("a rainbow", "a whole rainbow"),
-}
-
-# concept: (whose quality the words speak of, the quality itself)
-TOPICS: dict[str, tuple[str, str]] = {
-    "smell": ("your smell", "smell"),
-    "popularity": ("your popularity", "popularity"),
-    "cooking": ("your cooking", "cooking"),
-    "singing": ("your singing", "singing"),
-    "speed": ("your speed", "speed"),
-    "strength": ("your strength", "strength"),
-    "tidiness": ("your tidiness", "tidiness"),
-    "gardening": ("your gardening", "gardening"),
-    "dancing": ("your dancing", "dancing"),
-    "wit": ("your wit", "wit"),
-    "style": ("your style", "style"),
-    "driving": ("your driving", "driving"),
-    "drawing": ("your drawing", "drawing"),
-    "welcome": ("your welcome", "warmth"),
-    "bravery": ("your courage", "courage"),
-    "swimming": ("your swimming", "swimming"),
-}
-
-SCENE_FRAMES = ("the picture shows {}.", "we see {}.", "the image shows {}.", "the picture has {} in it.")
-
-TONE_FRAMES: dict[str, tuple[str, ...]] = {
-    "praise": (
-        "the words praise {}.",
-        "the text pays {} a compliment.",
-        "the text is full of praise for {}.",
-    ),
-    "comparison": (
-        "the words compare {} to it.",
-        "the text says {} is just like this.",
-        "the words say {} is the same.",
-    ),
-    "contrast": (
-        "the words say {} is nothing like this.",
-        "the text says {} is the opposite.",
-        "the words set {} apart.",
-    ),
-    "relief": (
-        "the words are glad that {} is not like this.",
-        "the text is relieved that {} is not so.",
-        "the words give thanks that {} is not this.",
-    ),
-}
-
-# What the words do with the quality, and what the picture is to it.
-LEADS = (
-    "you {share} {quality} at its {best}",
-    "you {share} this {fine} sight",
-    "you {share} such {fine} {quality}",
-)
-POLARITIES: dict[str, dict[str, str]] = {
-    "suits": {"best": "best", "fine": "fine"},
-    "contradicts": {"best": "worst", "fine": "poor"},
-}
-SENSES: dict[str, str] = {"straight": "share", "flipping": "lack"}
-
-OUTCOMES: dict[str, tuple[str, ...]] = {
-    "backs": (
-        "the picture backs the words and they stay kind",
-        "together they are kind to you",
-        "the words stay friendly to you",
-    ),
-    "undercuts": (
-        "the picture undercuts the words and they mock you",
-        "together they make fun of you",
-        "the words turn into mockery of you",
-    ),
-}
+# What the rationales are made of, by the part of a truth that chooses it.
+WORDS: dict[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
 
 TEACHER = "generated"
 _NEEDED = ("concept", "scene", "tone", "sense", "polarity", "relation")
@@ -176,8 +76,8 @@ def explain_without_outcome(meme: Meme) -> Rationale:
 
 def _describe_meme(truth: Mapping[str, Any], rng: random.Random) -> tuple[str, str]:
     """Return a sentence on the picture and one on the words; raises KeyError for what is unknown here."""
-    scene = rng.choice(SCENE_FRAMES).format(rng.choice(SCENES[truth["scene"]]))
-    return scene, rng.choice(TONE_FRAMES[truth["tone"]]).format(TOPICS[truth["concept"]][0])
+    scene = rng.choice(WORDS["scene_frames"]).format(rng.choice(WORDS["scenes"][truth["scene"]]))
+    return scene, rng.choice(WORDS["tone_frames"][truth["tone"]]).format(WORDS["topics"][truth["concept"]][0])
 
 
 def _truth(meme: Meme) -> Mapping[str, Any]:
@@ -199,10 +99,12 @@ def write_rationale(truth: Mapping[str, Any], rng: random.Random) -> str:
         raise DataError(f"truth without {', '.join(missing)}; expected {', '.join(_NEEDED)}")
     try:
         scene, tone = _describe_meme(truth, rng)
-        lead = rng.choice(LEADS).format(
-            quality=TOPICS[truth["concept"]][1], share=SENSES[truth["sense"]], **POLARITIES[truth["polarity"]]
+        lead = rng.choice(WORDS["leads"]).format(
+            quality=WORDS["topics"][truth["concept"]][1],
+            share=WORDS["senses"][truth["sense"]],
+            **WORDS["polarities"][truth["polarity"]],
         )
-        outcome = rng.choice(OUTCOMES[truth["relation"]])
+        outcome = rng.choice(WORDS["outcomes"][truth["relation"]])
     except KeyError as error:
         raise DataError(f"truth names {error.args[0]!r}, which the generated teacher does not know") from None
     first, second = (scene, tone) if rng.random() < 0.6 else (tone, scene)
