@@ -19,11 +19,11 @@ from mrharm.errors import ModelUnavailableError, MrHarmError
 from mrharm.llm.cache import Batch, Ledger
 from mrharm.llm.endpoint import Endpoint
 from mrharm.llm.pricing import Budget, Price, bound_cost, count_cost, find_price
-from mrharm.llm.requests import Answer, CallError, Completion, FailureKind, Request, parse_answer
+from mrharm.llm.requests import CallError, Completion, FailureKind, Request, parse_answer
 
 T = TypeVar("T")
 Result = Completion | CallError
-Outcome = tuple[Answer, int | None] | CallError  # an answer and its cost, or why there is none
+Outcome = tuple[Completion, int | None] | CallError  # an answer and its cost, or why there is none
 log = logging.getLogger("mrharm.llm")
 
 MOST_QUESTIONS = 50_000  # of a file
@@ -167,11 +167,8 @@ class BatchRound:
             if row is None or row.status not in statuses or (row.status == "answered" and not row.is_sound):
                 continue
             del self._unanswered[key]
-            result: Result
             try:
-                if row.status == "failed":
-                    raise CallError(row.failure or "", row.failure_kind or "busy", row.raw)
-                result = row.read_answer(cached=cached)
+                result: Result = row.read_answer(cached=cached)
             except CallError as error:
                 result = error
             yield key, result
@@ -180,10 +177,6 @@ class BatchRound:
         """Send the questions that are in no batch; yields those that cannot be sent, and why."""
         requests = sorted(self._unanswered.values(), key=lambda request: request.model)
         required = self._budget.limit is not None
-        costs = {
-            request.key: bound_cost(request, self._prices, batch=True, required=required)
-            for request in requests
-        }
         holding: set[str] = set()  # batches with questions of this round
         group: list[tuple[Request, bytes]] = []  # a batch asks one model
         size = 0  # bytes
@@ -192,14 +185,15 @@ class BatchRound:
             if row and row.batch:
                 holding.add(row.batch)
                 continue
+            cost = bound_cost(request, self._prices, batch=True, required=required)
             try:
                 line = _write_line(request)
-                self._budget.reserve(costs[request.key])
+                self._budget.reserve(cost)
             except CallError as error:
                 del self._unanswered[request.key]
                 yield request.key, error
                 continue
-            self._reserved[request.key] = costs[request.key]
+            self._reserved[request.key] = cost
             is_other_model = bool(group) and group[0][0].model != request.model
             if is_other_model or len(group) == MOST_QUESTIONS or size + len(line) > MOST_BYTES:
                 holding.add(self._create(group))
@@ -299,7 +293,9 @@ class BatchRound:
         try:
             if status != 200:
                 raise endpoint.classify(status, body.get("error") if isinstance(body, dict) else body, model)
-            answer = parse_answer(endpoint.without_secrets(json.dumps(body, ensure_ascii=False)))
+            answer = parse_answer(
+                endpoint.without_secrets(json.dumps(body, ensure_ascii=False)), row.custom_id
+            )
         except MrHarmError as error:
             return row.custom_id, CallError.wrap(error)
         price = find_price(self._prices, model, batch=True)
@@ -332,8 +328,8 @@ def _explain_end(state: Any, endpoint: Endpoint, unreadable: int) -> CallError:
     if state.status == "cancelled":
         return CallError("the batch was cancelled before its turn came", "stopped")
     errors = getattr(state.errors, "data", None) or []
-    complaints = [f"{getattr(error, 'code', '')}: {getattr(error, 'message', '')}" for error in errors[:3]]
-    why = endpoint.without_secrets(f"the batch was refused: {'; '.join(complaints)}")[:300]
-    if any("limit" in complaint.partition(":")[0] for complaint in complaints):
+    complaints = "; ".join(f"{error.code}: {error.message}" for error in errors[:3])
+    why = endpoint.without_secrets(f"the batch was refused: {complaints}")[:300]
+    if "limit" in complaints:
         return CallError(f"{why}; send fewer at once, or when other batches are over", "rate_limited")
     return CallError(why, "bad_request")

@@ -24,7 +24,7 @@ from typing import Literal
 
 from filelock import FileLock, Timeout
 
-from mrharm.llm.requests import Answer, CallError, Completion, FailureKind, LedgerError, Request, parse_answer
+from mrharm.llm.requests import CallError, Completion, FailureKind, LedgerError, Request, parse_answer
 
 log = logging.getLogger("mrharm.llm")
 
@@ -87,9 +87,11 @@ class Row:
         """Return the answer of a sound row.
 
         Raises:
-            CallError: it is an answer without words.
+            CallError: why the question failed, or that its answer has no words.
         """
-        return parse_answer(self.raw or "").to_completion(self.key, self.nano_usd, cached=cached)
+        if self.status == "failed":
+            raise CallError(self.failure or "", self.failure_kind or "busy", self.raw)
+        return parse_answer(self.raw or "", self.key, self.nano_usd, cached=cached).require_words()
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ class Ledger:
             _write_pending(db, request, reserved, endpoint, owner="")
         return None
 
-    def commit_answer(self, key: str, answer: Answer, nano_usd: int | None) -> None:
+    def commit_answer(self, key: str, answer: Completion, nano_usd: int | None) -> None:
         """Commit the answer to a question, and its cost in billionths of a dollar (None: not known)."""
         with self._transaction() as db:
             _write_answer(db, key, answer, nano_usd)
@@ -201,7 +203,10 @@ class Ledger:
             db.execute(statement, (batch_id, time.time(), token))
 
     def end_batch(
-        self, token: str, outcomes: Mapping[str, tuple[Answer, int | None] | CallError], default: CallError
+        self,
+        token: str,
+        outcomes: Mapping[str, tuple[Completion, int | None] | CallError],
+        default: CallError,
     ) -> dict[str, int]:
         """End a batch, and commit the outcomes of the questions that are pending in it; others are ignored.
 
@@ -331,7 +336,7 @@ def _write_pending(
     )
 
 
-def _write_answer(db: sqlite3.Connection, key: str, answer: Answer, nano_usd: int | None) -> None:
+def _write_answer(db: sqlite3.Connection, key: str, answer: Completion, nano_usd: int | None) -> None:
     usage = None if answer.usage is None else json.dumps(answer.usage)
     digest = _digest(key, answer.raw, usage, nano_usd)
     db.execute(

@@ -20,7 +20,6 @@ from mrharm.llm.pricing import Budget, Price, bound_cost, count_cost, count_toke
 from mrharm.llm.requests import NANO, CallError, Completion, Request
 
 _LONGEST_PAUSE = 30.0
-_TRIES_TO_CONNECT = 3  # to an endpoint that never answered
 _PASSING = ("rate_limited", "server_error", "timed_out", "malformed", "cut", "unreachable")  # tried again
 
 
@@ -86,7 +85,6 @@ class HostedClient:
         self.ledger = Ledger(ledger)
         self._budget, self._retry = Budget(budget), retry or Retry()
         self._base_url, self._key_file, self._price_file = base_url, key_file, prices
-        self._has_answered = False  # whether the endpoint has
 
     @cached_property
     def _endpoint(self) -> Endpoint:
@@ -288,8 +286,7 @@ class HostedClient:
             if trouble.retry_after is not None:
                 pause = trouble.retry_after * random.uniform(1.0, 1.1)
             is_last = attempt >= self._retry.attempts or time.monotonic() + pause > deadline
-            is_unreachable = trouble.kind == "unreachable" and not self._has_answered
-            if is_unreachable and (is_last or attempt >= _TRIES_TO_CONNECT):
+            if trouble.kind == "unreachable" and is_last:
                 mend = "start the server, or set OPENAI_BASE_URL to one that runs"
                 raise ModelUnavailableError(f"{trouble}; {mend}")
             if is_last or trouble.kind not in _PASSING:
@@ -317,14 +314,14 @@ class HostedClient:
                 spent = cost if failure.maybe_paid else 0
                 self.ledger.commit_failure(request.key, failure)
                 raise
-            self._has_answered = True
             nano_usd = count_cost(answer.usage, find_price(self._prices, request.model))
             nano_usd = (cost or None) if nano_usd is None else nano_usd
             spent = nano_usd or 0
             self.ledger.commit_answer(request.key, answer, nano_usd)
         finally:
             self._budget.settle(cost, spent)
-        return answer.to_completion(request.key, nano_usd, cached=False)
+        usd = None if nano_usd is None else nano_usd / NANO
+        return replace(answer, usd=usd).require_words()
 
 
 class _Counter:

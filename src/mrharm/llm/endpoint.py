@@ -9,10 +9,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
 from mrharm.errors import InputError, ModelUnavailableError, MrHarmError
-from mrharm.llm.requests import Answer, AuthorizationError, CallError, FailureKind, Request, parse_answer
+from mrharm.llm.requests import AuthorizationError, CallError, Completion, FailureKind, Request, parse_answer
 
 if TYPE_CHECKING:
     import openai
@@ -23,6 +22,12 @@ _NO_KEY = "no-key"  # the client wants one; local servers take any
 _REFUSED = re.compile(
     r"content[_ ]?(filter|policy|management)|responsible ?ai|moderation|flagged|safety", re.IGNORECASE
 )
+_KINDS: dict[int, FailureKind] = {
+    408: "timed_out",
+    409: "server_error",
+    425: "server_error",
+    429: "rate_limited",
+}
 # A gateway that gave up waiting does not know whether the model behind it answered, and was paid.
 _MAYBE_PAID = {408, 502, 504, 520, 522, 524}
 
@@ -54,11 +59,11 @@ class Endpoint:
             self._client = openai.OpenAI(api_key=key or _NO_KEY, base_url=url, max_retries=0)
         except (openai.OpenAIError, httpx2.InvalidURL) as error:
             raise InputError(f"no client for hosted models ({type(error).__name__}); {_ADDRESS}") from None
-        self.url = _without_secrets(str(self._client.base_url))
-        self._secrets = [key] if len(key) > 3 else []
-        self._secrets += [part for part in (urlsplit(url or "").password,) if part]
+        address = self._client.base_url
+        self.url = str(address.copy_with(username=None, password=None, query=None)).rstrip("/")
+        self._secrets = [part for part in (key if len(key) > 3 else "", address.password) if part]
 
-    def ask(self, request: Request, deadline: float) -> Answer:
+    def ask(self, request: Request, deadline: float) -> Completion:
         """Ask a question until ``deadline`` (of time.monotonic).
 
         Raises:
@@ -80,7 +85,7 @@ class Endpoint:
                 if time.monotonic() > deadline:
                     why = "the answer did not end within the deadline"
                     raise CallError(why, "timed_out", maybe_paid=True)
-        return parse_answer(self.without_secrets(bytes(body).decode("utf-8", "replace")))
+        return parse_answer(self.without_secrets(bytes(body).decode("utf-8", "replace")), request.key)
 
     @contextmanager
     def translate_errors(self, model: str | None = None) -> Iterator[openai.OpenAI]:
@@ -131,19 +136,30 @@ class Endpoint:
     ) -> MrHarmError:
         """Return what an HTTP status that is not a success means, as `translate_errors`.
 
-        Args:
-            status: the HTTP status.
-            body: the error as the server describes it.
-            model: the model asked; None for a call about files or batches.
-            headers: of the response.
+        ``body``: the error as the server describes it. ``model``: None for a call about files or batches.
         """
         error = body if isinstance(body, Mapping) else {}
         code = f"{error.get('code') or ''} {error.get('type') or ''}"
         text = self.without_secrets(str(error.get("message") or body or ""))
-        message = f"{self.url} answered {status}" + (f": {text[:200]}" if text else "")
         is_refused = bool(_REFUSED.search(f"{code} {text}"))
-        # What no other question can get past either. The server's own words about the key may hold a part of it.
+        fatal = self._find_fatal(status, code, model, is_refused)
+        if fatal:
+            return fatal
+        other: FailureKind = "refused" if is_refused else "bad_request"
+        retry_after = None
+        with suppress(ValueError):
+            retry_after = max(0.0, float((headers or {}).get("retry-after", "")))
+        return CallError(
+            f"{self.url} answered {status}" + (f": {text[:200]}" if text else ""),
+            _KINDS.get(status, "server_error" if status >= 500 else other),
+            maybe_paid=status in _MAYBE_PAID,
+            retry_after=retry_after,
+        )
+
+    def _find_fatal(self, status: int, code: str, model: str | None, is_refused: bool) -> MrHarmError | None:
+        """Return the error that no other question can get past either, if the status means one."""
         if status == 401 or (status == 403 and not is_refused):
+            # The server's own words about the key may hold a part of it.
             mend = "set OPENAI_API_KEY, or the key file, to one it takes"
             return AuthorizationError(f"{self.url} does not take the key ({status}); {mend}")
         if status == 404 and model is None:
@@ -154,38 +170,15 @@ class Endpoint:
         if status == 402 or (status == 429 and "insufficient_quota" in code):
             mend = "top it up and run again"
             return ModelUnavailableError(f"{self.url}: the account's credit is used up ({status}); {mend}")
-        # What only this call failed by.
-        kind: FailureKind = "refused" if is_refused else "bad_request"
-        if status == 429:
-            kind = "rate_limited"
-        elif status in (408, 409, 425) or status >= 500:
-            kind = "timed_out" if status == 408 else "server_error"
-        retry_after = _read_retry_after(headers or {})
-        return CallError(message, kind, maybe_paid=status in _MAYBE_PAID, retry_after=retry_after)
-
-
-def _read_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds to wait, from ``retry-after-ms`` or ``Retry-After`` in seconds."""
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        with suppress(ValueError):
-            return max(0.0, float(headers.get(name, "")) * unit)
-    return None
+        return None
 
 
 def _read_key(file: Path) -> str:
     try:
         key = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{file}: the key cannot be read ({type(error).__name__}); expected one line"
-        ) from None
+        why = f"{file}: the key cannot be read ({type(error).__name__}); expected one line"
+        raise InputError(why) from None
     if not key:
         raise InputError(f"{file}: empty; expected the key and nothing else")
     return key
-
-
-def _without_secrets(url: str) -> str:
-    """Return an address without name, password and query."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))

@@ -30,7 +30,7 @@ FailureKind = Literal[
     "cut",  # the connection ended before the answer was whole
     "unreachable",  # no connection
     "over_budget",  # its worst case does not fit what is left of the budget; nothing was asked
-    "busy",  # it is in a batch that has not ended, or another call of this process is asking it
+    "busy",  # it is in a batch that has not ended
     "stopped",  # by the user, or because another call found that none can succeed
 ]
 
@@ -54,14 +54,10 @@ _NOT_SETTINGS = ("model", "messages", "n", "stream", "extra_headers", "extra_bod
 
 
 class CallError(MrHarmError):
-    """A question has no answer.
+    """A question has no answer: ``kind`` says why, ``raw`` is what the server sent, if anything.
 
-    Args:
-        message: why, in words.
-        kind: why, as the ledger names it.
-        raw: what the server sent, if anything.
-        maybe_paid: whether the model may have answered, so that the most the call can cost counts as spent.
-        retry_after: seconds the server asks to wait before another try.
+    ``maybe_paid``: the model may have answered, so the most the call can cost counts as spent. ``retry_after``: seconds
+    the server asks to wait.
     """
 
     def __init__(
@@ -159,7 +155,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Completion:
-    """An answer with words in it."""
+    """An answer."""
 
     text: str  # the words
     usage: Mapping[str, Any] | None  # tokens as the server counted them; None where it did not
@@ -168,20 +164,10 @@ class Completion:
     cached: bool  # whether it was paid for before
     usd: float | None  # what the call cost; None where no price is known
     key: str  # the question's content key
+    refusal: str | None = None  # what the model says in place of an answer
 
-
-@dataclass(frozen=True)
-class Answer:
-    """A chat completion as it came, with or without words."""
-
-    raw: str  # its body
-    text: str  # the words
-    finish_reason: str | None
-    refusal: str | None
-    usage: Mapping[str, Any] | None
-
-    def to_completion(self, key: str, nano_usd: int | None, *, cached: bool) -> Completion:
-        """Return the answer to question ``key``, which cost ``nano_usd`` billionths of a dollar.
+    def require_words(self) -> Completion:
+        """Return the answer.
 
         Raises:
             CallError: there are no words in it; it is paid for and stays in the ledger all the same.
@@ -195,11 +181,10 @@ class Answer:
             if self.finish_reason == "length":
                 why = "it was cut before the first word; raise max_tokens"
             raise CallError(f"an answer without words ({why})", "empty", self.raw)
-        usd = None if nano_usd is None else nano_usd / NANO
-        return Completion(self.text, self.usage, self.raw, self.finish_reason, cached, usd, key)
+        return self
 
 
-def parse_answer(raw: str) -> Answer:
+def parse_answer(raw: str, key: str, nano_usd: int | None = None, *, cached: bool = False) -> Completion:
     """Parse a chat completion's body; fields of an unexpected type count as absent.
 
     Raises:
@@ -217,12 +202,15 @@ def parse_answer(raw: str) -> Answer:
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         why = f"expected a chat completion with one choice; got {raw[:80]!r}"
         raise CallError(why, "malformed", raw[:2000], maybe_paid=True) from None
-    return Answer(
-        raw,
+    return Completion(
         text,
-        finish if isinstance(finish, str) else None,
-        refusal if isinstance(refusal, str) and refusal.strip() else None,
         usage if isinstance(usage, dict) else None,
+        raw,
+        finish if isinstance(finish, str) else None,
+        cached,
+        None if nano_usd is None else nano_usd / NANO,
+        key,
+        refusal if isinstance(refusal, str) and refusal.strip() else None,
     )
 
 
