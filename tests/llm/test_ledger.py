@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -264,18 +263,6 @@ def test_a_full_disk_is_a_file_error_with_the_mend_and_loses_no_answer() -> None
     assert server.paid.total() <= len(texts) + 4  # only those in flight are paid again
 
 
-def test_a_failure_the_ledger_cannot_hold_blocks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    with StubServer([Reply(status=400), Reply("a cat")]) as server, client(server.url) as asking:
-        with monkeypatch.context() as patch, pytest.raises(LedgerError):
-            patch.setattr("mrharm.llm.cache._write_failure", fail_full)
-            asking.complete(question("a"))
-        assert asking.complete(question("a")).text == "a cat"
-
-
-def fail_full(*_: object) -> None:
-    raise LedgerError("the disk is full")
-
-
 def test_a_program_that_writes_the_ledger_for_long_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mrharm.llm.cache._PATIENCE_S", 0.05)
     with StubServer(echo) as server:
@@ -309,16 +296,3 @@ def test_a_row_says_what_was_asked_where_and_what_it_cost() -> None:
     assert '"what?"' in request and "caption.v1@abc" in request
     usage = '{"prompt_tokens": 50, "completion_tokens": 20, "total_tokens": 70}'
     assert rest == [server.url, "stub-model", usage, 250_000]
-
-
-def test_a_killed_holder_blocks_nobody(tmp_path: Path) -> None:
-    held = StubServer([Reply(wait=0.5)])
-    with held as server:
-        process = FORKS.Process(target=ask_in_process, args=(server.url, ["a"], tmp_path / "ledger.sqlite"))
-        process.start()
-        server.wait_for_calls(1, lambda: not process.is_alive())
-        assert process.pid
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
-        with client(server.url) as asking:
-            assert not asking.complete(question("a")).cached

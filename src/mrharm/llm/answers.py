@@ -57,13 +57,9 @@ def read_json_answer(text: str, model: type[A]) -> A:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        details = error.errors()
-    first = next((detail for detail in details if detail["type"] in _ABOUT_KEYS), details[0])
-    if len(first["loc"]) < 2 and first["type"] in _ABOUT_KEYS:
+        first = error.errors()[0]
+    if first["type"] in _ABOUT_KEYS and len(first["loc"]) < 2:
         raise DataError(f"it has other keys, where {expected}")
-    name, what = ".".join(map(str, first["loc"])), f"as expected: {first['msg']}"
-    if first["type"] == "literal_error":
-        what = "one of " + first["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
-    elif first["type"] == "string_type":
-        what = "a text"
+    name = ".".join(map(str, first["loc"]))
+    what = "a text" if first["type"] == "string_type" else f"as expected: {first['msg']}"
     raise DataError(f'"{name}" is not {what}.')

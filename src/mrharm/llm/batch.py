@@ -11,6 +11,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, StrictInt
@@ -19,11 +20,10 @@ from mrharm.errors import ModelUnavailableError, MrHarmError
 from mrharm.llm.cache import Batch, Ledger
 from mrharm.llm.endpoint import Endpoint
 from mrharm.llm.pricing import Budget, Price, bound_cost, count_cost, find_price
-from mrharm.llm.requests import CallError, Completion, FailureKind, Request, parse_answer
+from mrharm.llm.requests import NANO, CallError, Completion, FailureKind, Request, parse_answer
 
 T = TypeVar("T")
 Result = Completion | CallError
-Outcome = tuple[Completion, int | None] | CallError  # an answer and its cost, or why there is none
 log = logging.getLogger("mrharm.llm")
 
 MOST_QUESTIONS = 50_000  # of a file
@@ -214,13 +214,9 @@ class BatchRound:
             batch_id = self._service.create(batch)
         except MrHarmError as error:
             failure = CallError.wrap(error)
-            if failure.kind not in _UNSURE:
+            if failure.kind not in _UNSURE:  # else the next call looks for it by its file
                 self._end(batch, {}, failure)
-                raise
-            listed_id = self._service.find(batch)
-            if listed_id is None:
-                raise  # the next call looks for it again
-            batch_id = listed_id
+            raise
         self._ledger.set_batch_id(token, batch_id)
         self._waiting.add(token)
         return token
@@ -261,8 +257,8 @@ class BatchRound:
 
     def _fetch(self, batch: Batch, state: Any) -> None:
         """Commit what a batch brought, and end it. A question's first answer counts, and before any failure."""
-        answers: dict[str, Outcome] = {}
-        failures: dict[str, Outcome] = {}
+        answers: dict[str, Result] = {}
+        failures: dict[str, Result] = {}
         unreadable = 0
         for file in filter(None, (state.output_file_id, state.error_file_id)):
             for line in self._service.read_lines(file):
@@ -276,7 +272,7 @@ class BatchRound:
             log.warning("batch %s: %d lines cannot be read and are ignored", batch.id, unreadable)
         self._end(batch, failures | answers, _explain_end(state, self._service.endpoint, unreadable))
 
-    def _read_line(self, line: bytes, model: str) -> tuple[str, Outcome]:
+    def _read_line(self, line: bytes, model: str) -> tuple[str, Result]:
         """Return the key of a line's question, and its outcome.
 
         Raises:
@@ -298,10 +294,10 @@ class BatchRound:
             )
         except MrHarmError as error:
             return row.custom_id, CallError.wrap(error)
-        price = find_price(self._prices, model, batch=True)
-        return row.custom_id, (answer, count_cost(answer.usage, price))
+        cost = count_cost(answer.usage, find_price(self._prices, model, batch=True))
+        return row.custom_id, answer if cost is None else replace(answer, usd=cost / NANO)
 
-    def _end(self, batch: Batch, outcomes: Mapping[str, Outcome], default: CallError) -> None:
+    def _end(self, batch: Batch, outcomes: Mapping[str, Result], default: CallError) -> None:
         """End a batch in the ledger, and count what its questions cost."""
         for key, spent in self._ledger.end_batch(batch.token, outcomes, default).items():
             if key in self._reserved:
@@ -323,10 +319,9 @@ def _explain_end(state: Any, endpoint: Endpoint, unreadable: int) -> CallError:
     if unreadable or state.status == "completed":
         why = "the batch ended without a line for it that can be read"
         return CallError(why, "malformed", maybe_paid=True)
-    if state.status == "expired":
-        return CallError("the batch's day was over before its turn came", "timed_out")
-    if state.status == "cancelled":
-        return CallError("the batch was cancelled before its turn came", "stopped")
+    if state.status in ("expired", "cancelled"):
+        why = f"the batch was {state.status} before its turn came"
+        return CallError(why, "timed_out" if state.status == "expired" else "stopped")
     errors = getattr(state.errors, "data", None) or []
     complaints = "; ".join(f"{error.code}: {error.message}" for error in errors[:3])
     why = endpoint.without_secrets(f"the batch was refused: {complaints}")[:300]

@@ -17,14 +17,22 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from filelock import FileLock, Timeout
 
-from mrharm.llm.requests import CallError, Completion, FailureKind, LedgerError, Request, parse_answer
+from mrharm.llm.requests import (
+    NANO,
+    CallError,
+    Completion,
+    FailureKind,
+    LedgerError,
+    Request,
+    parse_answer,
+)
 
 log = logging.getLogger("mrharm.llm")
 
@@ -91,7 +99,8 @@ class Row:
         """
         if self.status == "failed":
             raise CallError(self.failure or "", self.failure_kind or "busy", self.raw)
-        return parse_answer(self.raw or "", self.key, self.nano_usd, cached=cached).require_words()
+        usd = None if self.nano_usd is None else self.nano_usd / NANO
+        return replace(parse_answer(self.raw or "", self.key), usd=usd, cached=cached).require_words()
 
 
 @dataclass(frozen=True)
@@ -169,15 +178,10 @@ class Ledger:
             _write_pending(db, request, reserved, endpoint, owner="")
         return None
 
-    def commit_answer(self, key: str, answer: Completion, nano_usd: int | None) -> None:
-        """Commit the answer to a question, and its cost in billionths of a dollar (None: not known)."""
+    def commit(self, key: str, outcome: Completion | CallError) -> None:
+        """Commit the answer to a question, or why it has none, so that it may be asked again."""
         with self._transaction() as db:
-            _write_answer(db, key, answer, nano_usd)
-
-    def commit_failure(self, key: str, failure: CallError) -> None:
-        """Commit why a question has no answer; it may be asked again."""
-        with self._transaction() as db:
-            _write_failure(db, key, failure)
+            _write_outcome(db, key, outcome)
 
     def list_open_batches(self) -> list[Batch]:
         """Return the batches that have not ended, the oldest first."""
@@ -203,20 +207,11 @@ class Ledger:
             db.execute(statement, (batch_id, time.time(), token))
 
     def end_batch(
-        self,
-        token: str,
-        outcomes: Mapping[str, tuple[Completion, int | None] | CallError],
-        default: CallError,
+        self, token: str, outcomes: Mapping[str, Completion | CallError], default: CallError
     ) -> dict[str, int]:
-        """End a batch, and commit the outcomes of the questions that are pending in it; others are ignored.
+        """End a batch, and commit the outcomes of its pending questions by their keys, else ``default``.
 
-        Args:
-            token: the batch.
-            outcomes: key -> answer and its cost, or why there is none; without a cost it is what was reserved.
-            default: the outcome of a question that has none there.
-
-        Returns:
-            Key -> billionths of a dollar spent, of every question that was pending in the batch.
+        Returns key -> billionths of a dollar spent. An answer without a cost costs what was reserved.
         """
         spent: dict[str, int] = {}
         with self._transaction() as db:
@@ -225,11 +220,10 @@ class Ledger:
                 outcome = outcomes.get(key, default)
                 if isinstance(outcome, CallError):
                     spent[key] = reserved if outcome.maybe_paid else 0
-                    _write_failure(db, key, outcome)
                 else:
-                    answer, nano_usd = outcome
-                    spent[key] = reserved if nano_usd is None else nano_usd
-                    _write_answer(db, key, answer, (reserved or None) if nano_usd is None else nano_usd)
+                    spent[key] = reserved if outcome.nano_usd is None else outcome.nano_usd
+                    outcome = replace(outcome, usd=spent[key] / NANO if spent[key] else outcome.usd)
+                _write_outcome(db, key, outcome)
             db.execute("UPDATE batches SET state = 'ended', ended = ? WHERE token = ?", (time.time(), token))
         return spent
 
@@ -237,7 +231,7 @@ class Ledger:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._thread_lock:
             try:
-                db = self._open()
+                db = self._db = self._db or self._connect()
                 db.execute("BEGIN IMMEDIATE")
                 try:
                     yield db
@@ -255,16 +249,6 @@ class Ledger:
                 raise LedgerError(why) from None
             except UnicodeDecodeError:  # of SQLite's own message about a damaged schema
                 raise self._damaged("unreadable schema") from None
-
-    def _open(self) -> sqlite3.Connection:
-        if self._db is None:
-            self._lock_file()
-            try:
-                self._db = self._connect()
-            except BaseException:
-                self._process_lock.release()
-                raise
-        return self._db
 
     def _lock_file(self) -> None:
         """Keep other processes off the ledger; the lock ends with this process, however it ends."""
@@ -286,8 +270,14 @@ class Ledger:
             raise LedgerError(f"{lock}: cannot be written ({error.strerror}); {_ELSEWHERE}") from None
 
     def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False)
-        try:
+        """Open the file once it is locked; it is checked before anything is written."""
+        self._lock_file()
+        with contextlib.ExitStack() as on_error:
+            on_error.callback(self._process_lock.release)
+            db = sqlite3.connect(
+                self.path, timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False
+            )
+            on_error.callback(db.close)
             # A byte that is not UTF-8 must not keep its row from being read: the digest tells that it is damaged.
             db.text_factory = lambda data: data.decode("utf-8", "replace")
             # Before anything else is read: a query may run for ever on a damaged page, this check does not.
@@ -306,9 +296,7 @@ class Ledger:
             db.execute("PRAGMA synchronous = FULL")  # a commit survives a power cut
             if form < FORM:
                 db.executescript(f"BEGIN; {_TABLES}; PRAGMA user_version = {FORM}; COMMIT")
-        except BaseException:
-            db.close()
-            raise
+            on_error.pop_all()
         return db
 
     def _damaged(self, damage: str) -> LedgerError:
@@ -336,21 +324,16 @@ def _write_pending(
     )
 
 
-def _write_answer(db: sqlite3.Connection, key: str, answer: Completion, nano_usd: int | None) -> None:
-    usage = None if answer.usage is None else json.dumps(answer.usage)
-    digest = _digest(key, answer.raw, usage, nano_usd)
-    db.execute(
-        "UPDATE calls SET status = 'answered', raw = ?, usage = ?, nano_usd = ?, answered_at = ?, digest = ?, "
-        "reserved = 0 WHERE key = ?",
-        (answer.raw, usage, nano_usd, _now(), digest, key),
-    )
-
-
-def _write_failure(db: sqlite3.Connection, key: str, failure: CallError) -> None:
-    db.execute(
-        "UPDATE calls SET status = 'failed', failure_kind = ?, failure = ?, raw = ?, reserved = 0 WHERE key = ?",
-        (failure.kind, str(failure), failure.raw, key),
-    )
+def _write_outcome(db: sqlite3.Connection, key: str, outcome: Completion | CallError) -> None:
+    if isinstance(outcome, CallError):
+        statement = "status = 'failed', failure_kind = ?, failure = ?, raw = ?"
+        values: tuple[object, ...] = (outcome.kind, str(outcome), outcome.raw)
+    else:
+        usage = None if outcome.usage is None else json.dumps(outcome.usage)
+        digest = _digest(key, outcome.raw, usage, outcome.nano_usd)
+        statement = "status = 'answered', raw = ?, usage = ?, nano_usd = ?, answered_at = ?, digest = ?"
+        values = (outcome.raw, usage, outcome.nano_usd, _now(), digest)
+    db.execute(f"UPDATE calls SET {statement}, reserved = 0 WHERE key = ?", (*values, key))
 
 
 def _digest(*parts: object) -> str:

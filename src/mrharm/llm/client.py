@@ -204,13 +204,9 @@ class HostedClient:
         """Ask many questions by the provider's batch service, at half the price, within a day; as `complete_many`.
 
         What earlier calls left at the provider is fetched first and not sent again. When the caller stops or is killed,
-        batches that were sent go on, and the next call finds them. Every answer is in the ledger before it is yielded.
-        A question without an answer at the end of the batch's day is "timed_out", and sent again by the next call.
-
-        Args:
-            requests: the questions.
-            progress: called after each question, and each time the batches are looked at.
-            poll: seconds between looks at the batches.
+        batches that were sent go on, and the next call finds them. A question without an answer at the end of the
+        batch's day is "timed_out", and sent again by the next call. ``progress`` is called after each question and
+        each look at the batches, every ``poll`` seconds.
 
         Raises:
             MrHarmError: as `complete_many`.
@@ -312,16 +308,16 @@ class HostedClient:
                 failure = CallError.wrap(error)
                 # An answer lost on its way counts as spent, and another try needs money of its own.
                 spent = cost if failure.maybe_paid else 0
-                self.ledger.commit_failure(request.key, failure)
+                self.ledger.commit(request.key, failure)
                 raise
-            nano_usd = count_cost(answer.usage, find_price(self._prices, request.model))
-            nano_usd = (cost or None) if nano_usd is None else nano_usd
-            spent = nano_usd or 0
-            self.ledger.commit_answer(request.key, answer, nano_usd)
+            counted = count_cost(answer.usage, find_price(self._prices, request.model))
+            spent = cost if counted is None else counted
+            usd = None if counted is None and not cost else spent / NANO
+            answer = replace(answer, usd=usd)
+            self.ledger.commit(request.key, answer)
         finally:
             self._budget.settle(cost, spent)
-        usd = None if nano_usd is None else nano_usd / NANO
-        return replace(answer, usd=usd).require_words()
+        return answer.require_words()
 
 
 class _Counter:

@@ -196,11 +196,6 @@ def count_cost(usage: Mapping[str, Any] | None, price: Price | None) -> int | No
 def _parse_prices(text: str, name: str) -> dict[str, Price]:
     try:
         return TypeAdapter(dict[str, Price]).validate_python(yaml.safe_load(text))  # JSON is YAML
-    except yaml.YAMLError as error:
-        raise InputError(f"{name}: neither YAML nor JSON ({error})") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(
-            f"{name}: {first['msg']} at {first['loc']}; expected `MODEL: {{input: USD, output: USD}}` rows, "
-            f"got {str(first['input'])[:80]}"
-        ) from None
+    except (yaml.YAMLError, ValidationError) as error:
+        what = str(error.errors()[0]["msg"] if isinstance(error, ValidationError) else error)
+        raise InputError(f"{name}: expected `MODEL: {{input: USD, output: USD}}` rows; {what}") from None

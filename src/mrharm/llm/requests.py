@@ -166,6 +166,11 @@ class Completion:
     key: str  # the question's content key
     refusal: str | None = None  # what the model says in place of an answer
 
+    @property
+    def nano_usd(self) -> int | None:
+        """Return what the call cost in billionths of a dollar."""
+        return None if self.usd is None else round(self.usd * NANO)
+
     def require_words(self) -> Completion:
         """Return the answer.
 
@@ -184,8 +189,8 @@ class Completion:
         return self
 
 
-def parse_answer(raw: str, key: str, nano_usd: int | None = None, *, cached: bool = False) -> Completion:
-    """Parse a chat completion's body; fields of an unexpected type count as absent.
+def parse_answer(raw: str, key: str) -> Completion:
+    """Parse the body of the chat completion for question ``key``; fields of an unexpected type count as absent.
 
     Raises:
         CallError: not a chat completion; it may have been paid for.
@@ -207,8 +212,8 @@ def parse_answer(raw: str, key: str, nano_usd: int | None = None, *, cached: boo
         usage if isinstance(usage, dict) else None,
         raw,
         finish if isinstance(finish, str) else None,
-        cached,
-        None if nano_usd is None else nano_usd / NANO,
+        False,
+        None,
         key,
         refusal if isinstance(refusal, str) and refusal.strip() else None,
     )
