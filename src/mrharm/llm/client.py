@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mrharm.errors import ModelUnavailableError, MrHarmError
-from mrharm.llm.batch import BatchRound
+from mrharm.llm.batch import BatchRound, Result
 from mrharm.llm.cache import Ledger
 from mrharm.llm.endpoint import Endpoint
 from mrharm.llm.pricing import Budget, Price, bound_cost, count_cost, count_tokens, find_price, load_prices
@@ -141,7 +141,7 @@ class HostedClient:
         requests: Iterable[Request],
         concurrency: int = 8,
         progress: Callable[[Tally], None] | None = None,
-    ) -> Iterator[tuple[int, Completion | CallError]]:
+    ) -> Iterator[tuple[int, Result]]:
         """Ask many questions, ``concurrency`` at a time; yields each with its position, as they are done.
 
         Every answer is in the ledger before it is yielded. When the caller stops early, calls in flight are waited for
@@ -179,7 +179,7 @@ class HostedClient:
                 for future in wait(in_flight, return_when=FIRST_COMPLETED).done:
                     indexes = positions.pop(in_flight.pop(future))
                     try:
-                        result: Completion | CallError = future.result()
+                        result: Result = future.result()
                     except CallError as error:
                         result = error
                     except MrHarmError as error:
@@ -200,7 +200,7 @@ class HostedClient:
         *,
         progress: Callable[[Tally], None] | None = None,
         poll: float = 30.0,
-    ) -> Iterator[tuple[int, Completion | CallError]]:
+    ) -> Iterator[tuple[int, Result]]:
         """Ask many questions by the provider's batch service, at half the price, within a day; as `complete_many`.
 
         What earlier calls left at the provider is fetched first and not sent again. When the caller stops or is killed,
@@ -222,7 +222,9 @@ class HostedClient:
                 yield from counter.deliver(error, [index])
         pause = self._retry.pause or time.sleep
         batches = BatchRound(self.ledger, self._budget, self._prices, questions)
-        results = batches.complete(lambda: self._endpoint, counter.show_waiting, lambda: pause(poll))
+        results = batches.complete(
+            lambda: self._endpoint, lambda count: counter.show(waiting=count), lambda: pause(poll)
+        )
         for key, result in results:
             yield from counter.deliver(result, positions[key])
 
@@ -326,23 +328,20 @@ class _Counter:
     def __init__(self, budget: Budget, progress: Callable[[Tally], None] | None) -> None:
         self._budget, self._progress, self._tally = budget, progress, Tally()
 
-    def deliver(
-        self, result: Completion | CallError, positions: Sequence[int]
-    ) -> Iterator[tuple[int, Completion | CallError]]:
+    def deliver(self, result: Result, positions: Sequence[int]) -> Iterator[tuple[int, Result]]:
         """Yield a result with each position; copies of a question cost nothing."""
         for number, position in enumerate(positions):
             if number and isinstance(result, Completion):
                 result = replace(result, cached=True)
-            cached = self._tally.cached + (isinstance(result, Completion) and result.cached)
-            failed = self._tally.failed + isinstance(result, CallError)
-            self._show(replace(self._tally, done=self._tally.done + 1, cached=cached, failed=failed))
+            self.show(
+                done=self._tally.done + 1,
+                cached=self._tally.cached + (isinstance(result, Completion) and result.cached),
+                failed=self._tally.failed + isinstance(result, CallError),
+            )
             yield position, result
 
-    def show_waiting(self, questions: int) -> None:
-        """Show how many questions wait for a batch."""
-        self._show(replace(self._tally, waiting=questions))
-
-    def _show(self, tally: Tally) -> None:
-        self._tally = replace(tally, usd=self._budget.spent / NANO)
+    def show(self, **counts: int) -> None:
+        """Show the tally with some counts changed."""
+        self._tally = replace(self._tally, usd=self._budget.spent / NANO, **counts)
         if self._progress:
             self._progress(self._tally)
