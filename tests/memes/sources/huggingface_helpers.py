@@ -7,7 +7,6 @@ from typing import Any
 
 import datasets
 import pyarrow as pa
-import pyarrow.ipc
 import pyarrow.parquet as pq
 from PIL import Image
 
@@ -54,16 +53,6 @@ def schema(features: dict[str, Any] | None = FEATURES, **types: pa.DataType) -> 
 def parquet(path: Path, values: list[dict[str, Any]], how: pa.Schema | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(values, schema=how or schema()), path, row_group_size=4)
-    return path
-
-
-def stream(path: Path, values: list[dict[str, Any]], how: pa.Schema | None = None) -> Path:
-    """An Arrow stream of several batches, as `datasets.ArrowWriter` writes it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table = pa.Table.from_pylist(values, schema=how or schema())
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as out:
-        for batch in table.to_batches(max_chunksize=2):
-            out.write_batch(batch)
     return path
 
 

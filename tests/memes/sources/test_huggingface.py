@@ -2,7 +2,6 @@ import json
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.ipc
 import pytest
 
 from mrharm.errors import InputError

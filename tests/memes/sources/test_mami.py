@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mrharm.errors import DataError, InputError
+from mrharm.errors import DataError
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.importing import import_memes
 from mrharm.records import Label
@@ -51,15 +51,6 @@ def test_test_rows_get_their_labels_by_name(source: Path, tmp_path: Path) -> Non
     ]
     assert set(dataset.info.sources) == {"TRAINING/training.csv", "test/Test.csv", "test_labels.txt"}
     assert failures(dataset) == []
-
-
-def test_one_stray_quote_swallows_no_row_and_a_quoted_text_may_have_lines(
-    source: Path, tmp_path: Path
-) -> None:
-    texts = {meme.id: meme.text for meme in load(source, tmp_path).memes}
-    assert texts["20"] == 'YOUR CLUB\nSINGS "WELL"'
-    assert texts["40"] == '"your kettle'
-    assert texts["50"] == "your other kettle"
 
 
 def test_a_kind_without_misogyny_is_kept_and_noted(source: Path, tmp_path: Path) -> None:
@@ -142,20 +133,9 @@ def test_folders_of_annotations_alone_are_no_pictures(source: Path, tmp_path: Pa
     assert any("no pictures came with the source" in note for note in dataset.info.notes)
 
 
-def test_a_validation_split_is_drawn_from_train(tmp_path: Path) -> None:
-    rows = "".join(f"{number}.jpg\t{number % 2}\t0\t0\t0\t0\tyou {number}\n" for number in range(40))
-    write(tmp_path / "in/training.csv", HEADER + rows)
-    assert load(tmp_path / "in", tmp_path).info.splits == {"train": 36, "validation": 4}
-
-
 def test_a_file_of_other_columns_is_named_with_what_was_expected(source: Path, tmp_path: Path) -> None:
     write(source / "TRAINING/training.csv", HEADER.replace("\t", ",") + "1.jpg,0,0,0,0,0,you\n")
     with pytest.raises(
         DataError, match=r"training\.csv: no column 'file_name', 'misogynous'.*the header has"
     ):
         load(source, tmp_path)
-
-
-def test_a_folder_without_the_files_says_what_is_expected(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none of training\.csv, Test\.csv"):
-        load(tmp_path, tmp_path)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mrharm.errors import DataError, InputError
+from mrharm.errors import DataError
 from mrharm.memes.dataset import Dataset, ImportOptions
 from mrharm.memes.importing import import_memes
 from mrharm.records import Label
@@ -95,8 +95,3 @@ def test_pictures_come_from_images_and_a_missing_one_is_named(tmp_path: Path) ->
 def test_another_header_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"labels\.csv: no column 'offensive'; expected 'image_name'"):
         load(tmp_path, HEADER.replace("offensive", "rude"))
-
-
-def test_a_folder_without_the_file_says_what_is_expected(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none of labels\.csv; expected a folder with labels\.csv"):
-        import_memes("memotion", tmp_path, tmp_path / "out")

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mrharm.errors import DataError, InputError
+from mrharm.errors import InputError
 from mrharm.memes.importing import import_memes
 from mrharm.records import Label
 from tests.memes.helpers import by_id, draw, failures, write
@@ -61,12 +61,6 @@ def test_bad_and_repeated_rows_fail_with_their_reasons(source: Path, tmp_path: P
     assert failed["88B7ag2"][1].endswith("Training_meme_dataset.csv, line 4")
     assert failed["b"] == (4, "neither a text nor a picture")
     assert [meme.id for meme in dataset.split("test")] == ["c"]
-
-
-def test_another_header_is_named(source: Path, tmp_path: Path) -> None:
-    write(next(source.rglob("Testing_meme_dataset.csv")), "image,sentence,label\na.png,you,offensive\n")
-    with pytest.raises(DataError, match=r"Testing_meme_dataset\.csv: no column 'image_name'; expected"):
-        import_memes("multioff", source, tmp_path / "out")
 
 
 def test_a_folder_without_the_files_says_what_is_expected(tmp_path: Path) -> None:

@@ -1,8 +1,5 @@
 from pathlib import Path
 
-import pytest
-
-from mrharm.errors import DataError, InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.importing import import_memes
 from mrharm.records import Label
@@ -79,22 +76,3 @@ def test_pictures_come_from_images_and_a_missing_one_is_named(tmp_path: Path) ->
     dataset = load(tmp_path)
     assert by_id(dataset)["img_2"].image == "images/img_2.jpg"
     assert [item for item, *_ in failures(dataset)] == ["img_6"]
-
-
-def test_another_header_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no column 'hate'; expected 'name', 'text'.*has 'name', .*'label'"):
-        load(tmp_path, HEADER.replace("hate", "label"))
-
-
-def test_a_file_in_latin_1_is_named_with_its_mend(tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in/PrideMM.csv").write_bytes((HEADER + ROWS).encode() + b"img_7.png,caf\xe9,train,0,,0,0\n")
-    with pytest.raises(
-        DataError, match=r"PrideMM\.csv: not UTF-8 \(line 9, byte 0xe9\).*iconv -f WINDOWS-1252"
-    ):
-        import_memes("pridemm", tmp_path / "in", tmp_path / "out")
-
-
-def test_a_folder_without_the_file_says_what_is_expected(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none of PrideMM\.csv; expected a folder with PrideMM\.csv"):
-        import_memes("pridemm", tmp_path, tmp_path / "out")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mrharm.errors import DataError, InputError
+from mrharm.errors import InputError
 from mrharm.memes.importing import import_memes
 from mrharm.records import Evidence, Label
 from tests.memes.helpers import by_id, draw, failures, write
@@ -119,14 +119,6 @@ def test_bad_elements_fail_by_their_place_in_the_array(source: Path, tmp_path: P
         6: ("test.json:6", "img: expected the name of a picture, got 'None'"),
         7: ("3", "neither a text nor a picture"),
     }  # fmt: skip
-
-
-def test_a_file_cut_short_is_named(source: Path, tmp_path: Path) -> None:
-    write(source / "test.json", json.dumps(TRAIN)[:-20])
-    with pytest.raises(
-        DataError, match=r"test\.json: not one whole JSON array.*fetch it again where it is cut short"
-    ):
-        import_memes("prompthate", source, tmp_path / "out")
 
 
 def test_pictures_come_from_img_with_their_evidence(source: Path, tmp_path: Path) -> None:

@@ -20,8 +20,7 @@ from mrharm.images import SUFFIXES
 from mrharm.memes.dataset import Imported
 from mrharm.memes.rows import TABLES, Row, read_table
 
-PARQUET, ARROW = ".parquet", ".arrow"
-BATCHES = (PARQUET, ARROW)
+PARQUET = ".parquet"
 PICTURES = ("images", "img", "data")
 SAVED = ("dataset_dict.json", "state.json")
 ROWS_AT_ONCE = 16  # of up to 20 MB each, so that the pictures of a file are never all in memory
@@ -31,7 +30,6 @@ _SPLIT = re.compile(
     re.IGNORECASE,
 )
 _SHARD = re.compile(r"(.+?)-\d{5}-of-\d{5}(?:-[0-9a-f]+)?")
-_STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
 
 
 @dataclass(frozen=True)
@@ -86,8 +84,8 @@ def find_tables(source: Path, files: Sequence[Path], imported: Imported) -> list
         DataError: a file is broken, cut short, or not what its name says.
     """
     if source.is_file():
-        if source.suffix.lower() not in (*BATCHES, *TABLES):
-            raise InputError(f"{source}: expected a folder, or a {', '.join((*BATCHES, *TABLES))} file")
+        if source.suffix.lower() not in (PARQUET, *TABLES):
+            raise InputError(f"{source}: expected a folder, or a {', '.join((PARQUET, *TABLES))} file")
         return _open_file(source.parent, source, imported)
     if any((source / name).is_file() for name in SAVED):
         return _open_saved(source, files, imported)
@@ -117,44 +115,36 @@ def _find_split(place: PurePosixPath) -> str:
 
 def _find_folder_split(picture: Any) -> str:
     """Return the split of a picture by the folders in its path; empty where none of them says one."""
-    if not isinstance(picture, str) or picture.startswith("/"):
-        return ""
-    return _find_split(PurePosixPath(picture).parent / "_")
+    relative = isinstance(picture, str) and not picture.startswith("/")
+    return _find_split(PurePosixPath(picture).parent / "_") if relative else ""
 
 
 def _choose_data_files(root: Path, files: Sequence[Path], imported: Imported) -> list[Path]:
-    """Return the files of rows: metadata of pictures, else Parquet or Arrow, else texts.
+    """Return the files of rows: metadata of pictures, else Parquet, else texts.
 
     Raises:
-        InputError: several datasets, or a split in two formats, whose rows would come in twice.
+        InputError: several datasets, or a file in two formats, whose rows would come in twice.
     """
-    tables = [path for path in files if path.suffix.lower() in (*BATCHES, *TABLES) or _is_split_json(path)]
-    if metadata := [path for path in tables if path.stem == "metadata"]:
-        _refuse_two_formats(root, {path: str(path.parent) for path in metadata})
-        return metadata
-    batches = [path for path in tables if path.suffix.lower() in BATCHES]
-    data = batches or tables
-    _refuse_several(root, data)
-    _refuse_two_formats(root, {path: _find_split(_place(root, path)) for path in data})
-    if len(data) < len(tables):
-        texts = [str(_place(root, path)) for path in tables if path not in batches]
-        names = ", ".join(texts[:5])
-        imported.notes.append(f"{names}: skipped, since Parquet or Arrow files hold the dataset")
+    tables = [path for path in files if path.suffix.lower() in (PARQUET, *TABLES) or _is_split_json(path)]
+    data = [path for path in tables if path.stem == "metadata"]
+    if not data:
+        parquet = [path for path in tables if path.suffix.lower() == PARQUET]
+        data = parquet or tables
+        _refuse_several(root, data)
+        if len(data) < len(tables):
+            names = ", ".join([str(_place(root, path)) for path in tables if path not in parquet][:5])
+            imported.notes.append(f"{names}: skipped, since Parquet files hold the dataset")
+    first: dict[Path, Path] = {}
+    for path in data:
+        earlier = first.setdefault(path.with_suffix(""), path)
+        if earlier != path:
+            names = f"{_place(root, earlier)} and {_place(root, path)}"
+            raise InputError(f"{root}: {names} may hold the same rows; move one of them away")
     return data
 
 
 def _is_split_json(path: Path) -> bool:
     return path.suffix.lower() == ".json" and _SPLIT.search(path.stem) is not None
-
-
-def _refuse_two_formats(root: Path, keys: Mapping[Path, str]) -> None:
-    """Refuse files of the same key in two formats."""
-    first: dict[str, Path] = {}
-    for path, key in keys.items():
-        earlier = first.setdefault(key, path)
-        if earlier.suffix.lower() != path.suffix.lower():
-            names = f"{_place(root, earlier)} and {_place(root, path)}"
-            raise InputError(f"{root}: {names} may hold the same rows; move one of them away")
 
 
 def _refuse_several(root: Path, data: Sequence[Path]) -> None:
@@ -170,7 +160,7 @@ def _refuse_several(root: Path, data: Sequence[Path]) -> None:
         match = _SPLIT.search(shard[1]) if shard else None
         if shard and match:
             parts.append(shard[1][: match.start()])
-        elif path.suffix.lower() not in BATCHES and not _find_split(place):
+        elif path.suffix.lower() != PARQUET and not _find_split(place):
             parts.append(place.name)
         names.add("/".join(parts))
     if len(names) > 1:
@@ -199,10 +189,11 @@ def _open_file(root: Path, path: Path, imported: Imported) -> list[Table]:
     place = _place(root, path)
     file, split = str(place), _find_split(place)
     imported.sources[file] = path
-    _check_end(path)
-    if path.suffix.lower() == ARROW:
-        with _name_errors(path):
-            return [_open_dataset(_load_arrow(path), file, split, path)]
+    with path.open("rb") as opened:
+        if opened.read(40).startswith(b"version https://git-lfs"):
+            raise DataError(
+                f"{path}: a Git LFS pointer, not the file itself; fetch it with `git lfs pull` in its repository"
+            )
     if path.suffix.lower() == PARQUET:
         return [_open_parquet(path, file, split)]
     splits: dict[str, list[Row]] = defaultdict(list)
@@ -215,49 +206,27 @@ def _open_file(root: Path, path: Path, imported: Imported) -> list[Table]:
     ]
 
 
-def _load_arrow(path: Path) -> Any:
-    datasets = import_datasets(path)
-    if not _is_stream(path):  # as polars writes it; the library takes streams alone
-        import pyarrow.ipc
-
-        mapped = pyarrow.ipc.open_file(pyarrow.memory_map(str(path))).read_all()
-        return datasets.Dataset(datasets.table.InMemoryTable(mapped))
-    return datasets.Dataset.from_file(str(path))
-
-
 def _open_saved(root: Path, files: Sequence[Path], imported: Imported) -> list[Table]:
     """Open what ``save_to_disk`` wrote: one dataset, or one a split."""
-    for path in files:
-        if path.suffix.lower() == ARROW:
-            _check_end(path)
-            imported.sources[str(_place(root, path))] = path
+    arrow = [path for path in files if path.suffix.lower() == ".arrow"]
+    imported.sources |= {str(_place(root, path)): path for path in arrow}
     with _name_errors(root):
         loaded = import_datasets(root).load_from_disk(str(root))
     tables = []
     for split, dataset in loaded.items() if isinstance(loaded, dict) else [("", loaded)]:
-        for data_file in dataset.cache_files:
-            if not Path(data_file["filename"]).resolve().is_relative_to(root.resolve()):
-                raise DataError(
-                    f"{root}: names {data_file['filename']}, which leaves the folder; save it again"
-                )
         name = split or _find_split(PurePosixPath(str(dataset.split or "")))
-        tables.append(_open_dataset(dataset, split or root.name, name, root))
+        batches = partial(dataset.with_format("arrow").iter, ROWS_AT_ONCE)
+        schema = dataset.features.arrow_schema
+        tables.append(_make_table(split or root.name, name, root, schema, dataset.features, batches))
     return tables
-
-
-def _open_dataset(dataset: Any, file: str, split: str, path: Path) -> Table:
-    arrow = dataset.with_format("arrow")
-    schema = dataset.features.arrow_schema
-    return _make_table(file, split, path, schema, dataset.features, partial(arrow.iter, ROWS_AT_ONCE))
 
 
 def _open_parquet(path: Path, file: str, split: str) -> Table:
     datasets = import_datasets(path)
     import pyarrow.parquet  # `datasets` brings it
 
-    def batches() -> Iterator[
-        Any
-    ]:  # opens the file anew: a dataset may have more shards than files may be open
+    def batches() -> Iterator[Any]:
+        # Opens the file anew: a dataset may have more shards than files may be open.
         yield from pyarrow.parquet.ParquetFile(path).iter_batches(ROWS_AT_ONCE)
 
     with _name_errors(path):
@@ -286,22 +255,3 @@ def _make_table(
     kinds = {name: schema.field(name).type for name in names}
     binary = (name for name, kind in kinds.items() if "binary" in str(getattr(kind, "storage_type", kind)))
     return Table(file, split, names, read, features, frozenset(binary))
-
-
-def _check_end(path: Path) -> None:
-    """Refuse a Git LFS pointer, and a stream cut between two batches, which pyarrow takes for complete."""
-    with path.open("rb") as file:
-        start = file.read(40)
-        file.seek(max(0, path.stat().st_size - len(_STREAM_END)))
-        end = file.read()
-    if start.startswith(b"version https://git-lfs"):
-        raise DataError(
-            f"{path}: a Git LFS pointer, not the file itself; fetch it with `git lfs pull` in its repository"
-        )
-    if path.suffix.lower() == ARROW and _is_stream(path) and end != _STREAM_END:
-        raise DataError(f"{path}: cut short (its end mark is missing); download or save it again")
-
-
-def _is_stream(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(6) != b"ARROW1"
