@@ -49,9 +49,8 @@ def test_the_trend_is_how_much_the_gain_grows_seed_by_seed():
         *rows("labels-only", 200, [0.6, 0.7]),
     ]
     # Gains 0.1 and 0.0 grow to 0.3 and 0.2.
-    assert SplitRuns(run_rows, "test").trend("two-stage", "labels-only", (100, 200)).value == pytest.approx(
-        0.2
-    )
+    growth = SplitRuns(run_rows, "test").growth("two-stage", "labels-only", (100, 200))
+    assert growth.macro_f1.value == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_shuffled_gives_each_meme_anothers_rationale_of_its_label_and_split(meme
 
 
 def test_label_only_says_the_label_and_leaking_adds_it_to_the_reasons(memes, rationales):
-    bare, leaks = variants.state_label_only(memes, rationales, 0), variants.append_label(memes, rationales, 0)
+    bare, leaks = (variants.REPLACEMENTS[name](memes, rationales, 0) for name in ("label_only", "leaking"))
     for meme in memes:
         assert states_label(bare[meme.id].text, meme.label) and states_label(leaks[meme.id].text, meme.label)
         assert not states_label(rationales[meme.id].text, meme.label)

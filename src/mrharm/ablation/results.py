@@ -5,7 +5,7 @@ Differences are paired: both arms with the same training memes and the same seed
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -102,10 +102,16 @@ class SplitRuns:
         """Compute the mean difference over paired seeds and its 95 % interval."""
         return mean_with_interval(list(self.differences(arm, baseline, size, figure).values()))
 
-    def trend(self, arm: str, baseline: str, sizes: tuple[int, int], figure: str = "macro_f1") -> Estimate:
-        """Compute how much larger the difference is at the second size than at the first, paired by seed."""
-        small, large = (self.differences(arm, baseline, size, figure) for size in sizes)
-        return mean_with_interval([large[seed] - small[seed] for seed in sorted(small.keys() & large.keys())])
+    def growth(self, arm: str, baseline: str, sizes: tuple[int, int]) -> Gain:
+        """Compute how much larger the gain is at the second size than at the first, paired by seed."""
+        figures = {}
+        for figure in ("macro_f1", "auroc"):
+            small, large = (self.differences(arm, baseline, size, figure) for size in sizes)
+            figures[figure] = mean_with_interval(
+                [large[seed] - small[seed] for seed in sorted(small.keys() & large.keys())]
+            )
+        seeds = min(len(self.differences(arm, baseline, size, "accuracy")) for size in sizes)
+        return Gain(seeds=seeds, **figures)
 
     def gains(self, arm: str, baseline: str) -> dict[int, Gain]:
         """Return size -> gain, for the sizes at which both arms have a seed in common."""
@@ -145,84 +151,59 @@ def _make_cell(runs: SplitRuns, arm: str, size: int) -> Cell:
     )
 
 
+_HELPS: dict[Sign, str] = {"more": "it helps", "less": "it hurts", "open": "not settled"}
+# Question -> what is compared to answer it, and what each sign of the gain means.
+QUESTIONS: dict[str, dict[tuple[str, str], dict[Sign, str]]] = {
+    "Does distillation help, and by how much as data grows?": {(REFERENCE, "labels-only"): _HELPS},
+    "Is it the reasoning, or just the extra text?": {
+        (REFERENCE, "shuffled"): {
+            "more": "the meme's own rationale does better than another meme's",
+            "less": "another meme's rationale does better than its own",
+            "open": "a meme's own rationale is not shown to differ from another's",
+        },
+        ("shuffled", "labels-only"): {
+            "more": "the extra text alone helps, too",
+            "less": "the extra text alone hurts",
+            "open": "the extra text alone is not shown to help or hurt",
+        },
+    },
+    "Does it hurt when rationales state their label?": {("leaking", REFERENCE): _HELPS},
+}
+
+
 def answer_questions(rows: Sequence[RunRow], split: str) -> list[Answer]:
     """Answer the questions that there are runs for, in words with figures."""
     runs = SplitRuns(rows, split)
-    return [answer for make in (_distillation, _reasoning, _leaking) for answer in make(runs)]
+    answers = []
+    for question, comparisons in QUESTIONS.items():
+        sentences: dict[int, list[str]] = {}  # size -> a clause for each comparison
+        rests_on: dict[str, Gain] = {}
+        for number, ((arm, baseline), meanings) in enumerate(comparisons.items()):
+            for size, gain in runs.gains(arm, baseline).items():
+                # What is compared first decides at which sizes the question is answered.
+                if number == 0 or size in sentences:
+                    sentences.setdefault(size, []).append(_describe(gain, meanings))
+                    rests_on[f"{arm} - {baseline}, {size} memes"] = gain
+        parts = [f"with {size:,} memes {', and '.join(clauses)}" for size, clauses in sentences.items()]
+        if "grows" in question and len(sentences) > 1:
+            small, large = min(sentences), max(sentences)
+            growth = runs.growth(REFERENCE, "labels-only", (small, large))
+            rests_on[f"gain at {large} memes - gain at {small}"] = growth
+            than = f"at {large:,} memes than at {small:,}"
+            larger = f"the gain is larger {than}"
+            smaller, unsettled = f"the gain is smaller {than}", f"whether {larger} is not settled"
+            parts.append(_describe(growth, {"more": larger, "less": smaller, "open": unsettled}))
+        if parts:
+            words = "; ".join(parts)
+            words = f"{words[0].upper()}{words[1:]}."
+            answers.append(Answer(question=question, words=words, rests_on=rests_on))
+    return answers
 
 
-def _distillation(runs: SplitRuns) -> Iterator[Answer]:
-    gains = runs.gains(REFERENCE, "labels-only")
-    if not gains:
-        return
-    parts = [f"with {size:,} memes {_describe(gain, *_HELPS)}" for size, gain in gains.items()]
-    rests_on = _name_gains("two-stage - labels-only", gains)
-    if len(gains) > 1:
-        ends = (min(gains), max(gains))
-        growth = Gain(
-            seeds=min(gains[size].seeds for size in ends),
-            macro_f1=runs.trend(REFERENCE, "labels-only", ends),
-            auroc=runs.trend(REFERENCE, "labels-only", ends, "auroc"),
-        )
-        rests_on[f"gain at {ends[1]} memes - gain at {ends[0]}"] = growth
-        than = f"at {ends[1]:,} memes than at {ends[0]:,}"
-        larger = f"the gain is larger {than}"
-        parts.append(
-            _describe(growth, larger, f"the gain is smaller {than}", f"whether {larger} is not settled")
-        )
-    yield _answer("Does distillation help, and by how much as data grows?", parts, rests_on)
-
-
-def _reasoning(runs: SplitRuns) -> Iterator[Answer]:
-    gains, text_gains = runs.gains(REFERENCE, "shuffled"), runs.gains("shuffled", "labels-only")
-    if not gains:
-        return
-    parts = []
-    for size, gain in gains.items():
-        words = _describe(
-            gain,
-            "the meme's own rationale does better than another meme's",
-            "another meme's rationale does better than its own",
-            "a meme's own rationale is not shown to differ from another's",
-        )
-        if size in text_gains:
-            words += ", and " + _describe(
-                text_gains[size],
-                "the extra text alone helps, too",
-                "the extra text alone hurts",
-                "the extra text alone is not shown to help or hurt",
-            )
-        parts.append(f"with {size:,} memes {words}")
-    text_gains = {size: gain for size, gain in text_gains.items() if size in gains}
-    rests_on = _name_gains("two-stage - shuffled", gains) | _name_gains("shuffled - labels-only", text_gains)
-    yield _answer("Is it the reasoning, or just the extra text?", parts, rests_on)
-
-
-def _leaking(runs: SplitRuns) -> Iterator[Answer]:
-    gains = runs.gains("leaking", REFERENCE)
-    if gains:
-        parts = [f"with {size:,} memes {_describe(gain, *_HELPS)}" for size, gain in gains.items()]
-        rests_on = _name_gains("leaking - two-stage", gains)
-        yield _answer("Does it hurt when rationales state their label?", parts, rests_on)
-
-
-_HELPS = ("it helps", "it hurts", "not settled")
-
-
-def _name_gains(what: str, gains: dict[int, Gain]) -> dict[str, Gain]:
-    return {f"{what}, {size} memes": gain for size, gain in gains.items()}
-
-
-def _describe(gain: Gain, more: str, less: str, unsettled: str) -> str:
-    words = {"more": more, "less": less, "open": unsettled}[gain.sign]
+def _describe(gain: Gain, meanings: Mapping[Sign, str]) -> str:
     macro_f1, auroc = (format_plus_minus(figure, signed=True) for figure in (gain.macro_f1, gain.auroc))
     few = f", {gain.seeds} seed{'s' * (gain.seeds > 1)}" if gain.seeds < _FEWEST_SEEDS else ""
-    return f"{words} (macro-F1 {macro_f1}, AUROC {auroc}{few})"
-
-
-def _answer(question: str, parts: Sequence[str], rests_on: dict[str, Gain]) -> Answer:
-    words = "; ".join(parts)
-    return Answer(question=question, words=f"{words[0].upper()}{words[1:]}.", rests_on=rests_on)
+    return f"{meanings[gain.sign]} (macro-F1 {macro_f1}, AUROC {auroc}{few})"
 
 
 def sign_of(difference: Estimate) -> Sign:

@@ -12,7 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import connection, get_context
+from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -183,13 +183,7 @@ def run_grid(
 ) -> list[Failure]:
     """Make the runs that have no row yet and append a row for each; return the failures, which are written, too.
 
-    Args:
-        jobs: runs, in this order.
-        out: folder of ``runs.jsonl`` and ``failures.jsonl``.
-        workers: processes.
-        say: called with a line a run.
-        progress: called with (what, done, of how many).
-        after: called after each row, so that the rows so far can be reported.
+    ``say`` is called with a line a run, ``after`` after each row, so that the rows so far can be reported.
 
     Raises:
         InputError: another ablation writes in ``out``.
@@ -236,42 +230,38 @@ def _run_in_processes(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, 
             while waiting and len(running) < workers:
                 job = waiting.pop()
                 receiver, sender = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(job, sender, os.getpid()), daemon=True)
+                process = context.Process(target=_work, args=(job, sender), daemon=True)
                 process.start()
                 sender.close()  # so that the pipe ends with the process, if it dies without an answer
                 running[receiver] = job, process
-            for ready in connection.wait(list(running)):
-                job, process = running.pop(ready)
-                result = _receive(ready)
+            for receiver in connection.wait(list(running)):
+                job, process = running.pop(receiver)
+                try:
+                    yield job, receiver.recv()
+                except EOFError:
+                    yield (
+                        job,
+                        "its process was killed (by the system, where memory is short: try fewer --workers)",
+                    )
                 process.join()
-                yield job, result
     finally:
         for _, process in running.values():
             process.terminate()
             process.join()
 
 
-def _receive(receiver: Any) -> RunRow | str:
-    with receiver:
-        try:
-            result: RunRow | str = receiver.recv()
-            return result
-        except EOFError:
-            return "its process was killed (by the system, where memory is short: try fewer --workers)"
-
-
-def _work(job: Job, sender: Any, parent: int) -> None:
+def _work(job: Job, sender: Any) -> None:
     """Run a job in this process, on one thread: a model this small does not keep two cores busy."""
     torch.set_num_threads(1)
-
-    def exit_with_parent() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=exit_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):  # the parent gets it, too, and reports it
         sender.send(run_job(job))
+
+
+def _exit_with_parent() -> None:
+    if parent := parent_process():
+        parent.join()
+    os._exit(1)
 
 
 def run_job(job: Job) -> RunRow | str:
@@ -334,31 +324,21 @@ def estimate_hours(jobs: Sequence[Job], rows: Mapping[str, RunRow], workers: int
     if not waiting:
         return TimeEstimate(0, 0.0, "all are there")
     if rows:
-        seconds = sum(job.steps * _seconds_per_step(job.arm.name, rows) for job in waiting)
+        # A step as in the arm's runs; as in all runs where the arm has none.
+        speeds: dict[str, list[float]] = defaultdict(list)
+        for row in rows.values():
+            speeds[row.arm].append(row.seconds / row.steps)
+        every = [speed for of_arm in speeds.values() for speed in of_arm]
+        seconds = sum(job.steps * float(np.mean(speeds.get(job.arm.name, every))) for job in waiting)
         basis = f"by the {len(rows)} that are there"
     else:
-        rationale, label = _time_steps(waiting[0])
-        seconds = sum(_timed_seconds(job, rationale, label) for job in waiting)
+        seconds = sum(job.steps for job in waiting) * _time_step(waiting[0])
         basis = f"by timing {_TIMED_STEPS} steps of each stage, without validating and judging"
     return TimeEstimate(len(waiting), seconds / min(workers, len(waiting)) / 3600, basis)
 
 
-def _seconds_per_step(arm: str, rows: Mapping[str, RunRow]) -> float:
-    """Average over the arm's runs; over all runs where it has none."""
-    of_arm = [row for row in rows.values() if row.arm == arm]
-    return float(np.mean([row.seconds / row.steps for row in of_arm or rows.values()]))
-
-
-def _timed_seconds(job: Job, rationale: float, label: float) -> float:
-    stages = job.recipe.stages
-    if job.arm.stages == "both":
-        return (stages.rationale.steps or 0) * rationale + (stages.label.steps or 0) * label
-    # The joint target is as long as a rationale, and a little longer.
-    return (stages.label.steps or 0) * (label if job.arm.stages == "label" else rationale)
-
-
-def _time_steps(job: Job) -> tuple[float, float]:
-    """Train on a few memes; return the seconds of a step of the rationale stage and of one of the label stage."""
+def _time_step(job: Job) -> float:
+    """Train on a few memes; return the seconds of a step, the mean of the rationale stage's and the label stage's."""
     variant = make_variant(Dataset(job.root), job.recipe, ARMS[REFERENCE], job.size, job.seed)
     stages = job.recipe.stages
     count = _TIMED_BATCHES * max(stages.rationale.batch_size, stages.label.batch_size)
@@ -383,7 +363,4 @@ def _time_steps(job: Job) -> tuple[float, float]:
     finally:
         torch.set_num_threads(threads)
     # The median leaves out the gaps in which the validation split was judged or a checkpoint written.
-    rationale, label = (
-        float(np.median(np.diff(step_ends[f"stage {name}"]))) for name in ("rationale", "label")
-    )
-    return rationale, label
+    return float(np.mean([np.median(np.diff(step_ends[f"stage {name}"])) for name in ("rationale", "label")]))

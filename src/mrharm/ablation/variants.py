@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from mrharm.ablation.arms import UNCONDITIONED, Arm
@@ -125,31 +126,24 @@ def shuffle_rationales(memes: Sequence[Meme], rationales: Rationales, seed: int)
     return {meme.id: shuffled[meme.id] for meme in memes if meme.id in shuffled}
 
 
-def state_label_only(memes: Sequence[Meme], rationales: Rationales, seed: int) -> Rationales:
-    """Replace each rationale by a sentence that states the label."""
-    return _rewrite(memes, rationales, "this meme is {label}.")
-
-
-def append_label(memes: Sequence[Meme], rationales: Rationales, seed: int) -> Rationales:
-    """Append a sentence that states the label to each rationale, as the published rationales have it."""
-    return _rewrite(memes, rationales, "{text} therefore, this meme is {label}.")
-
-
-def _rewrite(memes: Sequence[Meme], rationales: Rationales, template: str) -> Rationales:
-    texts = {
-        meme.id: template.format(text=rationales[meme.id].text, label=label_words(meme.label))
+def _rewrite(template: str, memes: Sequence[Meme], rationales: Rationales, seed: int) -> Rationales:
+    """Rewrite each rationale by a template of its text and its meme's label."""
+    return {
+        meme.id: rationales[meme.id].model_copy(
+            update={"text": template.format(text=rationales[meme.id].text, label=label_words(meme.label))}
+        )
         for meme in memes
         if meme.id in rationales and meme.label
     }
-    return {meme_id: rationales[meme_id].model_copy(update={"text": text}) for meme_id, text in texts.items()}
 
 
 # What takes the place of a dataset's rationales, by the name that stands in `Arm.rationales`.
 REPLACEMENTS: dict[str, Callable[[Sequence[Meme], Rationales, int], Rationales]] = {
     "as_given": keep_rationales,
     "shuffled": shuffle_rationales,
-    "label_only": state_label_only,
-    "leaking": append_label,
+    "label_only": partial(_rewrite, "this meme is {label}."),
+    # As the published rationales have it.
+    "leaking": partial(_rewrite, "{text} therefore, this meme is {label}."),
 }
 
 
