@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mrharm.ablation.results import SplitRuns, answer_questions, format_plus_minus, sign_of, tabulate
+from mrharm.ablation.results import SplitRuns, answer_questions, sign_of, tabulate
 from mrharm.ablation.run import RunRow
 from mrharm.metrics import Estimate
 from tests.ablation.rows import row, rows
@@ -65,12 +65,6 @@ def test_the_trend_is_how_much_the_gain_grows_seed_by_seed():
 )
 def test_only_an_interval_clear_of_0_settles_anything(figure, means):
     assert sign_of(figure) == means
-
-
-def test_figures_are_printed_with_half_their_interval():
-    assert format_plus_minus(Estimate(value=0.9634, low=0.95, high=0.9768)) == "0.963 ± 0.013"
-    assert format_plus_minus(Estimate(value=-0.05), signed=True) == "-0.050"
-    assert format_plus_minus(Estimate()) == "-"
 
 
 def test_answers_say_what_is_settled_and_what_is_not():

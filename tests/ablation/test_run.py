@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mrharm.ablation.arms import ARMS, select_arms
+from mrharm.ablation.arms import ARMS
 from mrharm.ablation.run import (
     RUNS,
     Grid,
@@ -186,7 +186,3 @@ def test_a_grid_killed_and_run_again_does_no_run_twice_and_leaves_nobody_behind(
     assert len(printed.splitlines()) == 4 - len(first.splitlines())
     assert len({row.key for row in rows}) == len(rows) == 4
     assert not any((out / "runs").iterdir())
-
-
-def test_the_reference_is_always_among_the_arms():
-    assert [arm.name for arm in select_arms("leaking")] == ["two-stage", "leaking"]

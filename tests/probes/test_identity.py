@@ -9,7 +9,6 @@ from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.probes.identity import FEWEST, probe
 from mrharm.reports.probe_sentences import describe_identity
-from mrharm.reports.tables import tabulate_record
 from tests.audit.helpers import club, draw, meme, write_dataset
 from tests.probes.stubs import Stub, both, judged_by
 
@@ -141,13 +140,6 @@ def test_at_most_the_memes_asked_for_are_drawn_among_those_with_a_term(tmp_path:
     texts = ["cold soup"] * 30 + [f"{text} and tea" for text in [*SOUP, *SOUP]]
     record = probe(judged_by(Stub(lambda text, image: 0.5), naming(tmp_path / "data", texts)), memes=12)
     assert record.swapped["age"].memes == 12 and record.without_term == 30
-
-
-def test_figures_of_each_axis_stand_in_a_table_of_the_page(tmp_path: Path) -> None:
-    record = probe(judged_by(Stub(lambda text, image: 0.5), naming(tmp_path / "data", [*SOUP, *REST])))
-    (table,) = tabulate_record(record.model_dump(mode="json"))
-    assert table.title == "swapped" and [row.cells[0] for row in table.rows] == ["age"]
-    assert list(table.columns) == ["", "flipped", "control", "more", "moved", "control moved"]
 
 
 def test_where_few_memes_name_a_group_nothing_is_tested(tmp_path: Path) -> None:

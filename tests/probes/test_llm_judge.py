@@ -12,7 +12,6 @@ from mrharm.errors import InputError
 from mrharm.evaluation.predictions import Predictions
 from mrharm.llm import HostedClient
 from mrharm.probes.llm_judge import JudgeReport, judge_rationales
-from mrharm.rationales.teachers import Question
 from mrharm.rationales.teachers.openai import HostedTeacher
 from mrharm.reports.probe_sentences import describe_judge
 from mrharm.synthetic.teacher import GeneratedTeacher
@@ -98,13 +97,6 @@ def test_marks_are_averaged_over_repeats_then_memes_and_their_spread_is_told(tmp
     assert overall.mean.low is not None and overall.mean.low < 2.5
 
 
-def test_points_keep_their_own_marks(tmp_path: Path) -> None:
-    report, _ = ask(some(tmp_path), [Reply(marks(5, 4, 2, 1))], repeats=1)
-    assert [report.points[name].mean.value for name in POINTS] == [5, 4, 2, 1]
-    assert report.points["overall"].mean.value == 3.0
-    assert report.points["overall"].within_sd.value is None
-
-
 def test_a_wrong_decision_caps_the_overall_mark_and_leaves_the_points_alone(tmp_path: Path) -> None:
     script = by_rationale({"first": [marks(5)], "second": [marks(4)], "third": [marks(1)]})
     texts = ["the first kettle", "the second kettle", "the third kettle"]
@@ -149,12 +141,6 @@ def test_repeats_are_questions_of_their_own_answered_once_and_for_all(tmp_path: 
         "required": list(POINTS),
         "additionalProperties": False,
     }
-
-
-def test_a_model_that_takes_no_temperature_is_sent_none() -> None:
-    question = Question(meme("m"), [{"role": "user", "content": "?"}], {"max_tokens": 9, "temperature": 0.7})
-    assert HostedTeacher(MODEL).request(question).settings == {"max_tokens": 9, "temperature": 0.7}
-    assert "temperature" not in HostedTeacher("gpt-5-mini").request(question).settings
 
 
 @pytest.mark.parametrize("where", ["rationale", "words", "caption"])
@@ -249,14 +235,6 @@ def test_other_answers_without_marks_are_counted_by_kind(tmp_path: Path, reply: 
     assert describe_judge(report)[-1] == "No rationale got a valid answer."
 
 
-def test_a_meme_with_some_valid_answers_counts_by_these(tmp_path: Path) -> None:
-    script = by_rationale({"kettle": [marks(5), "5!", marks(3)]})
-    report, _ = ask(some(tmp_path), script, repeats=3)
-    assert report.statuses["ok"] == 2
-    assert report.points["overall"].mean.value == 4.0
-    assert report.points["overall"].within_sd.value == pytest.approx(2**0.5)
-
-
 def test_a_judge_that_sees_is_shown_the_picture_and_another_its_caption_where_there_is_one(
     tmp_path: Path,
 ) -> None:
@@ -293,15 +271,6 @@ def test_rationales_true_of_their_generated_meme_are_told_from_the_rest(tmp_path
     report, _ = ask(made, by_rationale({"skunk": [marks(5)], "rose": [marks(2)]}), repeats=1)
     assert report.when_true is not None and report.when_false is not None
     assert (report.when_true.value, report.when_false.value) == (5.0, 2.0)
-
-
-def test_a_truth_of_somebody_elses_kind_is_left_alone(tmp_path: Path) -> None:
-    memes = [
-        meme(f"m{n}", "you sing", True, "test", extra={"truth": {"author": "a kettle"}}) for n in range(2)
-    ]
-    made = predictions(tmp_path, memes, [True, True], ["a kettle", "a spoon"])
-    report, _ = ask(made, [Reply(marks(4))], repeats=1)
-    assert (report.judged, report.when_true, report.when_false) == (2, None, None)
 
 
 def test_blank_rationales_are_counted_and_not_asked_about(tmp_path: Path) -> None:

@@ -143,8 +143,3 @@ def test_a_detector_that_minds_only_whether_there_is_a_picture_is_not_said_to_us
     assert record.conditions["image_blanked"].flipped.value == 0.5
     assert record.conditions["image_swapped"].flipped.value == 0.0
     assert record.ignores == ("image",) and "It hardly uses the picture." in describe_modality(record)
-
-
-def test_few_memes_do_not_tell(memes: Dataset) -> None:
-    record = probe(judged_by(Stub(both), memes), memes=12)
-    assert any(line.startswith("Fewer than 30 memes are too few") for line in describe_modality(record))

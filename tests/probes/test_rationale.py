@@ -21,7 +21,6 @@ from mrharm.reports.probe_sentences import describe_rationale
 from mrharm.student.interface import StudentInput
 from mrharm.student.two_stage import TwoStageStudent
 from mrharm.synthetic.teacher import GeneratedTeacher
-from mrharm.synthetic.truth import find_named_relation
 from mrharm.verdicts.detector import Detector
 from tests.audit.helpers import club, meme
 from tests.probes.written import detector, predictions
@@ -73,14 +72,6 @@ def test_a_rationale_that_tells_the_decision_recovers_it_where_the_meme_does_not
     assert (simulated.all.memes, simulated.stating.memes, simulated.not_stating.memes) == (80, 0, 80)
     assert simulated.leaking == 80 and simulated.adjusted.value is None
     assert any("so there is nothing to adjust for" in sentence for sentence in describe_rationale(result))
-
-
-def test_a_rationale_that_says_the_same_of_all_memes_recovers_and_adds_nothing(tmp_path: Path) -> None:
-    memes = about_clubs([f"you {'stink' if side else 'shine'} {club(n)}" for n, side in enumerate(SIDES)])
-    simulated = probe(predictions(tmp_path, memes, SIDES, ["it shows a kettle"] * 80)).simulatability
-    assert simulated is not None
-    assert simulated.all.rationale.value == 0.5
-    assert (simulated.all.meme.value, simulated.all.gain.value, simulated.adjusted.value) == (1.0, 0.0, 0.0)
 
 
 def test_what_a_picture_tells_by_its_caption_is_not_the_rationales_merit(tmp_path: Path) -> None:
@@ -151,12 +142,6 @@ def test_rationales_agree_with_the_verdict_whose_side_they_pronounce(tmp_path: P
     # Of seven sides 3 are harmful; of seven decisions 5 are, the missing one counted against its rationale.
     chance = (3 * 5 + 4 * 2) / 49
     assert agreement.kappa.value == pytest.approx((5 / 7 - chance) / (1 - chance))
-
-
-def test_rationales_that_take_no_side_agree_with_nothing(tmp_path: Path) -> None:
-    result = probe_rationales(tmp_path, ["a kettle"] * 80)
-    assert (result.agreement.speaking.value, result.agreement.agreeing.value) == (0.0, None)
-    assert any("agreement with the verdict cannot be" in sentence for sentence in describe_rationale(result))
 
 
 @pytest.fixture(scope="module")
@@ -284,19 +269,6 @@ def test_the_probe_is_the_same_for_the_same_seed_and_keeps_to_its_number_of_meme
     assert row.memes == 60 and row == probe(made, seed=3, memes=60)
     assert steps == [(done, 6) for done in range(1, 7)]
     assert RationaleProbe.model_validate_json(row.model_dump_json()) == row
-
-
-@pytest.mark.parametrize(
-    ("text", "relation"),
-    [
-        ("together they make fun of you", "undercuts"),
-        ("the words stay kind", "backs"),
-        ("it is kind and it mocks you", None),
-        ("a kettle", None),
-    ],
-)
-def test_the_relation_a_rationale_names_is_read_off_it(text: str, relation: str | None) -> None:
-    assert find_named_relation(text) == relation
 
 
 def test_what_a_detector_really_writes_can_be_probed(generated: Predictions) -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrharm.probes.text_changes import BENIGN_SENTENCES, BENIGN_WORDS, TEXT_CHANGES, change_text
-from mrharm.texts import hides, plain
+from mrharm.probes.text_changes import BENIGN_WORDS, TEXT_CHANGES, change_text
+from mrharm.texts import plain
 
 TEXT = "you smell wonderful, exactly like the roses in the garden of our Club"
 ASCII = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60)
@@ -70,13 +70,6 @@ def test_a_word_of_twins_alone_keeps_one_latin_letter() -> None:
     assert [letter.isascii() for letter in change_text("cop", "homoglyph", 3)] == [True, False, False]
 
 
-def test_zero_width_puts_nothing_between_words_and_all_that_is_put_in_hides() -> None:
-    changed = change_text("ab cd", "zero_width", 3)
-    assert len(changed) == len("ab cd") + 2
-    assert [letter for letter in changed if not hides(letter)] == [*"ab cd"]
-    assert " c" in changed and "b " in changed
-
-
 def test_leet_at_full_strength_writes_every_such_letter_as_a_digit() -> None:
     assert change_text("Toast is late", "leet", 3) == "70457 15 l473"
 
@@ -93,11 +86,6 @@ def test_a_typo_is_one_slip_of_one_word() -> None:
     assert kinds == {8, 9, 10}
 
 
-def test_spacing_spells_words_out_and_keeps_their_letters() -> None:
-    assert change_text("you smell.", "spacing", 3) == "y o u s m e l l."
-    assert change_text(TEXT, "spacing", 1).replace(" ", "") == TEXT.replace(" ", "")
-
-
 def test_benign_words_stand_between_words_that_keep_their_order() -> None:
     for strength, count in ((1, 1), (2, 3), (3, 8)):
         words = change_text("you smell like roses", "benign_words", strength, 5).split()
@@ -105,7 +93,3 @@ def test_benign_words_stand_between_words_that_keep_their_order() -> None:
         rest = iter(words)
         assert all(any(word == changed for changed in rest) for word in ("you", "smell", "like", "roses"))
         assert sum(word in BENIGN_WORDS for word in words) == count
-
-
-def test_a_benign_suffix_leaves_the_text_before_it() -> None:
-    assert change_text("you smell.", "benign_suffix", 2) == ". ".join(["you smell", *BENIGN_SENTENCES[:2]])

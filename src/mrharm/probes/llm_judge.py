@@ -173,14 +173,6 @@ def judge_rationales(
     check_judge(teacher)
     predictions = predictions.sample(memes, seed)
     prompt = load_prompt("mrharm.probes", PROMPT)
-    settings = {
-        "max_tokens": MAX_TOKENS,
-        "temperature": TEMPERATURE if repeats > 1 else 0,
-        "response_format": {
-            "type": "json_schema",
-            "json_schema": {"name": "marks", "strict": True, "schema": answer_schema(Marks)},
-        },
-    }
     # A question for each repeat of each rationale; its answer is told apart by the meme's place and the repeat.
     samples: list[tuple[int, int]] = []
     questions: list[Question] = []
@@ -193,7 +185,7 @@ def judge_rationales(
         for number in range(repeats):
             samples.append((place, number))
             identity = {"prompt": prompt.version, "sample": number}
-            questions.append(Question(predictions.memes[place], messages, settings, identity))
+            questions.append(Question(predictions.memes[place], messages, _settings(repeats), identity))
     if not questions:
         raise InputError(f"all rationales of {predictions.split} are blank; there is nothing to judge")
     answers: list[Answered] = []
@@ -214,6 +206,18 @@ def judge_rationales(
         answers=tuple(answers),
         **_summarise_marks(predictions, answers, seed),
     )
+
+
+def _settings(repeats: int) -> dict[str, Any]:
+    """Return how the judge is to answer each question."""
+    return {
+        "max_tokens": MAX_TOKENS,
+        "temperature": TEMPERATURE if repeats > 1 else 0,
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "marks", "strict": True, "schema": answer_schema(Marks)},
+        },
+    }
 
 
 def check_judge(teacher: Teacher) -> None:

@@ -66,7 +66,7 @@ def probe(
         InputError: the detector is given only one modality.
     """
     card, takes_picture = predictions.detector.card, predictions.detector.takes_picture
-    if "text" not in card.reads or not (takes_picture or any(part in card.reads for part in PICTURE_PARTS)):
+    if "text" not in card.reads or not (takes_picture or {*PICTURE_PARTS} & {*card.reads}):
         raise InputError(
             f"the detector reads {', '.join(card.reads)} and {'a' if takes_picture else 'no'} picture, which are not "
             "two modalities to compare; train one that reads words and sees a picture or a caption"
@@ -76,8 +76,8 @@ def probe(
     before = judge_cases(predictions, cases, progress=progress, what="modality: unchanged")
     skipped: dict[str, str] = {}
     conditions: dict[str, VerdictChange] = {}
-    for name, change in _CHANGES.items():
-        changed = [case for case in change(predictions, cases, seed) if has_input(predictions, case)]
+    for name, make_change in _CHANGES.items():
+        changed = [case for case in make_change(predictions, cases, seed) if has_input(predictions, case)]
         if not changed:
             skipped[name] = _why_skipped(predictions, name)
             continue
@@ -86,27 +86,26 @@ def probe(
         places = [case.place for case in changed]
         unchanged = [before[place] for place in places]
         conditions[name] = compare_verdicts(predictions, places, unchanged, after, seed=seed)
-    first_tested = {
-        modality: conditions[next(filter(conditions.__contains__, names))]
-        for modality, names in SHOWING.items()
-        if not conditions.keys().isdisjoint(names)
-    }
+    effects = _measure_effects(conditions)
     return ModalityProbe(
         memes=len(cases),
         before=score_decisions(predictions, before, seed=seed),
         conditions=conditions,
-        ignores=tuple(
-            modality
-            for modality, change in first_tested.items()
-            if all((figure.value or 0.0) < IGNORED for figure in (change.flipped, change.moved))
-        ),
-        uses=tuple(
-            modality
-            for modality, change in first_tested.items()
-            if any((figure.low or 0.0) > IGNORED for figure in (change.flipped, change.moved))
-        ),
+        ignores=tuple(modality for modality, (value, _) in effects.items() if value < IGNORED),
+        uses=tuple(modality for modality, (_, low) in effects.items() if low > IGNORED),
         skipped=skipped,
     )
+
+
+def _measure_effects(conditions: dict[str, VerdictChange]) -> dict[str, tuple[float, float]]:
+    """Return modality -> the larger effect, and its larger lower end, of the first of its conditions tested."""
+    effects = {}
+    for modality, names in SHOWING.items():
+        for change in [conditions[name] for name in names if name in conditions][:1]:
+            figures = change.flipped, change.moved
+            value, low = (max(getattr(figure, end) or 0.0 for figure in figures) for end in ("value", "low"))
+            effects[modality] = value, low
+    return effects
 
 
 def _blank_text(predictions: Predictions, cases: Sequence[Case], seed: int) -> list[Case]:

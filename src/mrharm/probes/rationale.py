@@ -22,9 +22,9 @@ from mrharm.llm import looks_refused
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap, mean_of_values, share_of, share_within
 from mrharm.metrics.significance import kappa_of
-from mrharm.probes.cases import ProbeRecord
+from mrharm.probes.cases import NotMeasurableError, ProbeRecord
 from mrharm.probes.reference_overlap import AgainstGold, compare_with_gold, gold_rationales
-from mrharm.probes.simulatability import Simulatability, simulate, too_few
+from mrharm.probes.simulatability import Simulatability, simulate
 from mrharm.progress import Progress, no_progress
 from mrharm.rationales.leakage import sentences
 from mrharm.rationales.stated_side import stated_side, states_a_side
@@ -133,10 +133,6 @@ class RationaleProbe(ProbeRecord):
     skipped: dict[str, str]
 
 
-class _NotMeasurable(Exception):
-    """A part cannot be measured on this split; the message says why."""
-
-
 @dataclass(frozen=True)
 class _Rationales:
     """The rationales of a split: their texts, whether each states a label, and whether all memes are generated."""
@@ -189,7 +185,7 @@ def probe(
     for done, (name, measure) in enumerate(measures.items(), 1):
         try:
             parts[name] = measure(rationales)
-        except _NotMeasurable as reason:
+        except NotMeasurableError as reason:
             skipped[name] = str(reason)
         progress("probing rationales", done, len(measures))
     if "gold" in parts and encoder is None:
@@ -246,7 +242,7 @@ def _measure_simulatability(rationales: _Rationales) -> Simulatability:
         texts["meme"].append(compose_text(reads, meme, evidence, odd_text=card.odd_text)[0])
         # Memes made to differ in one thing share a generated meme's quad, else the words.
         groups.append(truth.quad_of(meme) or fold(meme.text or "") or meme.id)
-    simulated = simulate(
+    return simulate(
         decisions,
         texts,
         rationales.stating[places],
@@ -254,9 +250,6 @@ def _measure_simulatability(rationales: _Rationales) -> Simulatability:
         clusters=predictions.clusters[places],
         seed=rationales.seed,
     )
-    if simulated is None:
-        raise _NotMeasurable(too_few(decisions))
-    return simulated
 
 
 def _measure_agreement(rationales: _Rationales) -> Agreement:
@@ -282,7 +275,7 @@ def _measure_agreement(rationales: _Rationales) -> Agreement:
 
 def _measure_truth(rationales: _Rationales) -> Truth:
     if not rationales.generated:
-        raise _NotMeasurable("only generated memes are known well enough to say")
+        raise NotMeasurableError("only generated memes are known well enough to say")
     predictions = rationales.predictions
     checks = [
         truth.check_rationale(text, meme.extra["truth"])
@@ -298,29 +291,26 @@ def _measure_truth(rationales: _Rationales) -> Truth:
 
 def _measure_gold(rationales: _Rationales, encoder: Path | None) -> AgainstGold:
     predictions = rationales.predictions
-    gold = compare_with_gold(
+    return compare_with_gold(
         rationales.texts,
         [gold_rationales(meme, predictions.dataset) for meme in predictions.memes],
         predictions.clusters,
         encoder=encoder,
         seed=rationales.seed,
     )
-    if gold is None:
-        raise _NotMeasurable("no two of these memes have a rationale written by people")
-    return gold
 
 
 def _measure_swap(rationales: _Rationales) -> Swap:
     predictions = rationales.predictions
     if not predictions.detector.reads_rationale:
-        raise _NotMeasurable(
+        raise NotMeasurableError(
             "this detector's label student reads no rationale "
             f"(it reads {', '.join(predictions.detector.card.reads)}), so none can be swapped"
         )
     decisions = [bool(decision) for decision in predictions.predicted]
     places = {side: np.flatnonzero(np.array(decisions) == side) for side in (False, True)}
     if min(map(len, places.values())) < 2:
-        raise _NotMeasurable(
+        raise NotMeasurableError(
             "fewer than two memes are decided one of the ways; there are no rationales to swap"
         )
     rng = np.random.default_rng(rationales.seed)

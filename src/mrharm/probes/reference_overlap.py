@@ -19,6 +19,7 @@ from mrharm.hub import load_or_explain
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap, mean_of_values
+from mrharm.probes.cases import NotMeasurableError
 from mrharm.records import Meme, Record
 
 if TYPE_CHECKING:
@@ -78,19 +79,20 @@ def compare_with_gold(
     *,
     encoder: Path | None = None,
     seed: int = 0,
-) -> AgainstGold | None:
-    """Measure the likeness of rationales to people's; None where people wrote of fewer than two of the memes.
+) -> AgainstGold:
+    """Measure the likeness of rationales to people's.
 
     Of several references the most alike one counts, for the same meme and for the other meme alike.
 
     ``encoder``: a folder with an encoder for BERTScore. *Length of all:* memes
 
     Raises:
+        NotMeasurableError: people wrote of fewer than two of the memes.
         ModelUnavailableError: no encoder can be read from the folder.
     """
     places = [place for place, references in enumerate(gold) if references]
     if len(places) < 2:
-        return None
+        raise NotMeasurableError("no two of these memes have a rationale written by people")
     texts, same = [rationales[place] for place in places], [list(gold[place]) for place in places]
     # The other meme is the next one in a random circle through all, so that each is another's other meme once.
     order = np.random.default_rng(seed).permutation(len(places))

@@ -119,11 +119,8 @@ def probe(
     """
     predictions = predictions.sample(memes, seed)
     cases = make_cases(predictions)
-    changeable: dict[Kind, list[Case]] = {
-        "picture": [case for case in cases if shown_picture(predictions, case) is not None],
-        "text": [case for case in cases if case.text] if "text" in predictions.detector.card.reads else [],
-    }
-    skipped = {kind: _why_skipped(predictions, kind) for kind, some in changeable.items() if not some}
+    changeable = _list_changeable(predictions, cases)
+    skipped = {kind: _why_skipped(predictions, kind) for kind in changeable if not changeable[kind]}
     if len(skipped) == 2:
         raise InputError(f"nothing to change: {skipped['picture']}; {skipped['text']}")
     changes = [change for change in _CHANGES if changeable[change.kind]]
@@ -139,15 +136,16 @@ def probe(
     after = _judge_pictures(predictions, changeable["picture"], seed, advance)
     for change in changes:
         if change.kind == "text":
-            changed = [change.of_text(case, seed) for case in changeable["text"]]
-            after[change] = judge_cases(predictions, changed)
-            advance(len(changed))
-    settings = []
-    for change in changes:
+            after[change] = judge_cases(
+                predictions, [change.of_text(case, seed) for case in changeable["text"]]
+            )
+            advance(len(changeable["text"]))
+
+    def measure(change: _Change) -> Setting:
         places = [case.place for case in changeable[change.kind]]
         unchanged = [before[place] for place in places]
         row = TABLES[change.kind][change.name]
-        setting = Setting(
+        return Setting(
             kind=change.kind,
             change=change.name,
             strength=change.strength,
@@ -155,14 +153,22 @@ def probe(
             unit=row.unit,
             moved=compare_verdicts(predictions, places, unchanged, after[change], seed=seed),
         )
-        settings.append(setting)
+
     return RobustnessProbe(
         memes=len(cases),
         clean=score_decisions(predictions, before, seed=seed),
-        settings=tuple(settings),
+        settings=tuple(map(measure, changes)),
         without_boxes=sum(not case.evidence.boxes for case in changeable["picture"]),
         skipped=skipped,
     )
+
+
+def _list_changeable(predictions: Predictions, cases: Sequence[Case]) -> dict[Kind, list[Case]]:
+    """Return the memes of whose picture, and of whose text, the detector is shown something to change."""
+    return {
+        "picture": [case for case in cases if shown_picture(predictions, case) is not None],
+        "text": [case for case in cases if case.text] if "text" in predictions.detector.card.reads else [],
+    }
 
 
 def _judge_pictures(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mrharm.baselines import FEWEST, FOLDS, cross_validate_texts
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import Statistic, bootstrap, mean_of_values
+from mrharm.probes.cases import NotMeasurableError
 from mrharm.records import Record
 
 Booleans = NDArray[np.bool_]
@@ -72,8 +73,8 @@ def simulate(
     groups: Sequence[str],
     clusters: NDArray[np.int64],
     seed: int = 0,
-) -> Simulatability | None:
-    """Measure how well texts recover decisions; None where there are too few of either side (`too_few`).
+) -> Simulatability:
+    """Measure how well texts recover decisions.
 
     Args:
         decisions: of the detector. *Shape:* (memes,)
@@ -83,6 +84,9 @@ def simulate(
             one fold: else a reader of words takes each for its twin and is wrong more often than by chance.
         clusters: of the intervals, as `bootstrap`. *Shape:* (memes,)
         seed: of the intervals.
+
+    Raises:
+        NotMeasurableError: too few decisions of either side.
     """
     columns = {
         **{name: (column,) for name, column in texts.items()},
@@ -92,7 +96,11 @@ def simulate(
     for name, (first, *more) in columns.items():
         scores = cross_validate_texts(first, decisions.tolist(), *more, groups=groups)
         if scores is None:
-            return None
+            harmful = int(decisions.sum())
+            raise NotMeasurableError(
+                f"{harmful} harmful and {len(decisions) - harmful} harmless decisions; {FEWEST} in all, {FOLDS} of "
+                f"either side, and {FOLDS} unlike memes of either side are needed"
+            )
         recovered[name] = (scores >= 0.5) == decisions
     gain = recovered["both"].astype(np.float64) - recovered["meme"]
     leaks = recovered["rationale"]
@@ -133,12 +141,3 @@ def adjusted_gain(gain: NDArray[np.float64], leaks: Booleans) -> Statistic:
         return np.asarray((leaking + silent) / 2)
 
     return Statistic(of)
-
-
-def too_few(decisions: Booleans) -> str:
-    """Explain why decisions cannot be simulated: too few of a side, or too few memes that differ."""
-    harmful = int(decisions.sum())
-    return (
-        f"{harmful} harmful and {len(decisions) - harmful} harmless decisions; {FEWEST} in all, {FOLDS} of either "
-        f"side, and {FOLDS} unlike memes of either side are needed"
-    )
