@@ -149,7 +149,7 @@ def test_a_killed_process_is_that_runs_failure_and_the_rest_go_on(squares, tmp_p
     assert not read_rows(Dataset(squares), tiny(**STEPS), tmp_path, "test")
 
 
-def die(job: Job, sender: object) -> None:
+def die(job: Job, end: object, parent: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -12,7 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_context
 from pathlib import Path
 from typing import Any
 
@@ -230,38 +230,42 @@ def _run_in_processes(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, 
             while waiting and len(running) < workers:
                 job = waiting.pop()
                 receiver, sender = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(job, sender), daemon=True)
+                process = context.Process(target=_work, args=(job, sender, os.getpid()), daemon=True)
                 process.start()
                 sender.close()  # so that the pipe ends with the process, if it dies without an answer
                 running[receiver] = job, process
-            for receiver in connection.wait(list(running)):
-                job, process = running.pop(receiver)
-                try:
-                    yield job, receiver.recv()
-                except EOFError:
-                    yield (
-                        job,
-                        "its process was killed (by the system, where memory is short: try fewer --workers)",
-                    )
+            for ready in connection.wait(list(running)):
+                job, process = running.pop(ready)
+                result = _receive(ready)
                 process.join()
+                yield job, result
     finally:
         for _, process in running.values():
             process.terminate()
             process.join()
 
 
-def _work(job: Job, sender: Any) -> None:
+def _receive(receiver: Any) -> RunRow | str:
+    with receiver:
+        try:
+            result: RunRow | str = receiver.recv()
+            return result
+        except EOFError:
+            return "its process was killed (by the system, where memory is short: try fewer --workers)"
+
+
+def _work(job: Job, sender: Any, parent: int) -> None:
     """Run a job in this process, on one thread: a model this small does not keep two cores busy."""
     torch.set_num_threads(1)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+    def exit_with_parent() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=exit_with_parent, daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):  # the parent gets it, too, and reports it
         sender.send(run_job(job))
-
-
-def _exit_with_parent() -> None:
-    if parent := parent_process():
-        parent.join()
-    os._exit(1)
 
 
 def run_job(job: Job) -> RunRow | str:
