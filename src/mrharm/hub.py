@@ -25,10 +25,7 @@ _READ = (".json", ".txt", ".jinja", ".model", ".safetensors")  # what decides an
 def load_or_explain(source: str, load: Callable[[], T], name_it: str = "hf:FOLDER") -> T:
     """Return what ``load`` makes of a model; an error of a library becomes one that names its mend.
 
-    Args:
-        source: the model's name or folder.
-        load: loads it.
-        name_it: how a local folder is named on the command line, for the message.
+    ``name_it`` is how a local folder is named on the command line, for the message.
 
     Raises:
         ModelUnavailableError: no such folder, and the hub cannot be reached; or the folder is incomplete.
@@ -138,7 +135,7 @@ def bf16_pays(device: torch.device) -> bool:
 
 
 def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """Return the dtype to compute in for a recipe's ``precision``; ``auto`` takes bfloat16 where it pays.
+    """Return the dtype to compute in: ``fp32``, ``bf16``, or ``auto`` for bfloat16 where the hardware multiplies it.
 
     Raises:
         InputError: not one of auto, fp32, bf16.

@@ -250,13 +250,9 @@ def make_recipe(
     except ValidationError as error:
         lines = []
         for item in error.errors():
-            key = ".".join(map(str, item["loc"])) or "(recipe)"
-            unknown = item["type"] == "extra_forbidden"
-            lines.append(
-                f"{key}: unknown key"
-                if unknown
-                else f"{key}: " + f"{item['msg']}; got {item['input']!r}"[:200]
-            )
+            reason = f"{item['msg']}; got {item['input']!r}"[:200]
+            reason = "unknown key" if item["type"] == "extra_forbidden" else reason
+            lines.append(f"{'.'.join(map(str, item['loc'])) or '(recipe)'}: {reason}")
         raise InputError(f"{where}: " + "; ".join(lines)) from None
 
 

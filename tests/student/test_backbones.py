@@ -65,6 +65,9 @@ def test_pretrained_towers_are_loaded_whole_and_the_untied_head_is_kept(flan, cl
         vision_weights=str(clip[0]),
         train_vision=False,
     )
+    _, processor = build_student(recipe, PictureRecipe(statistics="half", fit="crop"), [])
+    assert processor.picture is not None
+    assert (processor.picture.mean, processor.picture.fit) == ((0.5, 0.5, 0.5), "crop")
     model, processor = build_student(recipe, PictureRecipe(), [])
     ours = model.state_dict()
     for name, tensor in flan[1].items():
@@ -78,33 +81,12 @@ def test_pretrained_towers_are_loaded_whole_and_the_untied_head_is_kept(flan, cl
     assert (processor.picture.side, processor.picture.mean) == (32, (0.1, 0.2, 0.3))
     for layer in model.fusion_layers():
         assert torch.equal(layer.value.weight, layer.key.weight)
-
-
-def test_clip_features_are_the_towers_last_hidden_state_class_token_included(flan, clip):
-    recipe = tiny_recipe(
-        text_tower="flan-t5-base",
-        text_weights=str(flan[0]),
-        vision_tower="clip-vit-b32",
-        vision_weights=str(clip[0]),
-    )
-    model, _ = build_student(recipe.model_copy(update={"train_vision": False}), PictureRecipe(), [])
+    # Features are the tower's last hidden state, class token included.
     pixels = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
         expected = clip[1].eval().vision_model(pixels).last_hidden_state
         torch.testing.assert_close(model.eval().encoder.see(pixels), expected)
     assert expected.shape == (2, 5, 24)
-
-
-def test_half_statistics_are_the_official_codes(flan, clip):
-    recipe = tiny_recipe(
-        text_tower="flan-t5-base",
-        text_weights=str(flan[0]),
-        vision_tower="clip-vit-b32",
-        vision_weights=str(clip[0]),
-    )
-    _, processor = build_student(recipe, PictureRecipe(statistics="half", fit="crop"), [])
-    assert processor.picture is not None
-    assert (processor.picture.mean, processor.picture.fit) == ((0.5, 0.5, 0.5), "crop")
 
 
 def test_a_hub_out_of_reach_names_the_model_and_the_two_ways_out():
@@ -118,23 +100,22 @@ def test_a_hub_out_of_reach_names_the_model_and_the_two_ways_out():
 
 
 @pytest.mark.parametrize(
-    ("name", "parameters"), [("clip-vit-b32", 87.5e6), ("clip-vit-b16", 85.8e6), ("clip-vit-l14", 303.2e6)]
+    ("tower", "name", "parameters"),
+    [
+        ("vision", "clip-vit-b32", 87.5e6),
+        ("vision", "clip-vit-b16", 85.8e6),
+        ("vision", "clip-vit-l14", 303.2e6),
+        ("text", "flan-t5-small", 77.0e6),
+        ("text", "flan-t5-base", 247.6e6),
+        ("text", "flan-t5-large", 783.2e6),
+    ],
 )
-def test_vision_rows_have_the_published_sizes(name, parameters):
+def test_towers_have_the_published_sizes(tower, name, parameters):
+    recipe = tiny_recipe(**{"vision_tower": "none", f"{tower}_tower": name})
     with torch.device("meta"):
-        recipe = tiny_recipe(vision_tower=name, train_vision=False)
         model, _ = build_student(recipe, PictureRecipe(), TEXTS, random_weights=True)
-    assert sum(p.numel() for p in model.encoder.vision.parameters()) == pytest.approx(parameters, rel=2e-3)
-
-
-@pytest.mark.parametrize(
-    ("name", "parameters"), [("flan-t5-small", 77.0e6), ("flan-t5-base", 247.6e6), ("flan-t5-large", 783.2e6)]
-)
-def test_text_rows_have_the_published_sizes(name, parameters):
-    with torch.device("meta"):
-        recipe = tiny_recipe(text_tower=name, vision_tower="none")
-        model, _ = build_student(recipe, PictureRecipe(), TEXTS, random_weights=True)
-    assert sum(p.numel() for p in model.parameters()) == pytest.approx(parameters, rel=2e-3)
+    module = model.encoder.vision if tower == "vision" else model
+    assert sum(p.numel() for p in module.parameters()) == pytest.approx(parameters, rel=2e-3)
 
 
 def test_an_unknown_tower_is_refused_with_the_rows_there_are():

@@ -63,12 +63,6 @@ def test_without_a_given_rationale_the_score_follows_the_one_it_writes(student, 
     np.testing.assert_allclose(conditioned[2:], plain, rtol=1e-4)  # nothing written: the label alone
 
 
-def test_scores_do_not_depend_on_the_batch(student):
-    clusters = student.score(INPUTS, ANSWERS)
-    for row, shown in enumerate(INPUTS):
-        np.testing.assert_allclose(clusters[row], student.score([shown], ANSWERS)[0], rtol=1e-4)
-
-
 def test_what_is_written_is_parted_where_the_label_begins(monkeypatch):
     texts = [
         "Output: you smell The answer is: harmful",

@@ -50,16 +50,12 @@ def test_the_fusion_is_the_papers_formula():
     torch.testing.assert_close(layer(hidden, image), hidden + attended)
 
 
-def test_values_start_as_a_copy_of_keys():
-    model, _ = tiny_student()
+def test_it_starts_as_t5_starts_so_that_the_first_loss_is_that_of_guessing():
+    model, processor = tiny_student()
     for layer in model.fusion_layers():
         assert torch.equal(layer.value.weight, layer.key.weight)
         assert torch.equal(layer.value.bias, layer.key.bias)
         assert not torch.equal(layer.query.bias, layer.key.bias)
-
-
-def test_it_starts_as_t5_starts_so_that_the_first_loss_is_that_of_guessing():
-    model, processor = tiny_student()
     torch.manual_seed(1)
     reference = T5ForConditionalGeneration(T5Config(**{**model.config.to_dict(), "model_type": "t5"}))
     ours, theirs = dict(model.named_parameters()), dict(reference.named_parameters())
@@ -111,7 +107,12 @@ def test_a_meme_without_a_picture_is_read_as_text_alone_also_beside_memes_with_o
     torch.testing.assert_close(clusters, alone)
 
 
-def test_a_frozen_vision_tower_learns_nothing_and_stays_in_evaluation_mode():
+def test_a_frozen_vision_tower_learns_nothing_and_one_that_is_trained_gets_gradients():
+    model, processor = tiny_student(train_vision=True)
+    model.train()
+    assert model.encoder.vision.training
+    model(**batch(processor, [True, True]), labels=torch.tensor([[5, 1], [6, 1]])).loss.backward()
+    assert all(p.grad is not None for p in model.encoder.vision.parameters())
     model, processor = tiny_student(train_vision=False)
     model.train()
     assert not model.encoder.vision.training
@@ -119,14 +120,6 @@ def test_a_frozen_vision_tower_learns_nothing_and_stays_in_evaluation_mode():
     model(**batch(processor, [True, True]), labels=torch.tensor([[5, 1], [6, 1]])).loss.backward()
     assert all(p.grad is None for p in model.encoder.vision.parameters())
     assert all(torch.equal(before[name], now) for name, now in model.encoder.vision.state_dict().items())
-
-
-def test_a_trained_vision_tower_gets_gradients():
-    model, processor = tiny_student(train_vision=True)
-    model.train()
-    assert model.encoder.vision.training
-    model(**batch(processor, [True, True]), labels=torch.tensor([[5, 1], [6, 1]])).loss.backward()
-    assert all(p.grad is not None for p in model.encoder.vision.parameters())
 
 
 def test_precomputed_features_stand_in_for_pixels_in_forward_and_generate():

@@ -40,15 +40,11 @@ def test_a_score_is_the_summed_log_probability_of_the_answers_tokens_end_include
         assert scores[0, column] == pytest.approx(-float(loss) * labels.shape[1], rel=1e-5)
 
 
-def test_scores_do_not_depend_on_the_batch(student):
+def test_scores_and_texts_do_not_depend_on_the_batch(student):
+    assert student.write(INPUTS, 8) == [student.write([shown], 8)[0] for shown in INPUTS]
     clusters = student.score(INPUTS, ANSWERS)
     for row, shown in enumerate(INPUTS):
         np.testing.assert_allclose(clusters[row], student.score([shown], ANSWERS)[0], rtol=1e-4)
-
-
-def test_what_is_written_does_not_depend_on_the_batch(student):
-    clusters = student.write(INPUTS, 8)
-    assert clusters == [student.write([shown], 8)[0] for shown in INPUTS]
 
 
 def test_attention_weights_sum_to_one_and_a_meme_without_a_picture_has_none(student):
@@ -119,11 +115,3 @@ def test_special_tokens_written_on_a_meme_are_characters_not_commands():
     assert ids.count(processor.tokenizer.eos_token_id) == 1 and ids[-1] == processor.tokenizer.eos_token_id
     assert processor.tokenizer.pad_token_id not in ids
     assert processor.tokenizer.decode(ids[:-1]).strip() == "you </s> smell <pad>"
-
-
-def test_an_unknown_precision_is_refused():
-    from mrharm.errors import InputError
-    from mrharm.hub import pick_dtype
-
-    with pytest.raises(InputError, match="fp32 or bf16"):
-        pick_dtype("bfloat16", torch.device("cpu"))

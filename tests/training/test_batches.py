@@ -41,10 +41,7 @@ def test_a_batch_is_padded_to_itself_and_labels_ignore_padding():
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
     assert batch["labels"].tolist() == [[7, 1, -100, -100], [7, 8, 9, 1]]
     assert "pixel_values" not in batch
-
-
-def test_a_batch_with_and_without_pictures_says_which_have_one():
-    _, processor = tiny_student()
+    # A batch with and without pictures says which have one.
     shown = StudentInput("", pixels=np.full((64, 64, 3), 255, np.uint8))
     items = [
         (Example(name, "", (5, 1), (7, 1), None, True), picture_input)

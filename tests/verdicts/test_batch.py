@@ -116,8 +116,10 @@ def test_verdicts_of_another_detector_are_not_mixed_in(run, tmp_path):
     detector = Detector.from_pretrained(run, device="cpu")
     memes = [Meme(id="a", text="you are red")]
     judge_to_file(detector, memes, tmp_path / "out.jsonl", JudgeOptions(), [])
+    before = (tmp_path / "out.jsonl").read_bytes()
     with pytest.raises(InputError, match="another --out"):
         judge_to_file(detector.with_temperature(3.0), memes, tmp_path / "out.jsonl", JudgeOptions(), [])
+    assert (tmp_path / "out.jsonl").read_bytes() == before
 
 
 KILLED = """

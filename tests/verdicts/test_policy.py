@@ -43,7 +43,8 @@ def test_allow_review_and_flag_meet_at_the_bounds(detector: Detector) -> None:
     assert [card.decide(score) for score in (0.0, 0.2999, 0.3, 0.5, 0.6999, 0.7, 1.0)] == [
         "allow", "allow", "review", "review", "review", "flag", "flag",
     ]  # fmt: skip
-    alone = detector.card.with_policy(0.5)
+    alone = detector.card.with_policy(0.5, (0.5, 0.5))
+    assert alone.band is None
     assert [alone.decide(score) for score in (0.4999, 0.5)] == ["allow", "flag"]
 
 
@@ -55,18 +56,11 @@ def test_every_verdict_shows_the_threshold_and_the_band(detector: Detector) -> N
         assert verdict.harmful == (verdict.score >= middle)
         assert verdict.decision == {low: "allow", middle: "review", high: "flag"}[verdict.score]
         assert parse_record(to_line(verdict), Verdict) == verdict
-
-
-def test_a_verdict_from_before_there_were_bands_is_read() -> None:
-    line = json.dumps(
-        {
-            "meme_id": "1", "harmful": True, "score": 0.7, "threshold": 0.5, "decision": "flag",
-            "detector": "0123456789abcdef", "recipe": "tiny", "created_at": "2025-01-01T00:00:00+00:00",
-        }
-    )  # fmt: skip
-    verdict = parse_record(line, Verdict)
-    assert verdict.band is None
-    assert "band" not in to_line(verdict)
+        # A verdict from before there were bands is read.
+        line = json.dumps(
+            {key: value for key, value in json.loads(to_line(verdict)).items() if key != "band"}
+        )
+        assert parse_record(line, Verdict) == verdict.model_copy(update={"band": None})
 
 
 @pytest.mark.parametrize(
@@ -86,10 +80,6 @@ def test_a_policy_that_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(InputError, match="expected"):
         detector.card.with_policy(threshold, band)
-
-
-def test_an_empty_band_is_none(detector: Detector) -> None:
-    assert detector.card.with_policy(0.5, (0.5, 0.5)).band is None
 
 
 def test_the_key_changes_with_the_policy_and_its_scorer_does_not(detector: Detector) -> None:
@@ -133,13 +123,12 @@ def test_storing_a_policy_rewrites_the_card_and_the_readme_alone(detector: Detec
     assert scorer_of(read.key) == card.scorer()
 
 
-def test_a_card_from_before_there_were_bands_is_read(detector: Detector) -> None:
+def test_a_card_from_before_there_were_bands_is_read_and_a_broken_policy_is_named(
+    detector: Detector, tmp_path: Path
+) -> None:
     values = detector.card.to_json()
     del values["band"], values["chosen"]
     assert DetectorCard.from_json(values) == detector.card
-
-
-def test_a_broken_policy_in_a_card_is_named(detector: Detector, tmp_path: Path) -> None:
     (tmp_path / "detector.json").write_text(json.dumps({**detector.card.to_json(), "chosen": {"by": "me"}}))
     with pytest.raises(DataError, match=r"detector\.json: not a detector's card"):
         read_card(tmp_path)
@@ -180,15 +169,6 @@ def test_a_label_that_was_written_stays_and_only_its_decision_follows_the_thresh
     # A random student writes no label at all.
     assert [(verdict.harmful, verdict.decision) for verdict in written] == [(None, "allow")] * 3
     assert [(verdict.harmful, verdict.decision) for verdict in scored] == [(False, "allow")] * 3
-
-
-def test_another_scorer_is_another_detector_whatever_the_policy(detector: Detector, tmp_path: Path) -> None:
-    out = tmp_path / "verdicts.jsonl"
-    judge_to_file(under(detector, 0.4), MEMES, out, OPTIONS, [])
-    before = out.read_bytes()
-    with pytest.raises(InputError, match="another --out"):
-        judge_to_file(detector.with_temperature(2.0), MEMES, out, OPTIONS, [])
-    assert out.read_bytes() == before
 
 
 def test_a_kill_while_deciding_again_leaves_the_old_file_whole(

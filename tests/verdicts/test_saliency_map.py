@@ -8,7 +8,7 @@ from mrharm.errors import InputError
 from mrharm.records import Meme, Saliency
 from mrharm.student.interface import Frame
 from mrharm.student.processor import MrHarmProcessor, PictureSettings
-from mrharm.verdicts.saliency_map import heat, share_on_picture, sides
+from mrharm.verdicts.saliency_map import heat, share_on_picture
 from tests.probes.written import detector
 
 SIDE, COUNT = 64, 4
@@ -68,23 +68,6 @@ def test_every_pixel_lies_on_one_patch_or_was_cropped_off(size, fit):
     np.testing.assert_array_equal(total, np.where(unseen, 0.0, 1.0))
     kept = min(size) ** 2 if fit == "crop" else size[0] * size[1]
     assert (~unseen).sum() == pytest.approx(kept, rel=0.01)
-
-
-def test_a_wide_pictures_sides_are_cropped_off_by_hand():
-    # 400 x 200: the middle 200 columns stay, from 100 to 300; the first patch of four covers 100 to 150.
-    heat_map = heat(one_hot(0, 0), Frame(64, "crop"), (400, 200))
-    assert np.isnan(heat_map[:, :100]).all() and np.isnan(heat_map[:, 300:]).all()
-    rows, columns = np.nonzero(np.nan_to_num(heat_map))
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (0, 49, 100, 149)
-
-
-def test_a_wide_picture_lies_between_bars_of_padding_by_hand():
-    # 400 x 200 on 64 x 64: rows 16 to 48 of the square, so patch rows 1 and 2 are its upper and lower half.
-    across, down = sides((400, 200), Frame(64, "whole"))
-    assert (across.first, across.last, down.first, down.last) == (0, 64, 16, 48)
-    rows, columns = np.nonzero(heat(one_hot(1, 3), Frame(64, "whole"), (400, 200)))
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (0, 99, 300, 399)
-    assert not heat(one_hot(0, 3), Frame(64, "whole"), (400, 200)).any()
 
 
 def test_a_picture_too_thin_for_its_square_is_seen_nowhere():

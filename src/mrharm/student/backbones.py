@@ -38,10 +38,11 @@ _HALF = (0.5, 0.5, 0.5)
 
 @dataclass(frozen=True)
 class TextTower:
-    """A T5: its hub name (None: from scratch) and its configuration."""
+    """A T5: its configuration, hub name (None: from scratch), and the least size of its vocabulary."""
 
     config: dict[str, Any]
     hub: str | None = None
+    vocabulary: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,9 @@ class VisionTower:
     std: tuple[float, float, float] = _HALF
 
 
-def _flan(d_model: int, d_ff: int, layers: int, heads: int) -> dict[str, Any]:
+def _t5(d_model: int, d_ff: int, layers: int, heads: int) -> dict[str, Any]:
     sizes = {"d_model": d_model, "d_ff": d_ff, "num_layers": layers, "num_heads": heads, "d_kv": 64}
-    return {"vocab_size": 32128, "feed_forward_proj": "gated-gelu", **sizes}
+    return {"feed_forward_proj": "gated-gelu", **sizes}
 
 
 def _clip(hub: str, patch: int, width: int = 768, layers: int = 12, heads: int = 12) -> VisionTower:
@@ -74,19 +75,10 @@ def _clip(hub: str, patch: int, width: int = 768, layers: int = 12, heads: int =
 
 
 TEXT_TOWERS: dict[str, TextTower] = {
-    "tiny": TextTower(
-        {
-            "d_model": 128,
-            "d_ff": 256,
-            "d_kv": 32,
-            "num_layers": 2,
-            "num_heads": 4,
-            "feed_forward_proj": "gated-gelu",
-        }
-    ),
-    "flan-t5-small": TextTower(_flan(512, 1024, 8, 6), "google/flan-t5-small"),
-    "flan-t5-base": TextTower(_flan(768, 2048, 12, 12), "google/flan-t5-base"),
-    "flan-t5-large": TextTower(_flan(1024, 2816, 24, 16), "google/flan-t5-large"),
+    "tiny": TextTower({**_t5(128, 256, 2, 4), "d_kv": 32}),
+    "flan-t5-small": TextTower(_t5(512, 1024, 8, 6), "google/flan-t5-small", 32128),
+    "flan-t5-base": TextTower(_t5(768, 2048, 12, 12), "google/flan-t5-base", 32128),
+    "flan-t5-large": TextTower(_t5(1024, 2816, 24, 16), "google/flan-t5-large", 32128),
 }
 VISION_TOWERS: dict[str, VisionTower] = {
     # Convolutions: from scratch on a few thousand pictures, a plain vision transformer learns far more slowly.
@@ -202,7 +194,7 @@ def _row(table: dict[str, T], name: str, what: str) -> T:
 
 def _text_config(row: TextTower, source: str | None, vocabulary: int) -> dict[str, Any]:
     if source is None:
-        return {**row.config, "vocab_size": max(vocabulary, row.config.get("vocab_size", 0))}
+        return {**row.config, "vocab_size": max(vocabulary, row.vocabulary)}
     values = _load_pretrained(source, lambda: AutoConfig.from_pretrained(source)).to_dict()
     tied_head = values.get("scale_decoder_outputs", values.get("tie_word_embeddings", True))
     dropped = ("model_type", "architectures", "transformers_version", "tie_word_embeddings", "dtype")
@@ -222,17 +214,14 @@ def _vision_config(row: VisionTower | None, source: str | None) -> dict[str, Any
 def _picture_settings(
     row: VisionTower, source: str | None, config: MrHarmConfig, picture: PictureRecipe
 ) -> PictureSettings:
-    side = getattr(config.vision_config, "image_size", row.side)
-    mean, std = row.mean, row.std
+    side, mean, std = getattr(config.vision_config, "image_size", row.side), row.mean, row.std
     file = Path(source or "") / "preprocessor_config.json"
     if source and file.is_file():
         values = json.loads(file.read_text(encoding="utf-8"))
         mean, std = tuple(values.get("image_mean", mean)), tuple(values.get("image_std", std))
     if picture.statistics == "half":
         mean = std = _HALF
-    return PictureSettings(
-        side=side if isinstance(side, int) else row.side, mean=mean, std=std, fit=picture.fit
-    )
+    return PictureSettings(side if isinstance(side, int) else row.side, mean, std, picture.fit)
 
 
 def _load_pretrained(source: str, load: Callable[[], T]) -> T:

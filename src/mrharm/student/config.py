@@ -39,8 +39,10 @@ class MrHarmConfig(T5Config):
         if isinstance(self.vision_config, dict):
             values = dict(self.vision_config)
             self.vision_config = CONFIG_MAPPING[values.pop("model_type")](**values)
-        if self.vision_width is None and self.vision_config is not None:
-            self.vision_width = _width(self.vision_config)
+        if self.vision_width is None and isinstance(self.vision_config, PreTrainedConfig):
+            # The width of the last hidden state: the last stage's for a convolutional tower.
+            sizes = getattr(self.vision_config, "hidden_sizes", None)
+            self.vision_width = int(sizes[-1] if sizes else self.vision_config.hidden_size)
         # T5Config reads `tie_word_embeddings` only to learn whether decoder outputs are scaled, then forces it to
         # True; `tied_head` holds the same and survives a save and a load.
         kwargs.pop("scale_decoder_outputs", None)
@@ -55,9 +57,3 @@ class MrHarmConfig(T5Config):
             raise ValueError(
                 "a fusion needs a vision_config or a vision_width; for a text-only student say fusion='none'"
             )
-
-
-def _width(config: PreTrainedConfig) -> int:
-    """Return the width of a tower's last hidden state: the last stage's for a convolutional tower."""
-    sizes = getattr(config, "hidden_sizes", None)
-    return int(sizes[-1]) if sizes else int(config.hidden_size)

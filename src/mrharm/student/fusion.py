@@ -28,14 +28,9 @@ class FusionLayer(nn.Module):
         self.output = nn.Linear(d_head, d_text)
 
     def weights(self, hidden: Tensor, image_features: Tensor) -> Tensor:
-        """Compute the attention of each text position over the patches.
+        """Compute the attention of each text position over the patches, each row summing to 1.
 
-        Args:
-            hidden: text states. *Shape:* (batch, text, d_text)
-            image_features: patch states. *Shape:* (batch, patches, d_image)
-
-        Returns:
-            Attention, each row summing to 1. *Shape:* (batch, text, patches)
+        *Shapes:* (batch, text, d_text), (batch, patches, d_image) -> (batch, text, patches)
         """
         query, key = self.query(hidden), self.key(image_features)
         scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
@@ -44,13 +39,7 @@ class FusionLayer(nn.Module):
     def forward(self, hidden: Tensor, image_features: Tensor, image_mask: Tensor | None = None) -> Tensor:
         """Add the attended patches to the text states; a meme without a picture (mask False) passes unchanged.
 
-        Args:
-            hidden: *Shape:* (batch, text, d_text)
-            image_features: *Shape:* (batch, patches, d_image)
-            image_mask: True where there is a picture; None means everywhere. *Shape:* (batch,)
-
-        Returns:
-            *Shape:* (batch, text, d_text)
+        *Shapes:* (batch, text, d_text), (batch, patches, d_image), (batch,) -> (batch, text, d_text)
         """
         image_features = image_features.to(self.key.weight.dtype)
         attended = self.output(self.weights(hidden, image_features) @ self.value(image_features))

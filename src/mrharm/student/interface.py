@@ -84,12 +84,11 @@ class Attribution:
 
     def saliency(self) -> Saliency:
         """Return the absolute shares of words and of patches, each summing to 1: how much each mattered."""
+        words = [word for word, _ in self.words]
         weights = _absolute_shares(np.array([weight for _, weight in self.words], dtype=np.float64))
-        patches = _absolute_shares(self.patches).tolist() if self.patches.size else []
+        patches = _absolute_shares(self.patches).tolist()
         return Saliency(
-            words=tuple(
-                (word, weight) for (word, _), weight in zip(self.words, weights.tolist(), strict=True)
-            ),
+            words=tuple(zip(words, weights.tolist(), strict=True)),
             patches=tuple(tuple(row) for row in patches),
         )
 

@@ -100,20 +100,17 @@ class MrHarmProcessor:
 
         *Shapes:* pixel_values (batch, 3, side, side) or image_features (batch, patches, d_image); image_mask (batch,)
         """
-        if self.picture is None:
+        features, pixels = [shown.features for shown in inputs], [shown.pixels for shown in inputs]
+        has_features = [rows is not None for rows in features]
+        has_pixels = [picture is not None for picture in pixels]
+        if self.picture is None or not any(has_features + has_pixels):
             return {}
-        features = [shown.features for shown in inputs]
-        if any(rows is not None for rows in features):
+        if any(has_features):
             shape = next(rows.shape for rows in features if rows is not None)
             blank = np.zeros(shape, dtype=np.float32)
             stacked = np.stack([blank if rows is None else rows for rows in features])
-            mask = torch.tensor([rows is not None for rows in features])
-            return {"image_features": torch.from_numpy(stacked), "image_mask": mask}
-        pixels = [shown.pixels for shown in inputs]
-        if all(picture is None for picture in pixels):
-            return {}
-        mask = torch.tensor([picture is not None for picture in pixels])
-        return {"pixel_values": self.normalise(pixels), "image_mask": mask}
+            return {"image_features": torch.from_numpy(stacked), "image_mask": torch.tensor(has_features)}
+        return {"pixel_values": self.normalise(pixels), "image_mask": torch.tensor(has_pixels)}
 
     def __call__(self, inputs: Sequence[StudentInput]) -> dict[str, Tensor]:
         """Turn a batch of inputs into the arguments of the model's ``forward`` and ``generate``."""
@@ -132,10 +129,8 @@ class MrHarmProcessor:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.tokenizer.save_pretrained(folder)
-        values = {
-            "picture": asdict(self.picture) if self.picture else None,
-            "max_text_tokens": self.max_text_tokens,
-        }
+        picture = asdict(self.picture) if self.picture else None
+        values = {"picture": picture, "max_text_tokens": self.max_text_tokens}
         (folder / FILE).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
     @classmethod

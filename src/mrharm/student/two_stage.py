@@ -191,7 +191,11 @@ class TwoStageStudent:
         for row in range(len(inputs)):
             words = parts[0][row, : int(mask[row].sum()) - 1]  # without the end token
             patches = parts[1][row] if has_picture is not None and has_picture[row] else None
-            grid, rest = self._split_patches(patches)
+            grid, rest = np.zeros((0, 0)), 0.0
+            if patches is not None:
+                cls = int(self._has_cls)
+                grid = patches[cls:].view(patch_grid(len(patches), self._has_cls)).numpy()
+                rest = float(patches[:cls].sum())  # the class token has no place on the picture
             ids = arguments["input_ids"][row][: len(words)].tolist()
             named = self._join_words(ids, words.tolist())
             attributions.append(Attribution(named, grid, rest, meme_odds[row], blank_odds[row]))
@@ -217,14 +221,6 @@ class TwoStageStudent:
             ends = [*ends, see(arguments["pixel_values"])]
             starts = [*starts, see(self.processor.normalise(blanks).to(self._device))]
         return ends, starts
-
-    def _split_patches(self, patches: Tensor | None) -> tuple[NDArray[np.float64], float]:
-        """The parts of image features *Shape:* (patches,) -> those on the grid, and the class token's."""
-        if patches is None:
-            return np.zeros((0, 0)), 0.0
-        cls = int(self._has_cls)
-        grid = patches[cls:].view(patch_grid(len(patches), self._has_cls)).numpy()
-        return grid, float(patches[:cls].sum())
 
     @property
     def _has_cls(self) -> bool:

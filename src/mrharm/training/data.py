@@ -20,7 +20,7 @@ from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN
 from mrharm.rationales.stale import stale_rationales
-from mrharm.recipe import Recipe, StageName
+from mrharm.recipe import Length, Recipe, StageName
 from mrharm.records import Meme, Rationale
 from mrharm.student.interface import StudentInput, compose_text
 from mrharm.student.processor import MrHarmProcessor
@@ -36,13 +36,9 @@ _POOL = 16  # batches sorted at once: enough for similar lengths, few enough to 
 
 @dataclass(frozen=True)
 class Example:
-    """One training example.
+    """One training example: the composed text, and token ids read and answered, end tokens included.
 
-    Fields:
-        meme_id, text: of the meme; the text as composed.
-        input_ids, target_ids: token ids read and answered, end tokens included.
-        picture: the picture's path; None where there is none, or the student takes none.
-        harmful: the gold label.
+    ``picture`` is None where there is none, or the student takes none.
     """
 
     meme_id: str
@@ -135,17 +131,16 @@ def measure_limits(
 ) -> Limits:
     """Return the recipe's limits; an automatic limit leaves 99.5 % of the training texts whole, up to 512 tokens."""
 
-    def choose_limit(lengths: list[int]) -> int:
-        if not lengths:
-            return _LONGEST
-        return min(sorted(lengths)[math.ceil(_UNCUT_SHARE * len(lengths)) - 1], _LONGEST)
+    def choose_limit(limit: Length, lengths: Iterator[int]) -> int:
+        if limit != "auto":
+            return limit
+        ordered = sorted(lengths) or [_LONGEST]
+        return min(ordered[math.ceil(_UNCUT_SHARE * len(ordered)) - 1], _LONGEST)
 
-    text, rationale = recipe.lengths.text, recipe.lengths.rationale
-    if text == "auto":
-        text = choose_limit([len(processor.tokenize(words, _UNLIMITED)) for words in texts])
-    if rationale == "auto":
-        rationale = choose_limit([len(processor.tokenize_target(words)) for words in targets])
-    return Limits(text, rationale)
+    return Limits(
+        choose_limit(recipe.lengths.text, (len(processor.tokenize(text, _UNLIMITED)) for text in texts)),
+        choose_limit(recipe.lengths.rationale, (len(processor.tokenize_target(text)) for text in targets)),
+    )
 
 
 @dataclass(frozen=True)

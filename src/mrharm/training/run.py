@@ -80,7 +80,7 @@ def train(
     dataset = dataset if isinstance(dataset, Dataset) else Dataset(Path(dataset))
     out, plans, first = Path(out), PLANS[stages], _is_first_process()
     say = say if first else lambda line: None
-    rationales = require_rationales(dataset, recipe) if _explains(plans) else None
+    rationales = {} if stages == "label" else require_rationales(dataset, recipe)
     for sentence in describe_stale(dataset, [*dataset.split(TRAIN), *dataset.split(VALIDATION)]):
         say(f"note: {sentence}")
     torch_device = _training_device(device)
@@ -108,13 +108,13 @@ def train(
 
 
 def _build_student(
-    dataset: Dataset, recipe: Recipe, rationales: dict[str, Rationale] | None
+    dataset: Dataset, recipe: Recipe, rationales: dict[str, Rationale]
 ) -> tuple[MrHarmForConditionalGeneration, ExampleBuilder]:
     """Build the student, its tokenizer trained on the training split where its tower brings none, and its examples.
 
-    ``rationales``: those that teach, by meme id; None where labels alone are taught.
+    ``rationales``: those that teach, by meme id.
     """
-    memes, rationales = dataset.split(TRAIN), rationales or {}
+    memes = dataset.split(TRAIN)
     texts = [
         compose_text(recipe.reads, meme, dataset.evidence.get(meme.id), odd_text=recipe.odd_text)[0]
         for meme in memes
@@ -132,13 +132,9 @@ def _build_student(
     return model, ExampleBuilder(dataset, recipe, processor, limits, rationales)
 
 
-def _explains(plans: Sequence[StagePlan]) -> bool:
-    """Whether a stage teaches rationales."""
-    return any("rationale" in plan.targets for plan in plans)
-
-
 def _make_card(recipe: Recipe, plans: Sequence[StagePlan], limits: Limits) -> DetectorCard:
     """Make the card of a detector before it is calibrated."""
+    explains = any("rationale" in plan.targets for plan in plans)
     return DetectorCard(
         recipe=recipe.name,
         reads=recipe.reads,
@@ -147,7 +143,7 @@ def _make_card(recipe: Recipe, plans: Sequence[StagePlan], limits: Limits) -> De
         answers=recipe.answers,
         label_template=recipe.templates.label,
         rationale_template=recipe.templates.rationale,
-        rationale_tokens=limits.rationale if _explains(plans) else 0,
+        rationale_tokens=limits.rationale if explains else 0,
         decoding=recipe.decoding,
         students=tuple(plan.model for plan in plans),
         seed=recipe.seed,

@@ -59,11 +59,6 @@ class StagePlan:
     targets: tuple[StageName, ...]
     model: str
 
-    @property
-    def teaches_labels(self) -> bool:
-        """Whether the validation figures are those of labels; otherwise the loss of rationales."""
-        return "label" in self.targets
-
 
 # Stages run in order on one model, each from the best weights of the one before; the last one gives the labels.
 PLANS: dict[WhichStages, tuple[StagePlan, ...]] = {
@@ -81,11 +76,8 @@ class StageContext:
     """What all stages of a run share.
 
     Fields:
-        recipe, card: the settings, and the detector's card before calibration.
-        processor: of the student.
-        device: where the model is trained.
+        card: the detector's, before calibration.
         say: called with each line for a person.
-        progress: shows the steps.
         report_to: the Trainer's reporters.
     """
 
@@ -168,7 +160,7 @@ def _make_trainer(
     sampler = LengthSampler(lengths, settings.batch_size, recipe.seed)
 
     def validate(current: MrHarmForConditionalGeneration) -> dict[str, float]:
-        if plan.teaches_labels:
+        if "label" in plan.targets:
             return validate_labels(context.label_student(plan, current), data, recipe)
         return validate_rationales(current, data, context)
 

@@ -34,12 +34,9 @@ class StageTrainer(Trainer):
     """Trains one stage in its folder and keeps its best weights in ``best.safetensors``.
 
     Args:
-        folder: the stage's folder.
         keep: ``lowest_loss`` or ``highest_accuracy``; equal accuracies are ranked by the loss.
         validate: computes the figures of the validation split.
-        sampler: the order of the training examples.
         validations: the figures of each validation so far, with their ``step``; new ones are appended.
-        kwargs: of transformers' Trainer.
     """
 
     def __init__(
@@ -108,11 +105,7 @@ class StageTrainer(Trainer):
 class StageCallback(TrainerCallback):
     """Sets the epoch, validates after the last step, completes checkpoints, and shows progress.
 
-    Args:
-        folder: the stage's folder.
-        validations: as of a `StageTrainer`.
-        examples, sampler: whose epoch is set.
-        show: called with the steps done and the steps of the stage.
+    ``show`` is called with the steps done and the steps of the stage.
     """
 
     def __init__(

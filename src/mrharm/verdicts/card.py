@@ -188,19 +188,16 @@ def write_card(folder: Path, card: DetectorCard) -> None:
 def model_card(card: DetectorCard) -> str:
     """Render the README.md of a detector's folder, with the hub's front matter."""
     words = ", ".join(f"“{answer.word}”" for answer in card.answers)
-    explains = (
-        "and writes the rationale behind it"
-        if {"rationale", "joint"} & set(card.students)
-        else "and gives no rationale"
-    )
-    chosen = card.chosen
-    policy = [f"- threshold: {card.threshold:.4g}" + (f", chosen by {chosen.describe()}" if chosen else "")]
+    writes = {"rationale", "joint"} & set(card.students)
+    explains = "and writes the rationale behind it" if writes else "and gives no rationale"
+    decides = f"- threshold: {card.threshold:.4g}"
+    if card.chosen:
+        decides += f", chosen by {card.chosen.describe()}"
     if card.band:
         low, high = card.band
-        policy.append(f"- allow below {low:.4g}, review from there up to {high:.4g}, flag from there up")
-    for name, figure in chosen.figures.items() if chosen else ():
-        policy.append(f"- {figure_name(name)} there: {figure_words(name, figure)}")
-    decides = "\n".join(policy)
+        decides += f"\n- allow below {low:.4g}, review from there up to {high:.4g}, flag from there up"
+    for name, figure in card.chosen.figures.items() if card.chosen else ():
+        decides += f"\n- {figure_name(name)} there: {figure_words(name, figure)}"
     return f"""---
 library_name: mrharm
 pipeline_tag: image-text-to-text

@@ -70,7 +70,7 @@ class Detector(PushToHubMixin):
         Args:
             folder: the run, or the detector itself.
             device: ``auto``, ``cpu``, ``cuda``...
-            precision: ``fp32``, ``bf16``, or ``auto`` for bfloat16 where the hardware multiplies it.
+            precision: as `mrharm.hub.pick_dtype` takes it.
 
         Raises:
             InputError: no Detector there.
@@ -330,10 +330,9 @@ class Detector(PushToHubMixin):
         if not options.saliency:
             return [None] * len(inputs)
         kind: SaliencyKind = "attention" if options.saliency is True else options.saliency
-        saliencies: list[Saliency] = []
-        for start in range(0, len(inputs), options.batch_size):
-            saliencies += self.saliency(inputs[start : start + options.batch_size], kind)
-        return saliencies
+        size = options.batch_size
+        batches = (inputs[start : start + size] for start in range(0, len(inputs), size))
+        return [saliency for batch in batches for saliency in self.saliency(batch, kind)]
 
     def _write_rationales(
         self, inputs: Sequence[StudentInput], options: JudgeOptions

@@ -91,8 +91,7 @@ class LoadedMeme:
     """A meme as it was handed in: everything its verdict's key is made of.
 
     Fields:
-        meme: the meme.
-        evidence: its evidence before anything was gathered here, with the SHA-256 of ``data``.
+        evidence: of the meme, before anything was gathered here, with the SHA-256 of ``data``.
         data: the bytes of its picture file; None where this detector does not need them.
         needs_words: the detector reads the words, and they are not known.
         needs_clean: the detector is shown the clean picture, and there is none.
@@ -160,8 +159,7 @@ def find_memes(
         splits: dataset folder -> the split to judge; a folder without an entry is judged whole.
 
     Raises:
-        InputError: a path does not exist, is another kind of file or holds no memes; ``text`` with more than one meme;
-            or no such split.
+        InputError: a path does not exist or holds no memes; ``text`` with more than one meme; or no such split.
         DataError: a JSONL file cannot be read at all.
     """
     inputs = InputMemes()
@@ -242,14 +240,11 @@ def _add_rows(inputs: InputMemes, path: Path) -> None:
 def _read_row(path: Path, line: int, values: dict[str, Any]) -> tuple[Meme, Evidence | None]:
     """Read a JSONL row's meme and evidence, their picture paths made absolute; raises DataError."""
     parts = {key: values.pop(key) for key in _EVIDENCE_KEYS if key in values}
+    for place, key in ((values, "image"), (parts, "clean_image")):
+        if place.get(key) and isinstance(place[key], str):
+            place[key] = str((path.parent / place[key]).absolute())
     meme = make_record(values, Meme, file=path, number=line)
-    if meme.image:
-        meme = meme.model_copy(update={"image": str((path.parent / meme.image).absolute())})
-    clean = parts.get("clean_image")
-    if clean and isinstance(clean, str):
-        parts["clean_image"] = str((path.parent / clean).absolute())
     if not parts:
         return meme, None
-    return meme, make_record(
-        {"meme_id": meme.id, "text": meme.text, **parts}, Evidence, file=path, number=line
-    )
+    parts = {"meme_id": meme.id, "text": meme.text, **parts}
+    return meme, make_record(parts, Evidence, file=path, number=line)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,10 +41,7 @@ def sides(size: tuple[int, int], frame: Frame) -> tuple[Side, Side]:
     if frame.fit == "crop":
         cropped = min(width, height)
         across, down = ((length - cropped) / 2 for length in size)
-        return (
-            Side(across, across + cropped, 0, frame.side),
-            Side(down, down + cropped, 0, frame.side),
-        )
+        return Side(across, across + cropped, 0, frame.side), Side(down, down + cropped, 0, frame.side)
     # As Pillow rounds: the side first, then the padding before it.
     fitted = (
         frame.side if width >= height else round(width / height * frame.side),
@@ -97,15 +93,9 @@ def share_on_picture(saliency: Saliency, frame: Frame, size: tuple[int, int]) ->
     weights = np.asarray(saliency.patches, dtype=np.float64)
     if not weights.size:
         return 1.0
-    covered = [
-        _covered(frame.edges(count), side)
-        for side, count in zip(sides(size, frame), weights.shape[::-1], strict=True)
-    ]
+    covered = []  # across and down: the share of each patch that is on the picture
+    for side, count in zip(sides(size, frame), weights.shape[::-1], strict=True):
+        edges = np.array(frame.edges(count))
+        overlap = np.diff(edges.clip(side.first, side.last))
+        covered.append(overlap / np.diff(edges))
     return float(covered[1] @ weights @ covered[0] / weights.sum())
-
-
-def _covered(edges: list[int], side: Side) -> NDArray[Any]:
-    """Compute the share of each patch in a row that is on the picture. *Length:* patches"""
-    begin, end = np.array(edges[:-1]), np.array(edges[1:])
-    overlap = np.minimum(end, side.last) - np.maximum(begin, side.first)
-    return np.maximum(overlap, 0) / (end - begin)

@@ -26,10 +26,7 @@ def build_students(
 ) -> tuple[Student, Student | None]:
     """Build the student that gives labels, and the one that writes rationales where there is one.
 
-    Args:
-        card: the templates and the limit of a rationale.
-        models: ``label`` and perhaps ``rationale``, or ``joint`` alone.
-        processor, device, dtype: of every model.
+    ``models``: ``label`` and perhaps ``rationale``, or ``joint`` alone.
     """
     if JOINT in models:
         target = JointTarget(card.rationale_template, card.label_template, card.rationale_tokens)
