@@ -68,7 +68,6 @@ def train(
         out: the run folder.
         stages: ``both``; ``label`` for a student that never saw a rationale; ``joint`` for one stage whose target is
             the rationale and then the label, with the label stage's settings (the paper's ablation of two stages).
-        device: ``auto``, ``cpu``, ``cuda``...
         overwrite: delete the run in ``out`` and start again.
         report_to: ``none``, ``tensorboard``, ``wandb``, ``mlflow``: the Trainer's reporters.
         say, progress: called with each line for a person; show the pictures read and the steps of each stage.
