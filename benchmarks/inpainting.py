@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    ocr, telea = RapidOcr(threads=1), Telea()
+    ocr, telea = RapidOcr(), Telea()
     ways: dict[str, Way] = {
         "as posted": lambda meme, _: meme.posted,
         "ours": lambda meme, boxes: telea.clean(meme.posted, boxes),

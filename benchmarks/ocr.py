@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=77)
     parser.add_argument("--json", action="store_true", help="one JSON object")
     options = parser.parse_args()
-    ours = RapidOcr(threads=1)
+    ours = RapidOcr()
     ways: dict[str, Callable[[Image.Image], str]] = {
         "ours": lambda image: " ".join(box.text for box in ours.read(image)),
         "rapidocr's defaults": defaults(),

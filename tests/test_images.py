@@ -49,12 +49,13 @@ def four_corners() -> Image.Image:
     return image
 
 
-def header_only_png(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+def chunk(kind: bytes, data: bytes = b"") -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
+
+def header_only_png(width: int, height: int) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT") + chunk(b"IEND")
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
@@ -112,6 +113,11 @@ def test_metadata_is_dropped() -> None:
     image = decode(encoded(four_corners(), "JPEG", exif=exif, comment=b"hello"))
     assert not image.info
     assert not image.getexif()
+    exif[0x010E] = "where you live"
+    again = Image.open(io.BytesIO(encode_png(decode(encoded(four_corners(), exif=exif)))))
+    again.load()
+    assert again.info == {}
+    assert again.tobytes() == four_corners().tobytes()
 
 
 @pytest.mark.parametrize("container", ["PNG", "JPEG", "GIF", "WEBP", "BMP"])
@@ -160,10 +166,6 @@ def test_the_hash_is_of_the_files_bytes(tmp_path: Path) -> None:
     assert image_sha256(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
-def chunk(kind: bytes, data: bytes = b"") -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
 def test_a_png_of_countless_chunks_is_refused_before_it_is_parsed() -> None:
     whole = encoded(four_corners())
     with pytest.raises(ImageError, match="a PNG of too many parts"):
@@ -200,13 +202,6 @@ def test_a_gif_of_countless_comments_is_refused() -> None:
         decode(whole[:at] + b"\x21\xfe\x01a\x00" * MAX_PARTS + whole[at:])
 
 
-def test_a_gif_of_5000_frames_gives_the_first() -> None:
-    frames = [Image.new("L", (8, 8), number % 251) for number in range(5000)]
-    buffer = io.BytesIO()
-    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
-    assert decode(buffer.getvalue()).getpixel((0, 0)) == (0, 0, 0)
-
-
 def test_a_webp_larger_than_its_decoder_can_hold_is_refused() -> None:
     with pytest.raises(ImageError, match="at most 18,000,000 of a WEBP"):
         decode(encoded(Image.new("RGB", (4300, 4300)), "WEBP"))
@@ -221,25 +216,10 @@ def test_a_file_that_is_two_things_is_read_as_the_picture_or_refused() -> None:
         decode(b"GIF89a" + encoded(four_corners()))
 
 
-def test_one_pixel_is_a_picture() -> None:
-    assert decode(encoded(Image.new("RGB", (1, 1), "red"))).getpixel((0, 0)) == (255, 0, 0)
-
-
 def test_nothing_outside_the_call_is_changed() -> None:
     before = (list(warnings.filters), Image.MAX_IMAGE_PIXELS)
     decode(encoded(four_corners()))
     assert (list(warnings.filters), Image.MAX_IMAGE_PIXELS) == before
-
-
-def test_an_encoded_picture_carries_no_metadata() -> None:
-    exif = Image.Exif()
-    exif[270] = "where it was taken"
-    buffer = io.BytesIO()
-    four_corners().save(buffer, "PNG", exif=exif)
-    again = Image.open(io.BytesIO(encode_png(decode(buffer.getvalue()))))
-    again.load()
-    assert again.info == {}
-    assert again.tobytes() == four_corners().tobytes()
 
 
 def test_a_reason_is_the_same_each_time() -> None:

@@ -24,22 +24,21 @@ MAX_PIXELS_OF = {"WEBP": 18_000_000}
 # Chunks, blocks or segments of a file, and passes of a progressive JPEG: encoders write some 5,000 and 12 at most.
 MAX_PARTS, MAX_SCANS = 20_000, 60
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # not a stuffed byte, a restart, or filling
+_STARTS = {
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+    b"BM": "BMP",
+}
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp")
 
 
 def sniff(data: bytes) -> str | None:
     """Return the container by the first bytes, as Pillow names it, or None: the file's name is never trusted."""
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if data.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return "GIF"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
-    if data.startswith(b"BM"):
-        return "BMP"
-    return None
+    return next((container for start, container in _STARTS.items() if data.startswith(start)), None)
 
 
 def check_structure(data: bytes, container: str, name: str) -> None:
@@ -76,7 +75,7 @@ def _count_chunks(data: bytes) -> int:
 
 
 def _count_blocks(data: bytes) -> int:
-    """Blocks before the first frame of a GIF, counted up to the bound."""
+    """Count the blocks before the first frame of a GIF, up to the bound."""
     flags = data[10] if len(data) > 10 else 0
     at, count = 13 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0), 0
     while at < len(data) and data[at] == 0x21 and count <= MAX_PARTS:  # an extension
@@ -163,7 +162,7 @@ def place_in(root: Path, name: str) -> Path:
 
 
 def image_sha256(path: Path) -> str:
-    """Return the SHA-256 of the file's bytes, in hex: the key of everything computed from a picture."""
+    """Return the SHA-256 of the file's bytes, in hex."""
     return hashlib.sha256(read_image_bytes(path)).hexdigest()
 
 

@@ -204,9 +204,8 @@ def make_record(row: object, kind: type[R], *, file: str | Path = "<row>", numbe
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "(row)"
         what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
-        raise DataError(
-            f"{file}, line {number}: {kind.__name__}.{key}: {what}; got {str(first['input'])[:80]!r}"
-        ) from None
+        value = str(first["input"])[:80]
+        raise DataError(f"{file}, line {number}: {kind.__name__}.{key}: {what}; got {value!r}") from None
 
 
 def read_records(path: Path, kind: type[R]) -> Iterator[R]:
@@ -287,10 +286,11 @@ def to_line(record: Record) -> str:
     it.
     """
     values = record.model_dump(mode="json", exclude_defaults=True)
-    defaults = {name for name, field in type(record).model_fields.items() if isinstance(field.default, str)}
-    dumped = record.model_dump(mode="json")
-    line = {name: value for name, value in dumped.items() if name in values or name in defaults}
-    return json.dumps({**line, **values}, ensure_ascii=False)
+    line: dict[str, Any] = {}
+    for name, field in type(record).model_fields.items():
+        if name in values or isinstance(field.default, str):
+            line[name] = values.get(name, field.default)
+    return json.dumps(line, ensure_ascii=False)
 
 
 def to_lines(records: Iterable[Record]) -> str:

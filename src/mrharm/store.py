@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 from filelock import FileLock, Timeout
 
 from mrharm.errors import DataError, InputError
-from mrharm.records import Failure, Record, parse_record, to_line, to_lines
+from mrharm.records import Failure, Record, parse_record, read_records, to_line, to_lines
 
 R = TypeVar("R", bound=Record)
 
@@ -75,12 +75,8 @@ def read_json(path: Path) -> Any:
 def check_place(file: Path, option: str) -> None:
     """Refuse a place where no file can be written, before long work starts; nothing is created.
 
-    Args:
-        file: where a file is to go; folders on the way may be missing.
-        option: the option that named it, for the message.
-
     Raises:
-        InputError: it is a folder, or a folder on the way is a file or may not be written to.
+        InputError: ``option`` named a folder, or a folder on the way is a file or may not be written to.
     """
     if file.is_dir():
         raise InputError(f"{option} {file}: expected a file, and this is a folder; name a file in it")
@@ -161,16 +157,12 @@ class JsonlStore(Generic[R]):
 
     def __init__(self, path: Path, kind: type[R], key: str) -> None:
         self.path = path
-        self._kind = kind
         self._key = key
         self.done: set[str] = set()
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             self._drop_cut_line()
-            with path.open(encoding="utf-8") as file:
-                for number, line in enumerate(file, 1):
-                    if line.strip():
-                        self.done.add(str(getattr(parse_record(line, kind, file=path, number=number), key)))
+            self.done = {str(getattr(record, key)) for record in read_records(path, kind)}
 
     def append(self, record: R) -> None:
         """Write one record at once, so that it survives a kill of this process, whole or not at all."""
@@ -228,13 +220,11 @@ def write_failures(
     path = folder / FAILURES
     kept: list[Failure] = []
     if path.exists():
-        with path.open(encoding="utf-8") as file:
-            rows = [
-                parse_record(line, Failure, file=path, number=n)
-                for n, line in enumerate(file, 1)
-                if line.strip()
-            ]
-        kept = [row for row in rows if row.stage != stage or (items is not None and row.item not in items)]
-    rows_now = [*kept, *failures]
-    if rows_now or path.exists():
-        write_records(path, rows_now)
+        kept = [
+            row
+            for row in read_records(path, Failure)
+            if row.stage != stage or (items is not None and row.item not in items)
+        ]
+    rows = [*kept, *failures]
+    if rows or path.exists():
+        write_records(path, rows)

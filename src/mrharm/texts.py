@@ -11,9 +11,8 @@ import unicodedata
 from functools import cache
 
 LONGEST = 10_000  # characters a student is given; no recipe reads more
-_MARKS = (
-    2  # accents a letter keeps where its script needs them; a Latin letter needs none that do not compose
-)
+# Accents a letter keeps where its script needs them; a Latin letter needs none that do not compose.
+_MARKS = 2
 
 # Letters of other scripts that look like a Latin one; Unicode Technical Standard 39, confusables.txt.
 _LOOKALIKES = str.maketrans(
@@ -36,7 +35,12 @@ def plain(text: str) -> str:
         return text[:LONGEST]
     # Folding can lengthen a text up to 18 times; nothing beyond the bound is worth the time.
     folded = unicodedata.normalize("NFKC", text[: 2 * LONGEST])
-    words = _WORD.sub(lambda match: _read_as_latin(match[0]), _without_stacked_marks(drop_hidden(folded)))
+    visible = _without_stacked_marks(drop_hidden(folded))
+    words = _WORD.sub(
+        # A word wholly in another script stays.
+        lambda match: match[0].translate(_LOOKALIKES) if _LATIN.search(match[0]) else match[0],
+        visible,
+    )
     return "".join(map(_spoken, words))[:LONGEST]
 
 
@@ -79,10 +83,6 @@ def _without_stacked_marks(text: str) -> str:
         if marks <= allowed:
             kept.append(letter)
     return "".join(kept)
-
-
-def _read_as_latin(word: str) -> str:
-    return word.translate(_LOOKALIKES) if not word.isascii() and _LATIN.search(word) else word
 
 
 @cache

@@ -47,7 +47,7 @@ SIZES = [(40, 30), (1, 1), (3, 50), (3, 3), (200, 2)]
 
 
 def described(image: Image.Image | None, name: str = "m") -> Described:
-    return Described(Meme(id=name, image="images/m.png", text="you smell of cheese"), image, None)
+    return Described(Meme(id=name, image="images/m.png", text="you smell of cheese"), image)
 
 
 def colours(count: int = 5) -> list[Described]:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from mrharm.errors import ModelUnavailableError
 from mrharm.evidence.glyphs import glyph_mask
 from mrharm.evidence.lama import Lama, _windows
 from mrharm.records import TextBox
@@ -107,11 +106,3 @@ def test_every_letter_is_filled_once_by_windows_in_the_picture() -> None:
         assert 0 <= columns.start < columns.stop <= 900 and columns.stop - columns.start <= 128
         filled[rows, columns] += ours
     assert (filled == letters).all()
-
-
-def test_a_torchscript_file_is_refused_by_name(tmp_path: Path) -> None:
-    path = tmp_path / "big-lama.pt"
-    path.write_bytes(b"PK\x03\x04 a zip of TorchScript")
-    meme, where = posted((200, 120))
-    with pytest.raises(ModelUnavailableError, match=r"big-lama\.pt: not an ONNX network.*not as TorchScript"):
-        Lama(path).clean(meme, [where])

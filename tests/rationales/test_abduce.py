@@ -28,7 +28,6 @@ from mrharm.rationales.teachers.openai import HostedTeacher
 from mrharm.rationales.teachers.recorded import RecordedTeacher
 from mrharm.records import Failure, Label, Meme, Rationale, read_records
 from mrharm.store import JsonlStore, write_records
-from mrharm.synthetic.teacher import GeneratedTeacher
 from tests.llm.conftest import COST, MODEL, client
 from tests.rationales.answers import CLUBS, CREATURES, KINDS, Kind, explained, structured
 from tests.rationales.conftest import MakeDataset
@@ -157,9 +156,12 @@ def test_it_is_asked_again_twice_at_most_then_the_verdict_is_cut(make_dataset: M
     assert (row.text, row.raw) == (GOOD, LEAKY)
 
 
-def test_a_question_asked_again_in_vain_keeps_what_the_first_answer_was(make_dataset: MakeDataset) -> None:
+@pytest.mark.parametrize("second", [Reply(body=b"no answer"), Reply("", finish="content_filter")])
+def test_a_question_asked_again_in_vain_keeps_what_the_first_answer_was(
+    make_dataset: MakeDataset, second: Reply
+) -> None:
     made = make_dataset(["you smell"])
-    with StubServer([Reply(LEAKY), Reply(body=b"no answer")]) as server:
+    with StubServer([Reply(LEAKY), second]) as server:
         done = run(made, server.url, attempts=1)
     assert done.statuses == {"deleaked": 1}
     assert rows(made)[0].raw == LEAKY
@@ -177,12 +179,6 @@ def test_asked_again_a_teacher_that_answers_worse_does_not_take_back_what_it_sai
     (row,) = rows(made)
     assert (row.text, row.raw) == (GOOD, LEAKY)
     assert measure(made.memes, {row.meme_id: row}, made.evidence).before["leaks_label"].count == 1
-
-
-def test_a_provider_that_refuses_when_asked_again_leaves_the_first_answer(make_dataset: MakeDataset) -> None:
-    made = make_dataset(["you smell"])
-    with StubServer([Reply(LEAKY), Reply("", finish="content_filter")]) as server:
-        assert run(made, server.url).statuses == {"deleaked": 1}
 
 
 def test_a_teacher_that_knows_its_answers_is_asked_anew_when_a_label_was_mended(
@@ -382,13 +378,6 @@ def test_recorded_rationales_pass_the_gate_too(make_dataset: MakeDataset, tmp_pa
     assert [failure.item for failure in done.failures] == ["m2"]
     again = abduce(made, made.memes, teacher, builder)
     assert (again.kept, again.statuses.total()) == (2, 0)
-
-
-def test_memes_that_were_not_generated_have_no_truth_to_explain(make_dataset: MakeDataset) -> None:
-    made = make_dataset(["you smell"])
-    builder = QuestionBuilder("abductive.v1", "caption", made.root)
-    done = abduce(made, made.memes, GeneratedTeacher(), builder)
-    assert "no truth to explain it from" in done.failures[0].reason
 
 
 def test_a_second_abduce_in_the_same_folder_is_refused(make_dataset: MakeDataset) -> None:

@@ -46,9 +46,9 @@ _TEXT = [
 ] * 3
 
 
-def make_reader(folder: Path, template: str | None = CHATML, **how: Any) -> Path:
+def make_reader(folder: Path, template: str | None = CHATML) -> Path:
     """A Llama of two layers that chats."""
-    tokenizer = make_tokenizer(template, **how)
+    tokenizer = make_tokenizer(template)
     _save(LlamaForCausalLM, LlamaConfig(**_sizes(tokenizer)), folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -85,14 +85,12 @@ def make_seer(folder: Path, template: str = CHATML) -> Path:
     return folder
 
 
-def make_tokenizer(template: str | None = CHATML, *, knows_all: bool = True) -> PreTrainedTokenizerFast:
-    """BPE over bytes; or, unless ``knows_all``, over a few words' letters, and others are an unknown token."""
-    core = Tokenizer(models.BPE() if knows_all else models.BPE(unk_token=UNKNOWN))
+def make_tokenizer(template: str | None = CHATML) -> PreTrainedTokenizerFast:
+    """BPE over bytes."""
+    core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
-    if not knows_all:
-        core.pre_tokenizer = pre_tokenizers.Whitespace()
-    alphabet = pre_tokenizers.ByteLevel.alphabet() if knows_all else []
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
         vocab_size=400, initial_alphabet=alphabet, special_tokens=[UNKNOWN], show_progress=False
     )

@@ -38,18 +38,15 @@ class Reading:
     words: tuple[tuple[str, float, float], ...]
 
 
-def read_letters(
-    probabilities: NDArray[np.float32], characters: Sequence[str], columns: float, space: float = SPACE
-) -> Reading:
+def read_letters(probabilities: NDArray[np.float32], characters: Sequence[str], columns: float) -> Reading:
     """Decode one line.
 
     Args:
         probabilities: (steps, classes), each row sums to 1; class 0 is the blank.
         characters: the text of each class; the last is the space.
         columns: how many of the steps the line covers; the rest is padding.
-        space: the least probability of a space between two letters.
     """
-    words = _split_words(probabilities, characters, space)
+    words = _split_words(probabilities, characters)
     if not words:
         return Reading("", 0.0, ())
     letters = [letter for word in words for letter in word]
@@ -64,9 +61,7 @@ def read_letters(
     )
 
 
-def _split_words(
-    probabilities: NDArray[np.float32], characters: Sequence[str], space: float
-) -> list[list[_Letter]]:
+def _split_words(probabilities: NDArray[np.float32], characters: Sequence[str]) -> list[list[_Letter]]:
     """Follow the best path, and start a word at a space, or where a space is likely enough between two letters."""
     best, highest = probabilities.argmax(axis=1), probabilities.max(axis=1)
     space_class = len(characters) - 1
@@ -74,7 +69,7 @@ def _split_words(
     for step, previous, spaced in _letter_steps(best, space_class):
         letter = _Letter(characters[best[step]], step, float(highest[step]))
         if not spaced and previous + 1 < step and _may_part(words[-1], letter.text):
-            spaced = float(probabilities[previous + 1 : step, space_class].max()) > space
+            spaced = float(probabilities[previous + 1 : step, space_class].max()) > SPACE
         if not words or (spaced and words[-1][-1].text not in _HOLD):
             words.append([])
         words[-1].append(letter)

@@ -1,4 +1,4 @@
-"""What reads, cleans and describes pictures: one protocol and one table for each kind of engine.
+"""Engines that read, clean and describe pictures: one protocol and one table for each kind of engine.
 
 A third party adds an engine from its own package with an entry point in ``mrharm.ocr``, ``mrharm.inpainters`` or
 ``mrharm.captioners``; the contract tests (tests/evidence/test_contracts.py, test_captions.py) run over the tables.
@@ -22,7 +22,7 @@ class Ocr(Protocol):
     version: str  # engine@version and every setting that changes what it reads
 
     def read(self, image: Image.Image) -> tuple[TextBox, ...]:
-        """The lines of text in an RGB picture, in reading order, each with its words; nothing for no text."""
+        """Return the lines of text in an RGB picture, in reading order, each with its words; nothing for no text."""
         ...
 
 
@@ -32,27 +32,26 @@ class Inpainter(Protocol):
     version: str
 
     def clean(self, image: Image.Image, boxes: Sequence[TextBox]) -> Image.Image:
-        """An RGB picture of the same size without the text in ``boxes``; the picture itself where there are none."""
+        """Return an RGB picture of the same size without the text in ``boxes``; with no boxes, the picture itself."""
         ...
 
 
 @dataclass(frozen=True)
 class Described:
-    """A picture to be described: the meme it is of, the picture without its text, and the file's hash."""
+    """A picture to be described: the meme it is of, and the picture without its text."""
 
     meme: Meme
     image: Image.Image | None
-    image_sha256: str | None
 
 
 class Captioner(Protocol):
-    """Says what pictures show. Made by calling its row with what stands behind the colon (``hf:MODEL``), or None."""
+    """Describes what pictures show. Made by calling its row with what follows the colon (``hf:MODEL``), or None."""
 
     version: str
     batch_size: int  # how many pictures it takes at a time
 
     def describe(self, pictures: Sequence[Described]) -> list[str | Exception]:
-        """A caption for each picture, or why there is none; one that fails takes no other with it."""
+        """Return a caption for each picture, or why there is none; one that fails takes no other with it."""
         ...
 
 

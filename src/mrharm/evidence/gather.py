@@ -40,22 +40,17 @@ class Task:
 
 @dataclass
 class Gathered:
-    """What a run did.
-
-    ``memes``: all of the run; ``looked``: pictures processed; ``kept``: with evidence that still holds; ``described``:
-    captions and the like written; ``with_text``: memes with words; ``compared``: memes with a posted text and words
-    read, of them ``disagreeing``, and ``mean_disagreement`` over all; ``notes``: sentences for the user.
-    """
+    """What a run did."""
 
     memes: int = 0
-    looked: int = 0
-    kept: int = 0
-    described: int = 0
+    looked: int = 0  # pictures processed
+    kept: int = 0  # pictures whose evidence still holds
+    described: int = 0  # captions and the like written
     with_text: int = 0
-    compared: int = 0
-    disagreeing: int = 0
-    mean_disagreement: float = 0.0
-    notes: list[str] = field(default_factory=list)
+    compared: int = 0  # memes with a posted text and words read
+    disagreeing: int = 0  # of those compared
+    mean_disagreement: float = 0.0  # of those compared
+    notes: list[str] = field(default_factory=list)  # sentences for the user
     failures: list[Failure] = field(default_factory=list)
 
 
@@ -99,7 +94,7 @@ def gather(
 
 
 class _Run:
-    """One run: the evidence so far, each row of which is appended to the file as soon as it is known."""
+    """One run: the evidence so far, each row of which is appended to the file as soon as it is made."""
 
     def __init__(self, dataset: Dataset, memes: Sequence[Meme], progress: Progress) -> None:
         self.root, self.memes, self.progress = dataset.root, memes, progress
@@ -160,10 +155,7 @@ class _Run:
         """Load a meme's picture for description: without its words if it was cleaned, else as posted."""
         row = self.evidence.get(meme.id)
         name = (row.clean_image if row else None) or meme.image
-        if not name:
-            return Described(meme, None, None)
-        path = place_in(self.root, name)
-        return Described(meme, open_image(path), sha256_bytes(read_image_bytes(path)))
+        return Described(meme, open_image(place_in(self.root, name)) if name else None)
 
     def compare_texts(self) -> None:
         """Count the memes with words, and how posted texts and the words read differ."""

@@ -79,8 +79,7 @@ class _Network:
 
     def __init__(self, path: Path) -> None:
         try:
-            # Pictures are cleaned in as many processes as there are cores.
-            self._session = open_session(path, threads=1)
+            self._session = open_session(path)
         except Exception as error:  # onnxruntime has a dozen kinds
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise ModelUnavailableError(

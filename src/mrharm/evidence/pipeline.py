@@ -51,7 +51,6 @@ class EvidencePipeline:
     def __init__(self, engines: Engines = Engines()) -> None:
         self.engines = engines
         self._reads = engines.policy != "never"
-        self._cleans = self._reads and engines.inpainter != "none"
         if self._reads:
             OCR.load(engines.ocr)
         if engines.inpainter != "none":
@@ -66,7 +65,8 @@ class EvidencePipeline:
     @cached_property
     def inpainter(self) -> Inpainter | None:
         """Return the engine that removes words from pictures; None where no clean picture is to be made."""
-        engine: Inpainter | None = INPAINTERS.load(self.engines.inpainter)() if self._cleans else None
+        cleans = self._reads and self.engines.inpainter != "none"
+        engine: Inpainter | None = INPAINTERS.load(self.engines.inpainter)() if cleans else None
         return engine
 
     def extract(
@@ -78,7 +78,7 @@ class EvidencePipeline:
             meme: its posted text, if any, is kept unless the policy says otherwise.
             data: the bytes of the picture file.
             name: the picture's name in errors.
-            known: earlier evidence; its boxes are used again if the same engine read them from the same picture.
+            known: earlier evidence; its boxes are used again if the same engine read them.
             clean: whether to make the picture without its words.
 
         Raises:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
-from importlib.metadata import version
-from importlib.util import find_spec
+from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +34,9 @@ Pixels = NDArray[np.uint8]
 
 
 class RapidOcr:
-    """The engine ``rapidocr``; a picture may use ``threads`` cores: one, where workers run in parallel."""
+    """The engine ``rapidocr``."""
 
-    def __init__(self, threads: int = 1) -> None:
-        self.threads = threads
+    def __init__(self) -> None:
         self.version = (
             f"rapidocr@{version('rapidocr')} {DETECTOR} side {detection.SIDE} pixels {detection.PIXELS} "
             f"text {detection.TEXT} line {detection.LINE} grown {detection.GROWN}, {RECOGNISER} space {decoding.SPACE} "
@@ -54,7 +52,7 @@ class RapidOcr:
             ModelUnavailableError: rapidocr's wheel does not hold the models this was tuned to.
         """
         with self._lock:
-            self._models = self._models or _Models(self.threads)
+            self._models = self._models or _Models()
         models = self._models
         pixels = np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])  # the models see BGR
         boxes = [models.read_box(pixels, box) for box in models.find(pixels)]
@@ -64,8 +62,8 @@ class RapidOcr:
 class _Models:
     """Both networks, loaded."""
 
-    def __init__(self, threads: int) -> None:
-        self.detector, self.recogniser = _session(DETECTOR, threads), _session(RECOGNISER, threads)
+    def __init__(self) -> None:
+        self.detector, self.recogniser = _session(DETECTOR), _session(RECOGNISER)
         characters = self.recogniser.get_modelmeta().custom_metadata_map["character"].splitlines()
         self.characters = ["", *characters, " "]
 
@@ -111,25 +109,22 @@ class _Models:
         return decoding.read_letters(probabilities[0], self.characters, width / STEP)
 
 
-def _session(name: str, threads: int) -> Any:
-    package = find_spec("rapidocr")
-    file = (
-        Path(package.origin).parent / "models" / f"{name}.onnx" if package and package.origin else Path(name)
-    )
+def _session(name: str) -> Any:
+    file = Path(str(distribution("rapidocr").locate_file(f"rapidocr/models/{name}.onnx")))
     if not file.is_file():
         raise ModelUnavailableError(
             f"rapidocr {version('rapidocr')} does not bring {file.name}, which reading text is tuned to; "
             "install the version in constraints.txt: pip install -c constraints.txt rapidocr"
         )
-    return open_session(file, threads)
+    return open_session(file)
 
 
-def open_session(file: Path, threads: int) -> Any:
-    """Load an ONNX file to run on the CPU, on so many cores."""
+def open_session(file: Path) -> Any:
+    """Load an ONNX file to run on one core: pictures are processed in as many processes as there are cores."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     # Every picture has another size: an arena would grow to hold the largest of each.
     options.enable_cpu_mem_arena = False

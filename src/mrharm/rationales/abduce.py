@@ -32,21 +32,16 @@ _ASKED_AGAIN = ("leaks_label", "off_schema")
 
 @dataclass
 class Abduced:
-    """What a run did.
-
-    ``memes``: all of the run; of them ``kept`` were written before and ``by_people`` by people. ``statuses``: the new
-    answers by status. ``asked_again``: answers that were asked for again. ``stale``: memes asked about because their
-    rationale was written for other words. ``usd``: the cost of the new answers.
-    """
+    """What a run did."""
 
     memes: int = 0
-    kept: int = 0
+    kept: int = 0  # written before, by a teacher
     by_people: int = 0
-    statuses: Counter[str] = field(default_factory=Counter)
-    asked_again: int = 0
-    stale: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)  # of the new answers
+    asked_again: int = 0  # answers that were asked for again
+    stale: int = 0  # memes asked about because their rationale was written for other words
     failures: list[Failure] = field(default_factory=list)
-    usd: float = 0.0
+    usd: float = 0.0  # of the new answers
 
 
 @dataclass
@@ -86,8 +81,7 @@ def abduce(
         progress: called with ("memes", done, of how many).
 
     Raises:
-        InputError: captions are to be shown and no meme has one; another abduce is at work in the folder; no key, no
-            such model ...
+        InputError: captions are to be shown and no meme has one; another abduce is at work in the folder; no key ...
         StoppedError: the file cannot be written; paid answers are in the ledger.
         MrHarmError: an error that every question would meet, after the answers so far have been written.
     """

@@ -14,16 +14,8 @@ from mrharm.texts import keep_visible
 
 FEWEST, MOST = 8, 400  # words of a paragraph that explains
 Attack = Literal[
-    "mockery",
-    "contempt",
-    "inferiority",
-    "slur",
-    "exclusion",
-    "dehumanisation",
-    "incitement",
-    "falsehood",
-    "none",
-]
+    "mockery", "contempt", "inferiority", "slur", "exclusion", "dehumanisation", "incitement", "falsehood", "none"
+]  # fmt: skip
 ATTACKS: tuple[str, ...] = get_args(Attack)
 # Only words about the answer are cut: "Sure enough, the dog ..." and "Here is a dog with the words: ..." explain.
 _OPENING = re.compile(
@@ -44,16 +36,12 @@ class ParsedAnswer:
 
 @dataclass(frozen=True)
 class AnswerFormat:
-    """The format of one prompt's answers.
+    """The format of one prompt's answers."""
 
-    ``read``: parses an answer; raises DataError, which says what was expected. ``told_label``: whether the question
-    gives the label. ``judges``: whether the answer may speak of harm (it argues both sides). ``schema``: of JSON.
-    """
-
-    read: Callable[[str], ParsedAnswer]
-    told_label: bool = True
-    judges: bool = False
-    schema: Mapping[str, Any] | None = None
+    read: Callable[[str], ParsedAnswer]  # raises DataError, which says what was expected
+    told_label: bool = True  # whether the question gives the label
+    judges: bool = False  # whether the answer may speak of harm, because it argues both sides
+    schema: Mapping[str, Any] | None = None  # of an answer in JSON
 
 
 def read_prose(answer: str) -> ParsedAnswer:

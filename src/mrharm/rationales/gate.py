@@ -43,18 +43,13 @@ class CheckedAnswer:
 
 @dataclass(frozen=True)
 class Context:
-    """What an answer is compared with.
+    """What an answer is compared with."""
 
-    ``format``: the form asked for. ``label``: the label the question gave. ``material``: the meme's words and caption.
-    ``prompt``: the system message. ``words_known``: whether ``material`` holds the meme's words; they may be in the
-    picture alone.
-    """
-
-    format: AnswerFormat
-    label: Label | None
-    material: str
-    prompt: str = ""
-    words_known: bool = True
+    format: AnswerFormat  # the form asked for
+    label: Label | None  # that the question gave
+    material: str  # the meme's words and caption
+    prompt: str = ""  # the system message
+    words_known: bool = True  # False where the meme's words may be in the picture alone
 
 
 def answer_context(
@@ -72,13 +67,7 @@ def answer_context(
 
 
 def check_answer(answer: str, context: Context, *, cut: bool = False) -> CheckedAnswer:
-    """Class an answer; sentences are cut out of it later, by `deleak`.
-
-    Args:
-        answer: the teacher's words, as they came.
-        context: what was asked.
-        cut: whether the endpoint stopped at the token limit.
-    """
+    """Class an answer; sentences are cut out of it later, by `deleak`. ``cut``: it stopped at the token limit."""
     plain = " ".join(answer.split())
     if not re.search(r"\w", plain):
         return CheckedAnswer("empty", "", "it has no words.")

@@ -30,22 +30,12 @@ MAX_TOKENS = 400  # of an answer; the paper's teacher had 256, which cuts one in
 
 @dataclass(frozen=True)
 class QuestionBuilder:
-    """Builds the questions to a teacher by one prompt.
+    """Builds the questions to a teacher by one prompt; raises InputError where there is no such prompt."""
 
-    Args:
-        prompt: ``name.vN``, whose name is a row of `ANSWER_FORMATS`.
-        shows: what the teacher is shown besides the words: the caption, the picture's pixels, or both.
-        root: the folder that the memes' picture paths start from.
-        max_tokens: the longest answer, in tokens.
-
-    Raises:
-        InputError: no such prompt.
-    """
-
-    prompt: str
-    shows: Shows
-    root: Path
-    max_tokens: int = MAX_TOKENS
+    prompt: str  # ``name.vN``, whose name is a row of `ANSWER_FORMATS`
+    shows: Shows  # besides the words
+    root: Path  # the folder that the memes' picture paths start from
+    max_tokens: int = MAX_TOKENS  # of an answer
 
     def __post_init__(self) -> None:
         if self.prompt not in prompt_names():

@@ -15,10 +15,9 @@ _SHOWN_WORDS = re.compile(r"<words>(.*?)</words>", re.DOTALL)
 
 
 def rationale_is_stale(meme: Meme, evidence: Evidence | None, rationale: Rationale) -> bool:
-    """Tell whether a rationale was written for other words than its meme has now.
+    """Tell whether a rationale was written for other words than its meme has now, by the question that it keeps.
 
-    The words that the teacher was shown are in the question that the record keeps. A rationale without one (imported,
-    recorded, generated, or written by a person) cannot be checked and is never stale.
+    One without a question (imported, recorded, generated, or written by a person) is never stale.
     """
     shown = _SHOWN_WORDS.search(_first_user_text(rationale.messages or ()))
     return shown is not None and shown[1] != quote_words(meme_text(meme, evidence))
@@ -60,5 +59,4 @@ def _first_user_text(messages: Sequence[Mapping[str, Any]]) -> str:
     content = next((message.get("content") for message in messages if message.get("role") == "user"), "")
     if isinstance(content, str):
         return content
-    parts = content if isinstance(content, Sequence) else ()
-    return "\n".join(str(part.get("text", "")) for part in parts if isinstance(part, Mapping))
+    return "\n".join(str(part.get("text", "")) for part in content or () if isinstance(part, Mapping))

@@ -34,38 +34,28 @@ class Group(Record):
 
 
 class Bias(Record):
-    """How leaving rationales out changes what stage 1 learns from.
+    """How leaving rationales out changes what stage 1 learns from."""
 
-    ``harmful_share``: of all memes; ``harmful_share_teaching``: of those whose rationale teaches; ``points``: the
-    change in percentage points; ``points_refused``: what the refusals alone change among the memes with a rationale;
-    ``groups``: both shares for every label and target.
-    """
-
-    harmful_share: float
-    harmful_share_teaching: float
-    points: float
-    points_refused: float
-    groups: dict[str, tuple[float, float]]
+    harmful_share: float  # of all memes
+    harmful_share_teaching: float  # of those whose rationale teaches
+    points: float  # the change, in percentage points
+    points_refused: float  # what the refusals alone change among the memes with a rationale
+    groups: dict[str, tuple[float, float]]  # both shares, of every label and target
 
 
 class Stats(Record):
-    """Figures of one file of rationales.
+    """Figures of one file of rationales."""
 
-    ``memes``: labelled memes, of them ``written`` with a rationale and ``teaching`` with one that may teach;
-    ``before`` and ``after`` the gate: shares of answers by status; ``stale``: written for other words than the meme
-    has now; ``words``: lengths of those that teach; ``usd``: cost of all.
-    """
-
-    memes: int
-    written: int
-    teaching: Share
-    before: dict[str, Share]
+    memes: int  # with a label
+    written: int  # of them with a rationale
+    teaching: Share  # of them with one that may teach
+    before: dict[str, Share]  # the gate, by status
     after: dict[str, Share]
-    stale: int
+    stale: int  # written for other words than the meme has now
     teachers: dict[str, int]
     prompts: dict[str, int]
     asked_again: int
-    words: dict[str, float]
+    words: dict[str, float]  # lengths of those that teach
     tokens: dict[str, int]
     usd: float
     groups: tuple[Group, ...]
@@ -141,18 +131,12 @@ def _count_groups(
     leaking: Collection[str],
 ) -> list[Group]:
     refused = {meme_id for meme_id, row in rows.items() if row.status == "refused"}
-
-    def count(ids: list[str], chosen: Collection[str]) -> int:
-        return sum(meme_id in chosen for meme_id in ids)
-
+    chosen = {"written": rows, "teaching": teaching, "refused": refused, "leaking_at_first": leaking}
     return [
         Group(
             name=name,
             memes=len(ids),
-            written=count(ids, rows),
-            teaching=count(ids, teaching),
-            refused=count(ids, refused),
-            leaking_at_first=count(ids, leaking),
+            **{key: sum(meme_id in members for meme_id in ids) for key, members in chosen.items()},
         )
         for name, ids in sorted(_group_members(memes).items(), key=lambda pair: (":" in pair[0], pair[0]))
     ]

@@ -59,13 +59,8 @@ class LocalTeacher:
     answer into a ``response_format``: the prompt asks for it and the gate checks it. A model that thinks aloud is told
     not to where its template can; thoughts are no part of an answer.
 
-    Args:
-        what: the model.
-        batch_size: questions at a time; a batch too large for the memory is halved.
-        device: ``auto`` for a GPU where there is one.
-
-    Raises:
-        InputError: no model is named.
+    ``batch_size``: questions at a time; a batch too large for the memory is halved. Raises InputError where no model is
+    named.
     """
 
     reads_prompt = True
@@ -108,7 +103,7 @@ class LocalTeacher:
         return bool(sees)
 
     def answer(self, questions: Iterable[Question]) -> Iterator[tuple[int, Completion | CallError]]:
-        """As `Teacher.answer`, batch by batch.
+        """Answer as `Teacher.answer`, batch by batch.
 
         Raises:
             ModelUnavailableError: no such folder, and no hub in reach.
@@ -219,11 +214,8 @@ class LocalTeacher:
         if not text.strip():
             why = "it was cut before a word; raise max_tokens" if end is None else "it ended at once"
             return CallError(f"an answer without words ({why})", "empty", raw)
-        usage = {
-            "prompt_tokens": prompt,
-            "completion_tokens": len(written),
-            "total_tokens": prompt + len(written),
-        }
+        usage = {"prompt_tokens": prompt, "completion_tokens": len(written)}
+        usage["total_tokens"] = prompt + len(written)
         finish = "length" if end is None else "stop"
         return Completion(text.strip(), usage, raw, finish, False, None, question.key)
 
