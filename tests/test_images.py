@@ -15,7 +15,6 @@ from mrharm.images import (
     MAX_SCANS,
     decode,
     encode_png,
-    image_sha256,
     open_image,
     read_image_bytes,
     sniff,
@@ -158,12 +157,6 @@ def test_a_folder_a_pipe_and_a_missing_file_are_image_errors(tmp_path: Path) -> 
     for path in (tmp_path, tmp_path / "pipe", tmp_path / "none.png", tmp_path / "a\0b.png"):
         with pytest.raises(ImageError):
             read_image_bytes(path)
-
-
-def test_the_hash_is_of_the_files_bytes(tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    path.write_bytes(b"abc")
-    assert image_sha256(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
 def test_a_png_of_countless_chunks_is_refused_before_it_is_parsed() -> None:

@@ -14,7 +14,6 @@ from mrharm.store import (
     content_key,
     folder_aside,
     read_appended,
-    sha256_file,
     write_bytes,
     write_failures,
     write_text,
@@ -126,12 +125,6 @@ def test_no_failures_make_no_file(tmp_path: Path) -> None:
 def test_a_content_key_depends_on_content_not_on_key_order(tmp_path: Path) -> None:
     assert content_key({"a": 1, "b": 2}) == content_key({"b": 2, "a": 1}) != content_key({"a": 1, "b": 3})
     assert len(content_key("x")) == 16
-
-
-def test_the_hash_of_a_file_is_sha256(tmp_path: Path) -> None:
-    write_text(tmp_path / "a", "abc")
-    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert sha256_file(tmp_path / "a") == expected
 
 
 def test_a_last_line_that_was_cut_is_not_there_and_any_other_is_an_error(tmp_path: Path) -> None:

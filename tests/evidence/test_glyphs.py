@@ -8,25 +8,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from mrharm.evidence.glyphs import MOST_PIXELS, glyph_mask
-from mrharm.records import Polygon, TextBox
-
-
-def box(left: float, top: float, right: float, bottom: float) -> TextBox:
-    return boxed(((left, top), (right, top), (right, bottom), (left, bottom)))
-
-
-def boxed(polygon: Polygon) -> TextBox:
-    return TextBox(polygon=polygon, text="you", confidence=1.0)
-
-
-def written(picture: Image.Image, ink: str, size: int = 40) -> tuple[Image.Image, TextBox]:
-    meme = picture.copy()
-    draw = ImageDraw.Draw(meme)
-    at = (0.1 * meme.width, 0.3 * meme.height)
-    draw.text(at, "you smell", fill=ink, font_size=size)
-    left, top, right, bottom = draw.textbbox(at, "you smell", font_size=size)
-    room = 0.15 * size
-    return meme, box(left - room, top - room, right + room, bottom + room)
+from mrharm.records import Polygon
+from tests.evidence.drawing import boxed, written
 
 
 def changed(meme: Image.Image, clean: Image.Image) -> np.ndarray:
@@ -47,16 +30,6 @@ def changed(meme: Image.Image, clean: Image.Image) -> np.ndarray:
 def test_a_box_of_any_numbers_gives_a_mask_of_the_pictures_size(polygon: Polygon) -> None:
     for size in ((120, 80), (1, 1), (2, 300)):
         assert glyph_mask(Image.new("RGB", size, "teal"), [boxed(polygon)]).shape == (size[1], size[0])
-
-
-@pytest.mark.parametrize(
-    ("paper", "ink"), [("white", "black"), ("#15202b", "#8899a6"), ("#fff7d6", "#1b2a6b")]
-)
-def test_letters_on_paper_are_all_found(paper: str, ink: str) -> None:
-    clean = Image.new("RGB", (320, 120), paper)
-    meme, where = written(clean, ink)
-    truth = changed(meme, clean)
-    assert (glyph_mask(meme, [where])[truth] == 255).all()
 
 
 def test_a_drawing_that_reaches_into_the_box_is_no_letter() -> None:

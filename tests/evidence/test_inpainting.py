@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from mrharm.errors import ModelUnavailableError
@@ -13,13 +12,9 @@ from mrharm.evidence.glyphs import glyph_mask
 from mrharm.evidence.lama import Lama
 from mrharm.evidence.telea import Telea
 from mrharm.records import TextBox
+from tests.evidence.drawing import box
 
 SIZE = (320, 200)
-
-
-def box(left: float, top: float, right: float, bottom: float) -> TextBox:
-    corners = ((left, top), (right, top), (right, bottom), (left, bottom))
-    return TextBox(polygon=corners, text="you", confidence=1.0)
 
 
 def backdrop(kind: str) -> Image.Image:
@@ -92,18 +87,6 @@ def test_odd_boxes_do_no_harm(odd: TextBox) -> None:
         picture = backdrop("photo").resize(size)
         assert Telea().clean(picture, [odd, odd]).size == size
         assert glyph_mask(picture, [odd]).shape == (size[1], size[0])
-
-
-def test_the_same_picture_gives_the_same_mask() -> None:
-    meme, where = posted(backdrop("photo"), "white", "black")
-    assert (glyph_mask(meme, [where]) == glyph_mask(meme, [where])).all()
-
-
-def test_lama_fills_the_letters_with_what_its_network_says(fill: Path) -> None:
-    meme, where = posted(backdrop("photo").resize((317, 203)), "white", "black")
-    mask = glyph_mask(meme, [where]) > 0
-    painted: NDArray[np.uint8] = np.asarray(Lama(fill).clean(meme, [where]))
-    assert set(painted[mask].ravel().tolist()) == {128}
 
 
 def test_lamas_version_is_its_files(fill: Path, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 import mrharm.synthetic
 from mrharm.errors import ModelUnavailableError
-from mrharm.evidence import reading_order
 from mrharm.evidence.rapid import RapidOcr
 from mrharm.images import decode
 from mrharm.records import TextBox
@@ -53,16 +52,6 @@ def test_the_same_meme_in_another_container_gives_the_same_text(ocr: RapidOcr, c
     options = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95}}.get(container, {})
     meme().save(buffer, container, **options)
     assert words(ocr.read(decode(buffer.getvalue()))) == "YOU SMELL LIKE 10 KETTLES"
-
-
-def test_a_picture_of_few_colours_reads_the_same_as_gif(ocr: RapidOcr) -> None:
-    few = meme().quantize(64)
-    texts = []
-    for container in ("PNG", "GIF"):
-        buffer = io.BytesIO()
-        few.save(buffer, container)
-        texts.append(words(ocr.read(decode(buffer.getvalue()))))
-    assert texts[0] == texts[1] == "YOU SMELL LIKE 10 KETTLES"
 
 
 @pytest.mark.parametrize("size", [(420, 320), (1, 1), (3, 2000), (2000, 3), (30, 30)])
@@ -134,8 +123,3 @@ def test_another_release_of_the_models_is_refused_with_the_mend(monkeypatch: pyt
     monkeypatch.setattr("mrharm.evidence.rapid.DETECTOR", "PP-OCRv9_det_small")
     with pytest.raises(ModelUnavailableError, match=r"does not bring PP-OCRv9_det_small.*constraints\.txt"):
         RapidOcr().read(meme())
-
-
-def test_its_version_names_its_models_and_settings(ocr: RapidOcr) -> None:
-    assert ocr.version.startswith("rapidocr@")
-    assert str(reading_order.SURE) in ocr.version

@@ -6,22 +6,7 @@ from PIL import Image, ImageDraw
 
 from mrharm.evidence.glyphs import glyph_mask
 from mrharm.evidence.telea import Telea
-from mrharm.records import TextBox
-
-
-def box(left: float, top: float, right: float, bottom: float) -> TextBox:
-    corners = ((left, top), (right, top), (right, bottom), (left, bottom))
-    return TextBox(polygon=corners, text="you", confidence=1.0)
-
-
-def written(clean: Image.Image, ink: str, size: int) -> tuple[Image.Image, TextBox]:
-    meme = clean.copy()
-    draw = ImageDraw.Draw(meme)
-    at = (0.1 * meme.width, 0.2 * meme.height)
-    draw.text(at, "you smell", fill=ink, font_size=size)
-    left, top, right, bottom = draw.textbbox(at, "you smell", font_size=size)
-    room = 0.15 * size
-    return meme, box(left - room, top - room, right + room, bottom + room)
+from tests.evidence.drawing import box, written
 
 
 @pytest.mark.parametrize(("paper", "ink"), [("white", "black"), ("black", "#e7e9ea"), ("#7a0f2b", "#ffe9ef")])

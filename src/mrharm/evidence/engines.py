@@ -6,13 +6,14 @@ A third party adds an engine from its own package with an entry point in ``mrhar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from PIL import Image
 
 from mrharm import plugins
+from mrharm.errors import MissingInputError
 from mrharm.records import Meme, TextBox
 
 
@@ -53,6 +54,19 @@ class Captioner(Protocol):
     def describe(self, pictures: Sequence[Described]) -> list[str | Exception]:
         """Return a caption for each picture, or why there is none; one that fails takes no other with it."""
         ...
+
+
+def describe_images(
+    pictures: Sequence[Described], describe: Callable[[list[Image.Image]], list[str | Exception]]
+) -> list[str | Exception]:
+    """Have the pictures that there are described; the others get a MissingInputError in their place."""
+    descriptions = iter(describe([picture.image for picture in pictures if picture.image is not None]))
+    return [
+        MissingInputError(f"{picture.meme.id}: no picture to describe")
+        if picture.image is None
+        else next(descriptions)
+        for picture in pictures
+    ]
 
 
 OCR = plugins.Table("ocr", {"rapidocr": "mrharm.evidence.rapid:RapidOcr"})

@@ -72,7 +72,7 @@ def gather(
         describers: what writes a part of the evidence from the pictures without their words; a part without one keeps
             what is there.
         workers: processes that process pictures.
-        progress: called with (what, done, of how many).
+        progress: as `Progress`.
 
     Raises:
         InputError: no such engine, or another gather is at work in the folder.

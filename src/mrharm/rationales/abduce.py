@@ -71,14 +71,8 @@ def abduce(
 ) -> Abduced:
     """Ask a teacher about memes and append every checked answer to ``out``.
 
-    Args:
-        dataset: where the memes are from; failures go to its failures.jsonl.
-        memes: those to explain.
-        teacher: answers the questions.
-        builder: builds the questions.
-        out: the file of rationales; None for the dataset's. Memes with a rationale in it to the same question are not
-            asked about again.
-        progress: called with ("memes", done, of how many).
+    ``out``: the file of rationales, None for the dataset's; memes with a rationale in it to the same question are not
+    asked about again. Failures go to the dataset's failures.jsonl.
 
     Raises:
         InputError: captions are to be shown and no meme has one; another abduce is at work in the folder; no key ...

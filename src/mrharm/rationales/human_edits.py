@@ -21,17 +21,8 @@ from mrharm.records import Evidence, Meme, Rationale, meme_text
 from mrharm.store import content_key, write_text
 
 COLUMNS = (
-    "meme_id",
-    "label",
-    "split",
-    "words",
-    "caption",
-    "image",
-    "status",
-    "rationale",
-    "corrected",
-    "note",
-)
+    "meme_id", "label", "split", "words", "caption", "image", "status", "rationale", "corrected", "note"
+)  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 
 

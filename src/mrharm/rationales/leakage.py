@@ -19,16 +19,10 @@ SEVERITIES = {"none": "not harmful", "somewhat": "somewhat harmful", "very": "ve
 _WORDS = {
     True: ("harmful", "hateful", "offensive", "misogynous"),
     False: (
-        "not harmful",
-        "harmless",
-        "non-harmful",
-        "not hateful",
-        "non-hateful",
-        "not offensive",
-        "non-offensive",
+        "not harmful", "harmless", "non-harmful", "not hateful", "non-hateful", "not offensive", "non-offensive",
         "not misogynous",
     ),
-}
+}  # fmt: skip
 
 # Four phrases that give the binary label of the published Harm-C rationales away: with one of them, it is harmless.
 DENIALS = ("not harmful", "harmless", "not contain", "does not")

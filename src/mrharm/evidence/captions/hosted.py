@@ -10,8 +10,8 @@ from functools import partial
 
 from PIL import Image
 
-from mrharm.errors import DataError, InputError, MissingInputError, MrHarmError
-from mrharm.evidence.engines import Described
+from mrharm.errors import DataError, InputError, MrHarmError
+from mrharm.evidence.engines import Described, describe_images
 from mrharm.llm import (
     PICTURE_SIDE,
     CallError,
@@ -71,25 +71,19 @@ class HostedCaptions:
         Raises what `HostedClient.complete_many` raises where no picture was answered; after answers, the error takes
         the place of those that are missing.
         """
-        images = [
-            (index, picture.image) for index, picture in enumerate(pictures) if picture.image is not None
-        ]
+        return describe_images(pictures, self._ask)
+
+    def _ask(self, images: list[Image.Image]) -> list[str | Exception]:
         results: dict[int, str | Exception] = {}
         unanswered: Exception = CallError("stopped before it was asked", "stopped")
         try:
-            requests = (self.request(image) for _, image in images)
-            for number, answer in self._client.complete_many(requests, self._concurrency):
-                results[images[number][0]] = self._check(answer)
+            for index, answer in self._client.complete_many(map(self.request, images), self._concurrency):
+                results[index] = self._check(answer)
         except MrHarmError as error:
             if not results:
                 raise
             unanswered = error  # the answers so far are returned; the next batch meets the same error first
-        return [
-            MissingInputError(f"{picture.meme.id}: no picture to describe")
-            if picture.image is None
-            else results.get(index, unanswered)
-            for index, picture in enumerate(pictures)
-        ]
+        return [results.get(index, unanswered) for index in range(len(images))]
 
     def request(self, image: Image.Image) -> Request:
         """Build the question about a picture; `HostedClient.estimate` computes what many of them would cost."""

@@ -12,8 +12,8 @@ from typing import Any
 
 from PIL import Image
 
-from mrharm.errors import DataError, InputError, MissingInputError
-from mrharm.evidence.engines import Described
+from mrharm.errors import DataError, InputError
+from mrharm.evidence.engines import Described, describe_images
 from mrharm.hub import load_or_explain, load_weights, model_version, pick_device, split_revision
 
 _TOKENS, _BEAMS = 60, 3
@@ -60,17 +60,12 @@ class LocalCaptions:
             DataError: the weights are not whole.
         """
         _ = self._loaded
-        results: list[str | Exception] = [
-            MissingInputError(f"{picture.meme.id}: no picture to describe") for picture in pictures
-        ]
-        images = [
-            (index, picture.image) for index, picture in enumerate(pictures) if picture.image is not None
-        ]
-        for start in range(0, len(images), self.batch_size):
-            batch = images[start : start + self.batch_size]
-            for (index, _), caption in zip(batch, self._describe([image for _, image in batch]), strict=True):
-                results[index] = caption
-        return results
+        return describe_images(pictures, self._describe_batches)
+
+    def _describe_batches(self, images: list[Image.Image]) -> list[str | Exception]:
+        starts = range(0, len(images), self.batch_size)
+        batches = (self._describe(images[start : start + self.batch_size]) for start in starts)
+        return [caption for captions in batches for caption in captions]
 
     def _describe(self, images: list[Image.Image]) -> list[str | Exception]:
         try:
