@@ -5,6 +5,7 @@ These records are all that rooms pass to one another, and all that is on disk be
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -253,18 +254,8 @@ def read_texts_by_id(
         raise DataError(
             f"{file}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
         ) from None
-    try:
-        rows = [(str(file), parse_json(text))]
-    except ValueError:
-        rows = []
-        for number, line in enumerate(text.split("\n"), 1):
-            if line.strip():
-                try:
-                    rows.append((f"{file}, line {number}", parse_json(line)))
-                except ValueError as error:
-                    raise DataError(f"{file}, line {number}: not JSON ({error})") from None
     texts: list[tuple[str, str, str | None]] = []
-    for place, row in rows:
+    for place, row in _parse_rows(file, text):
         if not isinstance(row, dict):
             raise DataError(f"{place}: expected an object with {what}s by id; got {str(row)[:60]!r}")
         if "id" in row or "meme_id" in row:
@@ -277,6 +268,20 @@ def read_texts_by_id(
                 )
             texts.append((place, str(meme_id), value))
     return data, texts
+
+
+def _parse_rows(file: Path, text: str) -> list[tuple[str, Any]]:
+    """Parse a text as one JSON value, or as one a line; return each with its file and line."""
+    with contextlib.suppress(ValueError):
+        return [(str(file), parse_json(text))]
+    rows = []
+    for number, line in enumerate(text.split("\n"), 1):
+        try:
+            if line.strip():
+                rows.append((f"{file}, line {number}", parse_json(line)))
+        except ValueError as error:
+            raise DataError(f"{file}, line {number}: not JSON ({error})") from None
+    return rows
 
 
 def to_line(record: Record) -> str:

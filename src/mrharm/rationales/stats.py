@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import mean, median
+from typing import Any
 
 from mrharm.metrics import Estimate, share
 from mrharm.rationales.gate import first_status
@@ -70,14 +71,15 @@ def measure(
     ``before`` classes each teacher's first answer; ``after`` is what the file holds.
     """
     labelled = [meme for meme in memes if meme.label]
-    explained = [meme for meme in labelled if meme.id in rationales]
-    rows = {meme.id: rationales[meme.id] for meme in explained}
-    first = {meme.id: first_status(rows[meme.id], meme, evidence.get(meme.id)) for meme in explained}
+    explained = {meme.id: meme for meme in labelled if meme.id in rationales}
+    rows = {meme_id: rationales[meme_id] for meme_id in explained}
+    first = {
+        meme_id: first_status(rows[meme_id], meme, evidence.get(meme_id))
+        for meme_id, meme in explained.items()
+    }
     final = {meme_id: row.status for meme_id, row in rows.items()}
     teaching = {meme_id for meme_id, status in final.items() if status in TEACHES}
     leaking = {meme_id for meme_id, status in first.items() if status == "leaks_label"}
-    calls = [int(row.usage["calls"]) for row in rows.values() if row.usage and "calls" in row.usage]
-    lengths = [len(rows[meme_id].text.split()) for meme_id in teaching]
     return Stats(
         memes=len(labelled),
         written=len(rows),
@@ -87,12 +89,10 @@ def measure(
         stale=len(stale_rationales(labelled, evidence, rows)),
         teachers=dict(Counter(row.teacher for row in rows.values())),
         prompts=dict(Counter(row.prompt or "(none)" for row in rows.values())),
-        asked_again=max(0, sum(calls) - len(calls)),
-        words={"mean": mean(lengths), "median": median(lengths), "longest": max(lengths)} if lengths else {},
-        tokens=_sum_tokens(rows.values()),
-        usd=round(sum(float((row.usage or {}).get("usd", 0.0)) for row in rows.values()), 6),
+        words=_measure_lengths(rows, teaching),
+        **_sum_usage(rows.values()),
         groups=tuple(_count_groups(labelled, rows, teaching, leaking)),
-        bias=_measure_bias(labelled, teaching, rows) if labelled and teaching else None,
+        bias=_measure_bias(labelled, teaching, rows),
     )
 
 
@@ -105,14 +105,22 @@ def group_names(label: Label) -> list[str]:
     return names + [f"protected: {category}" for category in label.protected_categories]
 
 
-def _sum_tokens(rows: Iterable[Rationale]) -> dict[str, int]:
-    """Sum the tokens of the answers by kind."""
+def _measure_lengths(rows: Mapping[str, Rationale], chosen: Collection[str]) -> dict[str, float]:
+    lengths = [len(rows[meme_id].text.split()) for meme_id in chosen]
+    return {"mean": mean(lengths), "median": median(lengths), "longest": max(lengths)} if lengths else {}
+
+
+def _sum_usage(rows: Iterable[Rationale]) -> dict[str, Any]:
+    """Sum the follow-up questions, the tokens and the cost of all answers."""
+    usages = [row.usage or {} for row in rows]
     tokens: Counter[str] = Counter()
-    for row in rows:
+    for usage in usages:
         for name in ("prompt_tokens", "completion_tokens"):
-            count = (row.usage or {}).get(name)
+            count = usage.get(name)
             tokens[name] += count if isinstance(count, int) else 0  # endpoints may leave it null
-    return dict(+tokens)
+    calls = [int(usage["calls"]) for usage in usages if "calls" in usage]
+    usd = round(sum(float(usage.get("usd", 0.0)) for usage in usages), 6)
+    return {"asked_again": max(0, sum(calls) - len(calls)), "tokens": dict(+tokens), "usd": usd}
 
 
 def _group_members(memes: Iterable[Meme]) -> dict[str, list[str]]:
@@ -142,7 +150,11 @@ def _count_groups(
     ]
 
 
-def _measure_bias(memes: Sequence[Meme], teaching: Collection[str], rows: Mapping[str, Rationale]) -> Bias:
+def _measure_bias(
+    memes: Sequence[Meme], teaching: Collection[str], rows: Mapping[str, Rationale]
+) -> Bias | None:
+    if not teaching:
+        return None
     groups = {
         name: (len(ids) / len(memes), sum(meme_id in teaching for meme_id in ids) / len(teaching))
         for name, ids in _group_members(memes).items()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from mrharm.errors import InputError
@@ -59,7 +60,8 @@ class Chats:
             CallError: a message of another form, or one the template does not take.
         """
         turns = [(str(message["role"]), _parts(message["content"])) for message in messages]
-        pictures = [part for _, parts in turns for part in parts if isinstance(part, Picture)]
+        contents = chain.from_iterable(parts for _, parts in turns)
+        pictures = [part for part in contents if isinstance(part, Picture)]
         if pictures and not self._takes_pictures:
             raise InputError(
                 f"{self._source} reads text alone; show it captions (--evidence caption), or name a model that sees"
