@@ -9,6 +9,7 @@ from mrharm.metrics.bootstrap import (
     Statistic,
     average,
     bootstrap,
+    difference_of_shares,
     draw_counts,
     effective_count,
     mean_of,
@@ -72,6 +73,19 @@ def test_a_share_of_all_or_none_is_not_certain():
     nothing = share_of(np.zeros(20, dtype=bool))
     assert (nothing.value, nothing.low) == (0.0, 0.0) and nothing.high > 0.1
     assert share_of(np.array([], dtype=bool)) == mean_of(np.array([])) == Estimate()
+
+
+def test_a_difference_of_shares_that_never_changes_is_not_certain():
+    right, quads = np.arange(40) % 4 < 2, np.repeat(np.arange(10), 4)
+    same = bootstrap({"it": difference_of_shares(right, right)}, 40, clusters=quads)["it"]
+    # Newcombe's table of 5 and 5 agreeing pairs: a correlation of (25 - 5) / 25, Wilson's 0.2366 to 0.7634.
+    assert same.value == 0 and (same.low, same.high) == pytest.approx((-0.1666, 0.1666), abs=1e-4)
+    none = bootstrap({"it": difference_of_shares(right, np.roll(right, 1))}, 40)["it"]
+    assert none.low < none.high
+    # All against none of ten pairs: from 1 - sqrt(2) x 0.2775.
+    every, nothing = np.ones(10, dtype=bool), np.zeros(10, dtype=bool)
+    sure = bootstrap({"it": difference_of_shares(every, nothing)}, 10)["it"]
+    assert (sure.low, sure.high) == pytest.approx((1 - 2**0.5 * 0.27753, 1), abs=1e-4)
 
 
 def test_the_base_of_a_share_counts_the_clusters_it_has_memes_in():

@@ -10,8 +10,8 @@ from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap
 from mrharm.metrics.classification import (
     accuracy_of,
-    estimate_headline,
     false_alarms_of,
+    headline,
     macro_f1_of,
     precision_of,
     recall_of,
@@ -80,7 +80,7 @@ def test_the_interval_of_macro_f1_is_that_of_drawing_memes_one_by_one():
 
 def test_the_headline_has_no_macro_f1_and_no_area_of_one_label():
     gold = np.array([True, True])
-    found = estimate_headline(gold, np.array([True, None], dtype=object), np.array([0.5, 0.5]))
+    found = bootstrap(headline(gold, np.array([True, None], dtype=object), np.array([0.5, 0.5])), len(gold))
     assert (found["accuracy"].value, found["macro_f1"], found["auroc"]) == (0.5, Estimate(), Estimate())
-    found = estimate_headline(GOLD, SAID, np.array([0.9, 0.8, 0.3, 0.6, 0.1]))
+    found = bootstrap(headline(GOLD, SAID, np.array([0.9, 0.8, 0.3, 0.6, 0.1])), len(GOLD))
     assert found["macro_f1"].value == pytest.approx(1 / 6) and found["auroc"].value == pytest.approx(5 / 6)

@@ -105,7 +105,19 @@ def compare(
             judged.
         DataError: stored verdicts are missing or broken.
     """
-    aligned, left_out = align(sides, dataset=dataset, split=split, device=device, progress=progress)
+    if len(sides) < 2 or not all(sides):
+        raise InputError("expected at least two runs to compare")
+    folders = [[find_run(run) for run in side] for side in sides]
+    if dataset is not None:
+        data = Dataset(dataset)
+        name = data.split_name(split or "test")
+        saved = [[_read_or_judge(run, data, name, device, progress) for run in side] for side in folders]
+    else:
+        files = _find_common_split([run for side in folders for run in side], split)
+        saved = [[_read_present(run, files[run]) for run in side] for side in folders]
+    for side in saved:
+        _check_side(side)
+    aligned, left_out = _select_common_memes(saved)
     return tuple(_compare_sides(aligned[0], side, left_out, seed) for side in aligned[1:])
 
 
@@ -115,10 +127,11 @@ def _compare_sides(
     gold, clusters = first[0].gold, first[0].clusters
     # The figures of each side and their differences, all of the same resampled memes.
     statistics: dict[str, Statistic] = {}
-    of_first, of_second = _average_headline(first), _average_headline(second)
+    by_run = _headline_by_run(first), _headline_by_run(second)
     for name in HEADLINE:
-        statistics[f"first {name}"], statistics[f"second {name}"] = of_first[name], of_second[name]
-        statistics[name] = of_second[name] - of_first[name]
+        mean_first, mean_second = (average(statistics_of_runs[name]) for statistics_of_runs in by_run)
+        statistics[f"first {name}"], statistics[f"second {name}"] = mean_first, mean_second
+        statistics[name] = mean_second - mean_first
     figures = bootstrap(statistics, len(gold), n_resamples=N_RESAMPLES, seed=seed, clusters=clusters)
     # What depends on the runs rather than the memes: spread over seeds, or a test of two single runs.
     over_seeds, test, differ = {}, None, None
@@ -169,49 +182,19 @@ def _describe_side(runs: list[SavedPredictions], figures: dict[str, Estimate]) -
     )
 
 
-def _headline_by_run(runs: list[SavedPredictions]) -> list[dict[str, Statistic]]:
-    return [headline(saved.gold, saved.predicted, saved.scores) for saved in runs]
-
-
-def _average_headline(runs: list[SavedPredictions]) -> dict[str, Statistic]:
-    by_run = _headline_by_run(runs)
-    return {name: average([statistics[name] for statistics in by_run]) for name in HEADLINE}
+def _headline_by_run(runs: list[SavedPredictions]) -> dict[str, list[Statistic]]:
+    """Return figure -> it of each run."""
+    by_run = [headline(saved.gold, saved.predicted, saved.scores) for saved in runs]
+    return {name: [statistics[name] for statistics in by_run] for name in HEADLINE}
 
 
 def _values_by_run(runs: list[SavedPredictions]) -> dict[str, Floats]:
     """Compute figure -> its value of each run. *Shape:* (runs,)"""
-    by_run, memes = _headline_by_run(runs), len(runs[0].gold)
-    return {name: np.array([statistics[name].value(memes) for statistics in by_run]) for name in HEADLINE}
-
-
-def align(
-    sides: Sequence[Sequence[Path]],
-    *,
-    dataset: Path | None = None,
-    split: str | None = None,
-    device: str = "auto",
-    progress: Progress = no_progress,
-) -> tuple[list[list[SavedPredictions]], int]:
-    """Read the predictions of every run, by side, on the memes all of them judged, in one order; judge missing ones.
-
-    Arguments and errors are those of `compare`.
-
-    Returns:
-        The predictions by side, and how many memes were left out.
-    """
-    if len(sides) < 2 or not all(sides):
-        raise InputError("expected at least two runs to compare")
-    folders = [[find_run(run) for run in side] for side in sides]
-    if dataset is not None:
-        data = Dataset(dataset)
-        name = data.split_name(split or "test")
-        saved = [[_read_or_judge(run, data, name, device, progress) for run in side] for side in folders]
-    else:
-        files = _find_common_split([run for side in folders for run in side], split)
-        saved = [[_read_present(run, files[run]) for run in side] for side in folders]
-    for side in saved:
-        _check_side(side)
-    return _select_common_memes(saved)
+    memes = len(runs[0].gold)
+    return {
+        name: np.array([statistic.value(memes) for statistic in statistics])
+        for name, statistics in _headline_by_run(runs).items()
+    }
 
 
 def _check_side(side: Sequence[SavedPredictions]) -> None:

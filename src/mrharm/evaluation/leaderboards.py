@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Annotated
 
 from pydantic import Field
 
@@ -42,19 +43,12 @@ class TypeScores(Record):
     """A line of a file of types: how probably a meme is of each type, by another model."""
 
     meme_id: str = Field(min_length=1)
-    types: dict[str, float]
+    types: dict[str, Annotated[float, Field(ge=0, le=1)]]
 
 
 @dataclass(frozen=True)
 class SubmissionRequest:
-    """A submission asked for.
-
-    Attributes:
-        kind: a row of `FORMATS`.
-        file: where to write it.
-        split: of the dataset, by name or role.
-        types: scores of types, where there are any.
-    """
+    """A submission asked for: a row of `FORMATS`, a file, a split by name or role, and scores of types if any."""
 
     kind: str
     file: Path
@@ -99,13 +93,7 @@ def read_types(file: Path) -> TypeTable:
     Raises:
         DataError: the file is missing, a line is something else, or a score is not from 0 to 1.
     """
-    table: dict[str, dict[str, float]] = {}
-    for row in read_records(file, TypeScores):
-        for name, score in row.types.items():
-            if not 0 <= score <= 1:
-                raise DataError(f"{file}: {row.meme_id}: {name}: expected a score from 0 to 1, got {score}")
-        table[row.meme_id] = row.types
-    return table
+    return {row.meme_id: row.types for row in read_records(file, TypeScores)}
 
 
 def dry_run(request: SubmissionRequest, dataset: Dataset) -> None:
@@ -164,13 +152,9 @@ def submit(
 def write_submission(kind: str, answers: Answers, file: Path, *, failures: Sequence[Failure] = ()) -> None:
     """Write one leaderboard's file.
 
-    Args:
-        kind: a row of `FORMATS`.
-        answers: what to submit. A meme whose answer was no label counts as the side its score is on, as no leaderboard
-            takes "neither". A detector of harmful and harmless has no scores of types: ``mami`` writes subtask A
-            without them, A and B with them; ``fine-grained`` needs them.
-        file: where to.
-        failures: why memes have no verdict.
+    A meme whose answer was no label counts as the side its score is on, as no leaderboard takes "neither". Without
+    scores of types ``mami`` writes subtask A alone; ``fine-grained`` needs them. ``failures`` say why memes have no
+    verdict.
 
     Raises:
         InputError: no such leaderboard, a meme without a verdict, or types that are needed and missing.

@@ -45,12 +45,8 @@ def list_published(
 ) -> tuple[Published, ...]:
     """List the published figures of a dataset, comparable ones first.
 
-    Args:
-        dataset: its name, as `mrharm import` gives it.
-        split: its name.
-        memes: how many of its memes were judged.
-        unjudged: how many could not be.
-        role: ``train`` or ``validation`` where the split is learnt from or chosen on here.
+    ``memes`` of its split were judged, ``unjudged`` could not be; ``role`` is ``train`` or ``validation`` where the
+    split is learnt from or chosen on here.
     """
     rows = [_compare_split(row, split, memes, unjudged, role) for row in _rows() if dataset in row.datasets]
     return tuple(sorted(rows, key=lambda row: not row.comparable))

@@ -171,9 +171,7 @@ def list_manifests(run: Path) -> list[Path]:
 def list_stale_pages(run: Path, detector: str) -> list[Path]:
     """List the pages and model cards of evaluations in a run that show another detector, or another policy.
 
-    Args:
-        run: its folder.
-        detector: the key of the detector as it is now.
+    ``detector`` is the key of the detector as it is now.
     """
     stale: dict[Path, None] = {}
     for file in list_manifests(run):

@@ -12,7 +12,6 @@ from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import Statistic, bootstrap
 from mrharm.metrics.calibration import ReliabilityBin, brier_of, classwise_ece_of, ece_by_chance, reliability
 from mrharm.metrics.classification import (
-    estimate_headline,
     false_alarms_of,
     flags_of,
     headline,
@@ -130,12 +129,12 @@ def headline_row(
 
     ``macro_f1`` and ``auroc`` are None where all memes have one label. Arguments as `score`.
     """
-    figures = estimate_headline(
+    statistics = headline(
         np.asarray(gold, dtype=bool),
         np.asarray(predicted, dtype=object),
         np.asarray(scores, dtype=np.float64),
-        clusters=clusters,
     )
+    figures = bootstrap(statistics, len(gold), clusters=clusters)
     return {
         "accuracy": figures["accuracy"].value,
         "accuracy_ci": [figures["accuracy"].low, figures["accuracy"].high],

@@ -13,7 +13,7 @@ from mrharm.errors import InputError
 from mrharm.evaluation.clusters import cluster_ids
 from mrharm.evaluation.items import DatasetItems, DiffItems, ItemFailure, JudgedItems, merge_failures
 from mrharm.metrics import Estimate
-from mrharm.metrics.bootstrap import bootstrap, mean_of_values, share_within
+from mrharm.metrics.bootstrap import bootstrap, difference_of_shares, mean_of_values, share_within
 from mrharm.metrics.estimate import N_RESAMPLES, Booleans
 from mrharm.metrics.significance import McNemar, mcnemar
 from mrharm.metrics.thresholds import Traffic
@@ -225,12 +225,13 @@ class _PairedVerdicts:
             in_a, in_b = np.isin(before, decisions), np.isin(after, decisions)
             statistics[f"{outcome} a"] = mean_of_values(in_a, share=True)
             statistics[f"{outcome} b"] = mean_of_values(in_b, share=True)
-            statistics[f"{outcome} change"] = mean_of_values(in_b.astype(float) - in_a)
+            statistics[f"{outcome} change"] = difference_of_shares(in_b, in_a)
         figures = bootstrap(
             statistics, len(self.memes), n_resamples=n_resamples, seed=seed, clusters=self.clusters
         )
         # A detector without a band sends nothing to review, whatever comes.
-        for name, verdicts in (("review a", self.a), ("review b", self.b)):
+        sides = (("review a", self.a), ("review b", self.b), ("review change", [*self.a, *self.b]))
+        for name, verdicts in sides:
             if not _has_band(verdicts):
                 figures[name] = Estimate(value=0.0)
         amounts = {
@@ -252,7 +253,7 @@ class _PairedVerdicts:
         clusters = self.clusters[places]
         sides = {"a": [self.a[place] for place in places], "b": [self.b[place] for place in places]}
         right = {name: _right_at_threshold(verdicts, gold) for name, verdicts in sides.items()}
-        statistics = {"difference": mean_of_values(right["b"].astype(float) - right["a"])}
+        statistics = {"difference": difference_of_shares(right["b"], right["a"])}
         for name, verdicts in sides.items():
             decided = np.array([verdict.decision != "review" for verdict in verdicts])
             statistics[f"{name} decided"] = mean_of_values(decided, share=True)

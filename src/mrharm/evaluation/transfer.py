@@ -13,7 +13,8 @@ from mrharm.evaluation.saved import evaluation_folder, is_training_dataset, verd
 from mrharm.evaluation.scores import HEADLINE, N_RESAMPLES
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Estimate
-from mrharm.metrics.classification import estimate_headline
+from mrharm.metrics.bootstrap import bootstrap
+from mrharm.metrics.classification import headline
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Record, Verdict
 from mrharm.runs import find_run, read_run
@@ -131,13 +132,13 @@ def _fill_cell(
 ) -> Cell:
     figures = dict.fromkeys(HEADLINE, Estimate())
     if predictions:
-        figures = estimate_headline(
-            predictions.gold,
-            predictions.predicted,
-            predictions.scores,
-            clusters=predictions.clusters,
+        statistics = headline(predictions.gold, predictions.predicted, predictions.scores)
+        figures = bootstrap(
+            statistics,
+            len(predictions.gold),
             n_resamples=N_RESAMPLES,
             seed=seed,
+            clusters=predictions.clusters,
         )
     return Cell(
         run=name,

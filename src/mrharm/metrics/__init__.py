@@ -3,6 +3,6 @@
 A figure is a `Statistic` (``..._of``), and `mrharm.metrics.bootstrap.bootstrap` gives values and intervals of many.
 """
 
-from mrharm.metrics.estimate import Estimate, counted, format_cell, format_sentence, percent, points, share
+from mrharm.metrics.estimate import Estimate, counted, format_cell, format_sentence, share
 
-__all__ = ["Estimate", "counted", "format_cell", "format_sentence", "percent", "points", "share"]
+__all__ = ["Estimate", "counted", "format_cell", "format_sentence", "share"]

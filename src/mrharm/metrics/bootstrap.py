@@ -12,7 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mrharm.metrics.estimate import N_RESAMPLES, Booleans, Estimate, Floats, wilson_interval
+from mrharm.metrics.estimate import (
+    N_RESAMPLES,
+    Booleans,
+    Estimate,
+    Floats,
+    newcombe_interval,
+    wilson_interval,
+)
 
 MATRIX_CELLS = 4_000_000  # of the matrix of weights held at a time: 32 MB
 
@@ -25,6 +32,7 @@ class Statistic:
         of: how often each meme counts, *Shape:* (resamples, memes) -> the figure of each resample, *Shape:*
             (resamples,); not a number where it is undefined.
         base: for a share, the memes that it is a share of, *Shape:* (memes,); None for what is no share.
+        pair: for a difference of two shares of all memes, which memes each counts, *Shape:* (memes,) each.
         gap: it adds up absolute gaps, which noise can only widen: in the memes at hand, and again in those drawn from
             them. Its interval is of the gap without noise: from the resamples mirrored at the figure, which undoes
             both (the basic bootstrap, Davison and Hinkley 1997), up to the resamples lowered by as much as they exceed
@@ -34,6 +42,7 @@ class Statistic:
     of: Callable[[Floats], Floats]
     base: Booleans | None = None
     gap: bool = False
+    pair: tuple[Booleans, Booleans] | None = None
 
     def __sub__(self, other: Statistic) -> Statistic:
         """Return the difference of two figures of the same memes, resampled in pairs."""
@@ -50,6 +59,12 @@ def mean_of_values(values: NDArray[np.generic], *, share: bool = False) -> Stati
     numbers = np.asarray(values, dtype=np.float64)
     base = np.ones(len(numbers), dtype=bool) if share else None
     return Statistic(lambda counts: counts @ numbers / counts.sum(axis=1), base)
+
+
+def difference_of_shares(first: Booleans, second: Booleans) -> Statistic:
+    """Return the share of memes that are ``first`` minus the share that are ``second``. *Shape of both:* (memes,)"""
+    difference = mean_of_values(np.asarray(first, dtype=np.float64) - second)
+    return Statistic(difference.of, pair=(first, second))
 
 
 def share_within(members: Booleans, base: Booleans) -> Statistic:
@@ -81,7 +96,8 @@ def bootstrap(
     Whole clusters are resampled (Davison and Hinkley 1997). A share that is the same in every resample, as one of 0 or
     1 is, would seem certain; it gets the Wilson interval of as many trials as clusters hold memes of its base: nothing
     is known of how such memes differ within a cluster, and the number of clusters is the effective sample size at
-    worst (Korn and Graubard 1998).
+    worst (Korn and Graubard 1998). So does a difference of shares (`difference_of_shares`) that is the same in every
+    resample: Newcombe's interval of as many pairs as there are clusters.
 
     Args:
         statistics: name -> what to compute.
@@ -178,8 +194,11 @@ def _estimate(
     if statistic.gap:
         excess = float(np.nanmean(resampled)) - value
         low, high = max(0.0, 2 * value - high), max(value, high - excess)
-    if statistic.base is not None and low == high:
+    if low == high and statistic.base is not None:
         trials = int(statistic.base.sum() if clusters is None else len(np.unique(clusters[statistic.base])))
         low, high = wilson_interval(round(value * trials), trials)
         low, high = min(low, value), max(high, value)
+    elif low == high and statistic.pair is not None:
+        first, second = statistic.pair
+        return newcombe_interval(first, second, len(first if clusters is None else np.unique(clusters)))
     return Estimate(value=value, low=low, high=high)

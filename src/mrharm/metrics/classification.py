@@ -6,10 +6,9 @@ A decision that is None (no label answered) is a wrong one, and flags nothing. *
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mrharm.metrics.bootstrap import Statistic, bootstrap, share_within
-from mrharm.metrics.estimate import N_RESAMPLES, Booleans, Decisions, Estimate, Floats
+from mrharm.metrics.bootstrap import Statistic, share_within
+from mrharm.metrics.estimate import Booleans, Decisions, Floats
 from mrharm.metrics.ranking import auroc_of
 
 UNDEFINED = Statistic(lambda counts: np.full(len(counts), np.nan))
@@ -81,17 +80,3 @@ def headline(gold: Booleans, predicted: Decisions, scores: Floats) -> dict[str, 
         "macro_f1": macro_f1_of(gold, predicted) if 0 < np.sum(gold) < len(gold) else UNDEFINED,
         "auroc": auroc_of(gold, scores),
     }
-
-
-def estimate_headline(
-    gold: Booleans,
-    predicted: Decisions,
-    scores: Floats,
-    *,
-    clusters: NDArray[np.int64] | None = None,
-    n_resamples: int = N_RESAMPLES,
-    seed: int = 0,
-) -> dict[str, Estimate]:
-    """Compute accuracy, macro-F1 and AUROC with their intervals by the cluster bootstrap (`bootstrap`)."""
-    statistics = headline(gold, predicted, scores)
-    return bootstrap(statistics, len(gold), n_resamples=n_resamples, seed=seed, clusters=clusters)

@@ -71,16 +71,6 @@ def _format_numbers(figure: Estimate, times: float, digits: int, sign: bool) -> 
     return tuple(f"{times * number:{form}}" for number in (figure.value, *bounds))
 
 
-def percent(figure: Estimate) -> str:
-    """Format a share: ``81.1 % (77.1 to 85.0)``."""
-    return format_sentence(figure, unit=" %")
-
-
-def points(figure: Estimate) -> str:
-    """Format a difference of two shares: ``+3.1 points (+0.2 to +6.0)``."""
-    return format_sentence(figure, unit=" points", sign=True)
-
-
 def counted(count: int, noun: str) -> str:
     """Format a count with its noun: ``1 meme``, ``1,200 memes``."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
@@ -92,6 +82,28 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
         return 0.0, 1.0
     interval = binomtest(successes, trials).proportion_ci(method="wilson")
     return float(interval.low), float(interval.high)
+
+
+def newcombe_interval(first: Booleans, second: Booleans, trials: int) -> Estimate:
+    """Return the share of ``first`` minus that of ``second`` with its 95 % interval, as of so many independent pairs.
+
+    The hybrid score interval of Newcombe ("Improved confidence intervals for the difference between binomial
+    proportions based on paired data", 1998, method 10). *Shape of both:* (memes,)
+    """
+    a, b = float(first.mean()), float(second.mean())
+    (a_low, a_high), (b_low, b_high) = (wilson_interval(round(rate * trials), trials) for rate in (a, b))
+    # The correlation of the two shares, with a correction for continuity where it is positive.
+    covariance = trials**2 * (float((first & second).mean()) - a * b)
+    if covariance > 0:
+        covariance = max(0.0, covariance - trials / 2)
+    margins = trials**2 * float(np.sqrt(a * (1 - a) * b * (1 - b)))
+    correlation = covariance / margins if margins else 0.0
+
+    def distance(of_first: float, of_second: float) -> float:
+        return float(np.sqrt(of_first**2 - 2 * correlation * of_first * of_second + of_second**2))
+
+    low, high = a - b - distance(a - a_low, b_high - b), a - b + distance(a_high - a, b - b_low)
+    return Estimate(value=a - b, low=low, high=high)
 
 
 def share(successes: int, trials: int) -> Estimate:
