@@ -18,9 +18,8 @@ from mrharm.records import Record
 TERMS = "identity.yaml"
 MOST_CANDIDATES = 50  # words tried in the place of one word of a control
 _WORD = re.compile(r"(?<![\w@#'’./-])[^\W\d_]{3,}(?![\w@'’-]|\.\w)")
-_SAME_LETTER = str.maketrans(
-    "İı’", "Ii'"
-)  # letters that patterns ignoring case take for i, and a second apostrophe
+# Letters that patterns ignoring case take for i, and a second apostrophe.
+_SAME_LETTER = str.maketrans("İı’", "Ii'")
 _ENDINGS = ("ing", "ed", "ly", "s")
 _LISTS = ("noun_adjective", "noun", "plural", "adjective", "guarded")  # of a `TermSet`, without ``the``
 Words = tuple[str, ...]

@@ -168,9 +168,9 @@ def _draw_donors(
 
 def _why_skipped(predictions: Predictions, name: str) -> str:
     card = predictions.detector.card
+    if name == "caption_swapped" and "caption" not in card.reads:
+        return "the detector reads no caption"
     if name == "caption_swapped":
-        if "caption" not in card.reads:
-            return "the detector reads no caption"
         return "fewer than two different captions are known; `mrharm gather --captions` makes them"
     if name == "text_blanked":
         return "no meme has words, or nothing is left without them"

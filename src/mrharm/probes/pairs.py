@@ -79,7 +79,7 @@ def probe(
         InputError: there is no pair of either kind.
     """
     texts = [fold(plain(case.text)) for case in make_cases(predictions)]
-    pictures = _number_pictures(_fingerprint_pictures(predictions, progress))
+    pictures = _number_pictures(predictions, progress)
     rng = np.random.default_rng(seed)
     same_text = _draw_pairs(predictions.gold, texts, pictures, rng)
     same_picture = _draw_pairs(predictions.gold, pictures, texts, rng)
@@ -95,7 +95,8 @@ def probe(
     )
 
 
-def _fingerprint_pictures(predictions: Predictions, progress: Progress) -> list[PictureFacts | None]:
+def _number_pictures(predictions: Predictions, progress: Progress) -> list[int | None]:
+    """Number the memes' pictures, the same picture alike; None for a meme without one that can be read."""
     by_path: dict[str, PictureFacts] = {}
     fingerprints: list[PictureFacts | None] = []
     for number, case in enumerate(make_cases(predictions), 1):
@@ -104,11 +105,6 @@ def _fingerprint_pictures(predictions: Predictions, progress: Progress) -> list[
             by_path[path] = fingerprint_picture(predictions.dataset.root, path, path)
         fingerprints.append(by_path[path] if path and not by_path[path].failure else None)
         progress("pairs: looking at pictures", number, len(predictions.memes))
-    return fingerprints
-
-
-def _number_pictures(fingerprints: Sequence[PictureFacts | None]) -> list[int | None]:
-    """Number the memes' pictures, the same picture alike; None for a meme without one."""
     keys = [[str(picture.sha256)] if picture else [] for picture in fingerprints]
     for first, second in find_near_pairs(fingerprints, NEAR):
         keys[first].append(f"{first} {second}")

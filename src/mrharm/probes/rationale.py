@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -172,12 +171,13 @@ def probe(
     stating = np.array([any(states_a_side(sentence) for sentence in sentences(text)) for text in texts])
     generated = all(truth.has_truth(meme) for meme in predictions.memes)
     rationales = _Rationales(predictions, texts, stating, generated, seed)
+    gold = [gold_rationales(meme, predictions.dataset) for meme in predictions.memes]
     measures: dict[str, Callable[[_Rationales], Record]] = {
         "written": _measure_writing,
         "simulatability": _measure_simulatability,
         "agreement": _measure_agreement,
         "truth": _measure_truth,
-        "gold": partial(_measure_gold, encoder=encoder),
+        "gold": lambda _: compare_with_gold(texts, gold, predictions.clusters, encoder=encoder, seed=seed),
         "swap": _measure_swap,
     }
     parts: dict[str, Any] = {}
@@ -289,17 +289,6 @@ def _measure_truth(rationales: _Rationales) -> Truth:
     return Truth(**rationales.bootstrap(statistics))
 
 
-def _measure_gold(rationales: _Rationales, encoder: Path | None) -> AgainstGold:
-    predictions = rationales.predictions
-    return compare_with_gold(
-        rationales.texts,
-        [gold_rationales(meme, predictions.dataset) for meme in predictions.memes],
-        predictions.clusters,
-        encoder=encoder,
-        seed=rationales.seed,
-    )
-
-
 def _measure_swap(rationales: _Rationales) -> Swap:
     predictions = rationales.predictions
     if not predictions.detector.reads_rationale:
@@ -311,7 +300,7 @@ def _measure_swap(rationales: _Rationales) -> Swap:
     places = {side: np.flatnonzero(np.array(decisions) == side) for side in (False, True)}
     if min(map(len, places.values())) < 2:
         raise NotMeasurableError(
-            "fewer than two memes are decided one of the ways; there are no rationales to swap"
+            "fewer than two memes are decided one of the ways; no rationales can be swapped"
         )
     rng = np.random.default_rng(rationales.seed)
     donors = {

@@ -128,11 +128,7 @@ def simulate(
 def adjusted_gain(gain: NDArray[np.float64], leaks: Booleans) -> Statistic:
     """Return the leakage-adjusted gain (LAS, Hase et al. 2020): its means over leaking and other rationales, averaged.
 
-    Undefined where one of the two kinds is empty.
-
-    Args:
-        gain: right with the rationale minus right without: 1, 0 or -1. *Shape:* (memes,)
-        leaks: whether the rationale alone gives the decision away. *Shape:* (memes,)
+    Undefined where one of the two kinds is empty. *Shape of both:* (memes,)
     """
 
     def of(counts: NDArray[np.float64]) -> NDArray[np.float64]:
