@@ -20,20 +20,6 @@ def of(folder: Path, memes: list[Meme], evidence: list[Evidence] | None = None) 
     return copies_in(write_dataset(folder, memes, evidence or []))[2]
 
 
-def test_memes_of_nothing_in_common_are_no_copies(tmp_path: Path) -> None:
-    draw(tmp_path / "a.png", 1)
-    draw(tmp_path / "b.png", 2)
-    copies = of(tmp_path, [meme("a", "you", image="a.png"), meme("b", "me", image="b.png"), meme("c", "us")])
-    assert {kind: clusters(copies, kind) for kind in (*copies.groups, "template")} == {
-        "id": [],
-        "picture": [],
-        "near_picture": [],
-        "text": [],
-        "meme": [],
-        "template": [],
-    }
-
-
 def test_rows_of_one_published_id_are_one_meme(tmp_path: Path) -> None:
     copies = of(tmp_path, [meme("a", "you"), meme("b", "me"), meme("a#2", "us", extra={"copy_of": "a"})])
     assert clusters(copies, "id") == clusters(copies) == [["a", "a#2"]]
@@ -139,11 +125,6 @@ def test_blank_pictures_are_near_to_none(tmp_path: Path) -> None:
     paint(tmp_path / "b.png", "white", (98, 98))
     copies = of(tmp_path, [meme(name, "you", image=f"{name}.png") for name in ("a", "b")])
     assert clusters(copies, "near_picture") == clusters(copies) == clusters(copies, "template") == []
-
-
-def test_copies_of_copies_are_one_meme(tmp_path: Path) -> None:
-    memes = [meme("a", "you"), meme("b", "You"), meme("c", "me", extra={"copy_of": "b"}), meme("d", "ME")]
-    assert clusters(of(tmp_path, memes)) == [["a", "b", "c", "d"]]
 
 
 def test_who_is_seen_in_another_split_and_who_stays_alone(tmp_path: Path) -> None:

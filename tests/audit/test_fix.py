@@ -59,38 +59,22 @@ def test_train_gives_way_to_every_other_split_and_none_of_these_to_another(tmp_p
         meme("of-none", "me alone", True),
         meme("none", "me alone", True, None),
         meme("test-again", sound()[8].text, True, "test"),
+        meme("of-validation-alone", sound()[9].text, True),
+        meme("again-in-train", sound()[0].text, True),
     ]
     fixed, copy = mended(write_dataset(tmp_path / "d", rows), tmp_path / "fixed")
     assert reasons(copy) == [
         ("of-validation", "in test too: removed from train"),
         ("of-test", "in test too: removed from train"),
         ("of-extra", "in extra too: removed from train"),
+        ("of-validation-alone", "in validation too: removed from train"),
     ]
     assert ids(copy.memes) == [row.id for row in rows if row.id not in dict(reasons(copy))]
     assert fixed.dropped == {
         "in test too: removed from train": 2,
         "in extra too: removed from train": 1,
+        "in validation too: removed from train": 1,
     }
-
-
-def test_a_train_meme_in_validation_alone_gives_way_too(tmp_path: Path) -> None:
-    rows = [*sound(), meme("twin", sound()[8].text, True)]
-    copy = mended(write_dataset(tmp_path / "d", rows), tmp_path / "fixed")[1]
-    assert reasons(copy) == [("twin", "in validation too: removed from train")]
-
-
-def test_splits_are_known_by_their_roles(tmp_path: Path) -> None:
-    roles = {"train": "learn", "validation": "dev", "test": "exam"}
-    rows = [row.model_copy(update={"split": roles[row.split or ""]}) for row in sound()]
-    rows.append(meme("twin", rows[-1].text, True, "learn"))
-    copy = mended(write_dataset(tmp_path / "d", rows, roles=roles), tmp_path / "fixed")[1]
-    assert reasons(copy) == [("twin", "in exam too: removed from learn")]
-    assert (copy.info.roles, copy.info.splits) == (roles, {"learn": 8, "dev": 4, "exam": 4})
-
-
-def test_a_copy_within_train_may_stay(tmp_path: Path) -> None:
-    rows = [*sound(), meme("again", sound()[0].text, True)]
-    assert mended(write_dataset(tmp_path / "d", rows), tmp_path / "fixed")[0].memes == len(rows)
 
 
 def test_of_a_repeated_id_the_evaluation_row_stays_or_else_the_first(tmp_path: Path) -> None:
@@ -105,13 +89,6 @@ def test_of_a_repeated_id_the_evaluation_row_stays_or_else_the_first(tmp_path: P
     assert reasons(copy) == [("test-0", "in test too: removed from train"), ("one", "id repeated")]
     kept = {row.id: row for row in copy.memes}
     assert (kept["test-0"].split, kept["one"].text) == ("test", f"you and {club(91)}")
-
-
-def test_a_rationale_is_checked_against_the_label_of_the_row_that_stays(tmp_path: Path) -> None:
-    rows = [*sound(), meme("one", f"you and {club(91)}", True), meme("one", f"you and {club(92)}", False)]
-    why = Rationale(meme_id="one", text="you and the harmful club", teacher="made up")
-    copy = mended(write_dataset(tmp_path / "d", rows, rationales=[why]), tmp_path / "fixed")[1]
-    assert copy.rationales["one"].status == "leaks_label"
 
 
 def test_memes_whose_picture_does_not_open_are_left_out_with_why(tmp_path: Path) -> None:
@@ -168,14 +145,6 @@ def test_rationales_are_marked_and_keep_their_text(tmp_path: Path) -> None:
     assert [(row.text, row.raw) for row in copy.rationales.values()] == [(text, text) for text in texts]
     assert fixed.marked == {"leaks_label": 2, "refused": 1}
     assert "cleaned by mrharm audit: 2 rationales marked leaks_label" in copy.info.notes
-
-
-def test_every_line_of_a_memes_rationales_is_marked(tmp_path: Path) -> None:
-    why = [Rationale(meme_id="train-0", text=text, teacher="t") for text in ("it is harmful", "a kettle")]
-    dataset = write_dataset(tmp_path / "d", sound(), rationales=why)
-    copy = mended(dataset, tmp_path / "fixed")[1]
-    rows = list(read_records(copy.root / "rationales.jsonl", Rationale))
-    assert [row.status for row in rows] == ["leaks_label", "unchecked"]
 
 
 def test_what_goes_with_a_meme_left_out_goes_too(tmp_path: Path) -> None:
@@ -253,42 +222,3 @@ def test_a_folder_in_the_dataset_is_refused(tmp_path: Path, place: str) -> None:
     with pytest.raises(InputError, match="is inside the dataset itself"):
         write_fixed(audit(dataset, RECIPE), dataset.root / place, overwrite=True)
     assert bytes_of(dataset.root) == before
-
-
-def test_a_folder_around_the_dataset_is_refused(tmp_path: Path) -> None:
-    dataset = write_dataset(tmp_path / "d", sound())
-    with pytest.raises(InputError, match="the source is inside it"):
-        write_fixed(audit(dataset, RECIPE), tmp_path, overwrite=True)
-    assert [path.name for path in tmp_path.iterdir()] == ["d"]
-
-
-def test_a_folder_that_holds_something_else_is_refused_even_with_overwrite(tmp_path: Path) -> None:
-    (tmp_path / "own").mkdir()
-    (tmp_path / "own/letter.txt").write_text("you")
-    audited = audit(write_dataset(tmp_path / "d", sound()), RECIPE)
-    with pytest.raises(InputError, match="not empty and not a dataset"):
-        write_fixed(audited, tmp_path / "own", overwrite=True)
-    assert bytes_of(tmp_path / "own") == {"letter.txt": b"you"}
-
-
-def test_what_fails_in_the_middle_leaves_the_copy_before_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    audited = audit(write_dataset(tmp_path / "d", sound()), RECIPE)
-    write_fixed(audited, tmp_path / "fixed")
-    before = bytes_of(tmp_path / "fixed")
-    monkeypatch.setattr(module, "_write_info", stop)
-    with pytest.raises(KeyboardInterrupt):
-        write_fixed(audited, tmp_path / "fixed", overwrite=True)
-    with pytest.raises(KeyboardInterrupt):
-        write_fixed(audited, tmp_path / "new")
-    assert bytes_of(tmp_path / "fixed") == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["d", "fixed"]
-
-
-def test_a_dataset_without_train_may_be_cleaned(tmp_path: Path) -> None:
-    rows = [row for row in sound() if row.split != "train"]
-    assert mended(write_dataset(tmp_path / "d", rows), tmp_path / "fixed")[0].memes == 8

@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from mrharm.audit.findings import Finding, LabelError
 from mrharm.audit.labels import LISTED, find_confident_errors, find_label_errors
 from mrharm.audit.shortcuts import make_signals
 from mrharm.progress import no_progress
 from mrharm.records import Label, Meme
-from tests.audit.helpers import club, codes, copies_in, meme, only, shown, write_dataset
+from tests.audit.helpers import club, copies_in, meme, only, shown, write_dataset
 
 
 def suspects(folder: Path, memes: Sequence[Meme]) -> tuple[list[Finding], list[LabelError]]:
@@ -56,15 +55,6 @@ def test_planted_errors_come_first_in_whatever_split_they_are(tmp_path: Path) ->
     assert finding.examples[0].what == f"labelled {side}, P(harmful) {errors[0].probability:.2f}"
 
 
-def test_memes_without_a_label_are_asked_nothing(tmp_path: Path) -> None:
-    rows = [
-        row.model_copy(update={"label": None}) if n % 9 == 0 else row for n, row in enumerate(separable(90))
-    ]
-    findings, errors = suspects(tmp_path, [flip(rows[1]), *rows[2:]])
-    assert [error.meme for error in errors[:1]] == ["m1"]
-    assert only(findings, "label-errors").of == 80
-
-
 def test_a_copy_of_a_wrong_label_does_not_vouch_for_it(tmp_path: Path) -> None:
     text = " ".join(club(100 + number) for number in range(10))  # every word says harmful
     wrong = [meme(f"copy-{number}", text, False) for number in range(6)]
@@ -87,28 +77,6 @@ def test_at_most_two_hundred_are_listed_and_all_are_counted(tmp_path: Path) -> N
     assert (only(findings, "label-errors").count or 0) > LISTED
 
 
-@pytest.mark.parametrize("count", [0, 49])
-def test_too_few_memes_are_not_asked(tmp_path: Path, count: int) -> None:
-    assert suspects(tmp_path, separable(count)) == ([], [])
-
-
-def test_one_label_alone_is_not_asked(tmp_path: Path) -> None:
-    assert suspects(tmp_path, [meme(str(n), f"you {club(n)}", n < 4) for n in range(80)]) == ([], [])
-
-
-@pytest.mark.parametrize("memes", [2, 4, 6])
-def test_copies_of_a_handful_of_memes_are_no_obstacle(tmp_path: Path, memes: int) -> None:
-    rows = [meme(str(n), f"you and {club(n % memes)}", n % 2 == 0) for n in range(60)]
-    findings, errors = suspects(tmp_path, rows)
-    assert errors == []
-    assert "label-errors" not in codes(findings)
-
-
-def test_a_side_that_is_one_meme_is_no_obstacle(tmp_path: Path) -> None:
-    rows = [meme(str(n), f"you and {club(0 if n < 30 else n)}", n < 30) for n in range(60)]
-    assert suspects(tmp_path, rows)[1] == []
-
-
 def test_suspects_are_those_beyond_both_thresholds_the_least_confident_first() -> None:
     gold = np.array([True, True, True, True, False, False, False, False])
     probabilities = np.array([0.9, 0.8, 0.1, 0.3, 0.2, 0.1, 0.75, 0.6])
@@ -118,7 +86,3 @@ def test_suspects_are_those_beyond_both_thresholds_the_least_confident_first() -
     # Now 0.55 of 0.6125 and 0.5 of 0.5625: neither reaches the other side.
     probabilities[3], probabilities[7] = 0.45, 0.5
     assert find_confident_errors(gold, probabilities) == [2, 6]
-
-
-def test_labels_that_agree_with_what_is_seen_are_no_suspects() -> None:
-    assert find_confident_errors(np.array([True, True, False]), np.array([0.9, 0.7, 0.2])) == []

@@ -14,7 +14,6 @@ from mrharm.memes.dataset import Dataset
 from mrharm.memes.fingerprints import PictureFacts, fingerprint_picture
 from mrharm.progress import no_progress
 from mrharm.records import Evidence, Meme
-from mrharm.store import JsonlStore
 from tests.audit.helpers import codes, draw, meme, only, paint, read, shown, write_dataset
 
 
@@ -47,42 +46,24 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return places
 
 
-def spoil(folder: Path, kind: str) -> str:
-    """Put a picture that cannot be opened into ``folder/data``; its place."""
-    draw(folder / "secret.png", 1)
-    images = folder / "data/images"
-    images.mkdir(parents=True)
-    (images / "empty.png").touch()
-    (images / "broken.png").write_bytes(draw(folder / "whole.png", 2).read_bytes()[:400])
-    (images / "note.png").write_text("you")
-    (images / "folder.png").mkdir()
-    places = {"outside": "../secret.png", "absolute": str(folder / "secret.png")}
-    return places.get(kind, f"images/{kind}.png")
-
-
 @pytest.mark.parametrize(
-    ("kind", "reason"),
+    ("place", "reason"),
     [
-        ("missing", "cannot be read (No such file or directory)"),
-        ("empty", "not a PNG, JPEG, GIF, WebP or BMP"),
-        ("broken", "broken PNG"),
-        ("note", "not a PNG, JPEG, GIF, WebP or BMP"),
-        ("folder", "not a file"),
-        ("outside", "leaves the source folder"),
-        ("absolute", "leaves the source folder"),
+        ("images/missing.png", "cannot be read (No such file or directory)"),
+        ("images/broken.png", "broken PNG"),
+        ("../secret.png", "leaves the source folder"),
     ],
 )
 def test_a_picture_that_does_not_open_is_an_error_with_its_reason(
-    tmp_path: Path, kind: str, reason: str
+    tmp_path: Path, place: str, reason: str
 ) -> None:
-    dataset = write_dataset(tmp_path / "data", [meme("a", image=spoil(tmp_path, kind))])
+    secret = draw(tmp_path / "secret.png", 1)
+    (tmp_path / "data/images").mkdir(parents=True)
+    (tmp_path / "data/images/broken.png").write_bytes(secret.read_bytes()[:400])
+    dataset = write_dataset(tmp_path / "data", [meme("a", image=place)])
     finding = only(findings_of(dataset), "picture-unreadable")
-    assert (finding.level, finding.count, finding.of, finding.bars) == (
-        "error",
-        1,
-        1,
-        ("training", "publishing"),
-    )
+    assert (finding.level, finding.count, finding.of) == ("error", 1, 1)
+    assert finding.bars == ("training", "publishing")
     assert shown(finding) == [("a",)]
     assert reason in finding.examples[0].what
     assert str(dataset.root) not in finding.examples[0].what
@@ -116,12 +97,8 @@ def test_a_picture_that_is_not_the_one_imported_is_an_error(tmp_path: Path) -> N
     assert findings_of(dataset) == []
     draw(tmp_path / "images/1.png", 99)
     finding = only(findings_of(dataset), "picture-changed")
-    assert (finding.level, finding.count, finding.of, finding.bars) == (
-        "error",
-        1,
-        2,
-        ("training", "publishing"),
-    )
+    assert (finding.level, finding.count, finding.of) == ("error", 1, 2)
+    assert finding.bars == ("training", "publishing")
     assert shown(finding) == [("1",)]
 
 
@@ -192,25 +169,11 @@ def test_a_changed_picture_is_looked_at_again(tmp_path: Path, looked: list[str])
     assert after["images/0.png"] == before["images/0.png"]
 
 
-def test_a_picture_brought_back_is_found(tmp_path: Path, looked: list[str]) -> None:
-    dataset = pictured(tmp_path, 2)
-    (tmp_path / "images/1.png").rename(tmp_path / "1.png")
-    assert facts_of(dataset)["images/1.png"].failure
-    looked.clear()
-    (tmp_path / "1.png").rename(tmp_path / "images/1.png")
-    assert facts_of(dataset)["images/1.png"].failure is None
-    assert looked == ["images/1.png"]
-
-
 @pytest.mark.parametrize(
     ("spoilt", "again"),
     [
         (lambda whole: whole[:-40], 1),  # cut short by a kill
-        (lambda whole: whole[: len(whole) // 2] + b"\n" + whole[len(whole) // 2 :], 3),
-        (lambda whole: b"not what it was\n" + whole, 3),
-        (lambda whole: b"\xff\xfe\x00" + whole, 3),
         (lambda whole: whole.replace(b'"spread"', b'"colour"'), 3),  # of another version
-        (lambda whole: b"", 3),
     ],
 )
 def test_a_spoilt_memory_of_pictures_is_no_obstacle(
@@ -228,16 +191,6 @@ def test_a_spoilt_memory_of_pictures_is_no_obstacle(
     assert looked == []
 
 
-@pytest.mark.parametrize("in_the_way", ["audit", FINGERPRINTS])
-def test_something_else_where_the_memory_would_be_is_no_obstacle(tmp_path: Path, in_the_way: str) -> None:
-    dataset = pictured(tmp_path, 2)
-    if in_the_way == FINGERPRINTS:
-        (tmp_path / FINGERPRINTS).mkdir(parents=True)
-    else:
-        (tmp_path / in_the_way).touch()
-    assert [facts.failure for facts in facts_of(dataset).values()] == [None, None]
-
-
 def test_a_folder_that_may_not_be_written_is_audited_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,15 +204,6 @@ def test_a_folder_that_may_not_be_written_is_audited_all_the_same(
         facts = facts_of(dataset)
     assert [picture.failure for picture in facts.values()] == [None, None]
     assert not (tmp_path / "audit").exists()
-
-
-def test_a_full_disk_does_not_stop_an_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: JsonlStore[PictureFacts], record: PictureFacts) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    dataset = pictured(tmp_path, 2)
-    monkeypatch.setattr(JsonlStore, "append", full)
-    assert [picture.failure for picture in facts_of(dataset).values()] == [None, None]
 
 
 def test_several_processes_see_what_one_does(tmp_path: Path) -> None:

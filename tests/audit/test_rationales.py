@@ -11,7 +11,7 @@ from mrharm.audit.findings import Finding
 from mrharm.audit.rationales import audit_rationales, find_near_identical
 from mrharm.recipe import load_recipe
 from mrharm.records import Label, Meme, Rationale
-from tests.audit.helpers import club, codes, meme, only, read, shown, write_dataset
+from tests.audit.helpers import club, meme, only, read, shown, write_dataset
 
 RECIPE = load_recipe("mr-harm")  # lengths from the data
 NONE, SOME = Label(harmful=False, severity="none"), Label(harmful=True, severity="somewhat")
@@ -50,13 +50,6 @@ def test_coverage_counts_the_labelled_memes_of_train_and_validation(tmp_path: Pa
     assert (missing.level, missing.where, missing.count, missing.of) == ("warning", "train", 2, 4)
 
 
-@pytest.mark.parametrize(("missing", "level"), [(1, "note"), (2, "warning")])
-def test_more_than_five_percent_missing_is_a_warning(tmp_path: Path, missing: int, level: str) -> None:
-    memes = [meme(str(n), "you", n % 2 == 0) for n in range(20)]
-    rows = [why(str(n), f"a kettle {club(n)}") for n in range(20 - missing)]
-    assert only(found(tmp_path, memes, rows)[0], "rationales-missing").level == level
-
-
 def test_only_rationales_that_may_teach_are_looked_at(tmp_path: Path) -> None:
     memes = [meme(str(n), "you", n % 2 == 0) for n in range(8)]
     statuses = ["unchecked", "ok", "deleaked", "leaks_label", "refused", "empty", "truncated"]
@@ -65,14 +58,6 @@ def test_only_rationales_that_may_teach_are_looked_at(tmp_path: Path) -> None:
     assert (table["rationales"], table["teaching"], table["stated"]["of"]) == (8, 3, 3)
     assert table["statuses"] == dict.fromkeys(statuses, 1) | {"unchecked": 2}
     assert table["coverage"]["train"] == {"count": 3, "of": 8}
-
-
-def test_where_no_rationale_may_teach_the_rest_is_not_asked(tmp_path: Path) -> None:
-    findings, table = found(
-        tmp_path, [meme("a", "you", True)], [why("a", "it is harmful", status="leaks_label")]
-    )
-    assert codes(findings) == ["rationales-missing"]
-    assert table["teaching"] == 0
 
 
 def test_a_later_line_stands_in_for_an_earlier_one(tmp_path: Path) -> None:
@@ -219,10 +204,6 @@ def test_a_recipe_that_takes_its_length_from_the_data_cuts_nothing(tmp_path: Pat
     assert set(table["cut"]["at_least"]) == {"published"}
 
 
-def test_short_rationales_are_not_said_to_be_cut(tmp_path: Path) -> None:
-    assert "rationale-cut" not in codes(explained(tmp_path, ["a kettle", "a teapot"], recipe="paper")[0])
-
-
 def test_a_word_that_gives_the_label_away_is_read_by_words(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
 
@@ -236,23 +217,3 @@ def test_a_word_that_gives_the_label_away_is_read_by_words(tmp_path: Path) -> No
     low, high = table["readable"]["without_harm"]["interval"]
     assert low < 0.5 < high
     assert (only(findings, "rationale-tells-label").level, table["readable"]["whole"]["of"]) == ("note", 80)
-
-
-def test_rationales_that_tell_nothing_are_read_no_better_than_by_chance(tmp_path: Path) -> None:
-    rng = np.random.default_rng(1)
-    texts = [" ".join(club(int(word)) for word in rng.integers(0, 20, 8)) for _ in range(80)]
-    low, high = explained(tmp_path, texts)[1]["readable"]["whole"]["interval"]
-    assert low < 0.5 < high
-
-
-def test_a_rationale_that_is_all_cut_away_tells_something_too(tmp_path: Path) -> None:
-    texts = ["It may harm." if number % 2 else f"You and {club(number)}." for number in range(60)]
-    assert explained(tmp_path, texts)[1]["readable"]["without_harm"]["count"] == 60
-
-
-@pytest.mark.parametrize(("count", "harmful"), [(49, 24), (60, 4)])
-def test_too_few_rationales_are_not_read_by_words(tmp_path: Path, count: int, harmful: int) -> None:
-    memes = [meme(str(n), "you", n < harmful) for n in range(count)]
-    findings, table = found(tmp_path, memes, [why(str(n), f"a kettle {club(n)}") for n in range(count)])
-    assert table["readable"] == {}
-    assert "rationale-tells-label" not in codes(findings)

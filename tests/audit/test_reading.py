@@ -8,8 +8,8 @@ from mrharm.audit.reading import read_contents
 from mrharm.audit.run import audit
 from mrharm.memes.dataset import Dataset
 from mrharm.recipe import load_recipe
-from mrharm.records import Evidence, Meme, Rationale, to_line
-from tests.audit.helpers import codes, meme, only, read, shown, sound, write_dataset
+from mrharm.records import Evidence, Rationale, to_line
+from tests.audit.helpers import codes, meme, only, read, shown, write_dataset
 
 GOOD = to_line(meme("a", "you")).encode()
 LAST = to_line(meme("b", "you too")).encode()
@@ -19,10 +19,7 @@ LAST = to_line(meme("b", "you too")).encode()
     ("odd", "reason"),
     [
         (b'{"id": "c", "text": "you are cu', "not JSON"),
-        (b'{"id": "c", "colour": "red"}', "Meme.colour: unknown key"),
         (b'{"id": "c", "text": "caf\xe9"}', "can't decode byte 0xe9"),
-        (b'["c"]', "Meme"),
-        (b'{"id": "c", "text": "\\ud800"}', "surrogate"),
     ],
 )
 def test_a_line_that_cannot_be_read_is_named_and_the_rest_is_read(
@@ -33,25 +30,12 @@ def test_a_line_that_cannot_be_read_is_named_and_the_rest_is_read(
     contents = read(dataset)
     assert [item.id for item in contents.items] == ["a", "b"]
     finding = only(contents.findings, "row-unreadable")
-    assert (finding.level, finding.count, finding.of, finding.bars) == (
-        "error",
-        1,
-        3,
-        ("training", "publishing"),
-    )
+    assert (finding.level, finding.count, finding.of) == ("error", 1, 3)
+    assert finding.bars == ("training", "publishing")
     assert shown(finding) == [("memes.jsonl:2",)]
     (failure,) = contents.unreadable
     assert (failure.item, failure.file, failure.line) == ("memes.jsonl:2", "memes.jsonl", 2)
     assert reason in failure.reason and reason in finding.examples[0].what
-
-
-def test_a_last_line_cut_off_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
-    dataset = write_dataset(tmp_path, sound())
-    whole = (tmp_path / "memes.jsonl").read_bytes()
-    (tmp_path / "memes.jsonl").write_bytes(whole[:-30])
-    contents = read(dataset)
-    assert len(contents.items) == len(sound()) - 1
-    assert [(row.file, row.line) for row in contents.unreadable] == [("memes.jsonl", len(sound()))]
 
 
 @pytest.mark.parametrize("name", ["evidence.jsonl", "rationales.jsonl"])
@@ -74,15 +58,6 @@ def test_a_line_separator_inside_a_text_does_not_end_the_line(tmp_path: Path) ->
     contents = read(write_dataset(tmp_path, [meme("a", "you\u2028and\u0085me")]))
     assert [item.meme.text for item in contents.items] == ["you\u2028and\u0085me"]
     assert not contents.findings
-
-
-def test_rows_of_one_id_do_not_raise_and_stay_apart(tmp_path: Path) -> None:
-    contents = read(write_dataset(tmp_path, [meme("a", "you"), meme("a", "me"), meme("b", "us")]))
-    assert [(item.number, item.id, item.text) for item in contents.items] == [
-        (0, "a", "you"),
-        (1, "a", "me"),
-        (2, "b", "us"),
-    ]
 
 
 def test_evidence_and_rationales_of_no_meme_are_reported(tmp_path: Path) -> None:
@@ -141,8 +116,3 @@ def test_a_dataset_without_memes_is_an_error_and_no_crash(
     assert (finding.level, finding.bars) == ("error", ("training", "publishing"))
     report = audit(Dataset(tmp_path), load_recipe("tiny")).report
     assert (report.memes, report.verdict.fit_to_train, report.verdict.fit_to_publish) == (0, False, False)
-
-
-def test_the_published_id_of_a_copy_is_that_of_the_first(tmp_path: Path) -> None:
-    memes: list[Meme] = [meme("a"), meme("a#2", extra={"copy_of": "a"})]
-    assert [item.published_id for item in read(write_dataset(tmp_path, memes)).items] == ["a", "a"]

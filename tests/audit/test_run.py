@@ -1,20 +1,13 @@
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from mrharm.audit import pictures
 from mrharm.audit.findings import SHOWN, AuditReport, Example, Finding, Purpose, cut_examples
-from mrharm.audit.pictures import FINGERPRINTS
 from mrharm.audit.run import audit, judge_fitness
 from mrharm.errors import DataError, InputError
 from mrharm.memes.dataset import Dataset
-from mrharm.memes.fingerprints import PictureFacts, fingerprint_picture
 from mrharm.recipe import load_recipe
 from mrharm.records import Evidence, Rationale
 from tests.audit.helpers import bytes_of, club, codes, draw, meme, sound, write_dataset
@@ -44,12 +37,6 @@ def test_an_error_bars_what_it_names_and_nothing_else() -> None:
         "Not fit to publish numbers on: overlap is so.",
         "To mend: --fix.",
     )
-
-
-def test_a_verdict_names_three_reasons_and_counts_the_rest() -> None:
-    verdict = judge_fitness([error(f"e{number}", "training") for number in range(5)])
-    assert verdict.words[0] == "Not fit to train on: e0 is so; e1 is so; e2 is so; and 2 more."
-    assert verdict.fit_to_publish
 
 
 def test_errors_stand_first_and_the_report_reads_back_equal(tmp_path: Path) -> None:
@@ -100,47 +87,3 @@ def test_an_audit_says_the_same_twice_and_changes_nothing_but_its_memory(tmp_pat
     first = audit(dataset, RECIPE, workers=1).report
     assert audit(tmp_path, RECIPE, workers=1).report == first
     assert bytes_of(tmp_path) == before
-
-
-# Looks at five pictures, writes half a line into the memory, and is killed.
-KILLED = f"""
-import os, signal, sys
-from pathlib import Path
-from mrharm.audit import pictures
-from mrharm.audit.run import audit
-from mrharm.recipe import load_recipe
-look, places = pictures.fingerprint_picture, []
-def look_and_die(root, place, key):
-    if len(places) == 5:
-        with (root / "{FINGERPRINTS}").open("a") as file:
-            file.write('{{"key": "cut')
-        os.kill(os.getpid(), signal.SIGKILL)
-    places.append(place)
-    return look(root, place, key)
-pictures.fingerprint_picture = look_and_die
-pictures._FEW = 1000
-audit(Path(sys.argv[1]), load_recipe("mr-harm"), workers=1)
-"""
-
-
-def test_an_audit_killed_in_the_middle_goes_on_and_says_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dataset = everything(tmp_path)
-    whole = audit(dataset, RECIPE, workers=1).report.model_dump_json()
-    (tmp_path / FINGERPRINTS).unlink()
-    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
-    assert done.returncode == -signal.SIGKILL
-    lines = (tmp_path / FINGERPRINTS).read_text().splitlines()
-    assert (len(lines), lines[-1]) == (6, '{"key": "cut')
-    looked: list[str] = []
-
-    def spy(root: Path, place: str, key: str) -> PictureFacts:
-        looked.append(place)
-        return fingerprint_picture(root, place, key)
-
-    monkeypatch.setattr(pictures, "fingerprint_picture", spy)
-    again = audit(dataset, RECIPE, workers=1).report.model_dump_json()
-    assert json.loads(again) == json.loads(whole)
-    assert len(looked) == 65
-    assert not {json.loads(line)["place"] for line in lines[:5]} & set(looked)

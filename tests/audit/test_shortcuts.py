@@ -18,7 +18,7 @@ from mrharm.audit.shortcuts import FAR, find_shortcuts, make_signals, score_shor
 from mrharm.memes.dataset import Dataset
 from mrharm.progress import no_progress
 from mrharm.records import Evidence, Meme
-from tests.audit.helpers import club, codes, copies_in, draw, meme, only, write_dataset
+from tests.audit.helpers import club, copies_in, meme, only, write_dataset
 
 SIZES = {"train": 60, "test": 40}
 
@@ -97,14 +97,6 @@ def test_a_number_in_the_id_that_tells_the_label_is_found_by_metadata_alone(tmp_
     assert reached["metadata"] == 1.0
     assert reached["text"] < FAR
     assert only(findings_of(table), "shortcut-metadata").level == "warning"
-
-
-def test_annotations_in_extra_are_no_metadata(tmp_path: Path) -> None:
-    rows = [
-        row.model_copy(update={"extra": {"votes": int(bool(row.label and row.label.harmful))}})
-        for row in mixed()
-    ]
-    assert macro_f1(table_of(write_dataset(tmp_path, rows)), "split")["metadata"] < FAR
 
 
 def test_where_nothing_tells_the_label_every_signal_is_within_chance(tmp_path: Path) -> None:
@@ -214,104 +206,3 @@ def test_overlap_adds_what_is_left_without_it(tmp_path: Path) -> None:
         "overlap_removed": 46,
         "unseen": 40,
     }
-
-
-def test_protocols_of_one_label_are_left_out(tmp_path: Path) -> None:
-    train = [row for row in mixed() if row.split == "train"]
-    shared = [row.model_copy(update={"id": f"{row.id} again", "split": "test"}) for row in train]
-    # Every train meme is in test: nothing is left to learn from, and one new meme is no test.
-    assert protocols(tmp_path, [*train, *shared, meme("new", "you and new", True, "test")]) == {
-        "cross_validated": 60,
-        "split": 61,
-    }
-
-
-def test_copies_kept_apart_show_what_was_memory(tmp_path: Path) -> None:
-    labels = random.Random(0).sample([True, False] * 20, 40)
-    rows = [
-        meme(f"{n} {again}", f"{club(n)} {club(n + 500)}", labels[n]) for again in "ab" for n in range(40)
-    ]
-    scores = table_of(write_dataset(tmp_path, rows))["text"].scores
-    assert scores["cross_validated"].accuracy > scores["copies_apart"].accuracy + 0.2
-
-
-@pytest.mark.parametrize("memes", [2, 4, 6])
-def test_copies_of_a_handful_of_memes_are_no_obstacle(tmp_path: Path, memes: int) -> None:
-    rows = [meme(str(n), f"you and {club(n % memes)}", n % 2 == 0) for n in range(60)]
-    table = table_of(write_dataset(tmp_path, rows))
-    assert table["text"].scores["cross_validated"].macro_f1 == 1.0
-
-
-def test_one_large_meme_on_a_side_is_no_obstacle(tmp_path: Path) -> None:
-    rows = [meme(str(n), f"you and {club(0 if n < 30 else n)}", n < 30) for n in range(60)]
-    assert table_of(write_dataset(tmp_path, rows))["text"].scores["cross_validated"].macro_f1 == 1.0
-
-
-@pytest.mark.parametrize("pictures", [1, 2])
-def test_a_dataset_of_hardly_any_pictures_is_no_obstacle(tmp_path: Path, pictures: int) -> None:
-    rows = mixed()
-    for number in range(pictures):
-        draw(tmp_path / f"{number}.png", number)
-        rows[number] = rows[number].model_copy(update={"image": f"{number}.png"})
-    table = table_of(write_dataset(tmp_path, rows))
-    assert not np.isnan(table["pixels"].scores["split"].macro_f1)
-
-
-def test_pictures_that_are_all_alike_say_nothing(tmp_path: Path) -> None:
-    draw(tmp_path / "one.png", 0)
-    rows = [row.model_copy(update={"image": "one.png"}) for row in mixed()]
-    contents, facts, _ = copies_in(write_dataset(tmp_path, rows))
-    features = make_signals(contents.items, facts)["pixels"].features
-    assert np.ptp(features.astype(np.float64)) == pytest.approx(0, abs=1e-4)
-
-
-def test_a_missing_picture_looks_like_the_average_one(tmp_path: Path) -> None:
-    for name, colour in (("a", "black"), ("b", "white"), ("c", "#808080")):
-        Image.new("RGB", (70, 70), colour).save(tmp_path / f"{name}.png")
-    rows = [meme(name, f"you {name}", image=f"{name}.png") for name in ("a", "b", "c", "gone")]
-    contents, facts, _ = copies_in(write_dataset(tmp_path, rows))
-    features = make_signals(contents.items, facts)["pixels"].features
-    assert features[3] == pytest.approx(features[2], abs=0.5)
-    assert abs(features[0] - features[1]).max() > 50
-
-
-def test_texts_without_any_word_say_the_share_of_harm(tmp_path: Path) -> None:
-    rows = [meme(str(n), "!?"[n % 2], n % 3 == 0) for n in range(60)]
-    score = table_of(write_dataset(tmp_path, rows))["text"].scores["cross_validated"]
-    assert (score.accuracy, codes(findings_of({}))) == (40 / 60, ["shortcut-untried"])
-
-
-def collapse(before: float, without: float, unseen: float) -> list[str]:
-    """The codes of findings on a table in which words reach these macro-F1."""
-
-    def row(signal: str, values: dict[str, float]) -> Shortcut:
-        return Shortcut.model_validate(
-            {
-                "signal": signal,
-                "scores": {
-                    name: {
-                        "accuracy": value,
-                        "accuracy_ci": (value, value),
-                        "macro_f1": value,
-                        "macro_f1_ci": (value - 0.02, value + 0.02),
-                        "auroc": None,
-                        "auroc_ci": None,
-                        "n": 100,
-                    }
-                    for name, value in values.items()
-                },
-            }
-        )
-
-    values = {"cross_validated": 0.5, "split": before, "overlap_removed": without, "unseen": unseen}
-    return codes(find_shortcuts([row("majority", dict.fromkeys(values, 0.4)), row("text", values)]))
-
-
-@pytest.mark.parametrize(
-    ("scores", "falls"),
-    [((0.75, 0.72, 0.71), False), ((0.75, 0.69, 0.75), True), ((0.75, 0.75, 0.69), True)],
-)
-def test_words_that_lose_five_points_without_the_overlap_are_an_error(
-    scores: tuple[float, float, float], falls: bool
-) -> None:
-    assert ("shortcut-collapse" in collapse(*scores)) == falls

@@ -6,7 +6,6 @@ import pytest
 
 from mrharm.audit.findings import Finding
 from mrharm.audit.texts import LONG_TEXT, audit_texts
-from mrharm.records import Evidence
 from tests.audit.helpers import codes, meme, only, read, shown, write_dataset
 
 
@@ -28,13 +27,6 @@ def test_empty_texts_are_counted_blank_ones_too(tmp_path: Path) -> None:
     assert (finding.level, finding.count, finding.of) == ("note", 3, 4)
     assert sorted(shown(finding)) == [("1",), ("2",), ("3",)]
     assert table["empty"] == 3
-
-
-def test_a_text_read_off_the_picture_is_no_empty_text(tmp_path: Path) -> None:
-    dataset = write_dataset(
-        tmp_path, [meme("a", None)], [Evidence(meme_id="a", text="you", text_source="ocr")]
-    )
-    assert audit_texts(read(dataset))[0] == []
 
 
 def test_long_texts_are_counted_the_longest_first(tmp_path: Path) -> None:

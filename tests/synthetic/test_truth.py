@@ -40,47 +40,24 @@ TRUE = [
     (CROWD, "Thankful that your club is nothing like this crowd, the words make fun of you."),
 ]
 
+# Truth, the parts that are false, and the text.
 FALSE = [
-    (SKUNK, "", TruthCheck(False, False, False)),
-    (SKUNK, "A recipe for soup needs onions and salt.", TruthCheck(False, False, False)),
-    (SKUNK, "Roses are shown, the text praises your smell and mocks you.", TruthCheck(False, True, True)),
-    (
-        SKUNK,
-        "A skunk and roses are shown, the text praises your smell and mocks you.",
-        TruthCheck(False, True, True),
-    ),
-    (SKUNK, "There is no skunk, the text praises your smell and mocks you.", TruthCheck(False, True, True)),
-    (SKUNK, "A skunk is shown, the text compares your smell and mocks you.", TruthCheck(True, False, True)),
-    (
-        SKUNK,
-        "A skunk; the text praises your smell in contrast to it and mocks you.",
-        TruthCheck(True, False, True),
-    ),
-    (SKUNK, "A skunk; the text does not praise your smell, and mocks you.", TruthCheck(True, False, True)),
-    (SKUNK, "A skunk is shown, the text praises your smell and stays kind.", TruthCheck(True, True, False)),
-    (
-        SKUNK,
-        "A skunk is shown, the text praises your smell, kind words that mock you.",
-        TruthCheck(True, True, False),
-    ),
-    (
-        SKUNK,
-        "A skunk is shown, the text praises your smell and does not mock you.",
-        TruthCheck(True, True, False),
-    ),
-    (SKUNK, "A skunk is shown, the text praises this kind of smell.", TruthCheck(True, True, False)),
-    (
-        DESERT,
-        "An empty desert, and your fame is just like this, which is kind.",
-        TruthCheck(True, False, True),
-    ),
-    (
-        DESERT,
-        "An empty desert; glad your fame is nothing like it, which is kind.",
-        TruthCheck(True, False, True),
-    ),
-    (CROWD, "A crowd of empty chairs, glad it is not so, and mocks you.", TruthCheck(False, True, True)),
-    (CROWD, "A crowd; your fame is unlike it, and that mocks you.", TruthCheck(True, False, True)),
+    (SKUNK, "scene tone relation", ""),
+    (SKUNK, "scene tone relation", "A recipe for soup needs onions and salt."),
+    (SKUNK, "scene", "Roses are shown, the text praises your smell and mocks you."),
+    (SKUNK, "scene", "A skunk and roses are shown, the text praises your smell and mocks you."),
+    (SKUNK, "scene", "There is no skunk, the text praises your smell and mocks you."),
+    (SKUNK, "tone", "A skunk is shown, the text compares your smell and mocks you."),
+    (SKUNK, "tone", "A skunk; the text praises your smell in contrast to it and mocks you."),
+    (SKUNK, "tone", "A skunk; the text does not praise your smell, and mocks you."),
+    (SKUNK, "relation", "A skunk is shown, the text praises your smell and stays kind."),
+    (SKUNK, "relation", "A skunk is shown, the text praises your smell, kind words that mock you."),
+    (SKUNK, "relation", "A skunk is shown, the text praises your smell and does not mock you."),
+    (SKUNK, "relation", "A skunk is shown, the text praises this kind of smell."),
+    (DESERT, "tone", "An empty desert, and your fame is just like this, which is kind."),
+    (DESERT, "tone", "An empty desert; glad your fame is nothing like it, which is kind."),
+    (CROWD, "scene", "A crowd of empty chairs, glad it is not so, and mocks you."),
+    (CROWD, "tone", "A crowd; your fame is unlike it, and that mocks you."),
 ]
 
 
@@ -89,9 +66,10 @@ def test_true_rationales_are_true(truth, text):
     assert check_rationale(text, truth).all
 
 
-@pytest.mark.parametrize(("truth", "text", "expected"), FALSE)
-def test_false_parts_are_false(truth, text, expected):
-    assert check_rationale(text, truth) == expected
+@pytest.mark.parametrize(("truth", "false", "text"), FALSE)
+def test_false_parts_are_false(truth, false, text):
+    parts = ("scene", "tone", "relation")
+    assert check_rationale(text, truth) == TruthCheck(*(part not in false for part in parts))
     assert not check_rationale(text, truth).all
 
 

@@ -56,7 +56,9 @@ def find_copies(contents: Contents, facts: Mapping[str, PictureFacts]) -> Copies
     """Group the dataset's memes by every kind of sameness."""
     items = contents.items
     posted = [facts.get(item.meme.image or "") for item in items]
-    clean = [_find_clean(item, facts) or picture for item, picture in zip(items, posted, strict=True)]
+    clean = [
+        facts.get(item.clean_image or "") or picture for item, picture in zip(items, posted, strict=True)
+    ]
     near = find_near_pairs(posted, NEAR)
     ids = _group_by_key([item.published_id for item in items])
     pictures = _group_by_key([picture.sha256 if picture else None for picture in posted])
@@ -65,7 +67,7 @@ def find_copies(contents: Contents, facts: Mapping[str, PictureFacts]) -> Copies
     reposts = [
         (first, second) for first, second in near if _share_words(items[first].text, items[second].text)
     ]
-    retold = [members for members in list_members(texts).values() if not _all_open(members, posted)]
+    retold = _list_retold(texts, posted)
     groups = {
         "id": ids,
         "picture": pictures,
@@ -76,14 +78,10 @@ def find_copies(contents: Contents, facts: Mapping[str, PictureFacts]) -> Copies
     return Copies(groups, _group_linked(len(items), find_near_pairs(clean, TEMPLATE)), items)
 
 
-def _find_clean(item: Item, facts: Mapping[str, PictureFacts]) -> PictureFacts | None:
-    return facts.get(item.evidence.clean_image or "") if item.evidence else None
-
-
-def _all_open(members: Sequence[int], pictures: Sequence[PictureFacts | None]) -> bool:
-    """Return whether every one of the members has a picture that opens."""
-    looks = [pictures[member] for member in members]
-    return all(picture is not None and not picture.failure for picture in looks)
+def _list_retold(texts: NDArray[np.int64], pictures: Sequence[PictureFacts | None]) -> list[list[int]]:
+    """Return the groups of one text of which not every picture opens."""
+    opened = np.array([picture is not None and not picture.failure for picture in pictures], dtype=bool)
+    return [members for members in list_members(texts).values() if not opened[members].all()]
 
 
 def _share_words(text: str, other: str) -> bool:
@@ -113,6 +111,11 @@ def _group_linked(
         for member in members[1:]:
             joined.merge(members[0], member)
     return _group_by_key([joined[item] if joined.subset_size(item) > 1 else None for item in range(count)])
+
+
+def count_repeats(groups: NDArray[np.int64]) -> int:
+    """Count the items of groups beyond the first of each."""
+    return int((groups >= 0).sum()) - len(np.unique(groups[groups >= 0]))
 
 
 def list_members(groups: NDArray[np.int64]) -> dict[int, list[int]]:

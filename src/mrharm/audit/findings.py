@@ -130,14 +130,7 @@ def make_finding(
 ) -> Finding:
     """Return the finding of this code: its sentence of ``findings.yaml`` with the figures in it.
 
-    Args:
-        code: a key of ``findings.yaml``.
-        level: where it is not that of the file; what is no error bars nothing.
-        where: a split, a pair of splits, or the dataset.
-        count: how many things are concerned.
-        of: how many there are.
-        examples: worst first; the first few are kept.
-        figures: what else the sentence names.
+    ``level`` is given where it is not that of the file; what is no error bars nothing. ``examples``: worst first.
     """
     kind = _read_kinds()[code]
     level = level or kind.level

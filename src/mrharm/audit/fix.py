@@ -25,7 +25,7 @@ from mrharm.memes.importing import check_target
 from mrharm.memes.pictures import link
 from mrharm.progress import Progress, counting, no_progress
 from mrharm.rationales.leakage import states_label
-from mrharm.records import Evidence, Failure, Label, Rationale, RationaleStatus, read_records
+from mrharm.records import Failure, Label, Rationale, RationaleStatus, Record, read_records
 from mrharm.store import FAILURES, folder_aside, sha256_file, write_json, write_records
 
 
@@ -40,12 +40,7 @@ class Fixed:
 
     def summary(self) -> dict[str, Any]:
         """Return it as one JSON object."""
-        return {
-            "folder": str(self.folder),
-            "memes": self.memes,
-            "dropped": dict(self.dropped),
-            "marked": dict(self.marked),
-        }
+        return {**vars(self), "folder": str(self.folder)}
 
 
 def check_folder(folder: Path, source: Path, overwrite: bool) -> None:
@@ -89,17 +84,13 @@ def write_fixed(
         with counting(progress, "linking pictures", len(places)) as advance:
             for place in places:
                 if place in facts and not facts[place].failure:
-                    _link_picture(source / place, aside / place)
+                    (aside / place).parent.mkdir(parents=True, exist_ok=True)
+                    if not link(source / place, aside / place):
+                        shutil.copyfile(source / place, aside / place)
                 advance()
         _write_records(contents, kept, rationales, failures, aside)
         _write_info(contents, kept, fixed, aside)
     return fixed
-
-
-def _link_picture(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not link(source, target):
-        shutil.copyfile(source, target)
 
 
 def _choose_dropped(contents: Contents, copies: Copies, facts: Mapping[str, PictureFacts]) -> dict[int, str]:
@@ -148,30 +139,27 @@ def _write_records(
     contents: Contents, kept: list[Item], rationales: list[Rationale], failures: list[Failure], aside: Path
 ) -> None:
     write_records(aside / MEMES, [item.meme for item in kept])
-    evidence: dict[str, Evidence] = {item.id: item.evidence for item in kept if item.evidence}
-    if evidence:
-        write_records(aside / EVIDENCE, evidence.values())
-    if rationales:
-        write_records(aside / RATIONALES, rationales)
+    evidence = {item.id: item.evidence for item in kept if item.evidence}
     earlier = contents.dataset.root / FAILURES
-    rows = [*(read_records(earlier, Failure) if earlier.is_file() else ()), *failures]
-    if rows:
-        write_records(aside / FAILURES, rows)
+    failures = [*(read_records(earlier, Failure) if earlier.is_file() else ()), *failures]
+    files: dict[str, Sequence[Record]] = {
+        EVIDENCE: list(evidence.values()),
+        RATIONALES: rationales,
+        FAILURES: failures,
+    }
+    for name, rows in files.items():
+        if rows:
+            write_records(aside / name, rows)
 
 
 def _write_info(contents: Contents, kept: list[Item], fixed: Fixed, aside: Path) -> None:
     info = contents.dataset.info
-    notes = [
-        f"cleaned by mrharm audit: {count:,} memes left out ({why})" for why, count in fixed.dropped.items()
-    ]
-    notes += [
-        f"cleaned by mrharm audit: {count:,} rationales marked {status}"
-        for status, count in fixed.marked.items()
-    ]
+    notes = [f"{count:,} memes left out ({why})" for why, count in fixed.dropped.items()]
+    notes += [f"{count:,} rationales marked {status}" for status, count in fixed.marked.items()]
     cleaned = info.model_copy(
         update={
             "splits": count_splits([item.meme for item in kept]),
-            "notes": [*info.notes, *notes],
+            "notes": [*info.notes, *(f"cleaned by mrharm audit: {note}" for note in notes)],
             "files": {path.name: sha256_file(path) for path in sorted(aside.glob("*.jsonl"))},
         }
     )

@@ -201,9 +201,7 @@ def find_confident_errors(gold: Booleans, probabilities: Floats) -> list[int]:
     per-class threshold of the paper) and the probability of the label given does not reach its threshold. They are
     ranked by self-confidence, the probability of the label given.
 
-    Args:
-        gold: labels. *Shape:* (memes,)
-        probabilities: out-of-fold P(harmful). *Shape:* (memes,)
+    ``gold`` are labels, ``probabilities`` out-of-fold P(harmful). *Shape:* (memes,) each
     """
     confidence = np.where(gold, probabilities, 1 - probabilities)
     harmful, harmless = (float(confidence[gold == side].mean()) for side in (True, False))

@@ -7,11 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mrharm.audit.copies import KINDS, Copies, list_members
-from mrharm.audit.findings import Example, Finding, make_finding, report_cases
+from mrharm.audit.copies import KINDS, Copies, count_repeats, list_members
+from mrharm.audit.findings import Example, Finding, Level, make_finding, report_cases
 from mrharm.audit.reading import NO_SPLIT, Contents, Item
 
 SERIOUS = 0.01  # of a held-out split in train: figures on it cannot be published
@@ -27,7 +24,10 @@ def audit_copies(contents: Contents, copies: Copies) -> tuple[list[Finding], dic
     findings = [*_find_repeated_ids(contents)]
     within = {}
     for split, items in contents.by_split.items():
-        within[split] = {kind: _count_repeats(copies.groups[kind], items) for kind in KINDS}
+        numbers = [item.number for item in items]
+        within[split] = {
+            kind: {"count": count_repeats(copies.groups[kind][numbers]), "of": len(items)} for kind in KINDS
+        }
         findings += _report_within(copies, split, items, within[split]["meme"]["count"])
     across = {}
     for pair in combinations([name for name in contents.by_split if name != NO_SPLIT], 2):
@@ -44,25 +44,16 @@ def audit_copies(contents: Contents, copies: Copies) -> tuple[list[Finding], dic
 
 def _find_repeated_ids(contents: Contents) -> Iterator[Finding]:
     counts = Counter(item.id for item in contents.items)
-    repeated = [
-        Example(memes=(meme_id,), what=f"{count} times")
-        for meme_id, count in counts.most_common()
-        if count > 1
-    ]
-    if repeated:
-        yield make_finding("id-repeated", count=len(repeated), of=len(counts), examples=repeated)
-
-
-def _count_repeats(groups: NDArray[np.int64], items: Sequence[Item]) -> dict[str, int]:
-    sizes = Counter(int(groups[item.number]) for item in items)
-    return {"count": sum(count - 1 for group, count in sizes.items() if group >= 0), "of": len(items)}
+    repeated = [meme_id for meme_id, count in counts.most_common() if count > 1]
+    examples = [Example(memes=(meme_id,), what=f"{counts[meme_id]} times") for meme_id in repeated]
+    yield from report_cases("id-repeated", examples, len(counts))
 
 
 def _report_within(copies: Copies, split: str, items: Sequence[Item], extra: int) -> Iterator[Finding]:
     """Report the rows of a split that repeat another, ``extra`` in all."""
     if not extra:
         return
-    groups = list_members(np.array([copies.groups["meme"][item.number] for item in items])).values()
+    groups = list_members(copies.groups["meme"][[item.number for item in items]]).values()
     repeated = sorted((group for group in groups if len(group) > 1), key=len, reverse=True)
     yield make_finding(
         "copies-within",
@@ -108,7 +99,7 @@ def _report_across(
     counts: Mapping[str, dict[str, int]],
 ) -> Iterator[Finding]:
     first, second = pair
-    where = f"{first} - {second}"
+    figures: dict[str, Any] = {"where": f"{first} - {second}", "first": first, "second": second}
     same = counts["meme"]
     if same["count"]:
         parts = ", ".join(
@@ -120,30 +111,17 @@ def _report_across(
         # Train in a held-out split bars publishing; elsewhere an overlap is for a person to weigh.
         from_train = first == contents.train
         serious = from_train and second in contents.held_out and same["count"] >= SERIOUS * same["of"]
-        yield make_finding(
-            "overlap",
-            level="error" if serious else "warning",
-            where=where,
-            count=same["count"],
-            of=same["of"],
-            examples=_show_overlap(pair, partners["meme"]),
-            first=first,
-            second=second,
-            parts=parts,
-            mend="remove them from train: --fix" if from_train else "",
+        mend = "remove them from train: --fix" if from_train else ""
+        level: Level = "error" if serious else "warning"
+        examples = _show_overlap(pair, partners["meme"])
+        yield from report_cases(
+            "overlap", examples, same["of"], level=level, parts=parts, mend=mend, **figures
         )
     same_memes = {item.number for item, _ in partners["meme"]}
-    text_alone = sum(item.number not in same_memes for item, _ in partners["text"])
-    if text_alone:
-        yield make_finding(
-            "text-shared",
-            where=where,
-            count=text_alone,
-            of=counts["text"]["of"],
-            examples=_show_overlap(pair, partners["text"]),
-            first=first,
-            second=second,
-        )
+    if text_alone := sum(item.number not in same_memes for item, _ in partners["text"]):
+        examples = _show_overlap(pair, partners["text"])
+        of = counts["text"]["of"]
+        yield make_finding("text-shared", count=text_alone, of=of, examples=examples, **figures)
 
 
 def _show_overlap(pair: tuple[str, str], partners: Partners) -> list[Example]:
@@ -191,15 +169,11 @@ def _find_templates(contents: Contents, copies: Copies) -> tuple[list[Finding], 
     for group in groups:
         harmful = sum(bool(item.harmful) for item in group)
         examples.append(_show_group(group, f"{len(group)} memes, {harmful} harmful", text=False))
+    figures: dict[str, Any] = {name: table[name] for name in ("groups", "across_splits", "one_label")} | {
+        "least": TEMPLATE_MEMES
+    }
     finding = make_finding(
-        "templates",
-        count=table["memes"],
-        of=len(copies.items),
-        examples=examples,
-        least=TEMPLATE_MEMES,
-        groups=table["groups"],
-        across_splits=table["across_splits"],
-        one_label=table["one_label"],
+        "templates", count=table["memes"], of=len(copies.items), examples=examples, **figures
     )
     return [finding], table
 

@@ -42,11 +42,8 @@ def fingerprint_pictures(contents: Contents, *, workers: int, progress: Progress
             if isinstance(result, Exception):  # its process died of it
                 result = PictureFacts(key=key, place=place, failure=str(result))
             facts[place] = result
-            try:
-                if store is not None and not result.failure:
-                    store.append(result)
-            except OSError:  # the disk is full; the next audit opens the picture again
-                store = None
+            if store is not None and not result.failure:
+                store.append(result)
             advance()
     return {place: facts[place] for place in keys}
 
@@ -91,13 +88,7 @@ def audit_pictures(contents: Contents, facts: Mapping[str, PictureFacts]) -> Ite
     yield from report_cases("picture-unreadable", broken, len(pictured), level=level)
     readable = [(item, picture) for item, picture in pictured if not picture.failure]
     yield from report_cases("picture-changed", _list_changed(readable), len(readable))
-    for code, rank, limit in _EXTREMES:
-        cases = sorted((rank(picture), number) for number, (_, picture) in enumerate(readable))
-        extreme = [readable[number] for value, number in cases if value < limit]
-        shown = [
-            Example(memes=(item.id,), what=f"{picture.width}x{picture.height}") for item, picture in extreme
-        ]
-        yield from report_cases(code, shown, len(readable), limit=abs(limit))
+    yield from _find_extreme(readable)
     without = [Example(memes=(item.id,), what=item.text) for item in contents.items if not item.meme.image]
     yield from report_cases("picture-none", without, len(contents.items))
 
@@ -118,3 +109,13 @@ _EXTREMES: tuple[tuple[str, Callable[[PictureFacts], float], float], ...] = (
     ("picture-small", lambda picture: min(picture.width, picture.height), SHORTEST_SIDE),
     ("picture-blank", lambda picture: picture.spread, PLAIN_SPREAD),
 )
+
+
+def _find_extreme(pictured: Sequence[tuple[Item, PictureFacts]]) -> Iterator[Finding]:
+    for code, rank, limit in _EXTREMES:
+        cases = sorted((rank(picture), number) for number, (_, picture) in enumerate(pictured))
+        extreme = [pictured[number] for value, number in cases if value < limit]
+        shown = [
+            Example(memes=(item.id,), what=f"{picture.width}x{picture.height}") for item, picture in extreme
+        ]
+        yield from report_cases(code, shown, len(pictured), limit=abs(limit))

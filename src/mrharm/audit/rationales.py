@@ -49,10 +49,11 @@ def audit_rationales(contents: Contents, recipe: Recipe) -> tuple[list[Finding],
     }
     if not cases:
         return findings, table
+    spoken = _show_texts([case for case in cases if speaks_of_caption(case[0].text)], slice(160))
     parts = {
         "stated": _find_stated(cases),
         "refused": _find_refused(cases),
-        "captions": _find_captions(cases),
+        "captions": _report_share("rationale-speaks-of-caption", spoken, len(cases)),
         "copies": _find_copies(cases),
         "readable": _measure_readable(cases),
         "cut": _find_cut(cases, recipe),
@@ -99,9 +100,7 @@ def _measure_readable(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, A
     """Measure how well a classifier that reads only the rationale recovers the label, also without what names harm."""
     gold = [label.harmful for _, label in cases]
     texts = [row.text for row, _ in cases]
-    without_harm = [
-        " ".join(sentence for sentence in sentences(text) if "harm" not in sentence.lower()) for text in texts
-    ]
+    without_harm = [_cut_harm(text) for text in texts]
     table: dict[str, Any] = {}
     for name, column in (("whole", texts), ("without_harm", without_harm)):
         recovered = estimate_recovered(column, gold)
@@ -125,17 +124,17 @@ def _measure_readable(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, A
     return [finding], table
 
 
+def _cut_harm(text: str) -> str:
+    """Return a text without its sentences that hold "harm"."""
+    return " ".join(sentence for sentence in sentences(text) if "harm" not in sentence.lower())
+
+
 def _find_refused(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, int]]:
     refused = [case for case in cases if looks_refused(case[0].text)]
     by_side = Counter("harmful" if label.harmful else "harmless" for _, label in refused)
     sides = ", ".join(f"{count:,} {side}" for side, count in by_side.items())
     findings = report_cases("rationale-refused", _show_texts(refused, slice(160)), len(cases), sides=sides)
     return findings, {"count": len(refused), "of": len(cases)}
-
-
-def _find_captions(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, int]]:
-    spoken = [case for case in cases if speaks_of_caption(case[0].text)]
-    return _report_share("rationale-speaks-of-caption", _show_texts(spoken, slice(160)), len(cases))
 
 
 def _find_copies(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, int]]:

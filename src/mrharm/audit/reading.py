@@ -61,10 +61,14 @@ class Item:
         return fold(self.words)
 
     @property
+    def clean_image(self) -> str | None:
+        """The place of the picture without its text, relative to the dataset folder."""
+        return self.evidence.clean_image if self.evidence else None
+
+    @property
     def picture_places(self) -> list[str]:
-        """The places of the meme's picture, and of its picture without text, relative to the dataset folder."""
-        clean = self.evidence.clean_image if self.evidence else None
-        return [place for place in (self.meme.image, clean) if place]
+        """The places of the meme's pictures, with and without text, relative to the dataset folder."""
+        return [place for place in (self.meme.image, self.clean_image) if place]
 
     @property
     def caption(self) -> str:
@@ -87,6 +91,10 @@ class Contents:
     findings: list[Finding] = field(default_factory=list)
     unreadable: list[Failure] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        # The names of the splits that have these roles.
+        self.train, self.validation, self.test = map(self.dataset.split_name, ("train", "validation", "test"))
+
     @cached_property
     def gold(self) -> NDArray[np.bool_]:
         """Whether each item is labelled harmful; False without a label. *Shape:* (items,)"""
@@ -102,21 +110,6 @@ class Contents:
         first = [self.train, self.validation]
         names = [name for name in first if name in splits] + [name for name in splits if name not in first]
         return {name: splits[name] for name in names}
-
-    @property
-    def train(self) -> str:
-        """The name of the training split."""
-        return self.dataset.split_name("train")
-
-    @property
-    def validation(self) -> str:
-        """The name of the validation split."""
-        return self.dataset.split_name("validation")
-
-    @property
-    def test(self) -> str:
-        """The name of the test split."""
-        return self.dataset.split_name("test")
 
     @cached_property
     def held_out(self) -> list[str]:

@@ -44,11 +44,8 @@ def audit(
 ) -> Audit:
     """Audit a dataset folder; lines that cannot be read are findings, not errors.
 
-    Args:
-        dataset: the folder.
-        recipe: what would be trained: its lengths and templates decide what would be cut.
-        workers: processes that open pictures.
-        progress: called as long work goes on.
+    ``recipe`` is what would be trained: its lengths and templates decide what would be cut. ``workers`` processes open
+    the pictures.
 
     Raises:
         InputError: no dataset is there.

@@ -176,10 +176,8 @@ def _number_items(items: Sequence[Item]) -> Rows:
 def score_signals(gold: Booleans, scores: Mapping[str, Floats], clusters: Rows) -> dict[str, Score]:
     """Compute accuracy, macro-F1 and AUROC of each signal with their 95 % intervals, all by one bootstrap.
 
-    Args:
-        gold: labels. *Shape:* (memes,)
-        scores: signal -> P(harmful). *Shape:* (memes,) each. The majority's order no memes: it gets no AUROC.
-        clusters: a number for each meme, the same for copies of one meme. *Shape:* (memes,)
+    ``scores``: signal -> P(harmful); the majority's order no memes, so that it gets no AUROC. ``clusters``: a number
+    for each meme, the same for copies of one meme. *Shapes:* (memes,) each
     """
     statistics: dict[str, Statistic] = {}
     for name, values in scores.items():
@@ -188,16 +186,15 @@ def score_signals(gold: Booleans, scores: Mapping[str, Floats], clusters: Rows) 
             del figures["auroc"]
         statistics |= {f"{name} {figure}": statistic for figure, statistic in figures.items()}
     estimates = bootstrap(statistics, len(gold), clusters=clusters)
-    return {name: _make_score(name, estimates, len(gold)) for name in scores}
-
-
-def _make_score(signal: str, estimates: Mapping[str, Estimate], memes: int) -> Score:
-    columns: dict[str, Any] = {}
-    for figure in ("accuracy", "macro_f1", "auroc"):
-        estimate = estimates.get(f"{signal} {figure}", Estimate())
-        columns[figure] = estimate.value
-        columns[f"{figure}_ci"] = None if estimate.value is None else (estimate.low, estimate.high)
-    return Score.model_validate({**columns, "n": memes})
+    rows = {}
+    for name in scores:
+        columns: dict[str, Any] = {"n": len(gold)}
+        for figure in ("accuracy", "macro_f1", "auroc"):
+            estimate = estimates.get(f"{name} {figure}", Estimate())
+            columns[figure] = estimate.value
+            columns[f"{figure}_ci"] = None if estimate.value is None else (estimate.low, estimate.high)
+        rows[name] = Score.model_validate(columns)
+    return rows
 
 
 def find_shortcuts(table: Sequence[Shortcut]) -> Iterator[Finding]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -52,18 +51,11 @@ def import_generated(source: Path | None, folder: Path, options: ImportOptions) 
         InputError: too few memes asked for.
         DataError: the benchmark broke one of its own promises (see `mrharm.synthetic.checks`).
     """
-    return generate(folder, options)
-
-
-def generate(
-    folder: Path, options: ImportOptions, progress: Callable[[int, int], None] | None = None
-) -> Imported:
-    """Do as `import_generated`; ``progress`` is told (pictures done, pictures in all) as they are drawn."""
     assert_phrases()
     cells = _cells(make_plan(options.memes, options.seed), options.seed)
     memes = [_meme(cell) for cell in cells]
     assert_splits(memes, strict=options.memes >= WHOLE)
-    drawn = render(_jobs(cells, folder), options.workers, progress)
+    drawn = render(_jobs(cells, folder), options.workers)
     assert_balanced(memes, {meme_id: files.clean_sha256 for meme_id, files in drawn.items()})
     counts = Counter(meme.split for meme in memes)
     return Imported(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,24 +42,17 @@ class Drawn:
     lines: tuple[Line, ...]
 
 
-def render(
-    jobs: list[Job], workers: int = 1, progress: Callable[[int, int], None] | None = None
-) -> dict[str, Drawn]:
-    """Draw and write every job's files under ``images/`` and ``clean/`` of its folder.
-
-    The files do not depend on ``workers``. ``progress`` is called with (pictures done, pictures in all).
-    """
+def render(jobs: list[Job], workers: int) -> dict[str, Drawn]:
+    """Draw and write every job's files under ``images/`` and ``clean/`` of its folder, whatever ``workers`` is."""
     for folder in {job.folder for job in jobs}:
         (folder / IMAGES).mkdir(parents=True, exist_ok=True)
         (folder / CLEAN).mkdir(parents=True, exist_ok=True)
     drawn: dict[str, Drawn] = {}
     results = map_items(render_job, jobs, workers if len(jobs) >= _WORTH_IT else 1)
-    for number, (_, result) in enumerate(results, 1):
+    for _, result in results:
         if isinstance(result, Exception):
             raise result
         drawn.update((meme.meme_id, meme) for meme in result)
-        if progress:
-            progress(number, len(jobs))
     return drawn
 
 
