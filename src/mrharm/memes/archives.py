@@ -22,11 +22,6 @@ MAX_RATIO = 200
 MIN_BOUND = 100_000_000  # bytes
 
 
-def is_archive(path: Path) -> bool:
-    """Tell whether a path is a file whose name says it is an archive of a kind that is unpacked here."""
-    return path.name.lower().endswith(SUFFIXES) and path.is_file()
-
-
 @contextlib.contextmanager
 def unpacked(source: Path | None, target: Path, progress: Progress) -> Iterator[Path | None]:
     """Yield a folder with what an archive holds; any other source, and None, is yielded as it is.
@@ -40,7 +35,7 @@ def unpacked(source: Path | None, target: Path, progress: Progress) -> Iterator[
         DataError: the archive is broken, cut short, protected by a password or over the bound, or a member of a tar
             would leave the folder or is a device.
     """
-    if source is None or not is_archive(source):
+    if source is None or not source.name.lower().endswith(SUFFIXES) or not source.is_file():
         yield source
         return
     hidden = target.parent / f".{target.name}.unpacked"

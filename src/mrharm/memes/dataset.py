@@ -177,12 +177,12 @@ class Dataset:
     @cached_property
     def evidence(self) -> dict[str, Evidence]:
         """Meme id -> evidence, for the memes that have some."""
-        return {row.meme_id: row for row in self._optional(EVIDENCE, Evidence)}
+        return {row.meme_id: row for row in read_appended(self.root / EVIDENCE, Evidence)}
 
     @cached_property
     def rationales(self) -> dict[str, Rationale]:
         """Meme id -> rationale, for the memes that have one; a later line wins."""
-        return {row.meme_id: row for row in self._optional(RATIONALES, Rationale)}
+        return {row.meme_id: row for row in read_appended(self.root / RATIONALES, Rationale)}
 
     def split(self, name: str) -> list[Meme]:
         """Return the memes of a split, by its name or by its role (``validation`` finds ``dev_seen``).
@@ -230,6 +230,3 @@ class Dataset:
             if path.exists():
                 digest.update(path.read_bytes())
         return digest.hexdigest()
-
-    def _optional(self, name: str, kind: type[Any]) -> list[Any]:
-        return read_appended(self.root / name, kind)

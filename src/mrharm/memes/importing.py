@@ -127,8 +127,14 @@ def import_memes(
 
 def _check_any(imported: Imported, source: str) -> None:
     if not imported.memes:
-        reasons = "; ".join(map(_format_failure, imported.failures[:3])) or "the source is empty"
-        raise DataError(f"{source}: not one valid meme ({len(imported.failures)} rows failed): {reasons}")
+        reasons = [
+            f"{row.file}, line {row.line}: {row.reason}" if row.line else f"{row.item}: {row.reason}"
+            for row in imported.failures[:3]
+        ]
+        raise DataError(
+            f"{source}: not one valid meme ({len(imported.failures)} rows failed): "
+            f"{'; '.join(reasons) or 'the source is empty'}"
+        )
 
 
 def _name_archive(imported: Imported, root: Path, origin: Path) -> None:
@@ -254,8 +260,3 @@ def _write(imported: Imported, aside: Path, kind: str, source: Path | None, opti
         sources={name: sha256_file(path) for name, path in imported.sources.items()},
     )
     write_json(aside / INFO, info.model_dump(mode="json"))
-
-
-def _format_failure(failure: Failure) -> str:
-    place = f"{failure.file}, line {failure.line}: " if failure.line else f"{failure.item}: "
-    return place + failure.reason

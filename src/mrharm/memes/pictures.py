@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -91,10 +92,11 @@ class PictureFinder:
     def has_pictures(self, names: Iterable[str] = ()) -> bool:
         """Tell whether pictures came along: in ``root``, in a folder for them, or in one that ``names`` name."""
         parents = {PurePosixPath(name.replace("\\", "/")).parent for name in ("x", *names)}
-        folders = [
-            folder / parent for folder in self._folders for parent in parents if ".." not in parent.parts
-        ]
-        return any(name.endswith(SUFFIXES) for folder in folders for name in self._list_names(folder))
+        for folder, parent in product(self._folders, parents):
+            inside = ".." not in parent.parts
+            if inside and any(name.endswith(SUFFIXES) for name in self._list_names(folder / parent)):
+                return True
+        return False
 
     def find(self, name: str) -> Path:
         """Return the picture file a row means by ``name``.
