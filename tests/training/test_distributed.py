@@ -22,7 +22,7 @@ def test_two_processes_under_torchrun_train_one_detector(squares, tmp_path):
         ],
         capture_output=True,
         text=True,
-        env={**os.environ, "KILL": "", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "KILL": "", "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"},
         cwd=ROOT,
         timeout=300,
         check=False,

@@ -85,7 +85,7 @@ def test_a_finished_run_keeps_no_checkpoints_and_no_pickles(unbroken):
 
 
 def launch(squares: Path, out: Path, kill: str = "") -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "KILL": kill, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "KILL": kill, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [sys.executable, "-m", "tests.training.killed", str(squares), str(out)],
         capture_output=True,
