@@ -36,7 +36,8 @@ def run_command(*arguments: object) -> tuple[int, set[str], str]:
 def run(tmp_path: Path) -> Path:
     """A run folder that is there, as far as a command checks it before PyTorch is loaded."""
     (tmp_path / "run" / "detector").mkdir(parents=True)
-    (tmp_path / "run" / "detector" / "detector.json").write_text("{}")
+    for file in ("detector/detector.json", "run.json"):
+        (tmp_path / "run" / file).write_text("{}")
     return tmp_path / "run"
 
 
@@ -60,6 +61,23 @@ def test_help_and_a_usage_error_load_no_heavy_library():
         ["compare", "LOST", "RUN"],
         ["diff", "LOST", "RUN", "photo.png"],
         ["ablate", "LOST", "--out", "OUT"],
+        ["ablate", "DATA", "--recipe", "tiny", "--arms", "lost", "--out", "OUT"],
+        ["evaluate", "RUN", "DATA", "--split", "lost"],
+        ["evaluate", "RUN", "DATA", "--ablation", "LOST"],
+        ["evaluate", "RUN", "DATA", "--encoder", "LOST"],
+        ["compare", "RUN", "RUN", "--dataset", "LOST"],
+        ["transfer", "RUN", "--on", "LOST"],
+        ["gather", "LOST"],
+        ["gather", "DATA", "--show", "lost"],
+        ["import", "lost", "DATA", "OUT"],
+        ["import", "hateful-memes", "LOST", "OUT"],
+        ["audit", "LOST"],
+        ["audit", "DATA", "--recipe", "LOST"],
+        ["abduce", "LOST", "--teacher", "recorded:x"],
+        ["abduce", "DATA", "--teacher", "lost"],
+        ["abduce", "DATA", "--teacher", "openai:x", "--prompt", "lost"],
+        ["rationales", "check", "LOST"],
+        ["rationales", "stats", "DATA", "--file", "LOST"],
         ["train", "LOST", "--recipe", "tiny", "--out", "OUT"],
         ["train", "DATA", "--recipe", "LOST", "--out", "OUT"],
         ["train", "DATA", "--recipe", "tiny", "--set", "stages.lost=1", "--out", "OUT"],
@@ -72,6 +90,32 @@ def test_a_wrong_path_or_recipe_is_refused_before_heavy_libraries_are_loaded(
     places = {"LOST": tmp_path / "lost", "DATA": squares, "RUN": run, "OUT": tmp_path / "out"}
     code, modules, error = run_command(*(places.get(word, word) for word in arguments))
     assert code == 2 and error.startswith("error: ") and "lost" in error
+    assert not modules & {*HEAVY, *TORCH_ROOMS} - {"sklearn"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate", "RUN", "DATA", "--submission", "fhm"], "go together"),
+        (["evaluate", "RUN", "DATA", "--submission-types", "OUT"], "goes with --submission"),
+        (["evaluate", "RUN", "DATA", "--probes", "none", "--budget", "1"], "--budget goes with --judge"),
+        (["evaluate", "RUN", "DATA", "--no-rationales", "--judge", "hf:x"], "leave --no-rationales out"),
+        (["threshold", "RUN", "DATA", "--per-day", "9"], "--per-day needs --prevalence"),
+        (["threshold", "RUN", "DATA", "--recall", "0.9", "--macro-f1"], "name only one of them"),
+        (["compare", "RUN"], "expected two runs or more"),
+        (["gather", "DATA", "--augment", "hf:x"], "expected openai:MODEL"),
+        (["import"], "nothing to import"),
+        (["abduce", "DATA"], "expected --teacher T"),
+        (["abduce", "DATA", "--teacher", "recorded:x", "--batch"], "go with openai:MODEL"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_options_are_refused_before_heavy_libraries_are_loaded(
+    squares: Path, run: Path, tmp_path: Path, arguments: list[str], message: str
+):
+    places = {"DATA": squares, "RUN": run, "OUT": tmp_path / "out"}
+    code, modules, error = run_command(*(places.get(word, word) for word in arguments))
+    assert code == 2 and error.startswith("error: ") and message in error
     assert not modules & {*HEAVY, *TORCH_ROOMS}
 
 

@@ -16,10 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from mrharm import baselines
 from mrharm.errors import InputError, MrHarmError
@@ -34,9 +33,10 @@ from mrharm.reports.demo_page import write_demo_report
 from mrharm.store import content_key, write_json, write_records
 from mrharm.synthetic import truth
 from mrharm.synthetic.teacher import GeneratedTeacher
-from mrharm.training.run import train
 from mrharm.verdicts.calibration import argmax_harmful
-from mrharm.verdicts.detector import Detector
+
+if TYPE_CHECKING:
+    from mrharm.verdicts.detector import Detector
 
 Say = Callable[[str], None]
 SPLITS = ("test", "composition", "lexical")
@@ -121,6 +121,11 @@ def _train_both(
     dataset: Dataset, out: Path, size: DemoSize, seed: int, progress: Progress
 ) -> tuple[Detector, Detector]:
     """Train the labels-only and the two-stage student in parallel: so small a model does not use two cores."""
+    import torch  # not before the folder is known to be the demo's
+
+    from mrharm.training.run import train
+    from mrharm.verdicts.detector import Detector
+
     labels_only, two_stage = out / "labels-only", out / "two-stage"
     steps = {
         "stages.rationale.steps": size.rationale_steps,
@@ -153,6 +158,10 @@ def _train_labels_only(root: Path, out: Path, steps: int, seed: int, parent: int
     def watch(what: str, done: int, total: int) -> None:
         if os.getppid() != parent:
             os._exit(1)
+
+    import torch
+
+    from mrharm.training.run import train
 
     torch.set_num_threads(_THREADS)
     recipe = _load_recipe(seed, {"name": "tiny-labels-only", "stages.label.steps": steps})

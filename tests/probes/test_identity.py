@@ -8,7 +8,7 @@ import pytest
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.probes.identity import FEWEST, probe
-from mrharm.reports.probe_sentences import describe_identity
+from mrharm.reports.summary import describe_probe
 from tests.audit.helpers import club, draw, meme, write_dataset
 from tests.probes.stubs import Stub, both, judged_by
 
@@ -44,11 +44,13 @@ def test_a_detector_that_minds_who_is_named_is_found_out(tmp_path: Path) -> None
     assert (age.memes, age.swaps, record.without_term) == (10, 30, 8)
     assert age.flipped.value == 1.0 and age.control.value == 0.0 and age.more.value == 1.0
     assert age.moved.value == pytest.approx(0.7) and age.control_moved.value == 0
-    assert "8 of 18 memes have none of the identity terms" in describe_identity(record)[0]
-    assert "for 1 of 1 axes: age 100 % against 0 %, +100 points" in describe_identity(record)[2]
+    assert "8 of 18 memes have none of the identity terms" in describe_probe("identity", record)[0]
+    assert "for 1 of 1 axes: age 100 % against 0 %, +100 points" in describe_probe("identity", record)[2]
     assert age.more_p < 0.01  # 2 of 2^10
     # All three put in do the same: the terms put in do not differ.
-    assert age.terms_p == 1.0 and "Not shown to depend on the term: age." in describe_identity(record)
+    assert age.terms_p == 1.0 and "Not shown to depend on the term: age." in describe_probe(
+        "identity", record
+    )
 
 
 def test_every_swap_changes_the_term_alone_and_every_control_another_word_alone(tmp_path: Path) -> None:
@@ -103,13 +105,13 @@ def test_a_term_that_is_singled_out_is_named_and_only_then(tmp_path: Path) -> No
     assert religion.terms["hindu"] == pytest.approx(0.2, abs=0.05)
     assert sum(religion.times.values()) == religion.swaps == 120
     assert (
-        "religion (p" in describe_identity(record)[4]
-        and "highest for hindu +0.2" in describe_identity(record)[4]
+        "religion (p" in describe_probe("identity", record)[4]
+        and "highest for hindu +0.2" in describe_probe("identity", record)[4]
     )
     noise = probe(judged_by(Stub(lambda text, image: 0.4 * by_lot(text)), dataset))
     assert (noise.swapped["religion"].terms_p or 0) > 0.05
-    assert "Not shown to depend on the term: religion." in describe_identity(noise)
-    assert not any("highest" in words for words in describe_identity(noise))
+    assert "Not shown to depend on the term: religion." in describe_probe("identity", noise)
+    assert not any("highest" in words for words in describe_probe("identity", noise))
 
 
 def test_an_axis_that_few_memes_name_is_not_judged_and_says_so(tmp_path: Path) -> None:
@@ -119,7 +121,7 @@ def test_an_axis_that_few_memes_name_is_not_judged_and_says_so(tmp_path: Path) -
     assert record.skipped["gender"] == "terms can be swapped in 2 memes; 10 are needed"
     assert (
         "In fewer than 10 memes, too few to tell: race, nationality, religion, gender,"
-        in describe_identity(record)[3]
+        in describe_probe("identity", record)[3]
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.probes.modality import probe
-from mrharm.reports.probe_sentences import describe_modality
+from mrharm.reports.summary import describe_probe
 from tests.audit.helpers import draw, meme, write_dataset
 from tests.probes.stubs import Stub, both, judged_by, picture_alone, quads, words_alone
 
@@ -28,14 +28,14 @@ def test_a_detector_that_reads_words_alone_is_found_out(memes: Dataset) -> None:
     assert blanked.flipped.value == 0.5
     assert blanked.moved.value == pytest.approx(0.4) and blanked.drift.value == pytest.approx(-0.4)
     assert record.before.accuracy.value == 0.5
-    assert "It hardly uses the picture." in describe_modality(record)
+    assert "It hardly uses the picture." in describe_probe("modality", record)
 
 
 def test_a_detector_that_looks_at_pictures_alone_is_found_out(memes: Dataset) -> None:
     record = probe(judged_by(Stub(picture_alone), memes))
     assert record.ignores == ("text",)
     assert record.conditions["image_blanked"].flipped.value == 0.5
-    assert "It hardly uses the words." in describe_modality(record)
+    assert "It hardly uses the words." in describe_probe("modality", record)
 
 
 def test_a_detector_that_needs_both_loses_them_with_either(memes: Dataset) -> None:
@@ -46,13 +46,13 @@ def test_a_detector_that_needs_both_loses_them_with_either(memes: Dataset) -> No
     swapped = record.conditions["image_swapped"]
     assert swapped.accuracy.value == pytest.approx(1 - swapped.flipped.value)
     assert 0.2 < swapped.flipped.value < 0.8
-    assert "Its decisions depend on both the words and the picture." in describe_modality(record)
+    assert "Its decisions depend on both the words and the picture." in describe_probe("modality", record)
 
 
 def test_a_detector_that_says_one_thing_to_all_ignores_both(memes: Dataset) -> None:
     record = probe(judged_by(Stub(lambda text, image: 0.7), memes))
     assert record.ignores == ("text", "image")
-    assert any("whatever it is given" in line for line in describe_modality(record))
+    assert any("whatever it is given" in line for line in describe_probe("modality", record))
 
 
 def test_the_picture_swapped_in_is_never_ones_own_and_the_seed_draws_it(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_without_words_to_take_away_it_is_not_said_to_use_them(tmp_path: Path) -
     assert record.uses == ("image",)
     assert any(
         line == "These memes do not show that its decisions depend on the words."
-        for line in describe_modality(record)
+        for line in describe_probe("modality", record)
     )
 
 
@@ -142,4 +142,6 @@ def test_a_detector_that_minds_only_whether_there_is_a_picture_is_not_said_to_us
     record = probe(judged_by(stub, memes))
     assert record.conditions["image_blanked"].flipped.value == 0.5
     assert record.conditions["image_swapped"].flipped.value == 0.0
-    assert record.ignores == ("image",) and "It hardly uses the picture." in describe_modality(record)
+    assert record.ignores == ("image",) and "It hardly uses the picture." in describe_probe(
+        "modality", record
+    )

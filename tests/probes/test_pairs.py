@@ -10,7 +10,7 @@ from mrharm.evaluation.predictions import Predictions
 from mrharm.memes.dataset import Dataset
 from mrharm.probes.pairs import probe
 from mrharm.records import Meme
-from mrharm.reports.probe_sentences import describe_pairs
+from mrharm.reports.summary import describe_probe
 from tests.audit.helpers import draw, meme, write_dataset
 from tests.probes.stubs import Stub, both, judged_by, picture_alone, quads, words_alone
 
@@ -36,14 +36,14 @@ def test_a_detector_that_reads_words_alone_gets_no_pair_of_one_text_right(memes:
     # Of one picture it says "smell" is harmful: right on both of the reddish one, wrong on both of the other.
     assert record.same_picture.both_right.value == 0.5 and record.same_picture.chance.value == 0.25
     assert record.same_picture.ordered.value == 0.5
-    assert "the picture does not reach its decisions" in describe_pairs(record)[0]
-    assert "reach" not in describe_pairs(record)[1]
+    assert "the picture does not reach its decisions" in describe_probe("pairs", record)[0]
+    assert "reach" not in describe_probe("pairs", record)[1]
 
 
 def test_a_detector_that_looks_at_pictures_alone_gets_no_pair_of_one_picture_right(memes: Dataset) -> None:
     record = probe(judged_by(Stub(picture_alone), memes))
     assert (record.same_picture.pairs, record.same_picture.both_right.value) == (16, 0)
-    assert "the text does not reach its decisions" in describe_pairs(record)[1]
+    assert "the text does not reach its decisions" in describe_probe("pairs", record)[1]
 
 
 def test_a_detector_that_needs_both_gets_every_pair_right(memes: Dataset) -> None:
@@ -51,7 +51,7 @@ def test_a_detector_that_needs_both_gets_every_pair_right(memes: Dataset) -> Non
     assert record.same_text.both_right.value == record.same_picture.both_right.value == 1.0
     # Half of these memes are flagged: a guess that flags as many is right on both of a pair in a quarter of them.
     assert (record.same_text.chance.value, record.same_text.ordered.value) == (0.25, 1.0)
-    assert "worse than guessing" not in " ".join(describe_pairs(record))
+    assert "worse than guessing" not in " ".join(describe_probe("pairs", record))
     assert record.same_text.both_right.low < 1.0
 
 

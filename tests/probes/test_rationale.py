@@ -17,7 +17,7 @@ from mrharm.memes.importing import import_memes
 from mrharm.probes.rationale import RationaleProbe, probe
 from mrharm.probes.simulatability import adjusted_gain
 from mrharm.records import Meme, Rationale, Verdict
-from mrharm.reports.probe_sentences import describe_rationale
+from mrharm.reports.summary import describe_probe
 from mrharm.student.interface import StudentInput
 from mrharm.student.two_stage import TwoStageStudent
 from mrharm.synthetic.teacher import GeneratedTeacher
@@ -71,7 +71,9 @@ def test_a_rationale_that_tells_the_decision_recovers_it_where_the_meme_does_not
     assert simulated.commoner.value == 0.5
     assert (simulated.all.memes, simulated.stating.memes, simulated.not_stating.memes) == (80, 0, 80)
     assert simulated.leaking == 80 and simulated.adjusted.value is None
-    assert any("so there is nothing to adjust for" in sentence for sentence in describe_rationale(result))
+    assert any(
+        "so there is nothing to adjust for" in sentence for sentence in describe_probe("rationale", result)
+    )
 
 
 def test_what_a_picture_tells_by_its_caption_is_not_the_rationales_merit(tmp_path: Path) -> None:
@@ -128,7 +130,9 @@ def test_too_few_decisions_of_either_side_are_not_simulated_and_it_says_so(
         "50 in all, 5 of either side, and 5 unlike memes of either side are needed"
         in result.skipped["simulatability"]
     )
-    assert any("Not measured (simulatability)" in sentence for sentence in describe_rationale(result))
+    assert any(
+        "Not measured (simulatability)" in sentence for sentence in describe_probe("rationale", result)
+    )
 
 
 def test_rationales_agree_with_the_verdict_whose_side_they_pronounce(tmp_path: Path) -> None:
@@ -212,7 +216,8 @@ def test_gold_rationales_are_those_of_people_all_of_them_and_the_other_memes_are
     assert result.gold.rouge_l.gain.value == pytest.approx(1 / 3)
     assert result.gold.bertscore is None and "no local encoder" in result.skipped["bertscore"]
     assert any(
-        "ROUGE-L with human-written rationales of 4" in sentence for sentence in describe_rationale(result)
+        "ROUGE-L with human-written rationales of 4" in sentence
+        for sentence in describe_probe("rationale", result)
     )
 
 

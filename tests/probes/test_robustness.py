@@ -13,7 +13,7 @@ from mrharm.probes.image_changes import PICTURE_CHANGES
 from mrharm.probes.robustness import RobustnessProbe, Setting, probe
 from mrharm.probes.text_changes import TEXT_CHANGES
 from mrharm.records import Evidence, TextBox
-from mrharm.reports.probe_sentences import describe_robustness
+from mrharm.reports.summary import describe_probe
 from tests.audit.helpers import bytes_of, draw, meme, write_dataset
 from tests.probes.stubs import Stub, both, judged_by, quads, words_alone
 
@@ -68,7 +68,7 @@ def test_what_changes_words_moves_a_detector_that_reads_them(full_probe) -> None
     assert leet.accuracy.value == 0.5 and record.clean.accuracy.value == 1.0
     assert leet.macro_f1_change.value == pytest.approx(0.5 - 1.0)
     assert leet.moved.value == pytest.approx(0.4) and leet.drift.value == pytest.approx(0)
-    assert "leet 50 %" in describe_robustness(record)[1]
+    assert "leet 50 %" in describe_probe("robustness", record)[1]
 
 
 def test_what_the_recipe_reads_as_before_moves_nothing(full_probe) -> None:  # type: ignore[no-untyped-def]
@@ -86,7 +86,7 @@ def test_a_detector_fooled_by_a_frame_is_found_out(memes: Dataset) -> None:
     record = probe(judged_by(Stub(fooled), memes))
     assert setting_of(record, "border", 1).moved.flipped.value == 0.5
     assert setting_of(record, "border", 1).moved.drift.value == pytest.approx(-0.4)
-    assert "border 50 %" in describe_robustness(record)[0]
+    assert "border 50 %" in describe_probe("robustness", record)[0]
 
 
 def test_the_seed_alone_decides(memes: Dataset) -> None:

@@ -13,7 +13,7 @@ from mrharm.errors import InputError
 from mrharm.evaluation.predictions import Predictions, judge_split
 from mrharm.probes.saliency import SaliencyProbe, mask_patches, probe
 from mrharm.records import Meme, Saliency
-from mrharm.reports.probe_sentences import describe_saliency
+from mrharm.reports.summary import describe_probe
 from mrharm.student.interface import Attribution, Frame, Pixels, StudentInput
 from mrharm.verdicts.detector import Detector
 from tests.audit.helpers import meme, write_dataset
@@ -137,7 +137,7 @@ def test_a_saliency_that_is_right_beats_lot_and_one_that_is_wrong_does_worse(tmp
         assert gain is not None and gain.high is not None and gain.high < 0
     assert right.deletion_gain is not None and right.deletion.value is not None
     assert right.deletion_gain.value == pytest.approx(by_lot.deletion.value - right.deletion.value)
-    sentences = " ".join(describe_saliency(result))
+    sentences = " ".join(describe_probe("saliency", result))
     assert "So gradient finds words that the decisions rest on." in sentences
     assert "does worse than a random order" in sentences
     assert "So attention is not shown to find words that the decisions rest on" in sentences
@@ -154,7 +154,8 @@ def test_patches_are_tested_like_words(tmp_path: Path) -> None:
     # Nothing hangs on the words.
     assert result.text.orders["gradient"].deletion_curve == pytest.approx([SURE] * 11)
     assert any(
-        "the decision depends so little on the words" in sentence for sentence in describe_saliency(result)
+        "the decision depends so little on the words" in sentence
+        for sentence in describe_probe("saliency", result)
     )
 
 
@@ -172,7 +173,9 @@ def test_weights_that_are_all_alike_do_not_stand_in_the_order_of_reading(tmp_pat
     gain = result.text.orders["gradient"].deletion_gain
     assert gain is not None and gain.low is not None and gain.high is not None
     assert gain.low < 0 < gain.high
-    assert any("is not shown to beat a random order" in sentence for sentence in describe_saliency(result))
+    assert any(
+        "is not shown to beat a random order" in sentence for sentence in describe_probe("saliency", result)
+    )
 
 
 def test_a_student_that_looks_at_no_picture_is_tested_by_its_gradients_over_words(tmp_path: Path) -> None:
@@ -180,7 +183,7 @@ def test_a_student_that_looks_at_no_picture_is_tested_by_its_gradients_over_word
     assert result.picture is None and result.text is not None
     assert set(result.text.orders) == {"gradient", "random"}
     assert set(result.skipped) == {"attention", "picture"}
-    assert "Not measured (picture): this detector looks at no picture." in describe_saliency(result)
+    assert "Not measured (picture): this detector looks at no picture." in describe_probe("saliency", result)
 
 
 def test_memes_of_one_word_and_memes_without_a_picture_have_no_order(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +12,10 @@ from mrharm.evaluation.baseline_comparison import BaselineResult
 from mrharm.evaluation.evaluate import Evaluation
 from mrharm.evaluation.groups import Group
 from mrharm.metrics import Estimate
+from mrharm.probes.run import PROBES
 from mrharm.records import Label, Meme
 from mrharm.reports.evaluation import report_evaluation
-from mrharm.reports.summary import summarise
+from mrharm.reports.summary import describe_probe, summarise
 from mrharm.verdicts.card import Chosen
 from tests.evaluation.runs import predictions
 
@@ -190,3 +193,12 @@ def test_precision_is_told_where_harmful_memes_are_rare_and_a_threshold_nobody_c
 
 def test_words_shared_with_a_train_split_it_did_not_learn_from_are_not_said(found: Evaluation) -> None:
     assert "same text" not in words(found, seen_words=3, trained_on="others")
+
+
+def test_every_probe_and_the_judge_has_a_template_and_a_probe_of_another_package_its_sentences() -> None:
+    templates = {
+        Path(file.name).stem for file in files("mrharm.reports").joinpath("templates/probes").iterdir()
+    }
+    assert {*PROBES.names(), "judge"} == templates - {"_skipped"}
+    assert describe_probe("elsewhere", {"memes": 3, "words": ["3 were probed."]}) == ("3 were probed.",)
+    assert describe_probe("elsewhere", {"memes": 3}) == ()

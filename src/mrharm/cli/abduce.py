@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
 from enum import StrEnum
@@ -115,16 +114,14 @@ def abduce_command(
     """Ask a teacher why each meme has its label, and keep the answers that pass the gate; run again to go on."""
     folder = Dataset(dataset)
     path = out_file or folder.root / _default_file(prompt)
-    old_modes = _old_modes(dataset, path, split, sample, seed, as_json)
     asked = {"--regate": regate, "--stats": stats, "--export": export, "--import": corrections}
     flags = [flag for flag, value in asked.items() if value]
     _check_mode(teacher, flags, split, only_with_teacher=bool(preview or dry_run or limit))
     if teacher is None:
-        name, run = old_modes[flags[0]]
-        err.print(f"note: `abduce {flags[0]}` is deprecated; use `mrharm rationales {name}`")
-        run(export or corrections)
+        _run_old_mode(flags[0], dataset, path, split, export or corrections, sample, seed, as_json)
         return
 
+    from mrharm.rationales.abduce import abduce
     from mrharm.rationales.prompting import QuestionBuilder
 
     builder = QuestionBuilder(prompt, evidence.value, folder.root, max_tokens)
@@ -138,13 +135,10 @@ def abduce_command(
         if dry_run:
             _estimate(memes, folder, path, source, builder, as_json)
             return
-        from mrharm.rationales.abduce import abduce
-
         done = abduce(folder, memes, source, builder, out=path, progress=bars.show)
         if client:
             done.usd = client.spent  # refusals and lost answers are paid for, too
-    after = Dataset(dataset)
-    print_stale(after, after.memes)
+    print_stale(Dataset(dataset))
     print_result(
         _to_json(done, path, dataset),
         lambda: _show(done, path, dataset),
@@ -165,19 +159,27 @@ def _to_json(done: Abduced, path: Path, dataset: Path) -> dict[str, Any]:
     }
 
 
-def _old_modes(
-    dataset: Path, path: Path, split: str | None, sample: int, seed: int, as_json: bool
-) -> dict[str, tuple[str, Callable[[Any], None]]]:
-    """Return each old flag's sub-command of `mrharm rationales`: its name, and a call given the flag's file."""
-    return {
-        "--regate": ("check", lambda _: check_command(dataset, path, as_json=as_json)),
-        "--stats": ("stats", lambda _: stats_command(dataset, split, path, as_json=as_json)),
-        "--export": (
-            "export",
-            lambda sheet: export_command(dataset, sheet, split, sample, seed, path, as_json=as_json),
-        ),
-        "--import": ("import", lambda sheet: import_command(dataset, sheet, path, as_json=as_json)),
-    }
+def _run_old_mode(
+    flag: str,
+    dataset: Path,
+    path: Path,
+    split: str | None,
+    sheet: Any,
+    sample: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Run the sub-command of `mrharm rationales` that an old flag of `abduce` stands for."""
+    name = {"--regate": "check", "--stats": "stats"}.get(flag, flag[2:])
+    err.print(f"note: `abduce {flag}` is deprecated; use `mrharm rationales {name}`")
+    if name == "check":
+        check_command(dataset, path, as_json=as_json)
+    elif name == "stats":
+        stats_command(dataset, split, path, as_json=as_json)
+    elif name == "export":
+        export_command(dataset, sheet, split, sample, seed, path, as_json=as_json)
+    else:
+        import_command(dataset, sheet, path, as_json=as_json)
 
 
 def _check_mode(teacher: str | None, flags: list[str], split: str | None, *, only_with_teacher: bool) -> None:

@@ -54,10 +54,12 @@ def ablate_command(
     counts = _parse_sizes(sizes)
     folder = Dataset(dataset)
     from mrharm.ablation.arms import select_arms, split_possible
-    from mrharm.ablation.run import Grid, estimate_hours, make_jobs, read_rows, run_grid
-    from mrharm.reports.ablation_page import summarise, write_report
 
     possible, skipped = split_possible(select_arms(arms), folder, chosen)
+    from mrharm.ablation.run import Grid, estimate_hours, make_jobs, read_rows, run_grid
+    from mrharm.reports import terminal
+    from mrharm.reports.ablation_page import summarise, write_report
+
     for name, why in skipped.items():
         err.print(sanitise(f"left out: {name}: {why}"))
     jobs = make_jobs(folder, chosen, out_folder, Grid(possible, counts, seeds, split), keep=keep_runs)
@@ -75,7 +77,6 @@ def ablate_command(
         return
 
     def report(failures: Sequence[Failure] = ()) -> Ablation:
-        """Write the report of what is trained so far."""
         rows = list(read_rows(folder, chosen, out_folder, split).values())
         names = {"dataset": folder.info.name, "recipe": chosen.name, "split": split}
         ablation = summarise(rows, **names, skipped=skipped, failures=failures)
@@ -91,7 +92,9 @@ def ablate_command(
         )
     ablation = report(failures)
     values = {**ablation.model_dump(mode="json"), "out": str(out_folder)}
-    print_result(values, lambda: _show(ablation, out_folder), as_json=as_json, failures=failures)
+    print_result(
+        values, lambda: terminal.show_ablation(ablation, out_folder), as_json=as_json, failures=failures
+    )
 
 
 def _parse_sizes(sizes: str | None) -> list[int] | None:
@@ -110,9 +113,3 @@ def _show_plan(arms: list[Arm], sizes: list[int] | None, seeds: int) -> None:
     for arm in arms:
         out.print(f"{arm.name:<14} {arm.what}")
     out.print(f"memes: {', '.join(f'{size:,}' for size in sizes) if sizes else 'all'}; seeds: {seeds}")
-
-
-def _show(ablation: Ablation, folder: Path) -> None:
-    from mrharm.reports.terminal import show_ablation
-
-    show_ablation(ablation, folder)

@@ -48,6 +48,7 @@ def audit_command(
     chosen = load_recipe(recipe, parse_overrides(settings or []))
     from mrharm.audit.fix import check_folder, write_fixed
     from mrharm.audit.run import audit
+    from mrharm.reports import terminal
     from mrharm.reports.audit_page import write_page
 
     # What cannot be written is refused before the audit, not after it.
@@ -61,14 +62,14 @@ def audit_command(
             write_page(audited, html)
         fixed = write_fixed(audited, fix, overwrite=overwrite, progress=bars.show) if fix else None
 
-    def show() -> None:
-        from mrharm.reports.terminal import show_audit
-
-        show_audit(audited.report, fixed, html)
-
     values = {
         **audited.report.model_dump(mode="json"),
         "fixed": fixed.summary() if fixed else None,
         "html": str(html) if html else None,
     }
-    print_result(values, show, as_json=as_json, gate_failed=bool(audited.report.errors))
+    print_result(
+        values,
+        lambda: terminal.show_audit(audited.report, fixed, html),
+        as_json=as_json,
+        gate_failed=bool(audited.report.errors),
+    )

@@ -49,19 +49,15 @@ def compare_command(
     if dataset is not None:
         Dataset(dataset)
     from mrharm.evaluation.compare import compare
+    from mrharm.reports import terminal
     from mrharm.reports.comparison import describe_comparison
 
     with Bars() as bars:
         compared = compare(runs, dataset=dataset, split=split, device=device, seed=seed, progress=bars.show)
     comparisons = [describe_comparison(comparison) for comparison in compared]
 
-    def show() -> None:
-        from mrharm.reports.terminal import show_comparisons
-
-        show_comparisons(comparisons)
-
     values = {"comparisons": [comparison.model_dump(mode="json") for comparison in comparisons]}
-    print_result(values, show, as_json=as_json)
+    print_result(values, lambda: terminal.show_comparisons(comparisons), as_json=as_json)
 
 
 def _expand(side: str) -> list[Path]:

@@ -27,13 +27,9 @@ def demo_command(
 ) -> None:
     """Generate memes, train students with and without rationales, compare and report; run again to go on."""
     from mrharm.demo import run_demo
+    from mrharm.reports import terminal
 
     with Bars() as bars:
         report = run_demo(out_folder, quick=quick, seed=seed, say=err.print, progress=bars.show)
 
-    def show() -> None:
-        from mrharm.reports.terminal import show_demo
-
-        show_demo(report, out_folder)
-
-    print_result(report, show, as_json=as_json)
+    print_result(report, lambda: terminal.show_demo(report, out_folder), as_json=as_json)

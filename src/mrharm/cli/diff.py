@@ -57,6 +57,7 @@ def diff_command(
     Traffic(per_day=per_day)  # refuses a number that makes no sense
     from mrharm.evaluation.items import diff_verdicts_file, find_items, judge_items
     from mrharm.evaluation.switch import compare_decisions
+    from mrharm.reports import terminal
     from mrharm.store import write_records
     from mrharm.verdicts.detector import Detector
 
@@ -80,15 +81,10 @@ def diff_command(
     if out_file:
         write_records(out_file, diff.changes)
 
-    def show() -> None:
-        from mrharm.reports.terminal import show_diff
-
-        show_diff(diff, out_file)
-
     values = diff.model_dump(mode="json", exclude={"changes"} if out_file else None)
     print_result(
         {**values, "out": str(out_file) if out_file else None},
-        show,
+        lambda: terminal.show_diff(diff, out_file),
         as_json=as_json,
         failures=diff.failures,
     )

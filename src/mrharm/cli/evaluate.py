@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,7 +23,7 @@ from mrharm.cli.options import (
 )
 from mrharm.cli.terminal import Bars, command_line, print_result, print_stale, report_errors
 from mrharm.console import err, out, print_failures
-from mrharm.errors import InputError, MrHarmError
+from mrharm.errors import DataError, InputError, MrHarmError
 from mrharm.memes.dataset import Dataset
 from mrharm.probes.run import PROBES, Probing, select_probes
 from mrharm.runs import find_detector
@@ -31,8 +31,9 @@ from mrharm.store import check_place
 
 if TYPE_CHECKING:
     from mrharm.evaluation.evaluate import Evaluation
+    from mrharm.evaluation.leaderboards import SubmissionRequest
+    from mrharm.progress import Progress
     from mrharm.rationales.teachers import Teacher
-    from mrharm.reports.evaluation import Destination
 
 PAGE = "report.html"
 
@@ -125,160 +126,163 @@ def evaluate_command(
     Writes verdicts.<split>.jsonl, probes.jsonl, report.json, report.html and model-card.md. A split without labels can
     be used for --submission.
     """
+    # What cannot work is refused before PyTorch is loaded, and before hours of work.
+    from mrharm.evaluation.leaderboards import dry_run, parse_request
+    from mrharm.evaluation.saved import evaluation_folder
+
     names = select_probes(probes)
     find_detector(run)
     data = Dataset(dataset)
-    labelled = any(meme.label for meme in data.split(split))
     print_stale(data, data.split(split))
-    _check_options(names, rationales, judge_by, encoder, html, ablation)
-    from mrharm.evaluation.leaderboards import dry_run, parse_request, submit
-
+    _check_options(names, rationales, encoder, html, ablation)
+    _check_judge(judge_by, budget, rationales, run, data, split)
     request = parse_request(submission and submission.value, submission_file, submission_types, split)
     if request:
         dry_run(request, data)
-    from mrharm.evaluation.evaluate import predict_split
-    from mrharm.evaluation.saved import evaluation_folder
-    from mrharm.probes.llm_judge import judge_rationales
-    from mrharm.reports.evaluation import Destination, add_probe, report_evaluation, write_report
-    from mrharm.verdicts.detector import Detector
-
     folder = out_folder or evaluation_folder(run, data, data.split_name(split))
     check_place(folder / PAGE, "--out")
-    destination = Destination(folder, html or folder / PAGE, ablation, command_line())
+    place = {"folder": folder, "page": html or folder / PAGE, "ablation": ablation, "command": command_line()}
     probing = Probing(names, probe_memes, {"rationale": {"encoder": encoder}} if encoder else None)
-    evaluation: Evaluation | None = None
+    judging = {"repeats": judge_repeats, "memes": judge_memes, "seed": seed}
     with Bars() as bars, ExitStack() as closing:
-        rater = _load_rater(judge_by, budget, device, closing)
-        if rater:
-            _check_rationales(run, labelled, split)
-        detector = Detector.from_pretrained(run, device=device, precision=precision)
-        if labelled or not request:
-            predictions = predict_split(
-                detector, data, split, folder=folder, rationales=rationales, progress=bars.show
-            )
-        if labelled:
-            evaluation = report_evaluation(
-                predictions, destination, probing=probing, seed=seed, progress=bars.show
-            )
-        # What may fail midway comes last: the report is complete by now.
-        with _note_stored_report(evaluation, destination):
-            if request:
-                submit(request, detector, data, folder=folder, rationales=rationales, progress=bars.show)
-            if evaluation and rater:
-                marks = judge_rationales(
-                    predictions,
-                    rater,
-                    repeats=judge_repeats,
-                    memes=judge_memes,
-                    seed=seed,
-                    progress=bars.show,
-                )
-                evaluation = add_probe(evaluation, "judge", marks)
-                write_report(evaluation, predictions, destination)
+        rater = _load_rater(judge_by, budget, device, closing) if judge_by else None
+        loading = {"device": device, "precision": precision}
+        evaluation = _evaluate(
+            run, loading, data, split, place, probing, request, rater, judging, rationales, bars.show
+        )
+    values = evaluation.model_dump(mode="json") if evaluation else {}
     print_result(
-        _to_json(evaluation, destination, submission_file),
-        lambda: _show(evaluation, destination, submission, submission_file),
+        {**values, "folder": str(folder), "submission": str(submission_file) if submission_file else None},
+        lambda: _show(evaluation, place, request),
         as_json=as_json,
         failures=evaluation and evaluation.failures,
     )
 
 
-@contextmanager
-def _note_stored_report(evaluation: Evaluation | None, destination: Destination) -> Iterator[None]:
-    """Say where the report is, if what comes after it fails."""
+def _evaluate(
+    run: Path,
+    loading: dict[str, str],
+    data: Dataset,
+    split: str,
+    place: dict[str, Any],
+    probing: Probing,
+    request: SubmissionRequest | None,
+    rater: Teacher | None,
+    judging: dict[str, int],
+    rationales: bool,
+    progress: Progress,
+) -> Evaluation | None:
+    """Predict, report, submit and have rationales rated; returns None of a split without labels, with a request."""
+    from mrharm.evaluation.evaluate import predict_split
+    from mrharm.evaluation.leaderboards import submit
+    from mrharm.probes.llm_judge import judge_rationales
+    from mrharm.reports.evaluation import Destination, add_probe, report_evaluation, write_report
+    from mrharm.verdicts.detector import Detector
+
+    detector = Detector.from_pretrained(run, **loading)
+    destination, evaluation = Destination(**place), None
+    options: dict[str, Any] = {"folder": destination.folder, "rationales": rationales, "progress": progress}
+    labelled = any(meme.label for meme in data.split(split))
+    if labelled or not request:
+        predictions = predict_split(detector, data, split, **options)
+    if labelled:
+        evaluation = report_evaluation(
+            predictions, destination, probing=probing, seed=judging["seed"], progress=progress
+        )
+    # What may fail midway comes last: the report is complete by now.
     try:
-        yield
+        if request:
+            submit(request, detector, data, **options)
+        if evaluation and rater:
+            marks = judge_rationales(predictions, rater, **judging, progress=progress)
+            evaluation = add_probe(evaluation, "judge", marks)
+            write_report(evaluation, predictions, destination)
     except (MrHarmError, KeyboardInterrupt):
         if evaluation:
-            err.print(f"the evaluation itself is stored: {_name_files(destination)}")
+            err.print(f"the evaluation itself is stored: {_name_files(place)}")
         raise
+    return evaluation
 
 
-def _to_json(
-    evaluation: Evaluation | None, destination: Destination, submission_file: Path | None
-) -> dict[str, Any]:
-    values = evaluation.model_dump(mode="json") if evaluation else {}
-    submission = str(submission_file) if submission_file else None
-    return {**values, "folder": str(destination.folder), "submission": submission}
-
-
-def _show(
-    evaluation: Evaluation | None,
-    destination: Destination,
-    submission: Leaderboard | None,
-    submission_file: Path | None,
-) -> None:
+def _show(evaluation: Evaluation | None, place: dict[str, Any], request: SubmissionRequest | None) -> None:
     if evaluation:
         from mrharm.reports.terminal import show_evaluation
 
         show_evaluation(evaluation)
-        out.print(f"\n{_name_files(destination)}")
-    if submission:
-        out.print(f"{submission.value} submission: {submission_file}")
+        out.print(f"\n{_name_files(place)}")
+    if request:
+        out.print(f"{request.kind} submission: {request.file}")
     if evaluation:
         print_failures(evaluation.failures, "report.json")
 
 
-def _name_files(destination: Destination) -> str:
-    return f"page: {destination.page}; figures: report.json, model-card.md in {destination.folder}"
+def _name_files(place: dict[str, Any]) -> str:
+    return f"page: {place['page']}; figures: report.json, model-card.md in {place['folder']}"
 
 
 def _check_options(
     names: Sequence[str],
     rationales: bool,
-    judge_by: str | None,
     encoder: Path | None,
     html: Path | None,
     ablation: Path | None,
 ) -> None:
-    """Refuse options that cannot work, or would do nothing, before hours of work."""
-    if judge_by and not rationales:
-        raise InputError("--judge rates rationales; leave --no-rationales out")
+    """Refuse options that cannot work, or would do nothing."""
     if html:
         check_place(html, "--html")
     if encoder and ("rationale" not in names or not rationales):
         raise InputError("--encoder goes with the probe `rationale` (--probes), and with rationales")
     if ablation:
-        from mrharm.reports.evaluation_page import read_ablation
+        if not (file := ablation / "ablation.json").is_file():
+            raise DataError(
+                f"{file}: expected the results of an ablation (no such file); `mrharm ablate ... --out {ablation}` "
+                "writes them"
+            )
+        from mrharm.reports.ablation_page import read_ablation
 
         read_ablation(ablation)
     if encoder:
+        if not encoder.is_dir():
+            raise InputError(f"--encoder {encoder}: expected a folder with an encoder; there is none")
         from mrharm.probes.reference_overlap import check_encoder
 
         check_encoder(encoder)
 
 
-def _check_rationales(run: Path, labelled: bool, split: str) -> None:
-    """Refuse --judge where there will be no rationale of a labelled meme."""
+def _check_judge(
+    judge_by: str | None, budget: float | None, rationales: bool, run: Path, data: Dataset, split: str
+) -> None:
+    """Refuse a budget that nothing is paid from, and --judge where no labelled meme will have a rationale."""
+    if budget is not None and (judge_by or "").partition(":")[0] != "openai":
+        raise InputError("--budget goes with --judge openai:MODEL; nothing else costs anything")
+    if not judge_by:
+        return
+    if not rationales:
+        raise InputError("--judge rates rationales; leave --no-rationales out")
     from mrharm.verdicts.card import read_card
 
     writes = bool({"rationale", "joint"} & set(read_card(run)[1].students))
-    if not (labelled and writes):
+    if not (writes and any(meme.label for meme in data.split(split))):
         lack = "label" if writes else "rationale, as this detector writes none"
         raise InputError(f"--judge rates rationales, and no meme of {split} has a {lack}; leave it out")
 
 
-def _load_rater(name: str | None, budget: float | None, device: str, closing: ExitStack) -> Teacher | None:
+def _load_rater(name: str, budget: float | None, device: str, closing: ExitStack) -> Teacher:
     """Return the LLM that rates rationales.
 
     Raises:
         MrHarmError: no such teacher or model; hosted: no package, no key, a budget without the model's price.
     """
-    row, _, model = (name or "").partition(":")
-    if budget is not None and row != "openai":
-        raise InputError("--budget goes with --judge openai:MODEL; nothing else costs anything")
-    if not name:
-        return None
     from mrharm.probes.llm_judge import check_judge
     from mrharm.rationales.teachers import teacher_named
 
+    row, _, model = name.partition(":")
     options: dict[str, Any] = {}
     if row == "openai":
         from mrharm.llm import HostedClient
 
-        client = closing.enter_context(HostedClient(budget=budget))
+        client = options["client"] = closing.enter_context(HostedClient(budget=budget))
         client.check(model)
-        options["client"] = client
     elif row == "hf":
         options["device"] = device
     teacher = teacher_named(name, **options)

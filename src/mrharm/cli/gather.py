@@ -109,8 +109,7 @@ def gather_command(
             workers=workers,
             progress=bars.show,
         )
-    after = Dataset(dataset)
-    print_stale(after, after.memes)
+    print_stale(Dataset(dataset))
     values = {
         **asdict(gathered),
         "failures": [failure.model_dump(mode="json") for failure in gathered.failures],

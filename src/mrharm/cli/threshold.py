@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -123,7 +123,7 @@ def threshold_command(
     meets it, too, and as UNCERTAIN where the estimate alone does. A target that
     is MISSED on --check-split is exit code 4; the policy is stored all the same.
     """
-    criterion = _parse_criterion(macro_f1, precision, recall, reviews, set_threshold)
+    targets = {"macro_f1": macro_f1 or None, "precision": precision, "recall": recall, "reviews": reviews}
     if per_day is not None and prevalence is None:
         raise InputError("--per-day needs --prevalence, the share of harmful memes in that traffic")
     find_detector(run)
@@ -131,10 +131,10 @@ def threshold_command(
         Dataset(dataset)
     from mrharm.metrics.thresholds import Traffic
     from mrharm.policy.propose import PolicyRequest, choose_policy
-    from mrharm.reports.policy import policy_to_json
+    from mrharm.reports.policy import policy_to_json, show_policy
 
     request = PolicyRequest(
-        criterion=criterion,
+        criterion=_parse_criterion({**targets, "set_threshold": set_threshold}),
         threshold=set_threshold,
         band_criteria=_parse_band(band, flag_precision, allow_precision, set_band),
         band=set_band,
@@ -148,49 +148,31 @@ def threshold_command(
     if not dry_run:
         choice.store()
 
-    def show() -> None:
-        from mrharm.reports.terminal import show_policy
-
-        show_policy(choice, dry_run)
-
     print_result(
         {**policy_to_json(choice), "stored": not dry_run},
-        show,
+        lambda: show_policy(choice, dry_run),
         as_json=as_json,
         failures=choice.failures,
         gate_failed=choice.missed,
     )
 
 
-def _parse_criterion(
-    macro_f1: bool,
-    precision: float | None,
-    recall: float | None,
-    reviews: float | None,
-    threshold: float | None,
-) -> Criterion | None:
-    """Return what the options ask of the threshold; None where they set it."""
+def _parse_criterion(targets: dict[str, Any]) -> Criterion | None:
+    """Return what the options (by name, None where not given) ask of the threshold; None where they set it."""
     from mrharm.policy.choose import Criterion
 
-    options = {
-        "--macro-f1": macro_f1 or None,
-        "--precision": precision,
-        "--recall": recall,
-        "--reviews": reviews,
-        "--set-threshold": threshold,
-    }
-    used = [name for name, value in options.items() if value is not None]
+    used = [name for name, value in targets.items() if value is not None]
     if len(used) > 1:
-        raise InputError(f"{' and '.join(used)}: a threshold is chosen in one way; name only one of them")
-    if threshold is not None:
-        return None
-    if precision is not None:
-        return Criterion(promise="precision", limit=precision)
-    if recall is not None:
-        return Criterion(promise="recall", limit=recall)
-    if reviews is not None:
-        return Criterion(promise="reviews", limit=reviews)
-    return Criterion()
+        names = " and ".join(f"--{name.replace('_', '-')}" for name in used)
+        raise InputError(f"{names}: a threshold is chosen in one way; name only one of them")
+    if not used or used == ["macro_f1"]:
+        return Criterion()
+    (name,) = used
+    return (
+        None
+        if name == "set_threshold"
+        else Criterion.model_validate({"promise": name, "limit": targets[name]})
+    )
 
 
 def _parse_band(

@@ -43,6 +43,7 @@ def transfer_command(
     if out_file:
         check_place(out_file, "--out")
     from mrharm.evaluation.transfer import transfer
+    from mrharm.reports import terminal
     from mrharm.reports.comparison import describe_transfer, write_transfer
 
     with Bars() as bars:
@@ -50,14 +51,9 @@ def transfer_command(
     matrix = describe_transfer(matrix)
     written = write_transfer(matrix, out_file) if out_file else ()
 
-    def show() -> None:
-        from mrharm.reports.terminal import show_transfer
-
-        show_transfer(matrix, written)
-
     print_result(
         {**matrix.model_dump(mode="json"), "out": [str(path) for path in written]},
-        show,
+        lambda: terminal.show_transfer(matrix, written),
         as_json=as_json,
         failures=[cell for cell in matrix.cells if cell.failures],
     )

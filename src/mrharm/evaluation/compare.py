@@ -30,7 +30,6 @@ from mrharm.records import Record
 from mrharm.runs import CARD, DETECTOR, RECIPE, find_run, read_run
 from mrharm.store import content_key
 from mrharm.verdicts.card import read_card
-from mrharm.verdicts.detector import Detector
 
 
 class Spread(Record):
@@ -296,6 +295,8 @@ def _read_or_judge(
         rationales = manifest.rationales
         if manifest.dataset_sha256 == dataset.fingerprint() and manifest.detector == _detector_key(run):
             return read_saved(run, file)
+    from mrharm.verdicts.detector import Detector  # PyTorch: refusals come first
+
     detector = Detector.from_pretrained(run, device=device)
     predict_split(detector, dataset, split, folder=file.parent, rationales=rationales, progress=progress)
     return read_saved(run, file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,7 +27,9 @@ from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Record, make_record, meme_text
 from mrharm.store import exclusive_lock
 from mrharm.verdicts.card import Chosen
-from mrharm.verdicts.detector import Detector
+
+if TYPE_CHECKING:
+    from mrharm.verdicts.detector import Detector
 
 MISTAKES = 20
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mrharm.errors import InputError
 from mrharm.evaluation.predictions import BATCH
@@ -18,8 +18,10 @@ from mrharm.records import Failure, Meme, Record, Verdict
 from mrharm.runs import find_detector, find_run, results_folder
 from mrharm.verdicts.batch import judge_to_file, read_verdicts
 from mrharm.verdicts.card import read_card
-from mrharm.verdicts.detector import Detector
 from mrharm.verdicts.inputs import InputMemes, JudgeOptions, find_memes
+
+if TYPE_CHECKING:
+    from mrharm.verdicts.detector import Detector
 
 ALL = "all"  # memes of a dataset, in place of a split
 

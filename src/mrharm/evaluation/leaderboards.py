@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -28,7 +28,9 @@ from mrharm.memes.sources.mami import KINDS
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Meme, Record, Verdict, read_records
 from mrharm.store import check_place, exclusive_lock, write_text
-from mrharm.verdicts.detector import Detector
+
+if TYPE_CHECKING:
+    from mrharm.verdicts.detector import Detector
 
 TypeTable = Mapping[str, Mapping[str, float]]  # meme id -> type -> P(it is of that type)
 THRESHOLD = 0.5  # of a type's score

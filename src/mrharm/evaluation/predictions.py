@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,10 @@ from mrharm.metrics.thresholds import LabelledScores
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Evidence, Failure, Meme, Verdict
 from mrharm.verdicts.batch import judge_all, judge_to_file, read_verdicts
-from mrharm.verdicts.detector import Detector
 from mrharm.verdicts.inputs import JudgeOptions
+
+if TYPE_CHECKING:
+    from mrharm.verdicts.detector import Detector
 
 BATCH = 64  # memes
 

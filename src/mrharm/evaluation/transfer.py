@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mrharm.errors import InputError
 from mrharm.evaluation.evaluate import predict_split
@@ -19,7 +20,9 @@ from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Record, Verdict
 from mrharm.runs import find_run, read_run
 from mrharm.store import read_appended
-from mrharm.verdicts.detector import Detector
+
+if TYPE_CHECKING:
+    from mrharm.verdicts.detector import Detector
 
 
 class Cell(Record):
@@ -89,6 +92,8 @@ def transfer(
         raise InputError("a run is named twice; their verdicts would be in one place: name each once")
     # Refused before hours of judging, not after them.
     _check_datasets(loaded, split)
+    from mrharm.verdicts.detector import Detector  # PyTorch: refusals come first
+
     cells = []
     for name, folder in folders.items():
         detector = Detector.from_pretrained(folder, device=device)

@@ -20,7 +20,6 @@ from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Record
 from mrharm.runs import results_folder
 from mrharm.verdicts.card import Chosen, DetectorCard, read_card, write_card
-from mrharm.verdicts.detector import Detector
 
 MENU = (
     Criterion(),
@@ -167,6 +166,8 @@ def choose_policy(
         raise InputError(
             f"--check-split {request.check_split}: the threshold is chosen on it; name another split"
         )
+    from mrharm.verdicts.detector import Detector  # PyTorch: refusals come first
+
     detector = Detector.from_pretrained(run, device=device)
 
     def judge(name: str) -> Predictions:

@@ -23,7 +23,7 @@ Options = Mapping[str, Mapping[str, Any]]  # probe -> option -> value
 
 # A row is `probe(predictions, *, seed=0, memes=500, progress=no_progress) -> Record`, perhaps with further options
 # (`encoder` of `rationale`). It raises InputError or MissingInputError, with the reason, where it does not apply to a
-# detector or a dataset. `mrharm.reports.probe_sentences` describes the records; a probe of another package may bring
+# detector or a dataset. `mrharm.reports.summary` describes the records; a probe of another package may bring
 # sentences in ``words``.
 PROBES = Table(
     "probes",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +25,10 @@ from mrharm.records import Record, Saliency
 from mrharm.student.attribution import blank
 from mrharm.student.interface import Frame, Pixels, StudentInput
 from mrharm.verdicts.calibration import harm_probability, score_answers
-from mrharm.verdicts.detector import Detector
 from mrharm.verdicts.inputs import JudgeOptions, SaliencyKind
+
+if TYPE_CHECKING:
+    from mrharm.verdicts.detector import Detector
 
 SHARES = tuple(step / 10 for step in range(11))  # of the words or patches that are taken away, or given
 UNITS = {"text": "words", "picture": "patches"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,9 +17,9 @@ from mrharm.ablation.results import (
     tabulate,
 )
 from mrharm.ablation.run import MORE_SPLITS, RunRow
+from mrharm.errors import DataError
 from mrharm.metrics import Estimate
-from mrharm.records import Failure, Record
-from mrharm.reports.plots import Panel, draw_bars
+from mrharm.records import Failure, Record, make_record
 from mrharm.reports.render import render_markdown
 from mrharm.reports.tables import Table
 from mrharm.store import write_json, write_text
@@ -82,6 +83,17 @@ def write_report(out: Path, ablation: Ablation) -> None:
         write_text(out / PLOT, to_svg(ablation))
 
 
+def read_ablation(folder: Path) -> Ablation:
+    """Read the ``ablation.json`` of `mrharm ablate`; raises DataError where there is none, or something else."""
+    file = folder / JSON
+    try:
+        return make_record(json.loads(file.read_text(encoding="utf-8")), Ablation, file=file)
+    except (OSError, ValueError, DataError) as error:
+        raise DataError(
+            f"{file}: expected the results of an ablation ({error}); `mrharm ablate ... --out {folder}` writes them"
+        ) from None
+
+
 def tabulate_arms(cells: Sequence[Cell], columns: Sequence[str] | None = None) -> Table:
     """Return the cells of a split, a row each; ``columns`` of `COLUMNS`, None for all."""
     shown = columns or COLUMNS
@@ -116,6 +128,8 @@ def to_markdown(ablation: Ablation) -> str:
 
 def to_svg(ablation: Ablation) -> str:
     """Draw macro-F1 of every arm with its interval, a panel for each number of training memes."""
+    from mrharm.reports.plots import Panel, draw_bars
+
     panels: dict[int, Panel] = {}
     for cell in sorted(ablation.tables[ablation.split], key=lambda cell: cell.size):
         panel = panels.setdefault(cell.size, Panel(f"{cell.size:,} training memes", [], []))

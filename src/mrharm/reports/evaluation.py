@@ -17,8 +17,7 @@ from mrharm.progress import Progress, no_progress
 from mrharm.records import Record
 from mrharm.reports.evaluation_page import write_page
 from mrharm.reports.model_card import write_model_card
-from mrharm.reports.probe_sentences import describe_probe
-from mrharm.reports.summary import summarise
+from mrharm.reports.summary import describe_probe, summarise
 from mrharm.store import exclusive_lock, write_json
 
 

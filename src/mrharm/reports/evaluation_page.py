@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mrharm.errors import DataError, ImageError
+from mrharm.errors import ImageError
 from mrharm.evaluation.evaluate import Evaluation
 from mrharm.evaluation.predictions import Predictions
 from mrharm.images import open_image
 from mrharm.metrics import Estimate
 from mrharm.probes.saliency import UNITS, SaliencyProbe
-from mrharm.records import Meme, Record, Saliency, make_record
-from mrharm.reports.ablation_page import JSON, NOTE, Ablation, tabulate_arms, to_svg
+from mrharm.records import Meme, Record, Saliency
+from mrharm.reports.ablation_page import NOTE, read_ablation, tabulate_arms, to_svg
 from mrharm.reports.plots import DIAGONAL, Curve, Panel, draw_bars, draw_curves
 from mrharm.reports.render import inline, inline_picture, inline_svg, render_page
 from mrharm.reports.saliency_picture import draw_saliency, shaded_words
@@ -97,17 +96,6 @@ def write_page(
         command=command,
     )
     write_text(path, page)
-
-
-def read_ablation(folder: Path) -> Ablation:
-    """Read the ``ablation.json`` of `mrharm ablate`; raises DataError where there is none, or something else."""
-    file = folder / JSON
-    try:
-        return make_record(json.loads(file.read_text(encoding="utf-8")), Ablation, file=file)
-    except (OSError, ValueError, DataError) as error:
-        raise DataError(
-            f"{file}: expected the results of an ablation ({error}); `mrharm ablate ... --out {folder}` writes them"
-        ) from None
 
 
 def make_plots(evaluation: Evaluation) -> list[Plot]:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mrharm.metrics import Estimate
+from mrharm.console import err, out, print_failures, print_sentence
+from mrharm.metrics import Estimate, format_cell, format_sentence
 from mrharm.policy.choose import Criterion
 from mrharm.policy.propose import Measurement, PolicyChoice
 from mrharm.policy.targets import TargetCheck
 from mrharm.reports.render import render_sentences
+from mrharm.reports.tables import Table, name_figure
+from mrharm.reports.terminal import print_table
 from mrharm.verdicts.card import figure_words
+
+BAND_FIGURES = (
+    "allowed", "reviewed", "flagged", "reviews", "flag_precision", "harmful_of_allowed", "allowed_of_harmful",
+)  # fmt: skip
+_FIGURE_WIDTH = 28  # columns of a figure's name
 
 
 def describe_target(check: TargetCheck) -> str:
@@ -75,3 +84,105 @@ def policy_to_json(choice: PolicyChoice) -> dict[str, Any]:
 
 def _dump_figures(measured: Measurement) -> dict[str, Any]:
     return {name: figure.model_dump() for name, figure in measured.figures.items()}
+
+
+def show_policy(choice: PolicyChoice, dry_run: bool) -> None:
+    """Print a policy: whether it meets its targets, what there was to choose from, its figures, where it is stored."""
+    # Targets on the other split come first: that is what the choice was made for.
+    for target in sorted(choice.promises, key=lambda target: target.split != choice.checked.split):
+        print_sentence(describe_target(target), style="bold")
+    if choice.menu:
+        print_table(_tabulate_menu(choice))
+        for row in choice.menu:
+            if row.why_not:
+                print_sentence(row.why_not, indent="  ")
+        out.print()
+    _show_thresholds(choice)
+    _show_policy_figures(choice, choice.measured)
+    for note in describe_cautions(choice):
+        print_sentence(note)
+    _show_policy_figures(choice, choice.checked)
+    print_failures(choice.failures)
+    if dry_run:
+        out.print("nothing stored (--dry-run)")
+        return
+    _show_stored(choice)
+
+
+def _show_thresholds(choice: PolicyChoice) -> None:
+    card, chosen = choice.card, choice.provenance
+    threshold = choice.chosen.threshold if choice.chosen else Estimate(value=card.threshold)
+    out.print(f"threshold {_format_score(threshold)}: {chosen.criterion}", style="bold")
+    if chosen.band_criterion and card.band:
+        bounds = [Estimate(value=bound) for bound in card.band]
+        low, high = (choice.band.low, choice.band.high) if choice.band else bounds
+        out.print(f"allow below {_format_score(low)}, review from there,")
+        out.print(f"flag from {_format_score(high)}: {chosen.band_criterion}")
+    elif chosen.band_criterion:
+        out.print(f"no band is needed: the threshold alone does it ({chosen.band_criterion})")
+
+
+def _show_stored(choice: PolicyChoice) -> None:
+    anyway = "stored all the same" if choice.missed else "stored"
+    out.print(f"{anyway} in {choice.folder}; the threshold was {choice.before.threshold:.4g}")
+    if stale := choice.stale_pages():
+        err.print("note: these still show the old policy; evaluate the run again on their splits:")
+        for path in stale:
+            err.print(f"  {path}")
+
+
+def _show_policy_figures(choice: PolicyChoice, measured: Measurement) -> None:
+    """Print what the policy does on a split; with a band, the figures of the threshold alone come last."""
+    figures = measured.figures
+    if not figures:
+        return
+    out.print(
+        f"on {measured.split} ({measured.memes:,} memes{_describe_prevalence(choice)}), 95 % intervals:"
+    )
+    if not choice.card.band:
+        _print_figures(figures, figures)
+        return
+    _print_figures([name for name in BAND_FIGURES if name in figures], figures)
+    out.print("  without a band, with every meme from the threshold up flagged:")
+    _print_figures(("precision", "recall", "macro_f1"), figures)
+
+
+def _describe_prevalence(choice: PolicyChoice) -> str:
+    share = choice.request.traffic.prevalence
+    return f", re-weighted to {100 * share:g} % harmful" if share is not None else ""
+
+
+def _print_figures(names: Iterable[str], figures: Mapping[str, Estimate]) -> None:
+    for name in names:
+        figure = figures[name]
+        if name == "reviews":
+            words = format_sentence(figure, unit=" a day", times=1, digits=0)
+        else:
+            is_small = figure.value is not None and 0 < figure.value < 0.01
+            words = format_sentence(figure, unit=" %", digits=2 if is_small else 1)
+        out.print(f"  {name_figure(name):<{_FIGURE_WIDTH}}{words}")
+
+
+def _tabulate_menu(choice: PolicyChoice) -> Table:
+    """Return what there is to choose from, with intervals of the threshold and of its target alone."""
+    last = "reviews" if choice.request.traffic.per_day is not None else "flagged"
+    names = ("precision", "recall", "macro_f1", last)
+    unit = ", reviews a day" if last == "reviews" else ""
+    table = Table(
+        f"choices on {choice.measured.split}, in %{unit}", ("", "at", *(name_figure(name) for name in names))
+    )
+    for row in choice.menu:
+        if row.why_not:
+            continue
+        cells = []
+        for name in names:
+            # Reviews a day are long; their interval is printed under the table.
+            has_interval = name == row.promise and name != "reviews"
+            figure = row.figures[name] if has_interval else Estimate(value=row.figures[name].value)
+            cells.append(format_cell(figure, times=1 if name == "reviews" else 100, digits=0))
+        table.add(row.criterion, format_cell(row.threshold, times=1, digits=3), *cells)
+    return table
+
+
+def _format_score(figure: Estimate) -> str:
+    return format_sentence(figure, times=1, digits=4)

@@ -38,9 +38,9 @@ def render_sentences(template: str, **values: Any) -> tuple[str, ...]:
     return tuple(" ".join(part.split()) for part in re.split(r"\n\s*\n", text) if part.strip())
 
 
-def percent(figure: Figure, digits: int = 1, *, interval: bool = True) -> str:
+def percent(figure: Figure, digits: int = 1) -> str:
     """Format a share, ``81.1 % (77.1 to 85.0)``."""
-    return format_sentence(_estimate(figure, interval), unit=" %", digits=digits)
+    return format_sentence(_estimate(figure), unit=" %", digits=digits)
 
 
 def points(figure: Figure, digits: int = 1) -> str:
@@ -72,13 +72,11 @@ def inline_svg(drawing: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode("utf-8")).decode("ascii")
 
 
-def _estimate(figure: Figure, interval: bool = True) -> Estimate:
+def _estimate(figure: Figure) -> Estimate:
     """Return a figure as an Estimate, whether it is one, is one read from JSON, or is a bare number."""
     if isinstance(figure, Mapping):
         figure = Estimate.model_validate(figure)
-    if isinstance(figure, Estimate):
-        return figure if interval else Estimate(value=figure.value)
-    return Estimate(value=figure)
+    return figure if isinstance(figure, Estimate) else Estimate(value=figure)
 
 
 class _Verbatim(str):

@@ -1,13 +1,17 @@
-"""The verdict on a detector in plain sentences (`templates/summary.jinja`), made from an evaluation's figures alone."""
+"""The verdict on a detector and what each probe measured, in plain sentences made from their figures alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from jinja2 import TemplateNotFound
 
 from mrharm.evaluation.baseline_comparison import MAJORITY, PIXELS, WORDS, BaselineResult
 from mrharm.metrics import Estimate
 from mrharm.metrics.estimate import FEWEST
+from mrharm.probes import identity, llm_judge, pairs, robustness, saliency
+from mrharm.records import Record
 from mrharm.reports.render import percent, render_sentences
 
 if TYPE_CHECKING:
@@ -20,6 +24,19 @@ SMALL = 0.03  # calibration error that matters little, however many memes show i
 BASELINES = {
     MAJORITY: "always predicting the more common label",
     PIXELS: "a model of small pictures (pixels alone)",
+}
+
+# What the templates of probes know besides the record.
+PROBE_CONSTANTS = {
+    "ALIKE": pairs.ALIKE,
+    "CAP": llm_judge.CAP,
+    "FEWEST": FEWEST,
+    "FEWEST_NAMING": identity.FEWEST,
+    "FEWEST_PAIRS": pairs.FEWEST,
+    "LEVEL": 0.05,  # of a p value that shows a difference
+    "OFTEN": identity.OFTEN,
+    "STRENGTHS": robustness.STRENGTHS,
+    "UNITS": saliency.UNITS,
 }
 
 
@@ -39,6 +56,17 @@ def summarise(evaluation: Evaluation) -> tuple[str, ...]:
         calibration=_judge_calibration(evaluation),
         FEWEST=FEWEST,
     )
+
+
+def describe_probe(name: str, record: Record | Mapping[str, Any]) -> tuple[str, ...]:
+    """Describe the record of a probe or of the judge (`templates/probes`).
+
+    A probe of another package brings sentences of its own in ``words``; these are returned as they are.
+    """
+    try:
+        return render_sentences(f"probes/{name}.jinja", probe=record, **PROBE_CONSTANTS)
+    except TemplateNotFound:
+        return tuple(dict(record).get("words") or ())
 
 
 def describe_modalities(rows: Sequence[BaselineResult], accuracy: Estimate, memes: int) -> str | None:

@@ -6,13 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mrharm.errors import ImageError, InputError, MissingInputError, MrHarmError
 from mrharm.records import Failure, Meme, Verdict, read_records
 from mrharm.store import JsonlStore, exclusive_lock, write_records
 from mrharm.verdicts.card import scorer_of
-from mrharm.verdicts.detector import Detector
 from mrharm.verdicts.inputs import STAGE, JudgeOptions
+
+if TYPE_CHECKING:
+    from mrharm.verdicts.detector import Detector
 
 ShowCount = Callable[[int, int], object]  # called with the memes done and the memes to judge
 
