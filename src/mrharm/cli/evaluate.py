@@ -243,7 +243,7 @@ def _check_options(
         read_ablation(ablation)
     if encoder:
         if not encoder.is_dir():
-            raise InputError(f"--encoder {encoder}: expected a folder with an encoder; there is none")
+            raise InputError(f"--encoder {encoder}: no such folder")
         from mrharm.probes.reference_overlap import check_encoder
 
         check_encoder(encoder)
