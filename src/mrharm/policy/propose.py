@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mrharm.errors import InputError
@@ -174,16 +174,26 @@ def choose_policy(
         file = results_folder(folder) / f"scores.{name}.{detector.card.scorer()}.jsonl"
         return judge_split(detector, data, name, out=file, rationales=False, progress=progress)
 
-    predictions = judge(split)
+    choice = _choose_on(judge(split), folder, before, request)
+    if check_split:
+        choice = replace(choice, checked=_measure(judge(check_split), request, choice.card))
+    return choice
+
+
+def _choose_on(
+    predictions: Predictions, folder: Path, before: DetectorCard, request: PolicyRequest
+) -> PolicyChoice:
+    """Choose threshold and band on a split's predictions."""
     # The threshold first, then the band around it.
     memes, chosen, band = predictions.labelled_scores, None, None
     if request.threshold is None:
-        chosen = choose_threshold(memes, criterion or Criterion(), request.traffic)
+        chosen = choose_threshold(memes, request.criterion or Criterion(), request.traffic)
     at = chosen.at if chosen else float(request.threshold or 0.0)
     if request.band_criteria:
         band = choose_band(memes, at, request.band_criteria, request.traffic)
     card = before.with_policy(at, band.at if band else request.band)
-    # What they do, on the check split, too; and the card that says how they were chosen.
+    # What they do, and the card that says how they were chosen.
+    data, split = predictions.dataset, predictions.split
     measured = _measure(predictions, request, card)
     unanswered = sum(label is None for label in predictions.predicted)
     return PolicyChoice(
@@ -194,9 +204,8 @@ def choose_policy(
         chosen=chosen,
         band=band,
         measured=measured,
-        checked=_measure(judge(check_split), request, card) if check_split else Measurement(),
         role=next((role for role in (TRAIN, VALIDATION, "test") if data.split_name(role) == split), None),
-        unanswered=unanswered if detector.card.decoding == "greedy" else None,
+        unanswered=unanswered if before.decoding == "greedy" else None,
         menu=_choose_menu(predictions, before, request) if request.menu else (),
     )
 
