@@ -22,8 +22,8 @@ from PIL import Image
 
 from benchmarks.common import machine, show
 from benchmarks.rendered import Rendered, render
-from mrharm.evidence.rapid import RapidOcr
-from mrharm.evidence.telea import Telea
+from mrharm.evidence.inpainting.telea import Telea
+from mrharm.evidence.ocr.rapidocr import RapidOcr
 from mrharm.records import TextBox
 
 CAP = 60.0

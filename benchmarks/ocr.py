@@ -20,7 +20,7 @@ from PIL import Image
 
 from benchmarks.common import machine, show
 from benchmarks.rendered import render
-from mrharm.evidence.rapid import RapidOcr
+from mrharm.evidence.ocr.rapidocr import RapidOcr
 
 
 def folded(text: str) -> str:

@@ -28,7 +28,7 @@ from benchmarks.common import (
 from mrharm.hub import bf16_pays
 from mrharm.recipe import ANSWERS
 from mrharm.student.two_stage import TwoStageStudent
-from mrharm.verdicts.calibration import batch_by_length, harm_probability, score_answers
+from mrharm.verdicts.scoring import batch_by_length, harm_probability, score_answers
 
 VERDICT_TOKENS, RATIONALE_TOKENS = 8, 64
 

@@ -33,7 +33,7 @@ from mrharm.reports.demo_page import write_demo_report
 from mrharm.store import content_key, write_json, write_records
 from mrharm.synthetic import truth
 from mrharm.synthetic.teacher import GeneratedTeacher
-from mrharm.verdicts.calibration import argmax_harmful
+from mrharm.verdicts.scoring import argmax_harmful
 
 if TYPE_CHECKING:
     from mrharm.verdicts.detector import Detector

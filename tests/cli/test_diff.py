@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from mrharm.cli.diff import diff_command
-from mrharm.evaluation.switch import Change
+from mrharm.evaluation.diff import Change
 from mrharm.records import read_records
 from mrharm.store import write_json
 from mrharm.verdicts.detector import Detector

@@ -8,9 +8,9 @@ from PIL import Image, ImageDraw
 
 from mrharm.errors import ModelUnavailableError
 from mrharm.evidence.engines import INPAINTERS
-from mrharm.evidence.glyphs import glyph_mask
-from mrharm.evidence.lama import Lama
-from mrharm.evidence.telea import Telea
+from mrharm.evidence.inpainting.glyph_masks import glyph_mask
+from mrharm.evidence.inpainting.lama import Lama
+from mrharm.evidence.inpainting.telea import Telea
 from mrharm.records import TextBox
 from tests.evidence.drawing import box
 

@@ -13,14 +13,10 @@ from mrharm.hub import pick_dtype
 from mrharm.memes.dataset import Dataset
 from mrharm.recipe import ANSWERS
 from mrharm.training.run import train
-from mrharm.verdicts.calibration import (
-    argmax_harmful,
-    fit_temperature,
-    harm_probability,
-    negative_log_likelihood,
-)
+from mrharm.verdicts.calibration import fit_temperature, negative_log_likelihood
 from mrharm.verdicts.card import model_card
 from mrharm.verdicts.inputs import JudgeOptions
+from mrharm.verdicts.scoring import argmax_harmful, harm_probability
 from tests.training.helpers import tiny
 
 

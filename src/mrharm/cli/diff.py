@@ -55,8 +55,8 @@ def diff_command(
     from mrharm.metrics.thresholds import Traffic
 
     Traffic(per_day=per_day)  # refuses a number that makes no sense
-    from mrharm.evaluation.items import diff_verdicts_file, find_items, judge_items
-    from mrharm.evaluation.switch import compare_decisions
+    from mrharm.evaluation.diff import compare_decisions
+    from mrharm.evaluation.diff_items import diff_verdicts_file, find_items, judge_items
     from mrharm.reports import terminal
     from mrharm.store import write_records
     from mrharm.verdicts.detector import Detector

@@ -69,10 +69,10 @@ def describe_images(
     ]
 
 
-OCR = plugins.Table("ocr", {"rapidocr": "mrharm.evidence.rapid:RapidOcr"})
+OCR = plugins.Table("ocr", {"rapidocr": "mrharm.evidence.ocr.rapidocr:RapidOcr"})
 INPAINTERS = plugins.Table(
     "inpainters",
-    {"telea": "mrharm.evidence.telea:Telea", "lama": "mrharm.evidence.lama:Lama"},
+    {"telea": "mrharm.evidence.inpainting.telea:Telea", "lama": "mrharm.evidence.inpainting.lama:Lama"},
 )
 CAPTIONERS = plugins.Table(
     "captioners",

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from mrharm.errors import InputError
-from mrharm.evidence.glyphs import glyph_mask
+from mrharm.evidence.inpainting.glyph_masks import glyph_mask
 from mrharm.evidence.pipeline import Engines, EvidencePipeline
 from mrharm.images import decode, encode_png, read_image_bytes
 from mrharm.memes.dataset import Dataset

@@ -24,8 +24,8 @@ from mrharm.progress import Progress, no_progress
 from mrharm.records import Record, Saliency
 from mrharm.student.attribution import blank
 from mrharm.student.interface import Frame, Pixels, StudentInput
-from mrharm.verdicts.calibration import harm_probability, score_answers
 from mrharm.verdicts.inputs import JudgeOptions, SaliencyKind
+from mrharm.verdicts.scoring import harm_probability, score_answers
 
 if TYPE_CHECKING:
     from mrharm.verdicts.detector import Detector

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from mrharm.audit.findings import AuditReport, Finding
     from mrharm.audit.fix import Fixed
     from mrharm.evaluation.compare import Comparison
+    from mrharm.evaluation.diff import Change, Diff, LabelledComparison, Policy, Side
     from mrharm.evaluation.evaluate import Evaluation
-    from mrharm.evaluation.switch import Change, Diff, LabelledComparison, Policy, Side
     from mrharm.evaluation.transfer import Transfer
     from mrharm.reports.ablation_page import Ablation
 

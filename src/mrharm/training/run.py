@@ -37,9 +37,10 @@ from mrharm.training.data import (
 )
 from mrharm.training.stage_data import StageData, StageDataBuilder
 from mrharm.training.stages import FOLDERS, PLANS, StageContext, StagePlan, train_stage
-from mrharm.verdicts.calibration import fit_temperature, score_answers
+from mrharm.verdicts.calibration import fit_temperature
 from mrharm.verdicts.card import DetectorCard
 from mrharm.verdicts.detector import Detector
+from mrharm.verdicts.scoring import score_answers
 
 Weights = dict[str, torch.Tensor]
 

@@ -36,8 +36,9 @@ from mrharm.training.trainer import (
     list_checkpoints,
     training_arguments,
 )
-from mrharm.verdicts.calibration import harm_probability, negative_log_likelihood, score_answers
+from mrharm.verdicts.calibration import negative_log_likelihood
 from mrharm.verdicts.card import DetectorCard
+from mrharm.verdicts.scoring import harm_probability, score_answers
 from mrharm.verdicts.students import JOINT, build_students
 
 FOLDERS: dict[StageName, str] = {"rationale": "stage1", "label": "stage2"}

@@ -22,9 +22,9 @@ from mrharm.student.checkpoints import load_models, save_models
 from mrharm.student.interface import Frame, Student, StudentInput, compose_text
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
-from mrharm.verdicts.calibration import Floats, harm_probability, score_answers, write_texts
 from mrharm.verdicts.card import DetectorCard, read_card, write_card
 from mrharm.verdicts.inputs import DEFAULT_OPTIONS, JudgeOptions, LoadedMeme, PreparedMeme, SaliencyKind
+from mrharm.verdicts.scoring import Floats, harm_probability, score_answers, write_texts
 from mrharm.verdicts.students import build_students, models_of
 
 WRITTEN = "-written"  # ends the key of a verdict whose label the student wrote

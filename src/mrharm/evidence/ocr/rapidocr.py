@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mrharm.errors import ModelUnavailableError
-from mrharm.evidence import decoding, detection, reading_order
+from mrharm.evidence.ocr import ctc_decoding, reading_order, text_detection
 from mrharm.records import Point, Polygon, TextBox, WordBox
 
 DETECTOR, RECOGNISER = "PP-OCRv6_det_small", "PP-OCRv6_rec_small"
@@ -38,8 +38,9 @@ class RapidOcr:
 
     def __init__(self) -> None:
         self.version = (
-            f"rapidocr@{version('rapidocr')} {DETECTOR} side {detection.SIDE} pixels {detection.PIXELS} "
-            f"text {detection.TEXT} line {detection.LINE} grown {detection.GROWN}, {RECOGNISER} space {decoding.SPACE} "
+            f"rapidocr@{version('rapidocr')} {DETECTOR} side {text_detection.SIDE} pixels {text_detection.PIXELS} "
+            f"text {text_detection.TEXT} line {text_detection.LINE} grown {text_detection.GROWN}, "
+            f"{RECOGNISER} space {ctc_decoding.SPACE} "
             f"sure {reading_order.SURE} {reading_order.SURE_OF_SHORT} {reading_order.SURE_OF_FEW}, way 2"
         )
         self._models: _Models | None = None
@@ -72,11 +73,11 @@ class _Models:
         import cv2
 
         height, width = pixels.shape[:2]
-        size = detection.scaled_size(width, height)
+        size = text_detection.scaled_size(width, height)
         smooth = cv2.INTER_AREA if size[0] * size[1] < width * height else cv2.INTER_LINEAR
         scaled = cv2.resize(pixels, size, interpolation=smooth)
         (probabilities,) = self.detector.run(None, {"x": _network_input(scaled)})
-        return detection.find_boxes(probabilities[0, 0], width, height)
+        return text_detection.find_boxes(probabilities[0, 0], width, height)
 
     def read_box(self, pixels: Pixels, box: Polygon) -> TextBox:
         """Read the text in a box; one that is higher than wide is read in each way it may be turned."""
@@ -100,13 +101,13 @@ class _Models:
             ),
         )
 
-    def _read(self, pixels: Pixels, box: Polygon) -> decoding.Reading:
+    def _read(self, pixels: Pixels, box: Polygon) -> ctc_decoding.Reading:
         line = _crop(pixels, box)
         width = line.shape[1]
         padded = np.zeros((1, 3, HEIGHT, max(NARROWEST, width)), np.float32)
         padded[:, :, :, :width] = _network_input(line)
         (probabilities,) = self.recogniser.run(None, {"x": padded})
-        return decoding.read_letters(probabilities[0], self.characters, width / STEP)
+        return ctc_decoding.read_letters(probabilities[0], self.characters, width / STEP)
 
 
 def _session(name: str) -> Any:
@@ -164,7 +165,7 @@ def _turns(box: Polygon) -> list[Polygon]:
     return [box, *quarters] if height < ALONE * width else quarters
 
 
-def _is_letter(read: tuple[Polygon, decoding.Reading]) -> bool:
+def _is_letter(read: tuple[Polygon, ctc_decoding.Reading]) -> bool:
     """Tell whether a tall box holds one upright letter ("I"): turned, it would be read as a dash, with confidence."""
     (a, b, _, d), reading = read
     alone = len(reading.text) == 1 and reading.text.isalnum() and reading.text.isascii()

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from mrharm.errors import InputError
-from mrharm.evaluation.items import (
+from mrharm.evaluation.diff import Diff, compare_decisions
+from mrharm.evaluation.diff_items import (
     DiffItems,
     JudgedItems,
     diff_verdicts_file,
@@ -15,7 +16,6 @@ from mrharm.evaluation.items import (
     judge_items,
     merge_failures,
 )
-from mrharm.evaluation.switch import Diff, compare_decisions
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Estimate
 from mrharm.records import Decision, Evidence, Failure, Meme, Verdict

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mrharm.evidence.reading_order import in_reading_order, join_pieces, lines_of, without_noise
+from mrharm.evidence.ocr.reading_order import in_reading_order, join_pieces, lines_of, without_noise
 from mrharm.records import Point, Polygon, TextBox, WordBox
 
 SIZE = (1000, 800)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from mrharm.evidence.glyphs import glyph_mask
-from mrharm.evidence.telea import Telea
+from mrharm.evidence.inpainting.glyph_masks import glyph_mask
+from mrharm.evidence.inpainting.telea import Telea
 from tests.evidence.drawing import box, written
 
 

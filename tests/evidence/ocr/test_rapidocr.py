@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import mrharm.synthetic
 from mrharm.errors import ModelUnavailableError
-from mrharm.evidence.rapid import RapidOcr
+from mrharm.evidence.ocr.rapidocr import RapidOcr
 from mrharm.images import decode
 from mrharm.records import TextBox
 
@@ -120,6 +120,6 @@ def test_nothing_is_written_to_the_terminal(capfd: pytest.CaptureFixture[str]) -
 
 
 def test_another_release_of_the_models_is_refused_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mrharm.evidence.rapid.DETECTOR", "PP-OCRv9_det_small")
+    monkeypatch.setattr("mrharm.evidence.ocr.rapidocr.DETECTOR", "PP-OCRv9_det_small")
     with pytest.raises(ModelUnavailableError, match=r"does not bring PP-OCRv9_det_small.*constraints\.txt"):
         RapidOcr().read(meme())

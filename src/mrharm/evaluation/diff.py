@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mrharm.errors import InputError
 from mrharm.evaluation.clusters import cluster_ids
-from mrharm.evaluation.items import DatasetItems, DiffItems, ItemFailure, JudgedItems, merge_failures
+from mrharm.evaluation.diff_items import DatasetItems, DiffItems, ItemFailure, JudgedItems, merge_failures
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap, difference_of_shares, mean_of_values, share_within
 from mrharm.metrics.estimate import N_RESAMPLES, Booleans

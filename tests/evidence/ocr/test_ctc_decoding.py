@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mrharm.evidence.decoding import Reading, read_letters
+from mrharm.evidence.ocr.ctc_decoding import Reading, read_letters
 
 CHARACTERS = ["", *"abcDE019@#'!，中", " "]
 

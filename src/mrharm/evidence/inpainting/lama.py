@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mrharm.errors import ModelUnavailableError
-from mrharm.evidence.glyphs import Mask, Pixels, glyph_mask
-from mrharm.evidence.rapid import open_session
+from mrharm.evidence.inpainting.glyph_masks import Mask, Pixels, glyph_mask
+from mrharm.evidence.ocr.rapidocr import open_session
 from mrharm.records import TextBox
 
 VARIABLE = "MRHARM_LAMA"

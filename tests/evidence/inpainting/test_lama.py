@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from mrharm.evidence.glyphs import glyph_mask
-from mrharm.evidence.lama import Lama, _windows
+from mrharm.evidence.inpainting.glyph_masks import glyph_mask
+from mrharm.evidence.inpainting.lama import Lama, _windows
 from mrharm.records import TextBox
 
 onnx = pytest.importorskip("onnx", reason="the onnx package is not here (extra dev)")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from mrharm.evidence.glyphs import MOST_PIXELS, glyph_mask
+from mrharm.evidence.inpainting.glyph_masks import MOST_PIXELS, glyph_mask
 from mrharm.records import Polygon
 from tests.evidence.drawing import boxed, written
 

@@ -12,7 +12,7 @@ from importlib.metadata import version
 import numpy as np
 from PIL import Image
 
-from mrharm.evidence.glyphs import Line, Pixels, enlarge, find_lines, shrink
+from mrharm.evidence.inpainting.glyph_masks import Line, Pixels, enlarge, find_lines, shrink
 from mrharm.records import TextBox
 
 RADIUS = 3  # pixels round each one that are looked at
