@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,24 +14,48 @@ import pytest
 # Names of `sys.modules` that take a second or more to import, and of the rooms that import PyTorch.
 HEAVY = ("torch", "transformers", "sklearn", "accelerate", "matplotlib", "onnxruntime", "cv2")
 TORCH_ROOMS = ("mrharm.student.model", "mrharm.training.run", "mrharm.verdicts.detector")
-LOADED = """
-import json, sys
+# Answers each line of arguments from a process of its own, forked once the command line is imported.
+FORKING = """
+import contextlib, io, json, os, sys
 from mrharm.cli.main import main
-sys.argv = ["mrharm", *sys.argv[1:]]
-try:
-    main()
-except SystemExit as exit:
-    code = exit.code
-print("\\n" + json.dumps([code, sorted(sys.modules)]))
+for line in sys.stdin:
+    if os.fork():
+        os.wait()
+        continue
+    sys.argv = ["mrharm", *json.loads(line)]
+    code, output, errors = 0, io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        try:
+            main()
+        except SystemExit as exit:
+            code = exit.code
+    print(json.dumps([code or 0, sorted(sys.modules), errors.getvalue()]), flush=True)
+    os._exit(0)
 """
+
+
+@cache
+def start_forking() -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", FORKING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
 
 
 def run_command(*arguments: object) -> tuple[int, set[str], str]:
     """Run ``mrharm`` in a process of its own; returns its exit code, the modules loaded and its standard error."""
-    command = [sys.executable, "-c", LOADED, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    code, modules = json.loads(done.stdout.splitlines()[-1])
-    return code or 0, set(modules), done.stderr
+    forking = start_forking()
+    assert forking.stdin and forking.stdout
+    print(json.dumps([str(argument) for argument in arguments]), file=forking.stdin, flush=True)
+    code, modules, errors = json.loads(forking.stdout.readline())
+    return code, set(modules), errors
+
+
+@pytest.fixture(scope="module", autouse=True)
+def stop_forking() -> Iterator[None]:
+    yield
+    with start_forking() as forking:
+        forking.terminate()
+    start_forking.cache_clear()
 
 
 @pytest.fixture

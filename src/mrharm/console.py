@@ -34,7 +34,12 @@ err = _SafeConsole(stderr=True, markup=False, highlight=False, emoji=False, soft
 def print_sentence(text: str, *, indent: str = "", style: str | None = None, to: Console = out) -> None:
     """Print a sentence, broken between words at 80 columns."""
     for line in textwrap.wrap(
-        sanitise(text), WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False
+        sanitise(text),
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
     ):
         to.print(line, style=style)
 

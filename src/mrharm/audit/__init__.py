@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from types import ModuleType
 from typing import Any
@@ -15,6 +16,12 @@ class _AuditPackage(ModuleType):
         from mrharm.audit.run import audit
 
         return audit(*args, **options)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        from mrharm.audit.run import audit
+
+        return inspect.signature(audit)
 
 
 sys.modules[__name__].__class__ = _AuditPackage
