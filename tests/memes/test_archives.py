@@ -192,7 +192,15 @@ def test_a_broken_archive_is_refused(tmp_path: Path, kind: str) -> None:
     data = source.read_bytes()
     for broken in (b"not an archive, however you look at it" * 100, data.rstrip(b"\0")[:-40], data[:300]):
         source.write_bytes(broken)
-        refused(source, "broken or cut short .*; download it again")
+        refused(source, "cut short.*; download it again")
+
+
+def test_a_tar_cut_between_two_members_is_refused(tmp_path: Path) -> None:
+    source = pack(tmp_path / "in/a.tar", posts())
+    with tarfile.open(source) as archive:
+        last = archive.getmembers()[-1]
+    source.write_bytes(source.read_bytes()[: last.offset])
+    refused(source, "cut short.*download it again")
 
 
 def test_a_name_that_no_file_system_takes_is_an_error(tmp_path: Path) -> None:

@@ -94,10 +94,20 @@ def _unpack_tar(source: Path, root: Path, progress: Progress) -> None:
             _check_size(source, total)
             if not member.isdir() and not _is_hidden(member.name):
                 files.append(member)
+        _check_end(source, archive)
         with counting(progress, f"unpacking {source.name}", len(files)) as advance:
             for member in files:
                 archive.extract(member, root, filter="data")
                 advance()
+
+
+def _check_end(source: Path, archive: tarfile.TarFile) -> None:
+    """Refuse a tar that was cut between two members, which tarfile takes for its end: a whole one ends in zeros."""
+    assert archive.fileobj is not None
+    archive.fileobj.seek(archive.offset)
+    block = archive.fileobj.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE or any(block):
+        raise DataError(f"{source}: cut short, as it does not end as a tar does; download it again")
 
 
 def _is_hidden(name: str) -> bool:
