@@ -79,11 +79,11 @@ REFUSED = {
     "extension": (b"\x80\x02\x82\xf0)R.", "extension"),
     "bytes": (pickle.dumps(b"a", 4), "not JSON serializable"),
     "a plain class": (pickle.dumps(OrderedDict(a=1)), r"load 'collections\.OrderedDict'"),
-    "itself": (b"]\x94h\x00a.", "Circular"),
+    "itself": (b"]\x94h\x00a.", "unfolds"),
     "half a pair": (b"V\\ud800\n.", "half of a surrogate pair"),
-    "empty": (b"", "Ran out of input"),
+    "empty": (b"", "empty or cut short"),
     "text": (b"not a pickle at all", "not a pickle"),
-    "cut": (pickle.dumps({"a": ["you"] * 9})[:-9], "truncated|Ran out"),
+    "cut": (pickle.dumps({"a": ["you"] * 9})[:-9], "empty or cut short"),
 }
 
 
@@ -125,3 +125,19 @@ def test_whatever_the_bytes_are_it_reads_plain_values_or_fails_by_name(data: byt
         with contextlib.suppress(DataError):
             read_pickle(path)
         assert list(Path(folder).iterdir()) == [path]
+
+
+def test_a_pickle_that_unfolds_without_end_is_refused(tmp_path: Path) -> None:
+    nested: list[Any] = []
+    for _ in range(40):
+        nested = [nested, nested]
+    path = tmp_path / "captions.pkl"
+    path.write_bytes(pickle.dumps(nested))
+    with pytest.raises(DataError, match="unfolds to more than"):
+        read_pickle(path)
+
+
+def test_a_huge_place_in_the_memo_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "captions.pkl"
+    path.write_bytes(b"\x80\x02]r\xff\xff\xff\xff.")  # an empty list, noted at place 4,294,967,295
+    assert read_pickle(path) == []

@@ -23,6 +23,7 @@ from mrharm.memes.rows import STAGE, read_bytes
 from mrharm.records import Evidence, Failure, Rationale, parse_json
 
 CAPTION, RATIONALE = "caption", "rationale"
+MOST_VALUES = 5_000_000  # of a pickle; a million memes with four texts each
 # What `mrharm import --list` says after the layout of an importer that calls `add_recorded`.
 ALSO = "; captions.json, *_rationale.json, *.pkl and *.pickle ({id: text}) are taken in as captions and rationales"
 
@@ -160,11 +161,23 @@ def _read_entries(path: Path, kind: str) -> Iterator[tuple[str, Any]]:
         yield str(key).strip(), value
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    """An unpickler that loads nothing by name."""
+class _PlainUnpickler(pickle._Unpickler):
+    """An unpickler that loads nothing by name; the one written in Python, whose memo no index can make huge."""
 
     def find_class(self, module: str, name: str) -> NoReturn:
         raise pickle.UnpicklingError(f"it wants to load '{module}.{name}'")
+
+
+def _check_size(value: Any) -> None:
+    """Refuse what unfolds without end: a few bytes can name a list within itself, or one list a billion times."""
+    waiting, count = [value], 0
+    while waiting:
+        item = waiting.pop()
+        count += 1
+        if count > MOST_VALUES:
+            raise pickle.UnpicklingError(f"it unfolds to more than {MOST_VALUES:,} values")
+        if isinstance(item, list | tuple | dict):
+            waiting += item.values() if isinstance(item, dict) else item
 
 
 def read_pickle(path: Path) -> Any:
@@ -178,10 +191,13 @@ def read_pickle(path: Path) -> Any:
     """
     data = read_bytes(path)
     try:
+        value = _PlainUnpickler(io.BytesIO(data), encoding="utf-8").load()
+        _check_size(value)
         # What JSON cannot hold is not plain, and half of a surrogate pair could never be written.
-        return parse_json(json.dumps(_PlainUnpickler(io.BytesIO(data), encoding="utf-8").load()))
+        return parse_json(json.dumps(value))
     except Exception as error:  # on hostile bytes the unpickler raises a dozen kinds
+        reason = str(error).partition("\n")[0] or "it is empty or cut short"
         raise DataError(
-            f"{path}: not a pickle of plain values ({str(error).partition(chr(10))[0][:160]}); nothing was run; ask "
+            f"{path}: not a pickle of plain values ({reason[:160]}); nothing was run; ask "
             "its author for a JSON file of {id: text}, or move it away to import without"
         ) from None
