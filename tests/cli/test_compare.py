@@ -27,7 +27,7 @@ def test_the_words_stand_first_and_the_table_fits_80_columns(tmp_path: Path) -> 
     code, out, _ = run_verb(one, two)
     assert code == 0
     assert " ".join(out.split()).startswith(f"{two} is better than {one}: macro-F1 differs by +")
-    assert "McNemar p = " in out
+    assert "paired test p = " in out
     table = out[out.index("clubs (test)") : out.index("first: ")].splitlines()
     assert max(map(len, table)) <= 80
 

@@ -108,7 +108,7 @@ def test_beside_a_band_labels_are_held_against_what_is_decided_without_a_person(
     assert cells(out, "of these correct, %")[::2] == ["50.0", "50.0"]
     assert cells(out, "harmless, flagged") == ["10", "8"]
     assert cells(out, "harmless, to review") == ["0", "4"]
-    assert "At the threshold, B differs from A by +0.0 points" in out and "McNemar p = 1" in " ".join(
+    assert "At the threshold, B differs from A by +0.0 points" in out and "paired test p = 1" in " ".join(
         out.split()
     )
     assert all(len(line) <= 80 for line in out.splitlines())
@@ -159,7 +159,7 @@ def test_labels_of_a_dataset_say_who_is_right(runs: tuple[Path, Path], tmp_path:
     assert "20 labelled items" in out and cells(out, "correct, %")[::2] == ["50.0", "75.0"]
     assert cells(out, "harmless, flagged") == ["10", "5"]
     assert "B differs from A by +25.0 points (" in out
-    assert "only A is correct on 0, only B on 5; McNemar p = 0.0625" in " ".join(out.split())
+    assert "only A is correct on 0, only B on 5; paired test p = 0.0625" in " ".join(out.split())
 
 
 def test_of_a_dataset_its_test_split_is_taken_and_what_a_run_learned_from_is_warned_of(

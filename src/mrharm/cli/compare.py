@@ -42,7 +42,7 @@ def compare_command(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Compare runs on the same memes: McNemar's test, paired bootstrap, spread over seeds."""
+    """Compare runs on the same memes: a paired test, paired bootstrap, spread over seeds."""
     if len(sides) < 2:
         raise InputError("expected two runs or more: mrharm compare RUN_A RUN_B")
     runs = [[find_run(run) for run in _expand(side)] for side in sides]

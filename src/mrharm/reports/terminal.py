@@ -213,7 +213,7 @@ def _show_labelled(labelled: LabelledComparison, banded: bool) -> None:
     difference = format_sentence(labelled.difference, unit=" points", sign=True)
     print_sentence(
         f"{'At the threshold, ' if banded else ''}B differs from A by {difference}; only A is correct on "
-        f"{labelled.test.only_first:,}, only B on {labelled.test.only_second:,}; McNemar p = {labelled.test.p:.3g}."
+        f"{labelled.test.only_first:,}, only B on {labelled.test.only_second:,}; paired test p = {labelled.test.p:.3g}."
     )
     out.print()
 
