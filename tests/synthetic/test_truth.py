@@ -78,11 +78,8 @@ def test_it_imports_nothing_of_what_it_checks():
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     imported |= {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
     own = {name for name in imported if name and name.startswith("mrharm")}
-    assert own == {
-        "mrharm.errors",
-        "mrharm.records",
-        "mrharm.texts",
-    }  # what both sides hand over, and nothing that draws or explains
+    # What both sides hand over, and nothing that draws or explains.
+    assert own == {"mrharm.errors", "mrharm.records", "mrharm.texts"}
 
 
 def test_every_caption_names_its_scene_and_no_other():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from mrharm.synthetic.pen import INK, Pen, Point, arc, curve, oval
+from mrharm.synthetic.pen import INK, Pen, arc, curve, oval, star
 
 
 def skunk(pen: Pen) -> None:
@@ -62,14 +62,8 @@ def donkey(pen: Pen) -> None:
     pen.poly([(0.1, 0.28), (0.85, 0.24), (0.66, 0.62), (0.3, 0.5)], "#b3303e")
     for number in range(4):
         pen.box(0.34 + number * 0.12, 0.25, 0.44 + number * 0.12, 0.38, "#fff8e0", 0.012)
-        pen.box(
-            0.3 + number * 0.1,
-            0.46 + number * 0.03,
-            0.38 + number * 0.1,
-            0.56 + number * 0.03,
-            "#fff8e0",
-            0.012,
-        )
+        x, y = 0.3 + number * 0.1, 0.46 + number * 0.03
+        pen.box(x, y, 0.38 + number * 0.1, 0.56 + number * 0.03, "#fff8e0", 0.012)
     pen.disc(0.72, 0.08, (0.24, 0.17), fill="#e9dccb", turn=0.15)
     pen.disc(0.8, 0.03, (0.04, 0.06), fill=INK)
     pen.eye(0.08, -0.14, 0.09)
@@ -77,11 +71,7 @@ def donkey(pen: Pen) -> None:
 
 def lion(pen: Pen) -> None:
     """Draw the face of a lion with a wide mane, roaring."""
-    mane: list[Point] = []
-    for number in range(32):
-        radius = 0.98 if number % 2 else 0.8
-        angle = 2 * math.pi * number / 32
-        mane.append((radius * math.cos(angle), radius * math.sin(angle)))
+    mane = star(0, 0, 0.8, 0.98, 16, 0.0)
     pen.poly(mane, "#b4500f", 0.03)
     pen.poly([(0.84 * x, 0.84 * y) for x, y in mane], "#d56f16")
     for x in (-0.42, 0.42):
@@ -147,13 +137,10 @@ def snail(pen: Pen) -> None:
         pen.disc(x + 0.06, -0.66, 0.09, fill="#ffffff", edge=0.02)
         pen.disc(x + 0.08, -0.66, 0.045, fill=INK)
     pen.disc(-0.2, 0.05, (0.6, 0.6), fill="#8f4a22", edge=0.03)
-    spiral = [
-        (
-            (0.52 - 0.036 * number) * math.cos(number * 0.5) - 0.2,
-            (0.52 - 0.036 * number) * math.sin(number * 0.5) + 0.05,
-        )
-        for number in range(14)
-    ]
+    spiral = []
+    for number in range(14):
+        radius, angle = 0.52 - 0.036 * number, number * 0.5
+        spiral.append((radius * math.cos(angle) - 0.2, radius * math.sin(angle) + 0.05))
     pen.line(curve(spiral), 0.13, "#f0a85e")
     pen.bow((0.78, 0.08), (0.1, 0.1), (0.3, 2.4), 0.035, INK)
 

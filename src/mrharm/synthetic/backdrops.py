@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import colorsys
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from mrharm.synthetic.pen import Pen, star
 from mrharm.synthetic.views import Look, ground, sky
@@ -18,7 +19,7 @@ class Rendering:
     ``setting`` is what a caption says of the backdrop, ``light`` of a view's sky.
     """
 
-    backdrop: str
+    backdrop: Callable[[Pen, Look], None]  # fills the whole picture, its hue drawn by the pen's own generator
     setting: str
     places: tuple[tuple[float, float, float], ...]
     mirror: bool
@@ -26,41 +27,6 @@ class Rendering:
     sky: tuple[str, str]
     light: str
     ground: str
-
-
-_ONE = ((0.0, 0.0, 0.97),)
-_TWO = ((-0.42, 0.1, 0.64), (0.46, -0.02, 0.64))
-_TWO_APART = ((0.42, 0.08, 0.66), (-0.44, -0.02, 0.6))
-
-RENDERINGS: tuple[Rendering, ...] = (
-    Rendering("meadow", "in a green meadow", _ONE, False, 0.0,
-              ("#63b8f0", "#cfeeff"), "by day", "#78b84e"),
-    Rendering("night", "under the stars", _ONE, True, 0.0,
-              ("#27356b", "#7c6fb0"), "in the evening", "#4c6b52"),
-    Rendering("room", "in a room", ((-0.12, 0.02, 0.86),), False, 0.06,
-              ("#f7a25f", "#ffe0a8"), "at sunset", "#a08a4c"),
-    Rendering("studio", "on a plain ground", ((0.0, 0.02, 1.12),), True, -0.06,
-              ("#e9a6c9", "#fde6ef"), "under a pink sky", "#c9a6b0"),
-    Rendering("sunset", "at sunset", _TWO, False, 0.0,
-              ("#8fd9c4", "#effff4"), "in the morning", "#8cbf8a"),
-    Rendering("stripes", "on a striped ground", ((0.05, 0.0, 0.94),), True, 0.1,
-              ("#9aa4b1", "#d9dee4"), "on a grey day", "#8a9484"),
-    Rendering("hills", "in front of hills", ((0.16, 0.08, 0.82),), False, -0.04,
-              ("#3f7fe0", "#9fd0ff"), "by day", "#5f9f63"),
-    Rendering("town", "in a town in the evening", ((-0.08, 0.06, 0.9),), True, 0.0,
-              ("#b07fe0", "#f4d6ff"), "in the evening", "#8a78a0"),
-    Rendering("rays", "on a ground of rays", ((0.0, 0.0, 1.0),), False, 0.05,
-              ("#f2c879", "#fff6d6"), "in the morning", "#b8a45e"),
-    Rendering("dots", "on a dotted ground", _TWO_APART, True, 0.0,
-              ("#5fc6d9", "#e2fbff"), "by day", "#6fae9a"),
-)  # fmt: skip
-
-TRAIN_RENDERINGS, VALIDATION_RENDERINGS, TEST_RENDERINGS = (0, 1, 2, 3, 4, 5, 6), (7,), (8, 9)
-
-
-def draw_backdrop(pen: Pen, look: Look, kind: str) -> None:
-    """Fill the whole picture with a backdrop of this kind, its hue drawn by the pen's own generator."""
-    _KINDS[kind](pen, look)
 
 
 def _pastel(pen: Pen, value: float = 0.94, strength: float = 0.3) -> str:
@@ -104,8 +70,7 @@ def _studio(pen: Pen, look: Look) -> None:
 
 
 def _sunset(pen: Pen, look: Look) -> None:
-    dusk = Look(look.side, look.top, look.bottom, ("#f08a5d", "#ffd9a0"), look.ground, look.variant)
-    sky(pen, dusk, 0.4)
+    sky(pen, replace(look, sky=("#f08a5d", "#ffd9a0")), 0.4)
     pen.disc(pen.rng.uniform(-0.6, 0.6), 0.3, 0.3, fill="#fff1c4")
     ground(pen, look, 0.35, "#7d6a8a")
 
@@ -115,14 +80,9 @@ def _stripes(pen: Pen, look: Look) -> None:
     colour, x = _pastel(pen, 0.85, 0.3), -look.side - 2.0
     height = look.bottom - look.top
     while x < look.side:
+        foot, head = x + 0.22, x + height * 0.5
         pen.poly(
-            [
-                (x, look.bottom),
-                (x + 0.22, look.bottom),
-                (x + 0.22 + height * 0.5, look.top),
-                (x + height * 0.5, look.top),
-            ],
-            colour,
+            [(x, look.bottom), (foot, look.bottom), (foot + height * 0.5, look.top), (head, look.top)], colour
         )
         x += 0.5
 
@@ -167,7 +127,31 @@ def _dots(pen: Pen, look: Look) -> None:
         row += 1
 
 
-_KINDS = {
-    "meadow": _meadow, "night": _night, "room": _room, "studio": _studio, "sunset": _sunset,
-    "stripes": _stripes, "hills": _hills, "town": _town, "rays": _rays, "dots": _dots,
-}  # fmt: skip
+_ONE = ((0.0, 0.0, 0.97),)
+_TWO = ((-0.42, 0.1, 0.64), (0.46, -0.02, 0.64))
+_TWO_APART = ((0.42, 0.08, 0.66), (-0.44, -0.02, 0.6))
+
+RENDERINGS: tuple[Rendering, ...] = (
+    Rendering(_meadow, "in a green meadow", _ONE, False, 0.0,
+              ("#63b8f0", "#cfeeff"), "by day", "#78b84e"),
+    Rendering(_night, "under the stars", _ONE, True, 0.0,
+              ("#27356b", "#7c6fb0"), "in the evening", "#4c6b52"),
+    Rendering(_room, "in a room", ((-0.12, 0.02, 0.86),), False, 0.06,
+              ("#f7a25f", "#ffe0a8"), "at sunset", "#a08a4c"),
+    Rendering(_studio, "on a plain ground", ((0.0, 0.02, 1.12),), True, -0.06,
+              ("#e9a6c9", "#fde6ef"), "under a pink sky", "#c9a6b0"),
+    Rendering(_sunset, "at sunset", _TWO, False, 0.0,
+              ("#8fd9c4", "#effff4"), "in the morning", "#8cbf8a"),
+    Rendering(_stripes, "on a striped ground", ((0.05, 0.0, 0.94),), True, 0.1,
+              ("#9aa4b1", "#d9dee4"), "on a grey day", "#8a9484"),
+    Rendering(_hills, "in front of hills", ((0.16, 0.08, 0.82),), False, -0.04,
+              ("#3f7fe0", "#9fd0ff"), "by day", "#5f9f63"),
+    Rendering(_town, "in a town in the evening", ((-0.08, 0.06, 0.9),), True, 0.0,
+              ("#b07fe0", "#f4d6ff"), "in the evening", "#8a78a0"),
+    Rendering(_rays, "on a ground of rays", ((0.0, 0.0, 1.0),), False, 0.05,
+              ("#f2c879", "#fff6d6"), "in the morning", "#b8a45e"),
+    Rendering(_dots, "on a dotted ground", _TWO_APART, True, 0.0,
+              ("#5fc6d9", "#e2fbff"), "by day", "#6fae9a"),
+)  # fmt: skip
+
+TRAIN_RENDERINGS, VALIDATION_RENDERINGS, TEST_RENDERINGS = (0, 1, 2, 3, 4, 5, 6), (7,), (8, 9)

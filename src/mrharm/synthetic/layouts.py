@@ -9,8 +9,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from mrharm.records import TextBox
+
 Box = tuple[float, float, float, float]
-Line = tuple[str, Box]
 
 
 @dataclass(frozen=True)
@@ -63,80 +64,76 @@ def draw_style(layout: str, rng: random.Random) -> Style:
     return Style(layout, colours, rng.uniform(0.85, 1.0))
 
 
-def draw_text(picture: Image.Image, text: str, font: str, style: Style) -> tuple[Image.Image, list[Line]]:
-    """Return the posted meme, and the box of each line of words, as (left, top, right, bottom) in pixels."""
+def draw_text(
+    picture: Image.Image, text: str, font: str, style: Style
+) -> tuple[Image.Image, tuple[TextBox, ...]]:
+    """Return the posted meme, and each line of its words in a box."""
     meme = picture.copy()
     draw = ImageDraw.Draw(meme)
     layout = LAYOUTS[style.layout]
     width, height = meme.size
-    lines: list[Line] = []
-    for block, (top, bottom) in zip(_blocks(text, len(layout.regions)), layout.regions, strict=True):
-        region = (0.03 * width, top * height, 0.97 * width, bottom * height)
-        _draw_paper(draw, layout.paper, region, width, style)
-        lines += _draw_block(draw, block, font, style, region, outlined=layout.paper is None)
-    return meme, lines
-
-
-def _blocks(text: str, count: int) -> list[str]:
-    if count == 1:
-        return [text]
     words = text.split(" ")
-    middle = (len(words) + 1) // 2
-    return [" ".join(words[:middle]), " ".join(words[middle:])]
+    block = -(-len(words) // len(layout.regions))  # words
+    boxes: list[TextBox] = []
+    for number, (top, bottom) in enumerate(layout.regions):
+        region = (0.03 * width, top * height, 0.97 * width, bottom * height)
+        if layout.paper:
+            _draw_paper(draw, layout.paper, region, width, style)
+        part = words[number * block : (number + 1) * block]
+        boxes += _draw_block(draw, part, font, style, region)
+    return meme, tuple(boxes)
 
 
-def _draw_paper(draw: ImageDraw.ImageDraw, kind: str | None, region: Box, width: int, style: Style) -> None:
+def _draw_paper(draw: ImageDraw.ImageDraw, kind: str, region: Box, width: int, style: Style) -> None:
     left, top, right, bottom = region
     ink, paper = style.colours
     if kind == "bar":
         draw.rectangle((0, top, width, bottom), fill=paper)
-    elif kind is not None:
-        radius = 6 if kind == "box" else (bottom - top) * 0.4
-        if kind == "bubble":
-            middle = left + (right - left) * 0.3
-            draw.polygon(
-                [(middle, bottom - 4), (middle + 22, bottom - 4), (middle + 4, bottom + 12)],
-                fill=paper,
-                outline=ink,
-            )
-        draw.rounded_rectangle(region, radius, fill=paper, outline=ink, width=2)
+        return
+    if kind == "bubble":
+        middle = left + (right - left) * 0.3
+        tip = [(middle, bottom - 4), (middle + 22, bottom - 4), (middle + 4, bottom + 12)]
+        draw.polygon(tip, fill=paper, outline=ink)
+    radius = 6 if kind == "box" else (bottom - top) * 0.4
+    draw.rounded_rectangle(region, radius, fill=paper, outline=ink, width=2)
 
 
 def _draw_block(
-    draw: ImageDraw.ImageDraw, text: str, font: str, style: Style, region: Box, *, outlined: bool
-) -> list[Line]:
+    draw: ImageDraw.ImageDraw, words: list[str], font: str, style: Style, region: Box
+) -> list[TextBox]:
     left, top, right, bottom = region
+    outlined = LAYOUTS[style.layout].paper is None
     inset = 2 if outlined else 8
-    chosen, rows = _fit(text, font, right - left - 2 * inset, bottom - top - 4, style.size)
+    chosen, rows = _fit(words, font, right - left - 2 * inset, bottom - top - 4, style.size)
     step = _LEADING * chosen.size
     y = (top + bottom) / 2 - step * len(rows) / 2
-    lines: list[Line] = []
+    boxes: list[TextBox] = []
     ink, outline = style.colours
     for row in rows:
         x = (left + right) / 2 - chosen.getlength(row) / 2
         stroke = max(1, round(chosen.size / 11)) if outlined else 0
         draw.text((x, y), row, font=chosen, fill=ink, stroke_width=stroke, stroke_fill=outline)
-        lines.append((row, draw.textbbox((x, y), row, font=chosen, stroke_width=stroke)))
+        x0, y0, x1, y1 = draw.textbbox((x, y), row, font=chosen, stroke_width=stroke)
+        boxes.append(TextBox(polygon=((x0, y0), (x1, y0), (x1, y1), (x0, y1)), text=row, confidence=1.0))
         y += step
-    return lines
+    return boxes
 
 
 def _fit(
-    text: str, font: str, width: float, height: float, share: float
+    words: list[str], font: str, width: float, height: float, share: float
 ) -> tuple[ImageFont.FreeTypeFont, list[str]]:
-    largest = next((size for size in range(34, 9, -1) if _fits(text, font, size, width, height)), 9)
-    size = max(9, round(largest * share))
-    return _font(font, size), _wrap(text, font, size, width)
+    """Return the font, at a share of the largest size (9 to 34) at which the words fit, and the rows of words."""
+    for size in range(34, 8, -1):
+        rows = _wrap(words, font, size, width)
+        if _LEADING * size * len(rows) <= height and all(_length(row, font, size) <= width for row in rows):
+            break
+    size = max(9, round(size * share))
+    return _font(font, size), _wrap(words, font, size, width)
 
 
-def _fits(text: str, font: str, size: int, width: float, height: float) -> bool:
-    rows = _wrap(text, font, size, width)
-    return _LEADING * size * len(rows) <= height and all(_length(row, font, size) <= width for row in rows)
-
-
-def _wrap(text: str, font: str, size: int, width: float) -> list[str]:
+def _wrap(words: list[str], font: str, size: int, width: float) -> list[str]:
     rows: list[str] = []
-    for word in text.split(" "):
+    for word in words:
         if rows and _length(f"{rows[-1]} {word}", font, size) <= width:
             rows[-1] = f"{rows[-1]} {word}"
         else:
@@ -147,11 +144,8 @@ def _wrap(text: str, font: str, size: int, width: float) -> list[str]:
 def _length(row: str, font: str, size: int) -> float:
     # Every word is measured once, large, and scaled: asking the font at each size takes longer than the drawing.
     words = row.split(" ")
-    return (
-        (sum(_measure(word, font) for word in words) + _measure(" ", font) * (len(words) - 1))
-        * size
-        / _MEASURED
-    )
+    length = sum(_measure(word, font) for word in words) + _measure(" ", font) * (len(words) - 1)
+    return length * size / _MEASURED
 
 
 @lru_cache(maxsize=4096)

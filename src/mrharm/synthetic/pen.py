@@ -57,7 +57,7 @@ class Pen:
 
     def poly(self, points: Sequence[Point], fill: str, edge: float = 0.0) -> None:
         """Draw a filled polygon; ``edge`` is the width of its dark outline, in units."""
-        spots = [self._at(point) for point in points]
+        spots = [self.place(point) for point in points]
         opacity = ImageColor.getrgb(fill)[3:] or (255,)  # the colour may end in two hex digits of it
         self.paint.polygon(spots, fill=(*self.tint(fill), *opacity))
         if edge:
@@ -77,7 +77,7 @@ class Pen:
 
     def line(self, points: Sequence[Point], width: float, fill: str) -> None:
         """Draw a line through points, ``width`` units wide, with round ends."""
-        spots = [self._at(point) for point in points]
+        spots = [self.place(point) for point in points]
         pixels = max(1, round(width * self.scale))
         colour = (*self.tint(fill), 255)
         self.paint.line(spots, fill=colour, width=pixels, joint="curve")
@@ -96,7 +96,8 @@ class Pen:
         self.disc(x + size * 0.15, y, size * 0.6, fill=INK)
         self.disc(x + size * 0.3, y - size * 0.25, size * 0.2, fill="#ffffff")
 
-    def _at(self, point: Point) -> Point:
+    def place(self, point: Point) -> Point:
+        """Return where a point of the scene lies in the image, in pixels."""
         x, y = (-point[0] if self.mirror else point[0]), point[1]
         turned = (x * self._cos - y * self._sin, x * self._sin + y * self._cos)
         return (self.x + turned[0] * self.scale, self.y + turned[1] * self.scale)

@@ -18,7 +18,7 @@ from mrharm.synthetic.phrases import CLAIMS, FRAMES, MANNERS, Tone
 
 T = TypeVar("T")
 
-QUAD = 4
+QUAD = 4  # memes
 FEWEST = 12
 LARGEST_MEASURED = 500  # quads; past them the splits that measure stop growing
 
@@ -101,13 +101,11 @@ def count_quads(memes: int) -> dict[str, int]:
 
 def make_plan(memes: int, seed: int) -> list[Quad]:
     """Plan every quad of the benchmark; the same ``memes`` and ``seed`` give the same plan everywhere."""
-    return [quad for split, count in count_quads(memes).items() for quad in _plan_split(split, count, seed)]
-
-
-def _plan_split(split: str, count: int, seed: int) -> list[Quad]:
-    rng = random.Random(f"{seed}/{split}")
-    table = _Decks(split, rng)
-    return [_plan_quad(f"{split}-q{number:04d}", split, table, seed) for number in range(count)]
+    plan = []
+    for split, count in count_quads(memes).items():
+        decks = _Decks(split, random.Random(f"{seed}/{split}"))
+        plan += [_plan_quad(f"{split}-q{number:04d}", split, decks, seed) for number in range(count)]
+    return plan
 
 
 class _Decks:

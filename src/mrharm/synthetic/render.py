@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import random
 from dataclasses import dataclass
@@ -11,12 +10,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mrharm.synthetic.layouts import LAYOUTS, Line, draw_text
+from mrharm.records import Evidence, Meme
+from mrharm.store import sha256_bytes
+from mrharm.synthetic.layouts import LAYOUTS, draw_text
 from mrharm.synthetic.plan import Picture
 from mrharm.synthetic.scenes import draw_picture
 from mrharm.workers import map_items
 
 IMAGES, CLEAN = "images", "clean"
+VERSION = "generated@1"
 
 # Below this many pictures, starting processes takes longer than it saves.
 _WORTH_IT = 60
@@ -24,40 +26,29 @@ _WORTH_IT = 60
 
 @dataclass(frozen=True)
 class Job:
-    """A picture and the texts to post on it: (meme id, text)."""
+    """A picture, and the memes whose texts are posted on it in one font."""
 
     folder: Path
     picture: Picture
     font: str
-    texts: tuple[tuple[str, str], ...]
+    memes: list[Meme]
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """What was written for a meme: hashes of the posted and of the clean file, and the box of each line of words."""
-
-    meme_id: str
-    image_sha256: str
-    clean_sha256: str
-    lines: tuple[Line, ...]
-
-
-def render(jobs: list[Job], workers: int) -> dict[str, Drawn]:
-    """Draw and write every job's files under ``images/`` and ``clean/`` of its folder, whatever ``workers`` is."""
+def render(jobs: list[Job], workers: int) -> dict[str, Evidence]:
+    """Write every job's files under ``images/`` and ``clean/`` of its folder; return the evidence by meme id."""
     for folder in {job.folder for job in jobs}:
         (folder / IMAGES).mkdir(parents=True, exist_ok=True)
         (folder / CLEAN).mkdir(parents=True, exist_ok=True)
-    drawn: dict[str, Drawn] = {}
-    results = map_items(render_job, jobs, workers if len(jobs) >= _WORTH_IT else 1)
-    for _, result in results:
-        if isinstance(result, Exception):
-            raise result
-        drawn.update((meme.meme_id, meme) for meme in result)
-    return drawn
+    evidence: dict[str, Evidence] = {}
+    for _, rows in map_items(_render_job, jobs, workers if len(jobs) >= _WORTH_IT else 1):
+        if isinstance(rows, Exception):
+            raise rows
+        evidence.update((row.meme_id, row) for row in rows)
+    return evidence
 
 
-def render_job(job: Job) -> list[Drawn]:
-    """Draw one picture: write its clean file and its posted file, once for each text."""
+def _render_job(job: Job) -> list[Evidence]:
+    """Draw one picture: write its clean file and its posted file, once for each meme."""
     picture = job.picture
     rng = random.Random(picture.seed)
     free = LAYOUTS[picture.style.layout].free
@@ -66,15 +57,26 @@ def render_job(job: Job) -> list[Drawn]:
     quality = rng.randint(45, 92) if rng.random() < 0.35 else None
     if noise:
         clean = _add_noise(clean, noise, rng.getrandbits(32))
-    clean_bytes = _to_png(_wear(clean, quality))
-    drawn = []
-    for meme_id, text in job.texts:
-        meme, lines = draw_text(clean, text, job.font, picture.style)
-        meme_bytes = _to_png(_wear(meme, quality))
-        (job.folder / IMAGES / f"{meme_id}.png").write_bytes(meme_bytes)
-        (job.folder / CLEAN / f"{meme_id}.png").write_bytes(clean_bytes)
-        drawn.append(Drawn(meme_id, _sha256(meme_bytes), _sha256(clean_bytes), tuple(lines)))
-    return drawn
+    clean_bytes = _to_png(clean, quality)
+    evidence = []
+    for meme in job.memes:
+        posted, boxes = draw_text(clean, str(meme.text), job.font, picture.style)
+        posted_bytes = _to_png(posted, quality)
+        clean_image = f"{CLEAN}/{meme.id}.png"
+        (job.folder / str(meme.image)).write_bytes(posted_bytes)
+        (job.folder / clean_image).write_bytes(clean_bytes)
+        row = Evidence(
+            meme_id=meme.id,
+            image_sha256=sha256_bytes(posted_bytes),
+            text=meme.text,
+            text_source="given",
+            boxes=boxes,
+            clean_image=clean_image,
+            caption=meme.extra["truth"]["caption"],
+            made_by=dict.fromkeys(("text", "boxes", "clean_image", "caption"), VERSION),
+        )
+        evidence.append(row)
+    return evidence
 
 
 def _add_noise(picture: Image.Image, sigma: float, seed: int) -> Image.Image:
@@ -86,20 +88,13 @@ def _add_noise(picture: Image.Image, sigma: float, seed: int) -> Image.Image:
     return Image.fromarray(np.clip(pixels + grain[..., None], 0, 255).astype(np.uint8))
 
 
-def _wear(picture: Image.Image, quality: int | None) -> Image.Image:
-    if quality is None:
-        return picture
+def _to_png(picture: Image.Image, quality: int | None) -> bytes:
+    """Encode a picture as PNG, worn by a JPEG of this quality unless it is None."""
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=quality)
-    with Image.open(buffer, formats=["JPEG"]) as worn:
-        return worn.convert("RGB")
-
-
-def _to_png(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
+    if quality is not None:
+        picture.save(buffer, "JPEG", quality=quality)
+        with Image.open(buffer, formats=["JPEG"]) as worn:
+            picture = worn.convert("RGB")
+        buffer = io.BytesIO()
     picture.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from mrharm.synthetic import animals, things, views
-from mrharm.synthetic.backdrops import RENDERINGS, draw_backdrop
+from mrharm.synthetic.backdrops import RENDERINGS
 from mrharm.synthetic.pen import Pen, Tint
 from mrharm.synthetic.views import Look
 
@@ -101,7 +101,7 @@ def draw_picture(
         what.view(Pen(image, x, y, scale, rng, tint, mirror), look(y, scale))
     elif what.thing is not None:
         # A backdrop's colours are drawn at will; only the thing keeps its own.
-        draw_backdrop(Pen(image, x, y, half, rng, tint, mirror), look(y, half), style.backdrop)
+        style.backdrop(Pen(image, x, y, half, rng, tint, mirror), look(y, half))
         room_x, room_y = width / 2, (bottom - top) / 2
         for across, down, share in style.places:
             scale = min(half * share * rng.uniform(0.9, 1.04), min(room_x, room_y * 1.1))

@@ -19,11 +19,14 @@ from mrharm.rationales.teachers import Question
 from mrharm.records import Meme, Rationale
 from mrharm.store import content_key
 
-# What the rationales are made of, by the part of a truth that chooses it.
 WORDS: dict[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
 
 TEACHER = "generated"
-_NEEDED = ("concept", "scene", "tone", "sense", "polarity", "relation")
+# The table that a part of a truth chooses from.
+_TABLES = {
+    "concept": "topics", "scene": "scenes", "tone": "tone_frames",
+    "sense": "senses", "polarity": "polarities", "relation": "outcomes",
+}  # fmt: skip
 
 
 class GeneratedTeacher:
@@ -56,7 +59,7 @@ class GeneratedTeacher:
             MissingInputError: the meme has no truth, as every meme that was not generated.
             DataError: the truth lacks a part, or names something this teacher does not know.
         """
-        text = write_rationale(_truth(meme), random.Random(f"{TEACHER}/{meme.id}"))
+        text = write_rationale(_read_truth(meme), random.Random(f"{TEACHER}/{meme.id}"))
         return Rationale(meme_id=meme.id, label_given=meme.label, text=text, status="ok", teacher=TEACHER)
 
 
@@ -66,47 +69,41 @@ def explain_without_outcome(meme: Meme) -> Rationale:
     Raises:
         MissingInputError, DataError: as `GeneratedTeacher.explain`.
     """
-    truth, rng = _truth(meme), random.Random(f"{TEACHER}/{meme.id}")
-    try:
-        scene, tone = _describe_meme(truth, rng)
-    except KeyError as error:
-        raise DataError(f"truth lacks or misnames {error.args[0]!r}") from None
+    truth, rng = _read_truth(meme), random.Random(f"{TEACHER}/{meme.id}")
+    scene, tone = _describe_meme(truth, rng)
     return Rationale(meme_id=meme.id, text=f"{scene} {tone}", status="ok", teacher=f"{TEACHER}/unconditioned")
 
 
-def _describe_meme(truth: Mapping[str, Any], rng: random.Random) -> tuple[str, str]:
-    """Return a sentence on the picture and one on the words; raises KeyError for what is unknown here."""
-    scene = rng.choice(WORDS["scene_frames"]).format(rng.choice(WORDS["scenes"][truth["scene"]]))
-    return scene, rng.choice(WORDS["tone_frames"][truth["tone"]]).format(WORDS["topics"][truth["concept"]][0])
-
-
-def _truth(meme: Meme) -> Mapping[str, Any]:
+def _read_truth(meme: Meme) -> Mapping[str, Any]:
+    """Return a meme's truth; every part of it is in ``WORDS``."""
     truth = meme.extra.get("truth")
     if not isinstance(truth, Mapping):
         raise MissingInputError(
             f"{meme.id}: no truth to explain it from; the generated teacher knows generated memes only"
         )
+    for part, table in _TABLES.items():
+        if str(truth.get(part)) not in WORDS[table]:
+            raise DataError(
+                f"truth.{part}: expected one of {', '.join(WORDS[table])}; got {truth.get(part)!r}"
+            )
     return truth
 
 
-def write_rationale(truth: Mapping[str, Any], rng: random.Random) -> str:
-    """Write one wording of the rationale for a truth, lower case, 20 to 40 words.
+def _describe_meme(truth: Mapping[str, Any], rng: random.Random) -> tuple[str, str]:
+    """Return a sentence on the picture and one on the words."""
+    scene = rng.choice(WORDS["scene_frames"]).format(rng.choice(WORDS["scenes"][truth["scene"]]))
+    return scene, rng.choice(WORDS["tone_frames"][truth["tone"]]).format(WORDS["topics"][truth["concept"]][0])
 
-    Raises:
-        DataError: the truth lacks a part or holds an unknown one.
-    """
-    if missing := [name for name in _NEEDED if name not in truth]:
-        raise DataError(f"truth without {', '.join(missing)}; expected {', '.join(_NEEDED)}")
-    try:
-        scene, tone = _describe_meme(truth, rng)
-        lead = rng.choice(WORDS["leads"]).format(
-            quality=WORDS["topics"][truth["concept"]][1],
-            share=WORDS["senses"][truth["sense"]],
-            **WORDS["polarities"][truth["polarity"]],
-        )
-        outcome = rng.choice(WORDS["outcomes"][truth["relation"]])
-    except KeyError as error:
-        raise DataError(f"truth names {error.args[0]!r}, which the generated teacher does not know") from None
+
+def write_rationale(truth: Mapping[str, Any], rng: random.Random) -> str:
+    """Write one wording of the rationale for a whole truth, lower case, 20 to 40 words."""
+    scene, tone = _describe_meme(truth, rng)
+    lead = rng.choice(WORDS["leads"]).format(
+        quality=WORDS["topics"][truth["concept"]][1],
+        share=WORDS["senses"][truth["sense"]],
+        **WORDS["polarities"][truth["polarity"]],
+    )
+    outcome = rng.choice(WORDS["outcomes"][truth["relation"]])
     first, second = (scene, tone) if rng.random() < 0.6 else (tone, scene)
     # Half reason towards the outcome, half from it. A student that only ever writes the outcome last learns to read it
     # off its own words and cannot say it at once, as the label stage asks: with the outcome last alone, that stage

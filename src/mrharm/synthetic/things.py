@@ -27,11 +27,8 @@ def cake(pen: Pen) -> None:
     pen.disc(0, 0.82, (0.95, 0.14), fill="#f4f4f4", edge=0.025)
     for width, top, bottom, colour in ((0.78, 0.2, 0.8, "#ff8fbf"), (0.5, -0.3, 0.2, "#ffb3d3")):
         pen.box(-width, top, width, bottom, colour, 0.025)
-        drips: list[Point] = [(-width, top)]
-        for number in range(9):
-            x = -width + 2 * width * number / 8
-            drips.append((x, top + (0.2 if number % 2 else 0.1)))
-        pen.poly([*drips, (width, top)], "#fffaf0")
+        drips = [(-width + 2 * width * number / 8, top + (0.2 if number % 2 else 0.1)) for number in range(9)]
+        pen.poly([(-width, top), *drips, (width, top)], "#fffaf0")
         pen.disc(0, top, (width, 0.07), fill="#fffaf0", edge=0.015)
     for x in (-0.3, 0.0, 0.3):
         pen.box(x - 0.05, -0.68, x + 0.05, -0.3, "#46b8f0", 0.012)
@@ -79,10 +76,8 @@ def toast(pen: Pen) -> None:
 
 def rocket(pen: Pen) -> None:
     """Draw a white and red rocket at full burn."""
-    pen.poly(
-        [(-0.26, 0.4), (-0.14, 0.75), (-0.2, 0.8), (0.0, 1.0), (0.2, 0.8), (0.14, 0.75), (0.26, 0.4)],
-        "#ff7a00",
-    )
+    flame = [(-0.26, 0.4), (-0.14, 0.75), (-0.2, 0.8), (0.0, 1.0), (0.2, 0.8), (0.14, 0.75), (0.26, 0.4)]
+    pen.poly(flame, "#ff7a00")
     pen.poly([(-0.14, 0.4), (0.0, 0.85), (0.14, 0.4)], "#ffe14d")
     for side in (-1, 1):
         pen.poly([(side * 0.26, 0.0), (side * 0.62, 0.45), (side * 0.24, 0.42)], "#e0202f", 0.025)
@@ -133,11 +128,8 @@ def crash(pen: Pen) -> None:
     pen.disc(0.1, 0.84, (0.24, 0.1), fill="#16161a", turn=-0.2)
     pen.disc(0.1, 0.83, (0.09, 0.04), fill="#c7c7cc", turn=-0.2)
     for angle in (0.2, 1.0, 1.8):
-        pen.line(
-            [(0.46, 0.15), (0.46 + 0.3 * math.cos(angle - 2.6), 0.15 + 0.3 * math.sin(angle - 2.6))],
-            0.035,
-            "#ff8a00",
-        )
+        end = (0.46 + 0.3 * math.cos(angle - 2.6), 0.15 + 0.3 * math.sin(angle - 2.6))
+        pen.line([(0.46, 0.15), end], 0.035, "#ff8a00")
 
 
 def heart(pen: Pen) -> None:
@@ -152,11 +144,8 @@ def trophy(pen: Pen) -> None:
     """Draw a golden cup with two handles and a star."""
     for side in (-1, 1):
         pen.bow((side * 0.55, -0.4), (0.32, 0.3), (-math.pi / 2 - 1.2, math.pi / 2 + 1.2), 0.12, "#d99a06")
-    pen.poly(
-        [(-0.55, -0.85), (0.55, -0.85), (0.48, -0.25), (0.2, 0.12), (-0.2, 0.12), (-0.48, -0.25)],
-        "#ffc61a",
-        0.03,
-    )
+    cup = [(-0.55, -0.85), (0.55, -0.85), (0.48, -0.25), (0.2, 0.12), (-0.2, 0.12), (-0.48, -0.25)]
+    pen.poly(cup, "#ffc61a", 0.03)
     pen.poly([(-0.42, -0.8), (-0.25, -0.8), (-0.2, -0.1), (-0.35, -0.28)], "#fff0a8")
     pen.disc(0, -0.85, (0.56, 0.09), fill="#ffdf6b", edge=0.02)
     pen.box(-0.1, 0.1, 0.1, 0.5, "#d99a06", 0.02)

@@ -1,7 +1,7 @@
 """Check whether a rationale is true: compare its text with the truth that a generated meme carries.
 
-It shares no word list with what draws the memes or writes their rationales, so that a fault there cannot hide here. It
-is strict: a part that is named wrongly, twice differently or not at all is false.
+Nothing that draws memes or writes their rationales shares its words (``truth.yaml``), so that a fault there cannot hide
+here. It is strict: a part that is named wrongly, twice differently or not at all is false.
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from mrharm.errors import DataError
 from mrharm.records import Meme, Verdict
@@ -17,62 +20,10 @@ from mrharm.texts import fold
 
 PARTS = ("scene", "tone", "relation", "all")
 
-_SCENES: dict[str, str] = {
-    "roses": r"roses|red rose|bouquets?",
-    "cake": r"(?:birthday |pink )?cakes?",
-    "skunk": r"skunks?",
-    "garbage": r"garbage|trash|rubbish|dustbins?|litter",
-    "toast": r"toast|burnt bread|(?:burnt|black|charred) slice",
-    "crowd": r"crowds?|cheering (?:people|fans)|people cheering",
-    "heart": r"hearts?|balloons?",
-    "desert": r"deserts?|dunes?|cactus|sand",
-    "chairs": r"chairs?|seats?",
-    "scarecrow": r"scarecrows?",
-    "trophy": r"troph(?:y|ies)|gold(?:en)? cup",
-    "songbird": r"song ?birds?|blue ?birds?|singing bird|bird (?:sings|singing|on a branch)",
-    "donkey": r"donkeys?|mules?",
-    "lion": r"lions?",
-    "rocket": r"rockets?|space ?ships?",
-    "race_car": r"rac(?:e|ing)[ -]?cars?|sports cars?",
-    "storm": r"storms?|lightning|thunder",
-    "snail": r"snails?",
-    "snowman": r"snow ?m[ae]n",
-    "elephant": r"elephants?",
-    "wall": r"(?:brick )?walls?|bricks?",
-    "mouse": r"mouse|mice",
-    "wilted": r"wilt(?:ed|ing)|withered|drooping|dead (?:flower|plant)s?",
-    "bookshelf": r"book ?(?:shelf|shelves|cases?)|shel(?:f|ves)|books",
-    "gem": r"gems?|diamonds?|jewels?",
-    "scribble": r"scribbl(?:e|es|ing|ed)|scrawls?",
-    "sun": r"sun|sunshine",
-    "swan": r"swans?",
-    "dolphin": r"dolphins?",
-    "peacock": r"peacocks?",
-    "crash": r"crash(?:es|ed)?|wreck(?:s|ed)?|crumpled car",
-    "ship": r"ships?|boats?|shipwrecks?",
-    "rainbow": r"rainbows?",
-}
-
-_TONES: dict[str, str] = {
-    "praise": r"prais\w+|(?<!backhanded )(?<!hollow )compliments?|flatter\w*|admir\w+|applau\w+"
-    r"|call\w* [\w' ]{1,30}(?:great|wonderful|amazing|perfect)",
-    "comparison": r"compar(?:e|es|ed|ing|isons?)|liken\w*|(?:just|exactly|much) like|the same|equat\w+|resembl\w+"
-    r"|is like|similar",
-    "contrast": r"contrast\w*|sets? [\w' ]{0,30}apart|the reverse",
-    "relief": r"glad|relie(?:f|ved)|thank(?:s|ful|fully)?|grateful|lucky|luckily|fortunate(?:ly)?|good thing",
-}
-# These speak of a contrast, but relief is put into such words, too.
-_CONTRAST_TOO = (
-    r"nothing like|unlike|opposites?|different|differs?|far from|(?:not|n't|never)(?: at all| a bit)? like"
-)
-
-_RELATIONS: dict[str, str] = {
-    "backs": r"back(?:s|ed)?(?: up)? (?:the|this|that|these|those|it|them|up)|support(?:s|ed)?|kind(?! of)|kindly"
-    r"|friendly|sincere(?:ly)?|genuine(?:ly)?|confirm(?:s|ed)?|bears? [\w ]{0,12}out|well meant|honest",
-    "undercuts": r"undercuts?|mock\w*|ridicul\w+|(?:makes?|making|pokes?|poking) fun|jabs?|taunt\w*|insult\w*"
-    r"|sneer\w*|belittl\w+|at your expense|jokes? (?:is )?on you|(?:backhanded|hollow) compliments?|sarcas\w+"
-    r"|against you|unkind",
-}
+_WORDS: dict[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+_SCENES: dict[str, str] = _WORDS["scenes"]
+_TONES = {tone: "|".join(patterns) for tone, patterns in _WORDS["tones"].items()}
+_RELATIONS = {relation: "|".join(patterns) for relation, patterns in _WORDS["relations"].items()}
 _NAMES = {"scene": _SCENES, "tone": _TONES, "relation": _RELATIONS}
 _OTHER = {"backs": "undercuts", "undercuts": "backs"}
 
@@ -112,7 +63,7 @@ def check_rationale(text: str, truth: Mapping[str, Any]) -> TruthCheck:
             raise DataError(f"truth.{part}: expected one of {', '.join(names)}; got {truth.get(part)!r}")
     folded = fold(text)
     return TruthCheck(
-        scene=_find_scenes(folded) == {truth["scene"]},
+        scene={scene for scene, pattern in _SCENES.items() if _is_named(pattern, folded)} == {truth["scene"]},
         tone=_find_tones(folded) == {truth["tone"]},
         relation=_find_relations(folded) == {truth["relation"]},
     )
@@ -146,14 +97,11 @@ def find_named_relation(text: str) -> str | None:
     return relations.pop() if len(relations) == 1 else None
 
 
-def _find_scenes(text: str) -> set[str]:
-    return {scene for scene, pattern in _SCENES.items() if False in _find_denials(pattern, text)}
-
-
 def _find_tones(text: str) -> set[str]:
-    contrasted = bool(re.search(rf"\b(?:{_CONTRAST_TOO})\b", text.replace("n't", " n't")))
-    rest = re.sub(rf"\b(?:{_CONTRAST_TOO})\b", "~", text)
-    tones = {tone for tone, pattern in _TONES.items() if False in _find_denials(pattern, rest)}
+    contrast = rf"\b(?:{_WORDS['contrast_or_relief']})\b"
+    contrasted = bool(re.search(contrast, text.replace("n't", " n't")))
+    rest = re.sub(contrast, "~", text)
+    tones = {tone for tone, pattern in _TONES.items() if _is_named(pattern, rest)}
     if contrasted and "relief" not in tones:
         tones.add("contrast")
     return tones
@@ -165,6 +113,10 @@ def _find_relations(text: str) -> set[str]:
         for denied in _find_denials(pattern, text):
             relations.add(_OTHER[relation] if denied else relation)
     return relations
+
+
+def _is_named(pattern: str, text: str) -> bool:
+    return False in _find_denials(pattern, text)
 
 
 def _find_denials(pattern: str, text: str) -> list[bool]:

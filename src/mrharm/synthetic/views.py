@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from mrharm.synthetic.pen import INK, Pen, Point, arc, curve, oval
+from mrharm.synthetic.pen import INK, Pen, arc, curve, oval
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,9 @@ def sky(pen: Pen, look: Look, horizon: float) -> None:
         share = band / (bands - 1)
         red, green, blue = (round(a + (b - a) * share) for a, b in zip(upper, lower, strict=True))
         top = look.top + band * height
-        points = [
-            (-look.side, top),
-            (look.side, top),
-            (look.side, top + height * 1.2),
-            (-look.side, top + height * 1.2),
-        ]
-        spots = [(pen.x + x * pen.scale, pen.y + y * pen.scale) for x, y in points]
-        pen.paint.polygon(spots, fill=(red, green, blue))
+        bottom = top + height * 1.2
+        points = [(-look.side, top), (look.side, top), (look.side, bottom), (-look.side, bottom)]
+        pen.paint.polygon([pen.place(point) for point in points], fill=(red, green, blue))
 
 
 def ground(pen: Pen, look: Look, horizon: float, colour: str | None = None) -> None:
@@ -63,11 +58,8 @@ def crowd(pen: Pen, look: Look) -> None:
             shirt, skin = pen.rng.choice(shirts), pen.rng.choice(skins)
             for side in (-1, 1):
                 wave = pen.rng.uniform(-0.05, 0.05)
-                pen.line(
-                    [(x + side * size * 0.4, y + 0.08), (x + side * (size * 0.5 + wave), y - 0.24)],
-                    0.06,
-                    skin,
-                )
+                hand = (x + side * (size * 0.5 + wave), y - 0.24)
+                pen.line([(x + side * size * 0.4, y + 0.08), hand], 0.06, skin)
             pen.disc(x, y + 0.3, (size * 0.52, 0.28), fill=shirt, edge=0.015)
             pen.disc(x, y - 0.05, size * 0.36, fill=skin, edge=0.015)
             pen.bow((x, y - 0.05), (0.05, 0.05), (0.2, 2.9), 0.025, "#7d1f2b")
@@ -77,15 +69,11 @@ def desert(pen: Pen, look: Look) -> None:
     """Draw an empty desert: dunes, a small hot sun, a cactus, a skull."""
     sky(pen, look, 0.5)
     pen.disc(0.6, -0.68, 0.17, fill="#fff6c9")
-    for number, (colour, base, height) in enumerate(
-        (("#d99a4e", -0.1, 0.22), ("#e8b364", 0.18, 0.2), ("#f3c77a", 0.5, 0.14))
-    ):
-        crest: list[Point] = []
-        for step in range(21):
-            x = -look.side + 2 * look.side * step / 20
-            crest.append(
-                (x, base + height * math.sin(x * (1.6 + 0.4 * number) + number * 2.1 + look.variant))
-            )
+    xs = [-look.side + 2 * look.side * step / 20 for step in range(21)]
+    dunes = (("#d99a4e", -0.1, 0.22), ("#e8b364", 0.18, 0.2), ("#f3c77a", 0.5, 0.14))
+    for number, (colour, base, height) in enumerate(dunes):
+        length, phase = 1.6 + 0.4 * number, number * 2.1
+        crest = [(x, base + height * math.sin(x * length + phase + look.variant)) for x in xs]
         pen.poly([*crest, (look.side, look.bottom), (-look.side, look.bottom)], colour)
         pen.line(crest, 0.02, "#b87a35")
     for trunk in ([(-0.5, 0.42), (-0.5, -0.4)], [(-0.5, 0.1), (-0.74, 0.06), (-0.74, -0.18)],
@@ -158,9 +146,8 @@ def sun(pen: Pen, look: Look) -> None:
     sky(pen, look, 0.75)
     for number in range(12):
         angle = 2 * math.pi * number / 12 + 0.1 * look.variant
-        rim = [
-            (0.62 * math.cos(side), -0.12 + 0.62 * math.sin(side)) for side in (angle - 0.13, angle + 0.13)
-        ]
+        sides = angle - 0.13, angle + 0.13
+        rim = [(0.62 * math.cos(side), -0.12 + 0.62 * math.sin(side)) for side in sides]
         pen.poly([*rim, (0.98 * math.cos(angle), -0.12 + 0.98 * math.sin(angle))], "#ffb300")
     pen.disc(0, -0.12, 0.58, fill="#ffd91a", edge=0.03)
     for x in (-0.2, 0.2):
@@ -191,22 +178,15 @@ def ship(pen: Pen, look: Look) -> None:
     pen.poly([(-0.4, 0.62), (0.4, -0.3), (0.92, -0.4), (0.45, 0.75)], "#b3262b")
     pen.poly([(-0.62, 0.4), (-0.22, -0.1), (-0.42, -0.26), (-0.85, 0.28)], "#f4efe4", 0.02)
     for x, y in ((-0.62, -0.12), (-0.38, -0.42)):
-        pen.poly(
-            [(x, y + 0.3), (x + 0.14, y + 0.16), (x - 0.06, y - 0.06), (x - 0.22, y + 0.1)], "#e67e22", 0.02
-        )
+        funnel = [(x, y + 0.3), (x + 0.14, y + 0.16), (x - 0.06, y - 0.06), (x - 0.22, y + 0.1)]
+        pen.poly(funnel, "#e67e22", 0.02)
         for number in range(3):
-            pen.disc(
-                x - 0.2 - 0.05 * number,
-                y - 0.12 - 0.17 * number,
-                0.1 + 0.03 * number,
-                fill="#6b6b70dc",
-            )
+            puff = (x - 0.2 - 0.05 * number, y - 0.12 - 0.17 * number)
+            pen.disc(*puff, 0.1 + 0.03 * number, fill="#6b6b70dc")
     for x, y in ((0.1, -0.3), (0.25, -0.5), (-0.08, -0.08)):
         pen.disc(x, y, 0.05, fill="#ffe9a8", edge=0.012)
-    sea: list[Point] = []
-    for step in range(25):
-        x = -look.side + 2 * look.side * step / 24
-        sea.append((x, 0.36 + 0.05 * math.sin(x * 6 + look.variant)))
+    xs = [-look.side + 2 * look.side * step / 24 for step in range(25)]
+    sea = [(x, 0.36 + 0.05 * math.sin(x * 6 + look.variant)) for x in xs]
     pen.poly([*sea, (look.side, look.bottom), (-look.side, look.bottom)], "#1b5c8feb")
     pen.line(sea, 0.04, "#d8f1ff")
     for y in (0.58, 0.8):
