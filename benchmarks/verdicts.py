@@ -27,7 +27,7 @@ from benchmarks.common import (
 )
 from mrharm.hub import bf16_pays
 from mrharm.recipe import ANSWERS
-from mrharm.student.two_stage import TwoStageStudent
+from mrharm.student.fused_t5 import FusedT5Student
 from mrharm.verdicts.scoring import batch_by_length, harm_probability, score_answers
 
 VERDICT_TOKENS, RATIONALE_TOKENS = 8, 64
@@ -53,7 +53,7 @@ def official(kind: str, count: int, device: str) -> dict[str, Any]:
 def ours(kind: str, count: int, device: str, dtype: str, batch_size: int) -> dict[str, Any]:
     """Batches of alike length; verdicts by teacher forcing over one shared encoding."""
     model, processor = paper_student(device)
-    student = TwoStageStudent(model, processor, device, getattr(torch, dtype))
+    student = FusedT5Student(model, processor, device, getattr(torch, dtype))
     inputs = draw_inputs(count)
     scores = np.zeros((count, 2))
     if kind == "rationales":

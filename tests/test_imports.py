@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import make_squares
+
 # Names of `sys.modules` that take a second or more to import, and of the rooms that import PyTorch.
 HEAVY = ("torch", "transformers", "sklearn", "accelerate", "matplotlib", "onnxruntime", "cv2")
-TORCH_ROOMS = ("mrharm.student.model", "mrharm.training.run", "mrharm.verdicts.detector")
+TORCH_ROOMS = ("mrharm.student.model", "mrharm.training.trainer", "mrharm.verdicts.detector")
 # Answers each line of arguments from a process of its own, forked once the command line is imported.
 FORKING = """
 import contextlib, io, json, os, sys
@@ -143,6 +145,24 @@ def test_wrong_options_are_refused_before_heavy_libraries_are_loaded(
     code, modules, error = run_command(*(places.get(word, word) for word in arguments))
     assert code == 2 and error.startswith("error: ") and message in error
     assert not modules & {*HEAVY, *TORCH_ROOMS}
+
+
+@pytest.mark.parametrize(
+    ("rationales", "options", "message"),
+    [
+        (False, [], "no rationales to distil"),
+        (True, ["--set", "templates.label='{label}'", "--stages", "joint"], "does not begin with words"),
+        (True, ["--seed", "1"], "another dataset, dataset_sha256"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_heavy_libraries_are_loaded(
+    run: Path, tmp_path: Path, rationales: bool, options: list[str], message: str
+):
+    dataset = make_squares(tmp_path / "data", pictures=False, rationales=rationales)
+    out = run if "--seed" in options else tmp_path / "out"
+    code, modules, error = run_command("train", dataset, "--recipe", "tiny", *options, "--out", out)
+    assert code == 2 and error.startswith("error: ") and message in error
+    assert not modules & {*HEAVY, *TORCH_ROOMS} and not (tmp_path / "out").exists()
 
 
 def test_an_audit_loads_scikit_learn_and_no_torch(squares: Path):

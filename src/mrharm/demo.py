@@ -33,7 +33,6 @@ from mrharm.reports.demo_page import write_demo_report
 from mrharm.store import content_key, write_json, write_records
 from mrharm.synthetic import truth
 from mrharm.synthetic.teacher import GeneratedTeacher
-from mrharm.verdicts.scoring import argmax_harmful
 
 if TYPE_CHECKING:
     from mrharm.verdicts.detector import Detector
@@ -274,13 +273,11 @@ def _score_baselines(dataset: Dataset, judged: Sequence[Meme]) -> dict[str, dict
 
 
 def _measure_greedy_agreement(detector: Detector, dataset: Dataset) -> float:
-    """Return the share of test memes whose written label is the one that uncalibrated scores prefer."""
+    """Return the share of test memes whose written label is the one that scores higher."""
     memes, root = dataset.split("test"), dataset.root
     written = detector.judge(memes, root=root, batch_size=_BATCH, rationales=False, greedy=True)
-    preferred = argmax_harmful(detector.scores(memes, root=root), detector.card.answers)
-    return sum(verdict.harmful == harmful for verdict, harmful in zip(written, preferred, strict=True)) / len(
-        memes
-    )
+    # Of two answers the likelier one has a P above 0.5, at any temperature.
+    return sum(verdict.harmful == (verdict.score > 0.5) for verdict in written) / len(memes)
 
 
 def _draw_examples(dataset: Dataset, verdicts: Sequence[Verdict], seed: int) -> list[dict[str, Any]]:

@@ -71,7 +71,7 @@ class Stub:
         return [self._judge(shown, options) for shown in memes]
 
     def _judge(self, shown: Meme, options: JudgeOptions) -> Verdict:
-        gathered = options.find_evidence(shown) or Evidence(meme_id=shown.id, text=shown.text)
+        gathered = (options.evidence or {}).get(shown.id) or Evidence(meme_id=shown.id, text=shown.text)
         text, _ = compose_text(self.card.reads, shown, gathered, odd_text=self.card.odd_text)
         place = gathered.clean_image if self.card.picture_shown == "clean" else shown.image
         image = None

@@ -18,8 +18,8 @@ from mrharm.probes.rationale import RationaleProbe, probe
 from mrharm.probes.simulatability import adjusted_gain
 from mrharm.records import Meme, Rationale, Verdict
 from mrharm.reports.summary import describe_probe
+from mrharm.student.fused_t5 import FusedT5Student
 from mrharm.student.interface import StudentInput
-from mrharm.student.two_stage import TwoStageStudent
 from mrharm.synthetic.teacher import GeneratedTeacher
 from mrharm.verdicts.detector import Detector
 from tests.audit.helpers import club, meme
@@ -228,7 +228,7 @@ def test_without_gold_rationales_or_truth_it_says_why_they_are_missing(tmp_path:
     assert "reads no rationale (it reads text)" in result.skipped["swap"]
 
 
-class Reader(TwoStageStudent):
+class Reader(FusedT5Student):
     """Answers by the rationale it is given, or, ``deaf``, by the meme's last letter whatever it is given."""
 
     reads_rationale = True
@@ -247,7 +247,7 @@ def test_a_student_that_follows_its_rationale_is_told_from_one_that_does_not(
     memes = about_clubs([f"{club(number)} {int(not side)}" for number, side in enumerate(SIDES)])
     made = predictions(tmp_path, memes, SIDES, [WHY[side] for side in SIDES])
     label = made.detector.label_student
-    assert isinstance(label, TwoStageStudent)
+    assert isinstance(label, FusedT5Student)
     reader = Reader(label.model, label.processor)
     reader.deaf = deaf
     swap = probe(replace(made, detector=Detector(made.detector.card, reader, None))).swap
@@ -259,7 +259,7 @@ def test_a_student_that_follows_its_rationale_is_told_from_one_that_does_not(
 def test_there_must_be_two_rationales_of_each_decision_to_swap(tmp_path: Path) -> None:
     made = predictions(tmp_path, about_clubs(), [True] * 79 + [False], [WHY[True]] * 80)
     label = made.detector.label_student
-    assert isinstance(label, TwoStageStudent)
+    assert isinstance(label, FusedT5Student)
     reading = Detector(made.detector.card, Reader(label.model, label.processor), None)
     result = probe(replace(made, detector=reading))
     assert result.swap is None and "fewer than two memes" in result.skipped["swap"]

@@ -17,7 +17,7 @@ from mrharm.rationales.stats import measure
 from mrharm.rationales.teachers.openai import HostedTeacher
 from mrharm.records import Evidence, Meme, Rationale
 from mrharm.store import write_records
-from mrharm.training.data import usable_rationales
+from mrharm.training.rationale_stage import usable_rationales
 from tests.llm.conftest import MODEL, client
 from tests.rationales.answers import explained
 from tests.rationales.conftest import MakeDataset

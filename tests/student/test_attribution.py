@@ -6,10 +6,10 @@ import torch
 
 from mrharm.student.attribution import PIECES, blank, integrated_gradients, log_odds
 from mrharm.student.config import MrHarmConfig
+from mrharm.student.fused_t5 import FusedT5Student
 from mrharm.student.interface import Attribution, Frame, StudentInput
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor, PictureSettings
-from mrharm.student.two_stage import TwoStageStudent
 from tests.student.conftest import tiny_student
 
 ANSWERS = ["The answer is: harmful", "The answer is: harmless"]
@@ -29,8 +29,8 @@ INPUTS = [
 
 
 @pytest.fixture(scope="module")
-def student() -> TwoStageStudent:
-    return TwoStageStudent(*tiny_student())
+def student() -> FusedT5Student:
+    return FusedT5Student(*tiny_student())
 
 
 def sum_of_parts(part: Attribution) -> float:
@@ -130,7 +130,7 @@ def test_without_a_picture_there_are_words_only_and_a_picture_of_one_colour_did_
 
 
 def test_a_student_without_fusion_gives_its_words(student):
-    blind = TwoStageStudent(*tiny_student(vision_tower="none", fusion="none"))
+    blind = FusedT5Student(*tiny_student(vision_tower="none", fusion="none"))
     part = blind.attribute([StudentInput("you smell wonderful")], ANSWERS, HARMFUL)[0]
     assert [word for word, _ in part.words] == ["you", "smell", "wonderful"] and blind.frame is None
     assert sum_of_parts(part) == pytest.approx(part.odds - part.blank_odds, abs=0.05)
@@ -155,7 +155,7 @@ def test_a_class_token_lies_nowhere_on_the_picture_and_keeps_its_part():
         vision_config={"model_type": "clip_vision_model", "image_size": 32, "patch_size": 16, **vision},
     )  # fmt: skip
     settings = PictureSettings(32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-    student = TwoStageStudent(
+    student = FusedT5Student(
         MrHarmForConditionalGeneration(config), MrHarmProcessor(processor.tokenizer, settings)
     )
     part = student.attribute([StudentInput("you smell", pixels(0, 32))], ANSWERS, HARMFUL)[0]

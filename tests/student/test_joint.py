@@ -4,19 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from mrharm.errors import InputError
+from mrharm.student.fused_t5 import FusedT5Student
 from mrharm.student.interface import StudentInput
 from mrharm.student.joint import JointStudent, JointTarget, joint_target
-from mrharm.student.two_stage import TwoStageStudent
 from tests.student.conftest import tiny_student
-from tests.student.test_two_stage import ANSWERS, INPUTS
+from tests.student.test_fused_t5 import ANSWERS, INPUTS
 
 OUTPUT, ANSWER = "Output: {rationale}", "The answer is: {label}"
 WRITTEN = "Output: you smell"
 
 
-def make(part: str = "label", tokens: int = 8, answer: str = ANSWER) -> JointStudent:
-    return JointStudent(*tiny_student(), JointTarget(OUTPUT, answer, tokens), part)
+def make(part: str = "label", tokens: int = 8) -> JointStudent:
+    return JointStudent(*tiny_student(), JointTarget(OUTPUT, ANSWER, tokens), part)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +58,7 @@ def test_without_a_given_rationale_the_score_follows_the_one_it_writes(student, 
         np.testing.assert_allclose(
             conditioned[row], student.score([carrying(INPUTS[row], text)], ANSWERS)[0], rtol=1e-4
         )
-    plain = TwoStageStudent(student.model, student.processor).score(INPUTS[2:], ANSWERS)
+    plain = FusedT5Student(student.model, student.processor).score(INPUTS[2:], ANSWERS)
     np.testing.assert_allclose(conditioned[2:], plain, rtol=1e-4)  # nothing written: the label alone
 
 
@@ -102,11 +101,6 @@ def test_the_gradient_is_taken_with_the_whole_memes_rationale_all_along_the_path
         assert sum(weight for _, weight in part.words) + part.patches.sum() + part.rest == pytest.approx(
             part.odds - part.blank_odds, abs=0.05
         )
-
-
-def test_a_label_template_without_words_before_the_label_is_refused():
-    with pytest.raises(InputError, match="does not begin with words"):
-        make(answer="{label}")
 
 
 def test_a_rationale_that_reaches_its_limit_is_cut_before_the_label_and_not_within_its_first_words(

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from mrharm.student.interface import StudentInput
-from mrharm.training.data import Example, LengthSampler, collate
+from mrharm.training.examples import Example, LengthSampler, collate
 from mrharm.training.pictures import _OPERATIONS, augment, randaugment
 from tests.student.conftest import tiny_student
 

@@ -12,7 +12,7 @@ from mrharm.memes.dataset import Dataset
 from mrharm.records import Failure, read_records
 from mrharm.training import pictures
 from mrharm.training.run import train
-from mrharm.training.stages import train_stage
+from mrharm.training.trainer import train_stage
 from tests.training.helpers import tiny
 
 
@@ -140,24 +140,18 @@ def test_one_stage_has_one_target_and_memes_without_a_rationale_learn_their_labe
     (folder / "rationales.jsonl").write_text("\n".join(rows[1:]) + "\n")
     targets = {}
 
-    def remember(plan, data, model, folder, context):
+    def remember(plan, data, *arguments):
         for example in data.train.examples:
-            targets[example.meme_id] = context.processor.tokenizer.decode(example.target_ids)
-        return train_stage(plan, data, model, folder, context)
+            targets[example.meme_id] = data.processor.tokenizer.decode(example.target_ids)
+        return train_stage(plan, data, *arguments)
 
-    monkeypatch.setattr("mrharm.training.run.train_stage", remember)
+    monkeypatch.setattr("mrharm.training.stages.train_stage", remember)
     train(folder, tiny(stages__label__epochs=1), tmp_path / "run", stages="joint", device="cpu")
     train_memes = [meme.id for meme in Dataset(folder).split("train")]
     assert without in train_memes and set(targets) == set(train_memes)
     for name, target in targets.items():
         assert target.endswith(("The answer is: harmful</s>", "The answer is: harmless</s>"))
         assert target.count("</s>") == 1 and ("Output:" in target) == (name != without)
-
-
-def test_one_stage_wants_words_before_its_label(squares, tmp_path):
-    recipe = tiny(templates__label="{label}")
-    with pytest.raises(InputError, match="does not begin with words"):
-        train(squares, recipe, tmp_path / "run", stages="joint", device="cpu")
 
 
 def test_a_picture_in_both_splits_is_read_as_pixels_and_as_features(squares, tmp_path, cache):

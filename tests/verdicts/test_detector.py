@@ -16,7 +16,7 @@ from mrharm.training.run import train
 from mrharm.verdicts.calibration import fit_temperature, negative_log_likelihood
 from mrharm.verdicts.card import model_card
 from mrharm.verdicts.inputs import JudgeOptions
-from mrharm.verdicts.scoring import argmax_harmful, harm_probability
+from mrharm.verdicts.scoring import harm_probability
 from tests.training.helpers import tiny
 
 
@@ -181,7 +181,6 @@ def test_p_harmful_sums_the_harmful_answers_by_hand():
     np.testing.assert_allclose(
         harm_probability(scores[:1, :2], ANSWERS["harmful"], temperature=2), [1 / (1 + 2**0.5)]
     )
-    assert argmax_harmful(scores, ANSWERS["severity"]) == [False, True]
 
 
 def test_the_temperature_undoes_overconfidence_and_changes_no_decision():

@@ -31,7 +31,7 @@ from mrharm.recipe import Recipe, dump_recipe, make_recipe
 from mrharm.records import Failure, Record
 from mrharm.store import JsonlStore, content_key, exclusive_lock, read_appended, write_failures
 from mrharm.synthetic.truth import has_truth, measure_true_share
-from mrharm.training.data import require_rationales
+from mrharm.training.rationale_stage import require_rationales
 from mrharm.training.run import train
 
 STAGE, RUNS = "ablate", "runs.jsonl"

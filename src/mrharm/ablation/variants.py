@@ -18,7 +18,7 @@ from mrharm.records import Meme, Rationale, read_records
 from mrharm.store import content_key
 from mrharm.synthetic.teacher import explain_without_outcome
 from mrharm.synthetic.truth import has_truth, quad_of
-from mrharm.training.data import usable_rationales
+from mrharm.training.rationale_stage import usable_rationales
 
 SUBSET_SEED = 20_231_211  # the same training memes for every arm and seed, smaller subsets within larger ones
 

@@ -261,7 +261,7 @@ def _check_judge(
         raise InputError("--judge rates rationales; leave --no-rationales out")
     from mrharm.verdicts.card import read_card
 
-    writes = bool({"rationale", "joint"} & set(read_card(run)[1].students))
+    writes = read_card(run)[1].explains
     if not (writes and any(meme.label for meme in data.split(split))):
         lack = "label" if writes else "rationale, as this detector writes none"
         raise InputError(f"--judge rates rationales, and no meme of {split} has a {lack}; leave it out")

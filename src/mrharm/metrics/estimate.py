@@ -1,4 +1,4 @@
-"""A figure with its 95 % interval, how it prints, and the intervals that need no resampling."""
+"""A figure with its 95 % interval, how it is named and prints, and the intervals that need no resampling."""
 
 from __future__ import annotations
 
@@ -19,6 +19,33 @@ Decisions = NDArray[Any]  # True, False, or None where no label was answered
 N_RESAMPLES = 1000
 FEWEST = 30  # memes; below, the bootstrap's interval of a difference leaves out too much
 
+SCORES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "precision": "precision",
+    "recall": "recall",
+    "false_alarms": "false alarms (harmless memes flagged)",
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "brier": "Brier score",
+    "ece": "class-wise ECE, 15 bins",
+    "aurc": "AURC (risk-coverage)",
+}
+# Names of fields in report.json as people read them; the rest are their words.
+NAMES = {
+    **SCORES,
+    "false_alarms": "false alarms",
+    "reviewed": "reviewed by a person",
+    "flag_precision": "flagged that is harmful",
+    "harmful_of_allowed": "allowed that is harmful",
+    "allowed_of_harmful": "harmful that is allowed",
+    "before": "unchanged",
+    "clean": "unchanged",
+    "conditions": "one modality changed",
+    "settings": "every change at every strength (kind, change, strength, its number, unit)",
+    "written": "form of the rationales",
+}
+
 
 class Estimate(Record):
     """A figure with its 95 % interval; None where it is undefined (one class only, no memes)."""
@@ -31,6 +58,18 @@ class Estimate(Record):
         """Return the figure and its interval multiplied by a positive number."""
         scaled = {name: None if end is None else end * factor for name, end in self.model_dump().items()}
         return Estimate(**scaled)
+
+
+def name_figure(name: str) -> str:
+    """Return a field's name as people read it."""
+    return NAMES.get(name) or name.replace("_", " ").replace("macro f1", "macro-F1").replace("auroc", "AUROC")
+
+
+def format_figure(name: str, figure: Estimate, digits: int = 1) -> str:
+    """Format a figure of a policy for a sentence: memes a day for ``reviews``, else per cent."""
+    if name == "reviews":
+        return format_sentence(figure, unit=" a day", times=1, digits=0)
+    return format_sentence(figure, unit=" %", digits=digits)
 
 
 def format_sentence(

@@ -8,10 +8,10 @@ import numpy as np
 
 from mrharm.evaluation.compare import Comparison
 from mrharm.evaluation.transfer import Transfer
-from mrharm.metrics import Estimate, format_cell
+from mrharm.metrics import Estimate, format_cell, name_figure
 from mrharm.metrics.estimate import FEWEST
 from mrharm.reports.render import render_markdown, render_sentences
-from mrharm.reports.tables import Table, name_figure
+from mrharm.reports.tables import Table
 from mrharm.store import write_json, write_text
 
 

@@ -11,7 +11,7 @@ from mrharm.errors import ImageError
 from mrharm.evaluation.evaluate import Evaluation
 from mrharm.evaluation.predictions import Predictions
 from mrharm.images import open_image
-from mrharm.metrics import Estimate
+from mrharm.metrics import Estimate, name_figure
 from mrharm.probes.saliency import UNITS, SaliencyProbe
 from mrharm.records import Meme, Record, Saliency
 from mrharm.reports.ablation_page import NOTE, read_ablation, tabulate_arms, to_svg
@@ -20,7 +20,6 @@ from mrharm.reports.render import inline, inline_picture, inline_svg, render_pag
 from mrharm.reports.saliency_picture import draw_saliency, shaded_words
 from mrharm.reports.summary import describe_modalities
 from mrharm.reports.tables import (
-    name_figure,
     tabulate_baselines,
     tabulate_groups,
     tabulate_published,

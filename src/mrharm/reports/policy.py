@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mrharm.console import err, out, print_failures, print_sentence
-from mrharm.metrics import Estimate, format_cell, format_sentence
+from mrharm.metrics import Estimate, format_cell, format_figure, format_sentence, name_figure
 from mrharm.policy.choose import Criterion
 from mrharm.policy.propose import Measurement, PolicyChoice
 from mrharm.policy.targets import TargetCheck
 from mrharm.reports.render import render_sentences
-from mrharm.reports.tables import Table, name_figure
+from mrharm.reports.tables import Table
 from mrharm.reports.terminal import print_table
-from mrharm.verdicts.card import figure_words
 
 BAND_FIGURES = (
     "allowed", "reviewed", "flagged", "reviews", "flag_precision", "harmful_of_allowed", "allowed_of_harmful",
@@ -25,13 +24,13 @@ def describe_target(check: TargetCheck) -> str:
     """Describe a check: the state first, the pessimistic end, and whether the split is too small to tell."""
 
     def describe(value: float) -> str:
-        return figure_words(check.name, Estimate(value=value))
+        return format_figure(check.name, Estimate(value=value))
 
     (sentence,) = render_sentences(
         "target.jinja",
         check=check,
         target=describe(check.wanted),
-        measured=figure_words(check.name, check.figure),
+        measured=format_figure(check.name, check.figure),
         bound=None if check.bound is None else describe(check.bound),
     )
     return sentence
@@ -42,7 +41,7 @@ def describe_cautions(choice: PolicyChoice) -> tuple[str, ...]:
     promise = (choice.request.criterion or Criterion()).promise
     corrected = Estimate(value=choice.chosen.optimism_corrected if choice.chosen else None)
     return render_sentences(
-        "cautions.jinja", choice=choice, promise=promise, elsewhere=figure_words(promise, corrected)
+        "cautions.jinja", choice=choice, promise=promise, elsewhere=format_figure(promise, corrected)
     )
 
 
@@ -155,11 +154,8 @@ def _describe_prevalence(choice: PolicyChoice) -> str:
 def _print_figures(names: Iterable[str], figures: Mapping[str, Estimate]) -> None:
     for name in names:
         figure = figures[name]
-        if name == "reviews":
-            words = format_sentence(figure, unit=" a day", times=1, digits=0)
-        else:
-            is_small = figure.value is not None and 0 < figure.value < 0.01
-            words = format_sentence(figure, unit=" %", digits=2 if is_small else 1)
+        is_small = figure.value is not None and 0 < figure.value < 0.01
+        words = format_figure(name, figure, digits=2 if is_small else 1)
         out.print(f"  {name_figure(name):<{_FIGURE_WIDTH}}{words}")
 
 

@@ -14,8 +14,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from mrharm.images import open_image
-from mrharm.metrics import Estimate, counted, format_cell, format_sentence
-from mrharm.reports.tables import markdown, name_figure
+from mrharm.metrics import Estimate, counted, format_cell, format_sentence, name_figure
+from mrharm.reports.tables import markdown
 
 _SIDE = 320  # pixels of a picture on a page, at most
 Figure = Estimate | Mapping[str, Any] | float | None

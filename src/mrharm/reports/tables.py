@@ -1,4 +1,4 @@
-"""Tables of results, built once for the terminal, for pages and for Markdown; and the one table of figure names."""
+"""Tables of results, built once for the terminal, for pages and for Markdown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from mrharm.metrics import Estimate, format_cell
+from mrharm.metrics import SCORES, Estimate, format_cell, name_figure
 from mrharm.texts import sanitise
 
 if TYPE_CHECKING:
@@ -15,33 +15,7 @@ if TYPE_CHECKING:
     from mrharm.evaluation.groups import Group
     from mrharm.evaluation.transfer import Transfer
 
-SCORES = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro-F1",
-    "precision": "precision",
-    "recall": "recall",
-    "false_alarms": "false alarms (harmless memes flagged)",
-    "auroc": "AUROC",
-    "auprc": "AUPRC",
-    "brier": "Brier score",
-    "ece": "class-wise ECE, 15 bins",
-    "aurc": "AURC (risk-coverage)",
-}
 HEADLINE = ("accuracy", "macro_f1", "auroc")
-# Names of fields in report.json as people read them; the rest are their words.
-NAMES = {
-    **SCORES,
-    "false_alarms": "false alarms",
-    "reviewed": "reviewed by a person",
-    "flag_precision": "flagged that is harmful",
-    "harmful_of_allowed": "allowed that is harmful",
-    "allowed_of_harmful": "harmful that is allowed",
-    "before": "unchanged",
-    "clean": "unchanged",
-    "conditions": "one modality changed",
-    "settings": "every change at every strength (kind, change, strength, its number, unit)",
-    "written": "form of the rationales",
-}
 DEMO_ROWS = {
     "majority": "majority",
     "text_only": "text only (TF-IDF + LR)",
@@ -50,11 +24,6 @@ DEMO_ROWS = {
     "two_stage": "two-stage student",
 }
 _ESTIMATE = {"value", "low", "high"}
-
-
-def name_figure(name: str) -> str:
-    """Return a field's name as people read it."""
-    return NAMES.get(name) or name.replace("_", " ").replace("macro f1", "macro-F1").replace("auroc", "AUROC")
 
 
 @dataclass(frozen=True)

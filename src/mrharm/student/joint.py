@@ -9,11 +9,10 @@ from typing import Literal
 
 import torch
 
-from mrharm.errors import InputError
+from mrharm.student.fused_t5 import FusedT5Student, Prefixes
 from mrharm.student.interface import StudentInput
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
-from mrharm.student.two_stage import Prefixes, TwoStageStudent
 
 
 def joint_target(rationale: Sequence[int], label: Sequence[int]) -> tuple[int, ...]:
@@ -36,17 +35,14 @@ class JointTarget:
     tokens: int
 
 
-class JointStudent(TwoStageStudent):
+class JointStudent(FusedT5Student):
     """Writes its rationale, greedily, and answers after it: a label's score is its log-probability given the meme and
     that rationale (the paper's ablation "without two-stage training", which joins both in one target).
 
     Args:
-        model, processor, device, dtype: as of a `TwoStageStudent`.
+        model, processor, device, dtype: as of a `FusedT5Student`.
         target: how a rationale and a label make one target.
         part: which part of the generated text `write` returns.
-
-    Raises:
-        InputError: the label's template does not begin with words.
     """
 
     reads_rationale = True
@@ -64,11 +60,6 @@ class JointStudent(TwoStageStudent):
         self._target = target
         self._part = part
         opening = target.label_template.partition("{label}")[0].strip()
-        if not opening:
-            raise InputError(
-                f"templates.label {target.label_template!r} does not begin with words, by which a student of one stage "
-                "could tell where its rationale ends; expected a template such as 'The answer is: {label}'"
-            )
         self._opening = self.processor.tokenize_target(opening)[:-1]
 
     @torch.inference_mode()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+
+import torch
+from torch import Tensor
 
 from mrharm.errors import ImageError, InputError
 from mrharm.images import place_in
@@ -16,7 +19,8 @@ from mrharm.records import Failure
 from mrharm.student.interface import StudentInput
 from mrharm.student.joint import joint_target
 from mrharm.student.model import MrHarmForConditionalGeneration
-from mrharm.training.data import Coverage, ExampleBuilder, ExampleSet
+from mrharm.student.processor import MrHarmProcessor
+from mrharm.training.examples import Coverage, ExampleBuilder, ExampleSet, collate
 from mrharm.training.pictures import FeatureStore, PixelStore
 
 Coverages = dict[StageName, dict[str, Coverage]]
@@ -28,6 +32,7 @@ class StageData:
 
     train: ExampleSet
     validation: ExampleSet
+    processor: MrHarmProcessor
 
     @cached_property
     def inputs(self) -> list[StudentInput]:
@@ -38,6 +43,15 @@ class StageData:
     def gold(self) -> list[bool]:
         """The labels of the validation split."""
         return [example.harmful for example in self.validation.examples]
+
+    def validation_batches(self, batch_size: int, device: torch.device) -> Iterator[dict[str, Tensor]]:
+        """Yield the validation split in batches of similar text lengths, as the student's ``forward`` takes them."""
+        examples = self.validation.examples
+        order = sorted(range(len(examples)), key=lambda index: len(examples[index].input_ids))
+        for start in range(0, len(order), batch_size):
+            items = [self.validation[index] for index in order[start : start + batch_size]]
+            batch = collate(self.processor, items)
+            yield {name: tensor.to(device) for name, tensor in batch.items()}
 
 
 class StageDataBuilder:
@@ -117,7 +131,7 @@ class StageDataBuilder:
                 )
             sets[split] = ExampleSet(readable, self._pictures[split], augmentation, self._recipe.seed)
             coverages[split] = coverage
-        return StageData(sets[TRAIN], sets[VALIDATION]), coverages
+        return StageData(sets[TRAIN], sets[VALIDATION], self._examples.processor), coverages
 
     def _read_pictures(self, paths: Sequence[Path], split: str) -> None:
         """Read a split's pictures, and list those that cannot be read or are outside the dataset folder."""

@@ -1,227 +1,135 @@
-"""Plan the stages of a training, and train one of them."""
+"""Train a detector: stage 1 (`rationale_stage`), stage 2 (`label_stage`), or both targets in one; then calibrate it."""
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+import dataclasses
+from typing import Any
 
-import numpy as np
-import torch
-from safetensors.torch import load_file
 from transformers import set_seed
-from transformers.trainer_callback import PrinterCallback
-from transformers.utils import logging as transformers_logging
 
-from mrharm.hub import pick_dtype
-from mrharm.progress import Progress
-from mrharm.recipe import Recipe, StageName, WhichStages
-from mrharm.store import write_json
-from mrharm.student.checkpoints import load_unique
-from mrharm.student.interface import Student
+from mrharm.memes.dataset import Dataset
+from mrharm.memes.splits import TRAIN
+from mrharm.recipe import Recipe, WhichStages
+from mrharm.records import Failure, Rationale
+from mrharm.student.backbones import build_student
+from mrharm.student.interface import compose_text
 from mrharm.student.model import MrHarmForConditionalGeneration
-from mrharm.student.processor import MrHarmProcessor
-from mrharm.training.data import LengthSampler, collate
-from mrharm.training.stage_data import StageData
-from mrharm.training.trainer import (
-    BEST,
-    BEST_WEIGHTS,
-    VALIDATIONS,
-    StageCallback,
-    StageTrainer,
-    last_complete,
-    list_checkpoints,
-    training_arguments,
-)
-from mrharm.verdicts.calibration import negative_log_likelihood
-from mrharm.verdicts.card import DetectorCard
-from mrharm.verdicts.scoring import harm_probability, score_answers
-from mrharm.verdicts.students import JOINT, build_students
+from mrharm.training.examples import ExampleBuilder, Limits, measure_limits
+from mrharm.training.label_stage import label_target, validate_labels
+from mrharm.training.rationale_stage import rationale_target, validate_rationales
+from mrharm.training.stage_data import StageData, StageDataBuilder
+from mrharm.training.trainer import StageContext, StagePlan, train_stage
+from mrharm.verdicts.calibration import fit_temperature
+from mrharm.verdicts.card import JOINT, DetectorCard
+from mrharm.verdicts.detector import Detector
+from mrharm.verdicts.scoring import score_answers
 
-FOLDERS: dict[StageName, str] = {"rationale": "stage1", "label": "stage2"}
-RESULT = "stage.json"
 _VALIDATION_BATCH = 64
-
-
-@dataclass(frozen=True)
-class StagePlan:
-    """One stage: what is taught, and the model of the detector that comes of it.
-
-    Fields:
-        name: whose settings and folder the stage has.
-        targets: what a target text holds, in order; a stage that teaches labels is chosen by its labels.
-        model: name of the trained weights in the detector.
-    """
-
-    name: StageName
-    targets: tuple[StageName, ...]
-    model: str
 
 
 # Stages run in order on one model, each from the best weights of the one before; the last one gives the labels.
 PLANS: dict[WhichStages, tuple[StagePlan, ...]] = {
     "both": (
-        StagePlan("rationale", ("rationale",), "rationale"),
-        StagePlan("label", ("label",), "label"),
+        StagePlan("rationale", "stage1", ("rationale",), "rationale"),
+        StagePlan("label", "stage2", ("label",), "label"),
     ),
-    "label": (StagePlan("label", ("label",), "label"),),
-    "joint": (StagePlan("label", ("rationale", "label"), JOINT),),
+    "label": (StagePlan("label", "stage2", ("label",), "label"),),
+    "joint": (StagePlan("label", "stage2", ("rationale", "label"), JOINT),),
 }
 
 
-@dataclass(frozen=True)
-class StageContext:
-    """What all stages of a run share.
+def train_detector(
+    context: StageContext, stages: WhichStages, rationales: dict[str, Rationale]
+) -> tuple[Detector, dict[str, Any], list[Failure]]:
+    """Train the stages in order on one student, and calibrate the detector of the weights each ends with.
 
-    Fields:
-        card: the detector's, before calibration.
-        say: called with each line for a person.
-        report_to: the Trainer's reporters.
-    """
-
-    recipe: Recipe
-    card: DetectorCard
-    processor: MrHarmProcessor
-    device: torch.device
-    say: Callable[[str], None]
-    progress: Progress
-    report_to: str
-
-    def label_student(self, plan: StagePlan, model: MrHarmForConditionalGeneration) -> Student:
-        """Return the student that gives labels with a model: what is validated is what the detector will do.
-
-        Raises:
-            InputError: the templates do not suit the plan.
-        """
-        return build_students(self.card, {plan.model: model}, self.processor, self.device, torch.float32)[0]
-
-
-def train_stage(
-    plan: StagePlan,
-    data: StageData,
-    model: MrHarmForConditionalGeneration,
-    folder: Path,
-    context: StageContext,
-) -> dict[str, float]:
-    """Train ``model`` in place on one stage and leave it with the best weights; resumes from the last checkpoint.
-
-    ``folder`` ends up with ``best.safetensors`` and ``stage.json`` (the validations, the step chosen).
+    ``rationales``: those that teach, by meme id.
 
     Returns:
-        The validation figures of the step chosen.
+        The detector; the results for ``run.json``; and the pictures that cannot be read.
     """
-    result, say = folder / RESULT, context.say
-    if result.exists():
-        say(f"stage {plan.name}: already done")
-        load_unique(model, load_file(folder / BEST_WEIGHTS))
-        chosen: dict[str, float] = json.loads(result.read_text(encoding="utf-8"))["chosen"]
-        return chosen
-    folder.mkdir(parents=True, exist_ok=True)
-    last = last_complete(folder, say)
-    validations: list[dict[str, float]] = []
-    if last is None:
-        for outdated in (BEST, BEST_WEIGHTS):
-            (folder / outdated).unlink(missing_ok=True)
-    else:
-        say(f"stage {plan.name}: going on from {last.name}")
-        validations = json.loads((last / VALIDATIONS).read_text(encoding="utf-8"))
-    trainer = _make_trainer(plan, data, model, folder, context, validations)
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
-    # The first process has written the best weights, which every process reads.
-    trainer.accelerator.wait_for_everyone()
-    best: dict[str, float] = json.loads((folder / BEST).read_text(encoding="utf-8"))
-    load_unique(model, load_file(folder / BEST_WEIGHTS))
-    if trainer.args.should_save:
-        write_json(result, {"chosen": best, "looks": trainer.validations, "log": trainer.state.log_history})
-        for path in list_checkpoints(folder):
-            shutil.rmtree(path, ignore_errors=True)
-    trainer.accelerator.wait_for_everyone()
-    return best
+    recipe, plans = context.recipe, PLANS[stages]
+    set_seed(recipe.seed)
+    model, examples = _build_student(context.dataset, recipe, rationales)
+    model.to(context.device)
+    card = _make_card(recipe, stages, examples.limits)
+    builder = StageDataBuilder(examples, model, context.say, context.progress)
+    models: dict[str, MrHarmForConditionalGeneration] = {}
+    results: dict[str, Any] = {}
+    for plan in plans:
+        data, coverages = builder.build(plan.targets)
+        results[plan.name] = _train_stage(plan, data, model, card, context)
+        for target, splits in coverages.items():
+            results[f"{target}_coverage"] = {
+                split: dataclasses.asdict(coverage) for split, coverage in splits.items()
+            }
+        models[plan.model] = MrHarmForConditionalGeneration(model.config)
+        models[plan.model].load_state_dict(model.state_dict())
+    # The last stage's validation split holds the labels that the temperature is fitted on.
+    detector = Detector.from_models(card, models, examples.processor, context.device)
+    scores = score_answers(detector.label_student, data.inputs, card.label_texts())
+    temperature = fit_temperature(scores, recipe.answers, data.gold)
+    values = {
+        "results": results,
+        "limits": dataclasses.asdict(examples.limits),
+        "failed_pictures": len(builder.failures),
+    }
+    return detector.with_temperature(temperature), values, builder.failures
 
 
-def _make_trainer(
+def _build_student(
+    dataset: Dataset, recipe: Recipe, rationales: dict[str, Rationale]
+) -> tuple[MrHarmForConditionalGeneration, ExampleBuilder]:
+    """Build the student, its tokenizer trained on the training split where its tower brings none, and its examples."""
+    memes = dataset.split(TRAIN)
+    texts = [
+        compose_text(recipe.reads, meme, dataset.evidence.get(meme.id), odd_text=recipe.odd_text)[0]
+        for meme in memes
+    ]
+    explanations = [rationale_target(recipe, rationales[meme.id]) for meme in memes if meme.id in rationales]
+    labels = [label_target(recipe, meme.label) for meme in memes if meme.label]
+    # Every answer twice, so that the tokenizer knows those that the split does not hold.
+    answers = [recipe.templates.label.format(label=answer.word) for answer in recipe.answers] * 2
+    corpus = [*(text.lower() for text in texts), *explanations, *labels, *answers]
+    model, processor = build_student(recipe.student, recipe.picture, corpus)
+    limits = measure_limits(recipe, processor, texts, explanations)
+    processor.max_text_tokens = limits.text
+    return model, ExampleBuilder(dataset, recipe, processor, limits, rationales)
+
+
+def _make_card(recipe: Recipe, stages: WhichStages, limits: Limits) -> DetectorCard:
+    """Make the card of a detector before it is calibrated."""
+    return DetectorCard(
+        recipe=recipe.name,
+        reads=recipe.reads,
+        picture_shown=recipe.picture.shown,
+        odd_text=recipe.odd_text,
+        answers=recipe.answers,
+        label_template=recipe.templates.label,
+        rationale_template=recipe.templates.rationale,
+        rationale_tokens=0 if stages == "label" else limits.rationale,
+        decoding=recipe.decoding,
+        students=tuple(plan.model for plan in PLANS[stages]),
+        seed=recipe.seed,
+    )
+
+
+def _train_stage(
     plan: StagePlan,
     data: StageData,
     model: MrHarmForConditionalGeneration,
-    folder: Path,
+    card: DetectorCard,
     context: StageContext,
-    validations: list[dict[str, float]],
-) -> StageTrainer:
-    recipe = context.recipe
-    settings = getattr(recipe.stages, plan.name)
-    # transformers' bars and dictionaries would break into our progress.
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    # A stage starts from the same random state whatever ran before it in this process.
-    set_seed(recipe.seed)
-    lengths = [len(example.input_ids) + len(example.target_ids) for example in data.train.examples]
-    sampler = LengthSampler(lengths, settings.batch_size, recipe.seed)
+) -> dict[str, float]:
+    """Train a stage, validated as it will be used; returns the validation figures of the step chosen."""
 
     def validate(current: MrHarmForConditionalGeneration) -> dict[str, float]:
-        if "label" in plan.targets:
-            return validate_labels(context.label_student(plan, current), data, recipe)
-        return validate_rationales(current, data, context)
+        if "label" not in plan.targets:
+            batches = data.validation_batches(_VALIDATION_BATCH, context.device)
+            return validate_rationales(current, batches)
+        detector = Detector.from_models(card, {plan.model: current}, data.processor, context.device)
+        return validate_labels(
+            detector.label_student, data.inputs, data.gold, context.recipe, _VALIDATION_BATCH
+        )
 
-    trainer = StageTrainer(
-        folder=folder,
-        keep=settings.keep,
-        validate=validate,
-        sampler=sampler,
-        validations=validations,
-        model=model,
-        args=training_arguments(
-            folder,
-            recipe,
-            settings,
-            data.train,
-            context.device,
-            bf16=pick_dtype(recipe.precision, context.device) == torch.bfloat16,
-            report_to=context.report_to,
-        ),
-        train_dataset=data.train,
-        eval_dataset=data.validation,
-        data_collator=partial(collate, context.processor),
-        callbacks=[
-            StageCallback(
-                folder,
-                validations,
-                data.train,
-                sampler,
-                partial(context.progress, f"stage {plan.name}"),
-            )
-        ],
-    )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
-
-
-def validate_rationales(
-    model: MrHarmForConditionalGeneration, data: StageData, context: StageContext
-) -> dict[str, float]:
-    """Compute the mean token cross-entropy of the validation split's rationales."""
-    examples = data.validation.examples
-    # Batches of similar text lengths, every example once.
-    order = sorted(range(len(examples)), key=lambda index: len(examples[index].input_ids))
-    total, tokens = 0.0, 0
-    for start in range(0, len(order), _VALIDATION_BATCH):
-        items = [data.validation[index] for index in order[start : start + _VALIDATION_BATCH]]
-        batch = {
-            name: tensor.to(context.device) for name, tensor in collate(context.processor, items).items()
-        }
-        count = int((batch["labels"] >= 0).sum())
-        total += float(model(**batch).loss) * count
-        tokens += count
-    return {"loss": total / max(tokens, 1)}
-
-
-def validate_labels(student: Student, data: StageData, recipe: Recipe) -> dict[str, float]:
-    """Compute the decision's accuracy on the validation split, and the mean negative log-likelihood of gold labels."""
-    answers = [recipe.templates.label.format(label=answer.word) for answer in recipe.answers]
-    scores = score_answers(student, data.inputs, answers, _VALIDATION_BATCH)
-    gold = np.array(data.gold)
-    probability = harm_probability(scores, recipe.answers)
-    accuracy = float(((probability >= 0.5) == gold).mean())
-    return {"accuracy": accuracy, "loss": negative_log_likelihood(probability, gold)}
+    return train_stage(plan, data, model, validate, context)

@@ -10,51 +10,160 @@ import math
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import PartialState
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
+from transformers.utils import logging as transformers_logging
 
-from mrharm.recipe import Recipe, StageRecipe
+from mrharm.hub import pick_dtype
+from mrharm.memes.dataset import Dataset
+from mrharm.progress import Progress
+from mrharm.recipe import Recipe, StageName, StageRecipe
 from mrharm.store import write_json
+from mrharm.student.checkpoints import load_unique
 from mrharm.student.model import MrHarmForConditionalGeneration, unique_tensors
-from mrharm.training.data import ExampleSet, LengthSampler
+from mrharm.training.examples import ExampleSet, LengthSampler, collate
+from mrharm.training.stage_data import StageData
 
 Validate = Callable[[MrHarmForConditionalGeneration], dict[str, float]]
-BEST_WEIGHTS, BEST = "best.safetensors", "best.json"
+BEST_WEIGHTS, BEST, RESULT = "best.safetensors", "best.json", "stage.json"
 MANIFEST, VALIDATIONS = "complete.json", "looks.json"
 _CHECKPOINTS_KEPT = 2
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One stage: what is taught, and the model of the detector that comes of it.
+
+    Fields:
+        name: whose settings the stage has.
+        folder: in the run folder.
+        targets: what a target text holds, in order; a stage that teaches labels is chosen by its labels.
+        model: name of the trained weights in the detector.
+    """
+
+    name: StageName
+    folder: str
+    targets: tuple[StageName, ...]
+    model: str
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What all stages of a run share.
+
+    Fields:
+        out: the run folder.
+        say: called with each line for a person.
+        report_to: the Trainer's reporters.
+    """
+
+    dataset: Dataset
+    recipe: Recipe
+    out: Path
+    device: torch.device
+    say: Callable[[str], None]
+    progress: Progress
+    report_to: str
+
+
+def train_stage(
+    plan: StagePlan,
+    data: StageData,
+    model: MrHarmForConditionalGeneration,
+    validate: Validate,
+    context: StageContext,
+) -> dict[str, float]:
+    """Train ``model`` in place on one stage and leave it with the best weights; resumes from the last checkpoint.
+
+    The stage's folder ends up with ``best.safetensors`` and ``stage.json`` (the validations, the step chosen).
+
+    Returns:
+        The validation figures of the step chosen.
+    """
+    folder, say = context.out / plan.folder, context.say
+    result = folder / RESULT
+    if result.exists():
+        say(f"stage {plan.name}: already done")
+        load_unique(model, load_file(folder / BEST_WEIGHTS))
+        chosen: dict[str, float] = json.loads(result.read_text(encoding="utf-8"))["chosen"]
+        return chosen
+    folder.mkdir(parents=True, exist_ok=True)
+    last = last_complete(folder, say)
+    validations: list[dict[str, float]] = []
+    if last is None:
+        for outdated in (BEST, BEST_WEIGHTS):
+            (folder / outdated).unlink(missing_ok=True)
+    else:
+        say(f"stage {plan.name}: going on from {last.name}")
+        validations = json.loads((last / VALIDATIONS).read_text(encoding="utf-8"))
+    trainer = StageTrainer(plan, data, model, validate, context, validations)
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    # The first process has written the best weights, which every process reads.
+    trainer.accelerator.wait_for_everyone()
+    best: dict[str, float] = json.loads((folder / BEST).read_text(encoding="utf-8"))
+    load_unique(model, load_file(folder / BEST_WEIGHTS))
+    if trainer.args.should_save:
+        write_json(result, {"chosen": best, "looks": trainer.validations, "log": trainer.state.log_history})
+        for path in list_checkpoints(folder):
+            shutil.rmtree(path, ignore_errors=True)
+    trainer.accelerator.wait_for_everyone()
+    return best
 
 
 class StageTrainer(Trainer):
     """Trains one stage in its folder and keeps its best weights in ``best.safetensors``.
 
-    Args:
-        keep: ``lowest_loss`` or ``highest_accuracy``; equal accuracies are ranked by the loss.
-        validate: computes the figures of the validation split.
-        validations: the figures of each validation so far, with their ``step``; new ones are appended.
+    ``validate`` computes the figures of the validation split; ``validations`` holds those of each validation so far,
+    with their ``step``, and new ones are appended.
     """
 
     def __init__(
         self,
-        *,
-        folder: Path,
-        keep: str,
+        plan: StagePlan,
+        data: StageData,
+        model: MrHarmForConditionalGeneration,
         validate: Validate,
-        sampler: LengthSampler,
+        context: StageContext,
         validations: list[dict[str, float]],
-        **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self._folder = folder
-        self._keep = keep
-        self._validate = validate
-        self._sampler = sampler
+        recipe, settings = context.recipe, getattr(context.recipe.stages, plan.name)
+        # transformers' bars and dictionaries would break into our progress.
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
+        # A stage starts from the same random state whatever ran before it in this process.
+        set_seed(recipe.seed)
+        self.folder = context.out / plan.folder
+        self.examples = data.train
+        lengths = [len(example.input_ids) + len(example.target_ids) for example in data.train.examples]
+        self.sampler = LengthSampler(lengths, settings.batch_size, recipe.seed)
         self.validations = validations
+        self._keep = settings.keep
+        self._validate = validate
+        super().__init__(
+            model=model,
+            args=training_arguments(self.folder, settings, data.train, context),
+            train_dataset=data.train,
+            eval_dataset=data.validation,
+            data_collator=partial(collate, data.processor),
+        )
+        self.remove_callback(PrinterCallback)
+        self.add_callback(StageCallback(self, partial(context.progress, f"stage {plan.name}")))
         # Our forward takes **kwargs for T5's sake; the loss is the mean over the batch's tokens, as the paper's is.
         self.model_accepts_loss_kwargs = False
 
@@ -63,7 +172,7 @@ class StageTrainer(Trainer):
         loader = DataLoader(
             self.train_dataset,
             batch_size=self.args.train_batch_size,
-            sampler=self._sampler,
+            sampler=self.sampler,
             collate_fn=self.data_collator,
             pin_memory=self.args.dataloader_pin_memory,
         )
@@ -86,14 +195,14 @@ class StageTrainer(Trainer):
         earlier = [row for row in self.validations if row["step"] != step]
         self.validations[:] = [*earlier, {"step": step, **metrics}]
         if self.args.should_save and self._is_better(metrics):
-            aside = self._folder / f".{BEST_WEIGHTS}"
+            aside = self.folder / f".{BEST_WEIGHTS}"
             save_file(unique_tensors(model), aside)
-            aside.replace(self._folder / BEST_WEIGHTS)
-            write_json(self._folder / BEST, {"step": step, **metrics})
+            aside.replace(self.folder / BEST_WEIGHTS)
+            write_json(self.folder / BEST, {"step": step, **metrics})
         return metrics
 
     def _is_better(self, metrics: dict[str, float]) -> bool:
-        path = self._folder / BEST
+        path = self.folder / BEST
         if not path.exists():
             return True
         best = json.loads(path.read_text(encoding="utf-8"))
@@ -108,28 +217,19 @@ class StageCallback(TrainerCallback):
     ``show`` is called with the steps done and the steps of the stage.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        validations: list[dict[str, float]],
-        examples: ExampleSet,
-        sampler: LengthSampler,
-        show: Callable[[int, int], None],
-    ) -> None:
-        self._folder = folder
-        self._validations = validations
-        self._examples = examples
-        self._sampler = sampler
+    def __init__(self, trainer: StageTrainer, show: Callable[[int, int], None]) -> None:
+        self._trainer = trainer
         self._show = show
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Set the epoch by the step count: exact also after a resume in the middle of one."""
-        batches = math.ceil(len(self._sampler) / (args.train_batch_size * args.world_size))
+        examples, sampler = self._trainer.examples, self._trainer.sampler
+        batches = math.ceil(len(sampler) / (args.train_batch_size * args.world_size))
         steps_an_epoch = max(math.ceil(batches / args.gradient_accumulation_steps), 1)
-        self._examples.epoch = state.global_step // steps_an_epoch
-        self._sampler.set_epoch(self._examples.epoch)
+        examples.epoch = state.global_step // steps_an_epoch
+        sampler.set_epoch(examples.epoch)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -147,12 +247,13 @@ class StageCallback(TrainerCallback):
         wait = PartialState().wait_for_everyone
         wait()
         if args.should_save:
-            checkpoint = self._folder / f"checkpoint-{state.global_step}"
+            folder = self._trainer.folder
+            checkpoint = folder / f"checkpoint-{state.global_step}"
             # A pickle that no code here reads; the resolved recipe is in the run folder.
             (checkpoint / "training_args.bin").unlink(missing_ok=True)
-            write_json(checkpoint / VALIDATIONS, self._validations)
+            write_json(checkpoint / VALIDATIONS, self._trainer.validations)
             seal(checkpoint)
-            for outdated in list_checkpoints(self._folder)[:-_CHECKPOINTS_KEPT]:
+            for outdated in list_checkpoints(folder)[:-_CHECKPOINTS_KEPT]:
                 shutil.rmtree(outdated, ignore_errors=True)
         wait()
 
@@ -203,21 +304,13 @@ class StageArguments(TrainingArguments):
 
 
 def training_arguments(
-    folder: Path,
-    recipe: Recipe,
-    stage: StageRecipe,
-    examples: ExampleSet,
-    device: torch.device,
-    **options: Any,
+    folder: Path, stage: StageRecipe, examples: ExampleSet, context: StageContext
 ) -> StageArguments:
-    """Make the Trainer's arguments of a stage: its AdamW, gradients clipped at norm 1, linear warm-up and decay to 0.
-
-    ``folder``: where checkpoints go. ``options``: further arguments of the Trainer (``bf16``, ``report_to``).
-    """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    """Make the Trainer's arguments: its AdamW, gradients clipped at norm 1, linear warm-up and decay to 0."""
+    recipe, world = context.recipe, int(os.environ.get("WORLD_SIZE", "1"))
     batches = math.ceil(len(examples) / (stage.batch_size * world))
     interval = max(math.ceil(batches / stage.accumulate), 1) * stage.evaluate_every
-    on_cpu = device.type == "cpu"
+    on_cpu = context.device.type == "cpu"
     return StageArguments(
         output_dir=str(folder),
         num_train_epochs=stage.epochs,
@@ -243,5 +336,6 @@ def training_arguments(
         # Without a picture, a process's batch leaves the fusion's parameters without gradients.
         ddp_find_unused_parameters=any(example.picture is None for example in examples.examples),
         ddp_backend="gloo" if on_cpu and world > 1 else None,
-        **options,
+        bf16=pick_dtype(recipe.precision, context.device) == torch.bfloat16,
+        report_to=context.report_to,
     )

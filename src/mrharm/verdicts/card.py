@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import ValidationError
 
 from mrharm._version import __version__
 from mrharm.errors import DataError, InputError
-from mrharm.metrics import Estimate, format_sentence
+from mrharm.metrics import Estimate, format_figure, name_figure
 from mrharm.recipe import Answer, Part
 from mrharm.records import Decision, Record
 from mrharm.runs import CARD, find_detector
@@ -18,6 +19,7 @@ from mrharm.store import content_key, write_json, write_text
 
 FORMAT = 1
 README = "README.md"
+JOINT = "joint"  # the model of a detector trained in one stage, which explains and answers
 _POLICY = {"threshold", "band", "chosen"}
 
 
@@ -85,6 +87,11 @@ class DetectorCard(Record):
     chosen: Chosen | None = None
     files: dict[str, str] = {}
 
+    @property
+    def explains(self) -> bool:
+        """Whether one of its models writes rationales."""
+        return bool({"rationale", JOINT} & set(self.students))
+
     def label_texts(self) -> list[str]:
         """Return the label strings that a student is scored on, one an answer."""
         return [self.label_template.format(label=answer.word) for answer in self.answers]
@@ -144,18 +151,6 @@ class DetectorCard(Record):
             raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
-def figure_name(name: str) -> str:
-    """Return a figure's name for people."""
-    return "macro-F1" if name == "macro_f1" else name.replace("_", " ")
-
-
-def figure_words(name: str, figure: Estimate) -> str:
-    """Return a policy's figure for people: memes a day, or per cent, with its interval."""
-    if name == "reviews":
-        return format_sentence(figure, unit=" a day", times=1, digits=0)
-    return format_sentence(figure, unit=" %")
-
-
 def scorer_of(detector: str) -> str:
     """Return the scorer's half of a Detector's key, as a verdict holds it."""
     return detector.partition("-")[0]
@@ -187,35 +182,8 @@ def write_card(folder: Path, card: DetectorCard) -> None:
 
 def model_card(card: DetectorCard) -> str:
     """Render the README.md of a detector's folder, with the hub's front matter."""
-    words = ", ".join(f"“{answer.word}”" for answer in card.answers)
-    writes = {"rationale", "joint"} & set(card.students)
-    explains = "and writes the rationale behind it" if writes else "and gives no rationale"
-    decides = f"- threshold: {card.threshold:.4g}"
-    if card.chosen:
-        decides += f", chosen by {card.chosen.describe()}"
-    if card.band:
-        low, high = card.band
-        decides += f"\n- allow below {low:.4g}, review from there up to {high:.4g}, flag from there up"
-    for name, figure in card.chosen.figures.items() if card.chosen else ():
-        decides += f"\n- {figure_name(name)} there: {figure_words(name, figure)}"
-    return f"""---
-library_name: mrharm
-pipeline_tag: image-text-to-text
-tags: [harmful-memes, content-moderation, mr-harm]
----
-# A harmful-meme detector (recipe `{card.recipe}`)
-
-Reads {", ".join(card.reads)} and the {card.picture_shown} picture, scores the answers {words} {explains}.
-
-- calibration temperature, fitted on validation: {card.temperature:.3f}
-{decides}
-- seed: {card.seed}; mrharm {__version__}
-
-```python
-from mrharm import Detector, Meme
-print(Detector.from_pretrained("THIS_FOLDER").judge(Meme(id="1", image="photo.jpg", text="the words on it")))
-```
-
-A score is an opinion for a person to weigh. Do not let it act alone, and measure it on memes of your own first: a
-detector knows only the kind of harm, language and time its training memes came from.
-"""
+    environment = Environment(
+        loader=PackageLoader("mrharm", "verdicts"), undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    environment.filters.update(name_figure=name_figure, format_figure=format_figure)
+    return environment.get_template("readme.md.jinja").render(card=card, version=__version__)

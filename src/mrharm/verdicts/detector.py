@@ -19,13 +19,14 @@ from mrharm.images import decode, open_image, read_image_bytes
 from mrharm.records import Evidence, Meme, Saliency, Verdict
 from mrharm.store import content_key, folder_aside, sha256_bytes, sha256_file, write_text
 from mrharm.student.checkpoints import load_models, save_models
+from mrharm.student.fused_t5 import FusedT5Student
 from mrharm.student.interface import Frame, Student, StudentInput, compose_text
+from mrharm.student.joint import JointStudent, JointTarget
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
-from mrharm.verdicts.card import DetectorCard, read_card, write_card
+from mrharm.verdicts.card import JOINT, DetectorCard, read_card, write_card
 from mrharm.verdicts.inputs import DEFAULT_OPTIONS, JudgeOptions, LoadedMeme, PreparedMeme, SaliencyKind
-from mrharm.verdicts.scoring import Floats, harm_probability, score_answers, write_texts
-from mrharm.verdicts.students import build_students, models_of
+from mrharm.verdicts.scoring import harm_probability, score_answers, write_texts
 
 WRITTEN = "-written"  # ends the key of a verdict whose label the student wrote
 
@@ -59,7 +60,15 @@ class Detector(PushToHubMixin):
         dtype: torch.dtype = torch.float32,
     ) -> Detector:
         """Make a Detector of models: ``label`` and perhaps ``rationale``, or ``joint`` alone."""
-        return cls(card, *build_students(card, models, processor, device, dtype), dtype)
+        if JOINT in models:
+            target = JointTarget(card.rationale_template, card.label_template, card.rationale_tokens)
+            label, rationale = (
+                JointStudent(models[JOINT], processor, target, part, device, dtype)
+                for part in ("label", "rationale")
+            )
+            return cls(card, label, rationale, dtype)
+        students = {name: FusedT5Student(model, processor, device, dtype) for name, model in models.items()}
+        return cls(card, students["label"], students.get("rationale"), dtype)
 
     @classmethod
     def from_pretrained(
@@ -95,7 +104,12 @@ class Detector(PushToHubMixin):
         Raises:
             InputError: a student of another kind, whose files mrharm does not know.
         """
-        models, processor = models_of(self.label_student, self.rationale_student)
+        models = {}
+        for name in self.card.students:
+            student = self.rationale_student if name == "rationale" else self.label_student
+            if not isinstance(student, FusedT5Student):
+                raise InputError(f"{type(student).__name__}: save a student of another kind by its own means")
+            models[name], processor = student.model, student.processor
         with folder_aside(Path(folder)) as aside:
             save_models(aside, models, processor)
             if recipe is not None:
@@ -140,15 +154,17 @@ class Detector(PushToHubMixin):
         A label that the student wrote (greedy mode) stays, too: it follows from no threshold.
         """
         written = (verdict.key or "").endswith(WRITTEN)
-        return verdict.model_copy(
-            update={
-                "harmful": verdict.harmful if written else verdict.score >= self.card.threshold,
-                "threshold": self.card.threshold,
-                "band": self.card.band,
-                "decision": self.card.decide(verdict.score),
-                "detector": self.key,
-            }
-        )
+        harmful = verdict.harmful if written else verdict.score >= self.card.threshold
+        return verdict.model_copy(update={"harmful": harmful, **self._policy_fields(verdict.score)})
+
+    def _policy_fields(self, score: float) -> dict[str, Any]:
+        """Return the fields of a verdict that follow from its score and the policy."""
+        return {
+            "threshold": self.card.threshold,
+            "band": self.card.band,
+            "decision": self.card.decide(score),
+            "detector": self.key,
+        }
 
     @overload
     def judge(self, memes: Meme, options: JudgeOptions = ..., **changes: Any) -> Verdict: ...
@@ -193,16 +209,13 @@ class Detector(PushToHubMixin):
                 meme_id=meme.meme_id,
                 harmful=harmful[index],
                 score=probabilities[index],
-                threshold=self.card.threshold,
-                band=self.card.band,
-                decision=self.card.decide(probabilities[index]),
+                **self._policy_fields(probabilities[index]),
                 rationale=rationales[index],
                 saliency=saliencies[index],
                 evidence=meme.evidence,
                 missing=meme.shown.missing,
                 text_cut=self.label_student.cuts(meme.shown.text),
                 key=meme.key,
-                detector=self.key,
                 recipe=self.card.recipe,
                 created_at=now,
             )
@@ -215,7 +228,7 @@ class Detector(PushToHubMixin):
         Raises:
             ImageError: the picture file is missing or too large.
         """
-        evidence = options.find_evidence(meme) or Evidence(
+        evidence = (options.evidence or {}).get(meme.id) or Evidence(
             meme_id=meme.id, text=meme.text, text_source="given" if meme.text is not None else None
         )
         needs_words = "text" in self.card.reads and evidence.text is None and meme.text is None
@@ -256,7 +269,7 @@ class Detector(PushToHubMixin):
             text,
             self.label_student.fit(image) if image is not None else None,
             missing=missing,
-            rationale=options.find_rationale(meme.id),
+            rationale=(options.given_rationales or {}).get(meme.id),
         )
         return PreparedMeme(meme.id, shown, evidence, self.judgement_key(source, options))
 
@@ -289,7 +302,7 @@ class Detector(PushToHubMixin):
         how: dict[str, Any] = {
             name: getattr(options, name) for name in ("rationales", "saliency", "greedy", "gather")
         }
-        rationale = options.find_rationale(source.evidence.meme_id)
+        rationale = (options.given_rationales or {}).get(source.meme.id)
         if rationale is not None:
             how["given_rationale"] = rationale
         if self.dtype != torch.float32:
@@ -297,18 +310,6 @@ class Detector(PushToHubMixin):
         evidence = source.evidence.model_dump(mode="json", exclude={"made_by"})
         key = content_key(self.card.scorer(), evidence, how)
         return key + (WRITTEN if self._writes_labels(options) else "")
-
-    def scores(
-        self,
-        memes: Sequence[Meme],
-        *,
-        evidence: Mapping[str, Evidence] | None = None,
-        root: Path | None = None,
-    ) -> Floats:
-        """Compute uncalibrated log-probabilities of the label strings, gathering nothing. *Shape:* (memes, answers)"""
-        options = JudgeOptions(evidence=evidence, root=root, gather=False)
-        inputs = [self.prepare(meme, options).shown for meme in memes]
-        return score_answers(self.label_student, inputs, self.card.label_texts())
 
     def saliency(self, inputs: Sequence[StudentInput], kind: SaliencyKind) -> list[Saliency]:
         """Compute the saliency of one batch: the label student's attention, or what moved its decision.

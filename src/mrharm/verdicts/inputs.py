@@ -66,10 +66,6 @@ class JudgeOptions:
             raise InputError(f"judge() has no option {', '.join(unknown)}; there are: {', '.join(names)}")
         return dataclasses.replace(self, **changes)
 
-    def find_evidence(self, meme: Meme) -> Evidence | None:
-        """Return the evidence of a meme, where there is some."""
-        return (self.evidence or {}).get(meme.id)
-
     def picture_path(self, name: str) -> Path:
         """Return the path of a picture that a record names.
 
@@ -77,10 +73,6 @@ class JudgeOptions:
             ImageError: it leaves ``root``.
         """
         return Path(name) if self.root is None else place_in(self.root, name)
-
-    def find_rationale(self, meme_id: str) -> str | None:
-        """Return the rationale that the label of a meme is to follow, where one was given."""
-        return (self.given_rationales or {}).get(meme_id)
 
 
 DEFAULT_OPTIONS = JudgeOptions()

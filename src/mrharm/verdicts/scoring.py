@@ -55,8 +55,3 @@ def harm_probability(scores: Floats, answers: Sequence[Answer], temperature: flo
     harmful = np.array([answer.harmful for answer in answers])
     result: Floats = weights[:, harmful].sum(1) / weights.sum(1)
     return result
-
-
-def argmax_harmful(scores: Floats, answers: Sequence[Answer]) -> list[bool]:
-    """Return whether the likeliest answer means harm: the decision of greedy decoding that writes a label."""
-    return [answers[index].harmful for index in scores.argmax(1)]

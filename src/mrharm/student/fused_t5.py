@@ -1,4 +1,4 @@
-"""The student of the paper, trained in two stages: `MrHarmForConditionalGeneration` with its processor on a device."""
+"""The student of the paper: a T5 fused with a vision tower, `MrHarmForConditionalGeneration`, on a device."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from mrharm.student.processor import MrHarmProcessor
 Prefixes = Sequence[Sequence[int]]
 
 
-class TwoStageStudent:
-    """Answers the calls of `Student` with one model, which either explains or gives a label."""
+class FusedT5Student:
+    """Answers the calls of `Student` with one model: stage 1's, which explains, or stage 2's, which gives a label."""
 
     reads_rationale = False
 

@@ -16,21 +16,18 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Sampler
 
-from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
-from mrharm.memes.splits import TRAIN
-from mrharm.rationales.stale import stale_rationales
 from mrharm.recipe import Length, Recipe, StageName
-from mrharm.records import Meme, Rationale
+from mrharm.records import Label, Meme, Rationale
 from mrharm.student.interface import StudentInput, compose_text
 from mrharm.student.processor import MrHarmProcessor
+from mrharm.training.label_stage import label_target
 from mrharm.training.pictures import FeatureStore, PixelStore, augment
+from mrharm.training.rationale_stage import rationale_target
 
 _LONGEST = 512  # tokens; T5 was pretrained on 512
 _UNCUT_SHARE = 0.995  # of the texts stay whole under an automatic limit
 _UNLIMITED = 100_000  # tokens
-_GATED = ("ok", "deleaked")
-_NEVER = ("refused", "empty")
 _POOL = 16  # batches sorted at once: enough for similar lengths, few enough to stay random
 
 
@@ -81,51 +78,6 @@ class Limits:
     rationale: int
 
 
-def usable_rationales(dataset: Dataset, recipe: Recipe) -> dict[str, Rationale]:
-    """Return the rationales that may teach by the recipe's gate, by meme id.
-
-    ``gate: on`` takes only those that passed a gate (ok, deleaked), and none that was written for other words than its
-    meme has now; ``gate: off`` takes everything that explains, also rationales imported unchecked. Refusals and empty
-    answers never teach.
-    """
-    gated = recipe.gate == "on"
-    stale = stale_rationales(dataset.memes, dataset.evidence, dataset.rationales) if gated else ()
-    return {
-        meme_id: rationale
-        for meme_id, rationale in dataset.rationales.items()
-        if rationale.text.strip()
-        and (rationale.status in _GATED and meme_id not in stale if gated else rationale.status not in _NEVER)
-    }
-
-
-def require_rationales(dataset: Dataset, recipe: Recipe) -> dict[str, Rationale]:
-    """Return `usable_rationales`, which the training split must have.
-
-    Raises:
-        InputError: the dataset has none, or the recipe's gate lets none through; the message names the mend.
-    """
-    usable = usable_rationales(dataset, recipe)
-    if any(meme.id in usable for meme in dataset.split(TRAIN)):
-        return usable
-    if not dataset.rationales:
-        raise InputError(
-            f"{dataset.root}: no rationales to distil; have a teacher write them (`mrharm abduce {dataset.root} "
-            "--teacher ...`), or train on labels alone with --stages label"
-        )
-    raise InputError(
-        f"{dataset.root}: none of {len(dataset.rationales)} rationales may teach under `gate: on` (they are unchecked, "
-        "were held back, or were written for other words); have them checked or written again, take them as they are "
-        "with --set gate=off, or train on labels alone with --stages label"
-    )
-
-
-def target_text(recipe: Recipe, target: StageName, meme: Meme, rationale: Rationale | None) -> str | None:
-    """Return the text the student should answer; None where the dataset does not hold it."""
-    if target == "rationale":
-        return recipe.templates.rationale.format(rationale=rationale.text.strip()) if rationale else None
-    return recipe.templates.label.format(label=recipe.answer_for(meme.label).word) if meme.label else None
-
-
 def measure_limits(
     recipe: Recipe, processor: MrHarmProcessor, texts: list[str], targets: list[str]
 ) -> Limits:
@@ -155,30 +107,31 @@ class ExampleBuilder:
 
     def build(self, target: StageName, split: str) -> tuple[list[Example], Coverage]:
         """Build a split's examples for one kind of target, in file order, and count what was left out or cut."""
-        coverage = Coverage()
-        examples = []
+        coverage, examples = Coverage(), []
+        recipe, tokenize = self.recipe, self.processor.tokenize_target
         for meme in self.dataset.split(split):
             coverage.memes += 1
-            text = target_text(self.recipe, target, meme, self.rationales.get(meme.id))
+            rationale = self.rationales.get(meme.id)
             if meme.label is None:
                 coverage.unlabelled += 1
-            elif text is None:
-                held_back = meme.id in self.dataset.rationales
-                coverage.held_back += held_back
-                coverage.without_rationale += not held_back
+            elif target == "label":
+                severity = recipe.answer_for(meme.label).severity
+                coverage.severity_unknown += severity not in (None, meme.label.severity)
+                target_ids = tokenize(label_target(recipe, meme.label))
+                examples.append(self._build_example(meme, meme.label, target_ids, coverage))
+            elif rationale:
+                uncut = tokenize(rationale_target(recipe, rationale))
+                target_ids = tokenize(rationale_target(recipe, rationale), self.limits.rationale)
+                coverage.target_cut += len(uncut) > len(target_ids)
+                examples.append(self._build_example(meme, meme.label, target_ids, coverage))
+            elif meme.id in self.dataset.rationales:
+                coverage.held_back += 1
             else:
-                if target == "label":
-                    severity = self.recipe.answer_for(meme.label).severity
-                    coverage.severity_unknown += severity not in (None, meme.label.severity)
-                limit = self.limits.rationale if target == "rationale" else None
-                target_ids = self.processor.tokenize_target(text, limit)
-                if limit is not None:
-                    coverage.target_cut += len(self.processor.tokenize_target(text)) > limit
-                examples.append(self._build_example(meme, meme.label.harmful, tuple(target_ids), coverage))
+                coverage.without_rationale += 1
         return examples, coverage
 
     def _build_example(
-        self, meme: Meme, harmful: bool, target_ids: tuple[int, ...], coverage: Coverage
+        self, meme: Meme, label: Label, target_ids: Sequence[int], coverage: Coverage
     ) -> Example:
         processor, evidence = self.processor, self.dataset.evidence.get(meme.id)
         text, missing = compose_text(self.recipe.reads, meme, evidence, odd_text=self.recipe.odd_text)
@@ -195,7 +148,7 @@ class ExampleBuilder:
         input_ids = processor.tokenize(text, self.limits.text)
         if len(input_ids) == self.limits.text:
             coverage.text_cut += len(processor.tokenize(text, _UNLIMITED)) > self.limits.text
-        return Example(meme.id, text, tuple(input_ids), target_ids, picture, harmful)
+        return Example(meme.id, text, tuple(input_ids), tuple(target_ids), picture, label.harmful)
 
 
 class LengthSampler(Sampler[int]):

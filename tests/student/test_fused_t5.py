@@ -7,9 +7,9 @@ from PIL import Image
 
 from mrharm.records import Meme
 from mrharm.student.checkpoints import load_models, save_models
+from mrharm.student.fused_t5 import FusedT5Student
 from mrharm.student.interface import StudentInput, compose_text
 from mrharm.student.processor import MrHarmProcessor, PictureSettings
-from mrharm.student.two_stage import TwoStageStudent
 from tests.student.conftest import tiny_student
 
 ANSWERS = ["The answer is: harmful", "The answer is: harmless"]
@@ -27,8 +27,8 @@ INPUTS = [
 
 
 @pytest.fixture(scope="module")
-def student() -> TwoStageStudent:
-    return TwoStageStudent(*tiny_student())
+def student() -> FusedT5Student:
+    return FusedT5Student(*tiny_student())
 
 
 def test_a_score_is_the_summed_log_probability_of_the_answers_tokens_end_included(student):
