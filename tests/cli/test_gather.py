@@ -25,7 +25,7 @@ def test_it_says_what_was_looked_at_and_what_is_known_already(stand_ins: Path, t
     assert code == 0
     assert "2 memes" in out
     assert "2 pictures processed, 0 done before" in out
-    assert "on 1 of 1 memes" in out
+    assert "on 1 of 1 meme;" in out
     assert "0 pictures processed, 2 done before" in run(made.root, *STAND_IN)[1]
 
 

@@ -179,7 +179,7 @@ def run_grid(
     workers: int = 2,
     say: Callable[[str], None] = lambda line: None,
     progress: Progress = no_progress,
-    after: Callable[[], None] = lambda: None,
+    after: Callable[[], object] = lambda: None,
 ) -> list[Failure]:
     """Make the runs that have no row yet and append a row for each; return the failures, which are written, too.
 

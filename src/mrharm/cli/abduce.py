@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
+from typer import Option
 
 from mrharm.cli.options import BudgetOption, DatasetArgument, JsonOption, LimitOption, OneSplitOption
 from mrharm.cli.rationales import check_command, export_command, import_command, stats_command
-from mrharm.cli.terminal import Bars, print_json, print_result, print_stale, report_errors
+from mrharm.cli.terminal import Bars, print_result, print_sentences, print_stale, report_errors
 from mrharm.console import err, out, print_failures
 from mrharm.errors import InputError
 from mrharm.memes.dataset import RATIONALES, Dataset
@@ -22,7 +20,7 @@ from mrharm.store import FAILURES
 from mrharm.texts import sanitise
 
 if TYPE_CHECKING:
-    from mrharm.llm import Estimate, HostedClient
+    from mrharm.llm import HostedClient
     from mrharm.rationales.abduce import Abduced
     from mrharm.rationales.prompting import QuestionBuilder
     from mrharm.records import Meme
@@ -30,48 +28,36 @@ if TYPE_CHECKING:
 PROMPT = "abductive.v1"
 NOT_TAUGHT = ("two-sided", "unconditioned")  # prompts whose answers train no student
 
-
-class Shown(StrEnum):
-    """What a teacher is shown besides the meme's text."""
-
-    caption = "caption"
-    pixels = "pixels"
-    both = "both"
-
-
 TeacherOption = Annotated[
     str | None,
-    typer.Option(
+    Option(
         metavar="ROW[:WHAT]",
         help=f"Who explains: {', '.join(TEACHERS.names())} (openai:MODEL, hf:MODEL, recorded:FILE).",
     ),
 ]
-PromptOption = Annotated[
-    str, typer.Option(help="abductive.v1, structured.v1, two-sided.v1 or unconditioned.v1.")
+PromptOption = Annotated[str, Option(help="abductive.v1, structured.v1, two-sided.v1 or unconditioned.v1.")]
+ShownOption = Annotated[
+    Literal["caption", "pixels", "both"], Option(help="What the teacher is shown besides the text.")
 ]
-ShownOption = Annotated[Shown, typer.Option(help="What the teacher is shown besides the text.")]
 PreviewOption = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Print what would be sent for N memes; send nothing.")
+    int | None, Option(min=1, metavar="N", help="Print what would be sent for N memes; send nothing.")
 ]
-DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Estimate calls, tokens and USD; send nothing.")
-]
-ConcurrencyOption = Annotated[int, typer.Option(min=1, help="Calls at a time.")]
+DryRunOption = Annotated[bool, Option("--dry-run", help="Estimate calls, tokens and USD; send nothing.")]
+ConcurrencyOption = Annotated[int, Option(min=1, help="Calls at a time.")]
 BatchOption = Annotated[
-    bool, typer.Option("--batch", help="Use the batch service: half the price, answers within a day.")
+    bool, Option("--batch", help="Use the batch service: half the price, answers within a day.")
 ]
-MaxTokensOption = Annotated[int, typer.Option(min=16, help="The most tokens of an answer.")]
-UrlOption = Annotated[str | None, typer.Option(metavar="URL", help="The endpoint; default: OPENAI_BASE_URL.")]
+MaxTokensOption = Annotated[int, Option(min=16, help="The most tokens of an answer.")]
+UrlOption = Annotated[str | None, Option(metavar="URL", help="The endpoint; default: OPENAI_BASE_URL.")]
 KeyFileOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="A file with the API key; default: OPENAI_API_KEY.")
+    Path | None, Option(metavar="FILE", help="A file with the API key; default: OPENAI_API_KEY.")
 ]
 PricesOption = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Prices in USD per million tokens; default: MRHARM_PRICES."),
+    Path | None, Option(metavar="FILE", help="Prices in USD per million tokens; default: MRHARM_PRICES.")
 ]
 OutOption = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         "--out",
         metavar="FILE",
         help=f"Where rationales go; default: {RATIONALES}, with two-sided or unconditioned prompts "
@@ -79,10 +65,10 @@ OutOption = Annotated[
     ),
 ]
 # Modes of `abduce` before `mrharm rationales`; they keep working for one version.
-OldFlag = Annotated[bool, typer.Option(hidden=True)]
-OldFileOption = Annotated[Path | None, typer.Option(hidden=True)]
-OldImportOption = Annotated[Path | None, typer.Option("--import", hidden=True)]
-OldCountOption = Annotated[int, typer.Option(hidden=True)]
+OldFlag = Annotated[bool, Option(hidden=True)]
+OldFileOption = Annotated[Path | None, Option(hidden=True)]
+OldImportOption = Annotated[Path | None, Option("--import", hidden=True)]
+OldCountOption = Annotated[int, Option(hidden=True)]
 
 
 @report_errors
@@ -90,7 +76,7 @@ def abduce_command(
     dataset: DatasetArgument,
     teacher: TeacherOption = None,
     prompt: PromptOption = PROMPT,
-    evidence: ShownOption = Shown.caption,
+    evidence: ShownOption = "caption",
     split: OneSplitOption = None,
     limit: LimitOption = None,
     preview: PreviewOption = None,
@@ -113,9 +99,10 @@ def abduce_command(
 ) -> None:
     """Ask a teacher why each meme has its label, and keep the answers that pass the gate; run again to go on."""
     folder = Dataset(dataset)
-    path = out_file or folder.root / _default_file(prompt)
-    asked = {"--regate": regate, "--stats": stats, "--export": export, "--import": corrections}
-    flags = [flag for flag, value in asked.items() if value]
+    trains_no_student = prompt.partition(".")[0] in NOT_TAUGHT
+    path = out_file or folder.root / (f"rationales.{prompt}.jsonl" if trains_no_student else RATIONALES)
+    old_modes = {"--regate": regate, "--stats": stats, "--export": export, "--import": corrections}
+    flags = [flag for flag, value in old_modes.items() if value]
     _check_mode(teacher, flags, split, only_with_teacher=bool(preview or dry_run or limit))
     if teacher is None:
         _run_old_mode(flags[0], dataset, path, split, export or corrections, sample, seed, as_json)
@@ -124,7 +111,7 @@ def abduce_command(
     from mrharm.rationales.abduce import abduce
     from mrharm.rationales.prompting import QuestionBuilder
 
-    builder = QuestionBuilder(prompt, evidence.value, folder.root, max_tokens)
+    builder = QuestionBuilder(prompt, evidence, folder.root, max_tokens)
     memes = (folder.split(split) if split else folder.memes)[:limit]
     connection = {"base_url": base_url, "key_file": key_file, "prices": prices, "budget": budget}
     with Bars() as bars, ExitStack() as closing:
@@ -139,24 +126,17 @@ def abduce_command(
         if client:
             done.usd = client.spent  # refusals and lost answers are paid for, too
     print_stale(Dataset(dataset))
-    print_result(
-        _to_json(done, path, dataset),
-        lambda: _show(done, path, dataset),
-        as_json=as_json,
-        failures=done.failures,
-    )
+    _report(done, dataset, path, as_json)
 
 
-def _to_json(done: Abduced, path: Path, dataset: Path) -> dict[str, Any]:
-    return {
-        "dataset": str(dataset),
-        "out": str(path),
-        **{name: getattr(done, name) for name in ("memes", "kept", "by_people")},
-        "statuses": dict(done.statuses),
-        "asked_again": done.asked_again,
-        "usd": done.usd,
-        "failures": [failure.model_dump(mode="json") for failure in done.failures],
-    }
+def _report(done: Abduced, dataset: Path, path: Path, as_json: bool) -> None:
+    def show() -> None:
+        print_sentences("abduced.jinja", done=done, path=path)
+        print_failures(done.failures, dataset / FAILURES)
+
+    names = ("memes", "kept", "by_people", "statuses", "asked_again", "usd", "failures")
+    values = {"dataset": dataset, "out": path, **{name: getattr(done, name) for name in names}}
+    print_result(values, show, as_json=as_json, failures=done.failures)
 
 
 def _run_old_mode(
@@ -170,7 +150,7 @@ def _run_old_mode(
     as_json: bool,
 ) -> None:
     """Run the sub-command of `mrharm rationales` that an old flag of `abduce` stands for."""
-    name = {"--regate": "check", "--stats": "stats"}.get(flag, flag[2:])
+    name = {"--regate": "check"}.get(flag, flag.removeprefix("--"))
     err.print(f"note: `abduce {flag}` is deprecated; use `mrharm rationales {name}`")
     if name == "check":
         check_command(dataset, path, as_json=as_json)
@@ -224,10 +204,6 @@ def _load_teacher(
     return teacher, client
 
 
-def _default_file(prompt: str) -> str:
-    return f"rationales.{prompt}.jsonl" if prompt.partition(".")[0] in NOT_TAUGHT else RATIONALES
-
-
 def _preview(
     memes: list[Meme], folder: Dataset, teacher: Teacher, builder: QuestionBuilder, as_json: bool
 ) -> None:
@@ -239,34 +215,28 @@ def _preview(
         if isinstance(question, Failure):
             previews.append({"meme": meme.id, "cannot_be_asked": question.reason})
         else:
-            previews.append(
-                {"meme": meme.id, "settings": question.settings, "messages": recorded_messages(question)}
-            )
-    if as_json:
-        print_json({"teacher": teacher.name, "prompt": builder.version, "shown": previews})
-        return
-    out.print(
-        f"{teacher.name}, prompt {builder.version}: questions for {len(previews)} memes; nothing is sent"
-    )
-    for preview in previews:
-        out.print(f"\n=== {sanitise(preview['meme'])}")
-        if "cannot_be_asked" in preview:
-            out.print(f"cannot be asked: {sanitise(preview['cannot_be_asked'])}")
-        elif not preview["messages"]:
-            out.print("no question: this teacher has its answers already")
-        else:
-            _print_messages(preview["messages"])
+            messages = recorded_messages(question)
+            previews.append({"meme": meme.id, "settings": question.settings, "messages": messages})
 
+    def show() -> None:
+        out.print(
+            f"{teacher.name}, prompt {builder.version}: questions for {len(previews)} memes; nothing is sent"
+        )
+        for preview in previews:
+            out.print(f"\n=== {sanitise(preview['meme'])}")
+            if "cannot_be_asked" in preview:
+                out.print(f"cannot be asked: {sanitise(preview['cannot_be_asked'])}")
+            elif not preview["messages"]:
+                out.print("no question: this teacher has its answers already")
+            for message in preview.get("messages", ()):
+                out.print(f"--- {message['role']}")
+                content = message["content"]
+                parts = [{"text": content}] if isinstance(content, str) else content
+                for part in parts:
+                    out.print(part.get("text") or f"[picture {part['picture'][:12]}]")
 
-def _print_messages(messages: list[dict[str, Any]]) -> None:
-    for message in messages:
-        out.print(f"--- {message['role']}")
-        content = message["content"]
-        for part in content if isinstance(content, list) else [content]:
-            if isinstance(part, str):
-                out.print(part)
-            else:
-                out.print(part.get("text") or f"[picture {part['picture'][:12]}]")
+    values = {"teacher": teacher.name, "prompt": builder.version, "shown": previews}
+    print_result(values, show, as_json=as_json)
 
 
 def _estimate(
@@ -277,64 +247,21 @@ def _estimate(
     done = Abduced(memes=len(memes))
     cases = open_cases(memes, folder.evidence, read_rationales(path), teacher, builder, done)
     pending_questions = (case.first for case in cases)
-    estimate: Estimate | None = None
+    estimate = None
     if hasattr(teacher, "estimate"):
         estimate = teacher.estimate(pending_questions)
     else:
         list(pending_questions)  # counts in ``done`` as it goes
     written = done.kept + done.by_people
-    questions = len(memes) - written - len(done.failures)
     values = {
         "memes": len(memes),
-        "questions": questions,
+        "questions": len(memes) - written - len(done.failures),
         "written": written,
         "cannot_be_asked": len(done.failures),
-        "estimate": asdict(estimate) if estimate else None,
+        "estimate": estimate,
     }
 
     def show() -> None:
-        out.print(
-            f"{len(memes):,} memes: {questions:,} to ask, {written:,} already written, "
-            f"{len(done.failures):,} that cannot be asked"
-        )
-        for failure in done.failures[:3]:
-            out.print(sanitise(f"  {failure.item}: {failure.reason}"))
-        if estimate:
-            _show_estimate(estimate, questions)
-        else:
-            out.print(f"{teacher.name} runs on this machine and costs nothing")
+        print_sentences("abduce-estimate.jinja", **values, failures=done.failures, teacher=teacher.name)
 
     print_result(values, show, as_json=as_json)
-
-
-def _show_estimate(estimate: Estimate, questions: int) -> None:
-    out.print(
-        f"{estimate.calls:,} calls ({estimate.cached:,} in the cache, "
-        f"{questions - estimate.questions:,} duplicates)"
-    )
-    out.print(
-        f"about {estimate.prompt_tokens:,} prompt tokens, at most {estimate.completion_tokens:,} completion tokens"
-    )
-    if estimate.usd_likely is None:
-        out.print("USD: the price of this model is not known; name a table with --prices FILE")
-    else:
-        out.print(f"about {estimate.usd_likely:.4f} USD, at most {estimate.usd_at_most:.4f}")
-    out.print("answers that state their label are asked for again, at most twice; those calls come on top")
-
-
-def _show(done: Abduced, path: Path, folder: Path) -> None:
-    statuses = ", ".join(f"{status} {count:,}" for status, count in done.statuses.most_common())
-    out.print(
-        f"{done.memes:,} memes: {done.statuses.total():,} answered" + (f" ({statuses})" if statuses else "")
-    )
-    counts = {
-        "already written": done.kept,
-        "written by people and left as they are": done.by_people,
-        "asked again": done.asked_again,
-        "asked because their words changed": done.stale,
-        "failed": len(done.failures),
-    }
-    if any(counts.values()):
-        out.print("; ".join(f"{count:,} {what}" for what, count in counts.items() if count))
-    out.print(f"{path}: this run cost {done.usd:.4f} USD")
-    print_failures(done.failures, folder / FAILURES)

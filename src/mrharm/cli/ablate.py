@@ -6,47 +6,38 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Option
 
 from mrharm.cli.options import DatasetArgument, JsonOption, RecipeOption, SettingsOption, SplitOption
-from mrharm.cli.terminal import Bars, print_result, report_errors
-from mrharm.console import err, out
+from mrharm.cli.terminal import Bars, print_result, print_sentences, report_errors
+from mrharm.console import err
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.recipe import load_recipe, parse_overrides
 from mrharm.texts import sanitise
 
 if TYPE_CHECKING:
-    from mrharm.ablation.arms import Arm
     from mrharm.records import Failure
     from mrharm.reports.ablation_page import Ablation
-
-SeedsOption = Annotated[int, typer.Option(min=1, help="Runs of every arm, with seeds 0 to N - 1.")]
-ArmsOption = Annotated[
-    str, typer.Option(metavar="A,B,C", help="Which arms, or all; --dry-run lists those there are.")
-]
-SizesOption = Annotated[
-    str | None, typer.Option(metavar="N,M", help="Numbers of training memes; default: all of them.")
-]
-WorkersOption = Annotated[int, typer.Option(min=1, help="Worker processes, of one thread each.")]
-OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where rows and report go.")]
-KeepOption = Annotated[bool, typer.Option("--keep-runs", help="Keep every run's folder.")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be run, and for how long.")]
 
 
 @report_errors
 def ablate_command(
     dataset: DatasetArgument,
     recipe: RecipeOption = "mr-harm",
-    seeds: SeedsOption = 3,
-    arms: ArmsOption = "all",
-    sizes: SizesOption = None,
+    seeds: Annotated[int, Option(min=1, help="Runs of every arm, with seeds 0 to N - 1.")] = 3,
+    arms: Annotated[str, Option(metavar="A,B,C", help="Which arms, or all; --dry-run lists them.")] = "all",
+    sizes: Annotated[
+        str | None, Option(metavar="N,M", help="Numbers of training memes; default: all of them.")
+    ] = None,
     split: SplitOption = "test",
-    workers: WorkersOption = 2,
-    out_folder: OutOption = Path("runs/ablate"),
+    workers: Annotated[int, Option(min=1, help="Worker processes, of one thread each.")] = 2,
+    out_folder: Annotated[Path, Option("--out", metavar="DIR", help="Where rows and report go.")] = Path(
+        "runs/ablate"
+    ),
     settings: SettingsOption = None,
-    keep_runs: KeepOption = False,
-    dry_run: DryRunOption = False,
+    keep_runs: Annotated[bool, Option("--keep-runs", help="Keep every run's folder.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Show what would be run, and for how long.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train the student without each part of the method, over several seeds; run again to go on after a stop."""
@@ -66,14 +57,10 @@ def ablate_command(
     duration = estimate_hours(jobs, read_rows(folder, chosen, out_folder, split), workers)
     err.print(str(duration))
     if dry_run:
-        plan = {
-            "arms": {arm.name: arm.what for arm in possible},
-            "sizes": counts,
-            "seeds": seeds,
-            "runs": duration.runs,
-            "hours": duration.hours,
-        }
-        print_result(plan, lambda: _show_plan(possible, counts, seeds), as_json=as_json)
+        described = {arm.name: arm.what for arm in possible}
+        plan = {"arms": described, "sizes": counts, "seeds": seeds}
+        values = {**plan, "runs": duration.runs, "hours": duration.hours}
+        print_result(values, lambda: print_sentences("ablation-plan.jinja", **plan), as_json=as_json)
         return
 
     def report(failures: Sequence[Failure] = ()) -> Ablation:
@@ -83,17 +70,16 @@ def ablate_command(
         write_report(out_folder, ablation)
         return ablation
 
-    def report_so_far() -> None:
-        report()
-
     with Bars() as bars:
         failures = run_grid(
-            jobs, out_folder, workers=workers, say=err.print, progress=bars.show, after=report_so_far
+            jobs, out_folder, workers=workers, say=err.print, progress=bars.show, after=report
         )
     ablation = report(failures)
-    values = {**ablation.model_dump(mode="json"), "out": str(out_folder)}
     print_result(
-        values, lambda: terminal.show_ablation(ablation, out_folder), as_json=as_json, failures=failures
+        {**dict(ablation), "out": out_folder},
+        lambda: terminal.show_ablation(ablation, out_folder),
+        as_json=as_json,
+        failures=failures,
     )
 
 
@@ -107,9 +93,3 @@ def _parse_sizes(sizes: str | None) -> list[int] | None:
     if not counts or counts[0] < 2:
         raise InputError(f"--sizes {sizes}: expected numbers of training memes, for example 800,1600,3200")
     return counts
-
-
-def _show_plan(arms: list[Arm], sizes: list[int] | None, seeds: int) -> None:
-    for arm in arms:
-        out.print(f"{arm.name:<14} {arm.what}")
-    out.print(f"memes: {', '.join(f'{size:,}' for size in sizes) if sizes else 'all'}; seeds: {seeds}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from mrharm.cli.options import (
     DatasetArgument,
@@ -19,25 +19,20 @@ from mrharm.cli.terminal import Bars, print_result, report_errors
 from mrharm.recipe import load_recipe, parse_overrides
 from mrharm.store import check_place
 
-HtmlOption = Annotated[
-    Path | None,
-    typer.Option("--html", metavar="FILE", help="Write the report as one page, pictures blurred."),
-]
-FixOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--fix",
-        metavar="FOLDER",
-        help="Write a cleaned copy: overlap removed from train, leaking rationales marked.",
-    ),
-]
-
 
 @report_errors
 def audit_command(
     dataset: DatasetArgument,
-    html: HtmlOption = None,
-    fix: FixOption = None,
+    html: Annotated[
+        Path | None, Option(metavar="FILE", help="Write the report as one page, pictures blurred.")
+    ] = None,
+    fix: Annotated[
+        Path | None,
+        Option(
+            metavar="FOLDER",
+            help="Write a cleaned copy: overlap removed from train, leaking rationales marked.",
+        ),
+    ] = None,
     recipe: RecipeOption = "mr-harm",
     settings: SettingsOption = None,
     workers: WorkersOption = 2,
@@ -62,13 +57,8 @@ def audit_command(
             write_page(audited, html)
         fixed = write_fixed(audited, fix, overwrite=overwrite, progress=bars.show) if fix else None
 
-    values = {
-        **audited.report.model_dump(mode="json"),
-        "fixed": fixed.summary() if fixed else None,
-        "html": str(html) if html else None,
-    }
     print_result(
-        values,
+        {**dict(audited.report), "fixed": fixed and fixed.summary(), "html": html},
         lambda: terminal.show_audit(audited.report, fixed, html),
         as_json=as_json,
         gate_failed=bool(audited.report.errors),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from mrharm.cli.options import DeviceOption, JsonOption, SeedOption
 from mrharm.cli.terminal import Bars, print_result, report_errors
@@ -13,31 +13,27 @@ from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.runs import find_run
 
-SidesArgument = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="RUN_A RUN_B...",
-        help="Runs; each later one is compared with the first. A quoted pattern ('runs/distilled-*') is one side: "
-        "runs of one recipe that differ in their seed, reported with mean and spread over seeds.",
-    ),
-]
-DatasetOption = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DATASET",
-        help="Evaluate runs on it that have not been yet; default: what every run was evaluated on already.",
-    ),
-]
-SplitOption = Annotated[
-    str | None, typer.Option(help="Which split; default: test, or the one that every run was evaluated on.")
-]
-
 
 @report_errors
 def compare_command(
-    sides: SidesArgument,
-    dataset: DatasetOption = None,
-    split: SplitOption = None,
+    sides: Annotated[
+        list[str],
+        Argument(
+            metavar="RUN_A RUN_B...",
+            help="Runs; each later one is compared with the first. A quoted pattern ('runs/distilled-*') is one "
+            "side: runs of one recipe that differ in their seed, reported with mean and spread over seeds.",
+        ),
+    ],
+    dataset: Annotated[
+        Path | None,
+        Option(
+            metavar="DATASET",
+            help="Evaluate runs on it that have not been yet; default: what every run was evaluated on already.",
+        ),
+    ] = None,
+    split: Annotated[
+        str | None, Option(help="Which split; default: test, or the one that every run was evaluated on.")
+    ] = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -56,7 +52,7 @@ def compare_command(
         compared = compare(runs, dataset=dataset, split=split, device=device, seed=seed, progress=bars.show)
     comparisons = [describe_comparison(comparison) for comparison in compared]
 
-    values = {"comparisons": [comparison.model_dump(mode="json") for comparison in comparisons]}
+    values = {"comparisons": comparisons}
     print_result(values, lambda: terminal.show_comparisons(comparisons), as_json=as_json)
 
 

@@ -5,24 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from mrharm.cli.options import JsonOption
 from mrharm.cli.terminal import Bars, print_result, report_errors
 from mrharm.console import err
 
-OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to write.")]
-QuickOption = Annotated[
-    bool, typer.Option("--quick", help="Under a minute: every step, with too few memes to learn anything.")
-]
-SeedOption = Annotated[int, typer.Option(help="Seed of the memes, the weights and their order.")]
-
 
 @report_errors
 def demo_command(
-    out_folder: OutOption = Path("demo"),
-    quick: QuickOption = False,
-    seed: SeedOption = 0,
+    out_folder: Annotated[Path, Option("--out", metavar="DIR", help="Where to write.")] = Path("demo"),
+    quick: Annotated[
+        bool, Option("--quick", help="Under a minute: every step, with too few memes to learn anything.")
+    ] = False,
+    seed: Annotated[int, Option(help="Seed of the memes, the weights and their order.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Generate memes, train students with and without rationales, compare and report; run again to go on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from mrharm.cli.options import DeviceOption, ItemsArgument, JsonOption, RationalesOption
 from mrharm.cli.terminal import Bars, print_result, report_errors
@@ -13,36 +13,25 @@ from mrharm.console import err, print_sentence
 from mrharm.runs import find_detector
 from mrharm.store import check_place
 
-RunA = Annotated[Path, typer.Argument(metavar="RUN_A", help="The run in use.")]
-RunB = Annotated[Path, typer.Argument(metavar="RUN_B", help="The run that would replace it.")]
-SplitOption = Annotated[
-    str | None,
-    typer.Option(
-        help="The split of dataset folders, by name or role, or all; default: test where there is one, else all."
-    ),
-]
-PerDayOption = Annotated[
-    float | None,
-    typer.Option(metavar="N", help="Memes like these a day: decisions are then given per day."),
-]
-OutOption = Annotated[
-    Path | None, typer.Option("--out", metavar="FILE", help="Write every changed item here as JSONL.")
-]
-KeepOption = Annotated[
-    Path | None,
-    typer.Option(metavar="FOLDER", help="Where verdicts are stored; default: each in its run's folder."),
-]
-
 
 @report_errors
 def diff_command(
-    run_a: RunA,
-    run_b: RunB,
+    run_a: Annotated[Path, Argument(metavar="RUN_A", help="The run in use.")],
+    run_b: Annotated[Path, Argument(metavar="RUN_B", help="The run that would replace it.")],
     paths: ItemsArgument,
-    split: SplitOption = None,
-    per_day: PerDayOption = None,
-    out_file: OutOption = None,
-    keep: KeepOption = None,
+    split: Annotated[
+        str | None,
+        Option(help="The split of dataset folders, or all; default: test where there is one, else all."),
+    ] = None,
+    per_day: Annotated[
+        float | None, Option(metavar="N", help="Memes like these a day; decisions are then given per day.")
+    ] = None,
+    out_file: Annotated[
+        Path | None, Option("--out", metavar="FILE", help="Write every changed item here as JSONL.")
+    ] = None,
+    keep: Annotated[
+        Path | None, Option(metavar="FOLDER", help="Where verdicts are stored; default: each in its run.")
+    ] = None,
     rationales: RationalesOption = True,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -68,22 +57,20 @@ def diff_command(
     with Bars() as bars:
         for name, run in (("A", run_a), ("B", run_b)):
             detector = Detector.from_pretrained(run, device=device)
-            side = judge_items(
-                detector,
-                items.inputs,
-                diff_verdicts_file(run, detector, keep),
-                rationales=rationales,
-                what=f"predicting with {name}",
-                progress=bars.show,
+            file = diff_verdicts_file(run, detector, keep)
+            what = f"predicting with {name}"
+            sides.append(
+                judge_items(
+                    detector, items.inputs, file, rationales=rationales, what=what, progress=bars.show
+                )
             )
-            sides.append(side)
     diff = compare_decisions(sides[0], sides[1], items, per_day=per_day)
     if out_file:
         write_records(out_file, diff.changes)
 
     values = diff.model_dump(mode="json", exclude={"changes"} if out_file else None)
     print_result(
-        {**values, "out": str(out_file) if out_file else None},
+        {**values, "out": out_file},
         lambda: terminal.show_diff(diff, out_file),
         as_json=as_json,
         failures=diff.failures,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
+from typer import Option
 
 from mrharm.cli.options import (
     BudgetOption,
@@ -17,7 +15,7 @@ from mrharm.cli.options import (
     OneSplitOption,
     WorkersOption,
 )
-from mrharm.cli.terminal import Bars, print_result, print_stale, report_errors
+from mrharm.cli.terminal import Bars, print_result, print_sentences, print_stale, report_errors
 from mrharm.console import err, out, print_failures
 from mrharm.errors import InputError
 from mrharm.evidence.engines import CAPTIONERS, INPAINTERS, OCR, Captioner
@@ -26,67 +24,50 @@ from mrharm.store import FAILURES
 from mrharm.texts import sanitise
 
 if TYPE_CHECKING:
-    from mrharm.evidence.gather import Gathered, Part
+    from mrharm.evidence.gather import Part
     from mrharm.evidence.pipeline import Engines
 
-
-class Policy(StrEnum):
-    """When the words read off a picture become the meme's text."""
-
-    missing = "missing"
-    always = "always"
-    never = "never"
-
-
 OcrOption = Annotated[
-    Policy,
-    typer.Option(
-        help="When words read off a picture become the meme's text: missing, where it has none; never reads nothing."
-    ),
-]
-EngineOption = Annotated[str, typer.Option(metavar="NAME", help=f"The OCR engine: {', '.join(OCR.names())}.")]
-InpaintOption = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME", help=f"What removes words from pictures: {', '.join(INPAINTERS.names())}, none."
+    Literal["missing", "always", "never"],
+    Option(
+        help="missing: words read off a picture are the text of memes without one; always: of every meme; "
+        "never: no picture is read."
     ),
 ]
 CaptionsOption = Annotated[
     str,
-    typer.Option(
+    Option(
         metavar="ROW[:WHAT]",
         help=f"What describes pictures: {', '.join(CAPTIONERS.names())} (hf:MODEL), or keep those there are.",
     ),
-]
-AugmentOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="openai:MODEL", help="Add entities and demographics, as the inputs of FHM have them."
-    ),
-]
-ShowOption = Annotated[
-    str | None,
-    typer.Option(metavar="ID", help="Draw what is found in one meme; write nothing else."),
-]
-OutOption = Annotated[
-    Path | None, typer.Option("--out", metavar="FILE", help="Where --show draws; default: ID.png.")
 ]
 
 
 @report_errors
 def gather_command(
     dataset: DatasetArgument,
-    ocr: OcrOption = Policy.missing,
-    ocr_engine: EngineOption = "rapidocr",
-    inpaint: InpaintOption = "telea",
+    ocr: OcrOption = "missing",
+    ocr_engine: Annotated[
+        str, Option(metavar="NAME", help=f"The OCR engine: {', '.join(OCR.names())}.")
+    ] = "rapidocr",
+    inpaint: Annotated[
+        str, Option(metavar="NAME", help=f"What removes words: {', '.join(INPAINTERS.names())}, none.")
+    ] = "telea",
     captions: CaptionsOption = "keep",
-    augment: AugmentOption = None,
+    augment: Annotated[
+        str | None,
+        Option(metavar="openai:MODEL", help="Add entities and demographics, as the inputs of FHM have them."),
+    ] = None,
     budget: BudgetOption = None,
     split: OneSplitOption = None,
     limit: LimitOption = None,
     workers: WorkersOption = 2,
-    show: ShowOption = None,
-    out_file: OutOption = None,
+    show: Annotated[
+        str | None, Option(metavar="ID", help="Draw what is found in one meme; write nothing else.")
+    ] = None,
+    out_file: Annotated[
+        Path | None, Option("--out", metavar="FILE", help="Where --show draws; default: ID.png.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Gather evidence for every meme; stopped at any moment, the same command goes on."""
@@ -94,7 +75,7 @@ def gather_command(
     from mrharm.evidence.gather import gather
     from mrharm.evidence.pipeline import Engines
 
-    engines = Engines(ocr=ocr_engine, inpainter=inpaint, policy=ocr.value)
+    engines = Engines(ocr=ocr_engine, inpainter=inpaint, policy=ocr)
     if show is not None:
         _draw_sheet(folder, show, engines, out_file, as_json)
         return
@@ -110,12 +91,15 @@ def gather_command(
             progress=bars.show,
         )
     print_stale(Dataset(dataset))
-    values = {
-        **asdict(gathered),
-        "failures": [failure.model_dump(mode="json") for failure in gathered.failures],
-        "dataset": str(dataset),
-    }
-    print_result(values, lambda: _show(gathered, dataset), as_json=as_json, failures=gathered.failures)
+
+    def report() -> None:
+        print_sentences("gathered.jinja", done=gathered, dataset=dataset)
+        for note in gathered.notes:
+            err.print(f"note: {sanitise(note)}")
+        print_failures(gathered.failures, dataset / FAILURES)
+
+    values = {**vars(gathered), "dataset": dataset}
+    print_result(values, report, as_json=as_json, failures=gathered.failures)
 
 
 def _load_describers(captions: str, augment: str | None, budget: float | None) -> dict[Part, Captioner]:
@@ -154,21 +138,4 @@ def _draw_sheet(
         for number, box in enumerate(evidence.boxes, 1):
             out.print(f"  {number}. {sanitise(box.text)} ({box.confidence:.2f})")
 
-    values = {"meme": meme_id, "sheet": str(path), "evidence": evidence.model_dump(mode="json")}
-    print_result(values, show, as_json=as_json)
-
-
-def _show(gathered: Gathered, dataset: Path) -> None:
-    out.print(
-        f"{gathered.memes:,} memes in {dataset}: {gathered.looked:,} pictures processed, {gathered.kept:,} done "
-        f"before, {gathered.described:,} described; {gathered.with_text:,} have words"
-    )
-    if gathered.compared:
-        out.print(
-            f"the given text and the words read off the picture differ in more than half of the words on "
-            f"{gathered.disagreeing:,} of {gathered.compared:,} memes; "
-            f"in {100 * gathered.mean_disagreement:.1f} % of the words on average"
-        )
-    for note in gathered.notes:
-        err.print(f"note: {sanitise(note)}")
-    print_failures(gathered.failures, dataset / FAILURES)
+    print_result({"meme": meme_id, "sheet": path, "evidence": evidence}, show, as_json=as_json)

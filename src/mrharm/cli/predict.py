@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
+from typer import Option
 
 from mrharm.cli.options import (
     DeviceOption,
@@ -29,44 +29,35 @@ if TYPE_CHECKING:
     from mrharm.verdicts.detector import Detector
 
 SHOWN_VERDICTS = 50
-TextOption = Annotated[str | None, typer.Option(help="The words on the picture (one picture only).")]
 OutOption = Annotated[
     Path | None,
-    typer.Option(
-        "--out", metavar="FILE", help="Write verdicts here as JSONL; run again to go on after a stop."
-    ),
+    Option("--out", metavar="FILE", help="Write verdicts here as JSONL; run again to go on after a stop."),
 ]
-BatchOption = Annotated[int, typer.Option(min=1, help="Memes in a batch.")]
 SaliencyOption = Annotated[
     Literal["attention", "gradient"] | None,
-    typer.Option(help="Add what the student attended to, or what moved its decision."),
+    Option(help="Add what the student attended to, or what moved its decision."),
 ]
-DrawOption = Annotated[
-    Path | None,
-    typer.Option(metavar="PNG", help="Draw that on the first meme (by gradient unless --saliency is given)."),
-]
-GreedyOption = Annotated[
-    bool, typer.Option("--greedy", help="Take the label that the student writes, as the paper does.")
-]
-StrictOption = Annotated[
-    bool, typer.Option("--strict", help="Refuse a meme that lacks an input of the recipe.")
-]
-GatherOption = Annotated[bool, typer.Option(help="Read the words off pictures that come without text.")]
 
 
 @report_errors
 def predict_command(
     run: RunArgument,
     paths: ItemsArgument,
-    text: TextOption = None,
+    text: Annotated[str | None, Option(help="The words on the picture (one picture only).")] = None,
     out_file: OutOption = None,
-    batch_size: BatchOption = 32,
+    batch_size: Annotated[int, Option(min=1, help="Memes in a batch.")] = 32,
     rationales: RationalesOption = True,
     saliency: SaliencyOption = None,
-    draw: DrawOption = None,
-    greedy: GreedyOption = False,
-    strict: StrictOption = False,
-    gather: GatherOption = True,
+    draw: Annotated[
+        Path | None, Option(metavar="PNG", help="Draw the saliency of the first meme (default: gradient).")
+    ] = None,
+    greedy: Annotated[
+        bool, Option("--greedy", help="Take the label that the student writes, as the paper does.")
+    ] = False,
+    strict: Annotated[
+        bool, Option("--strict", help="Refuse a meme that lacks an input of the recipe.")
+    ] = False,
+    gather: Annotated[bool, Option(help="Read the words off pictures that come without text.")] = True,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "fp32",
     as_json: JsonOption = False,
@@ -100,35 +91,14 @@ def predict_command(
             for verdict in judge_all(detector, memes, options, failures, show):
                 verdicts.append(verdict)
                 tally.count(verdict)
+    counts = {"judged": tally.judged, "already_there": tally.already_there, "missing": tally.missing}
+    results = {"out": out_file} if out_file else {"verdicts": verdicts}
     print_result(
-        _to_json(detector.key, memes, verdicts, failures, out_file, tally),
+        {"detector": detector.key, "memes": len(memes), **counts, "failures": failures, **results},
         lambda: _show(verdicts, failures, out_file, tally),
         as_json=as_json,
         failures=failures,
     )
-
-
-def _to_json(
-    detector: str,
-    memes: list[Meme],
-    verdicts: list[Verdict],
-    failures: list[Failure],
-    out_file: Path | None,
-    tally: Tally,
-) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        "detector": detector,
-        "memes": len(memes),
-        "judged": tally.judged,
-        "already_there": tally.already_there,
-        "missing": tally.missing,
-        "failures": [failure.model_dump(mode="json") for failure in failures],
-    }
-    if out_file:
-        values["out"] = str(out_file)
-    else:
-        values["verdicts"] = [verdict.model_dump(mode="json") for verdict in verdicts]
-    return values
 
 
 def _draw_saliency(detector: Detector, meme: Meme, options: JudgeOptions, path: Path) -> None:

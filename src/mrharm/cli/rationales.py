@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
+from typer import Argument, Option
 
 from mrharm.cli.options import DatasetArgument, JsonOption, OneSplitOption
-from mrharm.cli.terminal import print_result, report_errors
+from mrharm.cli.terminal import print_result, print_sentences, report_errors
 from mrharm.console import err, out
 from mrharm.errors import InputError
 from mrharm.memes.dataset import RATIONALES, Dataset
@@ -27,11 +27,8 @@ rationales_app = typer.Typer(
     help="Check, count, export and correct rationales that are already written.", no_args_is_help=True
 )
 FileOption = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help=f"The file of rationales; default: {RATIONALES} in the dataset."),
+    Path | None, Option(metavar="FILE", help=f"The file of rationales; default: {RATIONALES} in the dataset.")
 ]
-SampleOption = Annotated[int, typer.Option(min=1, help="How many memes to draw at random.")]
-SampleSeedOption = Annotated[int, typer.Option(help="Seed of that draw.")]
 
 
 @rationales_app.command("check")
@@ -54,7 +51,7 @@ def check_command(dataset: DatasetArgument, file: FileOption = None, as_json: Js
             out.print(f"  {change}: {count:,}")
 
     moves = [{"from": before, "to": after, "count": count} for (before, after), count in statuses.items()]
-    print_result({"file": str(path), "rows": len(rows), "moves": moves}, show, as_json=as_json)
+    print_result({"file": path, "rows": len(rows), "moves": moves}, show, as_json=as_json)
 
 
 @rationales_app.command("stats")
@@ -73,13 +70,7 @@ def stats_command(
     memes = folder.split(split) if split else folder.memes
     stats = measure(memes, rows, folder.evidence)
     readable = _measure_readability(memes, rows)
-    values = {
-        **stats.model_dump(mode="json"),
-        "rationale_only_classifier": {
-            name: figure.model_dump(mode="json") if figure else None for name, figure in readable.items()
-        },
-        "file": str(path),
-    }
+    values = {**dict(stats), "rationale_only_classifier": readable, "file": path}
     print_result(values, lambda: _show_stats(stats, readable, path), as_json=as_json)
 
 
@@ -88,11 +79,11 @@ def stats_command(
 def export_command(
     dataset: DatasetArgument,
     sheet: Annotated[
-        Path, typer.Argument(metavar="SHEET", help="The file to write: .csv, or .json for Label Studio.")
+        Path, Argument(metavar="SHEET", help="The file to write: .csv, or .json for Label Studio.")
     ],
     split: OneSplitOption = None,
-    sample: SampleOption = 100,
-    seed: SampleSeedOption = 0,
+    sample: Annotated[int, Option(min=1, help="How many memes to draw at random.")] = 100,
+    seed: Annotated[int, Option(help="Seed of that draw.")] = 0,
     file: FileOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -116,14 +107,14 @@ def export_command(
         out.print(f"{sheet}: {len(drawn):,} rationales; fill in the column `corrected` where one is wrong")
         out.print(f"then: mrharm rationales import {folder.root} {sheet.with_suffix('.csv')}")
 
-    print_result({"file": str(sheet), "memes": len(drawn)}, show, as_json=as_json)
+    print_result({"file": sheet, "memes": len(drawn)}, show, as_json=as_json)
 
 
 @rationales_app.command("import")
 @report_errors
 def import_command(
     dataset: DatasetArgument,
-    sheet: Annotated[Path, typer.Argument(metavar="CSV", help="A sheet with corrected rationales.")],
+    sheet: Annotated[Path, Argument(metavar="CSV", help="A sheet with corrected rationales.")],
     file: FileOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -147,7 +138,7 @@ def import_command(
             err.print(sanitise(f"held back by the gate ({row.status}): {row.meme_id}: {row.text[:100]}"))
 
     values = {
-        "file": str(path),
+        "file": path,
         "corrected": len(new),
         "there_already": unchanged,
         "held_back": [row.meme_id for row in held_back],
@@ -182,52 +173,21 @@ def _measure_readability(memes: list[Meme], rows: Mapping[str, Rationale]) -> di
 
 
 def _show_stats(stats: Stats, readable: Mapping[str, Estimate | None], path: Path) -> None:
-    from mrharm.metrics import format_sentence
+    from mrharm.reports.tables import Table
+    from mrharm.reports.terminal import print_table
 
-    out.print(
-        f"{path}: {stats.written:,} of {stats.memes:,} labelled memes have a rationale; "
-        f"{stats.teaching.count:,} pass the gate, {format_sentence(stats.teaching.share, unit=' %')}"
-    )
-    gate = Table(title="answers by gate status", title_justify="left")
-    for name in ("", "first answer", "final answer"):
-        gate.add_column(name, justify="right" if name else "left")
+    print_sentences("rationale-coverage.jinja", stats=stats, path=path)
+    gate = Table("answers by gate status", ("", "first answer", "final answer"))
     for status in dict.fromkeys([*stats.before, *stats.after]):
-        gate.add_row(status, _format_share(stats.before.get(status)), _format_share(stats.after.get(status)))
-    out.print(gate)
-    groups = Table(title="by label and target", title_justify="left")
-    for name in ("", "memes", "written", "pass", "refused", "leaked at first"):
-        groups.add_column(name, justify="right" if name else "left")
+        gate.add(status, _format_share(stats.before.get(status)), _format_share(stats.after.get(status)))
+    print_table(gate)
+    groups = Table("by label and target", ("", "memes", "written", "pass", "refused", "leaked at first"))
     for group in stats.groups:
         counts = (group.memes, group.written, group.teaching, group.refused, group.leaking_at_first)
-        groups.add_row(sanitise(group.name), *(f"{count:,}" for count in counts))
-    out.print(groups)
-    if stats.bias:
-        out.print(
-            f"training on these alone changes the share of harmful memes from {_percent(stats.bias.harmful_share)} to "
-            f"{_percent(stats.bias.harmful_share_teaching)} ({stats.bias.points:+.1f} points); "
-            f"refusals account for {stats.bias.points_refused:+.1f} points"
-        )
-    for name, accuracy in readable.items():
-        if accuracy:
-            out.print(
-                f"{name} the gate, a bag-of-words classifier that reads only the rationale finds the label of "
-                f"{format_sentence(accuracy, unit=' %')}"
-            )
-    if stats.words:
-        out.print(
-            f"words: {stats.words['mean']:.0f} on average, median {stats.words['median']:.0f}, "
-            f"at most {stats.words['longest']:.0f}"
-        )
-    out.print(f"{stats.asked_again:,} memes asked again; {stats.usd:.4f} USD in total")
-    if stats.stale:
-        out.print(
-            f"{stats.stale:,} were written for other words than the memes have now; run mrharm abduce again"
-        )
+        groups.add(group.name, *(f"{count:,}" for count in counts))
+    print_table(groups)
+    print_sentences("rationale-stats.jinja", stats=stats, readable=readable)
 
 
 def _format_share(share: Share | None) -> str:
-    return f"{share.count:,} ({_percent(share.share.value)})" if share else "0"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"
+    return f"{share.count:,} ({100 * (share.share.value or 0):.1f} %)" if share else "0"

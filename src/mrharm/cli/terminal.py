@@ -12,17 +12,10 @@ from time import monotonic
 from typing import Any, ParamSpec
 
 import typer
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from pydantic_core import to_jsonable_python
+from rich import progress
 
-from mrharm.console import err
+from mrharm.console import err, out
 from mrharm.errors import EXIT_SOME_FAILED, DataError, GateError, MrHarmError, exit_code
 from mrharm.memes.dataset import Dataset
 from mrharm.records import Meme
@@ -68,8 +61,19 @@ def print_stale(dataset: Dataset, memes: Sequence[Meme] | None = None) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON object on standard output: the only thing a verb prints there with ``--json``."""
-    typer.echo(json.dumps(value))
+    """Print one JSON object on standard output: the only thing a verb prints there with ``--json``.
+
+    ``value`` may hold records, dataclasses and paths.
+    """
+    typer.echo(json.dumps(to_jsonable_python(value)))
+
+
+def print_sentences(template: str, **values: Any) -> None:
+    """Print the sentences of a template of `mrharm.reports`, a line each."""
+    from mrharm.reports.render import render_sentences
+
+    for sentence in render_sentences(template, **values):
+        out.print(sentence)
 
 
 def print_result(
@@ -112,17 +116,17 @@ class Bars:
 
     def __init__(self) -> None:
         self.note = ""
-        self._bars = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
+        self._bars = progress.Progress(
+            progress.SpinnerColumn(),
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TimeRemainingColumn(),
             console=err,
             transient=True,
             disable=not err.is_terminal,
         )
-        self._tasks: dict[str, TaskID] = {}
+        self._tasks: dict[str, progress.TaskID] = {}
         self._last = monotonic()
 
     def __enter__(self) -> Bars:

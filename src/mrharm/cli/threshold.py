@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from mrharm.cli.options import DeviceOption, JsonOption, RunArgument
 from mrharm.cli.terminal import Bars, print_result, report_errors
@@ -16,83 +16,53 @@ from mrharm.runs import find_detector
 if TYPE_CHECKING:
     from mrharm.policy.choose import Criterion
 
-_THRESHOLD = "Choose the threshold"
-_BAND = "Send uncertain memes to a person"
-_TRAFFIC = "Expected traffic"
+# Panels of ``--help``.
+_THRESHOLD = {"rich_help_panel": "Choose the threshold"}
+_TRAFFIC = {"rich_help_panel": "Expected traffic"}
+_BAND = {"rich_help_panel": "Send uncertain memes to a person"}
 DatasetArgument = Annotated[
-    Path | None,
-    typer.Argument(metavar="DATASET", help="A dataset folder; only --set-threshold works without one."),
+    Path | None, Argument(metavar="DATASET", help="A dataset folder; only --set-threshold works without one.")
 ]
-MacroF1Option = Annotated[
-    bool, typer.Option("--macro-f1", help="The best macro-F1 (the default).", rich_help_panel=_THRESHOLD)
-]
+MacroF1Option = Annotated[bool, Option("--macro-f1", help="The best macro-F1 (the default).", **_THRESHOLD)]
 PrecisionOption = Annotated[
-    float | None,
-    typer.Option(
-        metavar="P", help="At least this share of what is flagged is harmful.", rich_help_panel=_THRESHOLD
-    ),
+    float | None, Option(metavar="P", help="At least this share of flagged memes is harmful.", **_THRESHOLD)
 ]
 RecallOption = Annotated[
-    float | None,
-    typer.Option(
-        metavar="R", help="At least this share of what is harmful is flagged.", rich_help_panel=_THRESHOLD
-    ),
+    float | None, Option(metavar="R", help="At least this share of harmful memes is flagged.", **_THRESHOLD)
 ]
 ReviewsOption = Annotated[
     float | None,
-    typer.Option(
-        metavar="N",
-        help="At most this many memes flagged a day; needs --per-day and --prevalence.",
-        rich_help_panel=_THRESHOLD,
+    Option(
+        metavar="N", help="At most this many flagged a day; needs --per-day and --prevalence.", **_THRESHOLD
     ),
 ]
 SetThresholdOption = Annotated[
-    float | None, typer.Option(metavar="X", help="A threshold of your own.", rich_help_panel=_THRESHOLD)
+    float | None, Option(metavar="X", help="A threshold of your own.", **_THRESHOLD)
 ]
-PerDayOption = Annotated[
-    float | None, typer.Option(metavar="N", help="Memes a day.", rich_help_panel=_TRAFFIC)
-]
+PerDayOption = Annotated[float | None, Option(metavar="N", help="Memes a day.", **_TRAFFIC)]
 PrevalenceOption = Annotated[
     float | None,
-    typer.Option(
-        metavar="P",
-        help="Share of harmful memes, above 0 and below 1; figures are re-weighted to it.",
-        rich_help_panel=_TRAFFIC,
-    ),
+    Option(metavar="P", help="Share of harmful memes (0 to 1); figures are re-weighted to it.", **_TRAFFIC),
 ]
 BandOption = Annotated[
     float | None,
-    typer.Option(
-        metavar="N",
-        help="The memes nearest to the threshold, at most this many a day.",
-        rich_help_panel=_BAND,
-    ),
+    Option(metavar="N", help="The memes nearest to the threshold, at most this many a day.", **_BAND),
 ]
 FlagPrecisionOption = Annotated[
-    float | None,
-    typer.Option(metavar="P", help="At least this share of flagged memes is harmful.", rich_help_panel=_BAND),
+    float | None, Option(metavar="P", help="At least this share of flagged memes is harmful.", **_BAND)
 ]
 AllowPrecisionOption = Annotated[
-    float | None,
-    typer.Option(
-        metavar="P", help="At least this share of allowed memes is harmless.", rich_help_panel=_BAND
-    ),
+    float | None, Option(metavar="P", help="At least this share of allowed memes is harmless.", **_BAND)
 ]
 SetBandOption = Annotated[
-    tuple[float, float] | None,
-    typer.Option(metavar="LOW HIGH", help="Bounds of your own.", rich_help_panel=_BAND),
+    tuple[float, float] | None, Option(metavar="LOW HIGH", help="Bounds of your own.", **_BAND)
 ]
-SplitOption = Annotated[str, typer.Option(help="The split to choose on.")]
+SplitOption = Annotated[str, Option(help="The split to choose on.")]
 CheckOption = Annotated[
     str | None,
-    typer.Option(
-        metavar="SPLIT",
-        help="Measure the choice on another split, too; exit code 4 if a target is missed there.",
-    ),
+    Option(metavar="SPLIT", help="Measure the choice on it, too; exit code 4 if a target is missed there."),
 ]
-DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Show what there is to choose from; store nothing.")
-]
+DryRunOption = Annotated[bool, Option("--dry-run", help="Show what there is to choose from; store nothing.")]
 
 
 @report_errors
@@ -124,6 +94,7 @@ def threshold_command(
     is MISSED on --check-split is exit code 4; the policy is stored all the same.
     """
     targets = {"macro_f1": macro_f1 or None, "precision": precision, "recall": recall, "reviews": reviews}
+    band_targets = {"reviews": band, "flag_precision": flag_precision, "allow_precision": allow_precision}
     if per_day is not None and prevalence is None:
         raise InputError("--per-day needs --prevalence, the share of harmful memes in that traffic")
     find_detector(run)
@@ -136,7 +107,7 @@ def threshold_command(
     request = PolicyRequest(
         criterion=_parse_criterion({**targets, "set_threshold": set_threshold}),
         threshold=set_threshold,
-        band_criteria=_parse_band(band, flag_precision, allow_precision, set_band),
+        band_criteria=_parse_band(band_targets, set_band),
         band=set_band,
         traffic=Traffic(prevalence, per_day),
         split=split,
@@ -165,33 +136,22 @@ def _parse_criterion(targets: dict[str, Any]) -> Criterion | None:
     if len(used) > 1:
         names = " and ".join(f"--{name.replace('_', '-')}" for name in used)
         raise InputError(f"{names}: a threshold is chosen in one way; name only one of them")
+    if used == ["set_threshold"]:
+        return None
     if not used or used == ["macro_f1"]:
         return Criterion()
-    (name,) = used
-    return (
-        None
-        if name == "set_threshold"
-        else Criterion.model_validate({"promise": name, "limit": targets[name]})
-    )
+    return Criterion.model_validate({"promise": used[0], "limit": targets[used[0]]})
 
 
 def _parse_band(
-    reviews: float | None,
-    flag_precision: float | None,
-    allow_precision: float | None,
-    bounds: tuple[float, float] | None,
+    targets: dict[str, float | None], bounds: tuple[float, float] | None
 ) -> tuple[Criterion, ...]:
     """Return what the options ask of the band; nothing where they set its bounds or want none."""
     from mrharm.policy.choose import Criterion
 
-    options = [
-        Criterion(promise="reviews", limit=reviews),
-        Criterion(promise="flag_precision", limit=flag_precision),
-        Criterion(promise="allow_precision", limit=allow_precision),
-    ]
-    criteria = tuple(criterion for criterion in options if criterion.limit is not None)
-    if criteria and bounds is not None:
+    used = {name: limit for name, limit in targets.items() if limit is not None}
+    if used and bounds is not None:
         raise InputError(
             "--set-band sets the bounds; leave --band, --flag-precision and --allow-precision out"
         )
-    return criteria
+    return tuple(Criterion.model_validate({"promise": name, "limit": limit}) for name, limit in used.items())

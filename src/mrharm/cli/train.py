@@ -3,55 +3,39 @@
 from __future__ import annotations
 
 import os
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Option
 
 from mrharm.cli.options import DatasetArgument, DeviceOption, JsonOption, RecipeOption, SettingsOption
 from mrharm.cli.terminal import Bars, print_result, report_errors
 from mrharm.console import err, out, print_failures
 from mrharm.memes.dataset import Dataset
-from mrharm.recipe import load_recipe, parse_overrides
+from mrharm.recipe import WhichStages, load_recipe, parse_overrides
 from mrharm.records import Failure, read_records
 from mrharm.runs import read_run
 from mrharm.store import FAILURES
 
 
-class Stages(StrEnum):
-    """Which stages to train."""
-
-    both = "both"
-    label = "label"
-    joint = "joint"
-
-
-OutOption = Annotated[
-    Path, typer.Option("--out", metavar="RUN", help="The run folder to write, or to go on with.")
-]
-StagesOption = Annotated[
-    Stages,
-    typer.Option(
-        help="both; label: without rationales; joint: one stage, the rationale and then the label as one target."
-    ),
-]
-SeedOption = Annotated[int | None, typer.Option(help="Override the recipe's seed.")]
-ReportOption = Annotated[str, typer.Option(help="none, tensorboard, wandb or mlflow.")]
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Delete what is in RUN and start anew.")]
-
-
 @report_errors
 def train_command(
     dataset: DatasetArgument,
-    out_folder: OutOption,
+    out_folder: Annotated[
+        Path, Option("--out", metavar="RUN", help="The run folder to write, or to go on with.")
+    ],
     recipe: RecipeOption = "mr-harm",
     settings: SettingsOption = None,
-    stages: StagesOption = Stages.both,
-    seed: SeedOption = None,
+    stages: Annotated[
+        WhichStages,
+        Option(
+            help="both; label: without rationales; joint: one stage that writes a rationale, then the label."
+        ),
+    ] = "both",
+    seed: Annotated[int | None, Option(help="Override the recipe's seed.")] = None,
     device: DeviceOption = "auto",
-    report_to: ReportOption = "none",
-    overwrite: OverwriteOption = False,
+    report_to: Annotated[str, Option(help="none, tensorboard, wandb or mlflow.")] = "none",
+    overwrite: Annotated[bool, Option("--overwrite", help="Delete what is in RUN and start anew.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train a student; stopped at any moment, the same command goes on from the last complete checkpoint."""
@@ -67,7 +51,7 @@ def train_command(
             data,
             chosen,
             out_folder,
-            stages=stages.value,
+            stages=stages,
             device=device,
             overwrite=overwrite,
             report_to=report_to,
@@ -78,7 +62,7 @@ def train_command(
     if os.environ.get("RANK", "0") != "0":
         return  # under torchrun the first process speaks for all
     print_result(
-        {"run": str(out_folder), **summary},
+        {"run": out_folder, **summary},
         lambda: _show(summary, out_folder),
         as_json=as_json,
         failures=summary.get("failed_pictures"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from mrharm.cli.options import DeviceOption, JsonOption, SeedOption, SplitOption
 from mrharm.cli.terminal import Bars, print_result, report_errors
@@ -13,23 +13,18 @@ from mrharm.memes.dataset import INFO
 from mrharm.runs import find_detector
 from mrharm.store import check_place
 
-RunsArgument = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")]
-OnOption = Annotated[
-    list[Path],
-    typer.Option("--on", metavar="DATASET...", help="Dataset folders; several, or --on once for each."),
-]
-OutOption = Annotated[
-    Path | None,
-    typer.Option("--out", metavar="FILE", help="Write the matrix as Markdown, and as JSON next to it."),
-]
-
 
 @report_errors
 def transfer_command(
-    runs: RunsArgument,
-    on: OnOption,
+    runs: Annotated[list[Path], Argument(metavar="RUN...", help="Run folders.")],
+    on: Annotated[
+        list[Path], Option(metavar="DATASET...", help="Dataset folders; several, or --on once for each.")
+    ],
     split: SplitOption = "test",
-    out_file: OutOption = None,
+    out_file: Annotated[
+        Path | None,
+        Option("--out", metavar="FILE", help="Write the matrix as Markdown, and as JSON next to it."),
+    ] = None,
     device: DeviceOption = "auto",
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -52,7 +47,7 @@ def transfer_command(
     written = write_transfer(matrix, out_file) if out_file else ()
 
     print_result(
-        {**matrix.model_dump(mode="json"), "out": [str(path) for path in written]},
+        {**dict(matrix), "out": written},
         lambda: terminal.show_transfer(matrix, written),
         as_json=as_json,
         failures=[cell for cell in matrix.cells if cell.failures],
