@@ -34,7 +34,6 @@ class Reply:
     body: bytes | None = None  # sent as it is
     error: Mapping[str, Any] = field(default_factory=dict)  # of a status that is not 200
     wait: threading.Event | float | None = None  # before anything is sent
-    drip: bool = False  # a byte at a time, for as long as the client listens
     cut: bool = False  # the connection is closed before the answer is whole
 
 
@@ -94,10 +93,6 @@ class StubServer:
     def wait_for_calls(self, count: int, or_until: Callable[[], bool]) -> None:
         """Wait until there were ``count`` calls in all, or ``or_until`` holds."""
         self._wait(lambda: self.calls.total() >= count or or_until())
-
-    def wait_for_hits(self, count: int, or_until: Callable[[], bool]) -> None:
-        """Wait until there were ``count`` requests of any kind, or ``or_until`` holds."""
-        self._wait(lambda: self.hits >= count or or_until())
 
     def hit(self, key: str) -> None:
         """A request has come."""
@@ -160,9 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
         content = _body(body, reply)
         head = f"HTTP/1.1 {reply.status} X\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in reply.headers.items()) + "\r\n"
-        if reply.drip:
-            self._drip(head)
-        elif reply.cut:
+        if reply.cut:
             self.wfile.write(head.encode() + content[: len(content) // 2])
             self.close_connection = True
         else:
@@ -175,12 +168,6 @@ class _Handler(BaseHTTPRequestHandler):
     def do_DELETE(self) -> None:
         self.server.stub.hit(self.headers.get("Authorization", ""))
         self.server.stub.desk.delete(self)
-
-    def _drip(self, head: str) -> None:
-        self.wfile.write(head.encode())
-        for _ in range(2000):
-            self.wfile.write(b" ")
-            time.sleep(0.01)
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

@@ -19,7 +19,7 @@ from mrharm.evidence.captions.local import FAMILIES, LocalCaptions
 from mrharm.evidence.captions.recorded import RecordedCaptions
 from mrharm.evidence.engines import CAPTIONERS, Captioner
 from mrharm.images import decode
-from mrharm.llm import PICTURE_SIDE, AuthorizationError, CallError, HostedClient, Retry, load_prompt
+from mrharm.llm import PICTURE_SIDE, AuthorizationError, CallError, HostedClient, load_prompt
 from mrharm.records import Evidence, to_line
 from tests.evidence.captioners import MAKERS, colours, described
 from tests.stub_server import Reply, StubServer
@@ -198,7 +198,8 @@ def test_captioners_are_made_without_importing_torch_or_openai() -> None:
 
 
 def hosted(server: StubServer, prompt: str = "caption.v1") -> HostedCaptions:
-    client = HostedClient(base_url=server.url, retry=Retry(attempts=2, pause=lambda seconds: None))
+    client = HostedClient(base_url=server.url)
+    client.attempts, client._pause = 2, lambda event, seconds: None
     return HostedCaptions("stub-model", prompt=prompt, client=client)
 
 

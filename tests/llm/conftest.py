@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mrharm.llm import CallError, Completion, HostedClient, Request, Retry
+from mrharm.llm import CallError, Completion, HostedClient, Request
 from mrharm.llm.pricing import bound_cost, load_prices
 from mrharm.llm.requests import NANO
 from tests.stub_batches import Plan
@@ -50,7 +50,18 @@ def client(
     **options: Any,
 ) -> HostedClient:
     """A client that waits for nothing before it tries again."""
-    return HostedClient(base_url=url, retry=Retry(deadline, attempts, pause), **options)
+    asking = HostedClient(base_url=url, **options)
+    asking.deadline_s, asking.attempts = deadline, attempts
+    asking._pause = lambda event, seconds: pause(seconds)
+    return asking
+
+
+def ask(asking: HostedClient, request: Request) -> Completion:
+    """The answer to one question, or the failure raised."""
+    ((_, result),) = asking.complete_many([request])
+    if isinstance(result, CallError):
+        raise result
+    return result
 
 
 def echo(text: str) -> Reply:
@@ -67,10 +78,9 @@ def ask_many(asking: HostedClient, *texts: str, **options: Any) -> dict[str, Res
     return {texts[index]: result for index, result in asking.complete_many(map(question, texts), **options)}
 
 
-def ask_batch(asking: HostedClient, *texts: str, **options: Any) -> dict[str, Result]:
+def ask_batch(asking: HostedClient, *texts: str) -> dict[str, Result]:
     """Text -> what became of it in a batch."""
-    requests = [*map(question, texts)]
-    return {texts[index]: result for index, result in asking.complete_batch(requests, poll=0, **options)}
+    return {texts[index]: result for index, result in asking.complete_batch(map(question, texts))}
 
 
 def words(results: dict[str, Result]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 
 from mrharm.errors import InputError, ModelUnavailableError
@@ -19,9 +20,7 @@ from mrharm.llm import (
     HostedClient,
     Picture,
     Request,
-    Tally,
 )
-from mrharm.llm.batch import BatchService
 from mrharm.llm.cache import WINDOW_S, Ledger
 from mrharm.llm.requests import NANO
 from tests.llm.conftest import (
@@ -30,6 +29,7 @@ from tests.llm.conftest import (
     MODEL,
     NAMES,
     answers,
+    ask,
     ask_batch,
     client,
     question,
@@ -45,12 +45,13 @@ from tests.stub_server import Reply
 def leave(asking: HostedClient, *texts: str) -> None:
     """Send a batch, and go away once it is under way."""
 
-    def stop(tally: Tally) -> None:
-        if tally.waiting:
-            raise KeyboardInterrupt
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
 
+    pause, asking._pause = asking._pause, stop
     with pytest.raises(KeyboardInterrupt):
-        ask_batch(asking, *texts, progress=stop)
+        ask_batch(asking, *texts)
+    asking._pause = pause
 
 
 def let_windows_pass(path: Path) -> None:
@@ -85,7 +86,7 @@ def test_a_batch_answers_each_question_at_half_the_price() -> None:
 
 def test_what_is_answered_already_is_not_sent_and_a_question_asked_twice_is_sent_once() -> None:
     with serve() as server, client(server.url) as asking:
-        asking.complete(question("known"))
+        ask(asking, question("known"))
         requests = [question(text) for text in ("known", "new", "new")]
         results = dict(asking.complete_batch(requests))
     with client(server.url) as asking:  # whose server is gone
@@ -114,7 +115,7 @@ def test_lines_in_any_order_repeated_garbled_strange_or_cut_off_spoil_no_answer(
     with serve(plan) as server, client(server.url) as asking:
         assert words(ask_batch(asking, *NAMES)) == answers(*NAMES)
         assert asking.spent == pytest.approx(len(NAMES) * HALF)
-    assert (f"{unreadable} lines cannot be read" in caplog.text) == bool(unreadable)
+    assert (f"{unreadable} lines or files cannot be read" in caplog.text) == bool(unreadable)
     assert server.desk.downloads == 1 + plan.cut
 
 
@@ -134,7 +135,7 @@ def test_an_answer_to_a_question_of_another_batch_is_ignored() -> None:
 
 @pytest.mark.parametrize(
     ("status", "kind", "silent"),
-    [("expired", "timed_out", False), ("expired", "timed_out", True), ("cancelled", "stopped", True)],
+    [("expired", "server_error", False), ("expired", "timed_out", True), ("cancelled", "stopped", True)],
 )
 def test_a_batch_that_ends_early_brings_what_was_finished_and_the_rest_is_asked_by_the_next_run(
     status: str, kind: str, silent: bool
@@ -192,7 +193,7 @@ def test_error_rows_are_failures_by_their_kind_and_are_not_paid() -> None:
                     ).encode(),
                 ),
             ),
-            "timed_out",
+            "server_error",
             False,
         ),
     ],
@@ -205,15 +206,12 @@ def test_a_question_without_a_line_may_have_been_paid_and_one_with_an_error_has_
         assert asking.spent == pytest.approx(HALF + worst("b", batch=True) * maybe_paid)
 
 
-@pytest.mark.parametrize(
-    ("code", "kind"), [("token_limit_exceeded", "rate_limited"), ("invalid_json_line", "bad_request")]
-)
-def test_a_batch_that_is_refused_costs_nothing_and_says_why(code: str, kind: str) -> None:
-    plans = [Plan(status="failed", errors=((code, "such and such"),)), Plan()]
+def test_a_batch_that_is_refused_costs_nothing_and_says_why() -> None:
+    plans = [Plan(status="failed", errors=(("token_limit_exceeded", "such and such"),)), Plan()]
     with serve(*plans) as server, client(server.url) as asking:
         results = ask_batch(asking, "a", "b")
-        assert words(results) == {"a": kind, "b": kind}
-        assert "such and such" in str(results["a"])
+        assert words(results) == {"a": "bad_request", "b": "bad_request"}
+        assert "token_limit_exceeded: such and such" in str(results["a"])
         assert asking.spent == 0
         assert words(ask_batch(asking, "a", "b")) == answers("a", "b")
 
@@ -227,7 +225,7 @@ def test_a_batch_never_passes_the_budget() -> None:
                 3 * most
             )  # until the answers are there, and their cost known
             with pytest.raises(CallError) as caught:
-                asking.complete(question("more"))
+                ask(asking, question("more"))
             assert caught.value.kind == "over_budget"
         held.set()
         with client(server.url, budget=2.5 * most) as asking:
@@ -238,12 +236,10 @@ def test_a_batch_never_passes_the_budget() -> None:
 
 
 def test_a_caller_who_goes_away_while_a_batch_is_being_filled_keeps_his_budget() -> None:
-    def stop(tally: Tally) -> None:
-        raise KeyboardInterrupt
-
     with serve() as server, client(server.url, budget=1.5 * worst("a", batch=True)) as asking:
-        with pytest.raises(KeyboardInterrupt):  # at "b", which is over the budget
-            ask_batch(asking, "a", "b", progress=stop)
+        results = asking.complete_batch(map(question, "ab"))
+        assert next(results)[0] == 1  # "b", which is over the budget
+        results.close()  # type: ignore[attr-defined]
         assert asking.spent == 0
         assert words(ask_batch(asking, "a", "b")) == answers("a") | {"b": "over_budget"}
     assert len(server.desk.batches) == 1
@@ -257,9 +253,7 @@ def test_a_budget_without_a_price_is_an_error_before_anything_is_sent() -> None:
         assert server.hits == 0
 
 
-def test_questions_are_split_into_batches_by_number_by_size_and_by_model(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_questions_are_split_into_batches_by_number_and_by_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mrharm.llm.batch.MOST_QUESTIONS", 4)
     with serve() as server, client(server.url) as asking:
         assert words(ask_batch(asking, *NAMES)) == answers(*NAMES)
@@ -267,10 +261,7 @@ def test_questions_are_split_into_batches_by_number_by_size_and_by_model(
         big = ["x" * 400 + str(number) for number in range(3)]
         huge = "y" * 1000
         assert words(ask_batch(asking, *big, huge)) == answers(*big) | {huge: "bad_request"}
-        both = [question("p"), Request(question("p").messages, "another-model"), question("q")]
-        assert len(dict(asking.complete_batch(both))) == 3
-    sent = [(len(lines), lines[0]["body"]["model"]) for lines in server.desk.sent]
-    assert sent == [(4, MODEL), (2, MODEL), *[(1, MODEL)] * 3, (1, "another-model"), (2, MODEL)]
+    assert [len(lines) for lines in server.desk.sent] == [4, 2, 1, 1, 1]
 
 
 def test_no_letter_of_a_question_is_taken_for_the_end_of_its_line() -> None:
@@ -323,14 +314,6 @@ def test_a_batch_that_is_not_taken_is_an_error_with_its_mend_and_the_next_run_se
             ask_batch(asking, "a")
         assert words(ask_batch(asking, "a")) == answers("a")
     assert server.paid == {"a": 1}
-
-
-def test_progress_tells_what_waits_at_the_provider_and_what_is_here() -> None:
-    tallies: list[Tally] = []
-    with serve(Plan(looks=2)) as server, client(server.url) as asking:
-        ask_batch(asking, "a", "b", progress=tallies.append)
-    assert [(tally.done, tally.waiting) for tally in tallies] == [(0, 2), (0, 2), (1, 2), (2, 2), (2, 0)]
-    assert tallies[-1].usd == pytest.approx(2 * HALF)
 
 
 def test_the_key_is_nowhere_though_the_server_repeats_it(
@@ -387,12 +370,12 @@ class Killed(BaseException):
 
 
 MOMENTS = [
-    (BatchService, "upload", "before"),
-    (BatchService, "upload", "after"),
+    (openai.resources.Files, "create", "before"),
+    (openai.resources.Files, "create", "after"),
     (Ledger, "start_batch", "after"),
-    (BatchService, "create", "after"),
+    (openai.resources.Batches, "create", "after"),
     (Ledger, "set_batch_id", "after"),
-    (BatchService, "get", "after"),
+    (openai.resources.Batches, "retrieve", "after"),
     (Ledger, "end_batch", "before"),
     (Ledger, "end_batch", "after"),
 ]
@@ -435,8 +418,8 @@ def test_one_at_a_time_asks_nothing_that_is_in_a_batch() -> None:
     with serve(Plan(hold=held)) as server, client(server.url) as asking:
         leave(asking, "a")
         with pytest.raises(CallError, match="run with --batch to wait") as caught:
-            asking.complete(question("a"))
-        assert asking.complete(question("b")).text == "answer to b"
+            ask(asking, question("a"))
+        assert ask(asking, question("b")).text == "answer to b"
         held.set()
         assert words(ask_batch(asking, "a")) == answers("a")
     assert (caught.value.kind, dict(server.paid)) == ("busy", {"a": 1, "b": 1})
@@ -451,7 +434,7 @@ def test_a_batch_holds_its_questions_for_its_window_and_no_longer() -> None:
             assert words(ask_batch(asking, "a")) == {"a": "busy"}
             let_windows_pass(asking.ledger.path)
             assert words(ask_batch(asking, "a")) == answers("a")
-            assert asking.complete(question("b")).text == "answer to b"
+            assert ask(asking, question("b")).text == "answer to b"
 
 
 def test_what_a_batch_brought_is_fetched_though_its_window_is_over() -> None:
@@ -466,8 +449,8 @@ def test_what_a_batch_brought_is_fetched_though_its_window_is_over() -> None:
 
 def test_a_batch_that_does_not_end_within_its_day_is_waited_for_no_longer() -> None:
     with serve(Plan(looks=99)) as server, client(server.url) as asking:
-        results = ask_batch(asking, "a", progress=lambda tally: let_windows_pass(asking.ledger.path))
-        assert words(results) == {"a": "timed_out"}
+        asking._pause = lambda event, seconds: let_windows_pass(asking.ledger.path)
+        assert words(ask_batch(asking, "a")) == {"a": "timed_out"}
         assert asking.spent == pytest.approx(worst("a", batch=True))
 
 
@@ -490,3 +473,13 @@ def test_a_download_that_never_ends_whole_is_taken_up_again_by_the_next_run() ->
         with client(server.url) as asking:
             assert words(ask_batch(asking, *NAMES)) == answers(*NAMES)
     assert server.paid == dict.fromkeys(NAMES, 1)
+
+
+def test_questions_whose_answers_the_provider_has_deleted_are_asked_again() -> None:
+    held = threading.Event()
+    with serve(Plan(hold=held), Plan()) as server, client(server.url) as asking:
+        leave(asking, *NAMES)
+        held.set()
+        server.desk.files = {name: data for name, data in server.desk.files.items() if "-in-" in name}
+        assert words(ask_batch(asking, *NAMES)) == answers(*NAMES)
+    assert [len(lines) for lines in server.desk.sent] == [6, 6]

@@ -14,7 +14,7 @@ from mrharm.errors import InputError
 from mrharm.llm import CallError, Request
 from mrharm.llm.pricing import bound_cost, count_cost, find_price, load_prices
 from mrharm.llm.requests import NANO
-from tests.llm.conftest import COST, MODEL, ask_many, client, question, words, worst
+from tests.llm.conftest import COST, MODEL, ask, ask_many, client, question, words, worst
 from tests.stub_server import Reply, StubServer, rate_limited
 
 STORM = [
@@ -54,15 +54,15 @@ def test_a_call_that_was_not_paid_costs_nothing() -> None:
     with StubServer(replies) as server, client(server.url, budget=1.5 * worst("0"), attempts=3) as asking:
         for _ in range(2):
             with pytest.raises(CallError):
-                asking.complete(question("0"))
+                ask(asking, question("0"))
         assert asking.spent == 0
-        assert asking.complete(question("0")).usd == asking.spent == pytest.approx(COST)
+        assert ask(asking, question("0")).usd == asking.spent == pytest.approx(COST)
 
 
 def test_an_answer_lost_on_its_way_counts_as_spent_at_its_worst() -> None:
     with StubServer([Reply(cut=True)]) as server, client(server.url, budget=2.5 * worst("0")) as asking:
         with pytest.raises(CallError, match="run again with a larger budget") as caught:
-            asking.complete(question("0"))
+            ask(asking, question("0"))
         assert (caught.value.kind, server.paid.total()) == ("over_budget", 2)
         assert asking.spent == pytest.approx(2 * worst("0"))
 
@@ -70,7 +70,7 @@ def test_an_answer_lost_on_its_way_counts_as_spent_at_its_worst() -> None:
 def test_an_answer_without_a_count_costs_what_was_reserved() -> None:
     counts = [None, {"prompt_tokens": 10**30, "completion_tokens": -1}]
     with StubServer([Reply(usage=count) for count in counts]) as server, client(server.url) as asking:
-        assert [asking.complete(question(text)).usd for text in "01"] == [pytest.approx(worst("0"))] * 2
+        assert [ask(asking, question(text)).usd for text in "01"] == [pytest.approx(worst("0"))] * 2
         assert asking.spent == pytest.approx(2 * worst("0"))
 
 
@@ -87,11 +87,11 @@ def test_what_calls_in_flight_give_back_is_used_by_others() -> None:
 def test_what_does_not_fit_is_not_asked_and_what_is_answered_is_free() -> None:
     with StubServer() as server:
         with client(server.url) as asking:
-            asking.complete(question("0"))
+            ask(asking, question("0"))
         with client(server.url, budget=0) as asking:
-            assert asking.complete(question("0")).cached
+            assert ask(asking, question("0")).cached
             with pytest.raises(CallError, match="run again with a larger budget") as caught:
-                asking.complete(question("1"))
+                ask(asking, question("1"))
     assert (caught.value.kind, server.calls.total()) == ("over_budget", 1)
 
 
@@ -108,10 +108,10 @@ def test_what_does_not_fit_is_not_asked_and_what_is_answered_is_free() -> None:
 def test_a_budget_wants_a_price_and_a_bound_on_the_answer(make: Callable[[], Request], mend: str) -> None:
     with StubServer() as server:
         with client(server.url, budget=1) as asking, pytest.raises(InputError, match=mend):
-            asking.complete(make())
+            ask(asking, make())
         assert server.calls.total() == 0
         with client(server.url) as asking:
-            assert asking.complete(make()).text
+            assert ask(asking, make()).text
 
 
 def test_a_check_says_before_any_call_what_would_keep_a_model_from_answering(
@@ -133,7 +133,7 @@ def test_a_check_says_before_any_call_what_would_keep_a_model_from_answering(
 def test_an_estimate_asks_nothing_and_bounds_what_asking_will_cost() -> None:
     questions = [question(text) for text in ("a", "b", "c", "c")]
     with StubServer() as server, client(server.url) as asking:
-        asking.complete(question("a"))
+        ask(asking, question("a"))
         before = asking.spent
         estimate = asking.estimate(questions)
         assert (estimate.questions, estimate.cached, estimate.calls) == (3, 1, 2)

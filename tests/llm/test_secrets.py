@@ -9,7 +9,7 @@ import pytest
 
 from mrharm.errors import InputError, MrHarmError
 from mrharm.llm import AuthorizationError
-from tests.llm.conftest import KEY, client, question, sql
+from tests.llm.conftest import KEY, ask, client, question, sql
 from tests.stub_server import Reply, StubServer
 
 ECHOES = {
@@ -42,7 +42,7 @@ def test_the_error_about_a_wrong_key_repeats_no_part_of_it() -> None:
     reply = Reply(status=401, error={"message": f"Incorrect API key provided: {KEY[:8]}*****{KEY[-4:]}"})
     with StubServer([reply]) as server, client(server.url) as asking:
         with pytest.raises(AuthorizationError) as caught:
-            asking.complete(question("what?"))
+            ask(asking, question("what?"))
         row = asking.ledger.find_row(question("what?").key)
     for part in (KEY[:8], KEY[-4:]):
         assert part not in str(caught.value) and part not in repr(row)
@@ -55,7 +55,7 @@ def test_a_key_comes_from_a_file_and_a_password_in_the_address_stays_secret(tmp_
     with StubServer([Reply(status=400, error={"message": "hunter22 and another-key-123"})]) as server:
         url = server.url.replace("://", "://user:hunter22@")
         with client(url, key_file=file) as asking, pytest.raises(MrHarmError) as caught:
-            asking.complete(question("what?"))
+            ask(asking, question("what?"))
     assert "another-key-123" not in str(caught.value) and "hunter22" not in str(caught.value)
 
 
@@ -64,5 +64,5 @@ def test_a_file_that_holds_no_key_is_refused_without_showing_it(tmp_path: Path, 
     file = tmp_path / "key"
     file.write_bytes(content)
     with client("http://127.0.0.1:1/v1", key_file=file) as asking, pytest.raises(InputError) as caught:
-        asking.complete(question("what?"))
+        ask(asking, question("what?"))
     assert "words" not in str(caught.value) and "schl" not in str(caught.value)

@@ -115,14 +115,20 @@ def abduce_command(
     memes = (folder.split(split) if split else folder.memes)[:limit]
     connection = {"base_url": base_url, "key_file": key_file, "prices": prices, "budget": budget}
     with Bars() as bars, ExitStack() as closing:
-        source, client = _load_teacher(teacher, prompt, connection, concurrency, batch, bars, closing)
+        source, client = _load_teacher(teacher, prompt, connection, concurrency, batch, closing)
         if preview is not None:
             _preview(memes[:preview], folder, source, builder, as_json)
             return
         if dry_run:
             _estimate(memes, folder, path, source, builder, as_json)
             return
-        done = abduce(folder, memes, source, builder, out=path, progress=bars.show)
+
+        def show(what: str, count: int, total: int) -> None:
+            if client:
+                bars.note = f"{client.spent:.4f} USD"
+            bars.show(what, count, total)
+
+        done = abduce(folder, memes, source, builder, out=path, progress=show)
         if client:
             done.usd = client.spent  # refusals and lost answers are paid for, too
     print_stale(Dataset(dataset))
@@ -180,7 +186,6 @@ def _load_teacher(
     connection: dict[str, Any],
     concurrency: int,
     batch: bool,
-    bars: Bars,
     closing: ExitStack,
 ) -> tuple[Teacher, HostedClient | None]:
     """Return the teacher, and where it is hosted the client that pays for it."""
@@ -189,11 +194,8 @@ def _load_teacher(
     if name.partition(":")[0] == "openai":
         from mrharm.llm import HostedClient
 
-        def show_cost(tally: Any) -> None:
-            bars.note = f"{tally.usd:.4f} USD"
-
         client = closing.enter_context(HostedClient(**connection))
-        options = {"client": client, "concurrency": concurrency, "batch": batch, "tell": show_cost}
+        options = {"client": client, "concurrency": concurrency, "batch": batch}
     elif batch or any(connection[name] is not None for name in ("budget", "base_url", "key_file")):
         raise InputError(
             f"--batch, --budget, --base-url and --key-file go with openai:MODEL, not with {name}"

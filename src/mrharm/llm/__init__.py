@@ -1,6 +1,6 @@
 """The client of hosted models (captions, teachers, judges), with its budget and its ledger of paid calls."""
 
-from mrharm.llm.client import Estimate, HostedClient, Retry, Tally
+from mrharm.llm.client import Estimate, HostedClient
 from mrharm.llm.prompts import Prompt, load_prompt
 from mrharm.llm.requests import (
     PICTURE_SIDE,
@@ -27,8 +27,6 @@ __all__ = [
     "Picture",
     "Prompt",
     "Request",
-    "Retry",
-    "Tally",
     "load_prompt",
     "looks_refused",
     "picture_from_file",

@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import sqlite3
 import threading
 import time
@@ -40,7 +41,9 @@ FORM = 3  # of the tables; 1 had no batches, 2 had budgets and damaged rows in t
 WINDOW_S = 26 * 3600.0  # a batch's day, and two hours for its files to be written
 _BATCH = "batch:"  # before the batch's token, in `owner`
 _PATIENCE_S = 10.0  # for a program that is not mrharm, such as the sqlite3 shell
+_ROOM = 32 * 2**20  # bytes of the disk that answers in flight, which are paid for, may need
 _ELSEWHERE = "name another file in MRHARM_LEDGER"
+_FULL = "the disk is full; free some space and run the same command again"
 # The columns are those of forms 1 and 2, whose tables are used as they are. Not every column is written any more.
 _TABLES = """
 CREATE TABLE IF NOT EXISTS calls (key TEXT PRIMARY KEY, status TEXT NOT NULL, model TEXT NOT NULL,
@@ -55,12 +58,9 @@ CREATE TABLE IF NOT EXISTS batches (token TEXT PRIMARY KEY, state TEXT NOT NULL,
 """
 # By SQLite's primary result code.
 _MENDS = {
-    sqlite3.SQLITE_FULL: "the disk is full; free some space and run the same command again",
-    sqlite3.SQLITE_IOERR: "the disk is full or broken; mend that and run the same command again",
+    sqlite3.SQLITE_FULL: _FULL,
     sqlite3.SQLITE_BUSY: "another program is writing it; close that and run the same command again",
     sqlite3.SQLITE_NOTADB: f"expected a ledger, got another kind of file; move it away or {_ELSEWHERE}",
-    sqlite3.SQLITE_CANTOPEN: f"cannot be opened; {_ELSEWHERE}",
-    sqlite3.SQLITE_READONLY: f"cannot be written; {_ELSEWHERE}",
 }
 
 
@@ -91,16 +91,13 @@ class Row:
         digest = _digest(self.key, self.raw, self.usage, self.nano_usd)
         return self.status == "answered" and self.raw is not None and self.digest == digest
 
-    def read_answer(self, *, cached: bool) -> Completion:
-        """Return the answer of a sound row.
-
-        Raises:
-            CallError: why the question failed, or that its answer has no words.
-        """
+    def read_result(self, *, cached: bool) -> Completion | CallError:
+        """Return the answer of a sound row, or why the question has none."""
         if self.status == "failed":
-            raise CallError(self.failure or "", self.failure_kind or "busy", self.raw)
+            return CallError(self.failure or "", self.failure_kind or "busy", self.raw)
         usd = None if self.nano_usd is None else self.nano_usd / NANO
-        return replace(parse_answer(self.raw or "", self.key), usd=usd, cached=cached).require_words()
+        answer = replace(parse_answer(self.raw or "", self.key), usd=usd, cached=cached)
+        return answer.failure or answer
 
 
 @dataclass(frozen=True)
@@ -113,11 +110,6 @@ class Batch:
     made: float  # when its file was uploaded, in seconds since the epoch
     file: str | None  # the provider's id of its file of questions
     id: str | None  # the provider's id of the batch; None until it is known to be created
-
-    @property
-    def is_overdue(self) -> bool:
-        """Return whether the provider's time for it is over."""
-        return time.time() > self.made + WINDOW_S
 
 
 _ROW = ", ".join(field.name for field in fields(Row))
@@ -154,29 +146,21 @@ class Ledger:
                 self._db = None
                 self._process_lock.release()
 
-    def __del__(self) -> None:
-        if getattr(self, "_db", None):
-            self.close()
-
     def find_row(self, key: str) -> Row | None:
         """Return a question's row, whatever its state."""
         with self._transaction() as db:
-            row = _select(db, key)
+            values = db.execute(f"SELECT {_ROW} FROM calls WHERE key = ?", (key,)).fetchone()
+        row = Row(*values) if values else None
         if row and row.status == "answered" and not row.is_sound:
             log.warning("%s: the answer to question %s is damaged and counts as not there", self.path, key)
         return row
 
-    def mark_pending(self, request: Request, reserved: int, endpoint: str) -> Row | None:
-        """Make a question pending before it is asked, with the most it can cost.
-
-        Returns None, or the question's row where it must not be asked: it is answered, or in a batch.
-        """
+    def mark_pending(self, request: Request, reserved: int, endpoint: str) -> None:
+        """Make a question pending before it is asked, with the most it can cost, while there is room for its answer."""
+        if shutil.disk_usage(self.path.parent).free < _ROOM:
+            raise LedgerError(f"{self.path}: {_FULL}. Answers committed before this are kept")
         with self._transaction() as db:
-            row = _select(db, request.key)
-            if row and (row.is_sound or row.batch):
-                return row
             _write_pending(db, request, reserved, endpoint, owner="")
-        return None
 
     def commit(self, key: str, outcome: Completion | CallError) -> None:
         """Commit the answer to a question, or why it has none, so that it may be asked again."""
@@ -244,7 +228,7 @@ class Ledger:
                 code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
                 if code == sqlite3.SQLITE_CORRUPT:
                     raise self._damaged(str(error)) from None
-                mend = _MENDS.get(code, f"move it away or {_ELSEWHERE}")
+                mend = _MENDS.get(code, f"it cannot be used; mend that or {_ELSEWHERE}")
                 why = f"{self.path}: {mend} ({error}). Answers committed before this are kept"
                 raise LedgerError(why) from None
             except UnicodeDecodeError:  # of SQLite's own message about a damaged schema
@@ -304,11 +288,6 @@ class Ledger:
             f"{self.path}: expected a ledger, got a damaged file ({damage}); put a copy of it back, or move it away "
             f"or {_ELSEWHERE}, where its answers will be paid for again"
         )
-
-
-def _select(db: sqlite3.Connection, key: str) -> Row | None:
-    values = db.execute(f"SELECT {_ROW} FROM calls WHERE key = ?", (key,)).fetchone()
-    return Row(*values) if values else None
 
 
 def _write_pending(

@@ -19,28 +19,9 @@ from mrharm.llm.endpoint import Endpoint
 from mrharm.llm.pricing import Budget, Price, bound_cost, count_cost, count_tokens, find_price, load_prices
 from mrharm.llm.requests import NANO, CallError, Completion, Request
 
-_LONGEST_PAUSE = 30.0
+_LONGEST_PAUSE_S = 30.0
+_POLL_S = 30.0  # between looks at batches
 _PASSING = ("rate_limited", "server_error", "timed_out", "malformed", "cut", "unreachable")  # tried again
-
-
-@dataclass(frozen=True)
-class Retry:
-    """How long a question is tried."""
-
-    deadline: float = 120.0  # seconds for one question, its retries and pauses included
-    attempts: int = 6  # calls a question gets
-    pause: Callable[[float], object] | None = None  # waits some seconds, in place of sleep; for tests
-
-
-@dataclass(frozen=True)
-class Tally:
-    """How far a round of questions is."""
-
-    done: int = 0  # questions answered or failed
-    cached: int = 0  # of them, answered by the ledger
-    failed: int = 0  # of them, without an answer
-    usd: float = 0.0  # spent by the client
-    waiting: int = 0  # questions in batches that have not ended
 
 
 @dataclass(frozen=True)
@@ -66,11 +47,13 @@ class HostedClient:
         key_file: a file that holds the key; None for OPENAI_API_KEY.
         prices: a table of prices that overrides the package's; None for the file in MRHARM_PRICES, if set.
         budget: USD this client may spend; not passed as long as the server keeps to max_tokens.
-        retry: how long a question is tried.
 
     Raises:
         InputError: a budget below 0.
     """
+
+    deadline_s = 120.0  # for one question, its retries and pauses included
+    attempts = 6  # calls a question gets
 
     def __init__(
         self,
@@ -80,11 +63,10 @@ class HostedClient:
         key_file: Path | None = None,
         prices: Path | None = None,
         budget: float | None = None,
-        retry: Retry | None = None,
     ) -> None:
-        self.ledger = Ledger(ledger)
-        self._budget, self._retry = Budget(budget), retry or Retry()
+        self.ledger, self._budget = Ledger(ledger), Budget(budget)
         self._base_url, self._key_file, self._price_file = base_url, key_file, prices
+        self._pause: Callable[[threading.Event, float], object] = threading.Event.wait
 
     @cached_property
     def _endpoint(self) -> Endpoint:
@@ -124,23 +106,10 @@ class HostedClient:
         """Return the USD this client has spent, what lost answers may have cost included."""
         return self._budget.spent / NANO
 
-    def complete(self, request: Request) -> Completion:
-        """Ask one question.
-
-        Raises:
-            CallError: it has no answer.
-            MrHarmError: as `complete_many`.
-        """
-        ((_, result),) = self.complete_many([request])
-        if isinstance(result, CallError):
-            raise result
-        return result
-
     def complete_many(
         self,
         requests: Iterable[Request],
         concurrency: int = 8,
-        progress: Callable[[Tally], None] | None = None,
     ) -> Iterator[tuple[int, Result]]:
         """Ask many questions, ``concurrency`` at a time; yields each with its position, as they are done.
 
@@ -153,10 +122,10 @@ class HostedClient:
             InputError: no key, no `openai` package, a budget without a price, a setting that a call cannot have.
             LedgerError: the ledger cannot be read or written.
         """
-        stop, workers, counter = threading.Event(), max(1, concurrency), _Counter(self._budget, progress)
+        stop, workers = threading.Event(), max(1, concurrency)
         source = enumerate(requests)
         positions: dict[str, list[int]] = {}  # of each question in flight, its copies included
-        in_flight: dict[Future[Completion], str] = {}
+        in_flight: dict[Future[Result], str] = {}
         fatal: MrHarmError | None = None
         pool = ThreadPoolExecutor(workers, thread_name_prefix="hosted")
         try:
@@ -169,7 +138,7 @@ class HostedClient:
                     try:
                         positions.setdefault(request.key, []).append(index)
                     except CallError as error:
-                        yield from counter.deliver(error, [index])
+                        yield index, error
                         continue
                     if len(positions[request.key]) == 1:
                         in_flight[pool.submit(self._ask, request, stop)] = request.key
@@ -187,31 +156,23 @@ class HostedClient:
                         stop.set()
                         continue
                     if isinstance(result, Completion) or result.kind != "stopped":
-                        yield from counter.deliver(result, indexes)
+                        yield from _deliver(result, indexes)
         finally:
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
         if fatal:
             raise fatal
 
-    def complete_batch(
-        self,
-        requests: Sequence[Request],
-        *,
-        progress: Callable[[Tally], None] | None = None,
-        poll: float = 30.0,
-    ) -> Iterator[tuple[int, Result]]:
-        """Ask many questions by the provider's batch service, at half the price, within a day; as `complete_many`.
+    def complete_batch(self, requests: Iterable[Request]) -> Iterator[tuple[int, Result]]:
+        """Ask one model many questions by the provider's batch service, at half the price; as `complete_many`.
 
         What earlier calls left at the provider is fetched first and not sent again. When the caller stops or is killed,
         batches that were sent go on, and the next call finds them. A question without an answer at the end of the
-        batch's day is "timed_out", and sent again by the next call. ``progress`` is called after each question and
-        each look at the batches, every ``poll`` seconds.
+        batch's day is "timed_out", and sent again by the next call.
 
         Raises:
             MrHarmError: as `complete_many`.
         """
-        counter = _Counter(self._budget, progress)
         positions: dict[str, list[int]] = {}
         questions: dict[str, Request] = {}
         for index, request in enumerate(requests):
@@ -219,14 +180,16 @@ class HostedClient:
                 positions.setdefault(request.key, []).append(index)
                 questions[request.key] = request
             except CallError as error:
-                yield from counter.deliver(error, [index])
-        pause = self._retry.pause or time.sleep
-        batches = BatchRound(self.ledger, self._budget, self._prices, questions)
-        results = batches.complete(
-            lambda: self._endpoint, lambda count: counter.show(waiting=count), lambda: pause(poll)
-        )
-        for key, result in results:
-            yield from counter.deliver(result, positions[key])
+                yield index, error
+        for key in list(questions):
+            row = self.ledger.find_row(key)
+            if row and row.is_sound:
+                del questions[key]
+                yield from _deliver(row.read_result(cached=True), positions[key])
+        if questions:  # else neither a key nor a server is needed
+            batches = BatchRound(self.ledger, self._budget, self._prices, self._endpoint, questions)
+            for key, result in batches.complete(lambda: self._pause(threading.Event(), _POLL_S)):
+                yield from _deliver(result, positions[key])
 
     def estimate(self, requests: Iterable[Request], *, batch: bool = False) -> Estimate:
         """Estimate what asking would take, without a call: a question counts once, an answered one not at all.
@@ -261,48 +224,45 @@ class HostedClient:
             usd_at_most=most / NANO if is_priced else None,
         )
 
-    def _ask(self, request: Request, stop: threading.Event) -> Completion:
-        """Return a question's answer, from the ledger or the endpoint.
+    def _ask(self, request: Request, stop: threading.Event) -> Result:
+        """Return a question's answer, from the ledger or the endpoint, or why it has none.
 
         Raises:
-            CallError: this question has none.
+            CallError: it has none.
             MrHarmError: of any other kind: no question can have one.
         """
         row = self.ledger.find_row(request.key)
         if row and row.is_sound:
-            return row.read_answer(cached=True)
+            return row.read_result(cached=True)
+        if row and row.batch:
+            raise CallError("it is in a batch that has not ended; run with --batch to wait for that", "busy")
         cost = bound_cost(request, self._prices, required=self._budget.limit is not None)
-        self._budget.reserve(cost, stop, time.monotonic() + self._retry.deadline)
-        deadline = time.monotonic() + self._retry.deadline  # waiting for money does not count
+        self._budget.reserve(cost, stop, time.monotonic() + self.deadline_s)
+        deadline = time.monotonic() + self.deadline_s  # waiting for money does not count
         for attempt in itertools.count(1):
             try:
                 return self._ask_once(request, cost, deadline)
             except CallError as error:
                 trouble = error
             # What the server asks for and a little more, else growing.
-            pause = min(_LONGEST_PAUSE, 0.5 * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)
+            pause = min(_LONGEST_PAUSE_S, 0.5 * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)
             if trouble.retry_after is not None:
                 pause = trouble.retry_after * random.uniform(1.0, 1.1)
-            is_last = attempt >= self._retry.attempts or time.monotonic() + pause > deadline
+            is_last = attempt >= self.attempts or time.monotonic() + pause > deadline
             if trouble.kind == "unreachable" and is_last:
                 mend = "start the server, or set OPENAI_BASE_URL to one that runs"
                 raise ModelUnavailableError(f"{trouble}; {mend}")
             if is_last or trouble.kind not in _PASSING:
                 break
-            (self._retry.pause or stop.wait)(pause)
+            self._pause(stop, pause)
             self._budget.reserve(cost, stop, deadline)
         raise trouble
 
-    def _ask_once(self, request: Request, cost: int, deadline: float) -> Completion:
+    def _ask_once(self, request: Request, cost: int, deadline: float) -> Result:
         """Ask a question once, its cost reserved, and write the outcome into ledger and budget."""
         spent = 0
         try:
-            row = self.ledger.mark_pending(request, cost, self._endpoint.url)
-            if row and row.is_sound:  # another thread has had it answered since
-                return row.read_answer(cached=True)
-            if row:
-                why = "it is in a batch that has not ended; run with --batch to wait for that"
-                raise CallError(why, "busy")
+            self.ledger.mark_pending(request, cost, self._endpoint.url)
             spent = cost  # until it is known whether the call is paid
             try:
                 answer = self._endpoint.ask(request, deadline)
@@ -319,29 +279,12 @@ class HostedClient:
             self.ledger.commit(request.key, answer)
         finally:
             self._budget.settle(cost, spent)
-        return answer.require_words()
+        return answer.failure or answer
 
 
-class _Counter:
-    """Counts the results of a round and delivers each to every position of its question."""
-
-    def __init__(self, budget: Budget, progress: Callable[[Tally], None] | None) -> None:
-        self._budget, self._progress, self._tally = budget, progress, Tally()
-
-    def deliver(self, result: Result, positions: Sequence[int]) -> Iterator[tuple[int, Result]]:
-        """Yield a result with each position; copies of a question cost nothing."""
-        for number, position in enumerate(positions):
-            if number and isinstance(result, Completion):
-                result = replace(result, cached=True)
-            self.show(
-                done=self._tally.done + 1,
-                cached=self._tally.cached + (isinstance(result, Completion) and result.cached),
-                failed=self._tally.failed + isinstance(result, CallError),
-            )
-            yield position, result
-
-    def show(self, **counts: int) -> None:
-        """Show the tally with some counts changed."""
-        self._tally = replace(self._tally, usd=self._budget.spent / NANO, **counts)
-        if self._progress:
-            self._progress(self._tally)
+def _deliver(result: Result, positions: Sequence[int]) -> Iterator[tuple[int, Result]]:
+    """Yield a result with each position of its question; copies of a question cost nothing."""
+    for number, position in enumerate(positions):
+        if number and isinstance(result, Completion):
+            result = replace(result, cached=True)
+        yield position, result

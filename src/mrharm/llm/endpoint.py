@@ -69,23 +69,14 @@ class Endpoint:
         Raises:
             MrHarmError: there is no answer, as `translate_errors`.
         """
-        body = bytearray()
-        with (
-            self.translate_errors(request.model) as client,
-            client.chat.completions.with_streaming_response.create(
+        with self.translate_errors(request.model) as client:
+            response = client.chat.completions.with_raw_response.create(
                 model=request.model,
                 messages=request.encode_messages(),  # type: ignore[arg-type]
                 extra_body=dict(request.settings),
                 timeout=self.timeout(deadline),
-            ) as response,
-        ):
-            for chunk in response.iter_bytes():
-                body += chunk
-                # The timeout bounds each wait; a server that drips stays below it for ever.
-                if time.monotonic() > deadline:
-                    why = "the answer did not end within the deadline"
-                    raise CallError(why, "timed_out", maybe_paid=True)
-        return parse_answer(self.without_secrets(bytes(body).decode("utf-8", "replace")), request.key)
+            )
+        return parse_answer(self.without_secrets(response.content.decode("utf-8", "replace")), request.key)
 
     @contextmanager
     def translate_errors(self, model: str | None = None) -> Iterator[openai.OpenAI]:
@@ -100,8 +91,8 @@ class Endpoint:
         except self.openai.APIStatusError as error:
             response = error.response
             raise self.classify(response.status_code, error.body, model, response.headers) from None
-        except (self.openai.APIConnectionError, self._httpx.HTTPError) as error:
-            raise self._classify_connection(error) from None
+        except self.openai.APIConnectionError as error:
+            raise self._classify_connection(error.__cause__ or error) from None
 
     def timeout(self, deadline: float) -> Any:
         """Return the bound on each wait of a call that must end by ``deadline`` (of time.monotonic)."""
@@ -119,8 +110,7 @@ class Endpoint:
             text = text.replace(secret, "[key]")
         return text
 
-    def _classify_connection(self, error: Exception) -> MrHarmError:
-        cause = error.__cause__ or error
+    def _classify_connection(self, cause: BaseException) -> MrHarmError:
         what, httpx = type(cause).__name__, self._httpx
         if isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
             return CallError(f"no connection to {self.url} ({what})", "unreachable")

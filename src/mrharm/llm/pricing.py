@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from mrharm.errors import InputError
 from mrharm.llm.requests import NANO, CallError, Request
 
 _PER_PICTURE = 4000  # tokens, where a price says nothing else
 _PER_MESSAGE = 16  # tokens of role and delimiters; chat templates take 3 to 8
+_MOST_TOKENS = 10**9  # of a call; a higher count is not believed
 _DATED = re.compile(r"-(\d{4}-\d\d-\d\d|\d{4})$")
 
 
@@ -51,11 +52,6 @@ class Tokens:
     likely_prompt: int  # of the prompt, as English counts
     most_prompt: int  # of the prompt, at most
     most_completion: int | None  # of the longest answer allowed; None without a bound
-
-
-class _Usage(BaseModel):
-    prompt_tokens: StrictInt = Field(ge=0, lt=10**9)  # a higher count is not believed
-    completion_tokens: StrictInt = Field(ge=0, lt=10**9)
 
 
 class Budget:
@@ -186,11 +182,10 @@ def count_cost(usage: Mapping[str, Any] | None, price: Price | None) -> int | No
 
     Discounts for cached prompts are not taken off: at worst the sum is too high.
     """
-    try:
-        count = _Usage.model_validate(usage)
-    except ValidationError:
+    counts: list[Any] = [(usage or {}).get(name) for name in ("prompt_tokens", "completion_tokens")]
+    if price is None or not all(type(count) is int and 0 <= count < _MOST_TOKENS for count in counts):
         return None
-    return price.nano_usd(count.prompt_tokens, count.completion_tokens) if price else None
+    return price.nano_usd(*counts)
 
 
 def _parse_prices(text: str, name: str) -> dict[str, Price]:

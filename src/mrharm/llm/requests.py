@@ -69,12 +69,9 @@ class CallError(MrHarmError):
         maybe_paid: bool = False,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(message, kind, raw)
+        super().__init__(message)
         self.kind, self.raw = kind, raw
         self.maybe_paid, self.retry_after = maybe_paid, retry_after
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
     @classmethod
     def wrap(cls, error: MrHarmError) -> CallError:
@@ -171,22 +168,19 @@ class Completion:
         """Return what the call cost in billionths of a dollar."""
         return None if self.usd is None else round(self.usd * NANO)
 
-    def require_words(self) -> Completion:
-        """Return the answer.
-
-        Raises:
-            CallError: there are no words in it; it is paid for and stays in the ledger all the same.
-        """
+    @property
+    def failure(self) -> CallError | None:
+        """Return why it has no words, if so; it is paid for and stays in the ledger all the same."""
         has_words = bool(self.text.strip())
         if self.finish_reason == "content_filter" or (self.refusal and not has_words):
             why = f"the model refused: {(self.refusal or 'content filter')[:200]}"
-            raise CallError(why, "refused", self.raw)
-        if not has_words:
-            why = f"finish reason {self.finish_reason}"
-            if self.finish_reason == "length":
-                why = "it was cut before the first word; raise max_tokens"
-            raise CallError(f"an answer without words ({why})", "empty", self.raw)
-        return self
+            return CallError(why, "refused", self.raw)
+        if has_words:
+            return None
+        why = f"finish reason {self.finish_reason}"
+        if self.finish_reason == "length":
+            why = "it was cut before the first word; raise max_tokens"
+        return CallError(f"an answer without words ({why})", "empty", self.raw)
 
 
 def parse_answer(raw: str, key: str) -> Completion:
@@ -250,15 +244,13 @@ def settings_for(model: str, max_tokens: int) -> dict[str, Any]:
 
 
 def _describe_content(content: Any) -> Any:
-    """Return a message's content for the ledger: pictures and data URLs as their hashes."""
+    """Return a message's content for the ledger: pictures as their hashes."""
     if isinstance(content, Picture):
         return {"picture": content.sha256}
     if isinstance(content, list | tuple):
         return [_describe_content(part) for part in content]
     if isinstance(content, Mapping):
         return {name: _describe_content(value) for name, value in content.items()}
-    if isinstance(content, str) and content.startswith("data:"):
-        return {"data": hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()}
     return content
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from mrharm.errors import InputError
-from mrharm.llm import CallError, Completion, Estimate, HostedClient, Request, Tally, settings_for
+from mrharm.llm import CallError, Completion, Estimate, HostedClient, Request, settings_for
 from mrharm.rationales.prompting import MAX_TOKENS
 from mrharm.rationales.teachers import Question
 
@@ -14,8 +14,8 @@ class HostedTeacher:
     """Asks a hosted model. It takes pictures where the model does; one that does not says so itself.
 
     ``client``: None for one with the user's ledger, endpoint and key, and no budget; ``concurrency``: questions at a
-    time; ``batch``: ask by the provider's batch service, at half the price, within a day; ``tell``: called with the
-    client's tally after each answer. Raises InputError where no model is named.
+    time; ``batch``: ask by the provider's batch service, at half the price, within a day. Raises InputError where
+    no model is named.
     """
 
     reads_prompt = True
@@ -28,7 +28,6 @@ class HostedTeacher:
         client: HostedClient | None = None,
         concurrency: int = 8,
         batch: bool = False,
-        tell: Callable[[Tally], None] | None = None,
     ) -> None:
         if not model:
             raise InputError("a hosted teacher wants a model: openai:MODEL, for example openai:gpt-4o-mini")
@@ -37,15 +36,14 @@ class HostedTeacher:
         self._client = client or HostedClient()
         self._concurrency = concurrency
         self.batch = batch
-        self._tell = tell
 
     def answer(self, questions: Iterable[Question]) -> Iterator[tuple[int, Completion | CallError]]:
         """Answer as `Teacher.answer`; raises what `HostedClient.complete_many` raises."""
         requests = (self.request(question) for question in questions)
         if self.batch:
-            yield from self._client.complete_batch(list(requests), progress=self._tell)
+            yield from self._client.complete_batch(requests)
         else:
-            yield from self._client.complete_many(requests, self._concurrency, self._tell)
+            yield from self._client.complete_many(requests, self._concurrency)
 
     def estimate(self, questions: Iterable[Question]) -> Estimate:
         """Estimate what asking would take, without a call."""
