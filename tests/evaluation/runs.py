@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,7 +65,14 @@ def evaluate_run(
     folder = out or evaluation_folder(run, dataset, dataset.split_name(split))
     detector = Detector.from_pretrained(run, device="cpu")
     predicted = predict_split(detector, dataset, split, folder=folder, rationales=rationales)
-    return report_evaluation(predicted, Destination(folder), probing=Probing(names, probe_memes), seed=seed)
+    return report_evaluation(
+        predicted, detector, Destination(folder), probing=Probing(names, probe_memes), seed=seed
+    )
+
+
+def report(predictions: Predictions, **options: Any) -> Evaluation:
+    """Report predictions and write nothing."""
+    return report_evaluation(predictions, predictions.detector, **options)
 
 
 def make_run(folder: Path, dataset: Dataset, seed: int = 0, **options: str) -> Path:
@@ -130,4 +138,10 @@ def predictions(
         )
         for place, (meme, decision) in enumerate(zip(memes, said, strict=True))
     ]
-    return Predictions(detector or random_detector(), dataset, "test", tuple(memes), tuple(verdicts))
+    return Predictions(
+        detector=detector or random_detector(),
+        dataset=dataset,
+        split="test",
+        memes=tuple(memes),
+        verdicts=tuple(verdicts),
+    )

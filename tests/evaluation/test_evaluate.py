@@ -11,12 +11,11 @@ from mrharm.memes.dataset import Dataset
 from mrharm.plugins import Table
 from mrharm.probes.run import PROBES, select_probes
 from mrharm.records import Label, Meme, Rationale, Verdict, read_records
-from mrharm.reports.evaluation import report_evaluation
 from mrharm.runs import find_run
 from mrharm.store import write_records
 from mrharm.verdicts.card import read_card, write_card
 from mrharm.verdicts.detector import Detector
-from tests.evaluation.runs import clubs, evaluate_run, make_run, predictions, random_detector
+from tests.evaluation.runs import clubs, evaluate_run, make_run, predictions, random_detector, report
 from tests.probes import made_probes
 
 
@@ -117,7 +116,7 @@ def test_the_verdict_comes_first_and_figures_have_intervals(run, dataset):
 
 def test_without_a_train_split_nothing_stands_beside(tmp_path):
     memes = [Meme(id=str(n), text="you", label=Label(harmful=n > 5), split="test") for n in range(12)]
-    found = report_evaluation(predictions(tmp_path / "d", memes, [True] * 12), n_resamples=20)
+    found = report(predictions(tmp_path / "d", memes, [True] * 12), n_resamples=20)
     assert found.beside == ()
     assert not any("bag of words" in words for words in found.words)
     assert any(words.startswith("There is no baseline to compare with") for words in found.words)
@@ -125,7 +124,7 @@ def test_without_a_train_split_nothing_stands_beside(tmp_path):
 
 def test_a_detector_at_hand_is_evaluated_without_a_folder(dataset):
     before = sorted(dataset.root.parent.iterdir())
-    found = report_evaluation(predict_split(random_detector(), dataset, rationales=False))
+    found = report(predict_split(random_detector(), dataset, rationales=False))
     assert found.memes == 24
     assert sorted(dataset.root.parent.iterdir()) == before
 
@@ -199,7 +198,7 @@ def test_what_to_beware_of_is_said(tmp_path):
     given = predictions(tmp_path / "d", memes, [None, None] + [True] * 18)
     lacking = tuple(one.model_copy(update={"missing": ("caption",)}) for one in given.verdicts[:4])
     object.__setattr__(given, "verdicts", (*lacking, *given.verdicts[4:]))
-    found = report_evaluation(given, n_resamples=50)
+    found = report(given, n_resamples=50)
     assert found.missing == {"caption": 4}
     said = " ".join(found.words)
     assert "2 of 20 answers were not a label and count as wrong." in said
@@ -278,7 +277,7 @@ def test_the_weakest_group_is_not_called_the_lowest_where_a_smaller_one_lies_low
             label = Label(harmful=harmful, attack_types=(name,))
             memes.append(Meme(id=f"{name}-{place}", text="you", label=label, split="test"))
             said.append(harmful == (place < right))
-    found = report_evaluation(predictions(tmp_path / "d", memes, said), n_resamples=200)
+    found = report(predictions(tmp_path / "d", memes, said), n_resamples=200)
     (weakest,) = [words for words in found.words if words.startswith("Weakest group")]
     assert "“many” (60 memes), 55.0" in weakest
     assert weakest.endswith("1 of 3 groups is below with the whole interval.")

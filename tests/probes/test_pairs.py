@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,12 +111,7 @@ def test_memes_without_words_or_picture_make_no_pair(tmp_path: Path) -> None:
 
 def test_an_answer_that_is_no_label_is_wrong(memes: Dataset) -> None:
     predictions = judged_by(Stub(both), memes)
-    mute = Predictions(
-        predictions.detector,
-        predictions.dataset,
-        predictions.split,
-        predictions.memes,
-        tuple(row.model_copy(update={"harmful": None}) for row in predictions.verdicts),
-    )
+    unanswered = tuple(row.model_copy(update={"harmful": None}) for row in predictions.verdicts)
+    mute = replace(predictions, verdicts=unanswered)
     record = probe(mute)
     assert (record.same_text.both_right.value, record.same_text.chance.value) == (0, 0)

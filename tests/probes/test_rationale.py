@@ -160,7 +160,9 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Predictions:
     sides = [bool(row.label and row.label.harmful) for row in memes]
     texts = [teacher.explain(row).text for row in memes]
     made = predictions(folder / "beside", memes, sides, texts)
-    return Predictions(detector(), dataset, "test", memes, made.verdicts)
+    return Predictions(
+        detector=detector(), dataset=dataset, split="test", memes=memes, verdicts=made.verdicts
+    )
 
 
 def test_the_teachers_rationales_of_generated_memes_are_true_and_agree(generated: Predictions) -> None:
@@ -187,7 +189,15 @@ def test_a_rationale_of_another_meme_is_not_true_and_decisions_are_told_apart_by
 
     verdicts = tuple(changed(place, row) for place, row in enumerate(generated.verdicts))
     count = len(verdicts)
-    result = probe(Predictions(detector(), generated.dataset, "test", generated.memes, verdicts))
+    result = probe(
+        Predictions(
+            detector=detector(),
+            dataset=generated.dataset,
+            split="test",
+            memes=generated.memes,
+            verdicts=verdicts,
+        )
+    )
     assert result.truth is not None
     assert result.truth.all.value == pytest.approx(10 / count)
     assert result.truth.accuracy_true.value == 1.0
@@ -279,6 +289,14 @@ def test_the_probe_is_the_same_for_the_same_seed_and_keeps_to_its_number_of_meme
 def test_what_a_detector_really_writes_can_be_probed(generated: Predictions) -> None:
     memes = generated.memes[:6]
     verdicts = detector().judge(memes, root=generated.dataset.root, evidence=generated.dataset.evidence)
-    result = probe(Predictions(detector(), generated.dataset, "test", memes, tuple(verdicts)))
+    result = probe(
+        Predictions(
+            detector=detector(),
+            dataset=generated.dataset,
+            split="test",
+            memes=memes,
+            verdicts=tuple(verdicts),
+        )
+    )
     assert (result.memes, result.agreement.read_by) == (6, "relation")
     assert result.simulatability is None and result.truth is not None

@@ -7,7 +7,14 @@ import pytest
 
 from mrharm.metrics import Estimate
 from mrharm.records import Failure
-from mrharm.reports.ablation_page import COLUMNS, summarise, tabulate_arms, to_markdown, to_svg, write_report
+from mrharm.reports.ablation_page import (
+    COLUMNS,
+    summarise,
+    tabulate_arms,
+    to_markdown,
+    to_svg,
+    write_ablation,
+)
 from mrharm.reports.plots import Panel, draw_bars
 from tests.ablation.rows import rows
 
@@ -28,7 +35,7 @@ def test_the_three_files_say_the_same(tmp_path):
         skipped={"no-picture": "no pictures"},
         failures=failures,
     )
-    write_report(tmp_path, found)
+    write_ablation(tmp_path, found)
     kept = json.loads((tmp_path / "ablation.json").read_text())
     assert [cell["arm"] for cell in kept["tables"]["test"]] == ["two-stage", "labels-only", "two-stage"]
     assert kept["tables"]["test"][1]["differences"]["macro_f1"]["value"] == pytest.approx(-0.1)
@@ -45,7 +52,7 @@ def test_the_three_files_say_the_same(tmp_path):
 
 def test_without_a_single_run_there_is_a_report_and_no_plot(tmp_path):
     found = summarise([], dataset="squares", recipe="tiny", split="test")
-    write_report(tmp_path, found)
+    write_ablation(tmp_path, found)
     assert {path.name for path in tmp_path.iterdir()} == {"ablation.json", "ablation.md"}
     assert "0 runs" in to_markdown(found)
 

@@ -16,16 +16,15 @@ from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Estimate
 from mrharm.probes.run import Probing
 from mrharm.records import Verdict
-from mrharm.reports.ablation_page import summarise, write_report
-from mrharm.reports.evaluation import report_evaluation
-from mrharm.reports.evaluation_page import SALIENCY, write_page
+from mrharm.reports.ablation_page import summarise, write_ablation
+from mrharm.reports.evaluation import SALIENCY, Destination, write_report
 from mrharm.reports.model_card import render_card, write_model_card
 from mrharm.reports.summary import describe_modalities
 from mrharm.verdicts.detector import Detector
 from tests.ablation.rows import rows
 from tests.browser import HOSTILE, Tags, browse, measure_on_a_phone, needs_chromium
 from tests.conftest import make_squares
-from tests.evaluation.runs import random_detector
+from tests.evaluation.runs import random_detector, report
 
 COMMAND = "mrharm evaluate RUN DATASET"
 
@@ -39,7 +38,7 @@ def predictions(tmp_path_factory: pytest.TempPathFactory) -> Predictions:
 
 @pytest.fixture(scope="module")
 def found(predictions: Predictions) -> Evaluation:
-    return report_evaluation(
+    return report(
         predictions, probing=Probing(("rationale", "pairs", "modality", "saliency"), 4), n_resamples=50
     )
 
@@ -50,8 +49,9 @@ def bare(found: Evaluation) -> Evaluation:
     return found.model_copy(update={"probes": {}})
 
 
-def page_of(found: Evaluation, predictions: Predictions, place: Path, **options: Path) -> str:
-    write_page(found, predictions, place / "page.html", command=COMMAND, **options)
+def page_of(found: Evaluation, predictions: Predictions, place: Path, ablation: Path | None = None) -> str:
+    destination = Destination(place, place / "page.html", ablation, COMMAND)
+    write_report(found, predictions, predictions.detector, destination)
     return (place / "page.html").read_text(encoding="utf-8")
 
 
@@ -134,7 +134,7 @@ def test_an_ablation_is_shown_where_one_is_named(
 ) -> None:
     given = [*rows("two-stage", 800, [0.90, 0.91, 0.92]), *rows("labels-only", 800, [0.80, 0.82, 0.81])]
     ablation = summarise(given, dataset="squares", recipe="tiny", split="test")
-    write_report(tmp_path / "ablation", ablation)
+    write_ablation(tmp_path / "ablation", ablation)
     page = page_of(bare, predictions, tmp_path, ablation=tmp_path / "ablation")
     at = [
         page.index(one)
@@ -165,7 +165,7 @@ def test_a_picture_that_is_gone_since_does_not_stop_the_page(bare: Evaluation, t
 def test_what_moved_the_mistakes_is_asked_once_and_kept(
     bare: Evaluation, predictions: Predictions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = page_of(bare, predictions, tmp_path, folder=tmp_path)
+    first = page_of(bare, predictions, tmp_path)
     kept = (tmp_path / SALIENCY).read_text(encoding="utf-8")
     assert kept.count("\n") == len(bare.mistakes)
     asked: list[int] = []
@@ -176,10 +176,10 @@ def test_what_moved_the_mistakes_is_asked_once_and_kept(
         return judge(detector, memes, *options)
 
     monkeypatch.setattr(Detector, "judge_prepared", count)
-    assert page_of(bare, predictions, tmp_path, folder=tmp_path) == first and not asked
+    assert page_of(bare, predictions, tmp_path) == first and not asked
     # Another detector's is not taken for its own.
     other = replace(predictions, detector=random_detector(seed=1, sees=True))
-    assert page_of(bare, other, tmp_path, folder=tmp_path) != first and asked
+    assert page_of(bare, other, tmp_path) != first and asked
     assert (tmp_path / SALIENCY).read_text(encoding="utf-8").startswith(kept)
 
 

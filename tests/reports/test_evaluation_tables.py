@@ -6,8 +6,7 @@ import pytest
 
 from mrharm.records import Label, Meme
 from mrharm.reports import terminal
-from mrharm.reports.evaluation import report_evaluation
-from tests.evaluation.runs import predictions
+from tests.evaluation.runs import predictions, report
 
 
 def test_the_widest_figures_and_names_fit_80_columns_whole(
@@ -19,7 +18,7 @@ def test_the_widest_figures_and_names_fit_80_columns_whole(
         Meme(id=str(n), text=f"you {n}", label=label, split="test", source="made up")
         for n, label in enumerate(labels)
     ]
-    found = report_evaluation(
+    found = report(
         predictions(tmp_path / "d", memes, [label.harmful for label in labels]),
         n_resamples=100,
     )

@@ -14,10 +14,9 @@ from mrharm.evaluation.groups import Group
 from mrharm.metrics import Estimate
 from mrharm.probes.run import PROBES
 from mrharm.records import Label, Meme
-from mrharm.reports.evaluation import report_evaluation
 from mrharm.reports.summary import describe_probe, summarise
 from mrharm.verdicts.card import Chosen
-from tests.evaluation.runs import predictions
+from tests.evaluation.runs import predictions, report
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +27,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     ]
     said = [(n % 2 == 1) != (n % 4 == 0) for n in range(40)]
     folder = tmp_path_factory.mktemp("words")
-    return report_evaluation(predictions(folder / "d", memes, said), n_resamples=20)
+    return report(predictions(folder / "d", memes, said), n_resamples=20)
 
 
 def figure(value: float, width: float = 0.05) -> Estimate:

@@ -49,7 +49,7 @@ def ablate_command(
     possible, skipped = split_possible(select_arms(arms), folder, chosen)
     from mrharm.ablation.run import Grid, estimate_hours, make_jobs, read_rows, run_grid
     from mrharm.reports import terminal
-    from mrharm.reports.ablation_page import summarise, write_report
+    from mrharm.reports.ablation_page import summarise, write_ablation
 
     for name, why in skipped.items():
         err.print(sanitise(f"left out: {name}: {why}"))
@@ -67,7 +67,7 @@ def ablate_command(
         rows = list(read_rows(folder, chosen, out_folder, split).values())
         names = {"dataset": folder.info.name, "recipe": chosen.name, "split": split}
         ablation = summarise(rows, **names, skipped=skipped, failures=failures)
-        write_report(out_folder, ablation)
+        write_ablation(out_folder, ablation)
         return ablation
 
     with Bars() as bars:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mrharm import baselines
 from mrharm.errors import ImageError
-from mrharm.evaluation.predictions import Predictions
+from mrharm.evaluation.predictions import LabelledVerdicts
 from mrharm.evaluation.scores import N_RESAMPLES
 from mrharm.memes.dataset import in_split
 from mrharm.memes.splits import TRAIN
@@ -39,7 +39,7 @@ class BaselineResult(Record):
 
 
 def compare_baselines(
-    predictions: Predictions, *, n_resamples: int = N_RESAMPLES, seed: int = 0
+    predictions: LabelledVerdicts, *, n_resamples: int = N_RESAMPLES, seed: int = 0
 ) -> tuple[BaselineResult, ...]:
     """Compare the majority label, words alone, words with the caption where every meme has one, and pixels alone where
     there are pictures.
@@ -70,7 +70,7 @@ def compare_baselines(
 
 
 def _compare_baseline(
-    predictions: Predictions, name: str, learnt: int, scores: Floats, n_resamples: int, seed: int
+    predictions: LabelledVerdicts, name: str, learnt: int, scores: Floats, n_resamples: int, seed: int
 ) -> BaselineResult:
     statistics = headline(predictions.gold, baselines.decide(scores), scores)
     detector = headline(predictions.gold, predictions.predicted, predictions.scores)
@@ -90,7 +90,7 @@ def _compare_baseline(
     )
 
 
-def learners(predictions: Predictions) -> list[Meme]:
+def learners(predictions: LabelledVerdicts) -> list[Meme]:
     """Return the memes that baselines learn from: the labelled ones of the train split; none where all have one label,
     or where it is the split judged.
     """
@@ -100,7 +100,7 @@ def learners(predictions: Predictions) -> list[Meme]:
 
 
 def _score_by_pixels(
-    predictions: Predictions, train_memes: Sequence[Meme], seed: int
+    predictions: LabelledVerdicts, train_memes: Sequence[Meme], seed: int
 ) -> tuple[int, Floats] | None:
     """Return from how many memes pixels alone learnt, and P(harmful) of every judged meme; None without pictures."""
     drawn = np.sort(np.random.default_rng(seed).permutation(len(train_memes))[:MOST_PICTURES])
@@ -120,7 +120,7 @@ def _stack(pictures: Sequence[baselines.Pixels | None]) -> Floats:
     return np.stack([pixels for pixels in pictures if pixels is not None]).astype(np.float64)
 
 
-def _read_pixels(predictions: Predictions, memes: Sequence[Meme]) -> list[baselines.Pixels | None]:
+def _read_pixels(predictions: LabelledVerdicts, memes: Sequence[Meme]) -> list[baselines.Pixels | None]:
     """Read the pictures as posted, small; None for a meme without one that can be read."""
 
     def read(meme: Meme) -> baselines.Pixels | None:
@@ -138,7 +138,7 @@ def _labels(memes: Sequence[Meme]) -> list[bool]:
     return [bool(meme.label and meme.label.harmful) for meme in memes]
 
 
-def _texts(predictions: Predictions, train_memes: Sequence[Meme], reads: tuple[str, ...]) -> list[str]:
+def _texts(predictions: LabelledVerdicts, train_memes: Sequence[Meme], reads: tuple[str, ...]) -> list[str]:
     """Compose the texts of the train memes and of the memes judged, the latter with the evidence of their verdicts."""
     gathered = predictions.dataset.evidence
     texts = [compose_text(reads, meme, gathered.get(meme.id))[0] for meme in train_memes]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from mrharm.evaluation.predictions import Predictions
+from mrharm.evaluation.predictions import LabelledVerdicts
 from mrharm.memes.dataset import in_split
 from mrharm.memes.splits import TRAIN, normalised_text
 from mrharm.runs import RUN, read_run
@@ -13,7 +13,7 @@ from mrharm.runs import RUN, read_run
 Role = Literal["train", "validation"]
 
 
-def role_of(predictions: Predictions) -> Role | None:
+def role_of(predictions: LabelledVerdicts) -> Role | None:
     """Return the role of the split judged where detectors of this dataset learn from it or are chosen on it."""
     roles: tuple[Role, ...] = ("train", "validation")
     return next((role for role in roles if predictions.dataset.split_name(role) == predictions.split), None)
@@ -27,7 +27,7 @@ def trained_on(folder: Path) -> str | None:
     return None
 
 
-def count_train_texts(predictions: Predictions) -> int:
+def count_train_texts(predictions: LabelledVerdicts) -> int:
     """Count the memes with the same words, but for case and spaces, as a meme of the train split."""
     if role_of(predictions) == TRAIN:
         return len(predictions.memes)

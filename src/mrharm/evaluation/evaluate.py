@@ -14,7 +14,7 @@ from mrharm.errors import DataError
 from mrharm.evaluation.baseline_comparison import BaselineResult, compare_baselines
 from mrharm.evaluation.contamination import Role, count_train_texts, role_of, trained_on
 from mrharm.evaluation.groups import Group, score_groups
-from mrharm.evaluation.predictions import Predictions, judge_split
+from mrharm.evaluation.predictions import LabelledVerdicts, Predictions, judge_split
 from mrharm.evaluation.published import Published, list_published
 from mrharm.evaluation.saved import set_aside, verdicts_file, write_manifest
 from mrharm.evaluation.scores import N_RESAMPLES, Curves, Scores, curves, score
@@ -26,7 +26,7 @@ from mrharm.metrics.thresholds import Traffic, metrics_at_threshold
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Record, make_record, meme_text
 from mrharm.store import exclusive_lock
-from mrharm.verdicts.card import Chosen
+from mrharm.verdicts.card import Chosen, DetectorCard
 
 if TYPE_CHECKING:
     from mrharm.verdicts.detector import Detector
@@ -134,21 +134,26 @@ def predict_split(
 
 
 def evaluate(
-    predictions: Predictions, *, n_resamples: int = N_RESAMPLES, seed: int = 0, folder: Path | None = None
+    predictions: LabelledVerdicts,
+    card: DetectorCard,
+    *,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
+    folder: Path | None = None,
 ) -> Evaluation:
-    """Compute every figure of predictions on a split.
+    """Compute every figure of verdicts on a split.
 
     ``words``, ``probes`` and ``skipped`` stay empty: `mrharm.reports.evaluation` runs the probes and describes both.
 
     Args:
-        predictions: on labelled memes.
+        predictions: of the detector.
+        card: the detector's.
         n_resamples: of the bootstrap behind the intervals.
         seed: of its draws.
         folder: the evaluation's, from which the run's training dataset is known; None where there is no run.
     """
     gold, predicted, scores = predictions.gold, predictions.predicted, predictions.scores
-    card, dataset = predictions.detector.card, predictions.dataset
-    clusters = predictions.clusters
+    dataset, clusters = predictions.dataset, predictions.clusters
     role = role_of(predictions)
     band_figures: dict[str, Estimate] = {}
     if card.band:
@@ -158,7 +163,7 @@ def evaluate(
     return Evaluation(
         words=(),
         # What was evaluated.
-        detector=predictions.detector.key,
+        detector=card.key(),
         recipe=card.recipe,
         seed=card.seed,
         dataset=dataset.info.name,
@@ -201,7 +206,7 @@ def read_report(file: Path) -> Evaluation:
         raise DataError(f"{file}: cannot be read as JSON ({error}); evaluate the run again") from None
 
 
-def worst_mistakes(predictions: Predictions, most: int = MISTAKES) -> tuple[Mistake, ...]:
+def worst_mistakes(predictions: LabelledVerdicts, most: int = MISTAKES) -> tuple[Mistake, ...]:
     """Return the wrong decisions, the most confident first; memes that got no label come last."""
     confidence = confidence_of(predictions.predicted, predictions.scores)
     wrong = np.flatnonzero(settle(predictions.gold, predictions.predicted) != predictions.gold)

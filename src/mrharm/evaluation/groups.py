@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from mrharm.evaluation.predictions import Predictions
+from mrharm.evaluation.predictions import LabelledVerdicts
 from mrharm.evaluation.scores import N_RESAMPLES
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import Statistic, bootstrap, mean_of_values
@@ -56,7 +56,7 @@ class Group(Record):
 
 
 def score_groups(
-    predictions: Predictions, *, n_resamples: int = N_RESAMPLES // 2, seed: int = 0
+    predictions: LabelledVerdicts, *, n_resamples: int = N_RESAMPLES // 2, seed: int = 0
 ) -> tuple[Group, ...]:
     """Score every group of every kind that tells memes apart, the largest first within a kind.
 
@@ -101,7 +101,7 @@ def length_groups(texts: Sequence[str]) -> list[str]:
     return [names[place] for place in places]
 
 
-def _groups_by_kind(predictions: Predictions, texts: Sequence[str]) -> dict[str, list[tuple[str, ...]]]:
+def _groups_by_kind(predictions: LabelledVerdicts, texts: Sequence[str]) -> dict[str, list[tuple[str, ...]]]:
     """Return kind -> the names of the groups that each meme is in."""
 
     def by_label(get: Callable[[Label], Sequence[str | None]]) -> list[tuple[str, ...]]:
@@ -123,7 +123,7 @@ def _groups_by_kind(predictions: Predictions, texts: Sequence[str]) -> dict[str,
 
 
 def _score_group(
-    predictions: Predictions, kind: str, name: str, inside: Booleans, n_resamples: int, seed: int
+    predictions: LabelledVerdicts, kind: str, name: str, inside: Booleans, n_resamples: int, seed: int
 ) -> Group:
     gold, predicted = predictions.gold[inside], predictions.predicted[inside]
     scores, clusters = predictions.scores[inside], predictions.clusters[inside]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,13 +35,12 @@ class NothingPredicted(InputError):
 
 
 @dataclass(frozen=True)
-class Predictions:
+class LabelledVerdicts:
     """Labelled memes of one split, the verdict on each, and the memes that could not be judged.
 
     ``memes`` and ``verdicts`` go together, in file order.
     """
 
-    detector: Detector
     dataset: Dataset
     split: str
     memes: tuple[Meme, ...]
@@ -73,6 +72,24 @@ class Predictions:
         """Number the clusters of memes that depend on one another (`cluster_ids`). *Shape:* (memes,)"""
         return cluster_ids(self.memes, [verdict.evidence for verdict in self.verdicts])
 
+    def sample(self, count: int, seed: int = 0) -> Self:
+        """Return at most ``count`` memes drawn at random, in file order, for probes that judge memes again."""
+        if count >= len(self.memes):
+            return self
+        places = np.sort(np.random.default_rng(seed).permutation(len(self.memes))[:count])
+        return replace(
+            self,
+            memes=tuple(self.memes[place] for place in places),
+            verdicts=tuple(self.verdicts[place] for place in places),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions(LabelledVerdicts):
+    """Labelled verdicts with the detector that gave them, for probes that have it judge changed memes."""
+
+    detector: Detector
+
     def judge_again(
         self,
         memes: Sequence[Meme],
@@ -99,17 +116,6 @@ class Predictions:
             rationales=rationales,
             gather=False,
             given_rationales=given_rationales,
-        )
-
-    def sample(self, count: int, seed: int = 0) -> Predictions:
-        """Return at most ``count`` memes drawn at random, in file order, for probes that judge memes again."""
-        if count >= len(self.memes):
-            return self
-        places = np.sort(np.random.default_rng(seed).permutation(len(self.memes))[:count])
-        return replace(
-            self,
-            memes=tuple(self.memes[place] for place in places),
-            verdicts=tuple(self.verdicts[place] for place in places),
         )
 
 
@@ -146,12 +152,12 @@ def judge_split(
         why = f": {failures[0].item}: {failures[0].reason}" if failures else ""
         raise NothingPredicted(f"{dataset.root}: no meme of {split} could be judged{why}", failures)
     return Predictions(
-        detector,
-        dataset,
-        split,
-        tuple(judged),
-        tuple(verdicts[meme.id] for meme in judged),
-        tuple(failures),
+        detector=detector,
+        dataset=dataset,
+        split=split,
+        memes=tuple(judged),
+        verdicts=tuple(verdicts[meme.id] for meme in judged),
+        failures=tuple(failures),
     )
 
 

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrharm.errors import DataError
-from mrharm.evaluation.predictions import Predictions
+from mrharm.evaluation.predictions import LabelledVerdicts, Predictions
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics.estimate import Booleans, Decisions, Floats
-from mrharm.records import Record, Verdict, make_record, read_records
+from mrharm.records import Failure, Record, Verdict, make_record, read_records
 from mrharm.runs import find_run, read_run
 from mrharm.store import read_appended, write_text
+from mrharm.verdicts.batch import failures_file
 from mrharm.verdicts.card import scorer_of
 
 EVALUATIONS, REPORT = "evaluations", "report.json"
@@ -217,6 +218,20 @@ def read_saved(run: Path, file: Path) -> SavedPredictions:
     clusters = [manifest.clusters.get(meme_id, -1 - place) for place, meme_id in enumerate(manifest.rows)]
     verdicts = tuple(stored[key] for key in keys)
     return SavedPredictions(run, manifest, tuple(manifest.rows), verdicts, np.array(clusters))
+
+
+def read_labelled(folder: Path, dataset: Dataset, split: str) -> LabelledVerdicts:
+    """Read the verdicts of an evaluation's folder with their memes; raises DataError as `read_saved`."""
+    saved = read_saved(folder, manifest_file(folder, split))
+    memes = {meme.id: meme for meme in dataset.split(split)}
+    failed = failures_file(verdicts_file(folder, split))
+    return LabelledVerdicts(
+        dataset,
+        split,
+        memes=tuple(memes[meme_id] for meme_id in saved.ids),
+        verdicts=saved.verdicts,
+        failures=tuple(read_records(failed, Failure)) if failed.exists() else (),
+    )
 
 
 def manifest_file(folder: Path, split: str) -> Path:

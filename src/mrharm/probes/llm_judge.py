@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, BeforeValidator, StrictStr
 
 from mrharm.errors import DataError, InputError
-from mrharm.evaluation.predictions import Predictions
+from mrharm.evaluation.predictions import LabelledVerdicts
 from mrharm.images import open_image
 from mrharm.llm import CallError, Completion, Prompt, load_prompt, looks_refused, picture_from_image
 from mrharm.llm.answers import answer_schema, read_json_answer
@@ -149,7 +149,7 @@ class JudgeReport(ProbeRecord):
 
 
 def judge_rationales(
-    predictions: Predictions,
+    predictions: LabelledVerdicts,
     teacher: Teacher,
     *,
     repeats: int = 3,
@@ -235,7 +235,7 @@ def check_judge(teacher: Teacher) -> None:
 
 
 def _write_messages(
-    predictions: Predictions, place: int, prompt: Prompt, sees_pictures: bool
+    predictions: LabelledVerdicts, place: int, prompt: Prompt, sees_pictures: bool
 ) -> tuple[Shown, list[Mapping[str, Any]]]:
     """Write the messages about one meme's rationale; return them with what stands for the picture."""
     meme, verdict = predictions.memes[place], predictions.verdicts[place]
@@ -255,7 +255,7 @@ def _write_messages(
 
 
 def _classify(
-    predictions: Predictions, sample: tuple[int, int], answer: Completion | CallError, system: str
+    predictions: LabelledVerdicts, sample: tuple[int, int], answer: Completion | CallError, system: str
 ) -> Answered:
     """Class an answer by what it holds and the question's system message; only one with status ``ok`` has marks."""
     place, number = sample
@@ -287,7 +287,7 @@ def _text_and_caption(meme: Meme, verdict: Verdict) -> tuple[str, str]:
     return meme_text(meme, evidence) or "", (evidence.caption if evidence else None) or ""
 
 
-def _summarise_marks(predictions: Predictions, answers: Sequence[Answered], seed: int) -> dict[str, Any]:
+def _summarise_marks(predictions: LabelledVerdicts, answers: Sequence[Answered], seed: int) -> dict[str, Any]:
     """Compute the figures of `JudgeReport` that rest on marks."""
     marked: dict[int, list[dict[str, int]]] = {}
     for answer in answers:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrharm.errors import InputError
-from mrharm.evaluation.predictions import Predictions
+from mrharm.evaluation.predictions import LabelledVerdicts, Predictions
 from mrharm.llm import looks_refused
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap, mean_of_values, share_of, share_within
@@ -193,7 +193,7 @@ def probe(
     return RationaleProbe(memes=len(texts), skipped=skipped, **parts)
 
 
-def read_rationales(predictions: Predictions) -> list[str]:
+def read_rationales(predictions: LabelledVerdicts) -> list[str]:
     """Return the detector's rationales, in order; a blank one for a meme it wrote none of.
 
     Raises:

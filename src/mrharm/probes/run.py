@@ -17,7 +17,8 @@ from mrharm.records import Record, read_records
 from mrharm.store import JsonlStore, content_key
 
 if TYPE_CHECKING:  # PyTorch stays out of --help
-    from mrharm.evaluation.predictions import Predictions
+    from mrharm.evaluation.predictions import LabelledVerdicts
+    from mrharm.verdicts.detector import Detector
 
 Options = Mapping[str, Mapping[str, Any]]  # probe -> option -> value
 
@@ -75,17 +76,20 @@ def select_probes(names: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def run_probes(
-    predictions: Predictions,
+    verdicts: LabelledVerdicts,
+    detector: Detector,
     probing: Probing,
     *,
     seed: int = 0,
     folder: Path | None = None,
     progress: Progress = no_progress,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """Run probes; return the record of each as JSON values, and of those that do not apply the reason.
+    """Run probes on a detector and its verdicts; return the record of each as JSON values, and why others do not apply.
 
     A probe that has a row for the same verdicts in ``folder`` / ``probes.jsonl`` is not run.
     """
+    from mrharm.evaluation.predictions import Predictions
+
     records: dict[str, dict[str, Any]] = {}
     skipped: dict[str, str] = {}
     store = JsonlStore(folder / FILE, Probed, "key") if folder else None
@@ -95,14 +99,21 @@ def run_probes(
         else {}
     )
     # A probe reads the dataset besides the verdicts: labels, evidence, gold rationales.
-    verdicts = [verdict.key for verdict in predictions.verdicts]
     inputs = content_key(
-        predictions.detector.key,
-        verdicts,
-        predictions.dataset.fingerprint(),
+        detector.key,
+        [verdict.key for verdict in verdicts.verdicts],
+        verdicts.dataset.fingerprint(),
         seed,
         probing.memes,
         __version__,
+    )
+    predictions = Predictions(
+        detector=detector,
+        dataset=verdicts.dataset,
+        split=verdicts.split,
+        memes=verdicts.memes,
+        verdicts=verdicts.verdicts,
+        failures=verdicts.failures,
     )
     for name in probing.names:
         options = (probing.options or {}).get(name, {})

@@ -75,7 +75,7 @@ def summarise(
     )
 
 
-def write_report(out: Path, ablation: Ablation) -> None:
+def write_ablation(out: Path, ablation: Ablation) -> None:
     """Write the three files; without a run there is no plot."""
     write_json(out / JSON, ablation.model_dump(mode="json"))
     write_text(out / MARKDOWN, to_markdown(ablation))

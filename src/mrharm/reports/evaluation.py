@@ -6,26 +6,42 @@ import json
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mrharm.evaluation.evaluate import Evaluation, evaluate
-from mrharm.evaluation.predictions import Predictions
+from mrharm.evaluation.evaluate import Evaluation, evaluate, read_report
+from mrharm.evaluation.predictions import LabelledVerdicts
 from mrharm.evaluation.saved import REPORT
 from mrharm.evaluation.scores import N_RESAMPLES
 from mrharm.probes.run import NO_PROBES, Probing, run_probes
 from mrharm.progress import Progress, no_progress
-from mrharm.records import Record
-from mrharm.reports.evaluation_page import write_page
+from mrharm.records import Record, Saliency
+from mrharm.reports.evaluation_page import SHOWN_MISTAKES, MistakeSaliency, write_page
 from mrharm.reports.model_card import write_model_card
 from mrharm.reports.summary import describe_probe, summarise
-from mrharm.store import exclusive_lock, write_json
+from mrharm.store import JsonlStore, content_key, exclusive_lock, read_appended, write_json
+from mrharm.verdicts.batch import judge_all
+from mrharm.verdicts.inputs import JudgeOptions, SaliencyKind
+
+if TYPE_CHECKING:
+    from mrharm.verdicts.detector import Detector
+
+SALIENCY = "saliency.jsonl"
+KIND: SaliencyKind = "gradient"
+
+
+class SaliencyRow(Record):
+    """A line of ``saliency.jsonl``: what moved a verdict, stored so that writing the page again computes nothing."""
+
+    key: str
+    meme_id: str
+    saliency: Saliency
 
 
 @dataclass(frozen=True)
 class Destination:
     """Where a report goes, and what its page shows besides.
 
-    folder: for report.json, model-card.md and probes.jsonl.
+    folder: for report.json, model-card.md, probes.jsonl and saliency.jsonl.
     page: the HTML file; None for none.
     ablation: the folder of an ablation whose answers, plot and tables the page shows.
     command: what reproduces every figure, for the foot of the page.
@@ -38,7 +54,8 @@ class Destination:
 
 
 def report_evaluation(
-    predictions: Predictions,
+    verdicts: LabelledVerdicts,
+    detector: Detector,
     destination: Destination | None = None,
     *,
     probing: Probing = NO_PROBES,
@@ -46,10 +63,11 @@ def report_evaluation(
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> Evaluation:
-    """Evaluate predictions, run probes, describe both in ``words``, and write the report.
+    """Evaluate a detector's verdicts, run probes, describe both in ``words``, and write the report.
 
     Args:
-        predictions: on labelled memes.
+        verdicts: the detector's, as `predict_split` returns them or `read_labelled` reads them back.
+        detector: judges changed memes for probes, and explains the worst mistakes.
         destination: where the report goes; None to write nothing.
         probing: which probes to run.
         n_resamples: of the bootstrap.
@@ -58,37 +76,75 @@ def report_evaluation(
     """
     folder = destination.folder if destination else None
     with exclusive_lock(folder, "evaluate") if folder else nullcontext():
-        evaluation = evaluate(predictions, n_resamples=n_resamples, seed=seed, folder=folder)
-        records, skipped = run_probes(predictions, probing, seed=seed, folder=folder, progress=progress)
+        evaluation = evaluate(verdicts, detector.card, n_resamples=n_resamples, seed=seed, folder=folder)
+        records, skipped = run_probes(
+            verdicts, detector, probing, seed=seed, folder=folder, progress=progress
+        )
     probes = {name: _describe(name, record) for name, record in records.items()}
     evaluation = evaluation.model_copy(update={"probes": probes, "skipped": skipped})
     evaluation = evaluation.model_copy(update={"words": summarise(evaluation)})
     if destination:
-        write_report(evaluation, predictions, destination)
+        write_report(evaluation, verdicts, detector, destination)
     return evaluation
 
 
-def add_probe(evaluation: Evaluation, name: str, record: Record) -> Evaluation:
-    """Return the evaluation with one more probe, such as the marks of an LLM judge."""
+def add_probe(
+    name: str, record: Record, verdicts: LabelledVerdicts, detector: Detector, destination: Destination
+) -> None:
+    """Write a report anew with one more probe, such as the marks of an LLM judge."""
+    evaluation = read_report(destination.folder / REPORT)
     probes = {**evaluation.probes, name: _describe(name, json.loads(record.model_dump_json()))}
-    return evaluation.model_copy(update={"probes": probes})
+    write_report(evaluation.model_copy(update={"probes": probes}), verdicts, detector, destination)
 
 
-def write_report(evaluation: Evaluation, predictions: Predictions, destination: Destination) -> None:
+def write_report(
+    evaluation: Evaluation, verdicts: LabelledVerdicts, detector: Detector, destination: Destination
+) -> None:
     """Write report.json, model-card.md and, where the destination has one, the page."""
     folder = destination.folder
     with exclusive_lock(folder, "evaluate"):
         write_json(folder / REPORT, evaluation.model_dump(mode="json"))
-        write_model_card(evaluation, predictions.detector.card, folder)
+        write_model_card(evaluation, detector.card, folder)
+        if destination.page:
+            saliency = explain_mistakes(evaluation, verdicts, detector, folder)
     if destination.page:
         write_page(
             evaluation,
-            predictions,
+            verdicts,
             destination.page,
-            folder=folder,
+            explained=MistakeSaliency(saliency, detector.frame),
             ablation=destination.ablation,
             command=destination.command,
         )
+
+
+def explain_mistakes(
+    evaluation: Evaluation, verdicts: LabelledVerdicts, detector: Detector, folder: Path
+) -> dict[str, Saliency]:
+    """Compute meme id -> what moved the worst wrong decisions; what the folder stores is not computed again."""
+    memes = {meme.id: meme for meme in verdicts.memes}
+    verdict_keys = {verdict.meme_id: verdict.key for verdict in verdicts.verdicts}
+    shown = [mistake.meme_id for mistake in evaluation.mistakes[:SHOWN_MISTAKES]]
+    keys = {meme_id: content_key(detector.key, verdict_keys[meme_id], KIND) for meme_id in shown}
+    stored = {row.key: row.saliency for row in read_appended(folder / SALIENCY, SaliencyRow)}
+    saliency = {meme_id: stored[key] for meme_id, key in keys.items() if key in stored}
+    # A picture deleted after prediction costs its own card the heat map, and no other card.
+    missing = [memes[meme_id] for meme_id in shown if meme_id not in saliency]
+    options = JudgeOptions(
+        evidence=verdicts.dataset.evidence,
+        root=verdicts.dataset.root,
+        rationales=False,
+        saliency=KIND,
+        gather=False,
+    )
+    store = JsonlStore(folder / SALIENCY, SaliencyRow, "key") if missing else None
+    for verdict in judge_all(detector, missing, options, []):
+        if store and verdict.saliency:
+            saliency[verdict.meme_id] = verdict.saliency
+            store.append(
+                SaliencyRow(key=keys[verdict.meme_id], meme_id=verdict.meme_id, saliency=verdict.saliency)
+            )
+    return saliency
 
 
 def _describe(name: str, record: dict[str, Any]) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from typing import Any
 
 from mrharm.errors import ImageError
 from mrharm.evaluation.evaluate import Evaluation
-from mrharm.evaluation.predictions import Predictions
+from mrharm.evaluation.predictions import LabelledVerdicts
 from mrharm.images import open_image
+from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Estimate, name_figure
 from mrharm.probes.saliency import UNITS, SaliencyProbe
-from mrharm.records import Meme, Record, Saliency
+from mrharm.records import Meme, Saliency
 from mrharm.reports.ablation_page import NOTE, read_ablation, tabulate_arms, to_svg
 from mrharm.reports.plots import DIAGONAL, Curve, Panel, draw_bars, draw_curves
 from mrharm.reports.render import inline, inline_picture, inline_svg, render_page
@@ -26,23 +27,20 @@ from mrharm.reports.tables import (
     tabulate_record,
     tabulate_scores,
 )
-from mrharm.store import JsonlStore, content_key, exclusive_lock, read_appended, write_text
-from mrharm.verdicts.batch import judge_all
-from mrharm.verdicts.inputs import JudgeOptions, SaliencyKind
+from mrharm.store import write_text
+from mrharm.student.interface import Frame
 
 SHOWN_MISTAKES = 12
 SHOWN_TEXT = 400  # characters of a meme's words
-SALIENCY = "saliency.jsonl"
-_KIND: SaliencyKind = "gradient"
 _ORDERS = ("gradient", "attention", "random")
 
 
-class Shown(Record):
-    """A line of ``saliency.jsonl``: what moved a verdict, stored so that writing the page again computes nothing."""
+@dataclass(frozen=True)
+class MistakeSaliency:
+    """What moved the worst wrong decisions, by meme id, and where its patches are in a picture."""
 
-    key: str
-    meme_id: str
-    saliency: Saliency
+    weights: Mapping[str, Saliency]
+    frame: Frame | None = None
 
 
 @dataclass(frozen=True)
@@ -57,10 +55,10 @@ class Plot:
 
 def write_page(
     evaluation: Evaluation,
-    predictions: Predictions,
+    verdicts: LabelledVerdicts,
     path: Path,
     *,
-    folder: Path | None = None,
+    explained: MistakeSaliency,
     ablation: Path | None = None,
     command: str = "",
 ) -> None:
@@ -68,9 +66,9 @@ def write_page(
 
     Args:
         evaluation: its results.
-        predictions: memes and detector, for pictures and saliency of the worst mistakes.
+        verdicts: what was evaluated, for the pictures of the worst mistakes.
         path: the file.
-        folder: the evaluation's, where that saliency is stored; None to store none.
+        explained: what moved these decisions.
         ablation: the folder of an ablation whose answers, plot and tables are shown, too.
         command: what reproduces every figure, for the foot of the page.
 
@@ -90,8 +88,8 @@ def write_page(
         plots=make_plots(evaluation),
         probes=[_show_probe(evaluation, name) for name in evaluation.probes],
         ablation=_show_ablation(ablation) if ablation else None,
-        mistakes=_show_mistakes(evaluation, predictions, folder),
-        has_pictures=any(meme.image for meme in predictions.memes),
+        mistakes=_show_mistakes(evaluation, verdicts, explained),
+        has_pictures=any(meme.image for meme in verdicts.memes),
         command=command,
     )
     write_text(path, page)
@@ -210,69 +208,38 @@ def _show_ablation(folder: Path) -> dict[str, Any]:
 
 
 def _show_mistakes(
-    evaluation: Evaluation, predictions: Predictions, folder: Path | None
+    evaluation: Evaluation, verdicts: LabelledVerdicts, explained: MistakeSaliency
 ) -> list[dict[str, Any]]:
     """Return the worst mistakes: picture, words, score, rationale, and what in them moved the decision."""
-    memes = {meme.id: meme for meme in predictions.memes}
-    mistakes = evaluation.mistakes[:SHOWN_MISTAKES]
-    saliency = _load_saliency(predictions, [memes[mistake.meme_id] for mistake in mistakes], folder)
+    memes, dataset = {meme.id: meme for meme in verdicts.memes}, verdicts.dataset
     cards = []
-    for mistake in mistakes:
-        meme, weights = memes[mistake.meme_id], saliency.get(mistake.meme_id, Saliency())
+    for mistake in evaluation.mistakes[:SHOWN_MISTAKES]:
+        meme, weights = memes[mistake.meme_id], explained.weights.get(mistake.meme_id, Saliency())
         cards.append(
             {
                 "mistake": mistake,
                 "text": mistake.text[:SHOWN_TEXT] + ("…" if len(mistake.text) > SHOWN_TEXT else ""),
-                "picture": _inline_picture(predictions, meme),
-                "heat": _inline_heat(predictions, meme, weights),
+                "picture": _inline_picture(dataset, meme),
+                "heat": _inline_heat(dataset, meme, weights, explained.frame),
                 "words": [(word, round(shade, 3)) for word, shade in shaded_words(weights)],
             }
         )
     return cards
 
 
-def _load_saliency(predictions: Predictions, memes: list[Meme], folder: Path | None) -> dict[str, Saliency]:
-    """Return meme id -> what moved its verdict; what the folder stores is not computed again."""
-    verdicts = {verdict.meme_id: verdict.key for verdict in predictions.verdicts}
-    keys = {meme.id: content_key(predictions.detector.key, verdicts[meme.id], _KIND) for meme in memes}
-    stored = {row.key: row.saliency for row in read_appended(folder / SALIENCY, Shown)} if folder else {}
-    saliency = {meme_id: stored[key] for meme_id, key in keys.items() if key in stored}
-    options = JudgeOptions(
-        evidence=predictions.dataset.evidence,
-        root=predictions.dataset.root,
-        rationales=False,
-        saliency=_KIND,
-        gather=False,
-    )
-    # A picture deleted after prediction costs its own card the heat map, and no other card.
-    missing = [meme for meme in memes if meme.id not in saliency]
-    new = {
-        verdict.meme_id: verdict.saliency
-        for verdict in judge_all(predictions.detector, missing, options, [])
-        if verdict.saliency
-    }
-    if folder and new:
-        with exclusive_lock(folder, "evaluate"):
-            store = JsonlStore(folder / SALIENCY, Shown, "key")
-            for meme_id, weights in new.items():
-                store.append(Shown(key=keys[meme_id], meme_id=meme_id, saliency=weights))
-    return saliency | new
-
-
-def _inline_picture(predictions: Predictions, meme: Meme) -> str | None:
+def _inline_picture(dataset: Dataset, meme: Meme) -> str | None:
     try:
-        path = predictions.dataset.image_path(meme)
+        path = dataset.image_path(meme)
         return inline_picture(path) if path else None
     except ImageError:  # deleted after prediction
         return None
 
 
-def _inline_heat(predictions: Predictions, meme: Meme, saliency: Saliency) -> str | None:
-    frame = predictions.detector.frame
+def _inline_heat(dataset: Dataset, meme: Meme, saliency: Saliency, frame: Frame | None) -> str | None:
     if not frame or not saliency.patches:
         return None
     try:
-        path = predictions.dataset.image_path(meme)
+        path = dataset.image_path(meme)
         return inline(draw_saliency(open_image(path), saliency, frame)) if path else None
     except ImageError:
         return None
