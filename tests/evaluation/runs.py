@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from mrharm.evaluation.evaluate import Evaluation, predict_split
+from mrharm.evaluation.evaluate import Evaluation, evaluate, predict_split
 from mrharm.evaluation.predictions import Predictions
 from mrharm.evaluation.saved import evaluation_folder
+from mrharm.evaluation.scores import N_RESAMPLES
 from mrharm.memes.dataset import Dataset
-from mrharm.probes.run import Probing, select_probes
+from mrharm.probes.run import NO_PROBES, Probing, select_probes
 from mrharm.recipe import ANSWERS, PictureRecipe, StudentRecipe
 from mrharm.records import Evidence, Label, Meme, Rationale, Verdict
 from mrharm.reports.evaluation import Destination, report_evaluation
@@ -65,14 +65,19 @@ def evaluate_run(
     folder = out or evaluation_folder(run, dataset, dataset.split_name(split))
     detector = Detector.from_pretrained(run, device="cpu")
     predicted = predict_split(detector, dataset, split, folder=folder, rationales=rationales)
+    figures = evaluate(predicted, detector.card, seed=seed, folder=folder)
     return report_evaluation(
-        predicted, detector, Destination(folder), probing=Probing(names, probe_memes), seed=seed
+        figures, predicted, detector, Destination(folder), probing=Probing(names, probe_memes)
     )
 
 
-def report(predictions: Predictions, **options: Any) -> Evaluation:
+def report(
+    predictions: Predictions, *, n_resamples: int = N_RESAMPLES, probing: Probing = NO_PROBES
+) -> Evaluation:
     """Report predictions and write nothing."""
-    return report_evaluation(predictions, predictions.detector, **options)
+    detector = predictions.detector
+    figures = evaluate(predictions, detector.card, n_resamples=n_resamples)
+    return report_evaluation(figures, predictions, detector, probing=probing)
 
 
 def make_run(folder: Path, dataset: Dataset, seed: int = 0, **options: str) -> Path:

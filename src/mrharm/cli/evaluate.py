@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from mrharm.evaluation.leaderboards import SubmissionRequest
     from mrharm.progress import Progress
     from mrharm.rationales.teachers import Teacher
-    from mrharm.reports.evaluation import Destination
 
 PAGE = "report.html"
 
@@ -128,9 +127,8 @@ def evaluate_command(
     be used for --submission.
     """
     # What cannot work is refused before PyTorch is loaded, and before hours of work.
-    from mrharm.evaluation.evaluate import read_report
     from mrharm.evaluation.leaderboards import dry_run, parse_request
-    from mrharm.evaluation.saved import REPORT, evaluation_folder
+    from mrharm.evaluation.saved import evaluation_folder
 
     names = select_probes(probes)
     find_detector(run)
@@ -143,35 +141,19 @@ def evaluate_command(
         dry_run(request, data)
     folder = out_folder or evaluation_folder(run, data, data.split_name(split))
     check_place(folder / PAGE, "--out")
-    from mrharm.reports.evaluation import Destination
-
-    destination = Destination(folder, html or folder / PAGE, ablation, command_line())
+    place = {"folder": folder, "page": html or folder / PAGE, "ablation": ablation, "command": command_line()}
     probing = Probing(names, probe_memes, {"rationale": {"encoder": encoder}} if encoder else None)
     judging = {"repeats": judge_repeats, "memes": judge_memes, "seed": seed}
-    # A split without labels is only submitted.
-    labelled = not request or any(meme.label for meme in data.split(split))
     with Bars() as bars, ExitStack() as closing:
         rater = _load_rater(judge_by, budget, device, closing) if judge_by else None
         loading = {"device": device, "precision": precision}
-        _evaluate(
-            run,
-            loading,
-            data,
-            split,
-            labelled,
-            destination,
-            probing,
-            request,
-            rater,
-            judging,
-            rationales,
-            bars.show,
+        evaluation = _evaluate(
+            run, loading, data, split, place, probing, request, rater, judging, rationales, bars.show
         )
-    evaluation = read_report(folder / REPORT) if labelled else None
     values = evaluation.model_dump(mode="json") if evaluation else {}
     print_result(
         {**values, "folder": str(folder), "submission": str(submission_file) if submission_file else None},
-        lambda: _show(evaluation, destination, request),
+        lambda: _show(evaluation, place, request),
         as_json=as_json,
         failures=evaluation and evaluation.failures,
     )
@@ -182,31 +164,34 @@ def _evaluate(
     loading: dict[str, str],
     data: Dataset,
     split: str,
-    labelled: bool,
-    destination: Destination,
+    place: dict[str, Any],
     probing: Probing,
     request: SubmissionRequest | None,
     rater: Teacher | None,
     judging: dict[str, int],
     rationales: bool,
     progress: Progress,
-) -> None:
-    """Predict, report, submit and have rationales rated. Each step reads the files that the one before wrote."""
-    from mrharm.evaluation.evaluate import predict_split
+) -> Evaluation | None:
+    """Predict, report, submit and have rationales rated, each from the files that the step before wrote.
+
+    Returns what ``report.json`` holds; None of a split without labels, which is only submitted.
+    """
+    from mrharm.evaluation.evaluate import evaluate, predict_split, read_report
     from mrharm.evaluation.leaderboards import submit
-    from mrharm.evaluation.saved import read_labelled
+    from mrharm.evaluation.saved import REPORT, read_labelled
     from mrharm.probes.llm_judge import judge_rationales
-    from mrharm.reports.evaluation import add_probe, report_evaluation
+    from mrharm.reports.evaluation import Destination, add_probe, report_evaluation
     from mrharm.verdicts.detector import Detector
 
     detector = Detector.from_pretrained(run, **loading)
+    destination = Destination(**place)
+    labelled = not request or any(meme.label for meme in data.split(split))
     options: dict[str, Any] = {"folder": destination.folder, "rationales": rationales, "progress": progress}
     if labelled:
         predict_split(detector, data, split, **options)
         verdicts = read_labelled(destination.folder, data, data.split_name(split))
-        report_evaluation(
-            verdicts, detector, destination, probing=probing, seed=judging["seed"], progress=progress
-        )
+        figures = evaluate(verdicts, detector.card, seed=judging["seed"], folder=destination.folder)
+        report_evaluation(figures, verdicts, detector, destination, probing=probing, progress=progress)
     # What may fail midway comes last: the report is complete by now.
     try:
         if request:
@@ -216,24 +201,25 @@ def _evaluate(
             add_probe("judge", marks, verdicts, detector, destination)
     except (MrHarmError, KeyboardInterrupt):
         if labelled:
-            err.print(f"the evaluation itself is stored: {_name_files(destination)}")
+            err.print(f"the evaluation itself is stored: {_name_files(place)}")
         raise
+    return read_report(destination.folder / REPORT) if labelled else None
 
 
-def _show(evaluation: Evaluation | None, destination: Destination, request: SubmissionRequest | None) -> None:
+def _show(evaluation: Evaluation | None, place: dict[str, Any], request: SubmissionRequest | None) -> None:
     if evaluation:
         from mrharm.reports.terminal import show_evaluation
 
         show_evaluation(evaluation)
-        out.print(f"\n{_name_files(destination)}")
+        out.print(f"\n{_name_files(place)}")
     if request:
         out.print(f"{request.kind} submission: {request.file}")
     if evaluation:
         print_failures(evaluation.failures, "report.json")
 
 
-def _name_files(destination: Destination) -> str:
-    return f"page: {destination.page}; figures: report.json, model-card.md in {destination.folder}"
+def _name_files(place: dict[str, Any]) -> str:
+    return f"page: {place['page']}; figures: report.json, model-card.md in {place['folder']}"
 
 
 def _check_options(

@@ -148,18 +148,15 @@ def evaluate(
     Args:
         predictions: of the detector.
         card: the detector's.
-        n_resamples: of the bootstrap behind the intervals.
-        seed: of its draws.
+        n_resamples, seed: of the bootstrap behind the intervals.
         folder: the evaluation's, from which the run's training dataset is known; None where there is no run.
     """
     gold, predicted, scores = predictions.gold, predictions.predicted, predictions.scores
     dataset, clusters = predictions.dataset, predictions.clusters
-    role = role_of(predictions)
-    band_figures: dict[str, Estimate] = {}
-    if card.band:
-        band_figures = metrics_at_threshold(
-            predictions.labelled_scores, card.threshold, Traffic(), card.band, seed=seed
-        )
+    role, policy = role_of(predictions), predictions.verdicts[0]
+    memes, band_figures = predictions.labelled_scores, {}
+    if policy.band:
+        band_figures = metrics_at_threshold(memes, policy.threshold, Traffic(), policy.band, seed=seed)
     return Evaluation(
         words=(),
         # What was evaluated.
@@ -177,9 +174,9 @@ def evaluate(
         failures=predictions.failures,
         missing=dict(Counter(part for verdict in predictions.verdicts for part in verdict.missing)),
         # How it decides.
-        threshold=card.threshold,
+        threshold=policy.threshold,
         chosen=card.chosen,
-        band=card.band,
+        band=policy.band,
         band_figures=band_figures,
         # How well; groups are many, so half of the draws do for each.
         scores=score(gold, predicted, scores, n_resamples=n_resamples, seed=seed, clusters=clusters),

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mrharm.evaluation.evaluate import Evaluation, evaluate, read_report
+from mrharm.evaluation.evaluate import Evaluation, read_report
 from mrharm.evaluation.predictions import LabelledVerdicts
 from mrharm.evaluation.saved import REPORT
-from mrharm.evaluation.scores import N_RESAMPLES
 from mrharm.probes.run import NO_PROBES, Probing, run_probes
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Record, Saliency
@@ -54,29 +53,26 @@ class Destination:
 
 
 def report_evaluation(
+    evaluation: Evaluation,
     verdicts: LabelledVerdicts,
     detector: Detector,
     destination: Destination | None = None,
     *,
     probing: Probing = NO_PROBES,
-    n_resamples: int = N_RESAMPLES,
-    seed: int = 0,
     progress: Progress = no_progress,
 ) -> Evaluation:
-    """Evaluate a detector's verdicts, run probes, describe both in ``words``, and write the report.
+    """Run probes, describe them and the figures in ``words``, and write the report; return it all.
 
     Args:
-        verdicts: the detector's, as `predict_split` returns them or `read_labelled` reads them back.
+        evaluation: the figures (`evaluate`).
+        verdicts: what they are of.
         detector: judges changed memes for probes, and explains the worst mistakes.
         destination: where the report goes; None to write nothing.
         probing: which probes to run.
-        n_resamples: of the bootstrap.
-        seed: of its draws, and of what probes draw.
         progress: called with how far each probe is.
     """
-    folder = destination.folder if destination else None
+    folder, seed = destination.folder if destination else None, evaluation.draws_seed
     with exclusive_lock(folder, "evaluate") if folder else nullcontext():
-        evaluation = evaluate(verdicts, detector.card, n_resamples=n_resamples, seed=seed, folder=folder)
         records, skipped = run_probes(
             verdicts, detector, probing, seed=seed, folder=folder, progress=progress
         )
