@@ -5,15 +5,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mrharm.audit.copies import Copies, list_members
+from mrharm.audit.copies import Copies
 from mrharm.records import Evidence, Meme
 from tests.audit.helpers import copies_in, draw, meme, paint, write_dataset
 
 
 def clusters(copies: Copies, kind: str = "meme") -> list[list[str]]:
     """The ids of each group of a kind."""
-    groups = copies.templates if kind == "template" else copies.groups[kind]
-    return [[copies.items[number].id for number in members] for members in list_members(groups).values()]
+    return [[item.id for item in group] for group in copies.list_groups(kind)]
 
 
 def of(folder: Path, memes: list[Meme], evidence: list[Evidence] | None = None) -> Copies:
@@ -131,9 +130,8 @@ def test_who_is_seen_in_another_split_and_who_stays_alone(tmp_path: Path) -> Non
     memes = [meme("a", "you"), meme("b", "me"), meme("c", "YOU", split="test"), meme("d", "us", split="test")]
     contents, _, copies = copies_in(write_dataset(tmp_path, memes))
     train, test = contents.by_split["train"], contents.by_split["test"]
-    assert [item.id for item in copies.find_copied(test, train)] == ["c"]
-    assert [item.id for item in copies.find_copied(train, test)] == ["a"]
-    assert copies.find_copied(test, train, "picture") == []
-    names = copies.assign_groups(contents.items)
-    assert names[0] == names[2]
-    assert len(set(names)) == 3
+    assert copies.pair_copies(test, train) == [(test[0], [train[0]])]
+    assert copies.pair_copies(train, test) == [(train[0], [test[0]])]
+    assert copies.pair_copies(test, train, "picture") == []
+    assert copies.clusters[0] == copies.clusters[2]
+    assert len(set(copies.clusters)) == 3

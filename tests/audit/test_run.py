@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mrharm.audit.findings import SHOWN, AuditReport, Example, Finding, Purpose, cut_examples
+from mrharm.audit.findings import SHOWN, AuditReport, Example, Finding, Purpose, make_finding
 from mrharm.audit.run import audit, judge_fitness
 from mrharm.errors import DataError, InputError
 from mrharm.memes.dataset import Dataset
@@ -52,7 +52,8 @@ def test_errors_stand_first_and_the_report_reads_back_equal(tmp_path: Path) -> N
 
 
 def test_a_finding_shows_ten_examples_cut_to_a_line() -> None:
-    shown = cut_examples(Example(memes=(str(n),), text="you \n" * 99) for n in range(30))
+    examples = [Example(memes=(str(n),), text="you \n" * 99) for n in range(30)]
+    shown = make_finding("label-errors", count=30, of=99, examples=examples).examples
     assert len(shown) == SHOWN
     assert len(shown[0].text) <= 160
     assert "\n" not in shown[0].text

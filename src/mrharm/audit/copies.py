@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import DisjointSet
 
+from mrharm.audit.pictures import list_posted
 from mrharm.audit.reading import Contents, Item
 from mrharm.memes.fingerprints import NEAR, TEMPLATE, PictureFacts, find_near_pairs
 
@@ -25,63 +26,60 @@ class Copies:
 
     Two memes are the same ``meme`` when they share the id, or the picture byte for byte, or a near-same picture and
     most words, or the text where a picture that could tell them apart is not known. Two known pictures that differ
-    make two memes of one text: confounder pairs are made like that.
+    make two memes of one text: confounder pairs are made like that. A ``template`` is a picture of several memes.
     """
 
     groups: dict[str, NDArray[np.int64]]
-    templates: NDArray[np.int64]
     items: list[Item] = field(repr=False)
 
-    def find_copied(self, split: Sequence[Item], other: Sequence[Item], kind: str = "meme") -> list[Item]:
-        """Return the items of ``split`` that have a copy in ``other``."""
+    def pair_copies(
+        self, split: Sequence[Item], other: Sequence[Item], kind: str = "meme"
+    ) -> list[tuple[Item, list[Item]]]:
+        """Return the items of ``split`` that have copies in ``other``, each with these."""
         groups = self.groups[kind]
-        shared = {int(groups[item.number]) for item in other} - {-1}
-        return [item for item in split if int(groups[item.number]) in shared]
+        members: dict[int, list[Item]] = defaultdict(list)
+        for item in other:
+            members[int(groups[item.number])].append(item)
+        members.pop(-1, None)
+        pairs = [(item, members.get(int(groups[item.number]), [])) for item in split]
+        return [(item, copies) for item, copies in pairs if copies]
 
-    def assign_groups(self, items: Sequence[Item]) -> list[int]:
-        """Return a group number for each item, a new one where it has no copy: what keeps copies in one fold."""
+    @cached_property
+    def clusters(self) -> NDArray[np.int64]:
+        """A group number for each item, a new one where it has no copy; copies stay in one fold. *Shape:* (items,)"""
         groups = self.groups["meme"]
-        return [
-            int(groups[item.number]) if groups[item.number] >= 0 else len(self.items) + item.number
-            for item in items
-        ]
+        return np.where(groups >= 0, groups, len(groups) + np.arange(len(groups)))
 
-    def list_groups(self, groups: NDArray[np.int64]) -> list[list[Item]]:
-        """Return the items of each group, the largest group first."""
-        members = list_members(groups).values()
-        return sorted(([self.items[number] for number in group] for group in members), key=len, reverse=True)
+    def list_groups(self, kind: str, items: Iterable[Item] | None = None) -> list[list[Item]]:
+        """Return the groups of two items or more, among ``items`` or all; the largest group first."""
+        members: dict[int, list[Item]] = defaultdict(list)
+        for item in self.items if items is None else items:
+            members[int(self.groups[kind][item.number])].append(item)
+        members.pop(-1, None)
+        return sorted((group for group in members.values() if len(group) > 1), key=len, reverse=True)
 
 
 def find_copies(contents: Contents, facts: Mapping[str, PictureFacts]) -> Copies:
     """Group the dataset's memes by every kind of sameness."""
     items = contents.items
-    posted = [facts.get(item.meme.image or "") for item in items]
-    clean = [
-        facts.get(item.clean_image or "") or picture for item, picture in zip(items, posted, strict=True)
-    ]
+    posted = list_posted(items, facts)
+    clean = [facts.get(item.clean_image or "", picture) for item, picture in zip(items, posted, strict=True)]
     near = find_near_pairs(posted, NEAR)
-    ids = _group_by_key([item.published_id for item in items])
-    pictures = _group_by_key([picture.sha256 if picture else None for picture in posted])
-    texts = _group_by_key([item.text or None for item in items])
+    ids = _list_sharing([item.published_id for item in items])
+    pictures = _list_sharing([picture.sha256 for picture in posted])
+    texts = _list_sharing([item.text for item in items])
     # Of near-same pictures, words tell copies from templates; of one text, pictures do, where all of them open.
-    reposts = [
-        (first, second) for first, second in near if _share_words(items[first].text, items[second].text)
-    ]
-    retold = _list_retold(texts, posted)
-    groups = {
+    reposts = [pair for pair in near if _share_words(*(items[number].text for number in pair))]
+    retold = [members for members in texts if any(posted[number].failure for number in members)]
+    linked: dict[str, Sequence[Sequence[int]]] = {
         "id": ids,
         "picture": pictures,
-        "near_picture": _group_linked(len(items), near, pictures),
+        "near_picture": [*near, *pictures],
         "text": texts,
-        "meme": _group_linked(len(items), [*reposts, *retold], ids, pictures),
+        "meme": [*reposts, *retold, *ids, *pictures],
+        "template": find_near_pairs(clean, TEMPLATE),
     }
-    return Copies(groups, _group_linked(len(items), find_near_pairs(clean, TEMPLATE)), items)
-
-
-def _list_retold(texts: NDArray[np.int64], pictures: Sequence[PictureFacts | None]) -> list[list[int]]:
-    """Return the groups of one text of which not every picture opens."""
-    opened = np.array([picture is not None and not picture.failure for picture in pictures], dtype=bool)
-    return [members for members in list_members(texts).values() if not opened[members].all()]
+    return Copies({kind: _number_groups(len(items), links) for kind, links in linked.items()}, items)
 
 
 def _share_words(text: str, other: str) -> bool:
@@ -89,39 +87,23 @@ def _share_words(text: str, other: str) -> bool:
     return not words or not others or len(words & others) >= SAME_WORDS * len(words | others)
 
 
-def _group_by_key(keys: Sequence[Hashable | None]) -> NDArray[np.int64]:
-    """Return a group number for each item that shares its key with another, -1 for the rest."""
-    counts = Counter(key for key in keys if key is not None)
-    numbers: dict[Hashable, int] = {}
-    return np.array(
-        [
-            numbers.setdefault(key, len(numbers)) if key is not None and counts[key] > 1 else -1
-            for key in keys
-        ],
-        dtype=np.int64,
-    )
+def _list_sharing(keys: Iterable[Hashable | None]) -> list[list[int]]:
+    """Return the numbers of the items that share a key with another, a list for each key; an empty one is no key."""
+    members: dict[Hashable, list[int]] = defaultdict(list)
+    for number, key in enumerate(keys):
+        if key:
+            members[key].append(number)
+    return [numbers for numbers in members.values() if len(numbers) > 1]
 
 
-def _group_linked(
-    count: int, linked: Iterable[Sequence[int]], *groups: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _number_groups(count: int, links: Iterable[Sequence[int]]) -> NDArray[np.int64]:
     """Return a group number for each item that is linked with another, directly or over several; -1 for the rest."""
     joined: DisjointSet[int] = DisjointSet(range(count))
-    for members in chain(linked, *(list_members(numbers).values() for numbers in groups)):
-        for member in members[1:]:
-            joined.merge(members[0], member)
-    return _group_by_key([joined[item] if joined.subset_size(item) > 1 else None for item in range(count)])
-
-
-def count_repeats(groups: NDArray[np.int64]) -> int:
-    """Count the items of groups beyond the first of each."""
-    return int((groups >= 0).sum()) - len(np.unique(groups[groups >= 0]))
-
-
-def list_members(groups: NDArray[np.int64]) -> dict[int, list[int]]:
-    """Return group number -> the numbers of its items."""
-    members: dict[int, list[int]] = defaultdict(list)
-    for number, group in enumerate(groups.tolist()):
-        if group >= 0:
-            members[group].append(number)
-    return members
+    for linked in links:
+        for number in linked[1:]:
+            joined.merge(linked[0], number)
+    groups = np.full(count, -1)
+    for group, members in enumerate(joined.subsets()):
+        if len(members) > 1:
+            groups[list(members)] = group
+    return groups

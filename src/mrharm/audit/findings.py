@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
-from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from mrharm.records import Record
 
 Level = Literal["error", "warning", "note"]
 Purpose = Literal["training", "publishing"]
-LEVELS: tuple[Level, ...] = ("error", "warning", "note")
+LEVELS: tuple[Level, ...] = get_args(Level)
 SHOWN = 10  # examples a finding carries
 
 
@@ -63,6 +62,11 @@ class Shortcut(Record):
     signal: str
     scores: dict[str, Score]
 
+    @property
+    def title(self) -> str:
+        """The signal in words: ``text + caption``."""
+        return self.signal.replace("_", " + ")
+
 
 class LabelError(Record):
     """A label that the rest of the data contradicts: ``probability`` is the out-of-fold P(harmful)."""
@@ -102,20 +106,12 @@ class AuditReport(Record):
         return [finding for finding in self.findings if finding.level == "error"]
 
 
-class _Kind(Record):
-    """A kind of finding, as ``findings.yaml`` describes it; texts hold places for figures."""
-
-    level: Level
-    message: str
-    note: str | None = None
-    bars: tuple[Purpose, ...] = ()
-    mend: str = ""
-
-
 @cache
-def _read_kinds() -> dict[str, _Kind]:
+def _read_kinds() -> dict[str, dict[str, Any]]:
+    """Return the kinds of finding by code, as ``findings.yaml`` describes them; texts hold places for figures."""
     text = Path(__file__).with_name("findings.yaml").read_text(encoding="utf-8")
-    return TypeAdapter(dict[str, _Kind]).validate_python(yaml.safe_load(text))
+    kinds: dict[str, dict[str, Any]] = yaml.safe_load(text)
+    return kinds
 
 
 def make_finding(
@@ -125,41 +121,40 @@ def make_finding(
     where: str = "dataset",
     count: int | None = None,
     of: int | None = None,
-    examples: Iterable[Example] = (),
+    examples: Sequence[Example] = (),
     **figures: Any,
 ) -> Finding:
     """Return the finding of this code: its sentence of ``findings.yaml`` with the figures in it.
 
-    ``level`` is given where it is not that of the file; what is no error bars nothing. ``examples``: worst first.
+    ``level`` is given where it is not that of the file; what is no error bars nothing. ``examples``: worst first; the
+    first few are kept, their texts cut to a line or two.
     """
     kind = _read_kinds()[code]
-    level = level or kind.level
+    level = level or kind["level"]
+    note = kind.get("note") if level == "note" else None
     figures |= {"where": where, "count": count, "of": of}
     if count is not None and of:
         figures["share"] = percent(count, of)
-    is_note = level == "note" and kind.note is not None
+    shown = [
+        example.model_copy(update={"text": " ".join(example.text.split())[:160]})
+        for example in examples[:SHOWN]
+    ]
     return Finding(
         code=code,
         level=level,
-        message=(kind.note if is_note and kind.note else kind.message).format(**figures),
+        message=(note or kind["message"]).format(**figures),
         where=where,
         count=count,
         of=of,
-        bars=kind.bars if level == "error" else (),
-        mend=None if is_note else kind.mend.format(**figures) or None,
-        examples=cut_examples(examples),
+        bars=kind.get("bars", ()) if level == "error" else (),
+        mend=None if note else kind.get("mend", "").format(**figures) or None,
+        examples=tuple(shown),
     )
 
 
 def report_cases(code: str, cases: Sequence[Example], of: int, **details: Any) -> list[Finding]:
     """Return the finding about ``cases``, worst first; none where there are no cases."""
     return [make_finding(code, count=len(cases), of=of, examples=cases, **details)] if cases else []
-
-
-def cut_examples(cases: Iterable[Example]) -> tuple[Example, ...]:
-    """Return the first few cases, worst first as the caller sorted them; their texts cut to a line or two."""
-    shown = islice(cases, SHOWN)
-    return tuple(case.model_copy(update={"text": " ".join(case.text.split())[:160]}) for case in shown)
 
 
 def percent(count: int, of: int) -> str:

@@ -19,7 +19,7 @@ from mrharm.audit.reading import STAGE, Contents, Item
 from mrharm.audit.run import Audit
 from mrharm.errors import InputError
 from mrharm.llm import looks_refused
-from mrharm.memes.dataset import EVIDENCE, INFO, MEMES, RATIONALES, Dataset, count_splits
+from mrharm.memes.dataset import EVIDENCE, INFO, MEMES, RATIONALES, Dataset, DatasetInfo, count_splits
 from mrharm.memes.fingerprints import PictureFacts
 from mrharm.memes.importing import check_target
 from mrharm.memes.pictures import link
@@ -61,36 +61,58 @@ def write_fixed(
         InputError: the folder may not be written, lies in the dataset, or no train meme would be left.
     """
     contents, facts = audited.contents, audited.facts
-    source = contents.dataset.root
+    source, train = contents.dataset.root, contents.train
     check_folder(folder, source, overwrite)
-    # What is left out, and what is kept.
+    # What is left out, what is kept, and what is marked.
     reasons = _choose_dropped(contents, audited.copies, facts)
     kept = [item for item in contents.items if item.number not in reasons]
-    train = contents.train
     if train in contents.by_split and not any(train in item.splits for item in kept):
         raise InputError(f"{source}: no {train} meme would be left; each is in another split too")
-    fixed = Fixed(folder, len(kept), Counter(reasons.values()))
+    rationales, marked = _mark_rationales(contents, kept)
+    fixed = Fixed(folder, len(kept), Counter(reasons.values()), marked)
     if contents.unreadable:
         fixed.dropped["line cannot be read"] = len(contents.unreadable)
-    failures = contents.unreadable + [
-        Failure(item=item.id, stage=STAGE, reason=reasons[item.number], file=MEMES)
-        for item in contents.items
-        if item.number in reasons
-    ]
-    rationales = _mark_rationales(contents, kept, fixed)
+    evidence = {item.id: item.evidence for item in kept if item.evidence}
+    files: dict[str, Sequence[Record]] = {
+        EVIDENCE: [*evidence.values()],
+        RATIONALES: rationales,
+        FAILURES: _list_failures(contents, reasons),
+    }
     # The copy, written aside and renamed.
     with folder_aside(folder.resolve()) as aside:
-        places = dict.fromkeys(place for item in kept for place in item.picture_places)
-        with counting(progress, "linking pictures", len(places)) as advance:
-            for place in places:
-                if place in facts and not facts[place].failure:
-                    (aside / place).parent.mkdir(parents=True, exist_ok=True)
-                    if not link(source / place, aside / place):
-                        shutil.copyfile(source / place, aside / place)
-                advance()
-        _write_records(contents, kept, rationales, failures, aside)
-        _write_info(contents, kept, fixed, aside)
+        _link_pictures(kept, facts, source, aside, progress)
+        write_records(aside / MEMES, [item.meme for item in kept])
+        for name, rows in files.items():
+            if rows:
+                write_records(aside / name, rows)
+        write_json(aside / INFO, _describe_copy(contents, kept, fixed, aside).model_dump(mode="json"))
+        Dataset(aside).memes  # noqa: B018 - reads as training will, so that a faulty copy is never left behind
     return fixed
+
+
+def _list_failures(contents: Contents, reasons: Mapping[int, str]) -> list[Failure]:
+    """Return the dataset's failures, its lines that cannot be read, and the memes left out."""
+    path = contents.dataset.root / FAILURES
+    earlier = read_records(path, Failure) if path.is_file() else ()
+    dropped = [(contents.items[number].id, reason) for number, reason in sorted(reasons.items())]
+    return [
+        *earlier,
+        *contents.unreadable,
+        *(Failure(item=meme_id, stage=STAGE, reason=reason, file=MEMES) for meme_id, reason in dropped),
+    ]
+
+
+def _link_pictures(
+    kept: Sequence[Item], facts: Mapping[str, PictureFacts], source: Path, copy: Path, progress: Progress
+) -> None:
+    places = dict.fromkeys(place for item in kept for place in item.picture_places)
+    with counting(progress, "linking pictures", len(places)) as advance:
+        for place in places:
+            if not facts[place].failure:
+                (copy / place).parent.mkdir(parents=True, exist_ok=True)
+                if not link(source / place, copy / place):
+                    shutil.copyfile(source / place, copy / place)
+            advance()
 
 
 def _choose_dropped(contents: Contents, copies: Copies, facts: Mapping[str, PictureFacts]) -> dict[int, str]:
@@ -102,7 +124,7 @@ def _choose_dropped(contents: Contents, copies: Copies, facts: Mapping[str, Pict
             reasons[item.number] = picture.failure
     train = contents.by_split.get(contents.train, [])
     for split in [*contents.held_out, contents.validation]:
-        for item in copies.find_copied(train, contents.by_split.get(split, [])):
+        for item, _ in copies.pair_copies(train, contents.by_split.get(split, [])):
             if split not in item.splits:
                 reasons.setdefault(item.number, f"in {split} too: removed from {contents.train}")
     ids: set[str] = set()
@@ -116,10 +138,11 @@ def _choose_dropped(contents: Contents, copies: Copies, facts: Mapping[str, Pict
     return reasons
 
 
-def _mark_rationales(contents: Contents, kept: Sequence[Item], fixed: Fixed) -> list[Rationale]:
-    """Return the rationales of the memes kept; those that teach nothing or state their label get that status."""
+def _mark_rationales(contents: Contents, kept: Sequence[Item]) -> tuple[list[Rationale], Counter[str]]:
+    """Return the rationales of the memes kept, and how many got another status: they refuse, or state their label."""
     labels: dict[str, Label | None] = {item.id: item.meme.label for item in kept}
     rows = []
+    marked: Counter[str] = Counter()
     for row in contents.rationales:
         if row.meme_id not in labels:
             continue
@@ -129,39 +152,19 @@ def _mark_rationales(contents: Contents, kept: Sequence[Item], fixed: Fixed) -> 
             status = "refused"
         elif status in TEACHING and label is not None and states_label(row.text, label):
             status = "leaks_label"
-        if status != row.status:
-            fixed.marked[status] += 1
+        marked[status] += status != row.status
         rows.append(row.model_copy(update={"status": status}))
-    return rows
+    return rows, +marked
 
 
-def _write_records(
-    contents: Contents, kept: list[Item], rationales: list[Rationale], failures: list[Failure], aside: Path
-) -> None:
-    write_records(aside / MEMES, [item.meme for item in kept])
-    evidence = {item.id: item.evidence for item in kept if item.evidence}
-    earlier = contents.dataset.root / FAILURES
-    failures = [*(read_records(earlier, Failure) if earlier.is_file() else ()), *failures]
-    files: dict[str, Sequence[Record]] = {
-        EVIDENCE: list(evidence.values()),
-        RATIONALES: rationales,
-        FAILURES: failures,
-    }
-    for name, rows in files.items():
-        if rows:
-            write_records(aside / name, rows)
-
-
-def _write_info(contents: Contents, kept: list[Item], fixed: Fixed, aside: Path) -> None:
+def _describe_copy(contents: Contents, kept: Sequence[Item], fixed: Fixed, copy: Path) -> DatasetInfo:
+    """Return the dataset's description, true of the copy, with notes of what was left out and marked."""
     info = contents.dataset.info
     notes = [f"{count:,} memes left out ({why})" for why, count in fixed.dropped.items()]
     notes += [f"{count:,} rationales marked {status}" for status, count in fixed.marked.items()]
-    cleaned = info.model_copy(
-        update={
-            "splits": count_splits([item.meme for item in kept]),
-            "notes": [*info.notes, *(f"cleaned by mrharm audit: {note}" for note in notes)],
-            "files": {path.name: sha256_file(path) for path in sorted(aside.glob("*.jsonl"))},
-        }
-    )
-    write_json(aside / INFO, cleaned.model_dump(mode="json"))
-    Dataset(aside).memes  # noqa: B018 - reads as training will, so that a faulty copy is never left behind
+    changes = {
+        "splits": count_splits([item.meme for item in kept]),
+        "notes": [*info.notes, *(f"cleaned by mrharm audit: {note}" for note in notes)],
+        "files": {path.name: sha256_file(path) for path in sorted(copy.glob("*.jsonl"))},
+    }
+    return info.model_copy(update=changes)

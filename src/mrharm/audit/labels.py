@@ -34,7 +34,6 @@ def audit_labels(contents: Contents) -> tuple[list[Finding], dict[str, Any]]:
     findings = [
         *_find_unusable_splits(contents, table),
         *_find_unlabelled(contents, table),
-        *_find_target_drift(contents, table),
         *_find_drift(contents, table),
         *_find_odd(contents),
         *_find_version(contents),
@@ -72,56 +71,48 @@ def _find_unusable_splits(contents: Contents, table: Mapping[str, Any]) -> Itera
 
 def _find_unlabelled(contents: Contents, table: Mapping[str, Any]) -> Iterator[Finding]:
     for split, row in table.items():
-        missing = [Example(memes=(item.id,)) for item in contents.by_split[split] if not item.meme.label]
-        if not missing:
-            continue
         partly = row["labelled"] > 0
-        yield make_finding(
-            "unlabelled",
-            level="warning" if partly else "note",
-            where=split,
-            count=len(missing),
-            of=row["memes"],
-            examples=missing if partly else (),
-        )
+        missing = [Example(memes=(item.id,)) for item in contents.by_split[split] if not item.meme.label]
+        if missing:
+            yield make_finding(
+                "unlabelled",
+                level="warning" if partly else "note",
+                where=split,
+                count=len(missing),
+                of=row["memes"],
+                examples=missing if partly else (),
+            )
 
 
 def _find_drift(contents: Contents, table: Mapping[str, Any]) -> Iterator[Finding]:
-    """Find splits with another share of harmful memes than train."""
-    shares = {
-        split: 100 * row["harmful"] / row["labelled"] for split, row in table.items() if row["labelled"]
+    """Find splits whose labels or targets are spread otherwise than train's: one is learned about, another tested."""
+    sides = {
+        split: {"harmful": row["harmful"], "": row["labelled"] - row["harmful"]}
+        for split, row in table.items()
     }
-    base = shares.get(contents.train)
-    for split, share in shares.items():
-        if base is not None and split != NO_SPLIT and abs(share - base) > 100 * DRIFT:
-            yield make_finding("balance-drift", where=split, percent=share, base=base, train=contents.train)
-
-
-def _find_target_drift(contents: Contents, table: Mapping[str, Any]) -> Iterator[Finding]:
-    """Find splits whose harmful memes aim at other targets than train's: one is learned about, another tested."""
-    shares = {}
-    for split, row in table.items():
-        if counts := row.get("targets"):
-            shares[split] = {name: 100 * count / sum(counts.values()) for name, count in counts.items()}
-    base = shares.pop(contents.train, None)
-    if not base:
-        return
-    for split, targets in shares.items():
-        # Total variation distance: the share of targets that would have to be others, in percent.
-        change = {name: targets.get(name, 0) - base.get(name, 0) for name in (*targets, *base)}
-        distance = sum(map(abs, change.values())) / 2
-        if split == NO_SPLIT or distance <= 100 * TARGET_DRIFT:
-            continue
-        most = max(targets, key=lambda name: change[name])
-        yield make_finding(
-            "target-drift",
-            where=split,
-            train=contents.train,
-            distance=distance,
-            target=most,
-            percent=targets[most],
-            base=base.get(most, 0),
-        )
+    targets = {split: row.get("targets", {}) for split, row in table.items()}
+    for code, limit, counts in (("target-drift", TARGET_DRIFT, targets), ("balance-drift", DRIFT, sides)):
+        shares = {
+            split: {name: 100 * count / sum(row.values()) for name, count in row.items()}
+            for split, row in counts.items()
+            if split != NO_SPLIT and any(row.values())
+        }
+        base = shares.pop(contents.train, {})
+        for split, row in shares.items():
+            # Total variation distance: the share of targets that would have to be others, in percent.
+            change = {name: row.get(name, 0) - base.get(name, 0) for name in (*row, *base)}
+            distance = sum(map(abs, change.values())) / 2
+            if base and distance > 100 * limit:
+                target = "harmful" if counts is sides else max(row, key=lambda name: change[name])
+                yield make_finding(
+                    code,
+                    where=split,
+                    train=contents.train,
+                    distance=distance,
+                    target=target,
+                    percent=row[target],
+                    base=base.get(target, 0),
+                )
 
 
 _ODD: dict[str, Callable[[Label], bool]] = {
@@ -168,13 +159,13 @@ def find_label_errors(
     caption) and, where there are pictures, pixels.
     """
     items = [item for item in contents.items if item.harmful is not None]
-    gold = np.array([bool(item.harmful) for item in items])
+    numbers = np.array([item.number for item in items], dtype=np.int64)
+    gold = contents.gold[numbers]
     texts = [name for name in ("text_caption", "text", "caption") if name in signals][:1]
     readers = [signals[name] for name in (*texts, "pixels") if name in signals]
-    folds = split_folds(gold, copies.assign_groups(items))
+    folds = split_folds(gold, copies.clusters[numbers].tolist())
     if not folds or not readers:
         return [], []
-    numbers = np.array([item.number for item in items])
     totals = np.zeros(len(contents.items))
     with counting(progress, "looking for label errors", len(folds) * len(readers)) as advance:
         for (train, rest), reader in product(folds, readers):

@@ -6,6 +6,7 @@ and time, so that a second audit, or one that was stopped, opens new and changed
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -43,9 +44,11 @@ def fingerprint_pictures(contents: Contents, *, workers: int, progress: Progress
                 result = PictureFacts(key=key, place=place, failure=str(result))
             facts[place] = result
             if store is not None and not result.failure:
-                store.append(result)
+                # A disk that is full makes the next audit slower, and stops none.
+                with contextlib.suppress(OSError):
+                    store.append(result)
             advance()
-    return {place: facts[place] for place in keys}
+    return facts
 
 
 def _fingerprint(root: Path, place_and_key: tuple[str, str]) -> PictureFacts:
@@ -53,7 +56,7 @@ def _fingerprint(root: Path, place_and_key: tuple[str, str]) -> PictureFacts:
 
 
 def _open_store(path: Path) -> tuple[JsonlStore[PictureFacts] | None, dict[str, PictureFacts]]:
-    """Open the store of fingerprints and read those of earlier audits; no store where the folder is read-only."""
+    """Open the store of fingerprints and read those of earlier audits; no store where it cannot be written."""
     try:
         try:
             store = JsonlStore(path, PictureFacts, "key")
@@ -66,6 +69,12 @@ def _open_store(path: Path) -> tuple[JsonlStore[PictureFacts] | None, dict[str, 
     return store, {row.key: row for row in read_records(path, PictureFacts)}
 
 
+def list_posted(items: Sequence[Item], facts: Mapping[str, PictureFacts]) -> list[PictureFacts]:
+    """Return the fingerprint of each item's picture; one with a failure where it has none."""
+    unknown = PictureFacts(key="", place="", failure="no picture")
+    return [facts.get(item.meme.image or "", unknown) for item in items]
+
+
 def _make_key(root: Path, place: str) -> str:
     try:
         check_inside(place)
@@ -73,6 +82,14 @@ def _make_key(root: Path, place: str) -> str:
         return content_key(_VERSION, place, status.st_size, status.st_mtime_ns)
     except (OSError, ValueError, DataError):
         return content_key(_VERSION, place, "missing")
+
+
+# Code, the rank of the worst first, and the rank from which a picture is no case any more.
+_EXTREMES: tuple[tuple[str, Callable[[PictureFacts], float], float], ...] = (
+    ("picture-long", lambda picture: -picture.ratio, -LONGEST_RATIO),
+    ("picture-small", lambda picture: min(picture.width, picture.height), SHORTEST_SIDE),
+    ("picture-blank", lambda picture: picture.spread, PLAIN_SPREAD),
+)
 
 
 def audit_pictures(contents: Contents, facts: Mapping[str, PictureFacts]) -> Iterator[Finding]:
@@ -87,35 +104,23 @@ def audit_pictures(contents: Contents, facts: Mapping[str, PictureFacts]) -> Ite
     level: Level = "error" if len(broken) >= MANY_MISSING * len(pictured) else "warning"
     yield from report_cases("picture-unreadable", broken, len(pictured), level=level)
     readable = [(item, picture) for item, picture in pictured if not picture.failure]
-    yield from report_cases("picture-changed", _list_changed(readable), len(readable))
+    changed = [
+        Example(memes=(item.id,), what=picture.place)
+        for item, picture in readable
+        if item.evidence and item.evidence.image_sha256 not in (None, picture.sha256)
+    ]
+    yield from report_cases("picture-changed", changed, len(readable))
     yield from _find_extreme(readable)
     without = [Example(memes=(item.id,), what=item.text) for item in contents.items if not item.meme.image]
     yield from report_cases("picture-none", without, len(contents.items))
 
 
-def _list_changed(pictured: Sequence[tuple[Item, PictureFacts]]) -> list[Example]:
-    """Return the memes whose picture is not the file that was imported."""
-    changed = []
-    for item, picture in pictured:
-        imported = item.evidence.image_sha256 if item.evidence else None
-        if imported and imported != picture.sha256:
-            changed.append(Example(memes=(item.id,), what=picture.place))
-    return changed
-
-
-# Code, the rank of the worst first, and the rank from which a picture is no case any more.
-_EXTREMES: tuple[tuple[str, Callable[[PictureFacts], float], float], ...] = (
-    ("picture-long", lambda picture: -picture.ratio, -LONGEST_RATIO),
-    ("picture-small", lambda picture: min(picture.width, picture.height), SHORTEST_SIDE),
-    ("picture-blank", lambda picture: picture.spread, PLAIN_SPREAD),
-)
-
-
 def _find_extreme(pictured: Sequence[tuple[Item, PictureFacts]]) -> Iterator[Finding]:
     for code, rank, limit in _EXTREMES:
-        cases = sorted((rank(picture), number) for number, (_, picture) in enumerate(pictured))
-        extreme = [pictured[number] for value, number in cases if value < limit]
+        ranked = sorted(pictured, key=lambda case: rank(case[1]))
         shown = [
-            Example(memes=(item.id,), what=f"{picture.width}x{picture.height}") for item, picture in extreme
+            Example(memes=(item.id,), what=f"{picture.width}x{picture.height}")
+            for item, picture in ranked
+            if rank(picture) < limit
         ]
         yield from report_cases(code, shown, len(pictured), limit=abs(limit))

@@ -25,6 +25,7 @@ from mrharm.recipe import Recipe
 from mrharm.records import Label, Rationale
 
 TEACHING = ("unchecked", "ok", "deleaked")  # what may become a target, by a recipe's gate
+MISSING = 0.05  # of the labelled train memes without a rationale: beyond, a warning
 LEAKING = 0.05  # of the rationales that state their label: beyond, a student learns to read it off them
 PUBLISHED_LIMIT = 40  # tokens at which the published code cuts rationales
 SHINGLE, NEARLY = 5, 0.8  # words a shingle; shared share of the shingles of two nearly identical texts
@@ -49,11 +50,10 @@ def audit_rationales(contents: Contents, recipe: Recipe) -> tuple[list[Finding],
     }
     if not cases:
         return findings, table
-    spoken = _show_texts([case for case in cases if speaks_of_caption(case[0].text)], slice(160))
     parts = {
         "stated": _find_stated(cases),
         "refused": _find_refused(cases),
-        "captions": _report_share("rationale-speaks-of-caption", spoken, len(cases)),
+        "captions": _find_captions(cases),
         "copies": _find_copies(cases),
         "readable": _measure_readable(cases),
         "cut": _find_cut(cases, recipe),
@@ -69,16 +69,13 @@ def _measure_coverage(
 ) -> tuple[list[Finding], dict[str, Any]]:
     table = {}
     for split in (contents.train, contents.validation):
-        labelled = [item for item in contents.by_split.get(split, []) if item.meme.label]
+        labelled = [contents.items[number] for number in contents.labelled(split)]
         table[split] = {"count": sum(item.id in teaching for item in labelled), "of": len(labelled)}
     of = table[contents.train]["of"]
     missing = of - table[contents.train]["count"]
-    if not missing:
-        return [], table
-    level: Level = "warning" if missing > 0.05 * of else "note"
-    return [
-        make_finding("rationales-missing", level=level, where=contents.train, count=missing, of=of)
-    ], table
+    level: Level = "warning" if missing > MISSING * of else "note"
+    figures: dict[str, Any] = {"where": contents.train, "count": missing, "of": of}
+    return [make_finding("rationales-missing", level=level, **figures)] if missing else [], table
 
 
 def _find_stated(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, Any]]:
@@ -92,29 +89,56 @@ def _find_stated(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, Any]]:
     }
     figures = {name: percent(table[name], len(cases)) for name in ("label", "severity", "phrases_right")}
     level: Level = "error" if len(stated) >= LEAKING * len(cases) else "warning"
-    shown = _show_texts(stated, slice(-160, None))
+    shown = [Example(memes=(row.meme_id,), text=row.text[-160:]) for row, _ in stated]
     return report_cases("rationale-states-label", shown, len(cases), level=level, **figures), table
+
+
+def _find_refused(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, int]]:
+    refused = [case for case in cases if looks_refused(case[0].text)]
+    by_side = Counter("harmful" if label.harmful else "harmless" for _, label in refused)
+    sides = ", ".join(f"{count:,} {side}" for side, count in by_side.items())
+    shown = [Example(memes=(row.meme_id,), text=row.text) for row, _ in refused]
+    return _report_share("rationale-refused", shown, len(cases), "warning", sides=sides)
+
+
+def _find_captions(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, int]]:
+    spoken = [row for row, _ in cases if speaks_of_caption(row.text)]
+    shown = [Example(memes=(row.meme_id,), text=row.text) for row in spoken]
+    return _report_share("rationale-speaks-of-caption", shown, len(cases))
+
+
+def _find_copies(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, int]]:
+    rows = [row for row, _ in cases]
+    shown = [
+        Example(memes=(rows[first].meme_id, rows[second].meme_id), text=rows[first].text)
+        for first, second in find_near_identical([row.text for row in rows]).items()
+    ]
+    return _report_share("rationale-copies", shown, len(cases), nearly=NEARLY, words=SHINGLE)
+
+
+def _report_share(
+    code: str, shown: Sequence[Example], of: int, level: Level | None = None, **figures: Any
+) -> tuple[list[Finding], dict[str, int]]:
+    """Return the finding, a warning from `LEAKING` up where no level is given, and the count."""
+    level = level or ("warning" if len(shown) >= LEAKING * of else "note")
+    return report_cases(code, shown, of, level=level, **figures), {"count": len(shown), "of": of}
 
 
 def _measure_readable(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, Any]]:
     """Measure how well a classifier that reads only the rationale recovers the label, also without what names harm."""
     gold = [label.harmful for _, label in cases]
     texts = [row.text for row, _ in cases]
-    without_harm = [_cut_harm(text) for text in texts]
     table: dict[str, Any] = {}
-    for name, column in (("whole", texts), ("without_harm", without_harm)):
+    for name, column in (("whole", texts), ("without_harm", [_cut_harm(text) for text in texts])):
         recovered = estimate_recovered(column, gold)
         if recovered is None or recovered.value is None:
             return [], {}
-        table[name] = {
-            "count": round(recovered.value * len(cases)),
-            "of": len(cases),
-            "interval": (recovered.low, recovered.high),
-        }
-    count, (low, high) = table["whole"]["count"], table["whole"]["interval"]
+        count = round(recovered.value * len(cases))
+        table[name] = {"count": count, "of": len(cases), "interval": (recovered.low, recovered.high)}
+    low, high = table["whole"]["interval"]
     finding = make_finding(
         "rationale-tells-label",
-        count=count,
+        count=table["whole"]["count"],
         of=len(cases),
         low=100 * low,
         high=100 * high,
@@ -127,31 +151,6 @@ def _measure_readable(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, A
 def _cut_harm(text: str) -> str:
     """Return a text without its sentences that hold "harm"."""
     return " ".join(sentence for sentence in sentences(text) if "harm" not in sentence.lower())
-
-
-def _find_refused(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, int]]:
-    refused = [case for case in cases if looks_refused(case[0].text)]
-    by_side = Counter("harmful" if label.harmful else "harmless" for _, label in refused)
-    sides = ", ".join(f"{count:,} {side}" for side, count in by_side.items())
-    findings = report_cases("rationale-refused", _show_texts(refused, slice(160)), len(cases), sides=sides)
-    return findings, {"count": len(refused), "of": len(cases)}
-
-
-def _find_copies(cases: Sequence[Case]) -> tuple[list[Finding], dict[str, int]]:
-    pairs = find_near_identical([row.text for row, _ in cases])
-    shown = [
-        Example(memes=(cases[first][0].meme_id, cases[second][0].meme_id), text=cases[first][0].text)
-        for first, second in pairs.items()
-    ]
-    return _report_share("rationale-copies", shown, len(cases), nearly=NEARLY, words=SHINGLE)
-
-
-def _report_share(
-    code: str, shown: Sequence[Example], of: int, **figures: Any
-) -> tuple[list[Finding], dict[str, int]]:
-    """Return the finding, a warning from `LEAKING` up, and the count."""
-    level: Level = "warning" if len(shown) >= LEAKING * of else "note"
-    return report_cases(code, shown, of, level=level, **figures), {"count": len(shown), "of": of}
 
 
 def find_near_identical(texts: Sequence[str]) -> dict[int, int]:
@@ -186,34 +185,15 @@ def _find_cut(cases: Sequence[Case], recipe: Recipe) -> tuple[list[Finding], dic
     words = np.array([len(target.split()) + 1 for target in targets])  # and the end token
     length = recipe.lengths.rationale
     limits = {"published": PUBLISHED_LIMIT} | ({} if length == "auto" else {recipe.name: length})
-    table: dict[str, Any] = {
-        "words": {
-            "mean": float(words.mean()),
-            "median": float(np.median(words)),
-            "longest": int(words.max()),
-        },
-        "at_least": {
-            name: {"limit": limit, "count": int((words > limit).sum())} for name, limit in limits.items()
-        },
+    cut = {name: {"limit": limit, "count": int((words > limit).sum())} for name, limit in limits.items()}
+    mean = float(words.mean())
+    table = {
+        "words": {"mean": mean, "median": float(np.median(words)), "longest": int(words.max())},
+        "at_least": cut,
         "of": len(cases),
     }
-    limit = PUBLISHED_LIMIT if length == "auto" else length
-    count = int((words > limit).sum())
-    if not count:
-        return [], table
-    finding = make_finding(
-        "rationale-cut",
-        level="note" if length == "auto" else "warning",
-        count=0 if length == "auto" else count,
-        of=len(cases),
-        recipe=recipe.name,
-        limit=limit,
-        percent=percent(count, len(cases)),
-        mean=words.mean(),
-    )
-    return [finding], table
-
-
-def _show_texts(cases: Sequence[Case], part: slice) -> list[Example]:
-    """Return the memes of the cases, with a part of each rationale."""
-    return [Example(memes=(row.meme_id,), text=row.text[part]) for row, _ in cases]
+    limit, count = cut["published" if length == "auto" else recipe.name].values()
+    figures: dict[str, Any] = {"recipe": recipe.name, "limit": limit, "mean": mean, "of": len(cases)}
+    figures |= {"percent": percent(count, len(cases)), "count": 0 if length == "auto" else count}
+    level: Level = "note" if length == "auto" else "warning"
+    return [make_finding("rationale-cut", level=level, **figures)] if count else [], table

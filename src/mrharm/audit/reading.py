@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,6 @@ from mrharm.errors import DataError
 from mrharm.memes.dataset import EVIDENCE, MEMES, RATIONALES, Dataset
 from mrharm.records import Evidence, Failure, Meme, Rationale, Record, meme_text, parse_record
 from mrharm.texts import fold
-
-R = TypeVar("R", bound=Record)
 
 NO_SPLIT = "(none)"
 STAGE = "audit"
@@ -83,13 +81,13 @@ class Item:
 
 @dataclass
 class Contents:
-    """A dataset folder as an audit reads it."""
+    """A dataset folder as an audit reads it; ``findings`` and ``unreadable`` are about its lines."""
 
     dataset: Dataset
     items: list[Item]
     rationales: list[Rationale]
-    findings: list[Finding] = field(default_factory=list)
-    unreadable: list[Failure] = field(default_factory=list)
+    findings: list[Finding]
+    unreadable: list[Failure]
 
     def __post_init__(self) -> None:
         # The names of the splits that have these roles.
@@ -107,9 +105,13 @@ class Contents:
         for item in self.items:
             for split in item.splits:
                 splits[split].append(item)
-        first = [self.train, self.validation]
-        names = [name for name in first if name in splits] + [name for name in splits if name not in first]
-        return {name: splits[name] for name in names}
+        names = dict.fromkeys([self.train, self.validation, *splits])
+        return {name: splits[name] for name in names if name in splits}
+
+    def labelled(self, split: str) -> NDArray[np.int64]:
+        """Return the numbers of a split's labelled items; none where there is no such split."""
+        items = self.by_split.get(split, [])
+        return np.array([item.number for item in items if item.harmful is not None], dtype=np.int64)
 
     @cached_property
     def held_out(self) -> list[str]:
@@ -119,33 +121,33 @@ class Contents:
 
 def read_contents(dataset: Dataset) -> Contents:
     """Read everything in the folder that can be read, with a finding for what cannot."""
-    memes, broken_memes = _read_rows(dataset.root / MEMES, Meme)
-    evidence, broken_evidence = _read_rows(dataset.root / EVIDENCE, Evidence)
-    rationales, broken_rationales = _read_rows(dataset.root / RATIONALES, Rationale)
-    by_meme = {row.meme_id: row for row in evidence}
-    items = [Item(number, meme, by_meme.get(meme.id)) for number, meme in enumerate(memes)]
     findings: list[Finding] = []
-    for name, record, count, broken in (
-        (EVIDENCE, "Evidence", len(evidence), broken_evidence),
-        (MEMES, "Meme", len(memes), broken_memes),
-        (RATIONALES, "Rationale", len(rationales), broken_rationales),
-    ):
-        lines = [Example(memes=(row.item,), what=row.reason) for row in broken]
-        findings += report_cases("row-unreadable", lines, count + len(broken), file=name, record=record)
-    ids = {meme.id for meme in memes}
-    for name, named in ((EVIDENCE, by_meme), (RATIONALES, dict.fromkeys(row.meme_id for row in rationales))):
-        unmatched = [Example(memes=(meme_id,)) for meme_id in named if meme_id not in ids]
+    unreadable: list[Failure] = []
+    rows: dict[str, list[Any]] = {}
+    for name, kind in ((EVIDENCE, Evidence), (MEMES, Meme), (RATIONALES, Rationale)):
+        rows[name], broken = _read_rows(dataset.root / name, kind)
+        lines = [Example(memes=(failure.item,), what=failure.reason) for failure in broken]
+        of = len(rows[name]) + len(broken)
+        findings += report_cases("row-unreadable", lines, of, file=name, record=kind.__name__)
+        unreadable += broken
+    ids = {meme.id for meme in rows[MEMES]}
+    for name in (EVIDENCE, RATIONALES):
+        unmatched = dict.fromkeys(row.meme_id for row in rows[name] if row.meme_id not in ids)
         if unmatched:
-            finding = make_finding("row-of-no-meme", count=len(unmatched), examples=unmatched, file=name)
-            findings.append(finding)
-    if not items:
+            examples = [Example(memes=(meme_id,)) for meme_id in unmatched]
+            findings.append(
+                make_finding("row-of-no-meme", count=len(unmatched), examples=examples, file=name)
+            )
+    if not ids:
         findings.append(make_finding("no-memes" if (dataset.root / MEMES).is_file() else "file-missing"))
-    return Contents(dataset, items, rationales, findings, broken_evidence + broken_memes + broken_rationales)
+    evidence = {row.meme_id: row for row in rows[EVIDENCE]}
+    items = [Item(number, meme, evidence.get(meme.id)) for number, meme in enumerate(rows[MEMES])]
+    return Contents(dataset, items, rows[RATIONALES], findings, unreadable)
 
 
-def _read_rows(path: Path, kind: type[R]) -> tuple[list[R], list[Failure]]:
+def _read_rows(path: Path, kind: type[Record]) -> tuple[list[Record], list[Failure]]:
     """Return the rows that hold, and a failure for each that does not; neither where there is no file."""
-    rows: list[R] = []
+    rows: list[Record] = []
     broken: list[Failure] = []
     # Split at line feeds alone: a text may hold other line separators.
     lines = path.read_bytes().split(b"\n") if path.is_file() else []

@@ -18,8 +18,9 @@ import numpy as np
 from mrharm import baselines
 from mrharm.audit.copies import Copies
 from mrharm.audit.findings import Finding, Score, Shortcut, make_finding
+from mrharm.audit.pictures import list_posted
 from mrharm.audit.reading import Contents, Item
-from mrharm.baselines import FEWEST, Baseline, Booleans, Features, Floats, Folds, Rows, split_folds
+from mrharm.baselines import FEWEST, Baseline, Booleans, Floats, Folds, Rows, split_folds
 from mrharm.memes.fingerprints import PictureFacts
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import Statistic, bootstrap
@@ -35,14 +36,6 @@ PROTOCOLS = {
     "overlap_removed": "overlap removed",
     "unseen": "unseen memes only",
 }
-SIGNALS = {
-    "majority": "majority",
-    "text": "text",
-    "caption": "caption",
-    "text_caption": "text + caption",
-    "metadata": "metadata",
-    "pixels": "pixels",
-}
 
 
 def make_signals(items: Sequence[Item], facts: Mapping[str, PictureFacts]) -> dict[str, Baseline]:
@@ -55,37 +48,27 @@ def make_signals(items: Sequence[Item], facts: Mapping[str, PictureFacts]) -> di
         name: Baseline(np.array(column, dtype=object), baselines.predict_from_texts)
         for name, column in columns.items()
     }
-    pictures = [facts.get(item.meme.image or "") for item in items]
+    pictures = list_posted(items, facts)
     metadata = [_list_metadata(item, picture) for item, picture in zip(items, pictures, strict=True)]
     signals["metadata"] = Baseline(np.array(metadata, dtype=np.float64), baselines.predict_from_numbers)
-    pixels = _stack_pixels(pictures)
-    if pixels is not None:
+    if opened := [picture.pixels for picture in pictures if not picture.failure]:
+        # A missing picture looks like the average one.
+        average = np.mean(opened, axis=0)
+        pixels = np.stack([average if picture.failure else picture.pixels for picture in pictures])
         # Fitted once on all pictures, without labels: nothing about a label can pass.
         signals["pixels"] = Baseline(baselines.reduce_pixels(pixels), baselines.predict_from_numbers)
     return signals
 
 
-def _stack_pixels(pictures: Sequence[PictureFacts | None]) -> Features | None:
-    """Return thumbnails, the average one for a missing picture; None where all are missing. *Shape:* (items, 3072)"""
-    thumbnails = [picture.pixels if picture and picture.thumbnail else None for picture in pictures]
-    opened = [pixels for pixels in thumbnails if pixels is not None]
-    if not opened:
-        return None
-    average = np.mean(opened, axis=0)
-    return np.stack([average if pixels is None else pixels for pixels in thumbnails])
-
-
-def _list_metadata(item: Item, picture: PictureFacts | None) -> tuple[float, ...]:
+def _list_metadata(item: Item, picture: PictureFacts) -> tuple[float, ...]:
     """Return what has nothing to do with what a meme says: its number, its file, lengths; nothing of ``extra``."""
     number = re.search(r"(\d{1,15})\D*$", item.published_id)
-    sizes = (np.nan,) * 5
-    if picture and not picture.failure:
-        container = len(picture.container or "")
-        sizes = (picture.width, picture.height, picture.ratio, picture.bytes, container)
+    container = len(picture.container or "")
+    sizes = (picture.width, picture.height, picture.ratio, picture.bytes, container)
     return (
         float(number[1]) if number else np.nan,
         len(item.published_id),
-        *sizes,
+        *((np.nan,) * len(sizes) if picture.failure else sizes),
         len(item.words),
         len(item.words.split()),
         item.words.count("\n"),
@@ -101,15 +84,14 @@ def score_shortcuts(
     plans = _plan_protocols(contents, copies)
     if not plans:
         return []
-    gold = contents.gold
-    clusters = np.array(copies.assign_groups(contents.items))
-    majority = Baseline(np.zeros(len(gold)), baselines.predict_majority)
-    rows: dict[str, dict[str, Score]] = {name: {} for name in ("majority", *signals)}
+    gold, clusters = contents.gold, copies.clusters
+    signals = {"majority": Baseline(np.zeros(len(gold)), baselines.predict_majority), **signals}
+    rows: dict[str, dict[str, Score]] = {name: {} for name in signals}
     steps = len(rows) * sum(len(folds) for folds in plans.values())
     with counting(progress, "trying surface signals", steps) as advance:
         for protocol, folds in plans.items():
             scores: dict[str, Floats] = {}
-            for name, signal in {"majority": majority, **signals}.items():
+            for name, signal in signals.items():
                 parts = []
                 for train, tried in folds:
                     parts.append(signal.score(gold, train, tried))
@@ -123,54 +105,33 @@ def score_shortcuts(
 
 def _plan_protocols(contents: Contents, copies: Copies) -> dict[str, Folds]:
     """Return protocol -> (learnt from, tried on) item numbers, of the protocols that tell something new here."""
-    train = _select_labelled(contents.by_split.get(contents.train, []))
-    gold = [bool(item.harmful) for item in train]
-    folds = split_folds(gold)
-    if not folds:
+    gold, clusters = contents.gold, copies.clusters
+    train = contents.labelled(contents.train)
+    folds = {"cross_validated": split_folds(gold[train])}
+    if not folds["cross_validated"]:
         return {}
-    numbers = _number_items(train)
-    plans = {"cross_validated": [(numbers[learnt], numbers[tried]) for learnt, tried in folds]}
-    groups = copies.assign_groups(train)
-    if len(set(groups)) < len(groups) and (apart := split_folds(gold, groups)):
-        plans["copies_apart"] = [(numbers[learnt], numbers[tried]) for learnt, tried in apart]
-    return plans | _plan_held_out(copies, train, _select_held_out(contents))
+    if len(set(clusters[train])) < len(train):
+        folds["copies_apart"] = split_folds(gold[train], clusters[train].tolist())
+    plans = {
+        protocol: [(train[learnt], train[tried]) for learnt, tried in parts]
+        for protocol, parts in folds.items()
+    }
+    # The test split where it is labelled, else the first held-out split that is, else validation.
+    splits = map(contents.labelled, (contents.test, *contents.held_out, contents.validation))
+    held_out = next((rows for rows in splits if _holds_both_labels(gold[rows])), None)
+    if held_out is not None:
+        plans["split"] = [(train, held_out)]
+        rest = train[~np.isin(clusters[train], clusters[held_out])]
+        unseen = held_out[~np.isin(clusters[held_out], clusters[train])]
+        if len(rest) < len(train) and _holds_both_labels(gold[rest]):
+            plans["overlap_removed"] = [(rest, held_out)]
+        if len(unseen) < len(held_out) and _holds_both_labels(gold[unseen]):
+            plans["unseen"] = [(train, unseen)]
+    return {protocol: parts for protocol, parts in plans.items() if parts}
 
 
-def _plan_held_out(copies: Copies, train: Sequence[Item], held_out: Sequence[Item]) -> dict[str, Folds]:
-    """Return the protocols that try on held-out memes what was learnt on train; none where there are no such memes."""
-    if not held_out:
-        return {}
-    plans = {"split": [(_number_items(train), _number_items(held_out))]}
-    repeated = {item.number for item in copies.find_copied(held_out, train)}
-    copied = {item.number for item in copies.find_copied(train, held_out)}
-    rest = [item for item in train if item.number not in copied]
-    unseen = [item for item in held_out if item.number not in repeated]
-    if repeated and _holds_both_labels(rest):
-        plans["overlap_removed"] = [(_number_items(rest), _number_items(held_out))]
-    if repeated and _holds_both_labels(unseen):
-        plans["unseen"] = [(_number_items(train), _number_items(unseen))]
-    return plans
-
-
-def _select_held_out(contents: Contents) -> list[Item]:
-    """Return the test split where it is labelled, else the first held-out split that is, else validation."""
-    for split in (contents.test, *contents.held_out, contents.validation):
-        items = _select_labelled(contents.by_split.get(split, []))
-        if _holds_both_labels(items):
-            return items
-    return []
-
-
-def _select_labelled(items: Sequence[Item]) -> list[Item]:
-    return [item for item in items if item.harmful is not None]
-
-
-def _holds_both_labels(items: Sequence[Item]) -> bool:
-    return len({item.harmful for item in items}) == 2
-
-
-def _number_items(items: Sequence[Item]) -> Rows:
-    return np.array([item.number for item in items], dtype=np.int64)
+def _holds_both_labels(gold: Booleans) -> bool:
+    return bool(gold.any() and not gold.all())
 
 
 def score_signals(gold: Booleans, scores: Mapping[str, Floats], clusters: Rows) -> dict[str, Score]:
@@ -199,36 +160,40 @@ def score_signals(gold: Booleans, scores: Mapping[str, Floats], clusters: Rows) 
 
 def find_shortcuts(table: Sequence[Shortcut]) -> Iterator[Finding]:
     """Find signals that go far alone, and figures that fall once the overlap is removed."""
-    rows = {row.signal: row.scores for row in table}
+    rows = {row.signal: row for row in table}
     if not rows:
         yield make_finding("shortcut-untried", fewest=FEWEST)
         return
-    protocol = "split" if "split" in rows["majority"] else "cross_validated"
+    majority = rows["majority"].scores
+    protocol = "split" if "split" in majority else "cross_validated"
     texts = [name for name in ("text", "caption", "text_caption") if name in rows]
-    best = max(texts, key=lambda name: rows[name][protocol].macro_f1, default="")
+    best = max(texts, key=lambda name: rows[name].scores[protocol].macro_f1, default="")
     for name in (best, "metadata", "pixels"):
         if name in rows:
-            yield _describe_signal(name, rows[name], rows["majority"][protocol])
-    if not best or "overlap_removed" not in rows[best]:
+            yield _describe_signal(rows[name], majority[protocol])
+    scores = rows[best].scores if best else {}
+    if "overlap_removed" not in scores:
         return
-    before = rows[best]["split"].macro_f1
-    after = min(rows[best][name].macro_f1 for name in ("overlap_removed", "unseen") if name in rows[best])
+    before = scores["split"].macro_f1
+    after = min(scores[name].macro_f1 for name in ("overlap_removed", "unseen") if name in scores)
     if before - after >= COLLAPSE:
-        yield make_finding("shortcut-collapse", signal=SIGNALS[best], before=100 * before, after=100 * after)
+        signal = rows[best].title
+        yield make_finding("shortcut-collapse", signal=signal, before=100 * before, after=100 * after)
 
 
-def _describe_signal(name: str, scores: Mapping[str, Score], majority: Score) -> Finding:
+def _describe_signal(row: Shortcut, majority: Score) -> Finding:
     """Return how far a signal goes, by every protocol; a warning where any of them is far from the majority."""
     parts = [
         f"{100 * score.macro_f1:.1f} ({100 * score.macro_f1_ci[0]:.1f}-{100 * score.macro_f1_ci[1]:.1f}; "
         f"{PROTOCOLS[protocol]})"
-        for protocol, score in scores.items()
+        for protocol, score in row.scores.items()
         if protocol in ("split", "overlap_removed", "cross_validated")
     ]
+    far = any(score.macro_f1_ci[0] > FAR for score in row.scores.values())
     return make_finding(
-        f"shortcut-{name.replace('_', '-')}",
-        level="warning" if any(score.macro_f1_ci[0] > FAR for score in scores.values()) else "note",
-        signal=SIGNALS[name],
+        f"shortcut-{row.signal.replace('_', '-')}",
+        level="warning" if far else "note",
+        signal=row.title,
         parts=", ".join(parts),
         majority=100 * majority.macro_f1,
     )

@@ -9,7 +9,7 @@ from mrharm.audit.copies import KINDS
 from mrharm.audit.findings import LEVELS
 from mrharm.audit.reading import Item
 from mrharm.audit.run import Audit
-from mrharm.audit.shortcuts import PROTOCOLS, SIGNALS
+from mrharm.audit.shortcuts import PROTOCOLS
 from mrharm.errors import ImageError
 from mrharm.images import place_in
 from mrharm.reports.render import inline_picture, render_page
@@ -52,7 +52,6 @@ def write_page(audited: Audit, path: Path) -> None:
             if any(kind["count"] for kind in row.values())
         },
         protocols=PROTOCOLS,
-        signals=SIGNALS,
         has_pictures=any(item.meme.image for item in audited.contents.items),
     )
     write_text(path, page)

@@ -232,7 +232,7 @@ def _format_side(side: Side) -> str:
 
 def show_audit(report: AuditReport, fixed: Fixed | None, html: Path | None) -> None:
     """Print the findings of an audit, what surface signals reach, the verdict, and what was written."""
-    from mrharm.audit.shortcuts import PROTOCOLS, SIGNALS
+    from mrharm.audit.shortcuts import PROTOCOLS
 
     splits = ", ".join(f"{split} {count:,}" for split, count in report.splits.items())
     out.print(sanitise(f"{report.name}: {report.memes:,} memes ({splits})") + "\n")
@@ -249,7 +249,7 @@ def show_audit(report: AuditReport, fixed: Fixed | None, html: Path | None) -> N
                 score = row.scores[protocol]
                 low, high = score.macro_f1_ci
                 cells.append(format_cell(Estimate(value=score.macro_f1, low=low, high=high)))
-            table.add(SIGNALS[row.signal], *cells)
+            table.add(row.title, *cells)
         out.print()
         print_table(table)
     for sentence in report.verdict.words:
