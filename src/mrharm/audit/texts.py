@@ -9,7 +9,7 @@ from functools import cache
 
 from mrharm.audit.findings import Example, Finding, report_cases
 from mrharm.audit.reading import Contents, Item
-from mrharm.rationales.stale import rationale_is_stale
+from mrharm.rationales.staleness import rationale_is_stale
 from mrharm.records import text_is_stale
 from mrharm.texts import fold, hides
 

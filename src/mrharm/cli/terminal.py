@@ -53,7 +53,7 @@ def fail(error: BaseException, *, as_json: bool = False) -> typer.Exit:
 
 def print_stale(dataset: Dataset, memes: Sequence[Meme] | None = None) -> None:
     """Note on standard error how many memes have evidence or a rationale made for an earlier text (None: of all)."""
-    from mrharm.rationales.stale import describe_stale
+    from mrharm.rationales.staleness import describe_stale
 
     with contextlib.suppress(DataError):  # a file that cannot be read is an error of the verbs that need it
         for sentence in describe_stale(dataset, dataset.memes if memes is None else memes):

@@ -1,8 +1,6 @@
-"""``mrharm abduce``: ask a teacher about every meme, check each answer, append it to rationales.jsonl.
+"""Ask a teacher about every meme, check each answer, append it to rationales.jsonl; the same call goes on after a stop.
 
-An answer that leaks the label or has another form than was asked for is asked for again with the reason, at most
-twice; then the sentences that state the label are cut. Stopped at any moment, the same call goes on: memes whose
-rationale is written are not asked about again, and an answer that was paid for is in the ledger.
+A meme whose rationale is written is not asked about again, and an answer that was paid for is in the ledger.
 """
 
 from __future__ import annotations
@@ -14,12 +12,12 @@ from itertools import islice
 from pathlib import Path
 
 from mrharm.errors import InputError, MrHarmError, StoppedError
-from mrharm.llm import CallError, Completion
+from mrharm.llm import Completion
 from mrharm.memes.dataset import RATIONALES, Dataset
 from mrharm.progress import Progress, no_progress
 from mrharm.rationales.gate import CheckedAnswer, Context, answer_context, check_answer, deleak, is_human
 from mrharm.rationales.prompting import QuestionBuilder, follow_up, question_key, recorded_messages
-from mrharm.rationales.stale import rationale_is_stale
+from mrharm.rationales.staleness import rationale_is_stale
 from mrharm.rationales.teachers import Question, Teacher
 from mrharm.records import Evidence, Failure, Meme, Rationale
 from mrharm.store import JsonlStore, exclusive_lock, read_appended, write_failures
@@ -52,7 +50,6 @@ class Case:
     context: Context
     first: Question  # before any answer was rejected
     question: Question
-    newest: CheckedAnswer | None = None
     best: CheckedAnswer | None = None
     raw: str | None = None
     usage: Counter[str] = field(default_factory=Counter)
@@ -155,47 +152,46 @@ def open_cases(
 
 
 def _explain(cases: list[Case], teacher: Teacher, result: Abduced) -> Iterator[Rationale]:
-    """Yield rationales as they are final: at once, or after up to `FOLLOW_UPS` more rounds of questions."""
+    """Yield rationales as they are final: at once, or after up to `FOLLOW_UPS` more rounds of questions.
+
+    An answer that leaks the label or has another form than was asked for is asked for again with the reason.
+    """
     waiting = cases
     for attempt in range(FOLLOW_UPS + 1):
         next_round: list[Case] = []
         for index, answer in teacher.answer(case.question for case in waiting):
             case = waiting[index]
-            if not _record_answer(case, answer, result):
+            if isinstance(answer, Completion):
+                checked = _check_completion(case, answer, result)
+                rejected = checked.status in _ASKED_AGAIN and teacher.reads_prompt
+                if rejected and attempt < FOLLOW_UPS:
+                    case.question = follow_up(case.question, answer.text, checked.reason)
+                    next_round.append(case)
+                    result.asked_again += 1
+                    continue
+            elif case.best is None and answer.kind in ("refused", "empty"):
+                case.raw, case.best = answer.raw, CheckedAnswer(answer.kind, "", str(answer))
+            elif case.best is None or answer.kind == "stopped":
+                result.failures.append(_make_failure(case.meme, answer))
                 continue
-            assert case.newest is not None
-            rejected = case.newest.status in _ASKED_AGAIN and teacher.reads_prompt
-            if rejected and attempt < FOLLOW_UPS and isinstance(answer, Completion):
-                case.question = follow_up(case.question, answer.text, case.newest.reason)
-                next_round.append(case)
-                result.asked_again += 1
-            else:
-                yield _make_rationale(case, teacher)
+            # Asked again in vain, or without the money for it, a case keeps the answer before.
+            yield _make_rationale(case, teacher)
         waiting = next_round
         if not waiting:
             return
 
 
-def _record_answer(case: Case, answer: Completion | CallError, result: Abduced) -> bool:
-    """Check an answer and keep the better one; False for a failed call, which is no answer and no empty rationale."""
-    if isinstance(answer, Completion):
-        usage = answer.usage or {}
-        case.usage.update({name: count for name, count in usage.items() if isinstance(count, int)})
-        case.calls += 1
-        case.usd += answer.usd or 0.0
-        result.usd += 0.0 if answer.cached else (answer.usd or 0.0)
-        case.newest = check_answer(answer.text, case.context, cut=answer.finish_reason == "length")
-        if case.best is None or _worth(case.newest, case.context) >= _worth(case.best, case.context):
-            case.raw, case.best = answer.text, case.newest
-    elif case.best is not None and answer.kind != "stopped":
-        pass  # asked again in vain, or without the money for it: the answer before counts
-    elif answer.kind in ("refused", "empty"):
-        case.raw = answer.raw
-        case.best = case.newest = CheckedAnswer(answer.kind, "", str(answer))
-    else:
-        result.failures.append(_make_failure(case.meme, answer))
-        return False
-    return True
+def _check_completion(case: Case, answer: Completion, result: Abduced) -> CheckedAnswer:
+    """Check an answer, keep the better one in the case, and count the cost."""
+    usage = answer.usage or {}
+    case.usage.update({name: count for name, count in usage.items() if isinstance(count, int)})
+    case.calls += 1
+    case.usd += answer.usd or 0.0
+    result.usd += 0.0 if answer.cached else (answer.usd or 0.0)
+    checked = check_answer(answer.text, case.context, cut=answer.finish_reason == "length")
+    if case.best is None or _worth(checked, case.context) >= _worth(case.best, case.context):
+        case.raw, case.best = answer.text, checked
+    return checked
 
 
 def _make_failure(meme: Meme, error: Exception) -> Failure:

@@ -1,16 +1,4 @@
-"""The gate every answer passes: how it is classed, which part of it may teach, and why.
-
-| status | meaning |
-| --- | --- |
-| ok | explains, and does not state the label |
-| deleaked | stated the label; those sentences were cut, and the rest still explains |
-| leaks_label | states the label (`leakage`), and the rest does not explain |
-| refused | the teacher, or its provider's policy, would not answer |
-| empty | no words |
-| truncated | cut at the token limit |
-| off_schema | not in the form that was asked for |
-| injected | obeys the meme instead of explaining it (`injection`) |
-"""
+"""The gate every answer passes: what its status is (docs/rationales.md has a table), what of it may teach, and why."""
 
 from __future__ import annotations
 
@@ -110,27 +98,21 @@ def regate(
     A rationale of a meme that is not in ``memes`` stays as it is. ``raw`` keeps the answer as it came; a rationale
     without ``raw`` gets its text there, so that cutting loses nothing.
     """
-    return [
-        _check_again(rationale, memes[rationale.meme_id], evidence.get(rationale.meme_id))
-        if rationale.meme_id in memes
-        else rationale
-        for rationale in rationales
-    ]
-
-
-def _check_again(rationale: Rationale, meme: Meme, evidence: Evidence | None) -> Rationale:
-    if _is_provider_refusal(rationale):
-        return rationale  # its words are the provider's, not the teacher's
-    raw = _raw_answer(rationale)
-    context = answer_context(meme, evidence, rationale.prompt, rationale.messages or ())
-    checked = check_answer(raw, context, cut=rationale.status == "truncated")
-    if is_human(rationale):
-        text = rationale.text  # a person's words are classed and never cut
-    else:
-        checked = deleak(checked, context.label)
-        text = checked.text
-    update = {"status": checked.status, "text": text, "raw": raw, "label_given": context.label}
-    return rationale.model_copy(update=update)
+    rows = []
+    for rationale in rationales:
+        meme = memes.get(rationale.meme_id)
+        if meme and not _is_provider_refusal(rationale):  # whose words are not the teacher's
+            raw = _raw_answer(rationale)
+            context = _stored_context(rationale, meme, evidence)
+            checked = check_answer(raw, context, cut=rationale.status == "truncated")
+            # A person's words are classed and never cut.
+            human = is_human(rationale)
+            checked = checked if human else deleak(checked, context.label)
+            text = rationale.text if human else checked.text
+            update = {"status": checked.status, "text": text, "raw": raw, "label_given": context.label}
+            rationale = rationale.model_copy(update=update)
+        rows.append(rationale)
+    return rows
 
 
 def is_human(rationale: Rationale) -> bool:
@@ -140,18 +122,22 @@ def is_human(rationale: Rationale) -> bool:
 
 def first_answer(rationale: Rationale) -> str:
     """Return a teacher's first answer: before it was asked again and before anything was cut."""
-    earlier = _rejected_answers(rationale)
-    return earlier[0] if earlier else _raw_answer(rationale)
+    rejected = _rejected_answers(rationale)
+    return rejected[0] if rejected else _raw_answer(rationale)
 
 
-def first_status(rationale: Rationale, meme: Meme, evidence: Evidence | None) -> RationaleStatus:
+def first_status(rationale: Rationale, meme: Meme, evidence: Mapping[str, Evidence]) -> RationaleStatus:
     """Return the status of a teacher's first answer."""
     final = not _rejected_answers(rationale)  # the stored status is that of the last answer
     if final and _is_provider_refusal(rationale):
         return "refused"
-    context = answer_context(meme, evidence, rationale.prompt, rationale.messages or ())
     cut = final and rationale.status == "truncated"
+    context = _stored_context(rationale, meme, evidence)
     return check_answer(first_answer(rationale), context, cut=cut).status
+
+
+def _stored_context(rationale: Rationale, meme: Meme, evidence: Mapping[str, Evidence]) -> Context:
+    return answer_context(meme, evidence.get(meme.id), rationale.prompt, rationale.messages or ())
 
 
 def _is_provider_refusal(rationale: Rationale) -> bool:

@@ -1,11 +1,4 @@
-"""Find in a rationale's text what must not teach: a statement of its label, or words about a caption.
-
-A rationale states its label when it holds the label or severity string, or a sentence that states the verdict in
-other words: one that says of the meme, of what it says, shows or does, that it is, contains or causes harm or offence,
-or none, or that it should or should not be shared. Stated: "it does not contain anything offensive", "this could
-harm people", "it should be taken down". Not stated: "it calls your club a kettle", "this is derogatory", "it
-spreads false claims", "you are mocked": these are reasons, from which a reader may infer the verdict.
-"""
+"""Find in a rationale's text what must not teach: a statement of its label, or words about a caption."""
 
 from __future__ import annotations
 
@@ -67,7 +60,12 @@ def holds_label(text: str, label: Label) -> bool:
 
 
 def states_verdict(sentence: str) -> bool:
-    """Tell whether a sentence states the verdict, in whatever words (the definition is at the top of this file).
+    """Tell whether a sentence states the verdict, in whatever words.
+
+    It does when it says of the meme, of what it says, shows or does, that it is, contains or causes harm or offence, or
+    none, or that it should or should not be shared: "it does not contain anything offensive", "this could harm people",
+    "it should be taken down". Reasons, from which a reader may infer the verdict, do not state it: "it calls your club
+    a kettle", "this is derogatory", "it spreads false claims", "you are mocked".
 
     On sentences of the published Harm-C rationales that were not used to write these rules: 98 of 98 detected, 1 of
     132 others flagged (`pytest tests/rationales/test_leakage.py`).

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean, median
 from typing import Any
 
 from mrharm.metrics import Estimate, share
 from mrharm.rationales.gate import first_status
-from mrharm.rationales.stale import stale_rationales
+from mrharm.rationales.staleness import stale_rationales
 from mrharm.records import Evidence, Label, Meme, Rationale, Record
 
 TEACHES = ("ok", "deleaked")
@@ -71,28 +71,31 @@ def measure(
     ``before`` classes each teacher's first answer; ``after`` is what the file holds.
     """
     labelled = [meme for meme in memes if meme.label]
-    explained = {meme.id: meme for meme in labelled if meme.id in rationales}
-    rows = {meme_id: rationales[meme_id] for meme_id in explained}
-    first = {
-        meme_id: first_status(rows[meme_id], meme, evidence.get(meme_id))
-        for meme_id, meme in explained.items()
-    }
-    final = {meme_id: row.status for meme_id, row in rows.items()}
-    teaching = {meme_id for meme_id, status in final.items() if status in TEACHES}
-    leaking = {meme_id for meme_id, status in first.items() if status == "leaks_label"}
+    rows = {meme.id: rationales[meme.id] for meme in labelled if meme.id in rationales}
+    first = {meme.id: first_status(rows[meme.id], meme, evidence) for meme in labelled if meme.id in rows}
+    teaching = {meme_id for meme_id, row in rows.items() if row.status in TEACHES}
+    groups = _count_groups(
+        labelled,
+        written=set(rows),
+        teaching=teaching,
+        refused={meme_id for meme_id, row in rows.items() if row.status == "refused"},
+        leaking_at_first={meme_id for meme_id, status in first.items() if status == "leaks_label"},
+    )
+    lengths = [len(rows[meme_id].text.split()) for meme_id in teaching]
+    words = {"mean": mean(lengths), "median": median(lengths), "longest": max(lengths)} if lengths else {}
     return Stats(
         memes=len(labelled),
         written=len(rows),
         teaching=_share(len(teaching), len(labelled)),
         before=_rates(first.values()),
-        after=_rates(final.values()),
+        after=_rates(row.status for row in rows.values()),
         stale=len(stale_rationales(labelled, evidence, rows)),
         teachers=dict(Counter(row.teacher for row in rows.values())),
         prompts=dict(Counter(row.prompt or "(none)" for row in rows.values())),
-        words=_measure_lengths(rows, teaching),
+        words=words,
         **_sum_usage(rows.values()),
-        groups=tuple(_count_groups(labelled, rows, teaching, leaking)),
-        bias=_measure_bias(labelled, teaching, rows),
+        groups=tuple(groups),
+        bias=_measure_bias(groups) if teaching else None,
     )
 
 
@@ -103,11 +106,6 @@ def group_names(label: Label) -> list[str]:
         names.append(f"severity: {label.severity}")
     names += [f"target: {target}" for target in label.targets]
     return names + [f"protected: {category}" for category in label.protected_categories]
-
-
-def _measure_lengths(rows: Mapping[str, Rationale], chosen: Collection[str]) -> dict[str, float]:
-    lengths = [len(rows[meme_id].text.split()) for meme_id in chosen]
-    return {"mean": mean(lengths), "median": median(lengths), "longest": max(lengths)} if lengths else {}
 
 
 def _sum_usage(rows: Iterable[Rationale]) -> dict[str, Any]:
@@ -123,52 +121,38 @@ def _sum_usage(rows: Iterable[Rationale]) -> dict[str, Any]:
     return {"asked_again": max(0, sum(calls) - len(calls)), "tokens": dict(+tokens), "usd": usd}
 
 
-def _group_members(memes: Iterable[Meme]) -> dict[str, list[str]]:
-    """Return the ids of each group's memes."""
-    members: dict[str, list[str]] = {}
+def _count_groups(memes: Iterable[Meme], **chosen: set[str]) -> list[Group]:
+    """Count the memes of each group, and those of them in each ``chosen`` set of ids."""
+    members: dict[str, set[str]] = defaultdict(set)
     for meme in memes:
-        for name in group_names(meme.label) if meme.label else []:
-            members.setdefault(name, []).append(meme.id)
-    return members
-
-
-def _count_groups(
-    memes: Sequence[Meme],
-    rows: Mapping[str, Rationale],
-    teaching: Collection[str],
-    leaking: Collection[str],
-) -> list[Group]:
-    refused = {meme_id for meme_id, row in rows.items() if row.status == "refused"}
-    chosen = {"written": rows, "teaching": teaching, "refused": refused, "leaking_at_first": leaking}
+        for name in group_names(meme.label) if meme.label else ():
+            members[name].add(meme.id)
+    # Sides first, then severities and targets.
     return [
-        Group(
-            name=name,
-            memes=len(ids),
-            **{key: sum(meme_id in members for meme_id in ids) for key, members in chosen.items()},
-        )
-        for name, ids in sorted(_group_members(memes).items(), key=lambda pair: (":" in pair[0], pair[0]))
+        Group(name=name, memes=len(ids), **{key: len(chosen_ids & ids) for key, chosen_ids in chosen.items()})
+        for name, ids in sorted(members.items(), key=lambda pair: (":" in pair[0], pair[0]))
     ]
 
 
-def _measure_bias(
-    memes: Sequence[Meme], teaching: Collection[str], rows: Mapping[str, Rationale]
-) -> Bias | None:
-    if not teaching:
-        return None
-    groups = {
-        name: (len(ids) / len(memes), sum(meme_id in teaching for meme_id in ids) / len(teaching))
-        for name, ids in _group_members(memes).items()
-    }
-    before, after = groups.get("harmful", (0.0, 0.0))
-    harmful = {meme.id: meme.label.harmful for meme in memes if meme.label}
-    answered = [harmful[meme_id] for meme_id, row in rows.items() if row.status != "refused"]
+def _measure_bias(groups: Iterable[Group]) -> Bias:
+    """Compare the shares of the groups among all memes and among those whose rationale teaches."""
+    sides = {group.name: group for group in groups if group.name in ("harmful", "harmless")}
+    memes, teaching = (sum(getattr(side, name) for side in sides.values()) for name in ("memes", "teaching"))
+    shares = {group.name: (group.memes / memes, group.teaching / teaching) for group in groups}
+    before, after = shares.get("harmful", (0.0, 0.0))
+    written = {name: group.written for name, group in sides.items()}
+    answered = {name: group.written - group.refused for name, group in sides.items()}
     return Bias(
         harmful_share=before,
         harmful_share_teaching=after,
         points=100 * (after - before),
-        points_refused=100 * (mean(answered) - mean(harmful[meme_id] for meme_id in rows)),
-        groups=groups,
+        points_refused=100 * (_harmful_share(answered) - _harmful_share(written)),
+        groups=shares,
     )
+
+
+def _harmful_share(counts: Mapping[str, int]) -> float:
+    return counts.get("harmful", 0) / sum(counts.values())
 
 
 def _rates(statuses: Iterable[str]) -> dict[str, Share]:

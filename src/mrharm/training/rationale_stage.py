@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN
-from mrharm.rationales.stale import stale_rationales
+from mrharm.rationales.staleness import stale_rationales
 from mrharm.recipe import Recipe
 from mrharm.records import Rationale
 

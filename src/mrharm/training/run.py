@@ -19,7 +19,7 @@ from mrharm.hub import pick_device
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN, VALIDATION
 from mrharm.progress import Progress, no_progress
-from mrharm.rationales.stale import describe_stale
+from mrharm.rationales.staleness import describe_stale
 from mrharm.recipe import Recipe, WhichStages, dump_recipe
 from mrharm.runs import CARD, DETECTOR, RECIPE, RUN, read_run
 from mrharm.store import write_failures, write_json, write_text

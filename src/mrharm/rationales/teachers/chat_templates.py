@@ -1,19 +1,17 @@
-"""Render chat messages as the text a local model reads, in which no message can write the structure of the chat.
-
-A tokenizer reads ``<|im_end|>`` as the end of a turn wherever it occurs, so a space is put into each control token
-that a message spells; transformers does not do that.
-"""
+"""Render chat messages as the text a local model reads, in which no message can write the structure of the chat."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 from mrharm.errors import InputError
 from mrharm.llm import CallError, Picture
+from mrharm.texts import keep_visible
 
+Turn = tuple[str, list[str | Picture]]  # a role, and the texts and pictures of its message
 # What templates may be told: not to think first, which would take all the tokens an answer may have; and one date,
 # where they would write today's and ask another question every day.
 _VARIABLES = {"enable_thinking": False, "date_string": "26 Jul 2024"}
@@ -33,7 +31,7 @@ class Chats:
     """
 
     def __init__(self, front: Any, tokenizer: Any, source: str) -> None:
-        self._front, self._source = front, source
+        self._front, self._tokenizer, self._source = front, tokenizer, source
         self._takes_pictures = front is not tokenizer
         template = _template(front) or _template(tokenizer)
         if not template:
@@ -44,9 +42,15 @@ class Chats:
         self.thinks = "</think>" in template
         self._options = {name: value for name, value in _VARIABLES.items() if name in template}
         self._options |= {"chat_template": template, "tokenize": False, "add_generation_prompt": True}
-        added = tokenizer.added_tokens_decoder.values()
-        tokens = {token.content.strip() for token in added if token.special or _TAG.fullmatch(token.content)}
-        markup = {*tokens, *tokenizer.all_special_tokens, *_TAG.findall(template)} - {""}
+        controls = {
+            number: token.content.strip()
+            for number, token in tokenizer.added_tokens_decoder.items()
+            if token.special or _TAG.fullmatch(token.content.strip())
+        }
+        # A letter that the tokenizer does not know is a word like any other.
+        unknown = {tokenizer.unk_token_id} - {tokenizer.bos_token_id, tokenizer.eos_token_id}
+        self._controls = {*controls, *tokenizer.all_special_ids} - unknown
+        markup = {*controls.values(), *tokenizer.all_special_tokens, *_TAG.findall(template)} - {""}
         # Longest first; in any case, because some tokenizers put all in lower case.
         longest_first = sorted(markup, key=len, reverse=True)
         self._markup = re.compile("|".join(map(re.escape, longest_first)) or "(?!)", re.IGNORECASE)
@@ -57,10 +61,11 @@ class Chats:
 
         Raises:
             InputError: a picture for a model that sees none.
-            CallError: a message of another form, or one the template does not take.
+            CallError: a message of another form, one the template does not take, or one whose words the tokenizer
+                reads as control tokens all the same.
         """
         turns = [(str(message["role"]), _parts(message["content"])) for message in messages]
-        contents = chain.from_iterable(parts for _, parts in turns)
+        contents = [part for _, parts in turns for part in parts]
         pictures = [part for part in contents if isinstance(part, Picture)]
         if pictures and not self._takes_pictures:
             raise InputError(
@@ -70,30 +75,46 @@ class Chats:
             (_, system), (role, parts), *later = turns
             turns = [(role, [*system, "\n\n", *parts]), *later]
         try:
-            return self._render(turns), pictures
+            text = self._render(turns)
+            # What the template itself writes, around messages of one harmless word.
+            empty = self._render([(role, [_blank(part) for part in parts]) for role, parts in turns])
         except Exception as error:  # a template raises what it likes
             raise CallError(
                 f"the model's chat template does not take it ({type(error).__name__}: {str(error)[:120]})",
                 "bad_request",
             ) from None
+        if self._list_controls(text) != self._list_controls(empty):
+            raise CallError("the tokenizer reads its words as control tokens of the chat", "bad_request")
+        return text, pictures
 
-    def _render(self, turns: Sequence[tuple[str, list[str | Picture]]]) -> str:
+    def _render(self, turns: Sequence[Turn]) -> str:
         chat: list[dict[str, Any]] = []
         for role, parts in turns:
             content: Any = [
                 {"type": "image"}
                 if isinstance(part, Picture)
-                # A space before its last character breaks a control token, and the words stay legible.
-                else {
-                    "type": "text",
-                    "text": self._markup.sub(lambda match: f"{match[0][:-1]} {match[0][-1]}", part),
-                }
+                else {"type": "text", "text": self._break_markup(part)}
                 for part in parts
             ]
             if not self._takes_pictures:
                 content = "".join(part["text"] for part in content)
             chat.append({"role": role, "content": content})
         return str(self._front.apply_chat_template(chat, **self._options))
+
+    def _break_markup(self, text: str) -> str:
+        """Put a space into each control token that a text spells: a tokenizer reads it as one wherever it occurs.
+
+        Many fold letters first (NFKC, as SentencePiece does), so that a token in fullwidth letters is one, too.
+        """
+        folded = keep_visible(unicodedata.normalize("NFKC", text))
+        if len(self._markup.findall(folded)) > len(self._markup.findall(text)):
+            text = folded
+        # A space before its last character breaks a token, and the words stay legible.
+        return self._markup.sub(lambda match: f"{match[0][:-1]} {match[0][-1]}", text)
+
+    def _list_controls(self, text: str) -> list[int]:
+        ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return [number for number in ids if number in self._controls]
 
     def _takes_system(self) -> bool:
         """Tell whether the template writes system messages: some refuse one, and some drop it silently."""
@@ -127,3 +148,7 @@ def _parts(content: Any) -> list[str | Picture]:
             )
         parts.append(words)
     return parts
+
+
+def _blank(part: str | Picture) -> str | Picture:
+    return "w" if isinstance(part, str) and part.strip() else part

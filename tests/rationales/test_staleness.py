@@ -12,7 +12,7 @@ from mrharm.memes.dataset import Dataset
 from mrharm.rationales.abduce import Abduced, abduce
 from mrharm.rationales.gate import PEOPLE
 from mrharm.rationales.prompting import QuestionBuilder, recorded_messages
-from mrharm.rationales.stale import describe_stale, rationale_is_stale, stale_rationales
+from mrharm.rationales.staleness import describe_stale, rationale_is_stale, stale_rationales
 from mrharm.rationales.stats import measure
 from mrharm.rationales.teachers.openai import HostedTeacher
 from mrharm.records import Evidence, Meme, Rationale
