@@ -18,12 +18,9 @@ UNCONDITIONED = "rationales.unconditioned.v1.jsonl"  # rationales of a teacher t
 
 @dataclass(frozen=True)
 class Arm:
-    """A way to train the student that differs from the method in one thing.
+    """A way to train the student that differs from the method in one thing, which ``what`` tells people.
 
     Attributes:
-        name: as ``--arms`` and ``runs.jsonl`` write it.
-        what: a line for people.
-        stages: as `mrharm.training.run.train` takes them.
         rationales: what takes the place of the dataset's rationales: ``unconditioned``, or a row of
             `mrharm.ablation.variants.REPLACEMENTS`.
         words: the most words of each rationale; None for all.

@@ -17,18 +17,16 @@ from mrharm.records import Record
 
 FIGURES = ("accuracy", "macro_f1", "auroc")
 TRUTH = "truth"
+_GAINED = ("macro_f1", "auroc")
 _FEWEST_SEEDS = 3  # two differences that happen to be equal have no spread and settle nothing
 
 Sign = Literal["more", "less", "open"]
 
 
 class Cell(Record):
-    """One arm with one number of training memes, over its seeds.
+    """One arm with one number of training memes (``size``), over its seeds.
 
     Attributes:
-        arm: its name.
-        size: training memes.
-        seeds: of its runs.
         figures: accuracy, macro_f1, auroc, and truth (share of rationales true in all parts) where it is measured: the
             mean over seeds with its 95 % interval by Student's t.
         paired: the seeds that the reference has a run of, too; empty for the reference.
@@ -105,7 +103,7 @@ class SplitRuns:
     def growth(self, arm: str, baseline: str, sizes: tuple[int, int]) -> Gain:
         """Compute how much larger the gain is at the second size than at the first, paired by seed."""
         figures = {}
-        for figure in ("macro_f1", "auroc"):
+        for figure in _GAINED:
             small, large = (self.differences(arm, baseline, size, figure) for size in sizes)
             figures[figure] = mean_with_interval(
                 [large[seed] - small[seed] for seed in sorted(small.keys() & large.keys())]
@@ -115,16 +113,12 @@ class SplitRuns:
 
     def gains(self, arm: str, baseline: str) -> dict[int, Gain]:
         """Return size -> gain, for the sizes at which both arms have a seed in common."""
-        paired = {size: len(self.differences(arm, baseline, size, "accuracy")) for size in self.sizes}
-        return {
-            size: Gain(
-                seeds=seeds,
-                macro_f1=self.difference(arm, baseline, size),
-                auroc=self.difference(arm, baseline, size, "auroc"),
-            )
-            for size, seeds in paired.items()
-            if seeds
-        }
+        gains = {}
+        for size in self.sizes:
+            if seeds := len(self.differences(arm, baseline, size, "accuracy")):
+                figures = {name: self.difference(arm, baseline, size, name) for name in _GAINED}
+                gains[size] = Gain(seeds=seeds, **figures)
+        return gains
 
 
 def tabulate(rows: Sequence[RunRow], split: str) -> list[Cell]:
@@ -132,23 +126,20 @@ def tabulate(rows: Sequence[RunRow], split: str) -> list[Cell]:
     runs = SplitRuns(rows, split)
     cells = []
     for size in runs.sizes:
-        cells += [_make_cell(runs, arm, size) for arm in ARMS if runs.values(arm, size, "n")]
+        for arm in ARMS:
+            seeds = tuple(runs.values(arm, size, "n"))
+            if not seeds:
+                continue
+            values = {name: list(runs.values(arm, size, name).values()) for name in (*FIGURES, TRUTH)}
+            figures = {name: mean_with_interval(of_seeds) for name, of_seeds in values.items() if of_seeds}
+            paired = () if arm == REFERENCE else tuple(runs.differences(arm, REFERENCE, size, "accuracy"))
+            compared = FIGURES if paired else ()
+            differences = {name: runs.difference(arm, REFERENCE, size, name) for name in compared}
+            cell = Cell(
+                arm=arm, size=size, seeds=seeds, figures=figures, paired=paired, differences=differences
+            )
+            cells.append(cell)
     return cells
-
-
-def _make_cell(runs: SplitRuns, arm: str, size: int) -> Cell:
-    values = {name: runs.values(arm, size, name) for name in (*FIGURES, TRUTH)}
-    paired = () if arm == REFERENCE else tuple(runs.differences(arm, REFERENCE, size, "accuracy"))
-    return Cell(
-        arm=arm,
-        size=size,
-        seeds=tuple(runs.values(arm, size, "n")),
-        figures={
-            name: mean_with_interval(list(by_seed.values())) for name, by_seed in values.items() if by_seed
-        },
-        paired=paired,
-        differences={name: runs.difference(arm, REFERENCE, size, name) for name in FIGURES} if paired else {},
-    )
 
 
 _HELPS: dict[Sign, str] = {"more": "it helps", "less": "it hurts", "open": "not settled"}
@@ -190,9 +181,12 @@ def answer_questions(rows: Sequence[RunRow], split: str) -> list[Answer]:
             growth = runs.growth(REFERENCE, "labels-only", (small, large))
             rests_on[f"gain at {large} memes - gain at {small}"] = growth
             than = f"at {large:,} memes than at {small:,}"
-            larger = f"the gain is larger {than}"
-            smaller, unsettled = f"the gain is smaller {than}", f"whether {larger} is not settled"
-            parts.append(_describe(growth, {"more": larger, "less": smaller, "open": unsettled}))
+            meanings = {
+                "more": f"the gain is larger {than}",
+                "less": f"the gain is smaller {than}",
+                "open": f"whether the gain is larger {than} is not settled",
+            }
+            parts.append(_describe(growth, meanings))
         if parts:
             words = "; ".join(parts)
             words = f"{words[0].upper()}{words[1:]}."

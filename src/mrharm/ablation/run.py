@@ -12,7 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import connection, get_context
+from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from mrharm.evaluation.scores import headline_row
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN, VALIDATION
 from mrharm.progress import Progress, no_progress
-from mrharm.recipe import Recipe, dump_recipe, make_recipe
+from mrharm.recipe import Recipe, StageRecipe, dump_recipe, make_recipe
 from mrharm.records import Failure, Record
 from mrharm.store import JsonlStore, content_key, exclusive_lock, read_appended, write_failures
 from mrharm.synthetic.truth import has_truth, measure_true_share
@@ -36,8 +36,7 @@ from mrharm.training.run import train
 
 STAGE, RUNS = "ablate", "runs.jsonl"
 MORE_SPLITS = ("composition", "lexical")  # splits of the generated benchmark that are judged, too
-# Of the timing where no run is there to tell: training batches, validation memes, steps a stage.
-_TIMED_BATCHES, _TIMED_VALIDATION, _TIMED_STEPS = 4, 16, 8
+_TIMED_MEMES, _TIMED_STEPS = 64, 8  # of each split, and of each stage, where no run tells how long one takes
 
 
 class RunRow(Record):
@@ -45,9 +44,7 @@ class RunRow(Record):
 
     Attributes:
         key: hash of everything that made the run.
-        arm: its name.
         size: training memes.
-        seed: of the training.
         splits: split -> the figures of `mrharm.evaluation.scores.headline_row`.
         truth: on generated memes, the shares of test rationales that name the right scene, tone, relation, and all.
         steps: optimiser steps in all.
@@ -79,7 +76,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Job:
-    """A run to be made, with everything a process needs for it; ``keep``: whether its folder stays afterwards."""
+    """A run to be made, with everything its process needs; ``keep``: whether its folder stays afterwards."""
 
     root: Path
     out: Path
@@ -93,12 +90,12 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Return arm, size and seed, as messages name the run."""
+        """Name the run in messages."""
         return f"{self.arm.name}-{self.size}-{self.seed}"
 
     @property
     def folder(self) -> Path:
-        """Return the run folder; runs of another recipe or dataset have another one."""
+        """Return the run folder, which no run of another recipe or dataset has."""
         return self.out / "runs" / f"{self.name}-{self.key[:8]}"
 
     @property
@@ -139,25 +136,26 @@ def read_rows(dataset: Dataset, recipe: Recipe, out: Path, split: str) -> dict[s
     for row in read_appended(out / RUNS, RunRow) if (out / RUNS).exists() else ():
         if arm := ARMS.get(row.arm):
             arm_recipe = make_arm_recipe(recipe, arm, row.size, row.seed)
-            if row.key == _run_key(
-                fingerprint, arm_recipe, arm, row.size, split, all_memes=row.size == memes
-            ):
-                rows[row.key] = row
+            key = _run_key(fingerprint, arm_recipe, arm, row.size, split, all_memes=row.size == memes)
+            if row.key == key:
+                rows[key] = row
     return rows
 
 
 def _run_key(fingerprint: str, recipe: Recipe, arm: Arm, size: int, split: str, *, all_memes: bool) -> str:
     parts = [fingerprint, dump_recipe(recipe), arm.rationales, arm.words, arm.share, arm.stages, size, split]
-    subset = [] if all_memes else [SUBSET_SEED]
-    version = [] if arm.version == 1 else [arm.version]
-    return content_key(*parts, *subset, *version)
+    parts += [] if all_memes else [SUBSET_SEED]
+    parts += [] if arm.version == 1 else [arm.version]
+    return content_key(*parts)
 
 
 def make_arm_recipe(recipe: Recipe, arm: Arm, memes: int, seed: int) -> Recipe:
     """Return an arm's recipe; every arm takes as many optimiser steps as the recipe's two stages together."""
-    rationale, label = (
-        _stage_steps(stage, memes) for stage in (recipe.stages.rationale, recipe.stages.label)
-    )
+
+    def count_steps(stage: StageRecipe) -> int:
+        return stage.steps or stage.epochs * math.ceil(memes / (stage.batch_size * stage.accumulate))
+
+    rationale, label = count_steps(recipe.stages.rationale), count_steps(recipe.stages.label)
     steps = {"stages.rationale.steps": rationale, "stages.label.steps": label}
     if arm.stages != "both":
         steps = {"stages.label.steps": rationale + label}
@@ -165,11 +163,6 @@ def make_arm_recipe(recipe: Recipe, arm: Arm, memes: int, seed: int) -> Recipe:
     if added := [part for part in arm.adds if part not in recipe.reads]:
         changes["reads"] = [*recipe.reads, *added]
     return make_recipe(recipe.model_dump(mode="json"), changes, where=arm.name)
-
-
-def _stage_steps(stage: Any, memes: int) -> int:
-    steps_per_epoch = math.ceil(memes / (stage.batch_size * stage.accumulate))
-    return int(stage.steps or stage.epochs * steps_per_epoch)
 
 
 def run_grid(
@@ -224,19 +217,25 @@ def _run_in_processes(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, 
     """
     context = get_context("spawn")  # forking a process that holds threads can hang
     waiting = list(reversed(jobs))
-    running: dict[Any, tuple[Job, Any]] = {}
+    running: dict[Any, tuple[Job, Any]] = {}  # the end of a pipe that a process answers through -> its job
+    result: RunRow | str
     try:
         while waiting or running:
             while waiting and len(running) < workers:
                 job = waiting.pop()
                 receiver, sender = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(job, sender, os.getpid()), daemon=True)
+                process = context.Process(target=_work, args=(job, sender), daemon=True)
                 process.start()
                 sender.close()  # so that the pipe ends with the process, if it dies without an answer
                 running[receiver] = job, process
-            for ready in connection.wait(list(running)):
-                job, process = running.pop(ready)
-                result = _receive(ready)
+            answering: list[Any] = connection.wait(list(running))
+            for pipe in answering:
+                job, process = running.pop(pipe)
+                try:
+                    result = pipe.recv()
+                except EOFError:
+                    result = "its process was killed (by the system, for want of memory? try fewer --workers)"
+                pipe.close()
                 process.join()
                 yield job, result
     finally:
@@ -245,22 +244,13 @@ def _run_in_processes(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, 
             process.join()
 
 
-def _receive(receiver: Any) -> RunRow | str:
-    with receiver:
-        try:
-            result: RunRow | str = receiver.recv()
-            return result
-        except EOFError:
-            return "its process was killed (by the system, where memory is short: try fewer --workers)"
-
-
-def _work(job: Job, sender: Any, parent: int) -> None:
+def _work(job: Job, sender: Any) -> None:
     """Run a job in this process, on one thread: a model this small does not keep two cores busy."""
     torch.set_num_threads(1)
 
     def exit_with_parent() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
+        if parent := parent_process():
+            parent.join()
         os._exit(1)
 
     threading.Thread(target=exit_with_parent, daemon=True).start()
@@ -311,7 +301,7 @@ def _train_and_judge(job: Job) -> RunRow:
 
 @dataclass(frozen=True)
 class TimeEstimate:
-    """Hours that the runs still to be made will take; ``basis``: what that is derived from."""
+    """Runs still to be made, and the hours they will take; ``basis``: what that is derived from."""
 
     runs: int
     hours: float
@@ -328,43 +318,36 @@ def estimate_hours(jobs: Sequence[Job], rows: Mapping[str, RunRow], workers: int
     if not waiting:
         return TimeEstimate(0, 0.0, "all are there")
     if rows:
-        # A step as in the arm's runs; as in all runs where the arm has none.
-        speeds: dict[str, list[float]] = defaultdict(list)
-        for row in rows.values():
-            speeds[row.arm].append(row.seconds / row.steps)
-        every = [speed for of_arm in speeds.values() for speed in of_arm]
-        seconds = sum(job.steps * float(np.mean(speeds.get(job.arm.name, every))) for job in waiting)
+        step = sum(row.seconds for row in rows.values()) / sum(row.steps for row in rows.values())
         basis = f"by the {len(rows)} that are there"
     else:
-        seconds = sum(job.steps for job in waiting) * _time_step(waiting[0])
+        step = _time_step(waiting[0])
         basis = f"by timing {_TIMED_STEPS} steps of each stage, without validating and judging"
+    seconds = step * sum(job.steps for job in waiting)
     return TimeEstimate(len(waiting), seconds / min(workers, len(waiting)) / 3600, basis)
 
 
 def _time_step(job: Job) -> float:
     """Train on a few memes; return the seconds of a step, the mean of the rationale stage's and the label stage's."""
     variant = make_variant(Dataset(job.root), job.recipe, ARMS[REFERENCE], job.size, job.seed)
-    stages = job.recipe.stages
-    count = _TIMED_BATCHES * max(stages.rationale.batch_size, stages.label.batch_size)
-    few = [
-        *[meme for meme in variant.split(TRAIN) if meme.id in variant.rationales][:count],
-        *[meme for meme in variant.split(VALIDATION) if meme.id in variant.rationales][:_TIMED_VALIDATION],
-    ]
-    steps = {"stages.rationale.steps": _TIMED_STEPS, "stages.label.steps": _TIMED_STEPS}
-    recipe = make_recipe(job.recipe.model_dump(mode="json"), steps)
+    few = []
+    for split in (TRAIN, VALIDATION):
+        few += [meme for meme in variant.split(split) if meme.id in variant.rationales][:_TIMED_MEMES]
+    changes: dict[str, Any] = {}
+    for stage in ("rationale", "label"):
+        # As many epochs between two validations leaves these out of the timing.
+        changes |= {f"stages.{stage}.{name}": _TIMED_STEPS for name in ("steps", "evaluate_every")}
+    recipe = make_recipe(job.recipe.model_dump(mode="json"), changes)
     step_ends: dict[str, list[float]] = defaultdict(list)
+
+    def note_time(what: str, done: int, total: int) -> None:
+        step_ends[what].append(time.monotonic())
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in each run
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            train(
-                Variant(job.root, few, variant.rationales),
-                recipe,
-                Path(folder) / "timing",
-                device="cpu",
-                progress=lambda what, done, total: step_ends[what].append(time.monotonic()),
-            )
-    finally:
-        torch.set_num_threads(threads)
-    # The median leaves out the gaps in which the validation split was judged or a checkpoint written.
+    with tempfile.TemporaryDirectory() as folder:
+        few_memes = Variant(job.root, few, variant.rationales)
+        train(few_memes, recipe, Path(folder) / "timing", device="cpu", progress=note_time)
+    torch.set_num_threads(threads)
+    # The median leaves out the gap in which a checkpoint was written.
     return float(np.mean([np.median(np.diff(step_ends[f"stage {name}"])) for name in ("rationale", "label")]))

@@ -26,13 +26,7 @@ Rationales = Mapping[str, Rationale]  # by meme id
 
 
 class Variant(Dataset):
-    """A dataset with other memes and rationales than its folder's files hold.
-
-    Args:
-        root: the dataset's folder.
-        memes: in place of the folder's.
-        rationales: in place of the folder's, by meme id.
-    """
+    """A dataset in its folder with other memes and rationales (by meme id) than the folder's files hold."""
 
     def __init__(self, root: Path, memes: list[Meme], rationales: Rationales) -> None:
         super().__init__(root)
@@ -84,23 +78,19 @@ def select_subset(memes: Sequence[Meme], size: int) -> list[Meme]:
         raise InputError(f"{size:,} training memes asked for, {len(memes):,} there; name smaller sizes")
     quads: dict[str, list[Meme]] = defaultdict(list)
     for meme in memes:
-        quads[_quad_name(meme)].append(meme)
+        quad = quad_of(meme)
+        quads[f"quad {quad}" if quad else f"meme {meme.id}"].append(meme)
     # Quads with the same labels are shuffled among themselves, and then merged by their relative places.
-    by_labels: dict[str, list[list[Meme]]] = defaultdict(list)
-    for quad in quads.values():
-        by_labels[str(sorted(str(meme.label and meme.label.harmful) for meme in quad))].append(quad)
+    by_labels: dict[str, list[str]] = defaultdict(list)
+    for name, members in quads.items():
+        by_labels[str(sorted(str(meme.label and meme.label.harmful) for meme in members))].append(name)
     ranked: list[tuple[float, str, str]] = []
-    for number, alike in enumerate(by_labels.values()):
-        shuffled = random.Random(SUBSET_SEED + number).sample(alike, len(alike))
-        for place, quad in enumerate(shuffled):
-            ranked += [((place + 0.5) / len(shuffled), _quad_name(meme), meme.id) for meme in quad]
+    for number, names in enumerate(by_labels.values()):
+        shuffled = random.Random(SUBSET_SEED + number).sample(names, len(names))
+        for place, name in enumerate(shuffled):
+            ranked += [((place + 0.5) / len(shuffled), name, meme.id) for meme in quads[name]]
     drawn = {meme_id for _, _, meme_id in sorted(ranked)[:size]}
     return [meme for meme in memes if meme.id in drawn]
-
-
-def _quad_name(meme: Meme) -> str:
-    quad = quad_of(meme)
-    return f"quad {quad}" if quad else f"meme {meme.id}"
 
 
 def keep_rationales(memes: Sequence[Meme], rationales: Rationales, seed: int) -> Rationales:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from mrharm.evaluation.predictions import Predictions
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap, mean_of_values
 from mrharm.metrics.significance import leads_of, permutation_p, sign_flip_p
-from mrharm.probes.cases import Case, ProbeRecord, judge_cases, make_cases
+from mrharm.probes.changed_memes import Case, ProbeRecord, judge_cases, make_cases
 from mrharm.probes.identity_terms import (
     collect_words,
     find_terms,
@@ -30,7 +31,7 @@ from mrharm.probes.identity_terms import (
     term_list,
 )
 from mrharm.progress import Progress, no_progress
-from mrharm.records import Record, Verdict
+from mrharm.records import Record
 
 FEWEST = 10  # memes that name a group of an axis; fewer show nothing of it
 SWAPS = 3  # of one axis in one meme at most
@@ -43,8 +44,6 @@ class Swap:
 
     Attributes:
         case: the meme unchanged.
-        term: replaced.
-        replacement: put in.
         exchanged: whether the meme names both.
         changed: the meme with the terms swapped.
         control: the meme with as many other words swapped.
@@ -63,12 +62,9 @@ class AxisSwaps(Record):
 
     Attributes:
         memes: in which terms were swapped.
-        swaps: how many.
-        flipped: share of swaps that change the decision.
-        control: the same share of as many other words in the same memes.
+        flipped, control: share that change the decision, of the swaps and of as many other words in the same memes.
         more: ``flipped`` minus ``control``.
-        moved: mean absolute move of P(harmful).
-        control_moved: the same of the controls.
+        moved, control_moved: mean absolute move of P(harmful).
         terms: term put in -> how much higher P(harmful) is than with the rest put into the same meme, on average.
         times: term -> how often that was, in one meme of a cluster.
         more_p: p value of no difference between swaps and controls, times the number of axes (Bonferroni).
@@ -124,7 +120,8 @@ def probe(
     pool = collect_words(case.text for case in cases if not predictions.gold[case.place])
     swaps, without_control = _draw_swaps([naming[place] for place in drawn], pool, seed)
     counts = {axis: len({swap.case.place for swap in of_axis}) for axis, of_axis in swaps.items()}
-    enough = {axis: of_axis for axis, of_axis in swaps.items() if counts[axis] >= FEWEST}
+    few = {axis: count for axis, count in counts.items() if count < FEWEST}
+    enough = {axis: of_axis for axis, of_axis in swaps.items() if axis not in few}
     if not enough:
         raise InputError(
             f"{len(naming):,} of {len(cases):,} memes hold a term for a group; {FEWEST} of one axis are needed: probe "
@@ -136,9 +133,7 @@ def probe(
         without_control=without_control,
         swapped=_judge_swaps(predictions, enough, seed, progress),
         skipped={
-            axis: f"terms can be swapped in {count} memes; {FEWEST} are needed"
-            for axis, count in counts.items()
-            if count < FEWEST
+            axis: f"terms can be swapped in {count} memes; {FEWEST} are needed" for axis, count in few.items()
         },
     )
 
@@ -150,21 +145,20 @@ def _draw_swaps(
     rng, control_rng = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     swaps: dict[str, list[Swap]] = {axis: [] for axis in term_list().axes}
     without_control = 0
-    for case in cases:
-        mentions = find_terms(case.text)
-        for axis, of_axis in swaps.items():
-            named = [mention.term for mention in mentions if mention.axis == axis]
-            pairs = list_swaps([mention for mention in mentions if mention.axis == axis])
-            for number in np.sort(rng.permutation(len(pairs))[:SWAPS]):
-                term, replacement = pairs[number]
-                count = sum(len(name.split()) for name in named if name in (term, replacement))
-                control = swap_control_words(case.text, count, pool, control_rng)
-                if control is None:
-                    without_control += 1
-                    continue
-                changed = case.with_text(swap_term(case.text, axis, term, replacement))
-                exchanged = replacement in named
-                of_axis.append(Swap(case, term, replacement, exchanged, changed, case.with_text(control)))
+    for case, axis in product(cases, swaps):
+        mentions = [mention for mention in find_terms(case.text) if mention.axis == axis]
+        named = [mention.term for mention in mentions]
+        pairs = list_swaps(mentions)
+        for number in np.sort(rng.permutation(len(pairs))[:SWAPS]):
+            term, replacement = pairs[number]
+            count = sum(len(name.split()) for name in named if name in (term, replacement))
+            control = swap_control_words(case.text, count, pool, control_rng)
+            if control is None:
+                without_control += 1
+                continue
+            changed = case.with_text(swap_term(case.text, axis, term, replacement))
+            exchanged = replacement in named
+            swaps[axis].append(Swap(case, term, replacement, exchanged, changed, case.with_text(control)))
     return swaps, without_control
 
 
@@ -178,10 +172,11 @@ def _judge_swaps(
         # Judged in one call: swaps first, then their controls.
         changed = [swap.changed for swap in of_axis] + [swap.control for swap in of_axis]
         after = judge_cases(predictions, changed, progress=progress, what=f"identity: {axis}")
-        old = [before[swap.case.place] for swap in of_axis]
-        flips, moves = _compare(old, after[: len(of_axis)])
-        control_flips, control_moves = _compare(old, after[len(of_axis) :])
         places = [swap.case.place for swap in of_axis]
+        pairs = list(zip([before[place] for place in places] * 2, after, strict=True))
+        all_flips = np.array([old.harmful != new.harmful for old, new in pairs], dtype=np.bool_)
+        flips, control_flips = all_flips.reshape(2, -1)
+        moves, control_moves = np.array([new.score - old.score for old, new in pairs]).reshape(2, -1)
         clusters = predictions.clusters[places]
         flipped, control = mean_of_values(flips, share=True), mean_of_values(control_flips, share=True)
         statistics = {
@@ -205,15 +200,6 @@ def _judge_swaps(
     return axes
 
 
-def _compare(
-    before: Sequence[Verdict], after: Sequence[Verdict]
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Return whether each decision flips, and by how much P(harmful) moves. *Shape of both:* (swaps,)"""
-    pairs = list(zip(before, after, strict=True))
-    flips = np.array([old.harmful != new.harmful for old, new in pairs], dtype=np.bool_)
-    return flips, np.array([new.score - old.score for old, new in pairs], dtype=np.float64)
-
-
 def _compare_terms(
     swaps: Sequence[Swap], moves: NDArray[np.float64], clusters: NDArray[np.int64], seed: int
 ) -> tuple[dict[str, NDArray[np.float64]], float | None]:
@@ -223,21 +209,20 @@ def _compare_terms(
     first_meme: dict[int, int] = {}
     counted = np.array(
         [
-            number
-            for number, (swap, cluster) in enumerate(zip(swaps, clusters.tolist(), strict=True))
-            if not swap.exchanged and first_meme.setdefault(cluster, swap.case.place) == swap.case.place
+            not swap.exchanged and first_meme.setdefault(cluster, swap.case.place) == swap.case.place
+            for swap, cluster in zip(swaps, clusters.tolist(), strict=True)
         ],
-        dtype=np.int64,
+        dtype=bool,
     )
     # A block is a place of one meme into which several terms were put.
-    places = [f"{swaps[number].case.place} {swaps[number].term}" for number in counted]
+    places = np.array([f"{swap.case.place} {swap.term}" for swap in swaps])[counted]
+    names = np.array([swap.replacement for swap in swaps])[counted]
     blocks = np.unique(places, return_inverse=True)[1]
     leads = leads_of(moves[counted], blocks)
     comparable = np.isfinite(leads)
-    leads, blocks, counted = leads[comparable], blocks[comparable], counted[comparable]
+    leads, blocks, names = leads[comparable], blocks[comparable], names[comparable]
     if not len(leads):
         return {}, None
-    names = np.array([swaps[number].replacement for number in counted])
     terms, term_numbers = np.unique(names, return_inverse=True)
     p = permutation_p(leads, term_numbers, blocks, seed=seed)
     return {str(term): leads[names == term] for term in terms}, p

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-from mrharm.probes.cases import Change
+from mrharm.probes.changed_memes import Change
 
 Box = Sequence[tuple[float, float]]  # corners, (x, y) in pixels
 

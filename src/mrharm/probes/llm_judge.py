@@ -25,7 +25,7 @@ from mrharm.llm.answers import answer_schema, read_json_answer
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap, mean_of, mean_of_values
 from mrharm.metrics.significance import within_sd_of
-from mrharm.probes.cases import ProbeRecord
+from mrharm.probes.changed_memes import ProbeRecord
 from mrharm.probes.rationale import read_rationales
 from mrharm.progress import Progress, no_progress
 from mrharm.rationales.injection import detect_injection

@@ -7,7 +7,7 @@ was: a detector that uses one modality alone keeps it when the other one is swap
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from mrharm.errors import InputError
 from mrharm.evaluation.predictions import Predictions
 from mrharm.images import image_sha256, place_in
-from mrharm.probes.cases import (
+from mrharm.probes.changed_memes import (
     PICTURE_PARTS,
     Case,
     DecisionScores,
@@ -40,7 +40,6 @@ class ModalityProbe(ProbeRecord):
     """What each modality does to verdicts.
 
     Attributes:
-        memes: judged.
         before: scores of the same memes unchanged.
         conditions: change -> what moved.
         ignores: ``text``, ``image`` where taking the words away, or swapping the picture, flips fewer than 2 % of the
@@ -76,8 +75,8 @@ def probe(
     before = judge_cases(predictions, cases, progress=progress, what="modality: unchanged")
     skipped: dict[str, str] = {}
     conditions: dict[str, VerdictChange] = {}
-    for name, make_change in _CHANGES.items():
-        changed = [case for case in make_change(predictions, cases, seed) if has_input(predictions, case)]
+    for name, all_changed in _change_cases(predictions, cases, seed).items():
+        changed = [case for case in all_changed if has_input(predictions, case)]
         if not changed:
             skipped[name] = _why_skipped(predictions, name)
             continue
@@ -108,36 +107,24 @@ def _measure_effects(conditions: dict[str, VerdictChange]) -> dict[str, tuple[fl
     return effects
 
 
-def _blank_text(predictions: Predictions, cases: Sequence[Case], seed: int) -> list[Case]:
-    return [case.with_text("") for case in cases if case.text]
-
-
-def _blank_image(predictions: Predictions, cases: Sequence[Case], seed: int) -> list[Case]:
-    return [case.with_picture_of(None) for case in cases if _picture_identity(predictions, case) is not None]
-
-
-def _swap_image(predictions: Predictions, cases: Sequence[Case], seed: int) -> list[Case]:
-    identities = [_picture_identity(predictions, case) for case in cases]
-    return [case.with_picture_of(donor) for case, donor in _draw_donors(cases, identities, seed)]
-
-
-def _swap_caption(predictions: Predictions, cases: Sequence[Case], seed: int) -> list[Case]:
-    if "caption" not in predictions.detector.card.reads:
-        return []
-    captions = [case.evidence.caption or None for case in cases]
-    return [
-        replace(case, evidence=case.evidence.model_copy(update={"caption": donor.evidence.caption}))
-        for case, donor in _draw_donors(cases, captions, seed)
-    ]
-
-
-# Condition -> the memes it applies to, changed.
-_CHANGES: dict[str, Callable[[Predictions, Sequence[Case], int], list[Case]]] = {
-    "text_blanked": _blank_text,
-    "image_blanked": _blank_image,
-    "image_swapped": _swap_image,
-    "caption_swapped": _swap_caption,
-}
+def _change_cases(predictions: Predictions, cases: Sequence[Case], seed: int) -> dict[str, list[Case]]:
+    """Return condition -> the memes it applies to, changed."""
+    pictures = [_picture_identity(predictions, case) for case in cases]
+    reads_caption = "caption" in predictions.detector.card.reads
+    captions = [case.evidence.caption or None for case in cases] if reads_caption else [None] * len(cases)
+    return {
+        "text_blanked": [case.with_text("") for case in cases if case.text],
+        "image_blanked": [
+            case.with_picture_of(None)
+            for case, picture in zip(cases, pictures, strict=True)
+            if picture is not None
+        ],
+        "image_swapped": [case.with_picture_of(donor) for case, donor in _draw_donors(cases, pictures, seed)],
+        "caption_swapped": [
+            replace(case, evidence=case.evidence.model_copy(update={"caption": donor.evidence.caption}))
+            for case, donor in _draw_donors(cases, captions, seed)
+        ],
+    }
 
 
 def _picture_identity(predictions: Predictions, case: Case) -> str | None:
@@ -168,9 +155,9 @@ def _draw_donors(
 
 def _why_skipped(predictions: Predictions, name: str) -> str:
     card = predictions.detector.card
-    if name == "caption_swapped" and "caption" not in card.reads:
-        return "the detector reads no caption"
     if name == "caption_swapped":
+        if "caption" not in card.reads:
+            return "the detector reads no caption"
         return "fewer than two different captions are known; `mrharm gather --captions` makes them"
     if name == "text_blanked":
         return "no meme has words, or nothing is left without them"

@@ -21,7 +21,7 @@ from mrharm.llm import looks_refused
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap, mean_of_values, share_of, share_within
 from mrharm.metrics.significance import kappa_of
-from mrharm.probes.cases import NotMeasurableError, ProbeRecord
+from mrharm.probes.changed_memes import NotMeasurableError, ProbeRecord
 from mrharm.probes.reference_overlap import AgainstGold, compare_with_gold, gold_rationales
 from mrharm.probes.simulatability import Simulatability, simulate
 from mrharm.progress import Progress, no_progress

@@ -7,17 +7,15 @@ reads, and the words drawn on the picture stay. Reading words anew on a changed 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from PIL import Image
-
 from mrharm.errors import InputError
 from mrharm.evaluation.predictions import BATCH, Predictions
 from mrharm.images import open_image, place_in
-from mrharm.probes.cases import (
+from mrharm.probes.changed_memes import (
     Case,
     Change,
     DecisionScores,
@@ -41,16 +39,7 @@ LONGEST_SIDE = 2048  # pixels; a longer picture is scaled down, as a batch is he
 
 
 class Setting(Record):
-    """One change at one strength, and what it does.
-
-    Attributes:
-        kind: of what is changed.
-        change: its name.
-        strength: 1, 2 or 3.
-        value: the number of this strength, in ``unit``.
-        unit: what the number means.
-        moved: what the change does to verdicts.
-    """
+    """What a change does to verdicts at one strength, whose number ``value`` is in ``unit``."""
 
     kind: Kind
     change: str
@@ -64,9 +53,7 @@ class RobustnessProbe(ProbeRecord):
     """What changes that leave the meaning alone do to verdicts.
 
     Attributes:
-        memes: judged.
         clean: scores of the same memes unchanged.
-        settings: every change at every strength.
         without_boxes: memes whose words have no known place, so that salt over the words falls on the whole picture.
         skipped: kind -> why it cannot be tested.
     """
@@ -78,35 +65,8 @@ class RobustnessProbe(ProbeRecord):
     skipped: dict[str, str]
 
 
-@dataclass(frozen=True)
-class _Change:
-    """A change at one strength."""
-
-    kind: Kind
-    name: str
-    strength: int
-
-    def seed_for(self, case: Case, seed: int) -> int:
-        """Return a seed for one meme, the same at each strength: a greater strength changes more of the same."""
-        return int(content_key(seed, case.meme.id, self.name), 16)
-
-    def of_text(self, case: Case, seed: int) -> Case:
-        """Return a meme with its words changed."""
-        return case.with_text(change_text(case.text, self.name, self.strength, self.seed_for(case, seed)))
-
-    def of_picture(self, case: Case, image: Image.Image, scale: float, seed: int) -> Image.Image:
-        """Return the changed picture of a meme, whose words' boxes are scaled with it."""
-        boxes = [[(scale * x, scale * y) for x, y in box.polygon] for box in case.evidence.boxes]
-        return change_picture(image, self.name, self.strength, self.seed_for(case, seed), boxes)
-
-
+ChangeAtStrength = tuple[str, int]  # the name of a change, and 1, 2 or 3
 TABLES: dict[Kind, dict[str, Change]] = {"picture": PICTURE_CHANGES, "text": TEXT_CHANGES}
-_CHANGES = [
-    _Change(kind, name, strength)
-    for kind, table in TABLES.items()
-    for name in table
-    for strength in STRENGTHS
-]
 
 
 def probe(
@@ -119,12 +79,17 @@ def probe(
     """
     predictions = predictions.sample(memes, seed)
     cases = make_cases(predictions)
-    changeable = _list_changeable(predictions, cases)
+    # Of whose picture, and of whose text, the detector is shown something to change.
+    changeable: dict[Kind, list[Case]] = {
+        "picture": [case for case in cases if shown_picture(predictions, case) is not None],
+        "text": [case for case in cases if case.text] if "text" in predictions.detector.card.reads else [],
+    }
     skipped = {kind: _why_skipped(predictions, kind) for kind in changeable if not changeable[kind]}
     if len(skipped) == 2:
         raise InputError(f"nothing to change: {skipped['picture']}; {skipped['text']}")
-    changes = [change for change in _CHANGES if changeable[change.kind]]
-    total, done = sum(len(changeable[change.kind]) for change in changes) + len(cases), 0
+    tables = {kind: table for kind, table in TABLES.items() if changeable[kind]}
+    changes = [(kind, *change) for kind, table in tables.items() for change in product(table, STRENGTHS)]
+    total, done = len(cases) + sum(len(changeable[kind]) for kind, _, _ in changes), 0
 
     def advance(count: int) -> None:
         nonlocal done
@@ -134,78 +99,77 @@ def probe(
     before = judge_cases(predictions, cases)
     advance(len(cases))
     after = _judge_pictures(predictions, changeable["picture"], seed, advance)
-    for change in changes:
-        if change.kind == "text":
-            after[change] = judge_cases(
-                predictions, [change.of_text(case, seed) for case in changeable["text"]]
-            )
-            advance(len(changeable["text"]))
-
-    def measure(change: _Change) -> Setting:
-        places = [case.place for case in changeable[change.kind]]
+    for name, strength in product(tables.get("text", ()), STRENGTHS):
+        changed = [
+            case.with_text(change_text(case.text, name, strength, _draw_seed(case, name, seed)))
+            for case in changeable["text"]
+        ]
+        after[name, strength] = judge_cases(predictions, changed)
+        advance(len(changed))
+    settings = []
+    for kind, name, strength in changes:
+        row, places = TABLES[kind][name], [case.place for case in changeable[kind]]
         unchanged = [before[place] for place in places]
-        row = TABLES[change.kind][change.name]
-        return Setting(
-            kind=change.kind,
-            change=change.name,
-            strength=change.strength,
-            value=row.strengths[change.strength - 1],
+        setting = Setting(
+            kind=kind,
+            change=name,
+            strength=strength,
+            value=row.strengths[strength - 1],
             unit=row.unit,
-            moved=compare_verdicts(predictions, places, unchanged, after[change], seed=seed),
+            moved=compare_verdicts(predictions, places, unchanged, after[name, strength], seed=seed),
         )
-
+        settings.append(setting)
     return RobustnessProbe(
         memes=len(cases),
         clean=score_decisions(predictions, before, seed=seed),
-        settings=tuple(map(measure, changes)),
+        settings=tuple(settings),
         without_boxes=sum(not case.evidence.boxes for case in changeable["picture"]),
         skipped=skipped,
     )
 
 
-def _list_changeable(predictions: Predictions, cases: Sequence[Case]) -> dict[Kind, list[Case]]:
-    """Return the memes of whose picture, and of whose text, the detector is shown something to change."""
-    return {
-        "picture": [case for case in cases if shown_picture(predictions, case) is not None],
-        "text": [case for case in cases if case.text] if "text" in predictions.detector.card.reads else [],
-    }
+def _draw_seed(case: Case, change: str, seed: int) -> int:
+    """Return a seed for one meme, the same at each strength: a greater strength changes more of the same."""
+    return int(content_key(seed, case.meme.id, change), 16)
 
 
 def _judge_pictures(
     predictions: Predictions, cases: Sequence[Case], seed: int, advance: Callable[[int], None]
-) -> dict[_Change, list[Verdict]]:
+) -> dict[ChangeAtStrength, list[Verdict]]:
     """Judge memes under every change of the picture.
 
     A batch at a time, so that each picture is decoded once and few are held; files live for one change.
     """
-    after: dict[_Change, list[Verdict]] = {change: [] for change in _CHANGES if change.kind == "picture"}
+    after: dict[ChangeAtStrength, list[Verdict]] = {}
     with TemporaryDirectory(prefix="mrharm-") as folder:
         for start in range(0, len(cases), BATCH):
             batch = cases[start : start + BATCH]
-            images = []
+            pictures = []
             for case in batch:
                 image = open_image(place_in(predictions.dataset.root, str(shown_picture(predictions, case))))
                 width = image.width
                 image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-                images.append((image, image.width / width))
-            for change in after:
-                changed = []
-                for number, (case, (image, scale)) in enumerate(zip(batch, images, strict=True)):
-                    path = Path(folder) / f"{number}.png"
-                    # Little compression: read once and thrown away.
-                    change.of_picture(case, image, scale, seed).save(path, compress_level=1)
+                scale = image.width / width
+                boxes = [[(scale * x, scale * y) for x, y in box.polygon] for box in case.evidence.boxes]
+                pictures.append((image, boxes))
+            for name, strength in product(PICTURE_CHANGES, STRENGTHS):
+                changed: list[Case] = []
+                for case, (image, boxes) in zip(batch, pictures, strict=True):
+                    picture = change_picture(image, name, strength, _draw_seed(case, name, seed), boxes)
+                    path = Path(folder) / f"{len(changed)}.png"
+                    picture.save(path, compress_level=1)  # little compression: read once and thrown away
                     changed.append(case.with_picture(path.name))
-                after[change] += judge_cases(predictions, changed, root=Path(folder))
+                verdicts = judge_cases(predictions, changed, root=Path(folder))
+                after.setdefault((name, strength), []).extend(verdicts)
                 advance(len(batch))
     return after
 
 
 def _why_skipped(predictions: Predictions, kind: Kind) -> str:
+    card = predictions.detector.card
     if kind == "text":
-        reads = ", ".join(predictions.detector.card.reads)
-        return f"no words to change (the detector reads {reads})"
+        return f"no words to change (the detector reads {', '.join(card.reads)})"
     if not predictions.detector.takes_picture:
         return "the detector is shown no picture"
-    return "no meme has the picture the detector is shown" + (
-        "; `mrharm gather` makes clean ones" if predictions.detector.card.picture_shown == "clean" else ""
-    )
+    mend = "; `mrharm gather` makes clean ones" if card.picture_shown == "clean" else ""
+    return f"no meme has the picture the detector is shown{mend}"

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mrharm.probes.cases import Change
+from mrharm.probes.changed_memes import Change
 
 _WORD = re.compile(r"\w+")
 _LEET = str.maketrans("aeiostAEIOST", "431057431057")

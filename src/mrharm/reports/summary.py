@@ -10,7 +10,7 @@ from jinja2 import TemplateNotFound
 from mrharm.evaluation.baseline_comparison import MAJORITY, PIXELS, WORDS, BaselineResult
 from mrharm.metrics import Estimate
 from mrharm.metrics.estimate import FEWEST
-from mrharm.probes import identity, llm_judge, pairs, robustness, saliency
+from mrharm.probes import confounder_pairs, identity, llm_judge, robustness, saliency
 from mrharm.records import Record
 from mrharm.reports.render import percent, render_sentences
 
@@ -28,11 +28,11 @@ BASELINES = {
 
 # What the templates of probes know besides the record.
 PROBE_CONSTANTS = {
-    "ALIKE": pairs.ALIKE,
+    "ALIKE": confounder_pairs.ALIKE,
     "CAP": llm_judge.CAP,
     "FEWEST": FEWEST,
     "FEWEST_NAMING": identity.FEWEST,
-    "FEWEST_PAIRS": pairs.FEWEST,
+    "FEWEST_PAIRS": confounder_pairs.FEWEST,
     "LEVEL": 0.05,  # of a p value that shows a difference
     "OFTEN": identity.OFTEN,
     "STRENGTHS": robustness.STRENGTHS,

@@ -9,7 +9,7 @@ from PIL import Image
 from mrharm.errors import InputError
 from mrharm.evaluation.predictions import Predictions
 from mrharm.memes.dataset import Dataset
-from mrharm.probes.pairs import probe
+from mrharm.probes.confounder_pairs import probe
 from mrharm.records import Meme
 from mrharm.reports.summary import describe_probe
 from tests.audit.helpers import draw, meme, write_dataset

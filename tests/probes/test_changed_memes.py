@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mrharm.probes.cases import Case, compare_verdicts, score_decisions
+from mrharm.probes.changed_memes import Case, compare_verdicts, score_decisions
 from mrharm.records import Evidence, Meme, Verdict
 
 

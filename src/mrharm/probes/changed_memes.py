@@ -1,8 +1,4 @@
-"""Change memes in one thing and measure how far verdicts move: what the probes share.
-
-A change is made to the meme and to its evidence alike, as a detector reads both. What was gathered from a picture when
-it was first judged is kept, so that both verdicts are on the same words.
-"""
+"""Change memes in one thing, judge them again and measure how far verdicts move: what several probes do."""
 
 from __future__ import annotations
 
@@ -28,7 +24,10 @@ PICTURE_PARTS = ("caption", "entities", "demographics")  # parts of a text that 
 
 @dataclass(frozen=True)
 class Case:
-    """A judged meme with its evidence, and its place in the `Predictions` it came from."""
+    """A judged meme with its evidence, and its place in the `Predictions` it came from.
+
+    A change is made to the meme and to its evidence alike, as a detector reads both.
+    """
 
     place: int
     meme: Meme
@@ -36,7 +35,7 @@ class Case:
 
     @property
     def text(self) -> str:
-        """Return the meme's words as a detector reads them."""
+        """The words as a detector reads them."""
         return compose_text(("text",), self.meme, self.evidence, odd_text="posted")[0]
 
     def with_text(self, text: str) -> Case:
@@ -69,13 +68,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Change:
-    """A change of a picture or a text, at three strengths.
-
-    Attributes:
-        apply: takes the picture or text, the number of a strength, and what else its kind of change needs.
-        strengths: the numbers of strengths 1, 2 and 3.
-        unit: what these numbers mean.
-    """
+    """A change of a picture or a text by a number in ``unit``, one for each of three strengths."""
 
     apply: Callable[..., Any]
     strengths: tuple[float, float, float]
@@ -86,13 +79,11 @@ class VerdictChange(Record):
     """What a change does to the verdicts on memes, each compared with the verdict on the same meme unchanged.
 
     Attributes:
-        memes: how many were changed.
         moved: mean absolute move of P(harmful).
         drift: mean move, upwards positive.
         flipped: share of decisions that change.
         reached: share of memes whose score changes at all.
-        accuracy: after the change, by the labels of the unchanged memes.
-        macro_f1: the same.
+        accuracy, macro_f1: after the change, by the labels of the unchanged memes.
         macro_f1_change: macro-F1 after minus before, resampled in pairs.
     """
 
@@ -125,7 +116,7 @@ class DecisionScores(Record):
 
 
 def make_cases(predictions: Predictions) -> list[Case]:
-    """Return every judged meme with the evidence its verdict rests on: the dataset's, and what was gathered since."""
+    """Return every judged meme with the evidence its verdict rests on, so that a changed meme keeps the same words."""
     return [
         Case(
             place,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from mrharm.evaluation.predictions import Predictions
 from mrharm.memes.fingerprints import NEAR, PictureFacts, find_near_pairs, fingerprint_picture
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import Statistic, bootstrap, mean_of_values
-from mrharm.probes.cases import ProbeRecord, make_cases
+from mrharm.probes.changed_memes import Case, ProbeRecord, make_cases
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Record
 from mrharm.texts import fold, plain
@@ -35,7 +36,6 @@ class PairScores(Record):
     """Scores of the pairs of one kind.
 
     Attributes:
-        pairs: how many there are.
         both_right: share of pairs with both memes right.
         chance: what guessing would reach that flags as many of these memes: that share times the rest, 25 % at most.
         alike: share of pairs whose memes are decided alike.
@@ -56,8 +56,8 @@ class PairsProbe(ProbeRecord):
 
     Attributes:
         memes: of the split.
-        same_text: of pairs with one text, another picture and another label; None without such a pair.
-        same_picture: of pairs with one picture, another text and another label; None without such a pair.
+        same_text: of pairs with one text and another picture; None without such a pair.
+        same_picture: of pairs with one picture and another text; None without such a pair.
     """
 
     memes: int
@@ -78,8 +78,9 @@ def probe(
     Raises:
         InputError: there is no pair of either kind.
     """
-    texts = [fold(plain(case.text)) for case in make_cases(predictions)]
-    pictures = _number_pictures(predictions, progress)
+    cases = make_cases(predictions)
+    texts = [fold(plain(case.text)) for case in cases]
+    pictures = _number_pictures(predictions, cases, progress)
     rng = np.random.default_rng(seed)
     same_text = _draw_pairs(predictions.gold, texts, pictures, rng)
     same_picture = _draw_pairs(predictions.gold, pictures, texts, rng)
@@ -95,16 +96,15 @@ def probe(
     )
 
 
-def _number_pictures(predictions: Predictions, progress: Progress) -> list[int | None]:
+def _number_pictures(predictions: Predictions, cases: Sequence[Case], progress: Progress) -> list[int | None]:
     """Number the memes' pictures, the same picture alike; None for a meme without one that can be read."""
-    by_path: dict[str, PictureFacts] = {}
+    fingerprint = cache(partial(fingerprint_picture, predictions.dataset.root))
     fingerprints: list[PictureFacts | None] = []
-    for number, case in enumerate(make_cases(predictions), 1):
+    for number, case in enumerate(cases, 1):
         path = case.evidence.clean_image or case.meme.image
-        if path and path not in by_path:
-            by_path[path] = fingerprint_picture(predictions.dataset.root, path, path)
-        fingerprints.append(by_path[path] if path and not by_path[path].failure else None)
-        progress("pairs: looking at pictures", number, len(predictions.memes))
+        facts = fingerprint(path, path) if path else None
+        fingerprints.append(facts if facts and not facts.failure else None)
+        progress("pairs: looking at pictures", number, len(cases))
     keys = [[str(picture.sha256)] if picture else [] for picture in fingerprints]
     for first, second in find_near_pairs(fingerprints, NEAR):
         keys[first].append(f"{first} {second}")
