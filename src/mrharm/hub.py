@@ -60,11 +60,15 @@ def load_or_explain(source: str, load: Callable[[], T], name_it: str = "hf:FOLDE
         ) from None
 
 
-def load_weights(source: str, kind: Any, device: torch.device, **options: Any) -> Any:
+def load_weights(
+    source: str, kind: Any, device: torch.device, *, unused: tuple[str, ...] = (), **options: Any
+) -> Any:
     """Load a model of a transformers class from its safetensors, in evaluation mode on a device.
 
+    ``unused``: beginnings of the names of tensors that may be missing.
+
     Raises:
-        DataError: tensors are missing, which would start at random; and what `load_or_explain` raises.
+        DataError: other tensors are missing, which would start at random; and what `load_or_explain` raises.
     """
 
     def load() -> tuple[Any, Any]:
@@ -72,7 +76,7 @@ def load_weights(source: str, kind: Any, device: torch.device, **options: Any) -
         return model.eval().to(device), info
 
     model, info = load_or_explain(source, load)
-    if missing := sorted(info["missing_keys"]):
+    if missing := sorted(name for name in info["missing_keys"] if not name.startswith(unused)):
         raise DataError(
             f"{source}: {len(missing)} tensors are not there ({', '.join(missing[:3])} ...); expected the weights of "
             f"a {type(model).__name__}"

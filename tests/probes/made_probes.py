@@ -14,7 +14,7 @@ class Found(Record):
     """What `finds` found."""
 
     memes: int
-    odd: float
+    odd: float | None
     words: tuple[str, ...]
 
 

@@ -104,7 +104,7 @@ def test_an_encoder_whose_weights_are_not_whole_is_refused_and_one_without_a_poo
             check_encoder(tmp_path / "copy")
             (scores,) = bertscore(tmp_path / "copy", ["you sing"], [["the club"]])
             assert scores == bertscore(encoder, ["you sing"], [["the club"]])[0]
-    with pytest.raises(DataError, match="tensors are missing"):
+    with pytest.raises(DataError, match="tensors are not there"):
         bertscore(tmp_path / "copy", ["you"], [["you"]])
     file.write_bytes(file.read_bytes()[:500])
     with pytest.raises(InputError, match="cannot be loaded"):

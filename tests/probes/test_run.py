@@ -72,3 +72,15 @@ def test_a_folder_is_known_by_what_lies_in_it_wherever_it_is(predicted: Predicti
     (tmp_path / "b/model/config.json").write_text('{"layers": 2}')
     run("b/model")
     assert len(HEARD) == 2
+
+
+def test_a_saved_row_that_is_no_record_of_the_probe_is_probed_again(
+    predicted: Predictions, tmp_path: Path
+) -> None:
+    first, _ = run_probes(predicted, Probing(["listens"]), folder=tmp_path)
+    rows = (tmp_path / FILE).read_text()
+    (tmp_path / FILE).write_text(rows.replace('"words"', '"wrods"'))
+    again, _ = run_probes(predicted, Probing(["listens"]), folder=tmp_path)
+    assert again == first == {"listens": {"words": ["heard None"]}}
+    assert run_probes(predicted, Probing(["listens"]), folder=tmp_path)[0] == first
+    assert len(HEARD) == 2

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BeforeValidator, StrictStr
+from pydantic import AfterValidator, Field, StrictStr, WithJsonSchema
 
 from mrharm.errors import DataError, InputError
 from mrharm.evaluation.predictions import LabelledVerdicts
@@ -50,17 +50,13 @@ def _check_reason(text: str) -> str:
     return reason
 
 
-def _check_whole(number: object) -> object:
-    if type(number) is not int:  # neither 5.0 nor true, which equal whole numbers
-        raise ValueError("expected a whole number")
-    return number
-
-
 class Mark(Record):
     """One point of the rubric: a whole number from 1 to 5, and why."""
 
     reason: Annotated[StrictStr, AfterValidator(_check_reason)]
-    score: Annotated[Literal[1, 2, 3, 4, 5], BeforeValidator(_check_whole)]
+    score: Annotated[
+        int, Field(strict=True, ge=1, le=5), WithJsonSchema({"type": "integer", "enum": [1, 2, 3, 4, 5]})
+    ]
 
 
 class Marks(Record):
@@ -73,15 +69,11 @@ class Marks(Record):
 
 
 class Answered(Record):
-    """One answer of the judge.
+    """One answer of the judge; only status ``ok`` has marks, and ``why`` is the reason for another one.
 
     Attributes:
-        meme_id: of the rationale's meme.
         place: of the meme among those judged.
         sample: number of the repeat.
-        status: how the answer is classed; only ``ok`` has marks.
-        why: the reason for another status.
-        marks: of the rubric's points.
         raw: the answer as it came.
     """
 
@@ -95,12 +87,7 @@ class Answered(Record):
 
 
 class Point(Record):
-    """Marks of one point of the rubric, 1 to 5.
-
-    Attributes:
-        mean: over memes, of each meme's mean.
-        within_sd: how far repeats on one meme differ, as a standard deviation.
-    """
+    """Marks of one point of the rubric: the mean of each meme's mean, and the standard deviation of repeats."""
 
     mean: Estimate
     within_sd: Estimate
@@ -110,23 +97,17 @@ class JudgeReport(ProbeRecord):
     """The marks that a judge gave to rationales; figures rest on valid answers alone.
 
     Attributes:
-        judge: the teacher's name.
         prompt: its version.
-        repeats: answers asked for each rationale.
-        memes: with a rationale that was asked about.
+        memes, blank: with a rationale that was asked about, and without a rationale.
         judged: memes with at least one valid answer.
-        blank: memes without a rationale.
         asked: how many questions.
-        statuses: status -> how many answers.
         shown: what stood for the picture -> how many memes.
         points: of the rubric, and ``overall``, their mean.
         capped: overall, at most 2 where the detector's decision is wrong, which the judge is not told.
         wrong: how many of the judged memes are decided wrongly.
-        when_right: overall, not capped, where the decision is right.
-        when_wrong: the same where it is wrong.
-        when_true: on generated memes, the same where the rationale is true in all parts: a good judge marks it higher.
-        when_false: the same where it is not.
-        answers: every answer.
+        when_right, when_wrong: overall, not capped, where the decision is right, and where it is wrong.
+        when_true, when_false: the same where the rationale is true of its generated meme in all parts, which a good
+            judge marks higher, and where it is not.
     """
 
     judge: str
@@ -173,6 +154,14 @@ def judge_rationales(
     check_judge(teacher)
     predictions = predictions.sample(memes, seed)
     prompt = load_prompt("mrharm.probes", PROMPT)
+    settings = {
+        "max_tokens": MAX_TOKENS,
+        "temperature": TEMPERATURE if repeats > 1 else 0,
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "marks", "strict": True, "schema": answer_schema(Marks)},
+        },
+    }
     # A question for each repeat of each rationale; its answer is told apart by the meme's place and the repeat.
     samples: list[tuple[int, int]] = []
     questions: list[Question] = []
@@ -185,7 +174,7 @@ def judge_rationales(
         for number in range(repeats):
             samples.append((place, number))
             identity = {"prompt": prompt.version, "sample": number}
-            questions.append(Question(predictions.memes[place], messages, _settings(repeats), identity))
+            questions.append(Question(predictions.memes[place], messages, settings, identity))
     if not questions:
         raise InputError(f"all rationales of {predictions.split} are blank; there is nothing to judge")
     answers: list[Answered] = []
@@ -206,18 +195,6 @@ def judge_rationales(
         answers=tuple(answers),
         **_summarise_marks(predictions, answers, seed),
     )
-
-
-def _settings(repeats: int) -> dict[str, Any]:
-    """Return how the judge is to answer each question."""
-    return {
-        "max_tokens": MAX_TOKENS,
-        "temperature": TEMPERATURE if repeats > 1 else 0,
-        "response_format": {
-            "type": "json_schema",
-            "json_schema": {"name": "marks", "strict": True, "schema": answer_schema(Marks)},
-        },
-    }
 
 
 def check_judge(teacher: Teacher) -> None:
@@ -257,7 +234,7 @@ def _write_messages(
 def _classify(
     predictions: LabelledVerdicts, sample: tuple[int, int], answer: Completion | CallError, system: str
 ) -> Answered:
-    """Class an answer by what it holds and the question's system message; only one with status ``ok`` has marks."""
+    """Class an answer by what it holds and the question's system message."""
     place, number = sample
     meme, verdict = predictions.memes[place], predictions.verdicts[place]
     status: Status
@@ -320,15 +297,10 @@ def _summarise_marks(predictions: LabelledVerdicts, answers: Sequence[Answered],
         "when_right": mean_where(right),
         "when_wrong": mean_where(~right),
     }
-    if all(truth.has_truth(predictions.memes[place]) for place in places):
-        true = np.array(
-            [
-                truth.check_rationale(
-                    predictions.verdicts[place].rationale or "", predictions.memes[place].extra["truth"]
-                ).all
-                for place in places
-            ],
-            dtype=bool,
-        )
+    memes = [predictions.memes[place] for place in places]
+    if all(map(truth.has_truth, memes)):
+        rationales = [predictions.verdicts[place].rationale or "" for place in places]
+        checks = map(truth.check_rationale, rationales, [meme.extra["truth"] for meme in memes])
+        true = np.array([check.all for check in checks], dtype=bool)
         figures |= {"when_true": mean_where(true), "when_false": mean_where(~true)}
     return figures

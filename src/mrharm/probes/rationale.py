@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import filterfalse
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,9 +40,6 @@ class Written(Record):
     """What the rationales look like; shares are of memes.
 
     Attributes:
-        blank: share without words.
-        refused: share that refuse to explain.
-        states_label: share that state a label.
         words: mean length in words.
         copied: share that are, but for case and spaces, the rationale of another meme, too.
         distinct: how many different ones there are.
@@ -60,10 +58,10 @@ class Agreement(Record):
 
     Attributes:
         read_by: ``relation``, what a generated meme's rationale says that words and picture do together; ``verdict``,
-            the side it states.
+            the side that another states.
         speaking: share of rationales that take a side.
         agreeing: of these, the share whose side is the decision.
-        kappa: the same beyond chance (Cohen 1960).
+        kappa: the same beyond chance.
     """
 
     read_by: Literal["relation", "verdict"]
@@ -76,12 +74,9 @@ class Truth(Record):
     """Shares of rationales that are true of their generated meme (`mrharm.synthetic.truth`).
 
     Attributes:
-        scene: share that name what is shown.
-        tone: share that name how the words speak.
-        relation: share that name how the two combine.
+        scene, tone, relation: share that name what is shown, how the words speak, how the two combine.
         all: share that are true in all three.
-        accuracy_true: accuracy of the decisions on memes whose rationale is true in all parts.
-        accuracy_false: accuracy of the decisions on the rest.
+        accuracy_true, accuracy_false: of the decisions on memes whose rationale is true in all parts, and on the rest.
     """
 
     scene: Estimate
@@ -96,7 +91,6 @@ class Swap(Record):
     """Verdicts of a student that is given another meme's rationale in place of its own.
 
     Attributes:
-        memes: judged again.
         follows: given that of a meme decided the other way, the share of decisions that change.
         strays: given that of a meme decided alike, the share that change.
         drift: how far P(harmful) moves to the other side, on average.
@@ -112,11 +106,8 @@ class RationaleProbe(ProbeRecord):
     """What the rationales of a split are worth.
 
     Attributes:
-        memes: whose rationales are measured.
-        written: what they look like.
         simulatability: whether they tell what was decided.
-        agreement: whether they agree with the verdict.
-        truth: whether they are true, of generated memes.
+        truth: of generated memes.
         gold: how like they are to people's.
         swap: whether the label follows them.
         skipped: part -> why it cannot be measured.
@@ -169,7 +160,7 @@ def probe(
     predictions = predictions.sample(memes, seed)
     texts = read_rationales(predictions)
     stating = np.array([any(states_a_side(sentence) for sentence in sentences(text)) for text in texts])
-    generated = all(truth.has_truth(meme) for meme in predictions.memes)
+    generated = all(map(truth.has_truth, predictions.memes))
     rationales = _Rationales(predictions, texts, stating, generated, seed)
     gold = [gold_rationales(meme, predictions.dataset) for meme in predictions.memes]
     measures: dict[str, Callable[[_Rationales], Record]] = {
@@ -230,23 +221,23 @@ def _measure_simulatability(rationales: _Rationales) -> Simulatability:
         reads.append("caption")
     # Only memes with a decision have one to recover.
     places = [place for place, decision in enumerate(predictions.predicted) if decision is not None]
-    decisions = predictions.predicted[places].astype(bool)
-    texts: dict[str, list[str]] = {"rationale": [], "unstated": [], "meme": []}
-    groups = []
-    for place in places:
-        meme, text = predictions.memes[place], rationales.texts[place]
-        unstated = " ".join(sentence for sentence in sentences(text) if not states_a_side(sentence))
-        evidence = predictions.verdicts[place].evidence
-        texts["rationale"].append(text)
-        texts["unstated"].append(unstated)
-        texts["meme"].append(compose_text(reads, meme, evidence, odd_text=card.odd_text)[0])
-        # Memes made to differ in one thing share a generated meme's quad, else the words.
-        groups.append(truth.quad_of(meme) or fold(meme.text or "") or meme.id)
+    decided = [predictions.memes[place] for place in places]
+    texts = [rationales.texts[place] for place in places]
+    evidence = [predictions.verdicts[place].evidence for place in places]
+    columns = {
+        "rationale": texts,
+        "unstated": [" ".join(filterfalse(states_a_side, sentences(text))) for text in texts],
+        "meme": [
+            compose_text(reads, meme, known, odd_text=card.odd_text)[0]
+            for meme, known in zip(decided, evidence, strict=True)
+        ],
+    }
     return simulate(
-        decisions,
-        texts,
+        predictions.predicted[places].astype(bool),
+        columns,
         rationales.stating[places],
-        groups=groups,
+        # Memes made to differ in one thing share a generated meme's quad, else the words.
+        groups=[truth.quad_of(meme) or fold(meme.text or "") or meme.id for meme in decided],
         clusters=predictions.clusters[places],
         seed=rationales.seed,
     )
@@ -260,7 +251,7 @@ def _measure_agreement(rationales: _Rationales) -> Agreement:
     else:
         sides = [stated_side(text) for text in rationales.texts]
     speaking = np.array([side is not None for side in sides])
-    side = np.array([bool(taken) for taken in sides])[speaking]
+    side = np.array(sides, dtype=bool)[speaking]
     predicted = predictions.predicted[speaking]
     # Where no label was answered the rationale disagrees, whichever its side is.
     unanswered = np.array([decision is None for decision in predicted], dtype=bool)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrharm.errors import DataError, InputError, MrHarmError
-from mrharm.hub import load_or_explain
+from mrharm.errors import InputError, MrHarmError
+from mrharm.hub import load_or_explain, load_weights
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap, mean_of_values
@@ -35,8 +35,7 @@ class Likeness(Record):
     """Likeness of rationales to people's, 0 to 1.
 
     Attributes:
-        own: to those of the same meme.
-        other: to those of another meme.
+        own, other: to those of the same meme, and to those of another one.
         gain: own minus other: what a rationale tells of this meme rather than of any.
     """
 
@@ -49,11 +48,9 @@ class AgainstGold(Record):
     """Rationales compared with people's.
 
     Attributes:
-        memes: that have rationales by people.
-        references: how many rationales by people.
-        rouge_l: likeness by ROUGE-L.
-        bertscore: likeness by BERTScore; None without an encoder.
-        encoder: the name of the encoder's folder.
+        memes, references: that have rationales by people, and how many rationales these are.
+        bertscore: None without an encoder.
+        encoder: the name of its folder.
     """
 
     memes: int
@@ -80,9 +77,7 @@ def compare_with_gold(
     encoder: Path | None = None,
     seed: int = 0,
 ) -> AgainstGold:
-    """Measure the likeness of rationales to people's.
-
-    Of several references the most alike one counts, for the same meme and for the other meme alike.
+    """Measure the likeness of rationales to people's; of several references the most alike one counts.
 
     ``encoder``: a folder with an encoder for BERTScore. *Length of all:* memes
 
@@ -218,24 +213,15 @@ def _embed(folder: Path, texts: Sequence[str]) -> list[Tensor]:
 
 
 def _load_encoder(folder: Path) -> tuple[Any, Any]:
-    import transformers
+    import torch
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-    def load() -> tuple[Any, Any, Any]:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model, info = transformers.AutoModel.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
-        return model, tokenizer, info
+    def load() -> tuple[Any, Any]:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        return config, AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
-    model, tokenizer, info = load_or_explain(str(folder), load, "--encoder FOLDER")
-    decodes = model.config.is_encoder_decoder
-    # A pooler and a decoder are not used, and often not saved; any other missing tensor would be random.
-    unused = ("pooler", "decoder") if decodes else ("pooler",)
-    missing = sorted(name for name in info["missing_keys"] if not name.startswith(unused))
-    if missing:
-        raise DataError(
-            f"{folder}: {len(missing)} tensors are missing ({', '.join(missing[:3])} ...); expected the weights of "
-            f"a {type(model).__name__}"
-        )
-    encoder = model.get_encoder() if decodes else model
-    return encoder.eval(), tokenizer
+    config, tokenizer = load_or_explain(str(folder), load, "--encoder FOLDER")
+    # A pooler and a decoder are not used, and often not saved.
+    unused = ("pooler", "decoder") if config.is_encoder_decoder else ("pooler",)
+    model = load_weights(str(folder), AutoModel, torch.device("cpu"), unused=unused, local_files_only=True)
+    return model.get_encoder() if config.is_encoder_decoder else model, tokenizer

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from mrharm import __version__
 from mrharm.errors import InputError, MissingInputError, ModelUnavailableError
@@ -29,8 +31,12 @@ Options = Mapping[str, Mapping[str, Any]]  # probe -> option -> value
 PROBES = Table(
     "probes",
     {
-        name: f"mrharm.probes.{name}:probe"
-        for name in ("modality", "pairs", "robustness", "identity", "rationale", "saliency")
+        "modality": "mrharm.probes.modality:probe",
+        "pairs": "mrharm.probes.confounder_pairs:probe",
+        "robustness": "mrharm.probes.robustness:probe",
+        "identity": "mrharm.probes.identity:probe",
+        "rationale": "mrharm.probes.rationale:probe",
+        "saliency": "mrharm.probes.saliency:probe",
     },
 )
 FILE = "probes.jsonl"
@@ -86,7 +92,8 @@ def run_probes(
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Run probes on a detector and its verdicts; return the record of each as JSON values, and why others do not apply.
 
-    A probe that has a row for the same verdicts in ``folder`` / ``probes.jsonl`` is not run.
+    A probe that has a row for the same verdicts in ``folder`` / ``probes.jsonl`` is not run; a row that is no record of
+    the probe is passed over, so that what describes a record can rely on its fields.
     """
     from mrharm.evaluation.predictions import Predictions
 
@@ -118,14 +125,13 @@ def run_probes(
     for name in probing.names:
         options = (probing.options or {}).get(name, {})
         key = content_key(name, VERSIONS.get(name, 1), inputs, *([_identify(options)] if options else []))
-        if key in saved:
+        probe = PROBES.load(name)
+        if key in saved and _is_record_of(probe, saved[key]):
             records[name] = saved[key]
             continue
         memes = min(probing.memes, MOST_MEMES.get(name, probing.memes))
         try:
-            record: Record = PROBES.load(name)(
-                predictions, seed=seed, memes=memes, progress=progress, **options
-            )
+            record: Record = probe(predictions, seed=seed, memes=memes, progress=progress, **options)
         except (InputError, MissingInputError, ModelUnavailableError) as error:
             skipped[name] = str(error)
             continue
@@ -134,6 +140,19 @@ def run_probes(
         if store:
             store.append(Probed(key=key, probe=name, found=records[name]))
     return records, skipped
+
+
+def _is_record_of(probe: Callable[..., Record], row: Mapping[str, Any]) -> bool:
+    """Tell whether a saved row is the record that a probe returns; one that was edited or is of older fields is not."""
+    annotation = getattr(probe, "__annotations__", {}).get("return")
+    kind = getattr(probe, "__globals__", {}).get(annotation, annotation)
+    if not (isinstance(kind, type) and issubclass(kind, Record)):
+        return True
+    try:
+        kind.model_validate(row)
+    except ValidationError:
+        return False
+    return True
 
 
 def _identify(options: Mapping[str, Any]) -> dict[str, Any]:

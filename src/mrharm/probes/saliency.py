@@ -19,7 +19,7 @@ from mrharm.errors import InputError
 from mrharm.evaluation.predictions import BATCH, Predictions
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap, mean_of_values
-from mrharm.probes.changed_memes import ProbeRecord
+from mrharm.probes.changed_memes import ProbeRecord, make_cases
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Record, Saliency
 from mrharm.student.attribution import blank
@@ -41,15 +41,13 @@ Curves = dict[str, Floats]
 
 
 class Order(Record):
-    """Words or patches taken away, or given, in one order.
+    """Words or patches taken away (deletion), or given (insertion), in one order.
 
     Attributes:
-        deletion: area under the deletion curve, the mean P(decision) over all shares; low is good.
-        insertion: area under the insertion curve; high is good.
-        deletion_gain: how much better than a random order, meme by meme, above 0 is better; None for the random order.
-        insertion_gain: the same.
-        deletion_curve: mean P(decision) at each of `SHARES`.
-        insertion_curve: the same.
+        deletion, insertion: area under the curve; low is good of deletion, high of insertion.
+        deletion_gain, insertion_gain: how much better than a random order, meme by meme, above 0 is better; None for
+            the random order.
+        deletion_curve, insertion_curve: mean P(decision) at each of `SHARES`.
     """
 
     deletion: Estimate
@@ -71,11 +69,9 @@ class SaliencyProbe(ProbeRecord):
     """Whether saliency shows what a decision rests on.
 
     Attributes:
-        memes: scored.
         text: words; None where no meme has two.
         picture: patches; None where no meme has a picture.
         skipped: what cannot be measured -> why.
-        shares: as `SHARES`.
     """
 
     memes: int
@@ -98,8 +94,7 @@ def probe(
     """
     predictions = predictions.sample(memes, seed)
     detector = predictions.detector
-    evidence = dict(predictions.dataset.evidence)
-    evidence |= {verdict.meme_id: verdict.evidence for verdict in predictions.verdicts if verdict.evidence}
+    evidence = {case.meme.id: case.evidence for case in make_cases(predictions)}
     options = JudgeOptions(evidence=evidence, root=predictions.dataset.root)
     inputs = [detector.prepare(meme, options).shown for meme in predictions.memes]
     kinds: tuple[SaliencyKind, ...] = ("attention", "gradient") if detector.frame else ("gradient",)
@@ -213,11 +208,6 @@ def mask_patches(pixels: Pixels, frame: Frame, mask: Mask) -> Pixels:
     return masked
 
 
-def area(curve: Floats) -> Floats:
-    """Compute the area under curves over `SHARES`, by trapezoids. *Shape:* (..., shares) -> (...)"""
-    return np.asarray(np.trapezoid(curve, SHARES), dtype=np.float64)
-
-
 def _summarise_part(part: Mapping[int, Curves], clusters: NDArray[np.int64], seed: int) -> Part | None:
     if not part:
         return None
@@ -225,7 +215,8 @@ def _summarise_part(part: Mapping[int, Curves], clusters: NDArray[np.int64], see
     random: Floats | None = None  # areas of the random order, which comes first
     for kind in next(iter(part.values())):
         curves = np.stack([of_meme[kind] for of_meme in part.values()])  # (memes, 2, shares)
-        deletion, insertion = areas = area(curves).T
+        areas = np.asarray(np.trapezoid(curves, SHARES)).T
+        deletion, insertion = areas
         figures = {"deletion": deletion, "insertion": insertion}
         if random is None:
             random = areas

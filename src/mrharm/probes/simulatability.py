@@ -28,7 +28,6 @@ class Recovered(Record):
     """Share of decisions that simulators recover, over the same memes.
 
     Attributes:
-        memes: how many.
         rationale: from the rationale alone.
         unstated: from the rationale without its sentences that state a label.
         meme: from the meme's text alone.
@@ -49,9 +48,7 @@ class Simulatability(Record):
 
     Attributes:
         commoner: what always predicting the commoner decision recovers.
-        all: over all memes.
-        stating: over rationales that state a label.
-        not_stating: over the rest.
+        stating, not_stating: over rationales that state a label, and over the rest.
         leaking: how many rationales alone give the decision away to the simulator.
         adjusted: the mean of the gain among leaking rationales and of that among the rest (LAS, Hase et al. 2020);
             without a value where one of the two kinds is empty.
@@ -77,13 +74,11 @@ def simulate(
     """Measure how well texts recover decisions.
 
     Args:
-        decisions: of the detector. *Shape:* (memes,)
         texts: ``rationale``, ``unstated`` (without its sentences that state a label) and ``meme`` (its words).
         stating: whether the rationale states a label. *Shape:* (memes,)
         groups: a name for each meme; memes made to differ in one thing, as confounders are, have one name and are in
             one fold: else a reader of words takes each for its twin and is wrong more often than by chance.
-        clusters: of the intervals, as `bootstrap`. *Shape:* (memes,)
-        seed: of the intervals.
+        clusters, seed: of the intervals, as `bootstrap`.
 
     Raises:
         NotMeasurableError: too few decisions of either side.
