@@ -61,7 +61,7 @@ def load_or_explain(source: str, load: Callable[[], T], name_it: str = "hf:FOLDE
 
 
 def load_weights(
-    source: str, kind: Any, device: torch.device, *, unused: tuple[str, ...] = (), **options: Any
+    source: str, kind: Any, device: torch.device, unused: tuple[str, ...] = (), /, **options: Any
 ) -> Any:
     """Load a model of a transformers class from its safetensors, in evaluation mode on a device.
 

@@ -138,10 +138,7 @@ def judge_rationales(
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> JudgeReport:
-    """Have a teacher mark the rationales of some memes, each ``repeats`` times.
-
-    Blank rationales are counted and not asked about. With more than one repeat, the judge is asked to vary
-    (temperature 0.7).
+    """Have a teacher mark the rationales of some memes, each ``repeats`` times, blank ones left out.
 
     Raises:
         InputError: the verdicts have no rationales, all drawn are blank, the teacher reads no prompt, or fewer than
@@ -162,33 +159,31 @@ def judge_rationales(
             "json_schema": {"name": "marks", "strict": True, "schema": answer_schema(Marks)},
         },
     }
-    # A question for each repeat of each rationale; its answer is told apart by the meme's place and the repeat.
-    samples: list[tuple[int, int]] = []
+    places = [place for place, text in enumerate(read_rationales(predictions)) if text.strip()]
+    if not places:
+        raise InputError(f"all rationales of {predictions.split} are blank; there is nothing to judge")
+    # The questions of one rationale, one for each repeat, follow one another.
     questions: list[Question] = []
     shown: Counter[str] = Counter()
-    for place, text in enumerate(read_rationales(predictions)):
-        if not text.strip():
-            continue
+    for place in places:
         shows, messages = _write_messages(predictions, place, prompt, teacher.sees_pictures)
         shown[shows] += 1
         for number in range(repeats):
-            samples.append((place, number))
             identity = {"prompt": prompt.version, "sample": number}
             questions.append(Question(predictions.memes[place], messages, settings, identity))
-    if not questions:
-        raise InputError(f"all rationales of {predictions.split} are blank; there is nothing to judge")
     answers: list[Answered] = []
     for index, answer in teacher.answer(questions):
+        sample = places[index // repeats], index % repeats
         system = str(questions[index].messages[0]["content"])
-        answers.append(_classify(predictions, samples[index], answer, system))
+        answers.append(_classify(predictions, sample, answer, system))
         progress("asking the judge", len(answers), len(questions))
     answers.sort(key=lambda answer: (answer.place, answer.sample))
     return JudgeReport(
         judge=teacher.name,
         prompt=prompt.version,
         repeats=repeats,
-        memes=shown.total(),
-        blank=len(predictions.memes) - shown.total(),
+        memes=len(places),
+        blank=len(predictions.memes) - len(places),
         asked=len(questions),
         statuses=dict(Counter(answer.status for answer in answers)),
         shown=dict(shown),

@@ -223,5 +223,5 @@ def _load_encoder(folder: Path) -> tuple[Any, Any]:
     config, tokenizer = load_or_explain(str(folder), load, "--encoder FOLDER")
     # A pooler and a decoder are not used, and often not saved.
     unused = ("pooler", "decoder") if config.is_encoder_decoder else ("pooler",)
-    model = load_weights(str(folder), AutoModel, torch.device("cpu"), unused=unused, local_files_only=True)
+    model = load_weights(str(folder), AutoModel, torch.device("cpu"), unused, local_files_only=True)
     return model.get_encoder() if config.is_encoder_decoder else model, tokenizer
