@@ -10,11 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrharm.memes import importing
-from mrharm.memes.annotations import image_stem
 from mrharm.memes.dataset import ImportOptions
 from mrharm.memes.pictures import find_file
 from mrharm.memes.rows import Row
-from mrharm.memes.sources import mami, memotion
+from mrharm.memes.sources import mami, memotion, multioff
 from mrharm.records import Meme, parse_record, to_line
 from tests.memes.helpers import draw, write
 
@@ -40,18 +39,10 @@ def test_a_file_is_found_in_any_case_the_exact_name_first(
 
 @pytest.mark.parametrize(
     ("name", "stem"),
-    [
-        ("img/01.png", "01"),
-        ("a\\b\\x.JPEG", "x"),
-        ("v1.2", "v1.2"),
-        (" x.png ", "x"),
-        ("", None),
-        (None, None),
-        (5, None),
-    ],
+    [("img/01.png", "01"), ("a\\b\\x.JPEG", "x"), ("v1.2", "v1.2"), (" x.png ", "x"), ("", None), (5, None)],
 )
 def test_a_pictures_name_without_folder_and_extension_is_the_id(name: object, stem: str | None) -> None:
-    assert image_stem(Row("f.csv", 1, {"image": name}), "image") == stem
+    assert multioff.MULTIOFF.name_row(Row("f.csv", 1, {"image_name": name})) == stem
 
 
 # Kind -> its file, and columns with the values that a row may well have; any cell may hold anything.

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrharm.errors import DataError
-from mrharm.memes.recorded import read_pickle
+from mrharm.memes.side_files import read_pickle
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 

@@ -1,25 +1,30 @@
-"""Turn annotation files into memes: the steps that the importers of published datasets share.
+"""Turn the annotation files of published datasets into memes: a `TableSource` says how one dataset does it.
 
-`read_rows` reads whichever files are there, `make_finder` tells whether pictures came along, and `add_memes` brings
-every row to exactly one place: a meme, or a failure with file, line and reason.
+Every row ends in exactly one place: a meme, or a failure with file, line and reason.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from mrharm.errors import DataError, ImageError, InputError
 from mrharm.memes.dataset import Imported, ImporterInfo, ImportOptions
 from mrharm.memes.labels import LabelScheme
-from mrharm.memes.pictures import PictureFinder, find_file, picture_stem
+from mrharm.memes.pictures import PictureFinder, find_file, find_folders, picture_stem
 from mrharm.memes.rows import Row, need_folder, read_text
+from mrharm.memes.side_files import add_side_files
 from mrharm.records import Evidence, Failure, Meme
 
 # Our splits, and other names of them; compared with case folded.
 SPLIT_WORDS = {"train": ("training",), "validation": ("val", "valid", "dev"), "test": ("testing",)}
 OUR_SPLIT = {word: split for split, words in SPLIT_WORDS.items() for word in (split, *words)}
+
+Read = Callable[
+    [Path, str, list[Failure]], list[Row]
+]  # path, its place in the source, failures to add to -> rows
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ def read_rows(
     imported: Imported,
     root: Path,
     files: Mapping[str, str | None],
-    read: Callable[[Path, str, list[Failure]], list[Row]],
+    read: Read,
     *,
     layout: str,
     folders: Iterable[str] = (),
@@ -64,25 +69,9 @@ def read_rows(
     return rows
 
 
-def make_finder(imported: Imported, root: Path, folders: Sequence[str]) -> PictureFinder | None:
-    """Return a finder of pictures in ``root`` and its ``folders``; None, and a note, where no pictures came along."""
-    finder = PictureFinder(root, folders)
-    if finder.has_pictures():
-        return finder
-    imported.notes.append(
-        f"no pictures came with the source (no {folders[0]}/ folder): all memes are text only"
-    )
-    return None
-
-
-def repeated_id(meme_id: str, first: Row) -> DataError:
-    """Return the error for a row whose id an earlier row has."""
-    return DataError(f"id {meme_id!r} is already in {first.file}, line {first.line}")
-
-
 def refuse_repeat(earlier: Meme, first: Row, meme: Meme) -> Meme:
     """Refuse a second row with the same id, as `add_memes` does by default; always raises DataError."""
-    raise repeated_id(meme.id, first)
+    raise DataError(f"id {meme.id!r} is already in {first.file}, line {first.line}")
 
 
 def add_memes(
@@ -90,20 +79,19 @@ def add_memes(
     rows: Iterable[Row],
     parse: Callable[[Row], ParsedRow],
     *,
-    item: Callable[[Row], str | None],
+    name: Callable[[Row], str | None],
     finder: PictureFinder | None,
     merge: Callable[[Meme, Row, Meme], Meme] = refuse_repeat,
 ) -> None:
     """Bring every row into ``imported``: as a meme with its picture, or as a failure.
 
     Args:
-        imported: receives memes, pictures, evidence and failures.
+        imported: receives memes, pictures and their names, evidence and failures.
         rows: of rows with the same id the first gives the meme its place.
         parse: raises DataError for a row that is wrong.
-        item: what to call a row that fails.
+        name: what to call a row that fails.
         finder: finds the pictures; None where none came along.
-        merge: (earlier meme, its row, new meme) of one id -> both as one meme, or the new one under another id; raises
-            DataError to refuse it.
+        merge: (earlier meme, its row, new meme) of one id -> both as one meme; raises DataError to refuse it.
     """
     memes: dict[str, Meme] = {}
     first: dict[str, Row] = {}
@@ -112,17 +100,17 @@ def add_memes(
             parsed = parse(row)
             meme = parsed.meme
             if meme.id in memes:
-                meme = merge(memes[meme.id], first[meme.id], meme)
-            if meme.id in memes:
-                memes[meme.id] = meme
+                memes[meme.id] = merge(memes[meme.id], first[meme.id], meme)
                 continue
             picture = finder.find(parsed.picture) if finder and parsed.picture else None
             if picture is None and meme.image is None and meme.text is None:
                 raise DataError("neither a text nor a picture")
         except (DataError, ImageError) as error:
-            imported.failures.append(row.failure(str(error), item=item(row)))
+            imported.failures.append(row.failure(str(error), item=name(row)))
             continue
         memes[meme.id], first[meme.id] = meme, row
+        if parsed.picture:
+            imported.picture_names[meme.id] = parsed.picture
         if picture:
             imported.pictures[meme.id] = picture
         if parsed.evidence:
@@ -130,29 +118,9 @@ def add_memes(
     imported.memes += memes.values()
 
 
-def image_stem(row: Row, image: str) -> str | None:
-    """Return the picture's name in column ``image`` without folder and extension: the id of a row that has no other."""
-    value = row.values.get(image)
-    return picture_stem(value.strip()) or None if isinstance(value, str) else None
-
-
-def make_meme(
-    row: Row, scheme: LabelScheme, *, meme_id: str, text: str | None, source: str, used: Iterable[str]
-) -> Meme:
-    """Make a meme with the row's label and split; columns neither ``used`` nor of the label go to ``extra``.
-
-    Raises:
-        DataError: a label value that the source does not have.
-    """
-    label, kept = scheme.parse(row.values)
-    skipped = {*used, *scheme.columns}
-    extra = {key: value for key, value in row.values.items() if key not in skipped}
-    return Meme(id=meme_id, text=text, label=label, split=row.split, source=source, extra=extra | kept)
-
-
 @dataclass(frozen=True)
 class TableSource:
-    """A published dataset of tables with a row a meme, whose id is its picture's name; call it to import one.
+    """A published dataset of tables with a row a meme; call it to import one.
 
     Attributes:
         name: of the importer.
@@ -162,25 +130,31 @@ class TableSource:
         read: reads the rows of a file.
         image: the column of the picture's name.
         text: the column of the text.
+        id: the column of the id; where it is None or empty, the picture's name without its extension is the id.
         pictures: folders of pictures in the source; the first is named where there is none.
         folders: folders in the source where the files may be.
-        parse: makes a meme of a row where `parse_row` does not do; raises DataError for a row that is wrong.
+        side_files: take in captions and rationales beside the files.
         join: changes the rows in place before they become memes.
-        notes: what a user should know of each import.
+        parse: makes a meme of a row where `parse_row` does not do; raises DataError for a row that is wrong.
+        merge: as in `add_memes`.
+        finish: adds notes and options in the end.
     """
 
     name: str
     about: ImporterInfo
     scheme: LabelScheme
     files: Mapping[str, str | None]
-    read: Callable[[Path, str, list[Failure]], list[Row]]
+    read: Read
     image: str
     text: str
+    id: str | None = None
     pictures: Sequence[str] = ("images", "img")
     folders: Sequence[str] = ()
-    parse: Callable[[Row], ParsedRow] | None = None
+    side_files: bool = False
     join: Callable[[Path, list[Row], Imported], None] | None = None
-    notes: Sequence[str] = ()
+    parse: Callable[[TableSource, Row], ParsedRow] | None = None
+    merge: Callable[[Meme, Row, Meme], Meme] = refuse_repeat
+    finish: Callable[[Imported], None] | None = None
 
     def __call__(self, source: Path | None, folder: Path, options: ImportOptions) -> Imported:
         """Import the dataset.
@@ -189,30 +163,69 @@ class TableSource:
             InputError: ``source`` is no folder with one of the files.
             DataError: a file is not what ``read`` reads.
         """
-        layout = self.about.layout
-        root = need_folder(source, layout)
+        root = need_folder(source, self.about.layout)
         imported = Imported(self.name, self.about.licence, self.scheme.about, [])
-        rows = read_rows(imported, root, self.files, self.read, layout=layout, folders=self.folders)
+        rows = read_rows(
+            imported, root, self.files, self.read, layout=self.about.layout, folders=self.folders
+        )
         if self.join:
             self.join(root, rows, imported)
-        finder = make_finder(imported, root, self.pictures)
-        parse = self.parse or self.parse_row
-        add_memes(imported, rows, parse, item=lambda row: image_stem(row, self.image), finder=finder)
-        imported.notes += self.notes
+
+        # Memes, with their pictures where some came along.
+        finder = PictureFinder(root, self.pictures)
+        with_pictures = finder.has_pictures()
+        if not with_pictures:
+            imported.notes.append(
+                f"no pictures came with the source (no {self.pictures[0]}/ folder): all memes are text only"
+            )
+        add_memes(
+            imported,
+            rows,
+            partial(self.parse, self) if self.parse else self.parse_row,
+            name=self.name_row,
+            finder=finder if with_pictures else None,
+            merge=self.merge,
+        )
+
+        # What was published beside the annotations, and what a reader of dataset.json should know.
+        if self.side_files:
+            places = [place for name in (".", *self.folders) for place in find_folders(root, name)]
+            add_side_files(root, places, imported)
+        if self.finish:
+            self.finish(imported)
         return imported
+
+    def read_id(self, row: Row) -> str:
+        """Return a row's id; raises DataError where it has neither an id nor a picture's name to take one from."""
+        value = row.values.get(self.id) if self.id else None
+        if isinstance(value, int | str) and not isinstance(value, bool) and str(value).strip():
+            return str(value).strip()
+        image = row.values.get(self.image)
+        stem = picture_stem(image.strip()) if isinstance(image, str) else ""
+        if not stem:
+            raise DataError(f"{self.image}: expected the name of a picture, got {str(image)[:60]!r}")
+        return stem
+
+    def name_row(self, row: Row) -> str | None:
+        """Return what to call a row that fails: its id, where it has one."""
+        try:
+            return self.read_id(row)
+        except DataError:
+            return None
 
     def parse_row(self, row: Row, text: str | None = None, used: Iterable[str] | None = None) -> ParsedRow:
         """Make a meme of a row; with ``text`` and the columns ``used`` for it, or those of the text's column.
 
+        Columns that are neither used nor of the label go to the meme's ``extra``.
+
         Raises:
-            DataError: no picture is named, or a label value that the source does not have.
+            DataError: no id, or a label value that the source does not have.
         """
-        meme_id = image_stem(row, self.image)
-        if meme_id is None:
-            came = str(row.values.get(self.image))[:60]
-            raise DataError(f"{self.image}: expected the name of a picture, got {came!r}")
+        meme_id = self.read_id(row)
         if used is None:
             text, used = read_text(row, self.text), (self.text,)
-        used = (self.image, *used)
-        meme = make_meme(row, self.scheme, meme_id=meme_id, text=text, source=self.name, used=used)
-        return ParsedRow(meme, row.values[self.image].strip())
+        skipped = {self.image, self.id, *used, *self.scheme.columns}
+        label, as_given = self.scheme.parse(row.values)
+        extra = {key: value for key, value in row.values.items() if key not in skipped} | as_given
+        meme = Meme(id=meme_id, text=text, label=label, split=row.split, source=self.name, extra=extra)
+        return ParsedRow(meme, str(row.values.get(self.image) or meme_id).strip())

@@ -108,6 +108,7 @@ class Imported:
         rationales: that came with the source.
         failures: rows that are no memes.
         pictures: meme id -> picture file in the source.
+        picture_names: meme id -> the picture's name in the source, also where no pictures came along.
         notes: what a user should know of the import.
         roles: as in `DatasetInfo`.
         options: facts found that belong in ``dataset.json``.
@@ -122,6 +123,7 @@ class Imported:
     rationales: list[Rationale] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     pictures: dict[str, Path] = field(default_factory=dict)
+    picture_names: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     roles: dict[str, str] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)

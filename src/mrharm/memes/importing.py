@@ -37,12 +37,12 @@ from mrharm.store import FAILURES, folder_aside, sha256_file, write_json, write_
 IMPORTERS = plugins.Table(
     "memes",
     {
-        "harm-c": "mrharm.memes.sources.harmeme:import_harm_c",
+        "harm-c": "mrharm.memes.sources.harmeme:HARM_C",
         "harm-p": "mrharm.memes.sources.harmeme:import_harm_p",
-        "hateful-memes": "mrharm.memes.sources.hateful_memes:import_hateful_memes",
-        "fhm-fine-grained": "mrharm.memes.sources.hateful_memes:import_fine_grained",
+        "hateful-memes": "mrharm.memes.sources.hateful_memes:CHALLENGE",
+        "fhm-fine-grained": "mrharm.memes.sources.hateful_memes:FINE_GRAINED",
         "hatred": "mrharm.memes.sources.hatred:import_hatred",
-        "mami": "mrharm.memes.sources.mami:import_mami",
+        "mami": "mrharm.memes.sources.mami:MAMI",
         "pridemm": "mrharm.memes.sources.pridemm:PRIDEMM",
         "multioff": "mrharm.memes.sources.multioff:MULTIOFF",
         "memotion": "mrharm.memes.sources.memotion:MEMOTION",
@@ -55,16 +55,14 @@ IMPORTERS = plugins.Table(
 
 
 def about(kind: str) -> ImporterInfo | None:
-    """Return an importer's description: its ``about``, or ``ABOUT`` (of several, ``ABOUT_<KIND>``) in its file.
+    """Return an importer's description: its ``about``, or ``ABOUT`` in its file.
 
     Raises:
         InputError: no such kind.
     """
     importer = IMPORTERS.load(kind)
-    module = sys.modules[importer.__module__]
-    places = ((importer, "about"), (module, "ABOUT_" + kind.upper().replace("-", "_")), (module, "ABOUT"))
-    infos = (getattr(place, name, None) for place, name in places)
-    return next((info for info in infos if isinstance(info, ImporterInfo)), None)
+    info = getattr(importer, "about", None) or getattr(sys.modules[importer.__module__], "ABOUT", None)
+    return info if isinstance(info, ImporterInfo) else None
 
 
 def read_memes(folder: Path | str) -> list[Meme]:

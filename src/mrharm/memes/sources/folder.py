@@ -114,7 +114,7 @@ def _add_table(path: Path, imported: Imported, mapping: dict[str, str]) -> None:
         imported,
         rows,
         lambda row: parse_row(row, columns, splits, imported.name, default_id=f"row-{row.line}"),
-        item=lambda row: str(row.values.get(columns.get("id", "")) or "") or None,
+        name=lambda row: str(row.values.get(columns.get("id", "")) or "") or None,
         finder=finder if with_pictures else None,
     )
     if pictures and not with_pictures:

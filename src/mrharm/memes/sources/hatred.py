@@ -7,24 +7,17 @@ Social-AI-Studio/HatReD: JSON lines of ``{"id", "img": "01235.png", "target": [.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from mrharm.errors import DataError, InputError
-from mrharm.memes.annotations import read_rows, repeated_id
+from mrharm.memes.annotations import TableSource, read_rows
 from mrharm.memes.dataset import Imported, ImporterInfo, ImportOptions
 from mrharm.memes.labels import Cells, LabelScheme
 from mrharm.memes.pictures import find_file
-from mrharm.memes.rows import Row, need_folder, read_json_rows
-from mrharm.memes.sources.hateful_memes import (
-    CHALLENGE,
-    FINE_GRAINED,
-    LICENCE,
-    Release,
-    name_fhm_row,
-    read_fhm_id,
-    read_release,
-)
+from mrharm.memes.rows import Row, need_folder
+from mrharm.memes.sources.hateful_memes import CHALLENGE, FINE_GRAINED, LICENCE, read_fhm_rows
 from mrharm.records import Label, Rationale
 
 LAYOUT = (
@@ -72,19 +65,20 @@ def import_hatred(source: Path | None, folder: Path, options: ImportOptions) -> 
         DataError: a file is not JSON lines.
     """
     root = need_folder(source, LAYOUT)
-    hatred = Imported(name="hatred", licence=ABOUT.licence, label_scheme="", memes=[])
-    rows = read_rows(hatred, root, dict.fromkeys(FILES), read_json_rows, layout=LAYOUT, folders=FOLDERS)
+    hatred = Imported("hatred", ABOUT.licence, "", [])
+    rows = read_rows(hatred, root, dict.fromkeys(FILES), read_fhm_rows, layout=LAYOUT, folders=FOLDERS)
     reasons = _index_reasons(rows, hatred)
-    # FHM's rows get the targets before they become memes, so that label and targets are read at once.
-    release, place = _find_release(root)
-    release = replace(release, name="hatred", scheme=add_targets(release.scheme))
-    targets = {
-        meme_id: {"target": row.values["target"]}
-        for meme_id, row in reasons.items()
-        if "target" in row.values
-    }
-    imported = read_release(release, place, targets)
-    imported.licence = ABOUT.licence
+
+    def join_targets(root: Path, rows: list[Row], imported: Imported) -> None:
+        # Before FHM's rows become memes, so that label and targets are read at once.
+        for row in rows:
+            reason = reasons.get(row.values["id"])
+            if reason and "target" in reason.values:
+                row.values["target"] = reason.values["target"]
+
+    fhm, place = _find_fhm(root)
+    fhm = replace(fhm, name="hatred", about=ABOUT, scheme=add_targets(fhm.scheme), join=join_targets)
+    imported = fhm(place, folder, options)
     imported.sources |= hatred.sources
     imported.failures += hatred.failures
     _add_reasons(imported, reasons)
@@ -93,20 +87,21 @@ def import_hatred(source: Path | None, folder: Path, options: ImportOptions) -> 
 
 def _index_reasons(rows: list[Row], hatred: Imported) -> dict[str, Row]:
     """Return meme id -> its row; a row that is wrong is a failure."""
-    reasons: dict[str, Row] = {}
     first: dict[str, Row] = {}
+    reasons: dict[str, Row] = {}
     for row in rows:
+        meme_id = row.values["id"]
         try:
-            meme_id = read_fhm_id(row)
             if meme_id in first:
-                raise repeated_id(meme_id, first[meme_id])
+                raise DataError(
+                    f"id {meme_id!r} is already in {first[meme_id].file}, line {first[meme_id].line}"
+                )
             first[meme_id] = row
             _read_reasons(row)
             _read_targets(row.values)
+            reasons[meme_id] = row
         except DataError as error:
-            hatred.failures.append(row.failure(str(error), item=name_fhm_row(row)))
-            continue
-        reasons[meme_id] = row
+            hatred.failures.append(row.failure(str(error), item=meme_id))
     return reasons
 
 
@@ -121,13 +116,12 @@ def _read_reasons(row: Row) -> list[str]:
     return texts
 
 
-def _find_release(root: Path) -> tuple[Release, Path]:
+def _find_fhm(root: Path) -> tuple[TableSource, Path]:
     """Find FHM in the first folder with one of its files; the challenge's labels go before the fine-grained ones."""
     folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
-    for release in (CHALLENGE, FINE_GRAINED):
-        for folder in folders:
-            if any(find_file(folder, name, release.folders) for name in release.files):
-                return release, folder
+    for fhm, folder in product((CHALLENGE, FINE_GRAINED), folders):
+        if any(find_file(folder, name, fhm.folders) for name in fhm.files):
+            return fhm, folder
     raise InputError(
         f"{root}: HatReD's reasons are here, but none of FHM's files ({', '.join(CHALLENGE.files)}); get Hateful "
         "Memes from Meta AI and put its files and img/ beside the reasons, or in a subfolder"
@@ -144,11 +138,8 @@ def _add_reasons(imported: Imported, reasons: dict[str, Row]) -> None:
             unknown += 1
             continue
         meme, texts = memes[meme_id], _read_reasons(row)
-        further = {
-            key: value
-            for key, value in row.values.items()
-            if key not in ("id", "img", "target", "reasonings")
-        }
+        used = ("id", "img", "target", "reasonings")
+        further = {key: value for key, value in row.values.items() if key not in used}
         extra = {**further, **meme.extra, "gold_rationales": texts}
         memes[meme_id] = meme.model_copy(update={"extra": extra})
         harmless += meme.label is not None and not meme.label.harmful

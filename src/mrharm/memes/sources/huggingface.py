@@ -72,7 +72,7 @@ def import_huggingface(source: Path | None, folder: Path, options: ImportOptions
     with_files = any(path.suffix.lower() in SUFFIXES for path in around)
     reader = _Reader(tables, features, imported, folder, options.columns)
     finder = PictureFinder(root, PICTURES) if with_files else None
-    add_memes(imported, reader.read(), reader.parse, item=reader.name_row, finder=finder)
+    add_memes(imported, reader.read(), reader.parse, name=reader.name_row, finder=finder)
     choose_roles(imported)
     reader.add_notes(with_files=with_files)
     return imported

@@ -11,20 +11,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mrharm.errors import DataError
-from mrharm.memes.annotations import ParsedRow, TableSource, image_stem
-from mrharm.memes.dataset import Imported, ImporterInfo, ImportOptions
+from mrharm.memes.annotations import ParsedRow, TableSource
+from mrharm.memes.dataset import Imported, ImporterInfo
 from mrharm.memes.labels import Cells, LabelScheme, read_flag
 from mrharm.memes.pictures import find_file
 from mrharm.memes.rows import Row, read_tab_rows
 from mrharm.records import Failure, Label
 
-ABOUT = ImporterInfo(
-    "MAMI: 11,000 memes, misogynous or not, and how (SemEval-2022 task 5)",
-    "for academic purposes only, on request",
-    "by the form at github.com/MIND-Lab/SemEval2022-Task-5-Multimedia-Automatic-Misogyny-Identification-MAMI-",
-    "a folder with training.csv, Test.csv and test_labels.txt (all tab-separated), each in it or in TRAINING/ or "
-    "test/; pictures beside them or in images/, or none at all",
-)
 TEST_LABELS = "test_labels.txt"
 FOLDERS = ("images", "img", "training", "test")
 
@@ -49,23 +42,6 @@ SCHEME = LabelScheme(
     columns=(MISOGYNOUS, *KINDS),
     read=_read_label,
 )
-
-
-def import_mami(source: Path | None, folder: Path, options: ImportOptions) -> Imported:
-    """Import MAMI. A kind of misogyny on a meme that is not misogynous is kept as it came, and noted.
-
-    Raises:
-        InputError: ``source`` is no folder with training.csv or Test.csv.
-        DataError: a file lacks a column, or is not UTF-8.
-    """
-    imported = MAMI(source, folder, options)
-    labels = [meme.label for meme in imported.memes if meme.label]
-    odd = sum(1 for label in labels if not label.harmful and label.attack_types)
-    if odd:
-        imported.notes.append(
-            f"{odd:,} memes that are not misogynous have a kind of misogyny; kept as they came"
-        )
-    return imported
 
 
 def _read(path: Path, name: str, failures: list[Failure]) -> list[Row]:
@@ -97,7 +73,7 @@ def _join_test_labels(root: Path, rows: list[Row], imported: Imported) -> None:
                 raise DataError(f"{name!r} is labelled in line {labelled[name].line}, already")
             SCHEME.read(row.values)
         except DataError as error:
-            imported.failures.append(row.failure(str(error), item=image_stem(row, NAME)))
+            imported.failures.append(row.failure(str(error), item=MAMI.name_row(row)))
             continue
         labelled[name] = row
         tests[name].values.update({column: row.values[column] for column in SCHEME.columns})
@@ -110,15 +86,31 @@ def _read_name(row: Row) -> str:
     return str(row.values[NAME]).strip()
 
 
-def _parse_row(row: Row) -> ParsedRow:
+def _parse_row(source: TableSource, row: Row) -> ParsedRow:
     """Make a meme of a row; each split's pictures are in the folder of its file."""
-    parsed = MAMI.parse_row(row)
+    parsed = source.parse_row(row)
     return replace(parsed, picture=(PurePosixPath(row.file).parent / (parsed.picture or "")).as_posix())
+
+
+def _note_kinds(imported: Imported) -> None:
+    """Note the memes that are not misogynous and yet have a kind of misogyny; they are kept as they came."""
+    labels = [meme.label for meme in imported.memes if meme.label]
+    odd = sum(1 for label in labels if not label.harmful and label.attack_types)
+    if odd:
+        imported.notes.append(
+            f"{odd:,} memes that are not misogynous have a kind of misogyny; kept as they came"
+        )
 
 
 MAMI = TableSource(
     "mami",
-    ABOUT,
+    ImporterInfo(
+        "MAMI: 11,000 memes, misogynous or not, and how (SemEval-2022 task 5)",
+        "for academic purposes only, on request",
+        "by the form at github.com/MIND-Lab/SemEval2022-Task-5-Multimedia-Automatic-Misogyny-Identification-MAMI-",
+        "a folder with training.csv, Test.csv and test_labels.txt (all tab-separated), each in it or in TRAINING/ or "
+        "test/; pictures beside them or in images/, or none at all",
+    ),
     SCHEME,
     files={"training.csv": "train", "Test.csv": "test"},
     read=_read,
@@ -126,6 +118,7 @@ MAMI = TableSource(
     text=TEXT,
     pictures=FOLDERS,
     folders=FOLDERS,
-    parse=_parse_row,
     join=_join_test_labels,
+    parse=_parse_row,
+    finish=_note_kinds,
 )

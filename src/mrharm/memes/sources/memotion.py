@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from mrharm.memes.annotations import ParsedRow, TableSource
-from mrharm.memes.dataset import ImporterInfo
+from mrharm.memes.dataset import Imported, ImporterInfo
 from mrharm.memes.labels import Cells, LabelScheme, read_word
 from mrharm.memes.rows import Row, read_csv_rows, read_text
 from mrharm.records import Label, Severity
@@ -34,11 +34,15 @@ def _read_label(cells: Cells) -> tuple[Label | None, dict[str, Any]]:
     return Label(harmful=severity != "none", severity=severity), {OFFENSIVE: usual}
 
 
-def _parse_row(row: Row) -> ParsedRow:
+def _parse_row(source: TableSource, row: Row) -> ParsedRow:
     """Take the corrected text before the one that was read; both are kept where they differ."""
     texts = (OCR, CORRECTED) if row.values[OCR] == row.values[CORRECTED] else ()
     text = read_text(row, CORRECTED) or read_text(row, OCR)
-    return MEMOTION.parse_row(row, text, ("", *texts))
+    return source.parse_row(row, text, ("", *texts))
+
+
+def _note_split(imported: Imported) -> None:
+    imported.notes.append("labels.csv has no splits: all memes are train; there is no test split")
 
 
 MEMOTION = TableSource(
@@ -59,5 +63,5 @@ MEMOTION = TableSource(
     image="image_name",
     text=CORRECTED,
     parse=_parse_row,
-    notes=("labels.csv has no splits: all memes are train; there is no test split",),
+    finish=_note_split,
 )

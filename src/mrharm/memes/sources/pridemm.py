@@ -37,7 +37,7 @@ def _read_label(cells: Cells) -> tuple[Label | None, dict[str, Any]]:
     return Label(harmful=harmful, targets=targets), {"hate": str(int(harmful)), "target": usual}
 
 
-def _parse_row(row: Row) -> ParsedRow:
+def _parse_row(source: TableSource, row: Row) -> ParsedRow:
     word = str(row.values["split"]).strip()
     split = OUR_SPLIT.get(word.casefold())
     if split is None:
@@ -45,7 +45,7 @@ def _parse_row(row: Row) -> ParsedRow:
     # The authors' code reads the text None as no text.
     text = read_text(row, "text")
     text, used = (None, ("split",)) if text == "None" else (text, ("split", "text"))
-    return PRIDEMM.parse_row(replace(row, split=split), text, used)
+    return source.parse_row(replace(row, split=split), text, used)
 
 
 PRIDEMM = TableSource(

@@ -67,14 +67,14 @@ def _find_files(root: Path, named: re.Match[str] | None) -> dict[str, str | None
     return {match.string: OUR_SPLIT[match["split"].lower()] for match in matches}
 
 
-def _parse_row(row: Row) -> ParsedRow:
+def _parse_row(source: TableSource, row: Row) -> ParsedRow:
     parts: dict[str, Any] = {}
     for column, part in PARTS.items():
         value = read_text(row, column)
         if value and value.strip() != "unk":
             parts[part] = value.strip()
     used = ("org_sent", *(column for column, part in PARTS.items() if part in parts))
-    parsed = PROMPTHATE.parse_row(row, read_text(row, "org_sent"), used)
+    parsed = source.parse_row(row, read_text(row, "org_sent"), used)
     if not parts:
         return parsed
     made_by = dict.fromkeys(parts, "PromptHate")
