@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrharm.errors import DataError
+from mrharm.memes import side_files
 from mrharm.memes.side_files import read_pickle
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
@@ -88,7 +89,10 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_pickle_of_plain_values_is_named_with_its_mend(tmp_path: Path, name: str) -> None:
+def test_what_is_no_pickle_of_plain_values_is_named_with_its_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(side_files, "MOST_VALUES", 10_000)
     data, why = REFUSED[name]
     with pytest.raises(DataError, match=rf"captions\.pkl: .*{why}.*; ask its author for a JSON file"):
         read_pickle(saved(tmp_path, data))
@@ -127,17 +131,18 @@ def test_whatever_the_bytes_are_it_reads_plain_values_or_fails_by_name(data: byt
         assert list(Path(folder).iterdir()) == [path]
 
 
-def test_a_pickle_that_unfolds_without_end_is_refused(tmp_path: Path) -> None:
-    nested: list[Any] = []
-    for _ in range(40):
-        nested = [nested, nested]
-    path = tmp_path / "captions.pkl"
-    path.write_bytes(pickle.dumps(nested))
-    with pytest.raises(DataError, match="unfolds to more than"):
-        read_pickle(path)
+@pytest.mark.parametrize("text", ["you", "you" * 3000])
+def test_a_pickle_that_unfolds_without_end_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(side_files, "MOST_VALUES", 10_000)
+    nested: Any = {text: text}  # in a pickle it is written once, and named in few bytes each further time
+    for size in (500, 3) if len(text) > 3 else [2] * 40:
+        nested = [nested] * size
+    with pytest.raises(DataError, match="unfolds to more than 10,000"):
+        read_pickle(saved(tmp_path, pickle.dumps(nested)))
 
 
 def test_a_huge_place_in_the_memo_takes_no_memory(tmp_path: Path) -> None:
-    path = tmp_path / "captions.pkl"
-    path.write_bytes(b"\x80\x02]r\xff\xff\xff\xff.")  # an empty list, noted at place 4,294,967,295
-    assert read_pickle(path) == []
+    # An empty list, noted at place 4,294,967,295.
+    assert read_pickle(saved(tmp_path, b"\x80\x02]r\xff\xff\xff\xff.")) == []

@@ -11,6 +11,7 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Self
 
 from mrharm.errors import DataError, MrHarmError
 from mrharm.progress import Progress, counting
@@ -20,6 +21,16 @@ SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 # Deflate reaches 1,032 to 1 on nothing but zeros; tables and texts stay under 50. Small archives may be as they like.
 MAX_RATIO = 200
 MIN_BOUND = 100_000_000  # bytes
+BLOCK = 4096  # bytes on a disk, that the smallest member takes; so their number is bounded too
+# A long name or the values of an extended header; some kilobytes are usual.
+MAX_HEADER = 1_000_000
+_EXTENDED = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 
 
 @contextlib.contextmanager
@@ -32,8 +43,8 @@ def unpacked(source: Path | None, target: Path, progress: Progress) -> Iterator[
     raised inside name files by their place in the archive.
 
     Raises:
-        DataError: the archive is broken, cut short, protected by a password or over the bound, or a member of a tar
-            would leave the folder or is a device.
+        DataError: the archive is broken, cut short, protected by a password or over the bounds, or a member would leave
+            the folder or is a device.
     """
     if source is None or not source.name.lower().endswith(SUFFIXES) or not source.is_file():
         yield source
@@ -70,6 +81,18 @@ def _enter(root: Path) -> Path:
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else root
 
 
+class _Header(tarfile.TarInfo):
+    """A header of a tar, bounded: tarfile reads at once what an extended one announces, whatever a .gz unfolds to."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        header = super().frombuf(buf, encoding, errors)
+        is_member = header.type in tarfile.SUPPORTED_TYPES and header.type not in _EXTENDED
+        if header.size < 0 or (header.size > MAX_HEADER and not is_member):
+            raise tarfile.HeaderError(f"a header of {header.size:,} bytes")
+        return header
+
+
 def _unpack_zip(source: Path, root: Path, progress: Progress) -> None:
     with zipfile.ZipFile(source) as archive:
         members = archive.infolist()
@@ -78,8 +101,8 @@ def _unpack_zip(source: Path, root: Path, progress: Progress) -> None:
                 f"{source}: protected by a password; unpack it with its password first (`unzip` asks for it), and "
                 "import the folder"
             )
-        _check_size(source, sum(member.file_size for member in members))
-        files = [member for member in members if not member.is_dir() and not _is_hidden(member.filename)]
+        _check_size(source, sum(max(member.file_size, BLOCK) for member in members))
+        files = [member for member in members if _is_wanted(source, member.filename) and not member.is_dir()]
         with counting(progress, f"unpacking {source.name}", len(files)) as advance:
             for member in files:
                 archive.extract(member, root)
@@ -87,34 +110,31 @@ def _unpack_zip(source: Path, root: Path, progress: Progress) -> None:
 
 
 def _unpack_tar(source: Path, root: Path, progress: Progress) -> None:
-    with tarfile.open(source) as archive:
+    with tarfile.open(source, tarinfo=_Header) as archive:
         total, files = 0, []
         for member in archive:
-            total += member.size
+            total += max(member.size, BLOCK)
             _check_size(source, total)
-            if not member.isdir() and not _is_hidden(member.name):
+            if _is_wanted(source, member.name) and not member.isdir():
                 files.append(member)
-        _check_end(source, archive)
+        # One that was cut between two members tarfile takes for a whole one, which ends in zeros.
+        assert archive.fileobj is not None
+        archive.fileobj.seek(archive.offset)
+        block = archive.fileobj.read(tarfile.BLOCKSIZE)
+        if len(block) < tarfile.BLOCKSIZE or any(block):
+            raise DataError(f"{source}: cut short, as it does not end as a tar does; download it again")
         with counting(progress, f"unpacking {source.name}", len(files)) as advance:
             for member in files:
                 archive.extract(member, root, filter="data")
                 advance()
 
 
-def _check_end(source: Path, archive: tarfile.TarFile) -> None:
-    """Refuse a tar that was cut between two members, which tarfile takes for its end: a whole one ends in zeros."""
-    assert archive.fileobj is not None
-    archive.fileobj.seek(archive.offset)
-    block = archive.fileobj.read(tarfile.BLOCKSIZE)
-    if len(block) < tarfile.BLOCKSIZE or any(block):
-        raise DataError(f"{source}: cut short, as it does not end as a tar does; download it again")
-
-
-def _is_hidden(name: str) -> bool:
-    """Tell whether a member is what macOS adds, or hidden."""
-    return any(
-        part == "__MACOSX" or (part.startswith(".") and part != "..") for part in PurePosixPath(name).parts
-    )
+def _is_wanted(source: Path, name: str) -> bool:
+    """Tell whether a member is neither hidden nor what macOS adds; raises DataError for one that leaves the folder."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts:
+        raise DataError(f"{source}: {name[:80]!r} leaves the folder it is unpacked to; nothing was unpacked")
+    return not any(part == "__MACOSX" or part.startswith(".") for part in path.parts)
 
 
 def _check_size(source: Path, total: int) -> None:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from mrharm.errors import DataError, InputError
 from mrharm.memes.annotations import SPLIT_WORDS, ParsedRow
+from mrharm.memes.dataset import Imported
 from mrharm.memes.labels import SEVERITIES
 from mrharm.memes.rows import Row, read_text
 from mrharm.records import Label, Meme, Severity
@@ -122,6 +123,29 @@ def parse_row(
         extra={key: value for key, value in row.values.items() if key not in columns.values()},
     )
     return ParsedRow(meme, picture.strip() or None if picture else None)
+
+
+def name_row(row: Row, column: str | None) -> str | None:
+    """Return what to call a row that fails: its id, where it has one in ``column``."""
+    value = row.values.get(column) if column else None
+    return None if value is None else str(value) or None
+
+
+def note_table(
+    imported: Imported,
+    columns: Mapping[str, str],
+    classes: Mapping[str, Sequence[str]] = {},
+    *,
+    with_pictures: bool,
+) -> None:
+    """Note pictures that are named and did not come along, and say what the labels are."""
+    if imported.picture_names and not with_pictures:
+        imported.notes.append(
+            f"{columns['image']}: none of the pictures it names came with the source: those memes are text only"
+        )
+    if any(meme.label for meme in imported.memes):
+        names = ", ".join(classes.get(columns["label"], ()))
+        imported.label_scheme = f"as in column {columns['label']!r}" + (f" ({names})" if names else "")
 
 
 def _read_id(value: Any, column: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from mrharm.memes.pictures import import_pictures
 from mrharm.memes.rows import STAGE
 from mrharm.memes.splits import TRAIN, VALIDATION, add_validation
 from mrharm.progress import Progress, counting, no_progress
-from mrharm.records import Evidence, Failure, Meme, Rationale
+from mrharm.records import Evidence, Failure, Meme, Rationale, Record
 from mrharm.store import FAILURES, folder_aside, sha256_file, write_json, write_records
 
 IMPORTERS = plugins.Table(
@@ -55,11 +55,7 @@ IMPORTERS = plugins.Table(
 
 
 def about(kind: str) -> ImporterInfo | None:
-    """Return an importer's description: its ``about``, or ``ABOUT`` in its file.
-
-    Raises:
-        InputError: no such kind.
-    """
+    """Return an importer's ``about``, or ``ABOUT`` in its file; raises InputError where there is no such kind."""
     importer = IMPORTERS.load(kind)
     info = getattr(importer, "about", None) or getattr(sys.modules[importer.__module__], "ABOUT", None)
     return info if isinstance(info, ImporterInfo) else None
@@ -116,23 +112,24 @@ def import_memes(
         if origin and root and root != origin:
             _name_archive(imported, root, origin)
         _add_validation(imported, options)
-        _check_any(imported, str(source or kind))
+        _refuse_empty(imported, source or kind)
         if rationales:
             _add_rationales(imported, rationales, progress)
         _write(imported, aside, kind, origin, options)
     return Dataset(Path(folder))
 
 
-def _check_any(imported: Imported, source: str) -> None:
-    if not imported.memes:
-        reasons = [
-            f"{row.file}, line {row.line}: {row.reason}" if row.line else f"{row.item}: {row.reason}"
-            for row in imported.failures[:3]
-        ]
-        raise DataError(
-            f"{source}: not one valid meme ({len(imported.failures)} rows failed): "
-            f"{'; '.join(reasons) or 'the source is empty'}"
-        )
+def _refuse_empty(imported: Imported, source: Path | str) -> None:
+    if imported.memes:
+        return
+    reasons = [
+        f"{row.file}, line {row.line}: {row.reason}" if row.line else f"{row.item}: {row.reason}"
+        for row in imported.failures[:3]
+    ]
+    raise DataError(
+        f"{source}: not one valid meme ({len(imported.failures)} rows failed): "
+        f"{'; '.join(reasons) or 'the source is empty'}"
+    )
 
 
 def _name_archive(imported: Imported, root: Path, origin: Path) -> None:
@@ -146,11 +143,7 @@ def _name_archive(imported: Imported, root: Path, origin: Path) -> None:
 
 
 def check_target(target: Path, source: Path | None, overwrite: bool) -> None:
-    """Refuse a folder that may not become a dataset folder.
-
-    Raises:
-        InputError: the source is inside ``target``, a dataset is there and ``overwrite`` is false, or it is not empty.
-    """
+    """Refuse a folder with the source or other files in it, or, unless ``overwrite``, a dataset; raises InputError."""
     if source is not None and source.resolve().is_relative_to(target):
         raise InputError(f"{target}: the source is inside it; choose another folder for the dataset")
     if target.exists() and not target.is_dir():
@@ -190,9 +183,10 @@ def _add_pictures(imported: Imported, aside: Path, options: ImportOptions, progr
             continue
         memes[meme.id] = meme
         if result:
-            memes[meme.id] = meme.model_copy(update={"image": result.place})
+            place, sha256 = result
+            memes[meme.id] = meme.model_copy(update={"image": place})
             row = evidence.get(meme.id) or Evidence(meme_id=meme.id)
-            evidence[meme.id] = row.model_copy(update={"image_sha256": result.sha256})
+            evidence[meme.id] = row.model_copy(update={"image_sha256": sha256})
     imported.memes = list(memes.values())
     imported.evidence = [evidence[meme_id] for meme_id in memes if meme_id in evidence]
     imported.rationales = [row for row in imported.rationales if row.meme_id in memes]
@@ -236,13 +230,14 @@ def _add_rationales(imported: Imported, explain: Callable[[Meme], Rationale], pr
 
 
 def _write(imported: Imported, aside: Path, kind: str, source: Path | None, options: ImportOptions) -> None:
-    for name, records in (
-        (MEMES, imported.memes),
-        (EVIDENCE, imported.evidence),
-        (RATIONALES, imported.rationales),
-        (FAILURES, imported.failures),
-    ):
-        if records or name == MEMES:
+    write_records(aside / MEMES, imported.memes)
+    parts: dict[str, Sequence[Record]] = {
+        EVIDENCE: imported.evidence,
+        RATIONALES: imported.rationales,
+        FAILURES: imported.failures,
+    }
+    for name, records in parts.items():
+        if records:
             write_records(aside / name, records)
     info = DatasetInfo(
         name=imported.name,

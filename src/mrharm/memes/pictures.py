@@ -11,9 +11,8 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import product
+from itertools import chain, product
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 from mrharm.errors import DataError, ImageError, InputError
 from mrharm.images import MAX_BYTES, SUFFIXES, decode, image_sha256, read_image_bytes, sniff
@@ -21,50 +20,35 @@ from mrharm.records import Meme
 from mrharm.store import content_key, sha256_bytes
 
 IMAGES = "images"
-WAYS = ("copy", "link")
-
 _SUFFIX_OF = {"PNG": ".png", "JPEG": ".jpg", "GIF": ".gif", "WEBP": ".webp", "BMP": ".bmp"}
-
-
-class StoredPicture(NamedTuple):
-    """A picture in the dataset folder: its path relative to the folder, and the SHA-256 of its bytes."""
-
-    place: str
-    sha256: str
 
 
 def find_folders(root: Path, place: str) -> list[Path]:
     """Return the folders that ``place`` (``data/annotations``) means below ``root``, those spelt exactly so first."""
     folders = [root]
     for part in PurePosixPath(place).parts:
-        below: list[Path] = []
-        for folder in folders:
-            below += [path for path in _list_spellings(folder, part) if path.is_dir()]
-        folders = below
-    return folders
+        folders = list(chain.from_iterable(_list_spellings(folder, part) for folder in folders))
+    return [folder for folder in folders if folder.is_dir()]
 
 
 def find_file(root: Path, name: str, folders: Iterable[str] = ()) -> Path | None:
     """Return a source's file in ``root``, else in one of ``folders`` below it; None where it is in none of them."""
-    for place in (".", *folders):
-        for folder in find_folders(root, place):
-            for path in _list_spellings(folder, name):
-                if path.is_file():
-                    return path
+    for folder in chain.from_iterable(find_folders(root, place) for place in (".", *folders)):
+        for path in _list_spellings(folder, name):
+            if path.is_file():
+                return path
     return None
 
 
 def _list_spellings(folder: Path, name: str) -> list[Path]:
+    if not folder.is_dir():
+        return []
     paths = (path for path in folder.iterdir() if path.name.casefold() == name.casefold())
     return sorted(paths, key=lambda path: (path.name != name, path.name))
 
 
 def check_inside(name: str) -> PurePosixPath:
-    """Return a path from a row as a relative path that stays inside the source folder.
-
-    Raises:
-        DataError: absolute, with ``..`` in it, or with a null byte: a row may not reach for other files.
-    """
+    """Return a path from a row as a relative path inside the source folder; raises DataError for any other."""
     path = PurePosixPath(name.replace("\\", "/"))
     climbs = path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name) is not None
     if climbs or "\0" in name or not path.parts:
@@ -149,40 +133,39 @@ def import_pictures(
     way: str,
     workers: int,
     advance: Callable[[], None],
-) -> dict[str, StoredPicture | ImageError]:
-    """Bring every meme's picture under ``folder/images/``: meme id -> the stored picture, or the error.
+) -> dict[str, tuple[str, str] | ImageError]:
+    """Bring every meme's picture under ``folder/images/``: meme id -> its path there and its SHA-256, or the error.
 
     Each picture is decoded once, so that a broken one is known now and not in the middle of training. ``link`` makes
-    a hard link, which costs no space and stays whole when the source is deleted (a symbolic link would carry the path
-    of this machine into the dataset); across file systems, where none can be made, it copies. Pictures an importer
-    drew into ``folder/images/`` itself are hashed where they are.
+    a hard link, which costs no space and stays whole when the source is deleted; across file systems, where none can
+    be made, it copies. Pictures an importer drew into ``folder/images/`` itself are hashed where they are.
 
     Raises:
         InputError: ``way`` is neither copy nor link.
     """
-    if way not in WAYS:
-        raise InputError(f"images: expected {' or '.join(WAYS)}, got {way!r}")
+    if way not in ("copy", "link"):
+        raise InputError(f"images: expected copy or link, got {way!r}")
     used: set[str] = set()
     rows = [meme for meme in memes if meme.id in pictures or meme.image]
     names = {meme.id: _name_file(meme.id, used) for meme in rows if meme.id in pictures}
     if names:
         (folder / IMAGES).mkdir(exist_ok=True)
 
-    def store(meme: Meme) -> StoredPicture | ImageError:
+    def store(meme: Meme) -> tuple[str, str] | ImageError:
         try:
             if meme.id not in pictures:
                 place = check_inside(meme.image or "").as_posix()
-                return StoredPicture(place, image_sha256(folder / place))
+                return place, image_sha256(folder / place)
             source = pictures[meme.id]
             data = read_image_bytes(source)
             place = _check_place(data, source.name, names[meme.id])
             if way == "copy" or not link(source, folder / place):
                 (folder / place).write_bytes(data)
-            return StoredPicture(place, sha256_bytes(data))
+            return place, sha256_bytes(data)
         except ImageError as error:
             return error
 
-    stored: dict[str, StoredPicture | ImageError] = {}
+    stored: dict[str, tuple[str, str] | ImageError] = {}
     pool = ThreadPoolExecutor(max(1, workers))
     try:
         for meme, result in zip(rows, pool.map(store, rows), strict=True):
@@ -199,7 +182,7 @@ def write_picture(data: bytes, folder: Path, meme_id: str, used: set[str]) -> st
     ``used`` holds the file names of this folder so far, and receives this one.
 
     Raises:
-        ImageError: over the bound of bytes, or no picture that `mrharm.images.decode` reads; nothing is written.
+        ImageError: over the bound of bytes, or no picture; nothing is written.
     """
     if len(data) > MAX_BYTES:
         raise ImageError(f"{len(data):,} bytes; at most {MAX_BYTES:,} are read; save the picture smaller")

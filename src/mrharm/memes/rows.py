@@ -1,7 +1,6 @@
 """Read the rows of a source's annotation files, each with its file and line.
 
-A row that cannot be read becomes a `Failure` with its place and reason, and the rest goes on; a file that is something
-else altogether is a `DataError` that says how to mend it.
+A row that cannot be read becomes a `Failure`, and the rest goes on; a file of another kind is a `DataError`.
 """
 
 from __future__ import annotations
@@ -59,11 +58,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_table(path: Path, name: str, failures: list[Failure]) -> list[Row]:
-    """Read the rows of a file by its suffix: CSV, JSON lines, or for ``.json`` one array where it is one.
-
-    Raises:
-        DataError: as the reader of that kind does.
-    """
+    """Read the rows of a file by its suffix: CSV, JSON lines, or for ``.json`` one array where it is one."""
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv"):
         return read_csv_rows(path, name, failures)
@@ -73,11 +68,7 @@ def read_table(path: Path, name: str, failures: list[Failure]) -> list[Row]:
 
 
 def read_json_rows(path: Path, name: str, failures: list[Failure]) -> list[Row]:
-    """Read the rows of a JSONL file; a line that is not a JSON object in UTF-8 becomes a failure and the rest goes on.
-
-    Raises:
-        DataError: the file cannot be read, is UTF-16, or is one JSON array.
-    """
+    """Read the rows of a JSONL file; raises DataError where it is UTF-16, or one JSON array."""
     data = read_bytes(path).removeprefix(b"\xef\xbb\xbf")
     if data.startswith(_UTF_16):
         raise _not_utf8(path, data, 0)
@@ -106,10 +97,8 @@ def read_json_rows(path: Path, name: str, failures: list[Failure]) -> list[Row]:
 def read_json_array(path: Path, name: str, failures: list[Failure]) -> list[Row]:
     """Read the rows of a file that is one JSON array; a row's line is its place in the array, from 1.
 
-    An element that is not a JSON object becomes a failure and the rest goes on.
-
     Raises:
-        DataError: the file cannot be read, is not UTF-8, or is not one whole JSON array.
+        DataError: not UTF-8, or not one whole JSON array.
     """
     text = read_utf8(path)
     try:
@@ -122,18 +111,15 @@ def read_json_array(path: Path, name: str, failures: list[Failure]) -> list[Row]
         ) from None
     if not isinstance(array, list):
         raise DataError(f"{path}: expected one JSON array, got {type(array).__name__}")
-    rows = []
-    for place, element in enumerate(array, 1):
-        row = Row(name, place, element)
-        if isinstance(element, dict):
-            rows.append(row)
-        else:
-            failures.append(row.failure(f"expected a JSON object, got {type(element).__name__}"))
-    return rows
+    rows = [Row(name, place, element) for place, element in enumerate(array, 1)]
+    for row in rows:
+        if not isinstance(row.values, dict):
+            failures.append(row.failure(f"expected a JSON object, got {type(row.values).__name__}"))
+    return [row for row in rows if isinstance(row.values, dict)]
 
 
 def read_text(row: Row, key: str) -> str | None:
-    """Return a row's text under ``key``; blank or null is None. Raises DataError where it is not a string."""
+    """Return a row's text under ``key``; blank or null is None; raises DataError where it is not a string."""
     value = row.values.get(key)
     if value is not None and not isinstance(value, str):
         raise DataError(f"{key}: expected a string, got {str(value)[:60]!r}")
@@ -143,13 +129,12 @@ def read_text(row: Row, key: str) -> str | None:
 def read_csv_rows(
     path: Path, name: str, failures: list[Failure], *, columns: Sequence[str] = ()
 ) -> list[Row]:
-    """Read the rows of a CSV file, split at comma, tab or semicolon as its header is; a broken row becomes a failure.
+    """Read the rows of a CSV file, split at comma, tab or semicolon as its header is.
 
     Raises:
-        DataError: the file cannot be read, is not UTF-8, names a column twice, or lacks one of ``columns``.
+        DataError: not UTF-8, or the header names a column twice or lacks one of ``columns``.
     """
-    text = read_utf8(path)
-    return _make_rows(_split_csv_records(text), path, name, failures, columns, header=None)
+    return _make_rows(_split_csv_records(read_utf8(path)), path, name, failures, columns, header=None)
 
 
 def read_tab_rows(
@@ -160,15 +145,11 @@ def read_tab_rows(
     columns: Sequence[str] = (),
     header: Sequence[str] | None = None,
 ) -> list[Row]:
-    """Read the rows of a tab-separated file in which people left quotes open.
-
-    ``header`` names the columns of a file without a header.
+    """Read the rows of a tab-separated file in which people left quotes open; raises as `read_csv_rows` does.
 
     A quoted cell may run over several lines, but never over one with as many tabs as a row has: there the quote was
-    left open, is a character like any other, and its line is a row by itself.
-
-    Raises:
-        DataError: as `read_csv_rows` does.
+    left open, is a character like any other, and its line is a row by itself. ``header`` names the columns of a file
+    without a header.
     """
     lines = io.StringIO(read_utf8(path), newline="").readlines()
     tabs = len(header) - 1 if header else "".join(lines[:1]).count("\t")
@@ -216,7 +197,8 @@ def _check_header(path: Path, cells: list[str], columns: Sequence[str]) -> list[
 def _split_csv_records(text: str) -> Iterator[tuple[int, list[str] | str]]:
     """Yield (line, cells) of each record; for a broken one (line, what is wrong)."""
     lines = io.StringIO(text, newline="")
-    delimiter = _guess_delimiter(lines.readline())
+    header = [lines.readline()]
+    delimiter = max(",\t;", key=lambda mark: len(next(csv.reader(header, delimiter=mark), [])))
     lines.seek(0)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
@@ -260,13 +242,6 @@ def _not_utf8(path: Path, data: bytes, place: int) -> DataError:
         f"{path}: not UTF-8 (line {line}, byte 0x{data[place]:02x}); it looks like {likely}; convert it with "
         f"`iconv -f {likely} -t UTF-8 {path.name} > utf8-{path.name}`, and use that file instead"
     )
-
-
-def _guess_delimiter(header: str) -> str:
-    def count_columns(delimiter: str) -> int:
-        return len(next(csv.reader([header], delimiter=delimiter), []))
-
-    return max((",", "\t", ";"), key=count_columns)
 
 
 def need_folder(source: Path | None, what: str) -> Path:

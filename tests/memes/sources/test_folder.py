@@ -219,7 +219,7 @@ def test_a_table_whose_pictures_did_not_come_along_goes_in_as_texts(tmp_path: Pa
     dataset = import_memes("folder", path, tmp_path / "out")
     assert [(meme.text, meme.image) for meme in dataset.memes] == [("you", None)]
     assert [row.reason for row in failures(dataset)] == ["neither a text nor a picture"]
-    assert any("none of the pictures came with the source" in note for note in dataset.info.notes)
+    assert any("none of the pictures it names came with the source" in note for note in dataset.info.notes)
 
 
 def test_several_tables_in_a_folder_must_be_told_apart(tmp_path: Path) -> None:

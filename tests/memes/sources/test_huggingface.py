@@ -302,7 +302,6 @@ CARDS = {
     "listed": ("README.md", LISTED),
     "numbered": ("README.md", NUMBERED.replace("\n", "\r\n")),
     "infos": ("dataset_infos.json", json.dumps({"other": {}, "default": {"features": NAMES}})),
-    "info": ("dataset_info.json", json.dumps({"features": NAMES})),
 }
 
 
@@ -321,7 +320,6 @@ def test_class_names_may_stand_beside_the_data(tmp_path: Path, name: str) -> Non
     [
         ("README.md", "---\n: [\n---\n"),
         ("README.md", "---\na: \xff"),
-        ("dataset_info.json", "{"),
         ("dataset_infos.json", "[" * 9999),
         ("README.md", "---\ndataset_info:\n  features: [5, {name: 3}]\n---\n"),
     ],

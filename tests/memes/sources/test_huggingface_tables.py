@@ -274,10 +274,9 @@ def no_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_datasets")
-@pytest.mark.parametrize(
-    "name", ["train.parquet", "dataset_dict.json", "dataset_info.json", "dataset_infos.json"]
-)
+@pytest.mark.parametrize("name", ["train.parquet", "dataset_dict.json", "dataset_infos.json"])
 def test_without_the_library_the_extra_is_named(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "in/test.csv", "text\nyou\n")
     write(tmp_path / "in" / name, "ARROW1")
     with pytest.raises(InputError, match=r"needs the datasets library: pip install 'mrharm\[huggingface\]'"):
         take(tmp_path / "in")

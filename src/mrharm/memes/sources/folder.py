@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from mrharm.errors import InputError
 from mrharm.images import SUFFIXES
 from mrharm.memes.annotations import add_memes
-from mrharm.memes.columns import find_columns, parse_row, rename_splits
+from mrharm.memes.columns import find_columns, name_row, note_table, parse_row, rename_splits
 from mrharm.memes.dataset import INFO, Imported, ImporterInfo, ImportOptions
 from mrharm.memes.pictures import PictureFinder
-from mrharm.memes.rows import STAGE, TABLES, Row, read_table
+from mrharm.memes.rows import STAGE, TABLES, read_table
 from mrharm.records import Failure, Meme
 
 LAYOUT = (
@@ -104,30 +105,22 @@ def _add_table(path: Path, imported: Imported, mapping: dict[str, str]) -> None:
     # Which column is which, and which split is which.
     names = list(dict.fromkeys(key for row in rows for key in row.values))
     columns = find_columns(path.name, mapping, names, imported.notes)
-    splits = _find_splits(rows, columns, imported)
+    column = columns.get("split")
+    split_names = {str(row.values.get(column) or "").strip() for row in rows} if column else set()
+    if not split_names - {""} and "label" in columns:
+        imported.notes.append(
+            "no split column: labelled memes are put in train; evaluating needs a test split"
+        )
+    splits = rename_splits(split_names, imported.notes)
     # Pictures: a table of texts may name some that did not come along.
     finder = PictureFinder(path.parent, ("images", "img"))
     image = columns.get("image")
-    pictures = [str(row.values.get(image)) for row in rows if image and row.values.get(image)]
-    with_pictures = bool(pictures) and finder.has_pictures(pictures)
+    with_pictures = finder.has_pictures(str(row.values.get(image) or "") for row in rows) if image else False
     add_memes(
         imported,
         rows,
         lambda row: parse_row(row, columns, splits, imported.name, default_id=f"row-{row.line}"),
-        name=lambda row: str(row.values.get(columns.get("id", "")) or "") or None,
+        name=partial(name_row, column=columns.get("id")),
         finder=finder if with_pictures else None,
     )
-    if pictures and not with_pictures:
-        imported.notes.append(f"{image}: none of the pictures came with the source: all memes are text only")
-    if any(meme.label for meme in imported.memes):
-        imported.label_scheme = f"as in column {columns['label']!r}"
-
-
-def _find_splits(rows: list[Row], columns: dict[str, str], imported: Imported) -> dict[str, str]:
-    column = columns.get("split")
-    names = {str(row.values.get(column) or "").strip() for row in rows} if column else set()
-    if not names - {""} and "label" in columns:
-        imported.notes.append(
-            "no split column: labelled memes are put in train; evaluating needs a test split"
-        )
-    return rename_splits(names, imported.notes)
+    note_table(imported, columns, with_pictures=with_pictures)

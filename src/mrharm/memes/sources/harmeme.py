@@ -113,16 +113,13 @@ def import_harm_p(source: Path | None, folder: Path, options: ImportOptions) -> 
 
 def _check_v0(root: Path, rows: list[Row], imported: Imported, *, allow: bool) -> None:
     """Refuse rows whose ids repeat, as V0's do; or give later copies the ids ``#2``, ``#3``, where that is allowed."""
-    ids = [HARM_P.name_row(row) for row in rows]
-    counts = Counter(meme_id for meme_id in ids if meme_id)
-    copies = counts.total() - len(counts)
+    named = [(meme_id, row) for row in rows if (meme_id := HARM_P.name_row(row))]
+    copies = len(named) - len({meme_id for meme_id, _ in named})
     if not copies:
         return
     if not allow:
-        train, test = (
-            [meme_id for meme_id, row in zip(ids, rows, strict=True) if meme_id and row.split == split]
-            for split in ("train", "test")
-        )
+        train = [meme_id for meme_id, row in named if row.split == "train"]
+        test = [meme_id for meme_id, row in named if row.split == "test"]
         shared = sum(meme_id in set(train) for meme_id in test)
         raise DataError(
             f"{root}: this is Harm-P V0, not V1: {len(train):,} train rows hold {len(set(train)):,} memes, and "
@@ -131,11 +128,10 @@ def _check_v0(root: Path, rows: list[Row], imported: Imported, *, allow: bool) -
             "say --allow-v0 to import every row anyway"
         )
     numbers: Counter[str] = Counter()
-    for meme_id, row in zip(ids, rows, strict=True):
-        if meme_id:
-            numbers[meme_id] += 1
-            if numbers[meme_id] > 1:
-                row.values.update(id=f"{meme_id}#{numbers[meme_id]}", copy_of=meme_id)
+    for meme_id, row in named:
+        numbers[meme_id] += 1
+        if numbers[meme_id] > 1:
+            row.values.update(id=f"{meme_id}#{numbers[meme_id]}", copy_of=meme_id)
     imported.notes.append(
         f"V0 let in: {copies:,} rows repeat an id and carry #2, #3 ...; test figures mean little"
     )

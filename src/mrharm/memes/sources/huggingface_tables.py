@@ -179,7 +179,7 @@ def _make_class_tables(root: Path, files: Sequence[Path], imported: Imported) ->
             label = None if _SPLIT.search(folder) or folder in PICTURES else folder or None
             classes.add(label)
             # The line is 0 of a row that stands in no file.
-            splits[_find_folder_split(place)].append(Row(place, 0, {"image": place, "label": label}))
+            splits[_find_folder_split(place)].append(Row(place, 0, {"image": path.name, "label": label}))
     columns = ("image", "label") if classes - {None} else ("image",)
     return [Table("", split, columns, rows.copy) for split, rows in splits.items()]
 
@@ -238,7 +238,8 @@ def _open_parquet(path: Path, file: str, split: str) -> Table:
 def _make_table(
     file: str, split: str, path: Path, schema: Any, features: Any, batches: Callable[[], Iterable[Any]]
 ) -> Table:
-    """Make a table of batches of Arrow; a NaN in them is None."""
+    """Make a table of batches of Arrow, without the index that pandas adds; a NaN is None."""
+    names = [name for name in schema.names if not name.startswith("__index_level_")]
 
     def read() -> Iterator[Row]:
         number = 0
@@ -247,11 +248,9 @@ def _make_table(
                 batch.validate(full=True)  # Arrow trusts a file's offsets, wherever they point
                 for values in batch.to_pylist():
                     number += 1
-                    cells = {name: None if value != value else value for name, value in values.items()}
+                    cells = {name: None if values[name] != values[name] else values[name] for name in names}
                     yield Row(file, number, cells)
 
-    # All columns but the index that pandas adds, and which of them hold bytes.
-    names = [name for name in schema.names if not name.startswith("__index_level_")]
     kinds = {name: schema.field(name).type for name in names}
     binary = (name for name, kind in kinds.items() if "binary" in str(getattr(kind, "storage_type", kind)))
     return Table(file, split, names, read, features, frozenset(binary))
