@@ -61,11 +61,18 @@ def load_or_explain(source: str, load: Callable[[], T], name_it: str = "hf:FOLDE
 
 
 def load_weights(
-    source: str, kind: Any, device: torch.device, unused: tuple[str, ...] = (), /, **options: Any
+    source: str,
+    kind: Any,
+    device: torch.device,
+    may_lack: tuple[str, ...] = (),
+    name_it: str = "hf:FOLDER",
+    /,
+    **options: Any,
 ) -> Any:
     """Load a model of a transformers class from its safetensors, in evaluation mode on a device.
 
-    ``unused``: beginnings of the names of tensors that may be missing.
+    ``may_lack``: parts of the names of tensors that may be missing: unused ones, and those that are yet to be trained.
+    ``name_it``: as in `load_or_explain`.
 
     Raises:
         DataError: other tensors are missing, which would start at random; and what `load_or_explain` raises.
@@ -75,11 +82,11 @@ def load_weights(
         model, info = kind.from_pretrained(source, use_safetensors=True, output_loading_info=True, **options)
         return model.eval().to(device), info
 
-    model, info = load_or_explain(source, load)
-    if missing := sorted(name for name in info["missing_keys"] if not name.startswith(unused)):
+    model, info = load_or_explain(source, load, name_it)
+    if missing := sorted(name for name in info["missing_keys"] if not any(part in name for part in may_lack)):
         raise DataError(
-            f"{source}: {len(missing)} tensors are not there ({', '.join(missing[:3])} ...); expected the weights of "
-            f"a {type(model).__name__}"
+            f"{source}: {len(missing)} tensors are not there ({', '.join(missing[:3])} ...); expected the weights of a "
+            f"{type(model).__name__}"
         )
     return model
 

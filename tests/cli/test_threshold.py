@@ -173,7 +173,7 @@ def test_choosing_on_test_is_said_and_kept_in_the_card(trained: Path, data: Data
     said = " ".join(out.split())
     assert "The threshold was chosen on test, so" in said and "epoch and calibration" not in said
     chosen = Detector.from_pretrained(trained, device="cpu").card.chosen
-    assert chosen is not None and chosen.split == "test" and "on test of clubs" in chosen.describe()
+    assert chosen is not None and chosen.split == "test" and chosen.dataset == "clubs"
     _, out, _ = run(trained, data.root, "--recall", 0.8)
     said = " ".join(out.split())
     assert "chosen on test" not in said and "as were epoch and calibration" in said

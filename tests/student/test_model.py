@@ -140,9 +140,8 @@ def test_precomputed_features_stand_in_for_pixels_in_forward_and_generate():
 def test_fusion_attention_is_a_distribution_over_patches_for_every_token():
     model, processor = tiny_student()
     arguments = batch(processor, [True, True])
-    features = model.encoder.see(arguments["pixel_values"])
-    attention = model.fusion_attention(arguments["input_ids"], arguments["attention_mask"], features)
-    assert attention.shape == (2, arguments["input_ids"].shape[1], features.shape[1])
+    attention = model.fusion_attention(**arguments)
+    assert attention.shape == (*arguments["input_ids"].shape, 16)
     torch.testing.assert_close(attention.sum(-1), torch.ones(attention.shape[:2]))
 
 

@@ -13,7 +13,7 @@ from mrharm.records import Failure, read_records
 from mrharm.training import pictures
 from mrharm.training.run import train
 from mrharm.training.trainer import train_stage
-from tests.training.helpers import tiny
+from tests.training.helpers import tiny, weights
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +88,7 @@ def test_a_frozen_towers_features_are_computed_once_and_kept_on_disk(squares, tm
     assert np.load(folder / next(iter(kept))).shape == (16, 96)
     train(squares, recipe, tmp_path / "b", stages="label", device="cpu")
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == kept
+    assert weights(tmp_path / "a") == weights(tmp_path / "b")
 
 
 def test_the_cache_is_keyed_by_the_towers_weights_and_the_pictures_settings():

@@ -8,7 +8,7 @@ configuration, too, so that a student of any size can be built with random weigh
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,8 +22,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from mrharm.errors import DataError, InputError
-from mrharm.hub import load_or_explain
+from mrharm.errors import InputError
+from mrharm.hub import load_or_explain, load_weights
 from mrharm.recipe import PictureRecipe, StudentRecipe
 from mrharm.student.config import MrHarmConfig
 from mrharm.student.model import MrHarmForConditionalGeneration
@@ -34,6 +34,7 @@ T = TypeVar("T")
 # Radford et al. 2021, the statistics CLIP was trained with.
 _CLIP_MEAN, _CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 _HALF = (0.5, 0.5, 0.5)
+_NAME_IT = "--set student.text_weights=DIR or student.vision_weights=DIR"  # for a model that cannot be had
 
 
 @dataclass(frozen=True)
@@ -121,9 +122,7 @@ def build_student(
     text_source = None if random_weights else recipe.text_weights or text_row.hub
     vision_source = None if random_weights or vision_row is None else recipe.vision_weights or vision_row.hub
     tokenizer = (
-        _load_pretrained(text_source, lambda: AutoTokenizer.from_pretrained(text_source))
-        if text_source
-        else train_tokenizer(texts, recipe.vocabulary)
+        _load(text_source, AutoTokenizer) if text_source else train_tokenizer(texts, recipe.vocabulary)
     )
     config = MrHarmConfig(
         **_text_config(text_row, text_source, len(tokenizer)),
@@ -132,32 +131,20 @@ def build_student(
         train_vision=recipe.train_vision,
     )
     config.dropout_rate = recipe.dropout
+    cpu, fp32 = torch.device("cpu"), torch.float32
     if text_source:
-        model = _load(MrHarmForConditionalGeneration, text_source, config, new=("fusion", "encoder.vision."))
+        new = ("fusion", "encoder.vision.")
+        model = load_weights(
+            text_source, MrHarmForConditionalGeneration, cpu, new, _NAME_IT, config=config, dtype=fp32
+        )
     else:
         model = MrHarmForConditionalGeneration(config)
     if vision_source:
-        tower = _load(type(model.encoder.vision), vision_source, config.vision_config)
-        model.encoder.vision.load_state_dict(tower.state_dict())
+        vision = model.encoder.vision
+        tower = load_weights(vision_source, type(vision), cpu, (), _NAME_IT, config=vision.config, dtype=fp32)
+        vision.load_state_dict(tower.state_dict())
     settings = _picture_settings(vision_row, vision_source, config, picture) if vision_row else None
     return model, MrHarmProcessor(tokenizer, settings)
-
-
-def _load(kind: Any, source: str, config: Any, new: tuple[str, ...] = ()) -> Any:
-    """Pretrained weights of ``kind`` in fp32, whole: only tensors named in ``new`` may start at random."""
-    model, info = _load_pretrained(
-        source,
-        lambda: kind.from_pretrained(
-            source, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True
-        ),
-    )
-    missing = [name for name in info["missing_keys"] if not any(part in name for part in new)]
-    if missing:
-        raise DataError(
-            f"{source}: {len(missing)} tensors are not there ({', '.join(sorted(missing)[:3])} ...); expected the "
-            f"weights of a {kind.__name__} and its configuration"
-        )
-    return model
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerBase:
@@ -186,6 +173,10 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenize
     )
 
 
+def _load(source: str, kind: Any) -> Any:
+    return load_or_explain(source, lambda: kind.from_pretrained(source), _NAME_IT)
+
+
 def _row(table: dict[str, T], name: str, what: str) -> T:
     if name not in table:
         raise InputError(f"no {what} called {name!r}; there are: {', '.join(table)}")
@@ -195,7 +186,7 @@ def _row(table: dict[str, T], name: str, what: str) -> T:
 def _text_config(row: TextTower, source: str | None, vocabulary: int) -> dict[str, Any]:
     if source is None:
         return {**row.config, "vocab_size": max(vocabulary, row.vocabulary)}
-    values = _load_pretrained(source, lambda: AutoConfig.from_pretrained(source)).to_dict()
+    values = _load(source, AutoConfig).to_dict()
     tied_head = values.get("scale_decoder_outputs", values.get("tie_word_embeddings", True))
     dropped = ("model_type", "architectures", "transformers_version", "tie_word_embeddings", "dtype")
     return {key: value for key, value in values.items() if key not in dropped} | {
@@ -206,7 +197,7 @@ def _text_config(row: TextTower, source: str | None, vocabulary: int) -> dict[st
 def _vision_config(row: VisionTower | None, source: str | None) -> dict[str, Any] | None:
     if row is None or source is None:
         return row.config if row else None
-    config = _load_pretrained(source, lambda: AutoConfig.from_pretrained(source))
+    config = _load(source, AutoConfig)
     values: dict[str, Any] = getattr(config, "vision_config", config).to_dict()
     return values
 
@@ -222,7 +213,3 @@ def _picture_settings(
     if picture.statistics == "half":
         mean = std = _HALF
     return PictureSettings(side if isinstance(side, int) else row.side, mean, std, picture.fit)
-
-
-def _load_pretrained(source: str, load: Callable[[], T]) -> T:
-    return load_or_explain(source, load, "--set student.text_weights=DIR or student.vision_weights=DIR")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +14,6 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from mrharm.records import Saliency
 from mrharm.student.attribution import blank, integrated_gradients, log_odds
-from mrharm.student.fusion import patch_grid
 from mrharm.student.interface import Attribution, Frame, Pixels, StudentInput
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
@@ -128,28 +128,21 @@ class FusedT5Student:
         arguments = self.batch(inputs)
         if not self.takes_picture or "image_mask" not in arguments:
             return [Saliency() for _ in inputs]
-        features = arguments.get("image_features")
-        if features is None:
-            features = self.model.encoder.see(arguments["pixel_values"])
-        attention = self.model.fusion_attention(
-            arguments["input_ids"], arguments["attention_mask"], features, arguments["image_mask"]
-        )
-        return [self._attention_saliency(attention[row], arguments, row) for row in range(len(inputs))]
-
-    def _attention_saliency(self, attention: Tensor, arguments: dict[str, Tensor], row: int) -> Saliency:
-        """A row's attention *Shape:* (text, patches) -> the weights of its words and patches."""
-        if not arguments["image_mask"][row]:
-            return Saliency()
-        length = int(arguments["attention_mask"][row].sum()) - 1  # without the end token
-        weights = attention[: max(length, 1), int(self._has_cls) :].double()
-        weights = weights / weights.sum(-1, keepdim=True)
-        grid = weights.mean(0).view(patch_grid(attention.shape[-1], self._has_cls))
-        focus = (weights * (weights * weights.shape[-1]).clamp_min(1e-12).log()).sum(-1).clamp_min(1e-12)
-        focus = focus / focus.sum()
-        return Saliency(
-            words=self._join_words(arguments["input_ids"][row][:length].tolist(), focus.tolist()),
-            patches=tuple(tuple(line) for line in grid.tolist()),
-        )
+        saliencies = []
+        attentions = self.model.fusion_attention(**arguments)  # (batch, text, patches)
+        for row, attention in enumerate(attentions):
+            if not arguments["image_mask"][row]:
+                saliencies.append(Saliency())
+                continue
+            length = int(arguments["attention_mask"][row].sum()) - 1  # without the end token
+            weights = attention[: max(length, 1), self._class_tokens :].double()
+            weights = weights / weights.sum(-1, keepdim=True)
+            focus = (weights * (weights * weights.shape[-1]).clamp_min(1e-12).log()).sum(-1).clamp_min(1e-12)
+            focus = focus / focus.sum()
+            words = self._join_words(arguments["input_ids"][row][:length].tolist(), focus.tolist())
+            patches = tuple(tuple(line) for line in _form_square(weights.mean(0)).tolist())
+            saliencies.append(Saliency(words=words, patches=patches))
+        return saliencies
 
     def attribute(
         self, inputs: Sequence[StudentInput], answers: Sequence[str], harmful: Sequence[bool]
@@ -190,12 +183,10 @@ class FusedT5Student:
         attributions = []
         for row in range(len(inputs)):
             words = parts[0][row, : int(mask[row].sum()) - 1]  # without the end token
-            patches = parts[1][row] if has_picture is not None and has_picture[row] else None
             grid, rest = np.zeros((0, 0)), 0.0
-            if patches is not None:
-                cls = int(self._has_cls)
-                grid = patches[cls:].view(patch_grid(len(patches), self._has_cls)).numpy()
-                rest = float(patches[:cls].sum())  # the class token has no place on the picture
+            if has_picture is not None and has_picture[row]:
+                grid = _form_square(parts[1][row][self._class_tokens :]).numpy()
+                rest = float(parts[1][row][: self._class_tokens].sum())
             ids = arguments["input_ids"][row][: len(words)].tolist()
             named = self._join_words(ids, words.tolist())
             attributions.append(Attribution(named, grid, rest, meme_odds[row], blank_odds[row]))
@@ -223,9 +214,9 @@ class FusedT5Student:
         return ends, starts
 
     @property
-    def _has_cls(self) -> bool:
-        vision = self.model.config.vision_config
-        return vision is not None and hasattr(vision, "patch_size")
+    def _class_tokens(self) -> int:
+        """How many image features, all before the patches, have no place on the picture."""
+        return int(hasattr(self.model.config.vision_config, "patch_size"))
 
     def _join_words(self, ids: list[int], weights: list[float]) -> tuple[tuple[str, float], ...]:
         """Token weights -> word weights: the pieces of a word are joined and their weights added."""
@@ -241,3 +232,9 @@ class FusedT5Student:
         return tuple(
             (decode(pieces, clean_up_tokenization_spaces=False).strip(), weight) for pieces, weight in words
         )
+
+
+def _form_square(patches: Tensor) -> Tensor:
+    """Reshape one value a patch into the rows and columns of the square that they divide."""
+    side = math.isqrt(len(patches))
+    return patches.view(side, side)

@@ -72,16 +72,3 @@ class FusionBlock(T5Block):
         if image_features is not None:
             hidden_states = self.fusion(hidden_states, image_features, image_mask)
         return (hidden_states, *rest)
-
-
-def patch_grid(image_features: int, has_cls: bool) -> tuple[int, int]:
-    """Rows and columns of the patch grid behind a number of image features.
-
-    Raises:
-        ValueError: the patches do not form a square.
-    """
-    patches = image_features - 1 if has_cls else image_features
-    side = math.isqrt(patches)
-    if side * side != patches:
-        raise ValueError(f"{patches} patches do not form a square")
-    return side, side

@@ -73,18 +73,19 @@ class JointStudent(FusedT5Student):
 
     def prefixes(self, inputs: Sequence[StudentInput]) -> Prefixes:
         """Return the token ids of each input's rationale: the one it carries, else the one the model writes."""
+        template = self._target.rationale_template
         carried = [shown.rationale for shown in inputs]
         # The opening's length more, so that a label begun at the limit is recognised.
         limit = self._target.tokens + len(self._opening)
         written = self._generate_ids(inputs, limit) if None in carried else [[]] * len(inputs)
         return [
-            ids[: self._find_end(ids)] if rationale is None else self._tokenize_rationale(rationale)
+            ids[: self._find_end(ids)]
+            if rationale is None
+            else self.processor.tokenize_target(template.format(rationale=rationale), self._target.tokens)[
+                :-1
+            ]
             for rationale, ids in zip(carried, written, strict=True)
         ]
-
-    def _tokenize_rationale(self, rationale: str) -> list[int]:
-        text = self._target.rationale_template.format(rationale=rationale)
-        return self.processor.tokenize_target(text, self._target.tokens)[:-1]
 
     def _generate_ids(self, inputs: Sequence[StudentInput], limit: int) -> list[list[int]]:
         """Generate token ids greedily, without start, end and padding tokens."""

@@ -60,9 +60,6 @@ class FusionEncoder(_KnownInitialisation, T5Stack):
         """Pictures -> image features, through the vision tower (class token included, for towers that have it).
 
         *Shape:* (batch, 3, height, width) -> (batch, patches, d_image)
-
-        Raises:
-            ValueError: this student has no vision tower.
         """
         if self.vision is None:
             raise ValueError("this student has no vision tower: give image_features, or neither")
@@ -153,7 +150,7 @@ class MrHarmForConditionalGeneration(_KnownInitialisation, T5ForConditionalGener
         encoder_config.is_decoder = encoder_config.use_cache = False
         self.encoder = FusionEncoder(encoder_config)
         if self.encoder.vision is not None and not config.train_vision:
-            self.encoder.vision.requires_grad_(False)
+            self.encoder.vision.requires_grad_(False).eval()
         self.post_init()
 
     @torch.no_grad()
@@ -206,40 +203,23 @@ class MrHarmForConditionalGeneration(_KnownInitialisation, T5ForConditionalGener
         return [module for module in self.encoder.modules() if isinstance(module, FusionLayer)]
 
     @torch.no_grad()
-    def fusion_attention(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        image_features: Tensor,
-        image_mask: Tensor | None = None,
-    ) -> Tensor:
+    def fusion_attention(self, **arguments: Tensor) -> Tensor:
         """Compute the attention of text over patches, averaged over the fusion modules.
 
-        *Shapes:* input_ids, attention_mask (batch, text); image_features (batch, patches, d_image); image_mask (batch,)
+        ``arguments``: those of `FusionEncoder.forward`, with pictures.
 
         Returns:
             *Shape:* (batch, text, patches); each row sums to 1
-
-        Raises:
-            ValueError: this student has no fusion.
         """
-        layers = self.fusion_layers()
-        if not layers:
-            raise ValueError("this student has no fusion, so there is no attention over the picture to show")
         attentions: list[Tensor] = []
 
         def remember(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             assert isinstance(layer, FusionLayer)
             attentions.append(layer.weights(inputs[0], inputs[1].to(layer.key.weight.dtype)))
 
-        hooks = [layer.register_forward_hook(remember) for layer in layers]
+        hooks = [layer.register_forward_hook(remember) for layer in self.fusion_layers()]
         try:
-            self.encoder(
-                input_ids=input_ids,
-                attention_mask=attention_mask,
-                image_features=image_features,
-                image_mask=image_mask,
-            )
+            self.encoder(**arguments)
         finally:
             for hook in hooks:
                 hook.remove()

@@ -44,12 +44,8 @@ class MrHarmProcessor:
 
         ``whole`` pads the shorter side, so that nothing is lost; ``crop`` keeps the middle square, as the official
         code does.
-
-        Raises:
-            ValueError: this student takes no picture.
         """
-        if self.picture is None:
-            raise ValueError("this student takes no picture")
+        assert self.picture is not None  # a student that takes pictures
         side = (self.picture.side, self.picture.side)
         if self.picture.fit == "crop":
             square = ImageOps.fit(image, side, Image.Resampling.BICUBIC)
@@ -60,8 +56,7 @@ class MrHarmProcessor:
 
     def normalise(self, pixels: Sequence[Pixels | None]) -> Tensor:
         """Normalise fitted pictures for the tower; None becomes zeros. *Shape:* (batch, 3, side, side)"""
-        if self.picture is None:
-            raise ValueError("this student takes no picture")
+        assert self.picture is not None  # as in `fit`
         side = self.picture.side
         batch = np.zeros((len(pixels), side, side, 3), dtype=np.float32)
         mean, std = (np.asarray(values, np.float32) for values in (self.picture.mean, self.picture.std))

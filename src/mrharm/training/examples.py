@@ -120,9 +120,9 @@ class ExampleBuilder:
                 target_ids = tokenize(label_target(recipe, meme.label))
                 examples.append(self._build_example(meme, meme.label, target_ids, coverage))
             elif rationale:
-                uncut = tokenize(rationale_target(recipe, rationale))
-                target_ids = tokenize(rationale_target(recipe, rationale), self.limits.rationale)
-                coverage.target_cut += len(uncut) > len(target_ids)
+                text = rationale_target(recipe, rationale)
+                target_ids = tokenize(text, self.limits.rationale)
+                coverage.target_cut += len(tokenize(text)) > len(target_ids)
                 examples.append(self._build_example(meme, meme.label, target_ids, coverage))
             elif meme.id in self.dataset.rationales:
                 coverage.held_back += 1
@@ -144,10 +144,8 @@ class ExampleBuilder:
             missing = missing if name else (*missing, "image")
         for part in missing:
             coverage.missing[part] = coverage.missing.get(part, 0) + 1
-        # At the limit exactly, only a second look tells a text that fits from one that was cut.
         input_ids = processor.tokenize(text, self.limits.text)
-        if len(input_ids) == self.limits.text:
-            coverage.text_cut += len(processor.tokenize(text, _UNLIMITED)) > self.limits.text
+        coverage.text_cut += len(processor.tokenize(text, _UNLIMITED)) > len(input_ids)
         return Example(meme.id, text, tuple(input_ids), tuple(target_ids), picture, label.harmful)
 
 

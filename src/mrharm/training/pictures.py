@@ -1,9 +1,6 @@
 """Pictures for training: pixels in memory, features of a frozen tower on disk, and augmentation.
 
-Fitted pixels are kept in memory up to a bound and decoded again past it. Features of a frozen tower are one ``.npy`` a
-picture, keyed by the picture's SHA-256 and everything that shapes them (tower weights, side, statistics), so that runs,
-stages and processes share them. Augmentation is the paper's RandAugment in Pillow, and a light shift for students from
-scratch; its draws are seeded by (seed, epoch, meme), so that a resumed run repeats the pictures of an unbroken one.
+Augmentation is seeded by (seed, epoch, meme), so that a resumed run repeats the pictures of an unbroken one.
 """
 
 from __future__ import annotations
@@ -22,7 +19,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from mrharm.errors import ImageError
 from mrharm.images import image_sha256, open_image
-from mrharm.progress import Progress, no_progress
+from mrharm.progress import Progress
 from mrharm.store import content_key, write_bytes
 from mrharm.student.interface import Pixels
 from mrharm.student.model import MrHarmForConditionalGeneration
@@ -32,8 +29,22 @@ _MEMORY = 1_000_000_000  # bytes of fitted pixels kept
 _BATCH = 32  # pictures whose features are computed at once
 
 
+def _read_pictures(
+    paths: Sequence[Path], read: Callable[[Path], object], what: str, progress: Progress
+) -> dict[Path, str]:
+    """Read pictures one by one; returns path -> reason for those that cannot be read."""
+    broken = {}
+    for number, path in enumerate(paths, 1):
+        try:
+            read(path)
+        except ImageError as error:
+            broken[path] = str(error)
+        progress(what, number, len(paths))
+    return broken
+
+
 class PixelStore:
-    """Fitted pixels by path, kept up to a bound of memory."""
+    """Fitted pixels by path, kept in memory up to a bound and decoded again past it."""
 
     def __init__(self, processor: MrHarmProcessor) -> None:
         self._processor = processor
@@ -51,23 +62,18 @@ class PixelStore:
                 self._bytes += pixels.nbytes
         return pixels
 
-    def prepare(self, paths: Sequence[Path], progress: Progress = no_progress) -> dict[Path, str]:
+    def prepare(self, paths: Sequence[Path], progress: Progress) -> dict[Path, str]:
         """Decode every new picture once; returns path -> reason for those that cannot be read."""
-        new, broken = [path for path in paths if path not in self._checked], {}
-        for number, path in enumerate(new, 1):
-            try:
-                self.get(path)
-            except ImageError as error:
-                broken[path] = str(error)
-            progress("pictures", number, len(new))
+        new = [path for path in paths if path not in self._checked]
         self._checked.update(new)
-        return broken
+        return _read_pictures(new, self.get, "pictures", progress)
 
 
 class FeatureStore:
-    """Features of a frozen tower by path, read from disk; computed where they are not there yet.
+    """Features of a frozen tower by path, one ``.npy`` a picture, which runs, stages and processes share.
 
-    They are kept in ``MRHARM_CACHE``, else in ``mrharm`` under the user's cache folder.
+    They are kept in ``MRHARM_CACHE``, else in ``mrharm`` under the user's cache folder, keyed by the picture's SHA-256
+    and by everything that shapes them, see `tower_key`.
     """
 
     def __init__(self, model: MrHarmForConditionalGeneration, processor: MrHarmProcessor) -> None:
@@ -77,39 +83,40 @@ class FeatureStore:
         cache = Path(os.environ.get("MRHARM_CACHE") or cache)
         self._folder = cache / "features" / tower_key(model, processor)
         self._paths: dict[Path, Path] = {}
+        self._waiting: list[tuple[Path, Pixels]] = []
 
     def get(self, path: Path) -> NDArray[Any]:
         """Return one picture's features. *Shape:* (patches, d_image)"""
         features: NDArray[Any] = np.load(self._paths[path], allow_pickle=False)
         return features
 
-    def prepare(self, paths: Sequence[Path], progress: Progress = no_progress) -> dict[Path, str]:
+    def prepare(self, paths: Sequence[Path], progress: Progress) -> dict[Path, str]:
         """Compute the features that are not on disk yet; returns path -> reason for pictures that cannot be read."""
-        new, broken = [path for path in paths if path not in self._paths], {}
-        waiting: list[tuple[Path, Pixels]] = []
-        for number, path in enumerate(new, 1):
-            try:
-                self._paths[path] = self._folder / f"{image_sha256(path)}.npy"
-                if not self._paths[path].exists():
-                    waiting.append((path, self._processor.fit(open_image(path))))
-            except ImageError as error:
-                broken[path] = str(error)
-            if len(waiting) == _BATCH or (waiting and number == len(new)):
-                self._compute(waiting)
-                waiting = []
-            progress("image features", number, len(new))
+        new = [path for path in paths if path not in self._paths]
+        broken = _read_pictures(new, self._read, "image features", progress)
+        self._compute()
         return broken
 
+    def _read(self, path: Path) -> None:
+        self._paths[path] = self._folder / f"{image_sha256(path)}.npy"
+        if not self._paths[path].exists():
+            self._waiting.append((path, self._processor.fit(open_image(path))))
+        if len(self._waiting) == _BATCH:
+            self._compute()
+
     @torch.inference_mode()
-    def _compute(self, waiting: list[tuple[Path, Pixels]]) -> None:
+    def _compute(self) -> None:
+        """Compute and write the features of the pictures that wait for it."""
+        if not self._waiting:
+            return
         device = next(self._model.parameters()).device
-        batch = self._processor.normalise([pixels for _, pixels in waiting]).to(device)
-        for (path, _), features in zip(
-            waiting, self._model.encoder.see(batch).float().cpu().numpy(), strict=True
-        ):
+        batch = self._processor.normalise([pixels for _, pixels in self._waiting]).to(device)
+        computed = self._model.encoder.see(batch).float().cpu().numpy()
+        for (path, _), features in zip(self._waiting, computed, strict=True):
             buffer = io.BytesIO()
             np.save(buffer, features, allow_pickle=False)
             write_bytes(self._paths[path], buffer.getvalue())
+        self._waiting.clear()
 
 
 def tower_key(model: MrHarmForConditionalGeneration, processor: MrHarmProcessor) -> str:

@@ -86,8 +86,8 @@ def train(
     if first:
         _claim_folder(out, identity, recipe, overwrite)
     wait()  # no process goes on before the first one has claimed the folder
+    from mrharm.training.stage_data import StageContext
     from mrharm.training.stages import train_detector
-    from mrharm.training.trainer import StageContext
     from mrharm.verdicts.detector import Detector
 
     if read_run(out).get("done") and (out / DETECTOR / CARD).exists():

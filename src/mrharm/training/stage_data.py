@@ -1,4 +1,4 @@
-"""The data of each stage; pictures are decoded, or turned into features, once for all stages."""
+"""What a stage is given: its plan, what all stages share, and its data; pictures are read once for all stages."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from torch import Tensor
 
 from mrharm.errors import ImageError, InputError
 from mrharm.images import place_in
+from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN, VALIDATION
 from mrharm.progress import Progress
-from mrharm.recipe import StageName
+from mrharm.recipe import Recipe, StageName
 from mrharm.records import Failure
 from mrharm.student.interface import StudentInput
 from mrharm.student.joint import joint_target
@@ -24,6 +25,42 @@ from mrharm.training.examples import Coverage, ExampleBuilder, ExampleSet, colla
 from mrharm.training.pictures import FeatureStore, PixelStore
 
 Coverages = dict[StageName, dict[str, Coverage]]
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One stage: what is taught, and the model of the detector that comes of it.
+
+    Fields:
+        name: whose settings the stage has.
+        folder: in the run folder.
+        targets: what a target text holds, in order; a stage that teaches labels is chosen by its labels.
+        model: name of the trained weights in the detector.
+    """
+
+    name: StageName
+    folder: str
+    targets: tuple[StageName, ...]
+    model: str
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What all stages of a run share.
+
+    Fields:
+        out: the run folder.
+        say: called with each line for a person.
+        report_to: the Trainer's reporters.
+    """
+
+    dataset: Dataset
+    recipe: Recipe
+    out: Path
+    device: torch.device
+    say: Callable[[str], None]
+    progress: Progress
+    report_to: str
 
 
 @dataclass(frozen=True)
@@ -57,32 +94,22 @@ class StageData:
 class StageDataBuilder:
     """Builds the data of stages from one store of pictures, and lists the pictures that cannot be read.
 
-    Args:
-        examples: builds the examples of the dataset.
-        model: whose frozen tower computes features.
-        say: called with a line on each split's coverage.
-        progress: shows the pictures that are read.
+    ``model``: whose frozen tower computes image features.
     """
 
     def __init__(
-        self,
-        examples: ExampleBuilder,
-        model: MrHarmForConditionalGeneration,
-        say: Callable[[str], None],
-        progress: Progress,
+        self, examples: ExampleBuilder, model: MrHarmForConditionalGeneration, context: StageContext
     ) -> None:
         self._examples = examples
-        self._recipe = examples.recipe
-        self._say = say
-        self._progress = progress
+        self._context = context
         self._broken: dict[Path, str] = {}
-        pixels = PixelStore(examples.processor)
+        recipe, pixels = context.recipe, PixelStore(examples.processor)
         self._pictures: dict[str, PixelStore | FeatureStore] = {TRAIN: pixels, VALIDATION: pixels}
         # A tower that learns gives other features after every step; training pictures that vary are read as pixels.
-        if examples.processor.picture is not None and not self._recipe.student.train_vision:
+        if examples.processor.picture is not None and not recipe.student.train_vision:
             features = FeatureStore(model, examples.processor)
             self._pictures[VALIDATION] = features
-            self._pictures[TRAIN] = features if self._recipe.picture.augment == "none" else pixels
+            self._pictures[TRAIN] = features if recipe.picture.augment == "none" else pixels
 
     @property
     def failures(self) -> list[Failure]:
@@ -116,20 +143,20 @@ class StageDataBuilder:
         return data, coverages
 
     def _build_target(self, target: StageName) -> tuple[StageData, dict[str, Coverage]]:
-        sets, coverages = {}, {}
-        for split, augmentation in ((TRAIN, self._recipe.picture.augment), (VALIDATION, "none")):
+        sets, coverages, recipe = {}, {}, self._context.recipe
+        for split, augmentation in ((TRAIN, recipe.picture.augment), (VALIDATION, "none")):
             examples, coverage = self._examples.build(target, split)
             self._read_pictures([example.picture for example in examples if example.picture], split)
             readable = [example for example in examples if example.picture not in self._broken]
             coverage.used = len(readable)
-            self._say(describe_coverage(target, split, coverage, len(examples) - len(readable)))
+            self._context.say(describe_coverage(target, split, coverage, len(examples) - len(readable)))
             if not readable:
                 mend = f" (have the {split} split's rationales written, too)" if target == "rationale" else ""
                 raise InputError(
-                    f"{self._examples.dataset.root}: no {split} meme can be used in stage {target}; a stage learns "
+                    f"{self._context.dataset.root}: no {split} meme can be used in stage {target}; a stage learns "
                     f"from train and is chosen on validation, never on test{mend}"
                 )
-            sets[split] = ExampleSet(readable, self._pictures[split], augmentation, self._recipe.seed)
+            sets[split] = ExampleSet(readable, self._pictures[split], augmentation, recipe.seed)
             coverages[split] = coverage
         return StageData(sets[TRAIN], sets[VALIDATION], self._examples.processor), coverages
 
@@ -138,11 +165,11 @@ class StageDataBuilder:
         readable = []
         for path in dict.fromkeys(paths):
             try:
-                place_in(self._examples.dataset.root, str(path.absolute()))
+                place_in(self._context.dataset.root, str(path.absolute()))
                 readable.append(path)
             except ImageError as error:
                 self._broken[path] = str(error)
-        self._broken |= self._pictures[split].prepare(readable, self._progress)
+        self._broken |= self._pictures[split].prepare(readable, self._context.progress)
 
 
 def describe_coverage(target: str, split: str, coverage: Coverage, unreadable: int) -> str:

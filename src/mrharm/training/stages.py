@@ -17,8 +17,8 @@ from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.training.examples import ExampleBuilder, Limits, measure_limits
 from mrharm.training.label_stage import label_target, validate_labels
 from mrharm.training.rationale_stage import rationale_target, validate_rationales
-from mrharm.training.stage_data import StageData, StageDataBuilder
-from mrharm.training.trainer import StageContext, StagePlan, train_stage
+from mrharm.training.stage_data import StageContext, StageData, StageDataBuilder, StagePlan
+from mrharm.training.trainer import train_stage
 from mrharm.verdicts.calibration import fit_temperature
 from mrharm.verdicts.card import JOINT, DetectorCard
 from mrharm.verdicts.detector import Detector
@@ -53,7 +53,7 @@ def train_detector(
     model, examples = _build_student(context.dataset, recipe, rationales)
     model.to(context.device)
     card = _make_card(recipe, stages, examples.limits)
-    builder = StageDataBuilder(examples, model, context.say, context.progress)
+    builder = StageDataBuilder(examples, model, context)
     models: dict[str, MrHarmForConditionalGeneration] = {}
     results: dict[str, Any] = {}
     for plan in plans:

@@ -10,7 +10,6 @@ import math
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from safetensors.torch import load_file, save_file
-from torch.utils.data import DataLoader
 from transformers import (
     PrinterCallback,
     Trainer,
@@ -31,55 +29,17 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from mrharm.hub import pick_dtype
-from mrharm.memes.dataset import Dataset
-from mrharm.progress import Progress
-from mrharm.recipe import Recipe, StageName, StageRecipe
+from mrharm.recipe import StageRecipe
 from mrharm.store import write_json
 from mrharm.student.checkpoints import load_unique
 from mrharm.student.model import MrHarmForConditionalGeneration, unique_tensors
 from mrharm.training.examples import ExampleSet, LengthSampler, collate
-from mrharm.training.stage_data import StageData
+from mrharm.training.stage_data import StageContext, StageData, StagePlan
 
 Validate = Callable[[MrHarmForConditionalGeneration], dict[str, float]]
 BEST_WEIGHTS, BEST, RESULT = "best.safetensors", "best.json", "stage.json"
 MANIFEST, VALIDATIONS = "complete.json", "looks.json"
 _CHECKPOINTS_KEPT = 2
-
-
-@dataclass(frozen=True)
-class StagePlan:
-    """One stage: what is taught, and the model of the detector that comes of it.
-
-    Fields:
-        name: whose settings the stage has.
-        folder: in the run folder.
-        targets: what a target text holds, in order; a stage that teaches labels is chosen by its labels.
-        model: name of the trained weights in the detector.
-    """
-
-    name: StageName
-    folder: str
-    targets: tuple[StageName, ...]
-    model: str
-
-
-@dataclass(frozen=True)
-class StageContext:
-    """What all stages of a run share.
-
-    Fields:
-        out: the run folder.
-        say: called with each line for a person.
-        report_to: the Trainer's reporters.
-    """
-
-    dataset: Dataset
-    recipe: Recipe
-    out: Path
-    device: torch.device
-    say: Callable[[str], None]
-    progress: Progress
-    report_to: str
 
 
 def train_stage(
@@ -167,17 +127,9 @@ class StageTrainer(Trainer):
         # Our forward takes **kwargs for T5's sake; the loss is the mean over the batch's tokens, as the paper's is.
         self.model_accepts_loss_kwargs = False
 
-    def get_train_dataloader(self) -> DataLoader[Any]:
-        """Return the training batches, in the sampler's order."""
-        loader = DataLoader(
-            self.train_dataset,
-            batch_size=self.args.train_batch_size,
-            sampler=self.sampler,
-            collate_fn=self.data_collator,
-            pin_memory=self.args.dataloader_pin_memory,
-        )
-        prepared: DataLoader[Any] = self.accelerator.prepare(loader)
-        return prepared
+    def _get_train_sampler(self, train_dataset: object = None) -> LengthSampler:
+        """Return the order of the training examples, for the Trainer's batches."""
+        return self.sampler
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Compute the validation figures; keep the weights when they are the best yet.

@@ -45,13 +45,6 @@ class Chosen(Record):
     per_day: float | None = None
     figures: dict[str, Estimate] = {}
 
-    def describe(self) -> str:
-        """Describe in a sentence how the threshold was chosen."""
-        where = f" on {self.split} of {self.dataset} ({self.memes:,} memes)" if self.dataset else ""
-        how = f" at a prevalence of {self.prevalence:g}" if self.prevalence is not None else ""
-        band = f"; band: {self.band_criterion}" if self.band_criterion else ""
-        return f"{self.criterion}{where}{how}{band}"
-
 
 class DetectorCard(Record):
     """Everything a Detector is besides its weights: ``detector.json``.
