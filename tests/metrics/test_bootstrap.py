@@ -9,15 +9,16 @@ from mrharm.metrics.bootstrap import (
     Statistic,
     average,
     bootstrap,
-    difference_of_shares,
     draw_counts,
     effective_count,
     mean_of,
     mean_of_values,
     share_of,
+    share_within,
 )
-from mrharm.metrics.classification import accuracy_of
+from mrharm.metrics.classification import accuracy_of, macro_f1_of
 from mrharm.metrics.estimate import wilson_interval
+from mrharm.metrics.ranking import auroc_of
 
 VALUES = np.array([0.0, 1.0, 4.0, 9.0, 16.0] * 12)
 
@@ -47,11 +48,11 @@ def test_the_interval_is_that_of_drawing_memes_one_by_one():
 
 def test_a_difference_of_two_figures_is_drawn_together():
     noisy = mean_of_values(VALUES)
-    shifted = mean_of_values(VALUES + 1)
+    shifted = mean_of_values(VALUES + np.arange(60) % 2)
     apart = bootstrap({"one": noisy, "difference": shifted - noisy}, len(VALUES))
     assert apart["one"].high - apart["one"].low > 2
     difference = apart["difference"]
-    assert (difference.value, difference.low, difference.high) == pytest.approx((1, 1, 1))
+    assert difference.value == 0.5 and 0.3 < difference.low < 0.5 < difference.high < 0.7
 
 
 def test_an_average_is_drawn_over_the_same_memes():
@@ -76,22 +77,35 @@ def test_a_share_of_all_or_none_is_not_certain():
 
 
 def test_a_difference_of_shares_that_never_changes_is_not_certain():
+    def subtract(first, second, clusters=None):
+        shares = [mean_of_values(flags, share=True) for flags in (first, second)]
+        return bootstrap({"it": shares[0] - shares[1]}, len(first), clusters=clusters)["it"]
+
     right, quads = np.arange(40) % 4 < 2, np.repeat(np.arange(10), 4)
-    same = bootstrap({"it": difference_of_shares(right, right)}, 40, clusters=quads)["it"]
+    same = subtract(right, right, quads)
     # Newcombe's table of 5 and 5 agreeing pairs: a correlation of (25 - 5) / 25, Wilson's 0.2366 to 0.7634.
     assert same.value == 0 and (same.low, same.high) == pytest.approx((-0.1666, 0.1666), abs=1e-4)
-    none = bootstrap({"it": difference_of_shares(right, np.roll(right, 1))}, 40)["it"]
-    assert none.low < none.high
     # All against none of ten pairs: from 1 - sqrt(2) x 0.2775.
-    every, nothing = np.ones(10, dtype=bool), np.zeros(10, dtype=bool)
-    sure = bootstrap({"it": difference_of_shares(every, nothing)}, 10)["it"]
+    every = np.ones(10, dtype=bool)
+    sure = subtract(every, ~every)
     assert (sure.low, sure.high) == pytest.approx((1 - 2**0.5 * 0.27753, 1), abs=1e-4)
+    # Two sides of two perfect seeds each.
+    perfect = average([accuracy_of(every, every)] * 2)
+    alike = bootstrap({"it": perfect - perfect}, 10)["it"]
+    assert (alike.value, alike.low, alike.high) == pytest.approx((0, -0.27753, 0.27753), abs=1e-4)
+
+
+def test_no_interval_is_given_where_nothing_shows_how_a_difference_varies():
+    scores, gold = np.linspace(0, 1, 20), np.arange(20) >= 10
+    for figure in (auroc_of(gold, scores), macro_f1_of(gold, gold), mean_of_values(scores)):
+        assert bootstrap({"it": figure - figure}, 20)["it"] == Estimate(value=0.0)
 
 
 def test_the_base_of_a_share_counts_the_clusters_it_has_memes_in():
     members = np.array([True] * 6 + [False] * 6)
-    recall = Statistic(lambda counts: (counts @ members) / (counts @ members), members)
-    found = bootstrap({"recall": recall}, 12, clusters=np.repeat(np.arange(4), 3))["recall"]
+    found = bootstrap({"recall": share_within(members, members)}, 12, clusters=np.repeat(np.arange(4), 3))[
+        "recall"
+    ]
     assert (found.low, found.high) == wilson_interval(2, 2)
 
 

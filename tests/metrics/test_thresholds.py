@@ -25,20 +25,15 @@ def ends(figure: Estimate) -> list[float]:
 def test_one_rate_alone_has_the_interval_of_clopper_and_pearson(hits: int, of: int) -> None:
     low = beta.ppf(0.025, hits, of - hits + 1) if hits else 0
     high = beta.ppf(0.975, hits + 1, of - hits) if hits < of else 1
-    recall = interval_at_prevalence(lambda r, f: r, FlagCounts(hits, of, 0, 9), falls_with_alarms=True)
-    alarms = interval_at_prevalence(lambda r, f: f, FlagCounts(0, 9, hits, of), falls_with_alarms=False)
-    safe = interval_at_prevalence(lambda r, f: 1 - f, FlagCounts(0, 9, hits, of), falls_with_alarms=True)
+    recall = interval_at_prevalence("recall", FlagCounts(hits, of, 0, 9), 0.5)
+    alarms = interval_at_prevalence("alarms", FlagCounts(0, 9, hits, of), 0.5)
     assert recall.value == alarms.value == hits / of
     assert ends(recall) == pytest.approx([low, high], abs=0.01)
     assert ends(alarms) == pytest.approx([low, high], abs=0.01)
-    assert ends(safe) == pytest.approx([1 - high, 1 - low], abs=0.01)
 
 
 def test_a_rate_of_no_memes_has_no_figure() -> None:
-    assert (
-        interval_at_prevalence(lambda r, f: r + f, FlagCounts(0, 0, 3, 9), falls_with_alarms=False)
-        == Estimate()
-    )
+    assert interval_at_prevalence("flagged", FlagCounts(0, 0, 3, 9), 0.5) == Estimate()
 
 
 @pytest.mark.parametrize(("most", "memes"), [(0.5, 6), (0.01, 368), (0.001, 3688), (1.5, 1), (0, None)])
@@ -65,7 +60,7 @@ def test_the_interval_holds_the_truth_19_times_in_20_also_at_a_threshold_chosen_
         harmless, harmful = np.random.default_rng(seed).normal([[0.0], [3.0]], 1.0, (2, half))
         at = harmless.max() + 1e-9 if chosen else 2.6
         counted = FlagCounts(int((harmful > at).sum()), half, int((harmless > at).sum()), half)
-        low, high = ends(interval_at_prevalence(precision, counted, falls_with_alarms=True, n_draws=1000))
+        low, high = ends(interval_at_prevalence("precision", counted, 0.001, n_draws=1000))
         held.append(low <= precision(norm.sf(at - 3), norm.sf(at)) <= high)
     assert np.mean(held) >= 0.92  # 0.95 less two standard errors of 200
 

@@ -13,7 +13,7 @@ from mrharm.errors import InputError
 from mrharm.evaluation.clusters import cluster_ids
 from mrharm.evaluation.diff_items import DatasetItems, DiffItems, ItemFailure, JudgedItems, merge_failures
 from mrharm.metrics import Estimate
-from mrharm.metrics.bootstrap import bootstrap, difference_of_shares, mean_of_values, share_within
+from mrharm.metrics.bootstrap import bootstrap, mean_of_values, share_within
 from mrharm.metrics.estimate import N_RESAMPLES, Booleans
 from mrharm.metrics.significance import McNemar, mcnemar
 from mrharm.metrics.thresholds import Traffic
@@ -225,7 +225,7 @@ class _PairedVerdicts:
             in_a, in_b = np.isin(before, decisions), np.isin(after, decisions)
             statistics[f"{outcome} a"] = mean_of_values(in_a, share=True)
             statistics[f"{outcome} b"] = mean_of_values(in_b, share=True)
-            statistics[f"{outcome} change"] = difference_of_shares(in_b, in_a)
+            statistics[f"{outcome} change"] = statistics[f"{outcome} b"] - statistics[f"{outcome} a"]
         figures = bootstrap(
             statistics, len(self.memes), n_resamples=n_resamples, seed=seed, clusters=self.clusters
         )
@@ -253,13 +253,14 @@ class _PairedVerdicts:
         clusters = self.clusters[places]
         sides = {"a": [self.a[place] for place in places], "b": [self.b[place] for place in places]}
         right = {name: _right_at_threshold(verdicts, gold) for name, verdicts in sides.items()}
-        statistics = {"difference": difference_of_shares(right["b"], right["a"])}
+        statistics = {}
         for name, verdicts in sides.items():
             decided = np.array([verdict.decision != "review" for verdict in verdicts])
             statistics[f"{name} decided"] = mean_of_values(decided, share=True)
             # A score outside of the band is on the same side of the threshold as its decision.
             statistics[f"{name} right"] = share_within(right[name], decided)
             statistics[f"{name} at threshold"] = mean_of_values(right[name], share=True)
+        statistics["difference"] = statistics["b at threshold"] - statistics["a at threshold"]
         figures = bootstrap(statistics, len(gold), n_resamples=n_resamples, seed=seed, clusters=clusters)
         correctness = {}
         for name, verdicts in sides.items():

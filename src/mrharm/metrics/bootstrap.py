@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,15 @@ from mrharm.metrics.estimate import (
     wilson_interval,
 )
 
+ROUNDING = 1e-12  # of a figure
 MATRIX_CELLS = 4_000_000  # of the matrix of weights held at a time: 32 MB
+
+
+class Share(NamedTuple):
+    """How much each meme of ``base`` counts as a member, from 0 to 1. *Shape of both:* (memes,)"""
+
+    members: Floats
+    base: Booleans
 
 
 @dataclass(frozen=True)
@@ -31,8 +40,8 @@ class Statistic:
     Attributes:
         of: how often each meme counts, *Shape:* (resamples, memes) -> the figure of each resample, *Shape:*
             (resamples,); not a number where it is undefined.
-        base: for a share, the memes that it is a share of, *Shape:* (memes,); None for what is no share.
-        pair: for a difference of two shares of all memes, which memes each counts, *Shape:* (memes,) each.
+        share: whose share it is of what; None for what is no share.
+        pair: for a difference, the figure, and the one that is subtracted.
         gap: it adds up absolute gaps, which noise can only widen: in the memes at hand, and again in those drawn from
             them. Its interval is of the gap without noise: from the resamples mirrored at the figure, which undoes
             both (the basic bootstrap, Davison and Hinkley 1997), up to the resamples lowered by as much as they exceed
@@ -40,13 +49,13 @@ class Statistic:
     """
 
     of: Callable[[Floats], Floats]
-    base: Booleans | None = None
+    share: Share | None = None
+    pair: tuple[Statistic, Statistic] | None = None
     gap: bool = False
-    pair: tuple[Booleans, Booleans] | None = None
 
     def __sub__(self, other: Statistic) -> Statistic:
         """Return the difference of two figures of the same memes, resampled in pairs."""
-        return Statistic(lambda counts: self.of(counts) - other.of(counts))
+        return Statistic(lambda counts: self.of(counts) - other.of(counts), pair=(self, other))
 
     def value(self, memes: int) -> float:
         """Compute the figure of all memes, each counted once; not a number where it is undefined."""
@@ -57,29 +66,25 @@ class Statistic:
 def mean_of_values(values: NDArray[np.generic], *, share: bool = False) -> Statistic:
     """Return the mean of a number a meme, or with ``share`` of a yes or no. *Shape:* (memes,)"""
     numbers = np.asarray(values, dtype=np.float64)
-    base = np.ones(len(numbers), dtype=bool) if share else None
-    return Statistic(lambda counts: counts @ numbers / counts.sum(axis=1), base)
-
-
-def difference_of_shares(first: Booleans, second: Booleans) -> Statistic:
-    """Return the share of memes that are ``first`` minus the share that are ``second``. *Shape of both:* (memes,)"""
-    difference = mean_of_values(np.asarray(first, dtype=np.float64) - second)
-    return Statistic(difference.of, pair=(first, second))
+    of = Share(numbers, np.ones(len(numbers), dtype=bool)) if share else None
+    return Statistic(lambda counts: counts @ numbers / counts.sum(axis=1), of)
 
 
 def share_within(members: Booleans, base: Booleans) -> Statistic:
     """Return the share of the memes of ``base`` that are ``members``, too. *Shape of both:* (memes,)"""
-    inside, base = members & base, np.asarray(base, dtype=bool)
-    return Statistic(lambda counts: np.asarray((counts @ inside) / (counts @ base)), base)
+    share = Share((members & base).astype(np.float64), np.asarray(base, dtype=bool))
+    return Statistic(lambda counts: np.asarray((counts @ share.members) / (counts @ share.base)), share)
 
 
 def average(statistics: Sequence[Statistic]) -> Statistic:
     """Return the mean of several figures of the same memes, as of detectors that differ in their seed."""
-    bases = [statistic.base for statistic in statistics if statistic.base is not None]
-    shared = len(bases) == len(statistics) and all(np.array_equal(base, bases[0]) for base in bases)
+    shares = [statistic.share for statistic in statistics if statistic.share is not None]
+    is_share = len(shares) == len(statistics) and all(
+        np.array_equal(share.base, shares[0].base) for share in shares
+    )
     return Statistic(
         lambda counts: np.mean([statistic.of(counts) for statistic in statistics], axis=0),
-        bases[0] if shared else None,
+        Share(np.mean([share.members for share in shares], axis=0), shares[0].base) if is_share else None,
     )
 
 
@@ -96,8 +101,8 @@ def bootstrap(
     Whole clusters are resampled (Davison and Hinkley 1997). A share that is the same in every resample, as one of 0 or
     1 is, would seem certain; it gets the Wilson interval of as many trials as clusters hold memes of its base: nothing
     is known of how such memes differ within a cluster, and the number of clusters is the effective sample size at
-    worst (Korn and Graubard 1998). So does a difference of shares (`difference_of_shares`) that is the same in every
-    resample: Newcombe's interval of as many pairs as there are clusters.
+    worst (Korn and Graubard 1998). A difference that is the same in every resample gets Newcombe's interval of as many
+    pairs where it is one of two shares of the same memes, and else no interval: how it varies is not known.
 
     Args:
         statistics: name -> what to compute.
@@ -194,11 +199,26 @@ def _estimate(
     if statistic.gap:
         excess = float(np.nanmean(resampled)) - value
         low, high = max(0.0, 2 * value - high), max(value, high - excess)
-    if low == high and statistic.base is not None:
-        trials = int(statistic.base.sum() if clusters is None else len(np.unique(clusters[statistic.base])))
+    is_constant = high - low < ROUNDING
+    if is_constant and statistic.pair is not None:
+        first, second = statistic.pair
+        return _estimate_constant_difference(first.share, second.share, value, clusters)
+    if is_constant and statistic.share is not None:
+        trials = _count_trials(statistic.share.base, clusters)
         low, high = wilson_interval(round(value * trials), trials)
         low, high = min(low, value), max(high, value)
-    elif low == high and statistic.pair is not None:
-        first, second = statistic.pair
-        return newcombe_interval(first, second, len(first if clusters is None else np.unique(clusters)))
     return Estimate(value=value, low=low, high=high)
+
+
+def _estimate_constant_difference(
+    first: Share | None, second: Share | None, value: float, clusters: NDArray[np.int64] | None
+) -> Estimate:
+    if first is None or second is None or not np.array_equal(first.base, second.base):
+        return Estimate(value=value)
+    trials = _count_trials(first.base, clusters)
+    return newcombe_interval(first.members[first.base], second.members[first.base], trials)
+
+
+def _count_trials(base: Booleans, clusters: NDArray[np.int64] | None) -> int:
+    """Count the memes of a share's base that are independent at worst."""
+    return int(base.sum()) if clusters is None else len(np.unique(clusters[base]))

@@ -123,7 +123,7 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def newcombe_interval(first: Booleans, second: Booleans, trials: int) -> Estimate:
+def newcombe_interval(first: Floats, second: Floats, trials: int) -> Estimate:
     """Return the share of ``first`` minus that of ``second`` with its 95 % interval, as of so many independent pairs.
 
     The hybrid score interval of Newcombe ("Improved confidence intervals for the difference between binomial
@@ -132,7 +132,7 @@ def newcombe_interval(first: Booleans, second: Booleans, trials: int) -> Estimat
     a, b = float(first.mean()), float(second.mean())
     (a_low, a_high), (b_low, b_high) = (wilson_interval(round(rate * trials), trials) for rate in (a, b))
     # The correlation of the two shares, with a correction for continuity where it is positive.
-    covariance = trials**2 * (float((first & second).mean()) - a * b)
+    covariance = trials**2 * (float((first * second).mean()) - a * b)
     if covariance > 0:
         covariance = max(0.0, covariance - trials / 2)
     margins = trials**2 * float(np.sqrt(a * (1 - a) * b * (1 - b)))

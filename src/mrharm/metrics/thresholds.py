@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, log, log1p
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mrharm.errors import InputError
-from mrharm.metrics.bootstrap import Statistic, bootstrap, effective_count
-from mrharm.metrics.classification import f1_of_cells
+from mrharm.metrics.bootstrap import Statistic, bootstrap, effective_count, share_within
+from mrharm.metrics.classification import f1_of_cells, macro_f1_of
 from mrharm.metrics.estimate import N_RESAMPLES, Booleans, Estimate, Floats
 from mrharm.metrics.ranking import Sorted, sort_by
 
@@ -61,25 +60,42 @@ class Traffic:
 
 @dataclass(frozen=True)
 class ConfusionRates:
-    """The confusion table as shares of all memes, and what follows from it.
+    """What flagging does to memes of which a share is harmful: the confusion table as shares of all memes.
 
-    Not a number where a figure is undefined (precision without a flag). *Shape of all:* any, all alike.
+    A split's rates hold for memes with another prevalence of harmful ones: the correction of Elkan ("The foundations
+    of cost-sensitive learning", IJCAI 2001), as far as the memes to come are like those of the split, harmful and
+    harmless ones each. Not a number where a figure is undefined (precision without a flag). *Shape of all:* any, all
+    alike.
 
     Attributes:
-        hit: flagged and harmful.
-        false_alarm: flagged and harmless.
-        miss: not flagged and harmful.
-        correct_pass: not flagged and harmless.
-        recall: share of the harmful memes that is flagged; it does not depend on the prevalence.
-        alarms: share of the harmless memes that is flagged; nor does this.
+        recall: share of the harmful memes that is flagged.
+        alarms: share of the harmless memes that is flagged.
+        harmful: share of all memes that is harmful.
     """
 
-    hit: Floats
-    false_alarm: Floats
-    miss: Floats
-    correct_pass: Floats
     recall: Floats
     alarms: Floats
+    harmful: Floats
+
+    @property
+    def hit(self) -> Floats:
+        """Share of all memes that is flagged and harmful."""
+        return _part(self.harmful, self.recall)
+
+    @property
+    def false_alarm(self) -> Floats:
+        """Share of all memes that is flagged and harmless."""
+        return _part(1 - self.harmful, self.alarms)
+
+    @property
+    def miss(self) -> Floats:
+        """Share of all memes that is not flagged and harmful."""
+        return _part(self.harmful, 1 - self.recall)
+
+    @property
+    def correct_pass(self) -> Floats:
+        """Share of all memes that is not flagged and harmless."""
+        return _part(1 - self.harmful, 1 - self.alarms)
 
     @property
     def flagged(self) -> Floats:
@@ -102,42 +118,9 @@ class ConfusionRates:
         return f1_of_cells(self.hit, self.false_alarm, self.miss, self.correct_pass)
 
 
-def reweigh(
-    hits: Floats, alarms: Floats, harmful: Floats, harmless: Floats, prevalence: float | None = None
-) -> ConfusionRates:
-    """Turn counts of a split into shares of memes with another prevalence of harmful ones.
-
-    Harmful memes weigh prevalence / (their share of the split), harmless ones (1 - prevalence) / (theirs): the
-    correction for another prevalence of Elkan ("The foundations of cost-sensitive learning", IJCAI 2001). With
-    r = hits / harmful and f = alarms / harmless, which do not depend on the prevalence p::
-
-        hit = p r    false alarm = (1 - p) f    miss = p (1 - r)    correct pass = (1 - p) (1 - f)
-        precision = p r / (p r + (1 - p) f)     flagged = p r + (1 - p) f
-
-    It holds as far as the memes to come are like those of the split, harmful and harmless ones each.
-
-    Args:
-        hits: harmful memes that are flagged. *Shape:* (resamples, thresholds)
-        alarms: harmless memes that are flagged. *Shape:* (resamples, thresholds)
-        harmful: how many harmful memes. *Shape:* (resamples, 1)
-        harmless: how many harmless memes. *Shape:* (resamples, 1)
-        prevalence: None for the split's.
-    """
-    share = harmful / (harmful + harmless) if prevalence is None else np.full_like(harmful, prevalence)
-    recall, alarmed = hits / harmful, alarms / harmless
-
-    def part(share: Floats, rate: Floats) -> Floats:
-        # A class that does not come in needs no memes to measure its rate on.
-        return np.where(share > 0, share * rate, 0.0)
-
-    return ConfusionRates(
-        hit=part(share, recall),
-        false_alarm=part(1 - share, alarmed),
-        miss=part(share, 1 - recall),
-        correct_pass=part(1 - share, 1 - alarmed),
-        recall=recall,
-        alarms=alarmed,
-    )
+def _part(share: Floats, rate: Floats) -> Floats:
+    # A class that does not come in needs no memes to measure its rate on.
+    return np.where(share > 0, share * rate, 0.0)
 
 
 @dataclass(frozen=True)
@@ -157,16 +140,14 @@ class ThresholdSweep:
 
         *Shape:* (resamples, memes) -> (resamples, thresholds); not a number in resamples without one of the classes.
         """
-        return cumulative_rates(self.ranked, self.gold, counts, traffic)
-
-
-def cumulative_rates(ranked: Sorted, gold: Booleans, counts: Floats, traffic: Traffic) -> ConfusionRates:
-    """Compute the rates of flagging each run of ranked memes and all before it; shapes as `ThresholdSweep.rates`."""
-    harmful = gold.astype(np.float64)
-    hits = np.cumsum(ranked.sums(counts * harmful), axis=1)
-    alarms = np.cumsum(ranked.sums(counts * (1 - harmful)), axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return reweigh(hits, alarms, hits[:, -1:], alarms[:, -1:], traffic.prevalence)
+        harmful = self.gold.astype(np.float64)
+        hits = np.cumsum(self.ranked.sums(counts * harmful), axis=1)
+        alarms = np.cumsum(self.ranked.sums(counts * (1 - harmful)), axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = hits[:, -1:] / (hits[:, -1:] + alarms[:, -1:])
+            if traffic.prevalence is not None:
+                share = np.full_like(share, traffic.prevalence)
+            return ConfusionRates(hits / hits[:, -1:], alarms / alarms[:, -1:], share)
 
 
 def sweep_thresholds(gold: Booleans, scores: Floats) -> ThresholdSweep:
@@ -197,30 +178,23 @@ def halfway(falling: Floats, last: float = 0.0) -> Floats:
 
 
 Side = Literal["at", "flag", "review", "allow", "not allow"]
+Rate = Literal["precision", "recall", "macro_f1", "flagged", "allow_precision"]
 
-
-class Measure(NamedTuple):
-    """A figure of a policy: which memes count as flagged (those from the threshold up, ``at``, or those of a decision),
-    and the property of their `ConfusionRates`.
-    """
-
-    side: Side
-    rate: Literal["precision", "recall", "macro_f1", "flagged", "allow_precision"]
-
-
-AT_THRESHOLD = {
-    "precision": Measure("at", "precision"),
-    "recall": Measure("at", "recall"),
-    "macro_f1": Measure("at", "macro_f1"),
+# A figure of a policy -> which memes count as flagged (those from the threshold up, "at", or those of a decision), and
+# the property of their `ConfusionRates`.
+AT_THRESHOLD: dict[str, tuple[Side, Rate]] = {
+    "precision": ("at", "precision"),
+    "recall": ("at", "recall"),
+    "macro_f1": ("at", "macro_f1"),
+    "flagged": ("flag", "flagged"),
 }
-FLAGGED = {"flagged": Measure("flag", "flagged")}
-WITH_BAND = {
-    "reviewed": Measure("review", "flagged"),
-    "flag_precision": Measure("flag", "precision"),
-    "allow_precision": Measure("not allow", "allow_precision"),
-    "allowed": Measure("allow", "flagged"),
-    "harmful_of_allowed": Measure("allow", "precision"),
-    "allowed_of_harmful": Measure("allow", "recall"),
+WITH_BAND: dict[str, tuple[Side, Rate]] = {
+    "reviewed": ("review", "flagged"),
+    "flag_precision": ("flag", "precision"),
+    "allow_precision": ("not allow", "allow_precision"),
+    "allowed": ("allow", "flagged"),
+    "harmful_of_allowed": ("allow", "precision"),
+    "allowed_of_harmful": ("allow", "recall"),
 }
 
 
@@ -233,7 +207,7 @@ def metrics_at_threshold(
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """Compute what a threshold, and a band around it, do on labelled memes, reweighted to the traffic (`reweigh`).
+    """Compute what a threshold, and a band around it, do on labelled memes, reweighted to the traffic.
 
     At a stated prevalence intervals are those of `interval_at_prevalence`; at the split's, which is resampled like all
     else, those of the bootstrap.
@@ -246,7 +220,7 @@ def metrics_at_threshold(
         ``traffic.per_day``, ``reviews``: memes a day in the band, or flagged without one. No value where undefined.
     """
     gold = np.asarray(memes.gold, dtype=bool)
-    measures = AT_THRESHOLD | FLAGGED | (WITH_BAND if band else {})
+    measures = AT_THRESHOLD | (WITH_BAND if band else {})
     masks = _decision_masks(memes.scores, threshold, band)
     if traffic.prevalence is None:
         statistics = {name: _statistic(gold, masks[side], rate) for name, (side, rate) in measures.items()}
@@ -257,7 +231,7 @@ def metrics_at_threshold(
         figures = {}
         for name, (side, rate) in measures.items():
             counts = count_flagged(gold, masks[side], memes.clusters)
-            figures[name] = _rate_at_prevalence(counts, rate, traffic.prevalence, seed)
+            figures[name] = interval_at_prevalence(rate, counts, traffic.prevalence, seed=seed)
     if traffic.per_day is not None:
         figures["reviews"] = figures["reviewed" if band else "flagged"].scale(traffic.per_day)
     return figures
@@ -274,20 +248,17 @@ def _decision_masks(scores: Floats, threshold: float, band: Band | None) -> dict
     }
 
 
-def _statistic(gold: Booleans, flagged: Booleans, rate: str) -> Statistic:
-    cells = np.stack([gold & flagged, gold & ~flagged, ~gold & flagged, ~gold & ~flagged], 1).astype(float)
-    bases = {
-        "precision": flagged,
-        "recall": gold,
-        "flagged": np.ones(len(gold), dtype=bool),
-        "allow_precision": ~flagged,
+def _statistic(gold: Booleans, flagged: Booleans, rate: Rate) -> Statistic:
+    if rate == "macro_f1":
+        return macro_f1_of(gold, flagged)
+    every = np.ones(len(gold), dtype=bool)
+    shares = {
+        "precision": (gold, flagged),
+        "recall": (flagged, gold),
+        "flagged": (flagged, every),
+        "allow_precision": (~gold, ~flagged),
     }
-
-    def of(counts: Floats) -> Floats:
-        hit, miss, alarm, correct_pass = (counts @ cells).T
-        return np.asarray(getattr(reweigh(hit, alarm, hit + miss, alarm + correct_pass), rate))
-
-    return Statistic(of, bases.get(rate))
+    return share_within(*shares[rate])
 
 
 @dataclass(frozen=True)
@@ -314,31 +285,16 @@ def count_for_target(
     ``allow_precision``, those not allowed).
     """
     if name == "reviews":
-        side: Side = "review" if band else "flag"
-    else:
-        side = (AT_THRESHOLD | WITH_BAND)[name].side
+        name = "reviewed" if band else "flagged"
+    side, _ = (AT_THRESHOLD | WITH_BAND)[name]
     masks = _decision_masks(memes.scores, threshold, band)
     return count_flagged(np.asarray(memes.gold, dtype=bool), masks[side])
 
 
-def _rate_at_prevalence(counts: FlagCounts, rate: str, prevalence: float, seed: int) -> Estimate:
-    def of(recall: Floats, alarms: Floats) -> Floats:
-        rates = reweigh(recall, alarms, np.ones_like(recall), np.ones_like(alarms), prevalence)
-        return np.asarray(getattr(rates, rate))
-
-    falls = rate in ("precision", "macro_f1", "allow_precision")
-    return interval_at_prevalence(of, counts, falls_with_alarms=falls, seed=seed)
-
-
 def interval_at_prevalence(
-    of: Callable[[Floats, Floats], Floats],
-    counts: FlagCounts,
-    *,
-    falls_with_alarms: bool,
-    n_draws: int = RATE_DRAWS,
-    seed: int = 0,
+    rate: str, counts: FlagCounts, prevalence: float, *, n_draws: int = RATE_DRAWS, seed: int = 0
 ) -> Estimate:
-    """Compute a figure of two rates, of harmful and of harmless memes, with its 95 % interval.
+    """Compute a property of `ConfusionRates` at a prevalence, with its 95 % interval; no value where it is undefined.
 
     A bootstrap of memes has no width where a rate is 0 or 1, which is where precision at a low prevalence is decided;
     so each rate gets its exact distribution. The ends of a rate of x in n are quantiles of Beta(x, n - x + 1) below and
@@ -346,18 +302,13 @@ def interval_at_prevalence(
     meme's score: between the x-th and the next of n scores, the share above has at worst these very distributions.
     Each end of the figure is the percentile over draws of both rates, each from the side that makes the figure lower
     there, or higher (the fiducial approach: Krishnamoorthy and Lee 2010).
-
-    Args:
-        of: rates of the harmful and of the harmless memes -> the figure, which never falls with the first. *Shape of
-            all three:* (draws,)
-        counts: what the rates were measured on.
-        falls_with_alarms: whether the figure falls with the rate of the harmless, as precision does, or rises.
-        n_draws: of each rate.
-        seed: of the draws.
-
-    Returns:
-        No value where the figure is undefined.
     """
+
+    def of(recall: Floats, alarms: Floats) -> Floats:
+        return np.asarray(getattr(ConfusionRates(recall, alarms, np.full_like(recall, prevalence)), rate))
+
+    # Every figure rises with the rate of the harmful memes.
+    falls_with_alarms = rate in ("precision", "macro_f1", "allow_precision")
     with np.errstate(divide="ignore", invalid="ignore"):
         recall = np.divide([counts.hits], np.float64(counts.harmful))
         alarms = np.divide([counts.alarms], np.float64(counts.harmless))

@@ -13,8 +13,8 @@ from mrharm.metrics.ranking import sort_by
 from mrharm.metrics.thresholds import (
     Band,
     LabelledScores,
+    ThresholdSweep,
     Traffic,
-    cumulative_rates,
     halfway,
     sweep_thresholds,
 )
@@ -52,7 +52,7 @@ def choose_band(
     t / (1 - t) / k to k t / (1 - t), with the largest k that keeps per_day x (share of memes in it) within the
     number. By precision, high is the lowest bound at or above the threshold from which the flagged keep
     ``flag_precision``, low the highest at or below it under which the allowed keep ``allow_precision``; a side without
-    a criterion ends at the threshold. All shares are those of the stated prevalence (`reweigh`).
+    a criterion ends at the threshold. All shares are those of the stated prevalence.
 
     Raises:
         InputError: as `choose_threshold`; or reviews and precision, both.
@@ -90,26 +90,26 @@ class _ReviewReach:
         self, memes: LabelledScores, threshold: float, criterion: Criterion, traffic: Traffic
     ) -> None:
         sweep_thresholds(memes.gold, memes.scores)  # refuses memes of one label
-        self.gold, self.threshold, self.criterion, self.traffic = memes.gold, threshold, criterion, traffic
+        self.threshold, self.criterion, self.traffic = threshold, criterion, traffic
         self.middle = float(_log_odds(np.array([threshold]))[0])
         # Rounded, so that scores as far above as below are a tie, whatever the arithmetic.
         distance = np.asarray(np.round(np.abs(_log_odds(memes.scores) - self.middle), 9), dtype=np.float64)
-        self.nearest = sort_by(-distance)
+        nearest = sort_by(-distance)
         # A band of this reach holds the scores up to here and none of the next.
-        self.reaches = -halfway(-distance[self.nearest.order][self.nearest.starts], -np.inf)
-        self.reaches[-1] = distance.max() + 1
+        reaches = -halfway(-distance[nearest.order][nearest.starts], -np.inf)
+        reaches[-1] = distance.max() + 1
+        self.sweep = ThresholdSweep(memes.gold, nearest, reaches)
 
     def _reviews(self, counts: Floats) -> Floats:
         """Compute the reviews a day of a band of each reach. *Shape:* (resamples, memes) -> (resamples, reaches)"""
-        inside = cumulative_rates(self.nearest, self.gold, counts, self.traffic).flagged
-        return inside * (self.traffic.per_day or 0.0)
+        return self.sweep.rates(counts, self.traffic).flagged * (self.traffic.per_day or 0.0)
 
     def choose(self, counts: Floats) -> Floats:
         """Return the widest reach in each resample; not a number where none holds a meme. *Shape:* (resamples,)"""
         fits = self.criterion.met_by(self._reviews(counts))
         last = np.maximum(fits.sum(axis=1) - 1, 0)
-        inside = np.cumsum(self.nearest.sums(counts), axis=1)[np.arange(len(last)), last]
-        return np.where(fits.any(axis=1) & (inside > 0), self.reaches[last], np.nan)
+        inside = np.cumsum(self.sweep.ranked.sums(counts), axis=1)[np.arange(len(last)), last]
+        return np.where(fits.any(axis=1) & (inside > 0), self.sweep.thresholds[last], np.nan)
 
     def make_band(self, reach: Estimate) -> BandChoice:
         """Turn a reach and its interval into bounds on the score."""
@@ -129,7 +129,7 @@ class _ReviewReach:
 
     def explain_infeasible(self) -> str:
         """Say that the nearest score alone brings more reviews than allowed."""
-        least = self._reviews(np.ones((1, len(self.gold))))[0, 0]
+        least = self._reviews(np.ones((1, len(self.sweep.gold))))[0, 0]
         return (
             f"{self.criterion.words()} leave no room for a band: the score nearest to the threshold "
             f"{self.threshold:.4g} brings {least:,.1f} a day; allow as many, or leave the band out"

@@ -16,7 +16,6 @@ from mrharm.metrics.thresholds import (
     LabelledScores,
     ThresholdSweep,
     Traffic,
-    reweigh,
     sweep_thresholds,
 )
 from mrharm.records import Record
@@ -96,7 +95,7 @@ def choose_threshold(
     - ``precision`` >= p: the highest recall that keeps it;
     - ``recall`` >= r: the highest threshold that keeps it, which flags least;
     - ``reviews`` <= N a day: as many memes as that allows, all that is flagged being reviewed; per_day x
-      (p r + (1 - p) f) of them at a prevalence p (`reweigh`).
+      (p r + (1 - p) f) of them at a prevalence p (`ConfusionRates`).
 
     The estimate has to meet the criterion, as few memes could ever meet it with the end of an interval (`check_target`
     compares that end). A threshold that flags none of these memes is never chosen. The interval of the threshold comes
@@ -170,7 +169,7 @@ class _ThresholdSearch:
         """Return the promised figure at a recall and a rate of false alarms; None where undefined."""
         share = self.traffic.prevalence
         share = float(self.sweep.gold.mean()) if share is None else share
-        rates = reweigh(np.clip([recall], 0, 1), np.clip([alarms], 0, 1), np.ones(1), np.ones(1), share)
+        rates = ConfusionRates(np.clip([recall], 0, 1), np.clip([alarms], 0, 1), np.array([share]))
         value = float(self._promised(rates)[0])
         return value if np.isfinite(value) else None
 
