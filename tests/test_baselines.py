@@ -9,10 +9,8 @@ from PIL import Image
 from mrharm.baselines import (
     Baseline,
     decide,
-    predict_by_forest,
     predict_from_pixels,
     predict_from_texts,
-    predict_linearly,
     predict_majority,
     read_pixels,
     split_folds,
@@ -52,14 +50,8 @@ def test_pixels_alone_learn_what_pixels_alone_tell(tmp_path: Path) -> None:
         pixels.append(read_pixels(tmp_path / "a.png"))
     features, gold = np.stack(pixels), np.arange(80) % 2 == 1
     train, rest = np.split(np.arange(80), [60])
-    scores = Baseline(features, predict_by_forest).score(gold, train, rest)
+    scores = Baseline(features, predict_from_pixels).score(gold, train, rest)
     assert (decide(scores) == gold[rest]).sum() >= 16
-    parts = [
-        predict(features[:60], gold[:60].tolist(), features[60:])
-        for predict in (predict_linearly, predict_by_forest)
-    ]
-    mean = predict_from_pixels(features[:60], gold[:60].tolist(), features[60:])
-    assert mean == pytest.approx(sum(parts) / 2)
 
 
 def test_a_picture_is_its_32_by_32_pixels_from_0_to_1(tmp_path: Path) -> None:
@@ -72,8 +64,7 @@ def test_a_picture_is_its_32_by_32_pixels_from_0_to_1(tmp_path: Path) -> None:
 
 def test_pictures_that_are_all_alike_tell_nothing() -> None:
     pixels = np.full((10, 3072), 0.5)
-    assert np.unique(predict_linearly(pixels, [True, False] * 5, pixels)).size == 1
-    assert np.unique(predict_by_forest(pixels, [True, False] * 5, pixels)).size == 1
+    assert np.unique(predict_from_pixels(pixels, [True, False] * 5, pixels)).size == 1
 
 
 def test_folds_hold_every_row_once_and_keep_groups_in_one() -> None:

@@ -21,9 +21,8 @@ from sklearn.preprocessing import StandardScaler
 
 from mrharm.images import open_image
 from mrharm.metrics import Estimate, share
+from mrharm.metrics.estimate import Booleans, Floats
 
-Booleans = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 Pixels = NDArray[np.float32]
 Rows = NDArray[np.int64]  # row numbers of memes
 Folds = list[tuple[Rows, Rows]]  # rows to learn from, rows to predict
@@ -94,30 +93,16 @@ def predict_from_numbers(train: Features, gold: Sequence[bool], rows: Features, 
     return _fit(model, train[:, varied], gold, rows[:, varied])
 
 
-def predict_linearly(train: Features, gold: Sequence[bool], rows: Features, *, seed: int = 0) -> Floats:
-    """Predict by logistic regression on 64 principal components of pixels, as `read_pixels` makes them."""
-    return _predict_from_components(LogisticRegression(max_iter=1000), train, gold, rows, seed)
-
-
-def predict_by_forest(train: Features, gold: Sequence[bool], rows: Features, *, seed: int = 0) -> Floats:
-    """Predict by a random forest on 64 principal components of pixels, as `read_pixels` makes them."""
-    forest = RandomForestClassifier(200, random_state=seed, n_jobs=2)
-    return _predict_from_components(forest, train, gold, rows, seed)
-
-
 def predict_from_pixels(train: Features, gold: Sequence[bool], rows: Features, *, seed: int = 0) -> Floats:
-    """Predict by the mean of a linear model and a forest: what the first cannot see may be plain to the second."""
-    models = (predict_linearly, predict_by_forest)
-    scores: Floats = np.mean([predict(train, gold, rows, seed=seed) for predict in models], axis=0)
-    return scores
+    """Predict by the mean of logistic regression and a random forest on 64 principal components of pixels.
 
-
-def _predict_from_components(
-    model: Any, train: Features, gold: Sequence[bool], rows: Features, seed: int
-) -> Floats:
-    """Fit a model on the principal components of the training rows."""
+    Pixels are as `read_pixels` makes them; what the first cannot see may be plain to the second.
+    """
     components = _fit_components(train, seed)
-    return _fit(model, components.transform(train), gold, components.transform(rows))
+    learnt, judged = components.transform(train), components.transform(rows)
+    models = (LogisticRegression(max_iter=1000), RandomForestClassifier(200, random_state=seed, n_jobs=2))
+    scores: Floats = np.mean([_fit(model, learnt, gold, judged) for model in models], axis=0)
+    return scores
 
 
 def reduce_pixels(pixels: Features, *, seed: int = 0) -> Floats:

@@ -11,24 +11,20 @@ import random
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from mrharm import baselines
 from mrharm.errors import InputError, MrHarmError
-from mrharm.evaluation.clusters import cluster_ids
+from mrharm.evaluation.baseline_comparison import MAJORITY, PIXELS, WORDS, compare_baselines
+from mrharm.evaluation.predictions import BATCH, Predictions, judge_split
 from mrharm.evaluation.scores import headline_row
-from mrharm.memes.dataset import Dataset, ImportOptions
+from mrharm.memes.dataset import INFO, Dataset, ImportOptions
 from mrharm.memes.importing import import_memes
 from mrharm.progress import Progress, no_progress
-from mrharm.recipe import Recipe, dump_recipe, load_recipe
-from mrharm.records import Meme, Verdict
+from mrharm.recipe import dump_recipe, load_recipe
 from mrharm.reports.demo_page import write_demo_report
 from mrharm.store import content_key, write_json, write_records
 from mrharm.synthetic import truth
@@ -39,8 +35,7 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 SPLITS = ("test", "composition", "lexical")
-_WORKERS = 2
-_BATCH = 128
+BASELINES = {"majority": MAJORITY, "text_only": WORDS, "image_only": PIXELS}
 _THREADS = max(1, min(2, (os.cpu_count() or 2) // 2))
 _SHOWN = 12
 
@@ -67,7 +62,7 @@ def run_demo(
         InputError: ``out`` holds a demo of another size or seed, or something that is no demo.
     """
     size = QUICK if quick else FULL
-    recipe = content_key(dump_recipe(_load_recipe(seed, {})))
+    recipe = content_key(dump_recipe(load_recipe("tiny", {"seed": seed})))
     _claim_folder(out, {"quick": quick, "seed": seed, "size": asdict(size), "recipe": recipe})
     if (out / "report.json").exists() and (out / "report.html").exists():
         say(f"{out}: already done; delete it, or choose another --out, to run the demo again")
@@ -75,7 +70,12 @@ def run_demo(
         return done
     clock = _Clock(out / "seconds.json")
     say("1/5  drawing memes whose harm is in neither the words nor the picture alone")
-    dataset = _draw_memes(out / "memes", size, seed)
+    folder = out / "memes"
+    if (folder / INFO).exists():
+        dataset = Dataset(folder)
+    else:
+        options = ImportOptions(memes=size.memes, seed=seed, workers=2)
+        dataset = import_memes("generated", None, folder, options, GeneratedTeacher().explain)
     clock.lap("memes")
     steps = size.rationale_steps + size.label_steps
     say(f"2/5  training a student on labels only, {steps:,} steps, in a separate process")
@@ -83,28 +83,28 @@ def run_demo(
         f"3/5  training a student in two stages, {size.rationale_steps:,} steps on rationales, "
         f"{size.label_steps:,} on labels"
     )
-    labels_only, two_stage = _train_both(dataset, out, size, seed, progress)
+    students = _train_both(dataset, out, size, seed, progress)
     clock.lap("training")
     say("4/5  predicting memes that neither was trained on")
-    tables, verdicts = _predict_splits(dataset, labels_only, two_stage, progress)
+    tables, on_test = _measure_splits(dataset, students, progress)
     clock.lap("judging")
     report: dict[str, Any] = {
         **tables,
-        "rationale_truth": truth.measure_true_share(dataset.split("test"), verdicts),
-        "greedy_agreement": _measure_greedy_agreement(two_stage, dataset),
+        "rationale_truth": truth.measure_true_share(on_test.memes, on_test.verdicts),
+        "greedy_agreement": _measure_greedy_agreement(students["two_stage"], dataset),
         "memes": dataset.info.splits,
         "steps": {"labels_only": steps, "two_stage": steps},
         "seed": seed,
         "quick": quick,
     }
-    write_records(out / "verdicts.test.jsonl", verdicts)
+    write_records(out / "verdicts.test.jsonl", on_test.verdicts)
     clock.lap("checks")
     report["seconds_by_part"] = clock.laps
     report["seconds"] = round(sum(clock.laps.values()), 1)
     report["peak_memory_mb"] = peak_memory_mb()
     say("5/5  writing the report")
     write_json(out / "report.json", report)
-    write_demo_report(out / "report.html", report, _draw_examples(dataset, verdicts, seed))
+    write_demo_report(out / "report.html", report, _draw_examples(on_test, seed))
     return report
 
 
@@ -118,7 +118,7 @@ def peak_memory_mb() -> int:
 
 def _train_both(
     dataset: Dataset, out: Path, size: DemoSize, seed: int, progress: Progress
-) -> tuple[Detector, Detector]:
+) -> dict[str, Detector]:
     """Train the labels-only and the two-stage student in parallel: so small a model does not use two cores."""
     import torch  # not before the folder is known to be the demo's
 
@@ -126,20 +126,24 @@ def _train_both(
     from mrharm.verdicts.detector import Detector
 
     labels_only, two_stage = out / "labels-only", out / "two-stage"
-    steps = {
-        "stages.rationale.steps": size.rationale_steps,
-        "stages.label.steps": size.label_steps,
-    }
+    recipe = load_recipe(
+        "tiny",
+        {
+            "seed": seed,
+            "stages.rationale.steps": size.rationale_steps,
+            "stages.label.steps": size.label_steps,
+        },
+    )
     labels_process = get_context("spawn").Process(
         target=_train_labels_only,
-        args=(dataset.root, labels_only, sum(steps.values()), seed, os.getpid()),
+        args=(dataset.root, labels_only, size.rationale_steps + size.label_steps, seed, os.getpid()),
         daemon=True,
     )
     labels_process.start()
     threads = torch.get_num_threads()
     torch.set_num_threads(_THREADS)
     try:
-        explained = train(dataset, _load_recipe(seed, steps), two_stage, device="cpu", progress=progress)
+        explained = train(dataset, recipe, two_stage, device="cpu", progress=progress)
         labels_process.join()
     finally:
         torch.set_num_threads(threads)
@@ -148,7 +152,7 @@ def _train_both(
         raise MrHarmError(
             f"the labels-only student's process ended with {labels_process.exitcode}; run the same command again"
         )
-    return Detector.from_pretrained(labels_only, device="cpu"), explained
+    return {"labels_only": Detector.from_pretrained(labels_only, device="cpu"), "two_stage": explained}
 
 
 def _train_labels_only(root: Path, out: Path, steps: int, seed: int, parent: int) -> None:
@@ -163,7 +167,7 @@ def _train_labels_only(root: Path, out: Path, steps: int, seed: int, parent: int
     from mrharm.training.run import train
 
     torch.set_num_threads(_THREADS)
-    recipe = _load_recipe(seed, {"name": "tiny-labels-only", "stages.label.steps": steps})
+    recipe = load_recipe("tiny", {"seed": seed, "name": "tiny-labels-only", "stages.label.steps": steps})
     train(root, recipe, out, stages="label", device="cpu", progress=watch)
 
 
@@ -194,127 +198,71 @@ def _claim_folder(out: Path, identity: dict[str, Any]) -> None:
         write_json(path, identity)
 
 
-def _draw_memes(folder: Path, size: DemoSize, seed: int) -> Dataset:
-    if (folder / "dataset.json").exists():
-        return Dataset(folder)
-    options = ImportOptions(memes=size.memes, seed=seed, workers=_WORKERS)
-    return import_memes("generated", None, folder, options, GeneratedTeacher().explain)
-
-
-def _load_recipe(seed: int, overrides: dict[str, Any]) -> Recipe:
-    return load_recipe("tiny", {"seed": seed, **overrides})
-
-
-def _predict_splits(
-    dataset: Dataset, labels_only: Detector, two_stage: Detector, progress: Progress
-) -> tuple[dict[str, Any], list[Verdict]]:
-    """Return a table for each split, and the two-stage student's verdicts on the test split."""
-    everything = [meme for split in SPLITS for meme in dataset.split(split)]
-    by_baseline = _score_baselines(dataset, everything)
+def _measure_splits(
+    dataset: Dataset, students: Mapping[str, Detector], progress: Progress
+) -> tuple[dict[str, Any], Predictions]:
+    """Return split -> model -> its figures, and the two-stage student's predictions on the test split."""
     tables: dict[str, Any] = {}
-    test_verdicts: list[Verdict] = []
-    done = 0
+    on_test: Predictions | None = None
     for split in SPLITS:
-        memes = dataset.split(split)
-        truths = _gold(memes)
-        clusters = cluster_ids(memes, [dataset.evidence.get(meme.id) for meme in memes])
         rows: dict[str, Any] = {}
-        for name, score_of in by_baseline.items():
-            scores = [score_of[meme.id] for meme in memes]
-            rows[name] = headline_row(truths, baselines.decide(np.array(scores)).tolist(), scores, clusters)
-        for name, detector in (("labels_only", labels_only), ("two_stage", two_stage)):
-            verdicts = detector.judge(
-                memes,
-                root=dataset.root,
-                evidence=dataset.evidence,
-                batch_size=_BATCH,
-                rationales=split == "test",
-            )
-            done += len(memes)
-            progress("predicting", done, 2 * len(everything))
+        for name, student in students.items():
+            explains = split == "test" and name == "two_stage"
+            predictions = judge_split(student, dataset, split, rationales=explains, progress=progress)
+            on_test = predictions if explains else on_test
             rows[name] = headline_row(
-                truths,
-                [verdict.harmful for verdict in verdicts],
-                [verdict.score for verdict in verdicts],
-                clusters,
+                predictions.gold.tolist(),
+                predictions.predicted.tolist(),
+                predictions.scores.tolist(),
+                predictions.clusters,
             )
-        if split == "test":
-            test_verdicts = verdicts
+        figures = {row.name: row for row in compare_baselines(predictions)}
+        for name, baseline in BASELINES.items():
+            row = figures[baseline]
+            rows[name] = {
+                "accuracy": row.accuracy.value,
+                "accuracy_ci": [row.accuracy.low, row.accuracy.high],
+                "macro_f1": row.macro_f1.value,
+                "auroc": row.auroc.value,
+                "n": len(predictions.memes),
+            }
         tables[split] = rows
-    return tables, test_verdicts
-
-
-def _score_baselines(dataset: Dataset, judged: Sequence[Meme]) -> dict[str, dict[str, float]]:
-    """Fit the baselines on train; return name -> meme id -> P(harmful) of the judged memes."""
-    train, validation = dataset.split("train"), dataset.split("validation")
-    memes = [*train, *validation, *judged]
-    gold = np.array(_gold(memes))
-    learnt, rest = np.split(np.arange(len(memes)), [len(train)])
-    texts = baselines.Baseline(np.array(_texts(memes), dtype=object), baselines.predict_from_texts)
-    with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
-        pixels = np.stack(list(pool.map(baselines.read_pixels, _pictures(dataset, memes))))
-    # Of two kinds of model on pixels, the one that does better on validation speaks for the picture.
-    kinds = [
-        baselines.Baseline(pixels, predict).score(gold, learnt, rest)
-        for predict in (baselines.predict_linearly, baselines.predict_by_forest)
-    ]
-    truth = gold[rest][: len(validation)]
-    best = max(kinds, key=lambda scores: int(np.sum(baselines.decide(scores[: len(truth)]) == truth)))
-    scores = {
-        "majority": baselines.predict_majority(learnt, gold[learnt].tolist(), rest),
-        "text_only": texts.score(gold, learnt, rest),
-        "image_only": best,
-    }
-    ids = [meme.id for meme in judged]
-    return {
-        name: dict(zip(ids, values[len(validation) :].tolist(), strict=True))
-        for name, values in scores.items()
-    }
+    assert on_test is not None
+    return tables, on_test
 
 
 def _measure_greedy_agreement(detector: Detector, dataset: Dataset) -> float:
     """Return the share of test memes whose written label is the one that scores higher."""
-    memes, root = dataset.split("test"), dataset.root
-    written = detector.judge(memes, root=root, batch_size=_BATCH, rationales=False, greedy=True)
+    memes = dataset.split("test")
+    written = detector.judge(memes, root=dataset.root, batch_size=BATCH, rationales=False, greedy=True)
     # Of two answers the likelier one has a P above 0.5, at any temperature.
     return sum(verdict.harmful == (verdict.score > 0.5) for verdict in written) / len(memes)
 
 
-def _draw_examples(dataset: Dataset, verdicts: Sequence[Verdict], seed: int) -> list[dict[str, Any]]:
-    """Return a dozen random test memes with their verdicts, then a dozen random mistakes."""
+def _draw_examples(predictions: Predictions, seed: int) -> list[dict[str, Any]]:
+    """Return a dozen random test memes with their verdicts, then a dozen random mistakes among the others."""
     rng = random.Random(seed)
-    pairs = list(zip(dataset.split("test"), verdicts, strict=True))
-    drawn = rng.sample(pairs, min(_SHOWN, len(pairs)))
-    ids = {meme.id for meme, _ in drawn}
-    wrong = [
-        (meme, verdict)
-        for meme, verdict in pairs
-        if meme.label and verdict.harmful != meme.label.harmful and meme.id not in ids
+    count = len(predictions.memes)
+    drawn = rng.sample(range(count), min(_SHOWN, count))
+    right = [
+        bool(predicted == gold)
+        for predicted, gold in zip(predictions.predicted, predictions.gold, strict=True)
     ]
-    wrong = rng.sample(wrong, min(_SHOWN, len(wrong)))
-    return [
-        {
-            "group": group,
-            "picture": dataset.root / (meme.image or ""),
-            "text": meme.text,
-            "verdict": verdict,
-            "harmful": bool(meme.label and meme.label.harmful),
-            "right": bool(meme.label and verdict.harmful == meme.label.harmful),
-            "check": truth.check_rationale(verdict.rationale or "", meme.extra["truth"]),
-            "caption": meme.extra["truth"]["caption"],
-        }
-        for group, pairs in (("drawn", drawn), ("wrong", wrong))
-        for meme, verdict in pairs
-    ]
-
-
-def _texts(memes: Sequence[Meme]) -> list[str]:
-    return [meme.text or "" for meme in memes]
-
-
-def _gold(memes: Sequence[Meme]) -> list[bool]:
-    return [bool(meme.label and meme.label.harmful) for meme in memes]
-
-
-def _pictures(dataset: Dataset, memes: Sequence[Meme]) -> list[Path]:
-    return [dataset.root / (meme.image or "") for meme in memes]
+    mistakes = [place for place in range(count) if not right[place] and place not in drawn]
+    wrong = rng.sample(mistakes, min(_SHOWN, len(mistakes)))
+    examples = []
+    for group, place in [*(("drawn", place) for place in drawn), *(("wrong", place) for place in wrong)]:
+        meme, verdict = predictions.memes[place], predictions.verdicts[place]
+        examples.append(
+            {
+                "group": group,
+                "picture": predictions.dataset.root / (meme.image or ""),
+                "text": meme.text,
+                "verdict": verdict,
+                "harmful": bool(predictions.gold[place]),
+                "right": right[place],
+                "check": truth.check_rationale(verdict.rationale or "", meme.extra["truth"]),
+                "caption": meme.extra["truth"]["caption"],
+            }
+        )
+    return examples

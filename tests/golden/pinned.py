@@ -83,11 +83,11 @@ LINES = (
     ),
     Line(
         "audit",
-        "audit data --recipe tiny --fix fixed --html audit.html --json",
+        "audit data --recipe tiny --fix fixed --html audit.html --workers 1 --json",
         code=4,
         files=("fixed/memes.jsonl",),
     ),
-    Line("gather-again", "gather data --json", code=1, files=("data/evidence.jsonl", "data/failures.jsonl")),
+    Line("gather-again", "gather data --workers 1 --json", code=1, files=("data/evidence.jsonl", "data/failures.jsonl")),
     Line("gather-show", "gather data --show test-00001 --out sheet.png --json", shape=True),
     Line("abduce-stats", "abduce data --stats --json", tolerance=EXACT),
     Line("abduce-stats-hosted", "abduce data --stats --out hosted.jsonl --json", tolerance=EXACT),
