@@ -87,7 +87,12 @@ LINES = (
         code=4,
         files=("fixed/memes.jsonl",),
     ),
-    Line("gather-again", "gather data --workers 1 --json", code=1, files=("data/evidence.jsonl", "data/failures.jsonl")),
+    Line(
+        "gather-again",
+        "gather data --workers 1 --json",
+        code=1,
+        files=("data/evidence.jsonl", "data/failures.jsonl"),
+    ),
     Line("gather-show", "gather data --show test-00001 --out sheet.png --json", shape=True),
     Line("abduce-stats", "abduce data --stats --json", tolerance=EXACT),
     Line("abduce-stats-hosted", "abduce data --stats --out hosted.jsonl --json", tolerance=EXACT),
