@@ -21,8 +21,9 @@ from sklearn.preprocessing import StandardScaler
 
 from mrharm.images import open_image
 from mrharm.metrics import Estimate, share
-from mrharm.metrics.estimate import Booleans, Floats
 
+Booleans = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 Pixels = NDArray[np.float32]
 Rows = NDArray[np.int64]  # row numbers of memes
 Folds = list[tuple[Rows, Rows]]  # rows to learn from, rows to predict

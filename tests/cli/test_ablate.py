@@ -1,36 +1,24 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
-import typer
 import yaml
-from typer.testing import CliRunner
 
-from mrharm.cli.ablate import ablate_command
+from tests.cli.verbs import run_verb
 from tests.training.helpers import TINY
 
-app = typer.Typer()
-app.command()(ablate_command)
+run = partial(run_verb, "ablate")
+SMALL = {"rationale": {"steps": 3, "batch_size": 8}, "label": {"steps": 2, "batch_size": 8}}
 
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
-    values = {
-        **TINY,
-        "stages": {"rationale": {"steps": 3, "batch_size": 8}, "label": {"steps": 2, "batch_size": 8}},
-    }
     path = tmp_path / "small.yaml"
-    path.write_text(yaml.safe_dump(values))
+    path.write_text(yaml.safe_dump({**TINY, "stages": SMALL}))
     return path
-
-
-def run(*arguments: object) -> tuple[int, str, str]:
-    result = CliRunner(env={"COLUMNS": "80"}).invoke(app, list(map(str, arguments)))
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
 
 
 def test_a_dry_run_says_the_arms_the_hours_and_what_is_left_out_and_writes_nothing(squares, recipe, tmp_path):
@@ -39,17 +27,16 @@ def test_a_dry_run_says_the_arms_the_hours_and_what_is_left_out_and_writes_nothi
         squares, "--recipe", recipe, "--sizes", "16,48", "--seeds", 2, "--out", out, "--dry-run"
     )
     assert code == 0 and not out.exists()
-    assert (
-        "one-stage      rationale and label joined in one target" in said
-        and "memes: 16, 48; seeds: 2" in said
-    )
+    assert "one-stage: rationale and label joined in one target\n" in said
+    assert "memes: 16, 48; seeds: 2" in said
     assert "52 runs to make, about 1 minutes (by timing 8 steps" in told  # 13 arms, 2 sizes, 2 seeds
     assert "left out: unconditioned: no rationales.unconditioned.v1.jsonl" in told
 
 
+@pytest.mark.slow
 def test_a_small_ablation_runs_reports_and_is_not_run_twice(squares, recipe, tmp_path):
     out = tmp_path / "out"
-    arguments = (
+    arguments = [
         squares,
         "--recipe",
         recipe,
@@ -61,36 +48,28 @@ def test_a_small_ablation_runs_reports_and_is_not_run_twice(squares, recipe, tmp
         out,
         "--workers",
         1,
-    )
+    ]
     code, said, told = run(*arguments)
     assert code == 0 and "two-stage-48-0: accuracy 0." in told
     assert "two-stage" in said and "reference" in said and "ablation.md" in said
     assert max(len(line) for line in said.splitlines() if "two-stage" in line) <= 80
     assert "…" not in said  # no figure is cut
-    assert {path.name for path in out.iterdir()} >= {
-        "runs.jsonl",
-        "ablation.json",
-        "ablation.md",
-        "ablation.svg",
-    }
+    files = {"runs.jsonl", "ablation.json", "ablation.md", "ablation.svg"}
+    assert {path.name for path in out.iterdir()} >= files
     assert not any((out / "runs").iterdir())
     before = (out / "runs.jsonl").read_bytes()
     code, said, told = run(*arguments, "--json")
     found = json.loads(said)
     assert code == 0 and "0 runs to make" in told and (out / "runs.jsonl").read_bytes() == before
-    assert (
-        found["runs"] == 1 and found["tables"]["test"][0]["arm"] == "two-stage" and found["out"] == str(out)
-    )
+    assert (found["runs"], found["tables"]["test"][0]["arm"]) == (1, "two-stage")
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--arms", "one-legged"], "no arm called one-legged; the arms are: two-stage"),
         (["--sizes", "many"], "--sizes many: expected numbers of training memes"),
         (["--sizes", "16,4000"], "4,000 training memes asked for, 48 there"),
         (["--split", "practice"], "no split called 'practice'"),
-        (["--recipe", "grandma"], "no recipe 'grandma'"),
     ],
 )
 def test_wrong_usage_is_exit_code_2_before_anything_is_run(squares, recipe, tmp_path, arguments, says):

@@ -1,23 +1,16 @@
 import json
 import re
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from mrharm.cli.main import app
 from mrharm.memes.dataset import Dataset
 from mrharm.records import Rationale
 from tests.audit.helpers import club, meme, sound, write_dataset
+from tests.cli.verbs import run_verb
 
-
-def run(*arguments: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, ["audit", *map(str, arguments)], env={"COLUMNS": "80"})
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
+run = partial(run_verb, "audit")
 
 
 @pytest.fixture
@@ -27,9 +20,13 @@ def ill(tmp_path: Path) -> Dataset:
 
 
 def test_a_sound_dataset_is_exit_code_0_and_fit(tmp_path: Path) -> None:
-    code, out, _ = run(write_dataset(tmp_path / "d", sound()).root)
+    folder = write_dataset(tmp_path / "d", sound()).root
+    code, out, _ = run(folder)
     assert code == 0
     assert out.rstrip().endswith("Fit to train on.\nFit to publish numbers on.")
+    found = json.loads(run(folder, "--json")[1])
+    assert (found["fixed"], found["html"]) == (None, None)  # nothing was written
+    assert found["verdict"]["words"] == ["Fit to train on.", "Fit to publish numbers on."]
 
 
 def test_an_error_is_exit_code_4_and_the_verdict_stands_last(ill: Dataset) -> None:
@@ -55,7 +52,6 @@ def test_json_is_one_object_with_verdict_findings_and_what_was_fixed(ill: Datase
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--recipe", "none-such"], "no recipe 'none-such'"),
         (["--html", "."], "name a file in it"),
         (["--html", "memes.jsonl/page.html"], "is a file, not a folder"),
         (["--fix", "inside"], "is inside the dataset itself"),
@@ -73,14 +69,6 @@ def test_wrong_usage_is_said_before_any_work(
     assert code == 2
     assert says in err
     assert out == ""
-
-
-def test_no_dataset_is_exit_code_2(tmp_path: Path) -> None:
-    code, _, err = run(tmp_path)
-    assert code == 2
-    assert "not a dataset" in err
-    code, out, _ = run(tmp_path, "--json")
-    assert (code, json.loads(out)["kind"]) == (2, "InputError")
 
 
 def test_a_copy_written_before_is_replaced_only_when_told(ill: Dataset, tmp_path: Path) -> None:
@@ -103,14 +91,6 @@ def test_the_verdict_stands_before_what_was_fixed(ill: Dataset, tmp_path: Path) 
     ]
 
 
-def test_json_of_an_audit_alone_says_that_nothing_was_written(tmp_path: Path) -> None:
-    code, out, _ = run(write_dataset(tmp_path / "d", sound()).root, "--json")
-    found = json.loads(out)
-    assert (code, found["fixed"], found["html"]) == (0, None, None)
-    assert found["splits"] == {"train": 8, "validation": 4, "test": 4}
-    assert found["verdict"]["words"] == ["Fit to train on.", "Fit to publish numbers on."]
-
-
 def test_the_table_of_signals_fits_80_columns(tmp_path: Path) -> None:
     rows = [meme(str(n), f"you {club(n)}", n % 2 == 0, "train" if n < 60 else "test") for n in range(80)]
     rows.append(meme("twin", rows[-1].text, False))
@@ -122,34 +102,8 @@ def test_the_table_of_signals_fits_80_columns(tmp_path: Path) -> None:
         assert column in out
 
 
-def test_what_a_meme_says_cannot_move_the_cursor(tmp_path: Path) -> None:
-    rows = [*sound(), meme("red\x1b[31m", f"{sound()[-1].text} \x1b[2J", True)]
-    rows.append(meme("twin\u202e", f"{sound()[-1].text}", True))
-    _, out, _ = run(write_dataset(tmp_path / "d", rows, name="odd\x1b]0;title\x07").root)
-    assert "twin" in out
-    assert not set("\x1b\x07\u202e") & set(out)
-
-
 def test_the_recipe_says_what_would_be_cut(tmp_path: Path) -> None:
     why = Rationale(meme_id="train-0", text="kettle " * 50, teacher="made up")
     folder = write_dataset(tmp_path / "d", sound(), rationales=[why]).root
     assert "recipe 'paper' cuts at least 100.0 %" in run(folder, "--recipe", "paper")[1]
     assert "cuts at least" not in run(folder, "--recipe", "paper", "--set", "lengths.rationale=64")[1]
-
-
-def test_help_loads_no_torch_and_no_scikit_learn() -> None:
-    script = (
-        "import sys; from typer.testing import CliRunner; from mrharm.cli.main import app;"
-        "assert CliRunner().invoke(app, ['audit', '--help']).exit_code == 0;"
-        "sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
-
-
-def test_an_audit_loads_no_torch(ill: Dataset) -> None:
-    script = (
-        "import sys; from typer.testing import CliRunner; from mrharm.cli.main import app;"
-        "assert CliRunner().invoke(app, ['audit', sys.argv[1]]).exit_code == 4;"
-        "sys.exit('torch' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", script, str(ill.root)], check=False).returncode == 0

@@ -1,30 +1,21 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
-import typer
-from typer.testing import CliRunner
 
-from mrharm.cli.compare import compare_command
+from tests.cli.verbs import run_verb
 from tests.evaluation.runs import clubs, make_run
 from tests.evaluation.test_compare import judged_run
 
-app = typer.Typer()
-app.command("compare")(compare_command)
-
-
-def run_verb(*arguments: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, list(map(str, arguments)), env={"COLUMNS": "80"})
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
+run = partial(run_verb, "compare")
 
 
 def test_the_words_stand_first_and_the_table_fits_80_columns(tmp_path: Path) -> None:
     one, two = judged_run(tmp_path / "a", set(range(20))), judged_run(tmp_path / "b", {1})
-    code, out, _ = run_verb(one, two)
+    code, out, _ = run(one, two)
     assert code == 0
     assert " ".join(out.split()).startswith(f"{two} is better than {one}: macro-F1 differs by +")
     assert "paired test p = " in out
@@ -38,19 +29,19 @@ def test_a_pattern_is_a_side_of_several_seeds(tmp_path: Path, monkeypatch: pytes
         judged_run(tmp_path / f"distilled-{seed}", {seed}, seed=seed)
     monkeypatch.chdir(tmp_path)
     for pattern in (Path(), tmp_path):
-        code, out, _ = run_verb(pattern / "plain-*", pattern / "distilled-*", "--json")
+        code, out, _ = run(pattern / "plain-*", pattern / "distilled-*", "--json")
         (found,) = json.loads(out)["comparisons"]
         assert code == 0
         assert found["first"]["seeds"] == found["second"]["seeds"] == [0, 1, 2]
         assert found["over_seeds"]["accuracy"]["value"] == pytest.approx(2 / 60)
-    out = run_verb("plain-*", "distilled-*")[1]
+    out = run("plain-*", "distilled-*")[1]
     assert "over seeds: mean ± standard deviation" in out
     assert "first: plain-0 and 2 more" in out
 
 
 def test_later_runs_are_each_held_against_the_first(tmp_path: Path) -> None:
     runs = [judged_run(tmp_path / name, {place}) for place, name in enumerate("abc")]
-    code, out, _ = run_verb(*runs)
+    code, out, _ = run(*runs)
     assert code == 0
     assert out.count("clubs (test), 60 memes") == 2
     assert out.count(f"first: {runs[0]}") == 2
@@ -59,23 +50,14 @@ def test_later_runs_are_each_held_against_the_first(tmp_path: Path) -> None:
 def test_a_dataset_is_judged_with_runs_that_have_not_yet(tmp_path: Path) -> None:
     dataset = clubs(tmp_path / "clubs", train=4, test=8)
     runs = [make_run(tmp_path / f"run-{seed}", dataset, seed) for seed in range(2)]
-    code, _, err = run_verb(*runs)
+    code, _, err = run(*runs)
     assert code == 2
     assert "--dataset DATASET" in err
-    code, out, _ = run_verb(*runs, "--dataset", dataset.root, "--device", "cpu")
+    code, out, _ = run(*runs, "--dataset", dataset.root, "--device", "cpu")
     assert code == 0
     assert "clubs (test), 8 memes" in out
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [(["a"], "two runs or more"), (["a", "none-*"], "no folder matches"), (["a", "nowhere"], "no run there")],
-)
-def test_wrong_usage_is_exit_code_2(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], says: str
-) -> None:
-    judged_run(tmp_path / "a", set())
-    monkeypatch.chdir(tmp_path)
-    code, out, err = run_verb(*arguments)
-    assert (code, out) == (2, "")
-    assert says in err
+def test_a_pattern_that_no_folder_matches_is_exit_code_2(tmp_path: Path) -> None:
+    code, out, err = run(judged_run(tmp_path / "a", set()), tmp_path / "none-*")
+    assert (code, out) == (2, "") and "no folder matches" in err

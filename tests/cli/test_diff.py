@@ -6,25 +6,18 @@ import shutil
 from pathlib import Path
 
 import pytest
-import typer
-from typer.testing import CliRunner
 
-from mrharm.cli.diff import diff_command
 from mrharm.evaluation.diff import Change
 from mrharm.records import read_records
 from mrharm.store import write_json
 from mrharm.verdicts.detector import Detector
 from tests.audit.helpers import club, meme, write_dataset
+from tests.cli.verbs import run_verb
 from tests.probes.written import detector as random_detector
 
 
 def run(*arguments: object) -> tuple[int, str, str]:
-    app = typer.Typer()
-    app.command()(diff_command)
-    result = CliRunner().invoke(app, [*map(str, arguments), "--device", "cpu"], env={"COLUMNS": "80"})
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
+    return run_verb("diff", *arguments, "--device", "cpu")
 
 
 def save(detector: Detector, folder: Path, quantile: float, band: tuple[float, float] | None = None) -> Path:

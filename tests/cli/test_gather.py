@@ -1,22 +1,17 @@
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from mrharm.cli.main import app
 from mrharm.memes.dataset import Dataset
+from tests.cli.verbs import run_verb
 from tests.evidence.test_gather import BLACK, GREY, dataset
 
+run = partial(run_verb, "gather")
+
 STAND_IN = ["--ocr-engine", "stand-in", "--inpaint", "stand-in", "--workers", "1"]
-
-
-def run(*arguments: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, ["gather", *map(str, arguments)])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
 
 
 def test_it_says_what_was_looked_at_and_what_is_known_already(stand_ins: Path, tmp_path: Path) -> None:
@@ -51,7 +46,6 @@ def test_a_split_and_a_limit_choose_how_much(stand_ins: Path, tmp_path: Path) ->
         (["--ocr-engine", "teleprompter"], "no ocr called 'teleprompter'; there are: rapidocr"),
         (["--inpaint", "brush"], "no inpainters called 'brush'"),
         (["--captions", "poet:ada"], "no captioners called 'poet'"),
-        (["--show", "nobody"], "no meme called 'nobody'"),
     ],
 )
 def test_wrong_usage_is_exit_code_2_and_says_what_there_is(
