@@ -8,9 +8,7 @@ import pytest
 from mrharm.evaluation import baseline_comparison
 from mrharm.evaluation.baseline_comparison import compare_baselines, learners
 from mrharm.evaluation.predictions import Predictions
-from mrharm.metrics import Estimate
 from mrharm.records import Evidence, Meme
-from mrharm.reports.summary import describe_modalities
 from tests.audit.helpers import club, meme, paint, write_dataset
 from tests.probes.stubs import Stub, judged_by, picture_alone, words_alone
 
@@ -99,12 +97,3 @@ def test_nothing_stands_beside_the_train_split_or_one_of_a_single_label(tmp_path
     assert compare_baselines(judge(tmp_path / "a", lambda number: True), n_resamples=50) == ()
     whole = judge(tmp_path / "b", by_words)
     assert compare_baselines(judged_by(Stub(words_alone), whole.dataset, "train"), n_resamples=50) == ()
-
-
-def test_the_sentence_names_every_figure_of_one_modality_and_of_how_many_memes_it_is(tmp_path: Path) -> None:
-    rows = compare_baselines(judge(tmp_path, by_words), n_resamples=50)
-    told = describe_modalities(rows, Estimate(value=0.95), 20)
-    assert told is not None and told.startswith("Correct on all 20 memes evaluated: the detector 95.0 %;")
-    assert "words alone 100.0 %" in told and "pixels alone 50.0 %" in told
-    assert told.count("trained on 40 memes") == 2
-    assert describe_modalities(rows[:1], Estimate(value=0.95), 20) is None

@@ -19,7 +19,6 @@ from mrharm.records import Verdict
 from mrharm.reports.ablation_page import summarise, write_ablation
 from mrharm.reports.evaluation import SALIENCY, Destination, write_report
 from mrharm.reports.model_card import render_card, write_model_card
-from mrharm.reports.summary import describe_modalities
 from mrharm.verdicts.detector import Detector
 from tests.ablation.rows import rows
 from tests.browser import HOSTILE, Tags, browse, measure_on_a_phone, needs_chromium
@@ -191,20 +190,6 @@ def test_deletion_and_insertion_are_drawn_in_the_probe_of_saliency(page: str) ->
         for how in ("removed (deletion)", "added (insertion)")
     ]
     assert [name for name in drawn if name in plots] == plots
-
-
-def test_words_alone_and_pixels_alone_stand_in_the_probe_of_modalities_as_they_do_beside(
-    found: Evaluation, page: str
-) -> None:
-    words = Tags(page).words
-    told = describe_modalities(found.beside, found.scores.accuracy, found.memes)
-    assert told and told in words[words.index("For the right reasons?") :]
-    assert {row.name for row in found.beside} == {
-        "majority",
-        "words alone",
-        "words and caption",
-        "pixels alone",
-    }
 
 
 @needs_chromium

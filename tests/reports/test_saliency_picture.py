@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from mrharm.cli.main import app
 from mrharm.records import Saliency
-from mrharm.reports.saliency_picture import SIDE, draw_both, draw_saliency, draw_words, shaded_words
+from mrharm.reports.saliency_picture import SIDE, draw_meme, draw_saliency, draw_words, shade_words
 from mrharm.student.interface import Frame
 from tests.probes.written import detector
 
@@ -83,15 +83,15 @@ def test_a_meme_without_patches_comes_back_in_grey() -> None:
 
 
 def test_words_are_shaded_by_weight_and_even_ones_faintly() -> None:
-    told = dict(shaded_words(Saliency(words=tuple(zip("abcdefgh", [0.65] + [0.05] * 7, strict=True)))))
+    told = dict(shade_words(Saliency(words=tuple(zip("abcdefgh", [0.65] + [0.05] * 7, strict=True)))))
     assert told["a"] == 1.0 and told["b"] == pytest.approx(0.05 / 0.65)
-    even = shaded_words(Saliency(words=tuple((word, 1 / 8) for word in "abcdefgh")))
+    even = shade_words(Saliency(words=tuple((word, 1 / 8) for word in "abcdefgh")))
     assert {strength for _, strength in even} == {0.25}
-    assert shaded_words(Saliency()) == ()
+    assert shade_words(Saliency()) == ()
 
 
 def test_words_are_text_that_a_template_escapes_and_steer_nothing_around_them() -> None:
-    ((word, _),) = shaded_words(Saliency(words=(("\u202e<script>\x07you\u2066", 1.0),)))
+    ((word, _),) = shade_words(Saliency(words=(("\u202e<script>\x07you\u2066", 1.0),)))
     assert word == "<script>you"
     page = jinja2.Environment(autoescape=True).from_string("<b>{{ word }}</b>").render(word=word)
     assert page == "<b>&lt;script&gt;you</b>"
@@ -105,11 +105,11 @@ def test_many_words_are_wrapped_and_stay_within_the_strip() -> None:
 
 
 def test_the_meme_stands_over_its_words_and_words_stand_alone_without_a_picture() -> None:
-    both = draw_both(Image.new("RGB", (400, 100), "green"), hot(1, 1), WHOLE)
+    both = draw_meme(Image.new("RGB", (400, 100), "green"), hot(1, 1), WHOLE)
     assert both.width == 400 and both.height > 120
-    words = draw_both(None, hot(1, 1), None)
+    words = draw_meme(None, hot(1, 1), None)
     assert words.size == (480, both.height - 100)
-    assert draw_both(Image.new("RGB", (40, 30)), hot(1, 1), WHOLE).width == 240  # a word needs its room
+    assert draw_meme(Image.new("RGB", (40, 30)), hot(1, 1), WHOLE).width == 240  # a word needs its room
 
 
 @pytest.fixture(scope="module")

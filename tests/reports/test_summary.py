@@ -160,7 +160,7 @@ def test_what_probes_say_against_it_stands_in_the_verdict(found: Evaluation) -> 
     assert "Of 30 pairs that differ only in picture and label, it gets both memes right in 10.0 %" in said
     assert (
         "Among the mildest changes to a meme, salt text flips the most decisions, 30.0 % (25.0 to 35.0); "
-        "among the strongest, leet, 90.0 %"
+        "among the strongest, leet does, 90.0 %"
     ) in said
     assert "It writes only 19 different rationales for 40 memes" in said
     assert "80.0 % (75.0 to 85.0) of its rationales are true in every part." in said

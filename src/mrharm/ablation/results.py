@@ -7,20 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from mrharm.ablation.arms import ARMS, REFERENCE
 from mrharm.ablation.run import RunRow
 from mrharm.metrics import Estimate
-from mrharm.metrics.estimate import mean_with_interval
+from mrharm.metrics.estimate import Sign, mean_with_interval, sign_of
 from mrharm.records import Record
 
 FIGURES = ("accuracy", "macro_f1", "auroc")
 TRUTH = "truth"
 _GAINED = ("macro_f1", "auroc")
 _FEWEST_SEEDS = 3  # two differences that happen to be equal have no spread and settle nothing
-
-Sign = Literal["more", "less", "open"]
 
 
 class Cell(Record):
@@ -198,15 +195,6 @@ def _describe(gain: Gain, meanings: Mapping[Sign, str]) -> str:
     macro_f1, auroc = (format_plus_minus(figure, signed=True) for figure in (gain.macro_f1, gain.auroc))
     few = f", {gain.seeds} seed{'s' * (gain.seeds > 1)}" if gain.seeds < _FEWEST_SEEDS else ""
     return f"{meanings[gain.sign]} (macro-F1 {macro_f1}, AUROC {auroc}{few})"
-
-
-def sign_of(difference: Estimate) -> Sign:
-    """Tell whether a difference is above 0, below, or open because its interval holds 0 or there is none."""
-    if difference.low is not None and difference.low > 0:
-        return "more"
-    if difference.high is not None and difference.high < 0:
-        return "less"
-    return "open"
 
 
 def format_plus_minus(figure: Estimate, *, signed: bool = False) -> str:

@@ -103,14 +103,14 @@ def predict_command(
 
 def _draw_saliency(detector: Detector, meme: Meme, options: JudgeOptions, path: Path) -> None:
     from mrharm.images import encode_png, open_image
-    from mrharm.reports.saliency_picture import draw_both
+    from mrharm.reports.saliency_picture import draw_meme
     from mrharm.verdicts.saliency_map import share_on_picture
 
     kind = options.saliency or "gradient"
     verdict = detector.judge(meme, options, saliency=kind, rationales=False)
     image = open_image(Path(meme.image)) if meme.image else None
     saliency, frame = verdict.saliency or Saliency(), detector.frame
-    write_bytes(path, encode_png(draw_both(image, saliency, frame)))
+    write_bytes(path, encode_png(draw_meme(image, saliency, frame)))
     if image and frame and saliency.patches:
         share = share_on_picture(saliency, frame, image.size)
         err.print(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from mrharm.records import Record
 
 Booleans = NDArray[np.bool_]
 Floats = NDArray[np.float64]
+Sign = Literal["more", "less", "open"]
 Decisions = NDArray[Any]  # True, False, or None where no label was answered
 
 N_RESAMPLES = 1000
@@ -65,11 +66,16 @@ def name_figure(name: str) -> str:
     return NAMES.get(name) or name.replace("_", " ").replace("macro f1", "macro-F1").replace("auroc", "AUROC")
 
 
-def format_figure(name: str, figure: Estimate, digits: int = 1) -> str:
-    """Format a figure of a policy for a sentence: memes a day for ``reviews``, else per cent."""
-    if name == "reviews":
-        return format_sentence(figure, unit=" a day", times=1, digits=0)
-    return format_sentence(figure, unit=" %", digits=digits)
+def format_figure(name: str, figure: Estimate, *, cell: bool = False) -> str:
+    """Format a figure of a policy: memes a day for ``reviews``, else per cent; small shares have two digits.
+
+    With ``cell`` for a table, whose heading has the unit; for a sentence without.
+    """
+    is_small = figure.value is not None and 0 < figure.value < 0.01
+    times, digits, unit = (1, 0, " a day") if name == "reviews" else (100, 2 if is_small else 1, " %")
+    if cell:
+        return format_cell(figure, times=times, digits=digits)
+    return format_sentence(figure, unit=unit, times=times, digits=digits)
 
 
 def format_sentence(
@@ -98,7 +104,8 @@ def format_cell(figure: Estimate, *, times: float = 100, digits: int = 1, sign: 
         return "-"
     value, *bounds = numbers
     # A hyphen between numbers with signs reads as one of the signs.
-    return value + (f" ({(' to ' if sign else '-').join(bounds)})" if bounds else "")
+    joint = " to " if sign or any(bound.startswith("-") for bound in bounds) else "-"
+    return value + (f" ({joint.join(bounds)})" if bounds else "")
 
 
 def _format_numbers(figure: Estimate, times: float, digits: int, sign: bool) -> tuple[str, ...]:
@@ -108,6 +115,15 @@ def _format_numbers(figure: Estimate, times: float, digits: int, sign: bool) -> 
     bounds = () if figure.low is None or figure.high is None else (figure.low, figure.high)
     form = f"{'+' if sign else ''}z,.{digits}f"
     return tuple(f"{times * number:{form}}" for number in (figure.value, *bounds))
+
+
+def sign_of(difference: Estimate) -> Sign:
+    """Tell whether a difference is above 0, below, or open because its interval holds 0 or there is none."""
+    if difference.low is not None and difference.low > 0:
+        return "more"
+    if difference.high is not None and difference.high < 0:
+        return "less"
+    return "open"
 
 
 def counted(count: int, noun: str) -> str:

@@ -7,19 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mrharm.ablation.arms import ARMS, REFERENCE
-from mrharm.ablation.results import (
-    FIGURES,
-    TRUTH,
-    Answer,
-    Cell,
-    answer_questions,
-    format_plus_minus,
-    tabulate,
-)
+from mrharm.ablation.results import TRUTH, Answer, Cell, answer_questions, format_plus_minus, tabulate
 from mrharm.ablation.run import MORE_SPLITS, RunRow
 from mrharm.errors import DataError
 from mrharm.metrics import Estimate
 from mrharm.records import Failure, Record, make_record
+from mrharm.reports.plots import Panel, draw_bars
 from mrharm.reports.render import render_markdown
 from mrharm.reports.tables import Table
 from mrharm.store import write_json, write_text
@@ -94,30 +87,22 @@ def read_ablation(folder: Path) -> Ablation:
         ) from None
 
 
-def tabulate_arms(cells: Sequence[Cell], columns: Sequence[str] | None = None) -> Table:
-    """Return the cells of a split, a row each; ``columns`` of `COLUMNS`, None for all."""
-    shown = columns or COLUMNS
-    table = Table("", shown)
+def tabulate_arms(cells: Sequence[Cell]) -> Table:
+    """Return the cells of a split, a row each; a terminal has room for the first six columns."""
+    table = Table(
+        "mean over seeds", ("arm", "memes", "seeds", "macro-F1", "difference", "true", "accuracy", "AUROC")
+    )
     for cell in cells:
-        figures = {name: format_plus_minus(cell.figures.get(name, _EMPTY)) for name in (*FIGURES, TRUTH)}
-        change = format_plus_minus(cell.differences.get(_PLOTTED, _EMPTY), signed=True)
-        is_reference = cell.arm == REFERENCE
-        values = (
-            cell.arm,
-            f"{cell.size:,}",
-            str(len(cell.seeds)),
-            figures["accuracy"],
-            figures["macro_f1"],
-            "reference" if is_reference else change,
-            figures["auroc"],
-            figures[TRUTH],
+        macro_f1, truth, accuracy, auroc = (
+            format_plus_minus(cell.figures.get(name, _EMPTY))
+            for name in (_PLOTTED, TRUTH, "accuracy", "auroc")
         )
-        by_column = dict(zip(COLUMNS, values, strict=True))
-        table.add(*(by_column[column] for column in shown))
+        change = format_plus_minus(cell.differences.get(_PLOTTED, _EMPTY), signed=True)
+        change = "reference" if cell.arm == REFERENCE else change
+        sizes = (f"{cell.size:,}", str(len(cell.seeds)))
+        table.add(cell.arm, *sizes, macro_f1, change, truth, accuracy, auroc)
+    table.notes.append(NOTE)
     return table
-
-
-COLUMNS = ("arm", "memes", "seeds", "accuracy", "macro-F1", "difference", "AUROC", "true")
 
 
 def to_markdown(ablation: Ablation) -> str:
@@ -128,8 +113,6 @@ def to_markdown(ablation: Ablation) -> str:
 
 def to_svg(ablation: Ablation) -> str:
     """Draw macro-F1 of every arm with its interval, a panel for each number of training memes."""
-    from mrharm.reports.plots import Panel, draw_bars
-
     panels: dict[int, Panel] = {}
     for cell in sorted(ablation.tables[ablation.split], key=lambda cell: cell.size):
         panel = panels.setdefault(cell.size, Panel(f"{cell.size:,} training memes", [], []))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from mrharm.audit.run import Audit
 from mrharm.audit.shortcuts import PROTOCOLS
 from mrharm.errors import ImageError
 from mrharm.images import place_in
-from mrharm.reports.render import inline_picture, render_page
+from mrharm.reports.render import LABELS, inline_picture, render_page, shorten
 from mrharm.store import write_text
 
 SHOWN_ERRORS = 40  # suspect labels on the page
@@ -21,74 +22,45 @@ SHOWN_TEXT = 300  # characters of a meme's text
 
 def write_page(audited: Audit, path: Path) -> None:
     """Write the page."""
-    cards = _Cards(audited)
     report = audited.report
-    findings = [
-        {
-            "finding": finding,
-            "examples": [
-                {
-                    "what": example.what,
-                    # A rationale is quoted; a meme's own text stands on its card.
-                    "quote": example.text if finding.code.startswith("rationale") else "",
-                    "cards": [cards.of(meme_id) for meme_id in example.memes],
-                }
-                for example in finding.examples
-            ],
+    items: dict[str, Item] = {}
+    for item in audited.contents.items:
+        items.setdefault(item.id, item)
+
+    @cache  # a meme may be in several findings
+    def describe_meme(meme_id: str) -> dict[str, Any]:
+        """Return what the page shows of a meme: id, text, label and picture."""
+        item = items.get(meme_id)
+        if item is None:  # a line that could not be read, or an id of no meme
+            return {"id": meme_id, "text": "", "label": "", "split": "", "picture": None}
+        return {
+            "id": meme_id,
+            "text": shorten(item.meme.text or "", SHOWN_TEXT),
+            "label": LABELS[item.harmful],
+            "split": ", ".join(item.splits),
+            "picture": _inline_picture(audited, item),
         }
-        for finding in report.findings
-    ]
-    suspects = [(error, cards.of(error.meme)) for error in report.label_errors[:SHOWN_ERRORS]]
+
+    across = report.tables["copies"]["across"].items()
     page = render_page(
         "audit.html",
         report=report,
-        findings=findings,
         levels=LEVELS,
-        suspects=suspects,
+        describe_meme=describe_meme,
+        suspects=report.label_errors[:SHOWN_ERRORS],
         kinds=KINDS,
-        shared={
-            pair: row
-            for pair, row in report.tables["copies"]["across"].items()
-            if any(kind["count"] for kind in row.values())
-        },
+        shared={pair: row for pair, row in across if any(kind["count"] for kind in row.values())},
         protocols=PROTOCOLS,
         has_pictures=any(item.meme.image for item in audited.contents.items),
     )
     write_text(path, page)
 
 
-class _Cards:
-    """What the page shows of a meme: id, text, label and picture, made once each."""
-
-    def __init__(self, audited: Audit) -> None:
-        self._root = audited.contents.dataset.root
-        self._facts = audited.facts
-        self._items: dict[str, Item] = {}
-        for item in audited.contents.items:
-            self._items.setdefault(item.id, item)
-        self._made: dict[str, dict[str, Any]] = {}
-
-    def of(self, meme_id: str) -> dict[str, Any]:
-        if meme_id not in self._made:
-            self._made[meme_id] = self._make(meme_id)
-        return self._made[meme_id]
-
-    def _make(self, meme_id: str) -> dict[str, Any]:
-        item = self._items.get(meme_id)
-        if item is None:  # a line that could not be read, or an id of no meme
-            return {"id": meme_id, "text": "", "label": "", "split": "", "picture": None}
-        look = self._facts.get(item.meme.image or "")
-        picture = None
-        if item.meme.image and look and not look.failure:
-            try:
-                picture = inline_picture(place_in(self._root, item.meme.image))
-            except ImageError:  # gone since it was looked at
-                picture = None
-        text = item.meme.text or ""
-        return {
-            "id": meme_id,
-            "text": text[:SHOWN_TEXT] + ("…" if len(text) > SHOWN_TEXT else ""),
-            "label": {True: "harmful", False: "harmless", None: "no label"}[item.harmful],
-            "split": ", ".join(item.splits),
-            "picture": picture,
-        }
+def _inline_picture(audited: Audit, item: Item) -> str | None:
+    facts = audited.facts.get(item.meme.image or "")
+    if not item.meme.image or not facts or facts.failure:
+        return None
+    try:
+        return inline_picture(place_in(audited.contents.dataset.root, item.meme.image))
+    except ImageError:  # gone since the audit read it
+        return None

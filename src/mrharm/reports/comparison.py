@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from mrharm.evaluation.compare import Comparison
 from mrharm.evaluation.transfer import Transfer
-from mrharm.metrics import Estimate, format_cell, name_figure
-from mrharm.metrics.estimate import FEWEST
+from mrharm.metrics import format_cell, name_figure
+from mrharm.metrics.estimate import FEWEST, sign_of
 from mrharm.reports.render import render_markdown, render_sentences
 from mrharm.reports.tables import Table
 from mrharm.store import write_json, write_text
@@ -19,43 +17,26 @@ def describe_comparison(comparison: Comparison) -> Comparison:
     """Return the comparison with its ``words``: which side is better, and by which evidence."""
     gain, over_seeds = comparison.differences["macro_f1"], comparison.over_seeds.get("macro_f1")
     has_seeds = max(len(comparison.first.runs), len(comparison.second.runs)) > 1
-    outcome = _compare(gain)
+    outcome = sign_of(gain)
     # Of recipes, which runs of several seeds stand for, nothing is shown that may be the seeds' doing.
-    if has_seeds and (over_seeds is None or _compare(over_seeds) != outcome):
+    if comparison.memes < FEWEST or (has_seeds and (over_seeds is None or sign_of(over_seeds) != outcome)):
         outcome = "open"
     sentences = render_sentences(
         "comparison.jinja",
         found=comparison,
         gain=gain,
         over_seeds=over_seeds,
-        seeds_show=None if over_seeds is None or over_seeds.low is None else _compare(over_seeds) != "open",
+        seeds_differ=over_seeds is not None and sign_of(over_seeds) != "open",
         has_seeds=has_seeds,
-        outcome=outcome if comparison.memes >= FEWEST else "open",
-        thresholds=[
-            ", ".join(f"{threshold:.3g}" for threshold in side.thresholds)
-            for side in (comparison.first, comparison.second)
-        ],
-        differ_in_threshold=len({*comparison.first.thresholds, *comparison.second.thresholds}) > 1,
+        outcome=outcome,
         FEWEST=FEWEST,
     )
     return comparison.model_copy(update={"words": sentences})
 
 
-def _compare(difference: Estimate) -> str:
-    if difference.low is not None and difference.low > 0:
-        return "better"
-    return "worse" if difference.high is not None and difference.high < 0 else "open"
-
-
 def describe_transfer(matrix: Transfer) -> Transfer:
     """Return the matrix with its ``words``: macro-F1 on the training datasets and on others, on average."""
-    averages = {}
-    for is_own in (True, False):
-        figures = [cell.macro_f1.value for cell in matrix.cells if cell.own is is_own]
-        values = [value for value in figures if value is not None]
-        if values:
-            averages[is_own] = {"mean": float(np.mean(values)), "cells": len(values)}
-    sentences = render_sentences("transfer.jinja", averages=averages, cells=len(matrix.cells))
+    sentences = render_sentences("transfer.jinja", cells=matrix.cells)
     return matrix.model_copy(update={"words": sentences})
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mrharm.evaluation.evaluate import Evaluation
 from mrharm.reports.render import render_markdown
-from mrharm.reports.tables import tabulate_baselines, tabulate_groups, tabulate_scores
+from mrharm.reports.tables import tabulate_evaluation
 from mrharm.store import write_text
 from mrharm.verdicts.card import DetectorCard, model_card
 
@@ -15,18 +15,11 @@ CARD = "model-card.md"
 
 def write_model_card(evaluation: Evaluation, card: DetectorCard, folder: Path) -> Path:
     """Write ``model-card.md`` into a folder, and return its path."""
-    path = folder / CARD
-    write_text(path, render_card(evaluation, card))
-    return path
+    write_text(folder / CARD, render_card(evaluation, card))
+    return folder / CARD
 
 
 def render_card(evaluation: Evaluation, card: DetectorCard) -> str:
     """Render what the detector is (`mrharm.verdicts.card.model_card`), how it was evaluated, and its limits."""
-    return render_markdown(
-        "model-card.md.jinja",
-        found=evaluation,
-        about=model_card(card),
-        scores=tabulate_scores(evaluation),
-        baselines=tabulate_baselines(evaluation, with_gains=False),
-        groups=tabulate_groups(evaluation.groups, ("accuracy", "recall", "AUROC")),
-    )
+    tables = tabulate_evaluation(evaluation)
+    return render_markdown("model-card.md.jinja", found=evaluation, about=model_card(card), tables=tables)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mrharm.console import err, out, print_failures, print_sentence
-from mrharm.metrics import Estimate, format_cell, format_figure, format_sentence, name_figure
+from mrharm.metrics import Estimate, format_cell, format_figure, name_figure
 from mrharm.policy.choose import Criterion
-from mrharm.policy.propose import Measurement, PolicyChoice
+from mrharm.policy.propose import PolicyChoice
 from mrharm.policy.targets import TargetCheck
 from mrharm.reports.render import render_sentences
 from mrharm.reports.tables import Table
@@ -17,32 +16,19 @@ from mrharm.reports.terminal import print_table
 BAND_FIGURES = (
     "allowed", "reviewed", "flagged", "reviews", "flag_precision", "harmful_of_allowed", "allowed_of_harmful",
 )  # fmt: skip
-_FIGURE_WIDTH = 28  # columns of a figure's name
+THRESHOLD_FIGURES = ("precision", "recall", "macro_f1")
 
 
 def describe_target(check: TargetCheck) -> str:
     """Describe a check: the state first, the pessimistic end, and whether the split is too small to tell."""
-
-    def describe(value: float) -> str:
-        return format_figure(check.name, Estimate(value=value))
-
-    (sentence,) = render_sentences(
-        "target.jinja",
-        check=check,
-        target=describe(check.wanted),
-        measured=format_figure(check.name, check.figure),
-        bound=None if check.bound is None else describe(check.bound),
-    )
+    (sentence,) = render_sentences("target.jinja", check=check)
     return sentence
 
 
 def describe_cautions(choice: PolicyChoice) -> tuple[str, ...]:
     """Describe what makes the figures of a policy worth less than they seem."""
     promise = (choice.request.criterion or Criterion()).promise
-    corrected = Estimate(value=choice.chosen.optimism_corrected if choice.chosen else None)
-    return render_sentences(
-        "cautions.jinja", choice=choice, promise=promise, elsewhere=format_figure(promise, corrected)
-    )
+    return render_sentences("cautions.jinja", choice=choice, promise=promise)
 
 
 def policy_to_json(choice: PolicyChoice) -> dict[str, Any]:
@@ -61,12 +47,12 @@ def policy_to_json(choice: PolicyChoice) -> dict[str, Any]:
         "memes": measured.memes,
         "prevalence": choice.request.traffic.prevalence,
         "per_day": choice.request.traffic.per_day,
-        "figures": _dump_figures(measured),
+        "figures": {name: figure.model_dump() for name, figure in measured.figures.items()},
         "elsewhere": chosen.optimism_corrected if chosen else None,
         "found_in": chosen.feasible_share if chosen else None,
         "check_split": checked.split,
         "check_memes": checked.memes,
-        "checked": _dump_figures(checked),
+        "checked": {name: figure.model_dump() for name, figure in checked.figures.items()},
         "kept_on": {
             part.split: all(check.state == "met" for check in part.checks)
             for part in (measured, checked)
@@ -81,10 +67,6 @@ def policy_to_json(choice: PolicyChoice) -> dict[str, Any]:
     }
 
 
-def _dump_figures(measured: Measurement) -> dict[str, Any]:
-    return {name: figure.model_dump() for name, figure in measured.figures.items()}
-
-
 def show_policy(choice: PolicyChoice, dry_run: bool) -> None:
     """Print a policy: whether it meets its targets, what there was to choose from, its figures, where it is stored."""
     # Targets on the other split come first: that is what the choice was made for.
@@ -92,36 +74,16 @@ def show_policy(choice: PolicyChoice, dry_run: bool) -> None:
         print_sentence(describe_target(target), style="bold")
     if choice.menu:
         print_table(_tabulate_menu(choice))
-        for row in choice.menu:
-            if row.why_not:
-                print_sentence(row.why_not, indent="  ")
-        out.print()
-    _show_thresholds(choice)
-    _show_policy_figures(choice, choice.measured)
-    for note in describe_cautions(choice):
-        print_sentence(note)
-    _show_policy_figures(choice, choice.checked)
+    for sentence in _describe_policy(choice):
+        print_sentence(sentence, style="bold")
+    if choice.measured.figures:
+        print_table(_tabulate_figures(choice))
+    for sentence in describe_cautions(choice):
+        print_sentence(sentence)
     print_failures(choice.failures)
     if dry_run:
         out.print("nothing stored (--dry-run)")
         return
-    _show_stored(choice)
-
-
-def _show_thresholds(choice: PolicyChoice) -> None:
-    card, chosen = choice.card, choice.provenance
-    threshold = choice.chosen.threshold if choice.chosen else Estimate(value=card.threshold)
-    out.print(f"threshold {_format_score(threshold)}: {chosen.criterion}", style="bold")
-    if chosen.band_criterion and card.band:
-        bounds = [Estimate(value=bound) for bound in card.band]
-        low, high = (choice.band.low, choice.band.high) if choice.band else bounds
-        out.print(f"allow below {_format_score(low)}, review from there,")
-        out.print(f"flag from {_format_score(high)}: {chosen.band_criterion}")
-    elif chosen.band_criterion:
-        out.print(f"no band is needed: the threshold alone does it ({chosen.band_criterion})")
-
-
-def _show_stored(choice: PolicyChoice) -> None:
     anyway = "stored all the same" if choice.missed else "stored"
     out.print(f"{anyway} in {choice.folder}; the threshold was {choice.before.threshold:.4g}")
     if stale := choice.stale_pages():
@@ -130,45 +92,28 @@ def _show_stored(choice: PolicyChoice) -> None:
             err.print(f"  {path}")
 
 
-def _show_policy_figures(choice: PolicyChoice, measured: Measurement) -> None:
-    """Print what the policy does on a split; with a band, the figures of the threshold alone come last."""
-    figures = measured.figures
-    if not figures:
-        return
-    out.print(
-        f"on {measured.split} ({measured.memes:,} memes{_describe_prevalence(choice)}), 95 % intervals:"
+def _describe_policy(choice: PolicyChoice) -> tuple[str, ...]:
+    """Describe the threshold and the band, with their intervals where they were chosen and not set by hand."""
+    band = [Estimate(value=bound) for bound in choice.card.band or ()]
+    if choice.band:
+        band = [choice.band.low, choice.band.high]
+    return render_sentences(
+        "policy.jinja",
+        provenance=choice.provenance,
+        threshold=choice.chosen.threshold if choice.chosen else Estimate(value=choice.card.threshold),
+        band=band if choice.card.band else (),
     )
-    if not choice.card.band:
-        _print_figures(figures, figures)
-        return
-    _print_figures([name for name in BAND_FIGURES if name in figures], figures)
-    out.print("  without a band, with every meme from the threshold up flagged:")
-    _print_figures(("precision", "recall", "macro_f1"), figures)
-
-
-def _describe_prevalence(choice: PolicyChoice) -> str:
-    share = choice.request.traffic.prevalence
-    return f", re-weighted to {100 * share:g} % harmful" if share is not None else ""
-
-
-def _print_figures(names: Iterable[str], figures: Mapping[str, Estimate]) -> None:
-    for name in names:
-        figure = figures[name]
-        is_small = figure.value is not None and 0 < figure.value < 0.01
-        words = format_figure(name, figure, digits=2 if is_small else 1)
-        out.print(f"  {name_figure(name):<{_FIGURE_WIDTH}}{words}")
 
 
 def _tabulate_menu(choice: PolicyChoice) -> Table:
     """Return what there is to choose from, with intervals of the threshold and of its target alone."""
     last = "reviews" if choice.request.traffic.per_day is not None else "flagged"
-    names = ("precision", "recall", "macro_f1", last)
+    names = (*THRESHOLD_FIGURES, last)
     unit = ", reviews a day" if last == "reviews" else ""
-    table = Table(
-        f"choices on {choice.measured.split}, in %{unit}", ("", "at", *(name_figure(name) for name in names))
-    )
+    table = Table(f"choices on {choice.measured.split}, in %{unit}", ("", "at", *map(name_figure, names)))
     for row in choice.menu:
         if row.why_not:
+            table.notes.append(row.why_not)
             continue
         cells = []
         for name in names:
@@ -180,5 +125,21 @@ def _tabulate_menu(choice: PolicyChoice) -> Table:
     return table
 
 
-def _format_score(figure: Estimate) -> str:
-    return format_sentence(figure, times=1, digits=4)
+def _tabulate_figures(choice: PolicyChoice) -> Table:
+    """Return what the policy does on each split; with a band, the figures of the threshold alone come last."""
+    splits = [part for part in (choice.measured, choice.checked) if part.figures]
+    share = choice.request.traffic.prevalence
+    weights = f", re-weighted to {100 * share:g} % harmful" if share is not None else ""
+    headings = (f"{part.split} ({part.memes:,} memes)" for part in splits)
+    table = Table(f"in %, with 95 % intervals{weights}", ("", *headings))
+    names = [*choice.measured.figures]
+    if choice.card.band:
+        names = [*(name for name in BAND_FIGURES if name in names), "", *THRESHOLD_FIGURES]
+    for name in names:
+        if not name:
+            table.add("without a band, at the threshold alone", style="heading")
+            continue
+        figures = (part.figures.get(name, Estimate()) for part in splits)
+        cells = (format_figure(name, figure, cell=True) for figure in figures)
+        table.add("reviews a day" if name == "reviews" else name_figure(name), *cells)
+    return table

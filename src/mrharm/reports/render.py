@@ -14,9 +14,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from mrharm.images import open_image
-from mrharm.metrics import Estimate, counted, format_cell, format_sentence, name_figure
-from mrharm.reports.tables import markdown
+from mrharm.metrics import Estimate, counted, format_figure, format_sentence, name_figure
+from mrharm.reports.tables import Table
+from mrharm.texts import sanitise
 
+LABELS = {True: "harmful", False: "harmless", None: "no label"}
 _SIDE = 320  # pixels of a picture on a page, at most
 Figure = Estimate | Mapping[str, Any] | float | None
 
@@ -38,19 +40,9 @@ def render_sentences(template: str, **values: Any) -> tuple[str, ...]:
     return tuple(" ".join(part.split()) for part in re.split(r"\n\s*\n", text) if part.strip())
 
 
-def percent(figure: Figure, digits: int = 1) -> str:
-    """Format a share, ``81.1 % (77.1 to 85.0)``."""
-    return format_sentence(_estimate(figure), unit=" %", digits=digits)
-
-
-def points(figure: Figure, digits: int = 1) -> str:
-    """Format a difference of two shares, ``+3.1 points (+0.2 to +6.0)``."""
-    return format_sentence(_estimate(figure), unit=" points", digits=digits, sign=True)
-
-
-def number(figure: Figure, digits: int = 3, *, sign: bool = False) -> str:
-    """Format a plain number, ``0.811 (0.771 to 0.850)``."""
-    return format_sentence(_estimate(figure), times=1, digits=digits, sign=sign)
+def shorten(text: str, most: int) -> str:
+    """Return a text of at most so many characters; an ellipsis stands for the rest."""
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def inline_picture(path: Path) -> str:
@@ -72,20 +64,39 @@ def inline_svg(drawing: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode("utf-8")).decode("ascii")
 
 
-def _estimate(figure: Figure) -> Estimate:
-    """Return a figure as an Estimate, whether it is one, is one read from JSON, or is a bare number."""
-    if isinstance(figure, Mapping):
-        figure = Estimate.model_validate(figure)
-    return figure if isinstance(figure, Estimate) else Estimate(value=figure)
+def markdown(text: str) -> str:
+    """Escape a text for a Markdown cell or line: it ends no cell, breaks no line, makes no link and is no markup.
+
+    Stars stay, so that a cell may be bold.
+    """
+    for letter, escaped in (("\\", "\\\\"), ("|", "\\|"), ("[", "\\["), ("<", "&lt;")):
+        text = text.replace(letter, escaped)
+    return sanitise(text)
 
 
 class _Verbatim(str):
     """A text of several lines that is meant."""
 
 
+def markdown_table(table: Table) -> str:
+    """Return a table in Markdown, without its title and notes; rows that stand out have a bold name."""
+    lines = [table.columns, ["---"] * len(table.columns)]
+    for row in table.rows:
+        name, *cells = row.cells
+        lines.append([f"**{name}**" if row.style in ("own", "heading") else name, *cells])
+    return _Verbatim("\n".join(f"| {' | '.join(map(markdown, cells))} |" for cells in lines))
+
+
 def _one_line(value: Any) -> Any:
     """Keep what a dataset says on one line: a blank line in it would end a sentence."""
     return " ".join(value.split()) if isinstance(value, str) and not isinstance(value, _Verbatim) else value
+
+
+def _estimate(figure: Figure) -> Estimate:
+    """Return a figure as an Estimate, whether it is one, is one read from JSON, or is a bare number."""
+    if isinstance(figure, Mapping):
+        figure = Estimate.model_validate(figure)
+    return figure if isinstance(figure, Estimate) else Estimate(value=figure)
 
 
 @cache
@@ -94,19 +105,25 @@ def _environment(*, html: bool) -> Environment:
         loader=PackageLoader("mrharm", "reports/templates"),
         autoescape=html,
         undefined=StrictUndefined,
-        keep_trailing_newline=False,
         finalize=None if html else _one_line,
     )
+    environment.globals.update(LABELS=LABELS)
     environment.filters.update(
-        cell=lambda figure, **options: format_cell(_estimate(figure), **options),
         commas="{:,}".format,
         count=counted,
         figure=name_figure,
         fixed=lambda value, digits=1: f"{value:,.{digits}f}",
         markdown=markdown,
-        number=number,
-        percent=percent,
-        points=points,
+        policy_figure=lambda figure, name: format_figure(name, _estimate(figure)),
+        table=markdown_table,
         verbatim=_Verbatim,
+        # ``81.1 % (77.1 to 85.0)``, ``+3.1 points (+0.2 to +6.0)`` and ``0.811 (0.771 to 0.850)``.
+        percent=lambda figure, digits=1: format_sentence(_estimate(figure), unit=" %", digits=digits),
+        points=lambda figure, digits=1: format_sentence(
+            _estimate(figure), unit=" points", digits=digits, sign=True
+        ),
+        number=lambda figure, digits=3, sign=False: format_sentence(
+            _estimate(figure), times=1, digits=digits, sign=sign
+        ),
     )
     return environment

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from mrharm.records import Saliency
 from mrharm.student.interface import Frame
+from mrharm.texts import sanitise
 from mrharm.verdicts.saliency_map import heat
 
 SIDE = 1024  # pixels, at most
@@ -22,18 +21,15 @@ _NARROWEST = 240
 
 
 def draw_saliency(image: Image.Image, saliency: Saliency, frame: Frame) -> Image.Image:
-    """The meme in grey with its patches in orange, stronger where they weigh more; darkened where it was cropped off.
+    """Draw a meme in grey with its patches in orange, stronger where they weigh more, at most 1,024 pixels a side.
 
-    Patches keep their edges: nothing finer was measured. Full colour stands for the heaviest patch, or for four times
-    an even share where that is more, so that even weights look even.
+    What was cropped off is darkened. Patches keep their edges: nothing finer was measured. Full colour stands for the
+    heaviest patch, or for four times an even share where that is more, so that even weights look even.
 
     Args:
         image: the upright RGB meme, as `mrharm.images` opens it.
         saliency: of that meme; without patches the meme comes back in grey.
-        frame: the square the patches lie on (``detector.frame``).
-
-    Returns:
-        At most 1,024 pixels a side.
+        frame: the square that the patches cover (``detector.frame``).
     """
     small = image.copy()
     small.thumbnail((SIDE, SIDE))
@@ -48,22 +44,21 @@ def draw_saliency(image: Image.Image, saliency: Saliency, frame: Frame) -> Image
     return Image.fromarray(drawn.round().astype(np.uint8))
 
 
-def shaded_words(saliency: Saliency) -> tuple[tuple[str, float], ...]:
-    """The words and how strongly to shade each, 0 to 1, on the scale of `draw_saliency`.
+def shade_words(saliency: Saliency) -> tuple[tuple[str, float], ...]:
+    """Return the words and how strongly to shade each, 0 to 1, on the scale of `draw_saliency`.
 
-    They are text, not markup: a template escapes them like any other. Characters that would steer the text around them
-    (controls, changes of direction) are left out.
+    They are text, which a template has to escape; characters that would steer the text around them are left out.
     """
     full = max([_FULL / max(len(saliency.words), 1), *(weight for _, weight in saliency.words)])
-    return tuple((_harmless(word), weight / full) for word, weight in saliency.words)
+    return tuple((sanitise(word), weight / full) for word, weight in saliency.words)
 
 
 def draw_words(saliency: Saliency, width: int, size: int = 18) -> Image.Image:
-    """A strip with the words in black on orange, stronger where they weigh more, wrapped at ``width`` pixels."""
+    """Draw a strip with the words in black on orange, stronger where they weigh more, wrapped at ``width`` pixels."""
     font = ImageFont.load_default(size)
     line = round(1.6 * size)
     places, x, y = [], _MARGIN, _MARGIN
-    for word, strength in shaded_words(saliency):
+    for word, strength in shade_words(saliency):
         length = round(font.getlength(word)) + size // 2
         if x > _MARGIN and x + length > width - _MARGIN:
             x, y = _MARGIN, y + line
@@ -78,17 +73,13 @@ def draw_words(saliency: Saliency, width: int, size: int = 18) -> Image.Image:
     return strip
 
 
-def draw_both(image: Image.Image | None, saliency: Saliency, frame: Frame | None) -> Image.Image:
-    """The meme with its heat and its words under it; the words alone where no picture is looked at."""
+def draw_meme(image: Image.Image | None, saliency: Saliency, frame: Frame | None) -> Image.Image:
+    """Draw the meme with its heat and its words under it; the words alone where no picture is looked at."""
     words = draw_words(saliency, max(_NARROWEST, min(image.width, SIDE) if image else 2 * _NARROWEST))
     if image is None or frame is None:
         return words
     top = draw_saliency(image, saliency, frame)
-    both = Image.new("RGB", (words.width, top.height + words.height), "white")
-    both.paste(top, ((words.width - top.width) // 2, 0))
-    both.paste(words, (0, top.height))
-    return both
-
-
-def _harmless(word: str) -> str:
-    return "".join(letter for letter in word if unicodedata.category(letter) not in ("Cc", "Cf", "Cs"))
+    sheet = Image.new("RGB", (words.width, top.height + words.height), "white")
+    sheet.paste(top, ((words.width - top.width) // 2, 0))
+    sheet.paste(words, (0, top.height))
+    return sheet

@@ -1,4 +1,4 @@
-"""Tables of results, built once for the terminal, for pages and for Markdown."""
+"""Tables of results, built once for the terminal, pages and Markdown."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from mrharm.metrics import SCORES, Estimate, format_cell, name_figure
+from mrharm.records import Record
 from mrharm.texts import sanitise
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from mrharm.evaluation.transfer import Transfer
 
 HEADLINE = ("accuracy", "macro_f1", "auroc")
+# The first two are what a terminal has room for.
+GROUP_FIGURES = ("accuracy", "auroc", "macro_f1", "recall", "flagged")
 DEMO_ROWS = {
     "majority": "majority",
     "text_only": "text only (TF-IDF + LR)",
@@ -23,7 +26,7 @@ DEMO_ROWS = {
     "labels_only": "labels-only student",
     "two_stage": "two-stage student",
 }
-_ESTIMATE = {"value", "low", "high"}
+Style = Literal["", "own", "dim", "heading"]
 
 
 @dataclass(frozen=True)
@@ -31,238 +34,202 @@ class Row:
     """A row: its cells, and whether it is the detector's own, less important, or a heading of those below."""
 
     cells: Sequence[str]
-    style: Literal["", "own", "dim", "heading"] = ""
+    style: Style = ""
 
 
 @dataclass
 class Table:
-    """A table: the first column names its rows; ``notes`` are printed under it."""
+    """A table: the first column names its rows; ``notes`` are shown under it."""
 
     title: str
     columns: Sequence[str]
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, *cells: str, style: Literal["", "own", "dim", "heading"] = "") -> None:
-        """Add a row."""
-        self.rows.append(Row(cells, style))
-
-    def to_markdown(self) -> str:
-        """Return the table in Markdown, without its title and notes."""
-        lines = [self.columns, ["---"] * len(self.columns)]
-        for row in self.rows:
-            first, *rest = row.cells
-            bold = row.style in ("own", "heading")
-            lines.append(
-                [f"**{first}**" if bold else first, *rest, *[""] * (len(self.columns) - len(row.cells))]
-            )
-        return "\n".join(f"| {' | '.join(map(markdown, cells))} |" for cells in lines)
+    def add(self, *cells: str, style: Style = "") -> None:
+        """Add a row; no cell moves a cursor or breaks a line, and those that are missing at the end are empty."""
+        missing = [""] * (len(self.columns) - len(cells))
+        self.rows.append(Row((*map(sanitise, cells), *missing), style))
 
 
-def markdown(text: str) -> str:
-    """Escape a text for a Markdown cell or line: it ends no cell, breaks no line, makes no link and is no markup.
+def tabulate_evaluation(evaluation: Evaluation, most_groups: int | None = None) -> dict[str, Table]:
+    """Return the tables of an evaluation by name, in percent, without those that are empty.
 
-    Stars stay, so that a cell may be bold.
+    ``most_groups`` of a kind are shown, all where it is None. The columns that matter most come first.
     """
-    for letter, escaped in (("\\", "\\\\"), ("|", "\\|"), ("[", "\\["), ("<", "&lt;")):
-        text = text.replace(letter, escaped)
-    return " ".join(text.split())
-
-
-def tabulate_scores(evaluation: Evaluation) -> Table:
-    """Return every score of an evaluation, in percent."""
-    table = Table("figures in %, with 95 % intervals", ("", "value"))
+    scores = Table("figures in %, with 95 % intervals", ("figure", "value"))
     for name, label in SCORES.items():
-        table.add(label, format_cell(getattr(evaluation.scores, name)))
-    return table
+        scores.add(label, *_format_cells(evaluation.scores, (name,)))
+    tables = {
+        "scores": scores,
+        "baselines": _tabulate_baselines(evaluation),
+        "published": _tabulate_published(evaluation),
+        "groups": _tabulate_groups(evaluation, most_groups),
+        "areas": _tabulate_areas(evaluation, most_groups),
+    }
+    return {name: table for name, table in tables.items() if table.rows}
 
 
-def tabulate_baselines(evaluation: Evaluation, *, with_gains: bool = True) -> Table:
-    """Return the detector and the baselines on the same memes, in percent."""
-    gains = ("gain in macro-F1", "trained on") if with_gains else ()
-    table = Table("baselines, in %", ("", "accuracy", "macro-F1", "AUROC", *gains))
-    table.add(
-        "this detector",
-        *(format_cell(getattr(evaluation.scores, name)) for name in HEADLINE),
-        *("",) * len(gains),
-        style="own",
-    )
+def _format_cells(record: Record, names: Sequence[str]) -> list[str]:
+    return [format_cell(getattr(record, name)) for name in names]
+
+
+def _tabulate_baselines(evaluation: Evaluation) -> Table:
+    """Return the detector and the baselines on the same memes."""
+    headline = [name_figure(name) for name in HEADLINE]
+    table = Table("baselines, in %", ("model", *headline, "the detector's gain in macro-F1", "trained on"))
+    if evaluation.beside:
+        table.add("this detector", *_format_cells(evaluation.scores, HEADLINE), style="own")
     for row in evaluation.beside:
-        more = (format_cell(row.gains["macro_f1"], sign=True), f"{row.learnt:,} memes") if gains else ()
-        table.add(row.name, *(format_cell(getattr(row, name)) for name in HEADLINE), *more)
+        gain = format_cell(row.gains["macro_f1"], sign=True)
+        table.add(row.name, *_format_cells(row, HEADLINE), gain, f"{row.learnt:,} memes")
     return table
 
 
-def tabulate_published(evaluation: Evaluation, *, with_source: bool = True) -> Table:
-    """Return figures that papers give for this dataset, in percent; what is not comparable has a note."""
-    source = ("measured on", "source") if with_source else ()
-    table = Table("published, in %", ("system", "accuracy", "macro-F1", "AUROC", *source))
+def _tabulate_published(evaluation: Evaluation) -> Table:
+    """Return figures that papers give for this dataset; those that cannot be compared have a note."""
+    headline = [name_figure(name) for name in HEADLINE]
+    table = Table("published, in %", ("system", *headline, "measured on", "source"))
     for row in evaluation.published:
         mark = ""
         if row.apart:
             mark = f" [{len(table.notes) + 1}]"
             table.notes.append(f"[{len(table.notes) + 1}] not comparable: {row.apart}")
-        figures = [format_cell(Estimate(value=value)) for value in (row.accuracy, row.macro_f1, row.auroc)]
-        more = (f"{row.split}, {row.memes:,}", row.source) if source else ()
-        table.add(f"{row.system}{mark}", *figures, *more, style="dim" if row.apart else "")
+        figures = [format_cell(Estimate(value=getattr(row, name))) for name in HEADLINE]
+        style: Style = "dim" if row.apart else ""
+        table.add(f"{row.system}{mark}", *figures, f"{row.split}, {row.memes:,}", row.source, style=style)
     return table
 
 
-GROUP_COLUMNS: dict[str, Callable[[Group], Estimate | None]] = {
-    "accuracy": lambda group: group.accuracy,
-    "macro-F1": lambda group: group.macro_f1,
-    "recall": lambda group: group.recall,
-    "AUROC": lambda group: group.auroc,
-    "flagged": lambda group: group.flagged,
-    "in the group": lambda group: group.areas.subgroup if group.areas else None,
-    "BPSN": lambda group: group.areas.bpsn if group.areas else None,
-    "BNSP": lambda group: group.areas.bnsp if group.areas else None,
-}
+def _tabulate_groups(evaluation: Evaluation, most: int | None) -> Table:
+    """Return the groups of memes by kind."""
+    table = Table("by group, in %", ("group", "memes", "harmful", *map(name_figure, GROUP_FIGURES)))
+
+    def format_group(group: Group) -> list[str]:
+        figures = ["too few"] if group.too_few else _format_cells(group, GROUP_FIGURES)
+        return [f"{group.memes:,}", f"{group.harmful:,}", *figures]
+
+    _add_groups(table, evaluation.groups, most, format_group)
+    return table
 
 
-def tabulate_groups(
-    groups: Sequence[Group], columns: Sequence[str], most: int | None = None, *, with_sizes: bool = True
-) -> Table:
-    """Return groups of memes by kind, in percent.
+def _tabulate_areas(evaluation: Evaluation, most: int | None) -> Table:
+    """Return how groups of people are ranked, compared with the rest."""
+    table = Table("AUROC by group of people, in %", ("group", "in the group", "BPSN", "BNSP"))
 
-    Args:
-        groups: those of an evaluation.
-        columns: of `GROUP_COLUMNS`.
-        most: groups of a kind that are shown; None for all.
-        with_sizes: show how many memes each has, and how many of them are harmful.
-    """
-    table = Table("by group, in %", ("", *(("memes", "harmful") if with_sizes else ()), *columns))
+    def format_areas(group: Group) -> list[str]:
+        return _format_cells(group.areas, ("subgroup", "bpsn", "bnsp")) if group.areas else []
+
+    ranked = [
+        group
+        for group in evaluation.groups
+        if group.areas and (group.areas.bpsn.value, group.areas.bnsp.value) != (None, None)
+    ]
+    _add_groups(table, ranked, most, format_areas)
+    table.notes.append(
+        "low BPSN: the group's harmless memes score too high; low BNSP: its harmful memes too low"
+    )
+    return table
+
+
+def _add_groups(
+    table: Table, groups: Sequence[Group], most: int | None, format_row: Callable[[Group], list[str]]
+) -> None:
+    """Add the first ``most`` groups of each kind under a heading."""
     for kind in dict.fromkeys(group.kind for group in groups):
         table.add(kind, style="heading")
-        rows = [group for group in groups if group.kind == kind]
-        for group in rows[:most]:
-            figures = ["too few"] if group.too_few else []
-            if not group.too_few:
-                figures = [format_cell(GROUP_COLUMNS[column](group) or Estimate()) for column in columns]
-            sizes = (f"{group.memes:,}", f"{group.harmful:,}") if with_sizes else ()
-            table.add(sanitise(group.name), *sizes, *figures, style="dim" if group.too_few else "")
-        if most is not None and len(rows) > most:
-            table.add(f"and {len(rows) - most} more", style="dim")
-    return table
+        members = [group for group in groups if group.kind == kind]
+        for group in members[:most]:
+            table.add(group.name, *format_row(group), style="dim" if group.too_few else "")
+        if most is not None and len(members) > most:
+            table.add(f"and {len(members) - most} more", style="dim")
 
 
 def tabulate_comparison(comparison: Comparison) -> list[Table]:
     """Return both sides with their differences, in percent; over seeds, too, where a side has several runs."""
-    columns = ("", "first", "second", "difference")
+    columns = ("figure", "first", "second", "difference")
     first, second = comparison.first, comparison.second
-    tables = [Table(f"{comparison.dataset} ({comparison.split}), {comparison.memes:,} memes, in %", columns)]
+    table = Table(f"{comparison.dataset} ({comparison.split}), {comparison.memes:,} memes, in %", columns)
     for name, difference in comparison.differences.items():
         sides = (format_cell(side.figures[name]) for side in (first, second))
-        tables[0].add(name_figure(name), *sides, format_cell(difference, sign=True))
-    if first.spread or second.spread:
-        seeds = Table("over seeds: mean ± standard deviation, in %", columns)
-        for name in comparison.differences:
-            spreads = (side.spread.get(name) for side in (first, second))
-            cells = (
-                f"{100 * spread.mean:.1f} ± {100 * spread.sd:.1f}" if spread else "-" for spread in spreads
-            )
-            difference = comparison.over_seeds.get(name, Estimate())
-            seeds.add(name_figure(name), *cells, format_cell(difference, sign=True))
-        tables.append(seeds)
-    return tables
+        table.add(name_figure(name), *sides, format_cell(difference, sign=True))
+    if not first.spread and not second.spread:
+        return [table]
+    seeds = Table("over seeds: mean ± standard deviation, in %", columns)
+    for name in comparison.differences:
+        spreads = (side.spread.get(name) for side in (first, second))
+        cells = (f"{100 * spread.mean:.1f} ± {100 * spread.sd:.1f}" if spread else "-" for spread in spreads)
+        difference = comparison.over_seeds.get(name, Estimate())
+        seeds.add(name_figure(name), *cells, format_cell(difference, sign=True))
+    return [table, seeds]
 
 
 def tabulate_transfer(matrix: Transfer) -> Table:
     """Return a row for every run and dataset, in percent: a column a dataset would not fit 80 characters."""
-    table = Table(
-        f"split {matrix.split}, in %, with 95 % intervals", ("run", "dataset", "memes", "macro-F1", "AUROC")
-    )
+    title = f"split {matrix.split}, in %, with 95 % intervals"
+    table = Table(title, ("run", "dataset", "memes", "macro-F1", "AUROC"))
     for cell in matrix.cells:
-        dataset = sanitise(cell.dataset) + (" *" if cell.own else "")
-        table.add(cell.run, dataset, f"{cell.memes:,}", format_cell(cell.macro_f1), format_cell(cell.auroc))
+        dataset = f"{cell.dataset} *" if cell.own else cell.dataset
+        table.add(cell.run, dataset, f"{cell.memes:,}", *_format_cells(cell, ("macro_f1", "auroc")))
     table.notes.append("* the dataset that the run was trained on")
     return table
 
 
 def tabulate_demo(report: Mapping[str, Any], split: str) -> Table:
     """Return what each model of the demo reaches on a split, as shares of one."""
-    rows = report[split]
-    table = Table(f"{split} (n = {rows['two_stage']['n']:,})", ("", "accuracy", "macro-F1", "AUROC"))
-    for key, name in DEMO_ROWS.items():
-        row = rows[key]
-        low, high = row["accuracy_ci"]
-        cells = (
-            Estimate(value=row["accuracy"], low=low, high=high),
-            *map(_bare, (row["macro_f1"], row["auroc"])),
-        )
-        shown = (format_cell(cell, times=1, digits=3) for cell in cells)
-        table.add(name, *shown, style="own" if key == "two_stage" else "")
+    models = report[split]
+    table = Table(
+        f"{split} (n = {models['two_stage']['n']:,})", ("model", *(name_figure(name) for name in HEADLINE))
+    )
+    for model, name in DEMO_ROWS.items():
+        figures = {figure: Estimate(value=models[model][figure]) for figure in HEADLINE}
+        low, high = models[model]["accuracy_ci"]
+        figures["accuracy"] = Estimate(value=models[model]["accuracy"], low=low, high=high)
+        cells = (format_cell(figure, times=1, digits=3) for figure in figures.values())
+        table.add(name, *cells, style="own" if model == "two_stage" else "")
     return table
-
-
-def _bare(value: float | None) -> Estimate:
-    return Estimate(value=value)
 
 
 def tabulate_record(record: Mapping[str, Any]) -> list[Table]:
-    """Return the figures of a probe's record, as it is in report.json; texts, notes and lists of names are left out.
+    """Return the figures of a probe's record, as report.json holds it, from 0 to 1: a table for each part.
 
-    A mapping of mappings, and a list of records, is one table; figures of the record itself share one.
+    Texts, notes and lists of names are left out.
     """
-    tables: list[Table] = []
-    figures: dict[str, dict[str, Estimate]] = {}
-    for name, value in record.items():
-        if _is_estimate(value):
-            figures[name_figure(name)] = {"": Estimate.model_validate(value)}
-        elif rows := list(_find_rows(value)):
-            tables.append(_make_table(name_figure(name), rows))
-    return ([_make_table("", list(figures.items()))] if figures else []) + tables
+    figures = {name: value for name, value in record.items() if _is_estimate(value)}
+    tables = []
+    for part, value in {"figures": figures, **record}.items():
+        rows = list(_find_rows(name_figure(part), value))
+        columns = list(dict.fromkeys(name for _, estimates in rows for name in estimates))
+        table = Table(name_figure(part), ("", *map(name_figure, columns)))
+        for name, estimates in rows:
+            cells = (estimates.get(column, Estimate()) for column in columns)
+            table.add(name, *(format_cell(cell, times=1, digits=3) for cell in cells))
+        if rows:
+            tables.append(table)
+    return tables
 
 
-def _make_table(title: str, rows: Sequence[tuple[str, Mapping[str, Estimate]]]) -> Table:
-    columns = list(dict.fromkeys(column for _, figures in rows for column in figures))
-    table = Table(title or "figures", ("", *columns))
-    for name, figures in rows:
-        cells = (figures.get(column, Estimate()) for column in columns)
-        table.add(name, *(format_cell(cell, times=1, digits=3) for cell in cells))
-    return table
-
-
-def _find_rows(value: Any) -> Iterator[tuple[str, dict[str, Estimate]]]:
-    """Find the rows in a nested value: each with its name and its figures by column."""
+def _find_rows(name: str, value: Any) -> Iterator[tuple[str, dict[str, Estimate]]]:
+    """Find the figures in a nested value: a row for each mapping that holds some, with its name."""
     if isinstance(value, Mapping):
-        direct = _find_estimates(value)
-        inner = list(_find_inner_rows(value))
-        if direct and not inner:
-            yield from ((name, {"": figure}) for name, figure in direct.items())
-        else:
-            yield from ([("", direct)] if direct else [])
-            yield from inner
+        if figures := _select_estimates(value):
+            yield name, figures
+        for key, part in value.items():
+            yield from _find_rows(name_figure(key), part)
     elif isinstance(value, Sequence) and not isinstance(value, str):
-        yield from _find_record_rows(value)
+        for item in value:
+            # A record of a list is named by its texts and numbers, and what it holds in turn is of the same row.
+            if isinstance(item, Mapping):
+                parts = [item, *(part for part in item.values() if isinstance(part, Mapping))]
+                figures = {key: figure for part in parts for key, figure in _select_estimates(part).items()}
+                names = [part for part in item.values() if isinstance(part, str | int | float) and part != ""]
+                shown = [f"{part:g}" if isinstance(part, float) else str(part) for part in names]
+                yield from [(" ".join(shown[:5]), figures)] if figures else []
 
 
-def _find_record_rows(records: Sequence[Any]) -> Iterator[tuple[str, dict[str, Estimate]]]:
-    """Find the rows in a list of records: each is named by its first five texts and numbers."""
-    for record in records:
-        if isinstance(record, Mapping) and (figures := _find_estimates(record, deep=True)):
-            names = [part for part in record.values() if isinstance(part, str | int | float) and part != ""]
-            shown = [f"{part:g}" if isinstance(part, float) else str(part) for part in names]
-            yield " ".join(shown[:5]), figures
-
-
-def _find_inner_rows(value: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Estimate]]]:
-    for name, part in value.items():
-        if isinstance(part, Mapping) and not _is_estimate(part):
-            # What has no figures of its own may hold what has: a saliency's orders.
-            figures = _find_estimates(part)
-            yield from [(name_figure(name), figures)] if figures else _find_rows(part)
-
-
-def _find_estimates(value: Mapping[str, Any], *, deep: bool = False) -> dict[str, Estimate]:
-    estimates: dict[str, Estimate] = {}
-    for name, part in value.items():
-        if _is_estimate(part):
-            estimates[name_figure(name)] = Estimate.model_validate(part)
-        elif deep and isinstance(part, Mapping):
-            estimates.update(_find_estimates(part))
-    return estimates
+def _select_estimates(value: Mapping[str, Any]) -> dict[str, Estimate]:
+    return {name: Estimate.model_validate(part) for name, part in value.items() if _is_estimate(part)}
 
 
 def _is_estimate(value: Any) -> bool:
-    return isinstance(value, Mapping) and set(value) == _ESTIMATE
+    return isinstance(value, Mapping) and set(value) == set(Estimate.model_fields)

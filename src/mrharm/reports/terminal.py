@@ -11,14 +11,12 @@ from rich.table import Table as RichTable
 
 from mrharm.console import WIDTH, err, out, print_failures, print_sentence
 from mrharm.metrics import Estimate, format_cell, format_sentence
+from mrharm.reports.render import LABELS, render_sentences, shorten
 from mrharm.reports.tables import (
     Table,
-    tabulate_baselines,
     tabulate_comparison,
     tabulate_demo,
-    tabulate_groups,
-    tabulate_published,
-    tabulate_scores,
+    tabulate_evaluation,
     tabulate_transfer,
 )
 from mrharm.texts import sanitise
@@ -27,76 +25,61 @@ if TYPE_CHECKING:
     from mrharm.audit.findings import AuditReport, Finding
     from mrharm.audit.fix import Fixed
     from mrharm.evaluation.compare import Comparison
-    from mrharm.evaluation.diff import Change, Diff, LabelledComparison, Policy, Side
+    from mrharm.evaluation.diff import Change, Diff, LabelledComparison
     from mrharm.evaluation.evaluate import Evaluation
     from mrharm.evaluation.transfer import Transfer
     from mrharm.reports.ablation_page import Ablation
 
 SHOWN_ROWS = 10  # groups of a kind, mistakes, changes
 SHOWN_EXAMPLES = 3  # examples of a finding
-LABELS = {True: "harmful", False: "harmless", None: "no label"}
+# Columns of an evaluation's tables that fit 80 columns of text.
+SHOWN_COLUMNS = {"scores": 2, "baselines": 4, "published": 4, "groups": 5, "areas": 4}
 LEVEL_STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 ROW_STYLES = {"": None, "own": "bold", "heading": "bold", "dim": "dim"}
 AUDIT_PROTOCOLS = ("cross_validated", "split", "overlap_removed")  # what fits 80 columns
 _LEAST_NAME = 14  # columns of a row's name
 
 
-def print_table(table: Table, *, width: int | None = None, header: bool = True) -> None:
-    """Print a table; names of rows are cut at ``width`` columns, and figures that do not fit are broken in two."""
+def print_table(table: Table, columns: int | None = None) -> None:
+    """Print the first ``columns`` of a table, all where it is None."""
+    headings = table.columns[:columns]
+    is_grouped = any(row.style == "heading" for row in table.rows)
+    rows: list[list[str]] = []
+    for row in table.rows:
+        name, *cells = row.cells[:columns]
+        rows.append([f"  {name}" if is_grouped and row.style != "heading" else name, *cells])
+    figures = sum(2 + max(map(len, column)) for column in list(zip(headings, *rows, strict=True))[1:])
+    # Names are folded to make room for figures; only where there is too little room are figures broken, too.
+    fits = WIDTH - figures >= _LEAST_NAME
     rich = RichTable(
-        title=sanitise(table.title) or None,
+        title=sanitise(table.title),
         title_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,
-        show_header=header,
     )
-    is_grouped = any(row.style == "heading" for row in table.rows)
-    rows = []
-    for row in table.rows:
-        name, *cells = row.cells
-        indent = "  " if is_grouped and row.style != "heading" else ""
-        name = indent + (_shorten(name, width - len(indent)) if width else sanitise(name))
-        rows.append((name, cells, ROW_STYLES[row.style]))
-    widths = [len(heading) for heading in table.columns]
-    for row in table.rows:
-        for place, cell in enumerate(row.cells):
-            widths[place] = max(widths[place], len(cell))
-    figures = sum(width + 2 for width in widths[1:])
-    # Names are folded to make room for figures; only where there is too little room are figures broken, too.
-    fits = WIDTH - figures >= _LEAST_NAME
-    rich.add_column(table.columns[0], min_width=None if fits else _LEAST_NAME, overflow="fold")
-    for column in table.columns[1:]:
-        rich.add_column(column, justify="right", no_wrap=fits)
-    for name, cells, style in rows:
-        rich.add_row(name, *cells, style=style)
+    rich.add_column(headings[0], min_width=None if fits else _LEAST_NAME, overflow="fold")
+    for heading in headings[1:]:
+        rich.add_column(heading, justify="right", no_wrap=fits)
+    for row, cells in zip(table.rows, rows, strict=True):
+        rich.add_row(*cells, style=ROW_STYLES[row.style])
     out.print(rich)
     for note in table.notes:
         print_sentence(note, style="dim")
+
+
+def print_sentences(sentences: Sequence[str]) -> None:
+    """Print sentences, the first in bold."""
+    for place, sentence in enumerate(sentences):
+        print_sentence(sentence, style=None if place else "bold")
 
 
 def show_evaluation(evaluation: Evaluation) -> None:
     """Print the verdict, figures, baselines, groups, probes and the worst mistakes."""
     for sentence in evaluation.words:
         print_sentence(sentence, style="bold")
-    print_table(tabulate_scores(evaluation), header=False)
-    print_table(tabulate_baselines(evaluation, with_gains=False))
-    if evaluation.published:
-        print_table(tabulate_published(evaluation, with_source=False))
-    if evaluation.groups:
-        print_table(tabulate_groups(evaluation.groups, ("accuracy", "AUROC"), SHOWN_ROWS), width=24)
-    ranked = [
-        group
-        for group in evaluation.groups
-        if group.areas and (group.areas.bpsn.value, group.areas.bnsp.value) != (None, None)
-    ]
-    if ranked:
-        table = tabulate_groups(ranked, ("in the group", "BPSN", "BNSP"), SHOWN_ROWS, with_sizes=False)
-        table.title = "AUROC by group of people, in %"
-        table.notes.append(
-            "low BPSN: the group's harmless memes score too high; low BNSP: its harmful memes too low"
-        )
-        print_table(table, width=24)
+    for name, table in tabulate_evaluation(evaluation, SHOWN_ROWS).items():
+        print_table(table, SHOWN_COLUMNS[name])
     for name, record in evaluation.probes.items():
         out.print(f"\nprobe: {name}", style="bold")
         for sentence in record.get("words", ()):
@@ -108,8 +91,8 @@ def show_evaluation(evaluation: Evaluation) -> None:
         out.print("\nworst mistakes, most confident first", style="bold")
     for mistake in evaluation.mistakes[:SHOWN_ROWS]:
         labels = f"predicted {LABELS[mistake.said]}, is {LABELS[mistake.harmful]}"
-        line = f"{_shorten(mistake.meme_id, 22)}: {labels}, P(harmful) {mistake.score:.2f}: {mistake.text}"
-        out.print(sanitise(line)[:WIDTH])
+        meme_id = shorten(sanitise(mistake.meme_id), 22)
+        out.print(sanitise(f"{meme_id}: {labels}, P(harmful) {mistake.score:.2f}: {mistake.text}")[:WIDTH])
 
 
 def show_comparisons(comparisons: Sequence[Comparison]) -> None:
@@ -140,18 +123,7 @@ def show_transfer(matrix: Transfer, written: Sequence[Path]) -> None:
 
 def show_diff(diff: Diff, out_file: Path | None) -> None:
     """Print what changes between two detectors: totals first, then single memes."""
-    for taken in diff.taken:
-        if taken.split is None:
-            out.print(sanitise(f"all {taken.memes:,} memes of {taken.dataset}"))
-        else:
-            sizes = f"{taken.memes:,} of its {taken.there:,} memes"
-            out.print(sanitise(f"{taken.split} of {taken.dataset}, {sizes} (--split chooses others)"))
-    out.print(
-        f"{len(diff.changes):,} of {diff.items:,} decisions change: {format_sentence(diff.changed, unit=' %')}",
-        style="bold",
-    )
-    out.print(f"A (now):  {_format_policy(diff.policy_a)}")
-    out.print(f"B (then): {_format_policy(diff.policy_b)}")
+    print_sentences(render_sentences("diff.jinja", diff=diff))
     decisions = ("allow", "review", "flag") if diff.banded else ("allow", "flag")
     counts = Table("items by decision", ("", *(f"B: {after}" for after in decisions)))
     for before in decisions:
@@ -159,26 +131,18 @@ def show_diff(diff: Diff, out_file: Path | None) -> None:
     print_table(counts)
     print_table(_tabulate_amounts(diff))
     if diff.labelled:
-        _show_labelled(diff.labelled, diff.banded)
+        print_table(_tabulate_labelled(diff.labelled, diff.banded))
     for change in diff.changes[:SHOWN_ROWS]:
         _show_change(change)
     if len(diff.changes) > SHOWN_ROWS:
         where = f"{out_file} lists them all" if out_file else "--out FILE writes them all"
         out.print(f"and {len(diff.changes) - SHOWN_ROWS:,} more; {where}")
     sides = {"a": "A", "b": "B", "both": "A and B"}
-    print_failures(
-        [
-            failure.model_copy(update={"item": f"{failure.item} (for {sides[failure.by]})"})
-            for failure in diff.failures
-        ]
-    )
-
-
-def _format_policy(policy: Policy) -> str:
-    if policy.band is None:
-        return f"flags from {policy.threshold:.3f}"
-    low, high = policy.band
-    return f"flags from {high:.3f}, review from {low:.3f}, threshold {policy.threshold:.3f}"
+    failures = [
+        failure.model_copy(update={"item": f"{failure.item} (for {sides[failure.by]})"})
+        for failure in diff.failures
+    ]
+    print_failures(failures)
 
 
 def _tabulate_amounts(diff: Diff) -> Table:
@@ -194,14 +158,12 @@ def _tabulate_amounts(diff: Diff) -> Table:
     return table
 
 
-def _show_labelled(labelled: LabelledComparison, banded: bool) -> None:
+def _tabulate_labelled(labelled: LabelledComparison, banded: bool) -> Table:
     sides = (labelled.a, labelled.b)
     table = Table(f"{labelled.items:,} labelled items", ("", "A now", "B then"))
     if banded:
         table.add("decided without a person, %", *(format_cell(side.decided) for side in sides))
-        table.add("  of these correct, %", *(format_cell(side.right) for side in sides))
-    else:
-        table.add("correct, %", *(format_cell(side.right) for side in sides))
+    table.add("of these correct, %" if banded else "correct, %", *(format_cell(side.right) for side in sides))
     table.add("harmful, allowed", *(f"{side.harmful['allow']:,}" for side in sides))
     table.add("harmless, flagged", *(f"{side.harmless['flag']:,}" for side in sides))
     if banded:
@@ -209,49 +171,32 @@ def _show_labelled(labelled: LabelledComparison, banded: bool) -> None:
         table.add("harmless, to review", *(f"{side.harmless['review']:,}" for side in sides))
         table.add("correct at the threshold, %", *(format_cell(side.at_threshold) for side in sides))
         table.notes.append("at the threshold: if every meme were decided, without review")
-    print_table(table)
     difference = format_sentence(labelled.difference, unit=" points", sign=True)
-    print_sentence(
+    table.notes.append(
         f"{'At the threshold, ' if banded else ''}B differs from A by {difference}; only A is correct on "
         f"{labelled.test.only_first:,}, only B on {labelled.test.only_second:,}; paired test p = {labelled.test.p:.3g}."
     )
-    out.print()
+    return table
 
 
 def _show_change(change: Change) -> None:
     gold = "" if change.gold is None else f", label: {LABELS[change.gold]}"
-    out.print(f"{sanitise(change.id)}: {_format_side(change.a)} -> {_format_side(change.b)}{gold}")
+    before, after = (f"{side.decision} {side.score:.3f}" for side in (change.a, change.b))
+    out.print(f"{sanitise(change.id)}: {before} -> {after}{gold}")
     for side, text in (("", change.text), ("A: ", change.a.rationale), ("B: ", change.b.rationale)):
         if text:
             out.print(f"    {side}{sanitise(text)}"[:WIDTH], style="dim")
 
 
-def _format_side(side: Side) -> str:
-    return f"{side.decision} {side.score:.3f}"
-
-
 def show_audit(report: AuditReport, fixed: Fixed | None, html: Path | None) -> None:
     """Print the findings of an audit, what surface signals reach, the verdict, and what was written."""
-    from mrharm.audit.shortcuts import PROTOCOLS
-
     splits = ", ".join(f"{split} {count:,}" for split, count in report.splits.items())
     out.print(sanitise(f"{report.name}: {report.memes:,} memes ({splits})") + "\n")
     for finding in report.findings:
         _show_finding(finding)
     if report.shortcuts:
-        protocols = [name for name in AUDIT_PROTOCOLS if name in report.shortcuts[0].scores]
-        table = Table(
-            "surface signals alone: macro-F1 in %", ("", *(PROTOCOLS[protocol] for protocol in protocols))
-        )
-        for row in report.shortcuts:
-            cells = []
-            for protocol in protocols:
-                score = row.scores[protocol]
-                low, high = score.macro_f1_ci
-                cells.append(format_cell(Estimate(value=score.macro_f1, low=low, high=high)))
-            table.add(row.title, *cells)
         out.print()
-        print_table(table)
+        print_table(_tabulate_shortcuts(report))
     for sentence in report.verdict.words:
         print_sentence(sentence, style="bold")
     if fixed:
@@ -262,6 +207,20 @@ def show_audit(report: AuditReport, fixed: Fixed | None, html: Path | None) -> N
         out.print(f"audit the copy: mrharm audit {fixed.folder}")
     if html:
         err.print(f"page: {html}")
+
+
+def _tabulate_shortcuts(report: AuditReport) -> Table:
+    from mrharm.audit.shortcuts import PROTOCOLS
+
+    protocols = [name for name in AUDIT_PROTOCOLS if name in report.shortcuts[0].scores]
+    headings = (PROTOCOLS[protocol] for protocol in protocols)
+    table = Table("surface signals alone: macro-F1 in %", ("signal", *headings))
+    for row in report.shortcuts:
+        scores = [row.scores[protocol] for protocol in protocols]
+        intervals = [(score.macro_f1, *score.macro_f1_ci) for score in scores]
+        cells = (format_cell(Estimate(value=value, low=low, high=high)) for value, low, high in intervals)
+        table.add(row.title, *cells)
+    return table
 
 
 def _show_finding(finding: Finding) -> None:
@@ -279,14 +238,11 @@ def _show_finding(finding: Finding) -> None:
 
 def show_ablation(ablation: Ablation, folder: Path) -> None:
     """Print an ablation's table, its answers, and where the report is."""
-    from mrharm.reports.ablation_page import COLUMNS, JSON, MARKDOWN, tabulate_arms
+    from mrharm.reports.ablation_page import JSON, MARKDOWN, tabulate_arms
 
-    # What fits 80 columns with every figure complete; ablation.md has the rest.
-    columns = [column for column in COLUMNS if column not in ("accuracy", "AUROC")]
-    table = tabulate_arms(ablation.tables[ablation.split], columns)
+    table = tabulate_arms(ablation.tables[ablation.split])
     table.title = f"{ablation.dataset}, {ablation.split}, recipe {ablation.recipe}"
-    table.notes.append("mean ± half of the 95 % interval over seeds; difference: in macro-F1, same seeds")
-    print_table(table)
+    print_table(table, 6)
     for answer in ablation.answers:
         out.print(answer.question, style="bold")
         print_sentence(answer.words, indent="  ")
@@ -295,27 +251,10 @@ def show_ablation(ablation: Ablation, folder: Path) -> None:
 
 
 def show_demo(report: Mapping[str, Any], folder: Path) -> None:
-    """Print the demo's tables on two splits, and whether its rationales are true."""
-    for split, what in (
-        ("test", "new phrasings, new renderings"),
-        ("composition", "new concept-scene pairs"),
-    ):
-        table = tabulate_demo(report, split)
-        table.title += f": {what}"
-        print_table(table)
-    truth = report["rationale_truth"]
-    out.print(
-        f"rationales true: scene {truth['scene']:.3f}, tone {truth['tone']:.3f}, relation {truth['relation']:.3f}, "
-        f"all three {truth['all']:.3f}"
-    )
-    out.print(f"greedy labels agree with the scores' argmax on {report['greedy_agreement']:.3f}")
-    out.print(
-        f"{report['seconds']:.0f} s, at most {report['peak_memory_mb']:,} MB; report: {folder / 'report.html'}"
-    )
-    if report["quick"]:
-        out.print("a quick run is too short to learn anything; run `mrharm demo` for meaningful figures")
+    """Print the demo's tables, and whether its rationales are true."""
+    from mrharm.reports.demo_page import SPLITS
 
-
-def _shorten(name: str, width: int) -> str:
-    name = sanitise(name)
-    return name if len(name) <= width else name[: width - 1] + "…"
+    for split in SPLITS:
+        print_table(tabulate_demo(report, split))
+    for sentence in render_sentences("demo.jinja", report=report, page=folder / "report.html"):
+        print_sentence(sentence)
