@@ -174,8 +174,7 @@ def judge_rationales(
     answers: list[Answered] = []
     for index, answer in teacher.answer(questions):
         sample = places[index // repeats], index % repeats
-        system = str(questions[index].messages[0]["content"])
-        answers.append(_classify(predictions, sample, answer, system))
+        answers.append(_classify(predictions, sample, questions[index], answer))
         progress("asking the judge", len(answers), len(questions))
     answers.sort(key=lambda answer: (answer.place, answer.sample))
     return JudgeReport(
@@ -227,9 +226,9 @@ def _write_messages(
 
 
 def _classify(
-    predictions: LabelledVerdicts, sample: tuple[int, int], answer: Completion | CallError, system: str
+    predictions: LabelledVerdicts, sample: tuple[int, int], question: Question, answer: Completion | CallError
 ) -> Answered:
-    """Class an answer by what it holds and the question's system message."""
+    """Class an answer by what it holds and by what the question held."""
     place, number = sample
     meme, verdict = predictions.memes[place], predictions.verdicts[place]
     status: Status
@@ -247,6 +246,7 @@ def _classify(
             status, why = "off_schema", str(error)
         else:
             material = " ".join([*_text_and_caption(meme, verdict), verdict.rationale or ""])
+            system = str(question.messages[0]["content"])
             reasons = " ".join(mark.reason for _, mark in marks)
             why = detect_injection(reasons, material, system) or ""
             status, marks = ("injected", None) if why else ("ok", marks)
