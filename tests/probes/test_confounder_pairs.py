@@ -61,6 +61,12 @@ def test_pictures_are_held_against_each_other_without_their_words(tmp_path: Path
     assert (record.same_text.pairs, record.same_picture.pairs) == (6, 6)
 
 
+def test_a_few_pairs_decided_alike_are_no_proof(tmp_path: Path) -> None:
+    record = probe(judged_by(Stub(words_alone), quads(tmp_path / "data", test=4)))
+    assert (record.same_text.pairs, record.same_text.alike.value) == (8, 1)
+    assert "does not reach" not in describe_probe("pairs", record)[0]
+
+
 def test_each_meme_is_in_one_pair_and_chance_is_what_as_many_flags_would_reach(tmp_path: Path) -> None:
     memes = [meme(f"h{number}", "you smell", True, "test", image=f"{number}.png") for number in range(3)]
     memes += [meme("n", "you smell", False, "test", image="3.png")]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -70,6 +72,19 @@ def test_the_seed_alone_decides_and_the_picture_given_stays(name: str) -> None:
     assert len(drawn) == (3 if name in ("noise", "salt", "salt_on_words") else 1)
 
 
+def test_jpeg_is_that_of_the_quality_named() -> None:
+    buffer = io.BytesIO()
+    soft().save(buffer, "JPEG", quality=20)
+    assert change_picture(soft(), "jpeg", 2).tobytes() == Image.open(buffer).convert("RGB").tobytes()
+
+
+@pytest.mark.parametrize("name", ["blur", "rescale"])
+def test_what_is_small_is_lost_and_the_mean_stays(name: str) -> None:
+    stripes = Image.fromarray(np.tile(np.array([0, 255], dtype=np.uint8), (100, 50))).convert("RGB")
+    changed = pixels(change_picture(stripes, name, 3))[:, 10:-10]  # the edge is repeated beyond it
+    assert changed.std() < 5 and abs(changed.mean() - 127.5) < 2
+
+
 def test_noise_has_the_spread_named() -> None:
     grey = Image.new("RGB", (200, 200), (128, 128, 128))
     for strength, spread in ((1, 10), (2, 25)):
@@ -101,6 +116,12 @@ def test_salt_on_words_stays_within_the_boxes_and_covers_all_where_none_are_know
     assert everywhere.mean() == pytest.approx(0.4, abs=0.03)
 
 
+def test_grains_grow_with_the_picture() -> None:
+    changed = pixels(change_picture(Image.new("RGB", (1024, 1024), (128, 128, 128)), "salt", 3))[..., 0]
+    blocks = changed.reshape(256, 4, 256, 4)
+    assert (blocks == blocks[:, :1, :, :1]).all()
+
+
 def test_crop_shows_the_middle_alone() -> None:
     framed = Image.new("RGB", (100, 100), "red")
     framed.paste((0, 0, 255), (10, 10, 90, 90))
@@ -119,3 +140,9 @@ def test_a_border_is_of_the_width_named_and_the_whole_picture_stands_within() ->
     inside = (changed == (255, 0, 0)).all(-1)
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     assert [rows[0], rows[-1], columns[0], columns[-1]] == [20, 79, 20, 79]
+
+
+def test_a_screenshot_has_dark_bars_above_and_below_and_the_picture_between() -> None:
+    changed = pixels(change_picture(Image.new("RGB", (200, 200), "red"), "screenshot", 3))
+    assert changed[:4].mean() < 60 and changed[-4:].mean() < 60
+    assert changed[90:110, 60:140, 0].mean() > 200 and changed[90:110, 60:140, 1].mean() < 60

@@ -97,6 +97,13 @@ def test_marks_are_averaged_over_repeats_then_memes_and_their_spread_is_told(tmp
     assert overall.mean.low is not None and overall.mean.low < 2.5
 
 
+def test_points_keep_their_own_marks_and_what_is_no_valid_answer_is_left_out(tmp_path: Path) -> None:
+    report, _ = ask(some(tmp_path), by_rationale({"kettle": [marks(5, 4, 2, 1), "5!", marks(3)]}), repeats=3)
+    assert report.statuses == {"ok": 2, "off_schema": 1}
+    assert [report.points[name].mean.value for name in POINTS] == [4, 3.5, 2.5, 2]
+    assert report.points["sound"].within_sd.value == pytest.approx(0.5**0.5)
+
+
 def test_a_wrong_decision_caps_the_overall_mark_and_leaves_the_points_alone(tmp_path: Path) -> None:
     script = by_rationale({"first": [marks(5)], "second": [marks(4)], "third": [marks(1)]})
     texts = ["the first kettle", "the second kettle", "the third kettle"]
@@ -271,6 +278,10 @@ def test_rationales_true_of_their_generated_meme_are_told_from_the_rest(tmp_path
     report, _ = ask(made, by_rationale({"skunk": [marks(5)], "rose": [marks(2)]}), repeats=1)
     assert report.when_true is not None and report.when_false is not None
     assert (report.when_true.value, report.when_false.value) == (5.0, 2.0)
+    foreign = [row.model_copy(update={"extra": {"truth": {"author": "a kettle"}}}) for row in memes]
+    made = predictions(tmp_path / "foreign", foreign, [True, True], texts)
+    report, _ = ask(made, [Reply(marks(4))], repeats=1)
+    assert (report.judged, report.when_true, report.when_false) == (2, None, None)
 
 
 def test_blank_rationales_are_counted_and_not_asked_about(tmp_path: Path) -> None:

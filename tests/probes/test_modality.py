@@ -121,6 +121,7 @@ def test_at_most_the_memes_asked_for_are_judged(memes: Dataset) -> None:
     steps = []
     record = probe(judged_by(stub, memes), memes=6, progress=lambda *args: steps.append(args))
     assert record.memes == 6 and len(stub.given) == 6 * 4
+    assert any(line.startswith("Fewer than 30 memes") for line in describe_probe("modality", record))
     assert steps[0] == ("modality: unchanged", 6, 6) and len(steps) == 4
 
 

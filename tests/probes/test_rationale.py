@@ -148,6 +148,16 @@ def test_rationales_agree_with_the_verdict_whose_side_they_pronounce(tmp_path: P
     assert agreement.kappa.value == pytest.approx((5 / 7 - chance) / (1 - chance))
 
 
+def test_rationales_that_say_the_same_of_all_memes_add_nothing_and_take_no_side(tmp_path: Path) -> None:
+    memes = about_clubs([f"you {'stink' if side else 'shine'} {club(n)}" for n, side in enumerate(SIDES)])
+    result = probe(predictions(tmp_path, memes, SIDES, ["it shows a kettle"] * 80))
+    simulated = result.simulatability
+    assert simulated is not None and simulated.all.rationale.value == 0.5
+    assert (simulated.all.meme.value, simulated.all.gain.value, simulated.adjusted.value) == (1.0, 0.0, 0.0)
+    assert (result.agreement.speaking.value, result.agreement.agreeing.value) == (0.0, None)
+    assert any("cannot be measured" in sentence for sentence in describe_probe("rationale", result))
+
+
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Predictions:
     """Generated memes, all decided rightly, with the rationales of the teacher that knows why."""

@@ -43,7 +43,9 @@ def predicted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Predictions:
 
 
 def test_a_probe_is_told_its_own_options_and_the_others_are_not(predicted: Predictions) -> None:
-    records, skipped = run_probes(predicted, Probing(["listens", "finds"], options={"listens": {"to": 3}}))
+    records, skipped = run_probes(
+        predicted.detector, predicted, Probing(["listens", "finds"], options={"listens": {"to": 3}})
+    )
     assert (HEARD, skipped) == ([3], {})
     assert records["listens"]["words"] == ["heard 3"] and records["finds"]["memes"] == 4
 
@@ -52,7 +54,7 @@ def test_what_was_found_with_other_options_is_not_taken_for_it(
     predicted: Predictions, tmp_path: Path
 ) -> None:
     for options in (None, {"listens": {"to": 3}}, {"listens": {"to": 4}}, {"listens": {"to": 3}}, None):
-        run_probes(predicted, Probing(["listens"], options=options), folder=tmp_path)
+        run_probes(predicted, predicted.detector, Probing(["listens"], options=options), folder=tmp_path)
     assert HEARD == [None, 3, 4]
     assert len((tmp_path / FILE).read_text().splitlines()) == 3
 
@@ -64,7 +66,7 @@ def test_a_folder_is_known_by_what_lies_in_it_wherever_it_is(predicted: Predicti
 
     def run(place: str) -> None:
         options = {"listens": {"to": tmp_path / place}}
-        run_probes(predicted, Probing(["listens"], options=options), folder=tmp_path)
+        run_probes(predicted, predicted.detector, Probing(["listens"], options=options), folder=tmp_path)
 
     run("a/model")
     run("b/model")
@@ -77,10 +79,10 @@ def test_a_folder_is_known_by_what_lies_in_it_wherever_it_is(predicted: Predicti
 def test_a_saved_row_that_is_no_record_of_the_probe_is_probed_again(
     predicted: Predictions, tmp_path: Path
 ) -> None:
-    first, _ = run_probes(predicted, Probing(["listens"]), folder=tmp_path)
+    first, _ = run_probes(predicted, predicted.detector, Probing(["listens"]), folder=tmp_path)
     rows = (tmp_path / FILE).read_text()
     (tmp_path / FILE).write_text(rows.replace('"words"', '"wrods"'))
-    again, _ = run_probes(predicted, Probing(["listens"]), folder=tmp_path)
+    again, _ = run_probes(predicted, predicted.detector, Probing(["listens"]), folder=tmp_path)
     assert again == first == {"listens": {"words": ["heard None"]}}
-    assert run_probes(predicted, Probing(["listens"]), folder=tmp_path)[0] == first
+    assert run_probes(predicted, predicted.detector, Probing(["listens"]), folder=tmp_path)[0] == first
     assert len(HEARD) == 2

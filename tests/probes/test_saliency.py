@@ -193,6 +193,12 @@ def test_memes_of_one_word_and_memes_without_a_picture_have_no_order(tmp_path: P
         probe(split(tmp_path / "b", Rule(), ["stink"] * 3, pictures=False))
 
 
+def test_a_meme_that_is_let_through_is_followed_by_the_probability_of_harmless(tmp_path: Path) -> None:
+    result = probe(split(tmp_path, Rule(), [" ".join(FILLERS)] * 3))
+    assert result.text is not None
+    assert result.text.orders["random"].deletion_curve == pytest.approx([1 - UNSURE] * 11)
+
+
 def test_no_more_memes_are_scored_than_asked_for_and_none_twice(tmp_path: Path) -> None:
     student = Rule()
     predictions = split(tmp_path, student, [ten_words(n) for n in range(10)])

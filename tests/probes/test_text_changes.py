@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mrharm.probes.text_changes import BENIGN_WORDS, TEXT_CHANGES, change_text
+from mrharm.probes.text_changes import BENIGN_SENTENCES, BENIGN_WORDS, TEXT_CHANGES, change_text
 from mrharm.texts import plain
 
 TEXT = "you smell wonderful, exactly like the roses in the garden of our Club"
@@ -70,8 +70,17 @@ def test_a_word_of_twins_alone_keeps_one_latin_letter() -> None:
     assert [letter.isascii() for letter in change_text("cop", "homoglyph", 3)] == [True, False, False]
 
 
-def test_leet_at_full_strength_writes_every_such_letter_as_a_digit() -> None:
-    assert change_text("Toast is late", "leet", 3) == "70457 15 l473"
+@pytest.mark.parametrize(
+    ("name", "text", "changed"),
+    [
+        ("leet", "Toast is late", "70457 15 l473"),
+        ("zero_width", "ab cd", "a\u200bb c\u200cd"),  # within words alone
+        ("spacing", "you smell.", "y o u s m e l l."),
+        ("benign_suffix", "you smell.", ". ".join(["you smell", *BENIGN_SENTENCES])),
+    ],
+)
+def test_at_full_strength_every_place_is_changed_and_nothing_else(name: str, text: str, changed: str) -> None:
+    assert change_text(text, name, 3, 1) == changed
 
 
 def test_a_typo_is_one_slip_of_one_word() -> None:

@@ -152,7 +152,7 @@ def _judge_pictures(
                 scale = image.width / width
                 boxes = [[(scale * x, scale * y) for x, y in box.polygon] for box in case.evidence.boxes]
                 pictures.append((image, boxes))
-            for name, strength in product(PICTURE_CHANGES, STRENGTHS):
+            for name, strength in product(TABLES["picture"], STRENGTHS):
                 changed: list[Case] = []
                 for case, (image, boxes) in zip(batch, pictures, strict=True):
                     picture = change_picture(image, name, strength, _draw_seed(case, name, seed), boxes)
