@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import filterfalse
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,8 +25,8 @@ from mrharm.probes.changed_memes import NotMeasurableError, ProbeRecord
 from mrharm.probes.reference_overlap import AgainstGold, compare_with_gold, gold_rationales
 from mrharm.probes.simulatability import Simulatability, simulate
 from mrharm.progress import Progress, no_progress
-from mrharm.rationales.leakage import sentences
-from mrharm.rationales.stated_side import stated_side, states_a_side
+from mrharm.rationales.leakage import cut_label, states_label
+from mrharm.rationales.stated_side import stated_side
 from mrharm.records import Record
 from mrharm.student.interface import compose_text
 from mrharm.synthetic import truth
@@ -159,7 +158,7 @@ def probe(
     """
     predictions = predictions.sample(memes, seed)
     texts = read_rationales(predictions)
-    stating = np.array([any(states_a_side(sentence) for sentence in sentences(text)) for text in texts])
+    stating = np.array([states_label(text) for text in texts])
     generated = all(map(truth.has_truth, predictions.memes))
     rationales = _Rationales(predictions, texts, stating, generated, seed)
     gold = [gold_rationales(meme, predictions.dataset) for meme in predictions.memes]
@@ -226,7 +225,7 @@ def _measure_simulatability(rationales: _Rationales) -> Simulatability:
     evidence = [predictions.verdicts[place].evidence for place in places]
     columns = {
         "rationale": texts,
-        "unstated": [" ".join(filterfalse(states_a_side, sentences(text))) for text in texts],
+        "unstated": [cut_label(text) for text in texts],
         "meme": [
             compose_text(reads, meme, known, odd_text=card.odd_text)[0]
             for meme, known in zip(decided, evidence, strict=True)

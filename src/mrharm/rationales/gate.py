@@ -11,8 +11,7 @@ from mrharm.errors import DataError
 from mrharm.llm import looks_refused
 from mrharm.rationales.answer_formats import ANSWER_FORMATS, AnswerFormat
 from mrharm.rationales.injection import detect_injection
-from mrharm.rationales.leakage import holds_label, sentences, states_verdict
-from mrharm.rationales.stated_side import states_a_side
+from mrharm.rationales.leakage import cut_label, sentences, states_label
 from mrharm.records import Evidence, Label, Meme, Rationale, RationaleStatus
 from mrharm.texts import keep_visible
 
@@ -73,7 +72,8 @@ def check_answer(answer: str, context: Context, *, cut: bool = False) -> Checked
     if parsed.quotes and context.words_known and not _are_quoted(parsed.quotes, context.material):
         reason = f'"words" quotes what is not on the meme: {parsed.quotes[:80]!r}.'
         return CheckedAnswer("off_schema", parsed.text, reason)
-    if not context.format.judges and (leaking := _leaking_sentences(parsed.text, context.label)):
+    leaking = [sentence for sentence in sentences(parsed.text) if states_label(sentence, context.label)]
+    if leaking and not context.format.judges:
         quotes = " / ".join(sentence[:200] for sentence in leaking[:2])
         return CheckedAnswer("leaks_label", parsed.text, f'it states the judgement: "{quotes}".')
     return CheckedAnswer("ok", parsed.text)
@@ -81,11 +81,8 @@ def check_answer(answer: str, context: Context, *, cut: bool = False) -> Checked
 
 def deleak(checked: CheckedAnswer, label: Label | None) -> CheckedAnswer:
     """Cut the sentences that state the label out of a leaking answer, if the rest still explains."""
-    if checked.status != "leaks_label":
-        return checked
-    leaking = set(_leaking_sentences(checked.text, label))
-    rest = " ".join(sentence for sentence in sentences(checked.text) if sentence not in leaking)
-    if len(rest.split()) < ENOUGH or _leaking_sentences(rest, label):
+    rest = cut_label(checked.text, label)
+    if checked.status != "leaks_label" or len(rest.split()) < ENOUGH or states_label(rest, label):
         return checked
     return CheckedAnswer("deleaked", rest, checked.reason)
 
@@ -161,15 +158,6 @@ def _reject(text: str, context: Context) -> CheckedAnswer | None:
     if reason := detect_injection(text, context.material, context.prompt):
         return CheckedAnswer("injected", text, f"{reason}.")
     return None
-
-
-def _leaking_sentences(text: str, label: Label | None) -> list[str]:
-    """Return the sentences that state the label; where the question gave none, those that state either label."""
-    if label is None:
-        return [sentence for sentence in sentences(text) if states_a_side(sentence)]
-    return [
-        sentence for sentence in sentences(text) if states_verdict(sentence) or holds_label(sentence, label)
-    ]
 
 
 def _are_quoted(quotes: str, material: str) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mrharm.errors import DataError, InputError
+from mrharm.memes.rows import read_utf8
 from mrharm.rationales.answer_formats import ANSWER_FORMATS
 from mrharm.rationales.gate import PEOPLE, Context, check_answer
 from mrharm.records import Evidence, Meme, Rationale, meme_text
@@ -72,7 +73,9 @@ def read_csv(path: Path, memes: Mapping[str, Meme]) -> list[Rationale]:
         InputError: the file is missing.
         DataError: not UTF-8, a column is missing, a meme is unknown or corrected twice; the message names the row.
     """
-    text = _read_csv_text(path)
+    if not path.is_file():
+        raise InputError(f"{path}: cannot be read (no such file); expected a CSV of corrections")
+    text = read_utf8(path)
     # A cell may hold more than the csv module's limit, in a sheet that mrharm wrote, too.
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))
     # Spreadsheets of many countries write semicolons, some tabs.
@@ -102,17 +105,6 @@ def read_csv(path: Path, memes: Mapping[str, Meme]) -> list[Rationale]:
     except csv.Error as error:
         raise DataError(f"{path}: not CSV ({error})") from None
     return list(rows.values())
-
-
-def _read_csv_text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); expected a CSV of corrections"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 (byte {error.start}); save it as CSV UTF-8") from None
 
 
 def _make_correction(meme: Meme, text: str) -> Rationale:

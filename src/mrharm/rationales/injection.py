@@ -1,9 +1,4 @@
-"""Detect that a language model obeyed the words of a meme, which may be written as orders to whatever reads them.
-
-The prompts and their delimiters are the defence (`prompting`); this checks that it held. An answer obeys when it
-repeats the prompt or writes its delimiters, when it says that it obeys, when it is what the meme orders to be
-written, or when the meme holds an order and the answer speaks neither of the order nor of the meme.
-"""
+"""Detect that a language model obeyed the words of a meme; the prompts and their delimiters are the defence."""
 
 from __future__ import annotations
 

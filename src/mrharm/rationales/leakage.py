@@ -79,9 +79,18 @@ def states_verdict(sentence: str) -> bool:
     return claims is None or _DOING_HARM.search(plain, claims.end()) is None
 
 
-def states_label(text: str, label: Label) -> bool:
-    """Tell whether a rationale states its label: by the label's words, or in a sentence that states the verdict."""
-    return holds_label(text, label) or any(map(states_verdict, sentences(text)))
+def states_label(text: str, label: Label | None = None) -> bool:
+    """Tell whether a rationale states its label, by the label's words or a verdict in others; without one, either."""
+    sides = (Label(harmful=True), Label(harmful=False)) if label is None else (label,)
+    return any(
+        states_verdict(sentence) or any(holds_label(sentence, side) for side in sides)
+        for sentence in sentences(text)
+    )
+
+
+def cut_label(text: str, label: Label | None = None) -> str:
+    """Return a rationale without the sentences that state its label; without one, either."""
+    return " ".join(sentence for sentence in sentences(text) if not states_label(sentence, label))
 
 
 def sentences(text: str) -> list[str]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from mrharm.memes.dataset import Dataset
 from mrharm.rationales.prompting import quote_words
 from mrharm.records import Evidence, Meme, Rationale, meme_text, text_is_stale
 
-# Every prompt shows a meme's words between these, and `quoted` keeps the words from writing them.
+# Every prompt shows a meme's words between these, and `quote_words` keeps the words from writing them.
 _SHOWN_WORDS = re.compile(r"<words>(.*?)</words>", re.DOTALL)
 
 
@@ -19,7 +18,11 @@ def rationale_is_stale(meme: Meme, evidence: Evidence | None, rationale: Rationa
 
     One without a question (imported, recorded, generated, or written by a person) is never stale.
     """
-    shown = _SHOWN_WORDS.search(_first_user_text(rationale.messages or ()))
+    asked = next((message for message in rationale.messages or () if message.get("role") == "user"), {})
+    content = asked.get("content") or ""
+    # Beside pictures the words are one of several parts.
+    parts = [content] if isinstance(content, str) else [part.get("text", "") for part in content]
+    shown = _SHOWN_WORDS.search("\n".join(parts))
     return shown is not None and shown[1] != quote_words(meme_text(meme, evidence))
 
 
@@ -27,10 +30,9 @@ def stale_rationales(
     memes: Sequence[Meme], evidence: Mapping[str, Evidence], rationales: Mapping[str, Rationale]
 ) -> set[str]:
     """Return the ids of the memes whose rationale was written for other words."""
+    explained = [meme for meme in memes if meme.id in rationales]
     return {
-        meme.id
-        for meme in memes
-        if meme.id in rationales and rationale_is_stale(meme, evidence.get(meme.id), rationales[meme.id])
+        meme.id for meme in explained if rationale_is_stale(meme, evidence.get(meme.id), rationales[meme.id])
     }
 
 
@@ -52,11 +54,3 @@ def describe_stale(dataset: Dataset, memes: Sequence[Meme]) -> list[str]:
             f"now, and a recipe with gate: on does not learn from them; run mrharm abduce {dataset.root} again"
         )
     return sentences
-
-
-def _first_user_text(messages: Sequence[Mapping[str, Any]]) -> str:
-    """Return the text of the first message from the user, without its pictures."""
-    content = next((message.get("content") for message in messages if message.get("role") == "user"), "")
-    if isinstance(content, str):
-        return content
-    return "\n".join(str(part.get("text", "")) for part in content or () if isinstance(part, Mapping))

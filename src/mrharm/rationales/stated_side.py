@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import re
 
-from mrharm.rationales.leakage import holds_label, sentences, states_verdict
-from mrharm.records import Label
+from mrharm.rationales.leakage import sentences, states_label
 from mrharm.texts import fold
-
-HARMFUL, HARMLESS = Label(harmful=True), Label(harmful=False)
 
 _HARMLESS = re.compile(
     r"\b(?:benign|innocuous|harmless\w*|unharmful|inoffensive|non-?(?:harmful|offensive|hateful)|acceptable"
@@ -39,14 +36,9 @@ def stated_side(text: str) -> bool | None:
     clause that holds one.
     """
     for sentence in reversed(sentences(text)):
-        if states_a_side(sentence):
+        if states_label(sentence):
             return _is_harmful(fold(sentence))
     return None
-
-
-def states_a_side(sentence: str) -> bool:
-    """Tell whether a sentence states either label: by a label's words, or by stating the verdict in others."""
-    return states_verdict(sentence) or holds_label(sentence, HARMFUL) or holds_label(sentence, HARMLESS)
 
 
 def _is_harmful(sentence: str) -> bool:

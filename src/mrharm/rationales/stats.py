@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import mean, median
 from typing import Any
 
@@ -73,16 +73,8 @@ def measure(
     labelled = [meme for meme in memes if meme.label]
     rows = {meme.id: rationales[meme.id] for meme in labelled if meme.id in rationales}
     first = {meme.id: first_status(rows[meme.id], meme, evidence) for meme in labelled if meme.id in rows}
-    teaching = {meme_id for meme_id, row in rows.items() if row.status in TEACHES}
-    groups = _count_groups(
-        labelled,
-        written=set(rows),
-        teaching=teaching,
-        refused={meme_id for meme_id, row in rows.items() if row.status == "refused"},
-        leaking_at_first={meme_id for meme_id, status in first.items() if status == "leaks_label"},
-    )
-    lengths = [len(rows[meme_id].text.split()) for meme_id in teaching]
-    words = {"mean": mean(lengths), "median": median(lengths), "longest": max(lengths)} if lengths else {}
+    teaching = [row for row in rows.values() if row.status in TEACHES]
+    groups = _count_groups(labelled, rows, first)
     return Stats(
         memes=len(labelled),
         written=len(rows),
@@ -92,7 +84,7 @@ def measure(
         stale=len(stale_rationales(labelled, evidence, rows)),
         teachers=dict(Counter(row.teacher for row in rows.values())),
         prompts=dict(Counter(row.prompt or "(none)" for row in rows.values())),
-        words=words,
+        words=_measure_lengths(teaching),
         **_sum_usage(rows.values()),
         groups=tuple(groups),
         bias=_measure_bias(groups) if teaching else None,
@@ -108,6 +100,11 @@ def group_names(label: Label) -> list[str]:
     return names + [f"protected: {category}" for category in label.protected_categories]
 
 
+def _measure_lengths(rows: Sequence[Rationale]) -> dict[str, float]:
+    words = [len(row.text.split()) for row in rows]
+    return {"mean": mean(words), "median": median(words), "longest": max(words)} if words else {}
+
+
 def _sum_usage(rows: Iterable[Rationale]) -> dict[str, Any]:
     """Sum the follow-up questions, the tokens and the cost of all answers."""
     usages = [row.usage or {} for row in rows]
@@ -121,38 +118,44 @@ def _sum_usage(rows: Iterable[Rationale]) -> dict[str, Any]:
     return {"asked_again": max(0, sum(calls) - len(calls)), "tokens": dict(+tokens), "usd": usd}
 
 
-def _count_groups(memes: Iterable[Meme], **chosen: set[str]) -> list[Group]:
-    """Count the memes of each group, and those of them in each ``chosen`` set of ids."""
-    members: dict[str, set[str]] = defaultdict(set)
+def _count_groups(
+    memes: Iterable[Meme], rows: Mapping[str, Rationale], first: Mapping[str, str]
+) -> list[Group]:
+    """Count each group's memes, and what became of their rationales; sides first, then severities and targets."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
     for meme in memes:
+        status = rows[meme.id].status if meme.id in rows else None
+        flags = {
+            "memes": True,
+            "written": status is not None,
+            "teaching": status in TEACHES,
+            "refused": status == "refused",
+            "leaking_at_first": first.get(meme.id) == "leaks_label",
+        }
         for name in group_names(meme.label) if meme.label else ():
-            members[name].add(meme.id)
-    # Sides first, then severities and targets.
-    return [
-        Group(name=name, memes=len(ids), **{key: len(chosen_ids & ids) for key, chosen_ids in chosen.items()})
-        for name, ids in sorted(members.items(), key=lambda pair: (":" in pair[0], pair[0]))
-    ]
+            counts[name].update(flags)
+    names = sorted(counts, key=lambda name: (":" in name, name))
+    return [Group(name=name, **counts[name]) for name in names]
 
 
-def _measure_bias(groups: Iterable[Group]) -> Bias:
-    """Compare the shares of the groups among all memes and among those whose rationale teaches."""
-    sides = {group.name: group for group in groups if group.name in ("harmful", "harmless")}
-    memes, teaching = (sum(getattr(side, name) for side in sides.values()) for name in ("memes", "teaching"))
-    shares = {group.name: (group.memes / memes, group.teaching / teaching) for group in groups}
-    before, after = shares.get("harmful", (0.0, 0.0))
-    written = {name: group.written for name, group in sides.items()}
-    answered = {name: group.written - group.refused for name, group in sides.items()}
+def _measure_bias(groups: Sequence[Group]) -> Bias:
+    """Compare the shares of the groups among all memes, and among those whose rationale teaches."""
+    sides = [group for group in groups if group.name in ("harmful", "harmless")]
+
+    def harmful_share(count: Callable[[Group], int]) -> float:
+        return sum(count(side) for side in sides if side.name == "harmful") / sum(map(count, sides))
+
+    memes, teaching = sum(side.memes for side in sides), sum(side.teaching for side in sides)
+    before, after = harmful_share(lambda side: side.memes), harmful_share(lambda side: side.teaching)
+    written = harmful_share(lambda side: side.written)
+    answered = harmful_share(lambda side: side.written - side.refused)
     return Bias(
         harmful_share=before,
         harmful_share_teaching=after,
         points=100 * (after - before),
-        points_refused=100 * (_harmful_share(answered) - _harmful_share(written)),
-        groups=shares,
+        points_refused=100 * (answered - written),
+        groups={group.name: (group.memes / memes, group.teaching / teaching) for group in groups},
     )
-
-
-def _harmful_share(counts: Mapping[str, int]) -> float:
-    return counts.get("harmful", 0) / sum(counts.values())
 
 
 def _rates(statuses: Iterable[str]) -> dict[str, Share]:

@@ -1,7 +1,4 @@
-"""The ``hf`` teacher: a local text or vision-language model, through transformers, in batches.
-
-PyTorch and transformers are imported when the first question is answered (or the model's kind is asked for).
-"""
+"""The ``hf`` teacher: a local text or vision-language model, through transformers, in batches."""
 
 from __future__ import annotations
 
@@ -49,15 +46,12 @@ class LoadedModel:
 
 
 class LocalTeacher:
-    """A chat model from a local folder or the hub (``MODEL`` or ``MODEL@REVISION``).
+    """A chat model from a local folder or the hub (``MODEL`` or ``MODEL@REVISION``), in bf16 on a GPU that has it.
 
     It answers greedily, or with a ``temperature`` above 0 by a draw that follows from the question: asked again it says
-    the same, and questions that differ in their ``parts`` (a sample's number) are drawn apart.
-
-    In bf16 on a GPU that has it, else in fp32. Batches hold questions of different lengths, filled up on the left; in
-    fp32 an answer does not depend on the others in its batch (in bf16 the last bits of a score may). Nothing forces an
-    answer into a ``response_format``: the prompt asks for it and the gate checks it. A model that thinks aloud is told
-    not to where its template can; thoughts are no part of an answer.
+    the same, and questions that differ in their ``parts`` (a sample's number) are drawn apart. In fp32 an answer does
+    not depend on the others in its batch (in bf16 the last bits of a score may). Nothing forces an answer into a
+    ``response_format``: the prompt asks for it and the gate checks it. Thoughts are no part of an answer.
 
     ``batch_size``: questions at a time; a batch too large for the memory is halved. Raises InputError where no model is
     named.
@@ -86,19 +80,17 @@ class LocalTeacher:
         """
         from transformers.models.auto import modeling_auto as auto
 
-        config = self._config
-        seeing, reading = (
-            auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
-            auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-        )
+        config, family = self._config, self._config.model_type
+        seeing = auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+        reading = auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
         # Some families have both kinds under one ``model_type``; the class that was saved tells.
         kind = (getattr(config, "architectures", None) or [""])[0]
-        sees = kind in seeing.values() or (kind not in reading.values() and config.model_type in seeing)
-        reads = kind in reading.values() or config.model_type in reading
+        sees = kind in seeing.values() or (kind not in reading.values() and family in seeing)
+        reads = kind in reading.values() or family in reading
         if not (sees or reads) or getattr(config, "is_encoder_decoder", False):
             raise InputError(
-                f"{self._source}: a {config.model_type} model; expected an instruct model that writes text (Llama, "
-                "Qwen, Gemma ...) or one that sees and writes (Qwen-VL, LLaVA ...)"
+                f"{self._source}: a {family} model; expected an instruct model that writes text (Llama, Qwen, "
+                "Gemma ...) or one that sees and writes (Qwen-VL, LLaVA ...)"
             )
         return bool(sees)
 
@@ -185,16 +177,13 @@ class LocalTeacher:
         """Return tokens ``(batch, length)``, their mask, and what a processor makes of the pictures."""
         loaded = self._loaded
         texts = [question.text for question in questions]
-        how: dict[str, Any] = {"padding": True, "padding_side": "left", "return_tensors": "pt"}
+        options: dict[str, Any] = {"add_special_tokens": False, "return_token_type_ids": False}
         if self.sees_pictures:
+            images = [question.pictures for question in questions]
             # Templates of processors may leave the token of the beginning to the tokenizer.
             begun = texts[0].startswith(loaded.tokenizer.bos_token or "\0")
-            images = [question.pictures for question in questions]
-            inputs = loaded.front(
-                text=texts, images=images if any(images) else None, add_special_tokens=not begun, **how
-            )
-        else:
-            inputs = loaded.tokenizer(texts, add_special_tokens=False, return_token_type_ids=False, **how)
+            options = {"add_special_tokens": not begun, "images": images if any(images) else None}
+        inputs = loaded.front(text=texts, padding=True, padding_side="left", return_tensors="pt", **options)
         device, dtype = loaded.model.device, loaded.model.dtype
         return {
             name: value.to(device, dtype) if value.is_floating_point() else value.to(device)
@@ -284,10 +273,9 @@ class Draws:
         """Scores of the next token -> scores whose argmax is drawn. *Shape of both:* (questions, vocabulary)"""
         import torch
 
-        scores = scores.clone() if self._drawn else scores
+        scores = scores.clone()
         for row, temperature, generator in self._drawn:
             waits = torch.empty(scores.shape[1]).exponential_(generator=generator)
             # Minus the logarithm of an exponential wait is Gumbel noise; a wait of 0 would be an infinite one.
-            noise = -waits.clamp_min(torch.finfo(waits.dtype).tiny).log()
-            scores[row] = scores[row] / temperature + noise.to(scores)
+            scores[row] = scores[row] / temperature - waits.clamp_min(1e-38).log().to(scores)
         return scores
