@@ -25,8 +25,8 @@ def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
 
 def draw(folder: Path, *names: str) -> None:
     """Small pictures of these names, no two alike."""
-    folder.mkdir(parents=True, exist_ok=True)
     for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8), (len(name) * 9, sum(name.encode()) % 251, 7)).save(folder / name)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrharm.errors import DataError
-from mrharm.memes.rows import read_csv_rows, read_json_array, read_tab_rows
+from mrharm.memes.rows import read_csv_rows, read_json_array, read_json_rows, read_tab_rows
 from mrharm.records import Failure
 
 
@@ -47,6 +47,29 @@ def test_a_file_that_is_no_whole_array_is_named_with_what_came(
 ) -> None:
     with pytest.raises(DataError, match=rf"x\.json: .*{wrong}"):
         read(read_json_array, tmp_path / "x.json", text)
+
+
+def test_odd_json_lines_fail_by_number_and_the_rest_goes_on(tmp_path: Path) -> None:
+    text = b'\xef\xbb\xbf\n["a"]\n{"a": "caf\xe9"}\n{"a": "\\ud800"}\n{"a": 1}\n{"a": "cut'
+    rows, failed = read(read_json_rows, tmp_path / "x.jsonl", text)
+    assert rows == [(5, {"a": 1})]
+    reasons = [
+        "expected a JSON object, got list",
+        "not UTF-8 (byte 0xe9 at column 11)",
+        "surrogate",
+        "may be cut short",
+    ]
+    assert [failure.line for failure in failed] == [2, 3, 4, 6]
+    assert all(reason in failure.reason for reason, failure in zip(reasons, failed, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "mend"),
+    [("{}".encode("utf-16"), "iconv -f UTF-16"), (b'[{"id": "a"}]', "one JSON object a line")],
+)
+def test_a_file_of_another_format_is_named_with_its_mend(tmp_path: Path, text: bytes, mend: str) -> None:
+    with pytest.raises(DataError, match=mend):
+        read(read_json_rows, tmp_path / "x.jsonl", text)
 
 
 @pytest.mark.parametrize("reader", [read_csv_rows, read_tab_rows])

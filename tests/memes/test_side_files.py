@@ -8,20 +8,20 @@ import pytest
 from mrharm.errors import DataError, InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.importing import import_memes
-from mrharm.records import Failure, read_records
+from mrharm.records import Label
+from tests.memes.helpers import failures, write_lines
 
 
 @pytest.fixture
 def harm_c(tmp_path: Path) -> Path:
     """Three memes; the picture of the last is called something else."""
     folder = tmp_path / "harm-c"
-    folder.mkdir()
     rows = [
         {"id": "c_1", "image": "c_1.png", "labels": ["not harmful"], "text": "you and the chess club"},
         {"id": "c_2", "image": "c_2.png", "labels": ["somewhat harmful"], "text": "you lose"},
         {"id": "c_3", "image": "chess.png", "labels": ["very harmful"], "text": "you always lose"},
     ]
-    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_lines(folder / "train.jsonl", rows)
     return folder
 
 
@@ -41,17 +41,16 @@ def rationales(dataset: Dataset) -> dict[str, str]:
     return {key: row.text for key, row in dataset.rationales.items()}
 
 
-def failures(dataset: Dataset) -> list[Failure]:
-    path = dataset.root / "failures.jsonl"
-    return list(read_records(path, Failure)) if path.exists() else []
-
-
 def test_the_files_of_the_mr_harm_package_are_taken_in(harm_c: Path, tmp_path: Path) -> None:
-    save(harm_c / "harmc_rationale.json", {"c_1": "a club meets", "c_2": "you are mocked"})
-    save(harm_c / "captions.pkl", {"c_1": "a chess board.\n", "c_2": "a king"})
+    save(harm_c / "harmc_rationale.json", {"c_1": "a club meets", "c_2": " you are mocked ", "c_3": ""})
+    save(harm_c / "captions.pkl", {"c_1": "a chess board.\n", "c_2": "a king", "c_3": ""})
     dataset = import_memes("harm-c", harm_c, tmp_path / "out")
-    assert rationales(dataset) == {"c_1": "a club meets", "c_2": "you are mocked"}
+    assert rationales(dataset) == {"c_1": "a club meets", "c_2": "you are mocked", "c_3": ""}
     assert captions(dataset) == {"c_1": "a chess board.", "c_2": "a king"}
+    assert dataset.evidence["c_1"].made_by == {"caption": "ClipCap"}
+    assert dataset.rationales["c_2"].label_given == Label(harmful=True, severity="somewhat")
+    assert {row.teacher for row in dataset.rationales.values()} == {"recorded"}
+    assert [row.status for row in dataset.rationales.values()] == ["unchecked", "unchecked", "empty"]
     assert set(dataset.info.sources) == {"train.jsonl", "harmc_rationale.json", "captions.pkl"}
 
 
@@ -95,9 +94,9 @@ def test_what_is_no_text_is_a_failure(harm_c: Path, tmp_path: Path) -> None:
     save(harm_c / "captions.pkl", {"c_1": 5, "c_2": ["a", 1], "c_3": "c", "c_3.png": "c"})
     dataset = import_memes("harm-c", harm_c, tmp_path / "out")
     assert captions(dataset) == {"c_3": "c"}
-    assert [(row.item, row.file, row.reason) for row in failures(dataset)] == [
-        ("c_1", "captions.pkl", "expected a text, got 5"),
-        ("c_2", "captions.pkl", "expected a text, got ['a', 1]"),
+    assert failures(dataset) == [
+        ("c_1", "captions.pkl", None, "expected a text, got 5"),
+        ("c_2", "captions.pkl", None, "expected a text, got ['a', 1]"),
     ]
 
 
@@ -116,6 +115,13 @@ def test_files_of_one_kind_that_disagree_are_both_named(harm_c: Path, tmp_path: 
     ):
         import_memes("harm-c", harm_c, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("text", [b"{", b'{"a": "\xe9"}'])
+def test_a_file_that_is_no_json_is_named_with_its_mend(harm_c: Path, tmp_path: Path, text: bytes) -> None:
+    (harm_c / "captions.json").write_bytes(text)
+    with pytest.raises(DataError, match=r"captions\.json: not JSON in UTF-8 .*mend it, or move it away"):
+        import_memes("harm-c", harm_c, tmp_path / "out")
 
 
 @pytest.mark.parametrize("value", ["a text", 5, ["a", "b"], None])

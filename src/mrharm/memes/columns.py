@@ -40,11 +40,11 @@ LABEL_WORDS: dict[str, tuple[bool, Severity | None]] = {
 def find_columns(
     table: str, mapping: Mapping[str, str], names: Sequence[str], notes: list[str]
 ) -> dict[str, str]:
-    """Find the column of each part of a meme (a key of `GUESSES`): as mapped, else guessed by name.
+    """Find the column of each part of a meme (a key of `GUESSES`): as the user maps them, else guessed by name.
 
     Args:
         table: what errors call the table.
-        mapping: part -> column, as the user maps them.
+        mapping: part -> column.
         names: the table's columns; empty where it has no rows, and then nothing is refused.
         notes: receives a line for each guess.
 
@@ -57,7 +57,8 @@ def find_columns(
         if names and column not in names:
             raise InputError(f"--column {part}={column}: {table} has only {', '.join(map(repr, names[:20]))}")
     columns = dict(mapping)
-    unmapped = {_fold_column(name): name for name in reversed(names) if name not in mapping.values()}
+    free = [name for name in reversed(names) if name not in mapping.values()]
+    unmapped = {fold(name).replace(" ", "_").replace("-", "_"): name for name in free}
     for part, guesses in GUESSES.items():
         guess = next((unmapped[name] for name in guesses if name in unmapped), None)
         if part not in columns and guess is not None:
@@ -71,10 +72,6 @@ def find_columns(
             f"there are: {', '.join(map(repr, names[:20]))}"
         )
     return columns
-
-
-def _fold_column(name: str) -> str:
-    return fold(name).replace(" ", "_").replace("-", "_")
 
 
 def rename_splits(names: Iterable[str], notes: list[str]) -> dict[str, str]:
@@ -158,11 +155,7 @@ def _read_id(value: Any, column: str) -> str:
 
 
 def read_label(value: Any, targets: Any = None) -> Label | None:
-    """Return the label of a cell; None where the cell is empty.
-
-    Raises:
-        DataError: none of the words in `LABEL_WORDS`, and no `Label` as JSON.
-    """
+    """Return the label of a cell, one of `LABEL_WORDS` or a `Label` as JSON; None where the cell is empty."""
     if isinstance(value, dict):
         try:
             return Label.model_validate(value)

@@ -48,7 +48,11 @@ def add_validation(
     if share == 0 or not sizes:
         return memes
     quota = {key: max(share * size, 1.0 if size > 1 else 0.0) for key, size in sizes.items()}
-    chosen = _draw(_order_by_seed(_group_copies(pool, hashes or {}), seed), quota)
+
+    def order(group: list[Meme]) -> str:
+        return hashlib.sha256(f"{seed} {min(meme.id for meme in group)}".encode()).hexdigest()
+
+    chosen = _draw(sorted(_group_copies(pool, hashes or {}), key=order), quota)
     return [meme.model_copy(update={"split": VALIDATION}) if meme.id in chosen else meme for meme in memes]
 
 
@@ -87,11 +91,3 @@ def _group_copies(memes: Iterable[Meme], hashes: Mapping[str, str]) -> list[list
     for meme in by_id.values():
         groups[joined["id", meme.id]].append(meme)
     return list(groups.values())
-
-
-def _order_by_seed(groups: list[list[Meme]], seed: int) -> list[list[Meme]]:
-    def key(group: list[Meme]) -> str:
-        first = min(meme.id for meme in group)
-        return hashlib.sha256(f"{seed} {first}".encode()).hexdigest()
-
-    return sorted(groups, key=key)

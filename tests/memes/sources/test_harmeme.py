@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from mrharm.errors import DataError, InputError
 from mrharm.memes.dataset import ImportOptions
 from mrharm.memes.importing import import_memes
-from mrharm.records import Failure, Label, read_records
-from tests.memes.helpers import write_lines
+from mrharm.records import Label
+from tests.memes.helpers import draw, failures, write_lines
 
 HARM_C = Path(__file__).parents[3] / "shared/data/harm-c"
 
@@ -38,22 +37,12 @@ TEST = [
 ]
 
 
-def draw(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (9, 9), "blue").save(path)
-
-
 @pytest.fixture
 def harm_c(tmp_path: Path) -> Path:
     folder = tmp_path / "harm-c"
     for name, rows in (("train", TRAIN), ("val", VAL), ("test", TEST)):
         write_lines(folder / f"{name}.jsonl", rows)
     return folder
-
-
-def failures(folder: Path) -> dict[str, Failure]:
-    path = folder / "failures.jsonl"
-    return {row.item: row for row in read_records(path, Failure)} if path.exists() else {}
 
 
 def test_severities_and_targets_are_kept_as_they_came(harm_c: Path, tmp_path: Path) -> None:
@@ -64,6 +53,8 @@ def test_severities_and_targets_are_kept_as_they_came(harm_c: Path, tmp_path: Pa
     assert labels["c_3"] == Label(harmful=True, severity="very", targets=("organization", "society"))
     assert labels["c_4"] == Label(harmful=False, severity="none", targets=("community",))
     assert labels["c_5"] == Label(harmful=True, severity="very")
+    assert "c_9" in labels  # without an id, it is called as its picture
+    assert dataset.memes[1].text == "You lose"
     assert dataset.info.splits == {"train": 8, "validation": 1, "test": 1}
 
 
@@ -80,15 +71,10 @@ def test_a_meme_without_a_severity_is_unlabelled_and_keeps_what_stood_there(
 
 
 def test_an_unknown_severity_and_a_repeated_id_fail_by_line(harm_c: Path, tmp_path: Path) -> None:
-    failed = failures(import_memes("harm-c", harm_c, tmp_path / "out").root)
-    assert {item: row.line for item, row in failed.items()} == {"c_7": 7, "c_1": 10}
-    assert {row.file for row in failed.values()} == {"train.jsonl"}
-    assert "got 'quite harmful'" in failed["c_7"].reason
-    assert failed["c_1"].reason == "id 'c_1' is already in train.jsonl, line 1"
-
-
-def test_a_missing_id_is_taken_from_the_picture(harm_c: Path, tmp_path: Path) -> None:
-    assert "c_9" in {meme.id for meme in import_memes("harm-c", harm_c, tmp_path / "out").memes}
+    severity, repeat = failures(import_memes("harm-c", harm_c, tmp_path / "out"))
+    assert severity[:3] == ("c_7", "train.jsonl", 7)
+    assert "got 'quite harmful'" in severity[3]
+    assert repeat == ("c_1", "train.jsonl", 10, "id 'c_1' is already in train.jsonl, line 1")
 
 
 def test_without_pictures_all_memes_are_texts_and_that_is_said_once(harm_c: Path, tmp_path: Path) -> None:
@@ -100,26 +86,12 @@ def test_without_pictures_all_memes_are_texts_and_that_is_said_once(harm_c: Path
 
 @pytest.mark.parametrize("place", ["images", "."])
 def test_with_pictures_a_missing_one_leaves_its_meme_out(harm_c: Path, tmp_path: Path, place: str) -> None:
-    for row in [*TRAIN[:8], *VAL]:
-        draw(harm_c / place / str(row["image"]))
+    draw(harm_c / place, *(str(row["image"]) for row in [*TRAIN[:8], *VAL]))
     dataset = import_memes("harm-c", harm_c, tmp_path / "out")
     assert all(meme.image for meme in dataset.memes)
-    failed = failures(dataset.root)
-    assert "no picture called 'c_30.png'" in failed["c_30"].reason
-    assert (failed["c_30"].file, failed["c_30"].line) == ("test.jsonl", 1)
+    reasons = {(item, file, line): reason for item, file, line, reason in failures(dataset)}
+    assert "no picture called 'c_30.png'" in reasons["c_30", "test.jsonl", 1]
     assert dataset.info.splits == {"train": 7, "validation": 1}
-
-
-def test_a_row_that_reaches_out_of_the_source_is_a_failure(harm_c: Path, tmp_path: Path) -> None:
-    draw(tmp_path / "secret.png")
-    draw(harm_c / "images/c_1.png")
-    write_lines(
-        harm_c / "test.jsonl", [{"id": "t", "image": "../secret.png", "labels": ["not harmful"], "text": "x"}]
-    )
-    assert (
-        "leaves the source folder"
-        in failures(import_memes("harm-c", harm_c, tmp_path / "out").root)["t"].reason
-    )
 
 
 def test_annotations_may_lie_in_a_folder_of_their_own(tmp_path: Path) -> None:
@@ -129,58 +101,6 @@ def test_annotations_may_lie_in_a_folder_of_their_own(tmp_path: Path) -> None:
     assert dataset.info.splits["test"] == 1
     assert "Annotations/train.jsonl" in dataset.info.sources
     assert {meme.split for meme in dataset.memes} == {"train", "validation", "test"}
-
-
-def test_captions_and_rationales_are_taken_in_where_they_lie(harm_c: Path, tmp_path: Path) -> None:
-    captions = {"c_1": "a club.", "c_2": "", "stranger": "a cat", "c_3": 5}
-    (harm_c / "captions.json").write_text(json.dumps(captions))
-    (harm_c / "rationales.json").write_text(json.dumps({"c_2": " you are mocked ", "c_3": ""}))
-    dataset = import_memes("harm-c", harm_c, tmp_path / "out")
-    assert {key: row.caption for key, row in dataset.evidence.items()} == {"c_1": "a club."}
-    assert dataset.evidence["c_1"].made_by == {"caption": "ClipCap"}
-    rationale = dataset.rationales["c_2"]
-    assert (rationale.text, rationale.status, rationale.teacher) == (
-        "you are mocked",
-        "unchecked",
-        "recorded",
-    )
-    assert rationale.label_given == Label(harmful=True, severity="somewhat", targets=("individual",))
-    assert dataset.rationales["c_3"].status == "empty"
-    assert failures(dataset.root)["c_3"].reason == "expected a text, got 5"
-    assert any("captions.json: 1 entries match no meme here" in note for note in dataset.info.notes)
-
-
-@pytest.mark.parametrize("text", [b"{", b"[1]", b'{"a": "\xe9"}'])
-def test_a_broken_captions_file_is_named(harm_c: Path, tmp_path: Path, text: bytes) -> None:
-    (harm_c / "captions.json").write_bytes(text)
-    with pytest.raises(DataError, match=r"captions\.json"):
-        import_memes("harm-c", harm_c, tmp_path / "out")
-
-
-def test_odd_lines_fail_by_number_and_the_rest_goes_on(harm_c: Path, tmp_path: Path) -> None:
-    lines = (harm_c / "test.jsonl").read_bytes()
-    odd = b'\xef\xbb\xbf\n["a"]\n{"id": "caf\xe9"}\n{"id": "s", "text": "\\ud800"}\n' + lines + b'{"id": "cut'
-    (harm_c / "test.jsonl").write_bytes(odd)
-    dataset = import_memes("harm-c", harm_c, tmp_path / "out")
-    failed = {row.line: row.reason for row in failures(dataset.root).values() if row.file == "test.jsonl"}
-    assert list(failed) == [2, 3, 4, 6]
-    assert failed[2] == "expected a JSON object, got list"
-    assert "not UTF-8 (byte 0xe9 at column 12)" in failed[3]
-    assert "surrogate" in failed[4]
-    assert "may be cut short" in failed[6]
-    assert len(dataset.split("test")) == 1
-
-
-@pytest.mark.parametrize(
-    ("data", "mend"),
-    [("{}".encode("utf-16"), "iconv -f UTF-16"), (b'[{"id": "a"}]', "one JSON object a line")],
-)
-def test_a_file_of_another_format_is_named_with_its_mend(
-    harm_c: Path, tmp_path: Path, data: bytes, mend: str
-) -> None:
-    (harm_c / "val.jsonl").write_bytes(data)
-    with pytest.raises(DataError, match=mend):
-        import_memes("harm-c", harm_c, tmp_path / "out")
 
 
 def test_a_source_that_is_no_such_folder_says_what_is_expected(harm_c: Path, tmp_path: Path) -> None:
@@ -265,6 +185,6 @@ def test_the_real_harm_c_comes_in_whole(tmp_path: Path) -> None:
     assert dataset.info.splits == {"train": 3013, "validation": 177, "test": 354}
     assert len(dataset.evidence) == 3544
     assert len(dataset.rationales) == 3190
-    assert failures(dataset.root) == {}
+    assert failures(dataset) == []
     severities = Counter(meme.label.severity for meme in dataset.split("test") if meme.label)
     assert severities == {"none": 230, "somewhat": 103, "very": 21}

@@ -7,11 +7,7 @@ import pytest
 from mrharm.errors import InputError
 from mrharm.memes.importing import import_memes
 from mrharm.records import Label
-from tests.memes.helpers import by_id, draw, failures, write
-
-
-def lines(rows: list[dict[str, Any]]) -> str:
-    return "".join(json.dumps(row) + "\n" for row in rows)
+from tests.memes.helpers import by_id, draw, failures, write, write_lines
 
 
 def fhm(number: int, label: int) -> dict[str, Any]:
@@ -36,11 +32,11 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """HatReD as its repository has it, and FHM beside or in a subfolder."""
     root = tmp_path / "in"
     place = root if request.param == "beside" else root / "hateful_memes"
-    write(place / "train.jsonl", lines([fhm(8, 1), fhm(9, 1), fhm(10, 1), fhm(11, 0)]))
-    write(place / "dev_seen.jsonl", lines([fhm(20, 1), fhm(21, 0)]))
+    write_lines(place / "train.jsonl", [fhm(8, 1), fhm(9, 1), fhm(10, 1), fhm(11, 0)])
+    write_lines(place / "dev_seen.jsonl", [fhm(20, 1), fhm(21, 0)])
     annotations = root / ("." if request.param == "beside" else "datasets/hatred/annotations")
-    write(annotations / "fhm_train_reasonings.jsonl", lines(TRAIN))
-    write(annotations / "fhm_test_reasonings.jsonl", lines(TEST))
+    write_lines(annotations / "fhm_train_reasonings.jsonl", TRAIN)
+    write_lines(annotations / "fhm_test_reasonings.jsonl", TEST)
     return root
 
 
@@ -50,18 +46,26 @@ def test_reasons_are_joined_to_their_memes_by_id(source: Path, tmp_path: Path) -
     assert rationale.text == "mocks the kettles for how they sing."
     assert (rationale.teacher, rationale.status) == ("people", "unchecked")
     assert rationale.label_given == Label(harmful=True, targets=("the kettles",))
-    assert by_id(dataset)["00008"].label == rationale.label_given
-    assert by_id(dataset)["00008"].extra == {"gold_rationales": ["mocks the kettles for how they sing."]}
+    memes = by_id(dataset)
+    assert memes["00008"].label == rationale.label_given
+    assert memes["00008"].extra == {"gold_rationales": ["mocks the kettles for how they sing."]}
     assert set(dataset.rationales) == {"00008", "00009", "00020"}
+    assert "1 reasons match no meme in FHM's files here and were skipped" in dataset.info.notes
 
-
-def test_every_reason_is_kept_and_the_first_that_is_not_blank_is_the_rationale(
-    source: Path, tmp_path: Path
-) -> None:
-    dataset = import_memes("hatred", source, tmp_path / "out")
-    meme = by_id(dataset)["00009"]
-    assert meme.extra["gold_rationales"] == [" ", "mocks the owls for their hats.", "mocks owls."]
+    # Every reason is kept, and the first that is not blank is the rationale; targets once each.
+    assert memes["00009"].label == Label(harmful=True, targets=("the owls",))
+    assert memes["00009"].extra == {
+        "gold_rationales": [" ", "mocks the owls for their hats.", "mocks owls."],
+        "label_as_given": {"label": 1, "target": [None, "the owls", "the owls"]},
+    }
     assert dataset.rationales["00009"].text == "mocks the owls for their hats."
+
+    # A meme without a reason stays as it is.
+    assert (memes["00011"].label, memes["00011"].extra) == (Label(harmful=False), {})
+    assert memes["00011"].text == "your club 11"
+    assert dataset.info.splits == {"train": 4, "dev_seen": 2}
+    assert dataset.info.options["label_version"] == "phase 2"
+    assert {meme.source for meme in dataset.memes} == {"hatred"}
 
 
 def test_peoples_reasons_go_before_recorded_rationales(source: Path, tmp_path: Path) -> None:
@@ -78,30 +82,10 @@ def test_peoples_reasons_go_before_recorded_rationales(source: Path, tmp_path: P
     assert len(written) == 4
 
 
-def test_nulls_and_repeats_among_targets_are_left_out_and_given_back(source: Path, tmp_path: Path) -> None:
-    meme = by_id(import_memes("hatred", source, tmp_path / "out"))["00009"]
-    assert meme.label == Label(harmful=True, targets=("the owls",))
-    assert meme.extra["label_as_given"] == {"label": 1, "target": [None, "the owls", "the owls"]}
-
-
-def test_memes_without_a_reason_stay_as_they_are(source: Path, tmp_path: Path) -> None:
-    dataset = import_memes("hatred", source, tmp_path / "out")
-    assert by_id(dataset)["00011"].label == Label(harmful=False)
-    assert by_id(dataset)["00011"].extra == {}
-    assert dataset.info.splits == {"train": 4, "dev_seen": 2}
-    assert dataset.info.options["label_version"] == "phase 2"
-    assert {meme.source for meme in dataset.memes} == {"hatred"}
-
-
-def test_reasons_of_no_meme_here_are_counted(source: Path, tmp_path: Path) -> None:
-    notes = import_memes("hatred", source, tmp_path / "out").info.notes
-    assert "1 reasons match no meme in FHM's files here and were skipped" in notes
-
-
 def test_empty_broken_and_repeated_reasons_are_failures(source: Path, tmp_path: Path) -> None:
     path = next(source.rglob("fhm_test_reasonings.jsonl"))
     broken = [reason(8, [], ["again"]), reason(21, "owls", ["x"]), reason(11, [], "x"), {"img": "x.png"}]  # type: ignore[arg-type]
-    write(path, lines([*TEST, *broken]))
+    write_lines(path, [*TEST, *broken])
     dataset = import_memes("hatred", source, tmp_path / "out")
     failed = {(item, line): why for item, _, line, why in failures(dataset)}
     assert set(failed) == {
@@ -116,7 +100,7 @@ def test_empty_broken_and_repeated_reasons_are_failures(source: Path, tmp_path: 
 
 
 def test_a_reason_for_a_meme_labelled_not_hateful_is_kept_and_noted(source: Path, tmp_path: Path) -> None:
-    write(next(source.rglob("fhm_test_reasonings.jsonl")), lines([reason(21, ["the owls"], ["mocks owls."])]))
+    write_lines(next(source.rglob("fhm_test_reasonings.jsonl")), [reason(21, ["the owls"], ["mocks owls."])])
     dataset = import_memes("hatred", source, tmp_path / "out")
     assert dataset.rationales["00021"].label_given == Label(harmful=False, targets=("the owls",))
     assert any(
@@ -127,7 +111,7 @@ def test_a_reason_for_a_meme_labelled_not_hateful_is_kept_and_noted(source: Path
 
 def test_columns_of_the_first_release_are_kept(source: Path, tmp_path: Path) -> None:
     row = reason(20, ["the owls"], ["mocks owls."], group=["birds"], entity="hat", race="unk")
-    write(next(source.rglob("fhm_test_reasonings.jsonl")), lines([row]))
+    write_lines(next(source.rglob("fhm_test_reasonings.jsonl")), [row])
     extra = by_id(import_memes("hatred", source, tmp_path / "out"))["00020"].extra
     assert extra == {"group": ["birds"], "entity": "hat", "race": "unk", "gold_rationales": ["mocks owls."]}
 
@@ -137,8 +121,8 @@ def test_the_fine_grained_files_serve_as_well(tmp_path: Path) -> None:
         "id": 8, "set_name": "train", "img": "img/00008.png", "text": "your club", "gold_hate": ["hateful"],
         "gold_pc": ["race"], "gold_attack": ["mocking"], "pc": [["race"]], "attack": [["mocking"]],
     }  # fmt: skip
-    write(tmp_path / "in/fine_grained_hateful_memes/data/annotations/train.json", lines([fine]))
-    write(tmp_path / "in/fhm_train_reasonings.jsonl", lines(TRAIN[:1]))
+    write_lines(tmp_path / "in/fine_grained_hateful_memes/data/annotations/train.json", [fine])
+    write_lines(tmp_path / "in/fhm_train_reasonings.jsonl", TRAIN[:1])
     dataset = import_memes("hatred", tmp_path / "in", tmp_path / "out")
     assert dataset.memes[0].label == Label(
         harmful=True, targets=("the kettles",), protected_categories=("race",), attack_types=("mocking",)
@@ -158,12 +142,6 @@ def test_pictures_come_with_fhm_and_a_missing_one_takes_its_rationale_along(
 
 
 def test_reasons_without_fhm_say_what_to_do(tmp_path: Path) -> None:
-    write(tmp_path / "in/fhm_train_reasonings.jsonl", lines(TRAIN))
+    write_lines(tmp_path / "in/fhm_train_reasonings.jsonl", TRAIN)
     with pytest.raises(InputError, match=r"none of FHM's files.*get Hateful Memes from Meta AI"):
-        import_memes("hatred", tmp_path / "in", tmp_path / "out")
-
-
-def test_fhm_without_reasons_says_what_is_expected(tmp_path: Path) -> None:
-    write(tmp_path / "in/train.jsonl", lines([fhm(8, 1)]))
-    with pytest.raises(InputError, match=r"none of fhm_train_reasonings\.jsonl"):
         import_memes("hatred", tmp_path / "in", tmp_path / "out")

@@ -7,7 +7,6 @@ import pytest
 from mrharm.errors import InputError
 from mrharm.memes import pictures
 from mrharm.memes.importing import import_memes
-from mrharm.records import Label
 from tests.memes.helpers import by_id, draw, failures, write
 from tests.memes.sources.huggingface_helpers import (
     FEATURES,
@@ -145,22 +144,13 @@ def test_pictures_may_be_paths_to_files_that_came_along(tmp_path: Path) -> None:
     assert all("leaves the source folder" in reason for reason in reasons[1:])
 
 
-def test_a_picture_struct_without_bytes_is_its_path(tmp_path: Path) -> None:
-    draw(tmp_path / "in", "a.png")
-    memes = [
-        {"image": {"bytes": None, "path": "a.png"}, "text": "you", "label": 0},
-        {"image": None, "text": "me", "label": 0},
-    ]
-    parquet(tmp_path / "in/test.parquet", memes)
-    dataset = take(tmp_path / "in")
-    assert [meme.image for meme in dataset.memes] == ["images/test-0.png", None]
-
-
 def test_paths_whose_pictures_did_not_come_along_leave_texts(tmp_path: Path) -> None:
     memes = [{"image": {"bytes": None, "path": "/home/you/a.png"}, "text": "you", "label": 0}]
     parquet(tmp_path / "in/test.parquet", memes)
     dataset = take(tmp_path / "in")
     assert [(meme.text, meme.image) for meme in dataset.memes] == [("you", None)]
+    with pytest.raises(InputError, match=r"test\.parquet has only 'image', 'text', 'label'"):
+        take(tmp_path / "in", text="none")
     assert any("none of the pictures it names came with the source" in note for note in dataset.info.notes)
 
 
@@ -168,11 +158,6 @@ def test_pictures_may_be_bytes_alone_in_a_column_of_any_name(tmp_path: Path) -> 
     memes = [{"meme": png("red"), "text": "you", "label": 0}]
     parquet(tmp_path / "in/test.parquet", memes, schema(None, image=None, meme=pa.large_binary()))
     assert picture(take(tmp_path / "in", image="meme"), "test-0") == png("red")
-
-
-def test_a_meme_of_a_picture_alone_comes_in(tmp_path: Path) -> None:
-    parquet(tmp_path / "in/test.parquet", [row | {"text": None} for row in rows(0, 1)])
-    assert take(tmp_path / "in").memes[0].text is None
 
 
 def test_broken_and_oversized_pictures_are_failures_and_leave_no_file(
@@ -225,14 +210,6 @@ def test_other_columns_are_kept_and_those_of_bytes_noted(tmp_path: Path) -> None
     dataset = take(tmp_path / "in")
     assert dataset.memes[0].extra == {"topic": "tea", "more": {"a": [1.5]}, "score": None}
     assert "columns that hold bytes were left out: 'blob'" in dataset.info.notes
-
-
-def test_columns_are_taken_as_told(tmp_path: Path) -> None:
-    write(tmp_path / "in/train.csv", "words,bad,whom\nyou,1,club\n")
-    dataset = take(tmp_path / "in", text="words", label="bad", targets="whom")
-    assert dataset.memes[0].label == Label(harmful=True, targets=("club",))
-    with pytest.raises(InputError, match=r"train\.csv has only 'words', 'bad', 'whom'"):
-        take(tmp_path / "in", text="none")
 
 
 def test_a_source_that_is_nothing_of_the_kind_says_what_is_expected(tmp_path: Path) -> None:

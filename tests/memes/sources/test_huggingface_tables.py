@@ -157,6 +157,16 @@ def test_folders_of_pictures_are_classes(tmp_path: Path) -> None:
     assert picture(dataset, "test-1") == (tmp_path / "in/test/harmful/a.png").read_bytes()
 
 
+def test_pictures_in_folders_that_are_no_classes_have_no_labels(tmp_path: Path) -> None:
+    draw(tmp_path / "in", "a.png", "train/b.png", "test/images/c.png")
+    dataset = take(tmp_path / "in")
+    assert [(meme.split, meme.label) for meme in dataset.memes] == [
+        ("train", None),
+        ("test", None),
+        ("train", None),
+    ]
+
+
 def test_the_default_layout_is_a_file_a_split(tmp_path: Path) -> None:
     draw(tmp_path / "in/img", "1.png", "2.png")
     write(

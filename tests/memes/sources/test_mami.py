@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 
-from mrharm.errors import DataError
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.importing import import_memes
 from mrharm.records import Label
@@ -117,25 +116,3 @@ def test_pictures_lie_beside_their_file_or_in_a_folder(
     ((item, file, line, why),) = failures(dataset)
     assert (item, file, line) == ("40", "TRAINING/training.csv", 7)
     assert "no picture called 'TRAINING/40.jpg'" in why
-
-
-def test_pictures_beside_the_test_alone_came_along(source: Path, tmp_path: Path) -> None:
-    (source / "test").rename(source / "Test")
-    draw(source / "Test", "15236.jpg", "15237.jpg")
-    dataset = load(source, tmp_path)
-    assert [meme.image for meme in dataset.memes] == ["images/15236.jpg", "images/15237.jpg"]
-    assert len(failures(dataset)) == 6
-
-
-def test_folders_of_annotations_alone_are_no_pictures(source: Path, tmp_path: Path) -> None:
-    dataset = load(source, tmp_path)
-    assert {meme.image for meme in dataset.memes} == {None}
-    assert any("no pictures came with the source" in note for note in dataset.info.notes)
-
-
-def test_a_file_of_other_columns_is_named_with_what_was_expected(source: Path, tmp_path: Path) -> None:
-    write(source / "TRAINING/training.csv", HEADER.replace("\t", ",") + "1.jpg,0,0,0,0,0,you\n")
-    with pytest.raises(
-        DataError, match=r"training\.csv: no column 'file_name', 'misogynous'.*the header has"
-    ):
-        load(source, tmp_path)

@@ -1,12 +1,9 @@
 from pathlib import Path
 
-import pytest
-
-from mrharm.errors import DataError
 from mrharm.memes.dataset import Dataset, ImportOptions
 from mrharm.memes.importing import import_memes
 from mrharm.records import Label
-from tests.memes.helpers import by_id, draw, failures, write
+from tests.memes.helpers import by_id, failures, write
 
 HEADER = ",image_name,text_ocr,text_corrected,humour,sarcasm,offensive,motivational,overall_sentiment\n"
 ROWS = (
@@ -48,18 +45,14 @@ def test_the_corrected_text_goes_before_the_read_one_and_both_are_kept_where_the
         "YOUR KETTLE",
         "YOUR OWL",
     ]
-    assert "text_ocr" not in memes["image_1"].extra
-    assert memes["image_2"].extra["text_ocr"] == "YOUR  CLVB"
-    assert memes["image_2"].extra["text_corrected"] == "YOUR CLUB\nSINGS"
-
-
-def test_the_other_scales_are_kept(tmp_path: Path) -> None:
-    assert by_id(load(tmp_path))["image_1"].extra == {
+    assert memes["image_1"].extra == {
         "humour": "hilarious",
         "sarcasm": "general",
         "motivational": "not_motivational",
         "overall_sentiment": "very_positive",
     }
+    assert memes["image_2"].extra["text_ocr"] == "YOUR  CLVB"
+    assert memes["image_2"].extra["text_corrected"] == "YOUR CLUB\nSINGS"
 
 
 def test_all_memes_are_train_and_the_missing_test_split_is_noted(tmp_path: Path) -> None:
@@ -83,15 +76,3 @@ def test_bad_rows_fail_with_their_reasons(tmp_path: Path) -> None:
         ("image_1", 8, "id 'image_1' is already in labels.csv, line 2"),
         ("image_6", 9, "neither a text nor a picture"),
     ]
-
-
-def test_pictures_come_from_images_and_a_missing_one_is_named(tmp_path: Path) -> None:
-    draw(tmp_path / "in/images", "image_1.jpg", "image_2.jpeg", "image_3.jpg")
-    dataset = load(tmp_path)
-    assert all(meme.image for meme in dataset.memes)
-    assert [(item, line) for item, _, line, _ in failures(dataset)] == [("image_4", 6)]
-
-
-def test_another_header_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"labels\.csv: no column 'offensive'; expected 'image_name'"):
-        load(tmp_path, HEADER.replace("offensive", "rude"))

@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 
-from mrharm.errors import InputError
 from mrharm.memes.importing import import_memes
 from mrharm.records import Label
 from tests.memes.helpers import by_id, draw, failures, write
@@ -46,23 +45,3 @@ def test_pictures_come_from_labelled_images_and_a_missing_one_is_named(source: P
     assert file is not None
     assert file.endswith("Testing_meme_dataset.csv")
     assert "no picture called 'mrjFNGX.png'" in why
-
-
-def test_bad_and_repeated_rows_fail_with_their_reasons(source: Path, tmp_path: Path) -> None:
-    path = next(source.rglob("Testing_meme_dataset.csv"))
-    write(
-        path,
-        HEADER + "a.png,you,rude\n88B7ag2.png,your hat,offensive\nb.png,,offensive\nc.png,you,offensive\n",
-    )
-    dataset = import_memes("multioff", source, tmp_path / "out")
-    failed = {item: (line, why) for item, _, line, why in failures(dataset)}
-    assert failed["a"] == (2, "label: expected 'offensive' or 'Non-offensiv', got 'rude'")
-    assert failed["88B7ag2"][0] == 3
-    assert failed["88B7ag2"][1].endswith("Training_meme_dataset.csv, line 4")
-    assert failed["b"] == (4, "neither a text nor a picture")
-    assert [meme.id for meme in dataset.split("test")] == ["c"]
-
-
-def test_a_folder_without_the_files_says_what_is_expected(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none of Training_meme_dataset\.csv"):
-        import_memes("multioff", tmp_path, tmp_path / "out")

@@ -69,10 +69,3 @@ def test_bad_rows_fail_with_their_reasons(tmp_path: Path) -> None:
     assert failed[11] == ("img_1", "id 'img_1' is already in PrideMM.csv, line 2")
     assert failed[12] == ("PrideMM.csv:12", "6 cells, but the header has 7")
     assert failed[13] == ("img_10", "neither a text nor a picture")
-
-
-def test_pictures_come_from_images_and_a_missing_one_is_named(tmp_path: Path) -> None:
-    draw(tmp_path / "in/Images", "img_1.png", "img_2.jpg", "IMG_3.jpg", "img_4.png", "img_5.png")
-    dataset = load(tmp_path)
-    assert by_id(dataset)["img_2"].image == "images/img_2.jpg"
-    assert [item for item, *_ in failures(dataset)] == ["img_6"]

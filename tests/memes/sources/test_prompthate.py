@@ -128,10 +128,3 @@ def test_pictures_come_from_img_with_their_evidence(source: Path, tmp_path: Path
     assert dataset.evidence["08795"].entities == "Kettle Choir"
     assert dataset.evidence["08795"].image_sha256
     assert [item for item, *_ in failures(dataset)] == ["27384"]
-
-
-def test_a_folder_without_the_files_says_what_is_expected(tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"none of train\.json, test\.json; expected a folder with train\.json"
-    ):
-        import_memes("prompthate", tmp_path, tmp_path / "out")

@@ -1,11 +1,11 @@
 """Import HatReD: why the hateful memes of FHM are hateful, written by people, joined to FHM by id.
 
-Source of the format: Hee et al., "Decoding the Underlying Meaning of Multimodal Hateful Memes" (IJCAI 2023),
-Social-AI-Studio/HatReD: JSON lines of ``{"id", "img": "01235.png", "target": [...], "reasonings": [...]}``.
+Source of the format: Hee et al., "Decoding the Underlying Meaning of Multimodal Hateful Memes" (IJCAI 2023).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -69,26 +69,24 @@ def import_hatred(source: Path | None, folder: Path, options: ImportOptions) -> 
     rows = read_rows(hatred, root, dict.fromkeys(FILES), read_fhm_rows, layout=LAYOUT, folders=FOLDERS)
     reasons = _index_reasons(rows, hatred)
 
-    def join_targets(root: Path, rows: list[Row], imported: Imported) -> None:
+    def join_reasons(root: Path, rows: list[Row], imported: Imported) -> None:
         # Before FHM's rows become memes, so that label and targets are read at once.
         for row in rows:
-            reason = reasons.get(row.values["id"])
-            if reason and "target" in reason.values:
-                row.values["target"] = reason.values["target"]
+            row.values.update(reasons.get(row.values["id"], {}) | row.values)
 
     fhm, place = _find_fhm(root)
-    fhm = replace(fhm, name="hatred", about=ABOUT, scheme=add_targets(fhm.scheme), join=join_targets)
+    fhm = replace(fhm, name="hatred", about=ABOUT, scheme=add_targets(fhm.scheme), join=join_reasons)
     imported = fhm(place, folder, options)
     imported.sources |= hatred.sources
     imported.failures += hatred.failures
-    _add_reasons(imported, reasons)
+    _add_rationales(imported, reasons)
     return imported
 
 
-def _index_reasons(rows: list[Row], hatred: Imported) -> dict[str, Row]:
-    """Return meme id -> its row; a row that is wrong is a failure."""
+def _index_reasons(rows: list[Row], hatred: Imported) -> dict[str, dict[str, Any]]:
+    """Return meme id -> what its row adds to FHM's; a row that is wrong is a failure."""
+    reasons: dict[str, dict[str, Any]] = {}
     first: dict[str, Row] = {}
-    reasons: dict[str, Row] = {}
     for row in rows:
         meme_id = row.values["id"]
         try:
@@ -97,23 +95,18 @@ def _index_reasons(rows: list[Row], hatred: Imported) -> dict[str, Row]:
                     f"id {meme_id!r} is already in {first[meme_id].file}, line {first[meme_id].line}"
                 )
             first[meme_id] = row
-            _read_reasons(row)
             _read_targets(row.values)
-            reasons[meme_id] = row
+            texts = row.values.get("reasonings")
+            if not isinstance(texts, list) or any(not isinstance(text, str | None) for text in texts):
+                raise DataError(f"reasonings: expected a list of strings, got {str(texts)[:60]!r}")
+            if not any(text and text.strip() for text in texts):
+                raise DataError("reasonings: empty; every row says why its meme is hateful")
         except DataError as error:
             hatred.failures.append(row.failure(str(error), item=meme_id))
+            continue
+        further = {key: value for key, value in row.values.items() if key not in ("id", "img", "reasonings")}
+        reasons[meme_id] = further | {"gold_rationales": [text or "" for text in texts]}
     return reasons
-
-
-def _read_reasons(row: Row) -> list[str]:
-    """Return a row's reasons as they came; raises DataError where all are blank."""
-    value = row.values.get("reasonings")
-    if not isinstance(value, list) or any(not isinstance(text, str | None) for text in value):
-        raise DataError(f"reasonings: expected a list of strings, got {str(value)[:60]!r}")
-    texts = [text or "" for text in value]
-    if not any(text.strip() for text in texts):
-        raise DataError("reasonings: empty; every row says why its meme is hateful")
-    return texts
 
 
 def _find_fhm(root: Path) -> tuple[TableSource, Path]:
@@ -128,27 +121,17 @@ def _find_fhm(root: Path) -> tuple[TableSource, Path]:
     )
 
 
-def _add_reasons(imported: Imported, reasons: dict[str, Row]) -> None:
-    """Give each meme its reasons; they go before recorded rationales. What does not fit FHM is noted."""
-    memes = {meme.id: meme for meme in imported.memes}
+def _add_rationales(imported: Imported, reasons: Mapping[str, Mapping[str, Any]]) -> None:
+    """Give each meme its reason; it goes before a recorded rationale. What does not fit FHM is noted."""
+    memes = {meme.id: meme for meme in imported.memes if meme.id in reasons}
     rationales = {row.meme_id: row for row in imported.rationales}
-    unknown = harmless = 0
-    for meme_id, row in reasons.items():
-        if meme_id not in memes:
-            unknown += 1
-            continue
-        meme, texts = memes[meme_id], _read_reasons(row)
-        used = ("id", "img", "target", "reasonings")
-        further = {key: value for key, value in row.values.items() if key not in used}
-        extra = {**further, **meme.extra, "gold_rationales": texts}
-        memes[meme_id] = meme.model_copy(update={"extra": extra})
-        harmless += meme.label is not None and not meme.label.harmful
-        text = next(text.strip() for text in texts if text.strip())
+    for meme_id, meme in memes.items():
+        text = next(text.strip() for text in reasons[meme_id]["gold_rationales"] if text.strip())
         rationales[meme_id] = Rationale(meme_id=meme_id, label_given=meme.label, text=text, teacher="people")
-    imported.memes, imported.rationales = list(memes.values()), list(rationales.values())
-    if unknown:
+    imported.rationales = list(rationales.values())
+    if unknown := len(reasons) - len(memes):
         imported.notes.append(f"{unknown:,} reasons match no meme in FHM's files here and were skipped")
-    if harmless:
+    if harmless := sum(not meme.label.harmful for meme in memes.values() if meme.label):
         version = imported.options["label_version"]
         imported.notes.append(
             f"{harmless:,} reasons say why a meme is hateful that FHM's labels ({version}) call not hateful"

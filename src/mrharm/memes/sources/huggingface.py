@@ -98,7 +98,10 @@ def _read_card(root: Path, imported: Imported) -> dict[str, Any]:
     """Return the features that the card describes, and set the licence; a card that cannot be read is noted."""
     names = [name for name in CARD if (root / name).is_file()]
     try:
-        card = _read_front_matter(root / README) if README in names else {}
+        text = read_bytes(root / README).decode("utf-8-sig") if README in names else ""
+        head = re.match(r"---\r?\n(.*?)\n---", text, re.DOTALL)
+        card = yaml.safe_load(head[1]) if head else None
+        card = card if isinstance(card, dict) else {}
         if isinstance(card.get("license"), str):
             imported.licence = f"{card['license']} (says its README.md)"
         if "dataset_info" not in card and INFOS not in names:
@@ -113,12 +116,6 @@ def _read_card(root: Path, imported: Imported) -> dict[str, Any]:
         reason = f"cannot be read ({type(error).__name__}); class names in it are not known"
         imported.notes.append(f"{' or '.join(names)}: {reason}")
         return {}
-
-
-def _read_front_matter(path: Path) -> dict[str, Any]:
-    head = re.match(r"---\r?\n(.*?)\n---", read_bytes(path).decode("utf-8-sig"), re.DOTALL)
-    card = yaml.safe_load(head[1]) if head else {}
-    return card if isinstance(card, dict) else {}
 
 
 @dataclass
@@ -152,11 +149,9 @@ class _RowParser:
         self.counts[row.split] += 1
         values = {name: value for name, value in row.values.items() if name not in self.binary}
 
-        # A picture comes as bytes, or as a name: relative to its file, and then made relative to the source.
         image, data = self.columns.get("image"), None
         if image in values:
-            data, name = _split_picture(values[image])
-            values[image] = _relative_to_source(name, row.file)
+            data, values[image] = _split_picture(values[image], row.file)
         for name in self.classes.keys() & values.keys():
             values[name] = _name_class(values[name], name, self.classes[name])
 
@@ -225,14 +220,14 @@ def _name_class(value: Any, column: str, names: Sequence[str]) -> Any:
     return names[int(number)]
 
 
-def _split_picture(value: Any) -> tuple[bytes | None, Any]:
-    """Return the bytes, or else the name, of a picture: `datasets` keeps bytes, path or both; others keep one."""
+def _split_picture(value: Any, file: str) -> tuple[bytes | None, Any]:
+    """Return a picture's bytes, or else its name: relative to ``file``, and then made relative to the source.
+
+    `datasets` keeps bytes, path or both; others keep one.
+    """
     data, name = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, value)
-    return (data, None) if isinstance(data, bytes) else (None, name)
-
-
-def _relative_to_source(name: Any, file: str) -> Any:
-    """Return a picture's name relative to the source, where it is relative to the file that names it."""
-    if not isinstance(name, str) or not name.strip() or re.match(r"[A-Za-z]:", name):
-        return name
-    return (PurePosixPath(file).parent / name.strip().replace("\\", "/")).as_posix()
+    if isinstance(data, bytes):
+        return data, None
+    if isinstance(name, str) and name.strip() and not re.match(r"[A-Za-z]:", name):
+        name = (PurePosixPath(file).parent / name.strip().replace("\\", "/")).as_posix()
+    return None, name

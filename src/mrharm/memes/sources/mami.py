@@ -1,7 +1,6 @@
-"""Import MAMI: misogynous memes and four kinds of misogyny (SemEval-2022 task 5).
+"""Import MAMI: misogynous memes and four kinds of misogyny (SemEval-2022 task 5; Fersini et al., 2022).
 
-Source of the format: Fersini et al., "SemEval-2022 Task 5: Multimedia Automatic Misogyny Identification" (2022):
-tab-separated ``training.csv`` with labels, ``Test.csv`` without, and ``test_labels.txt`` without a header.
+All files are tab-separated; the test's labels are in one of their own, without a header.
 """
 
 from __future__ import annotations
@@ -52,20 +51,16 @@ def _read(path: Path, name: str, failures: list[Failure]) -> list[Row]:
 def _join_test_labels(root: Path, rows: list[Row], imported: Imported) -> None:
     """Give each test row its label values; a line that is wrong, or of no test row, is a failure."""
     path = find_file(root, TEST_LABELS, FOLDERS)
-    tests: dict[str, Row] = {}
-    for row in rows:
-        if row.split == "test":
-            tests.setdefault(_read_name(row), row)
+    tests = {row.values[NAME].strip(): row for row in reversed(rows) if row.split == "test"}
     if path is None or not tests:
         if path or tests:
-            absent = TEST_LABELS if tests else "Test.csv"
-            imported.notes.append(f"no {absent}: no test meme has a label")
+            imported.notes.append(f"no {TEST_LABELS if tests else 'Test.csv'}: no test meme has a label")
         return
     place = path.relative_to(root).as_posix()
     imported.sources[place] = path
     labelled: dict[str, Row] = {}
     for row in read_tab_rows(path, place, imported.failures, header=(NAME, *SCHEME.columns)):
-        name = _read_name(row)
+        name = row.values[NAME].strip()
         try:
             if name not in tests:
                 raise DataError(f"{name!r} is not in Test.csv")
@@ -77,13 +72,8 @@ def _join_test_labels(root: Path, rows: list[Row], imported: Imported) -> None:
             continue
         labelled[name] = row
         tests[name].values.update({column: row.values[column] for column in SCHEME.columns})
-    unlabelled = len(tests) - len(labelled)
-    if unlabelled:
+    if unlabelled := len(tests) - len(labelled):
         imported.notes.append(f"{TEST_LABELS}: no label for {unlabelled:,} test memes")
-
-
-def _read_name(row: Row) -> str:
-    return str(row.values[NAME]).strip()
 
 
 def _parse_row(source: TableSource, row: Row) -> ParsedRow:
