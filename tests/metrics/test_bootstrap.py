@@ -16,9 +16,11 @@ from mrharm.metrics.bootstrap import (
     share_of,
     share_within,
 )
-from mrharm.metrics.classification import accuracy_of, macro_f1_of
+from mrharm.metrics.calibration import brier_of, classwise_ece_of
+from mrharm.metrics.classification import accuracy_of, macro_f1_of, precision_of
 from mrharm.metrics.estimate import wilson_interval
-from mrharm.metrics.ranking import auroc_of
+from mrharm.metrics.ranking import auprc_of, aurc_of, auroc_of
+from mrharm.metrics.significance import kappa_of, within_sd_of
 
 VALUES = np.array([0.0, 1.0, 4.0, 9.0, 16.0] * 12)
 
@@ -44,6 +46,29 @@ def test_the_interval_is_that_of_drawing_memes_one_by_one():
     found = bootstrap({"mean": mean_of_values(VALUES)}, len(VALUES), n_resamples=4000)["mean"]
     assert found.value == VALUES.mean()
     assert (found.low, found.high) == pytest.approx(np.percentile(one_by_one, [2.5, 97.5]), abs=0.15)
+
+
+FIGURES = {
+    "accuracy": lambda gold, scores: accuracy_of(gold, scores > 0.5),
+    "macro F1": lambda gold, scores: macro_f1_of(gold, scores > 0.5),
+    "precision": lambda gold, scores: precision_of(gold, scores > 0.5),
+    "area under ROC": auroc_of,
+    "average precision": auprc_of,
+    "risk and coverage": aurc_of,
+    "Brier": brier_of,
+    "calibration": classwise_ece_of,
+    "kappa": lambda gold, scores: kappa_of(gold, scores > 0.5),
+    "repeatability": lambda gold, scores: within_sd_of(np.stack([gold, scores], axis=1).tolist()),
+}
+
+
+@pytest.mark.parametrize("figure", FIGURES.values(), ids=FIGURES)
+def test_a_meme_drawn_twice_counts_twice(figure):
+    rng = np.random.default_rng(5)
+    counts, gold = rng.integers(0, 4, 60), rng.random(60) < 0.4
+    scores = (0.3 * gold + 0.7 * rng.random(60)).round(1)
+    repeated = figure(np.repeat(gold, counts), np.repeat(scores, counts)).value(counts.sum())
+    assert figure(gold, scores).of(counts[None].astype(float))[0] == pytest.approx(repeated)
 
 
 def test_a_difference_of_two_figures_is_drawn_together():

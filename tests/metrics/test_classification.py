@@ -67,17 +67,6 @@ def test_macro_f1_of_one_class_is_half_as_the_class_that_nobody_took_counts_0():
         assert macro_f1_of(gold, gold).value(2) == 0.5
 
 
-def test_the_interval_of_macro_f1_is_that_of_drawing_memes_one_by_one():
-    rng = np.random.default_rng(2)
-    gold, predicted = rng.random(150) < 0.4, rng.random(150) < 0.5
-    found = bootstrap({"f1": macro_f1_of(gold, predicted)}, 150, n_resamples=2000)["f1"]
-    drawn = [rng.integers(0, 150, 150) for _ in range(1000)]
-    slow = np.percentile(
-        [f1_score(gold[rows], predicted[rows], average="macro") for rows in drawn], [2.5, 97.5]
-    )
-    assert (found.low, found.high) == pytest.approx(slow, abs=0.015)
-
-
 def test_the_headline_has_no_macro_f1_and_no_area_of_one_label():
     gold = np.array([True, True])
     found = bootstrap(headline(gold, np.array([True, None], dtype=object), np.array([0.5, 0.5])), len(gold))

@@ -70,17 +70,6 @@ def test_areas_do_not_depend_on_the_order_of_memes_and_turn_over_with_the_scores
     assert value(auroc_of(gold, 1 - scores), len(gold)) == pytest.approx(1 - area)
 
 
-def test_the_interval_of_auroc_is_that_of_drawing_memes_one_by_one():
-    rng = np.random.default_rng(0)
-    gold = rng.random(120) < 0.4
-    scores = (0.3 * gold + rng.random(120)).round(1)
-    drawn = [rng.integers(0, 120, 120) for _ in range(1000)]
-    slow = np.percentile([roc_auc_score(gold[rows], scores[rows]) for rows in drawn], [2.5, 97.5])
-    fast = bootstrap({"auroc": auroc_of(gold, scores)}, 120, n_resamples=1000)["auroc"]
-    assert fast.value == pytest.approx(roc_auc_score(gold, scores))
-    assert (fast.low, fast.high) == pytest.approx(slow, abs=0.015)
-
-
 def test_a_curve_is_thinned_to_its_ends_and_points_between():
     points = thin(np.arange(1000.0), np.arange(1000.0) / 2, most=11)
     assert len(points) == 11
@@ -122,12 +111,6 @@ def test_equally_sure_memes_count_as_the_mean_over_their_orders(rows):
             wrong = np.array([not right[place] for place in order])
             areas.append(np.mean(np.cumsum(wrong) / np.arange(1, len(rows) + 1)))
     assert area(right, np.array(sure) / 2).value == pytest.approx(np.mean(areas))
-
-
-def test_a_meme_drawn_twice_counts_twice():
-    statistic = aurc_of(np.array([True, False, True]), np.array([0.9, 0.8, 0.7]))
-    # Drawn: the first, and the second twice: 0, 1/2, 2/3
-    assert statistic.of(np.array([[1.0, 2.0, 0.0]]))[0] == pytest.approx((0 + 1 / 2 + 2 / 3) / 3)
 
 
 def test_surest_mistakes_make_it_worse():

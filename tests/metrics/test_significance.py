@@ -108,9 +108,3 @@ def test_kappa_agrees_with_scikit_learn(pairs: list[tuple[bool, bool]]) -> None:
         assert math.isnan(found)
     else:
         assert found == pytest.approx(cohen_kappa_score(first, second))
-
-
-def test_agreement_of_resampled_questions_is_that_of_the_questions_repeated() -> None:
-    repeats, counts = [[1, 3], [4], [2, 2, 5]], np.array([[2.0, 0, 1]])
-    again = [repeats[0], repeats[0], repeats[2]]
-    assert within_sd_of(repeats).of(counts)[0] == pytest.approx(within_sd_of(again).value(3))

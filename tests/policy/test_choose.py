@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score, precision_score, recall_score
+from sklearn.metrics import f1_score
 
 from mrharm.errors import InputError
 from mrharm.metrics import Estimate
@@ -97,20 +97,6 @@ def test_reweighing_is_repeating_memes() -> None:
     )
 
 
-def test_figures_are_those_of_scikit_learn() -> None:
-    rng = np.random.default_rng(0)
-    gold = rng.random(200) < 0.3
-    scores = np.clip(rng.normal(0.4 + 0.2 * gold, 0.2), 0, 1)
-    figures = metrics_at_threshold(LabelledScores(gold, scores), 0.5, HERE)
-    said = scores >= 0.5
-    assert figures["precision"].value == pytest.approx(precision_score(gold, said))
-    assert figures["recall"].value == pytest.approx(recall_score(gold, said))
-    assert figures["macro_f1"].value == pytest.approx(f1_score(gold, said, average="macro"))
-    for figure in figures.values():
-        assert figure.low is not None and figure.high is not None and figure.value is not None
-        assert figure.low < figure.value < figure.high
-
-
 @pytest.mark.parametrize(
     ("promise", "wanted"), [("macro_f1", None), ("precision", 0.6), ("recall", 0.8), ("reviews", 45.0)]
 )
@@ -146,11 +132,11 @@ def test_the_choice_and_its_interval_are_those_of_trying_every_score(
                 best = (float(gain), float(at))
         return best[1] if best else None
 
-    choice = choose_threshold(LabelledScores(gold, scores), limit(promise, wanted), traffic, n_resamples=100)
+    choice = choose_threshold(LabelledScores(gold, scores), limit(promise, wanted), traffic, n_resamples=30)
     assert choice.at == tried(np.ones(40, int))
-    drawn = [tried(row.astype(int)) for rows in draw_counts(40, 100, 0) for row in rows]
+    drawn = [tried(row.astype(int)) for rows in draw_counts(40, 30, 0) for row in rows]
     found = [one for one in drawn if one is not None]
-    assert choice.feasible_share == len(found) / 100
+    assert choice.feasible_share == len(found) / 30
     assert [choice.threshold.low, choice.threshold.high] == pytest.approx(np.percentile(found, [2.5, 97.5]))
 
 
@@ -247,12 +233,10 @@ def test_what_makes_no_sense_is_refused(promise: str, wanted: float | None, traf
         choose(promise, wanted, traffic)
 
 
-@pytest.mark.parametrize(
-    ("prevalence", "per_day"), [(-0.1, None), (0, None), (1, None), (1.1, None), (0.5, 0), (0.5, -3)]
-)
-def test_a_stream_that_cannot_be_is_refused(prevalence: float, per_day: float | None) -> None:
+@pytest.mark.parametrize("traffic", [(-0.1,), (0,), (1,), (1.1,), (0.5, 0), (0.5, -3)])
+def test_a_stream_that_cannot_be_is_refused(traffic: tuple[float, ...]) -> None:
     with pytest.raises(InputError, match="expected"):
-        Traffic(prevalence, per_day)
+        Traffic(*traffic)
 
 
 def test_elsewhere_takes_off_what_choosing_on_noise_seems_to_gain() -> None:
@@ -267,11 +251,6 @@ def test_elsewhere_takes_off_what_choosing_on_noise_seems_to_gain() -> None:
     # Flagging half at random has a macro-F1 of 0.5.
     assert np.mean(seen) > 0.56
     assert abs(np.mean(expected) - 0.5) < 0.5 * abs(np.mean(seen) - 0.5)
-
-
-def test_a_promise_is_kept_at_least_or_for_reviews_at_most() -> None:
-    assert limit("precision", 0.9).met_by(np.array([0.9, 0.89])).tolist() == [True, False]
-    assert limit("reviews", 9).met_by(np.array([9, 9.1])).tolist() == [True, False]
 
 
 def test_a_band_is_filled_with_the_scores_nearest_in_log_odds() -> None:
@@ -294,7 +273,7 @@ def test_a_band_is_filled_with_the_scores_nearest_in_log_odds() -> None:
 
 def test_a_band_never_holds_more_than_was_allowed() -> None:
     rng = np.random.default_rng(5)
-    for _ in range(30):
+    for _ in range(10):
         gold = rng.random(50) < 0.4
         scores = np.round(rng.random(50), 1)
         at, traffic = float(rng.choice([0.0, 0.31, 0.5, 1.0])), Traffic(float(rng.random()), 1000)
