@@ -10,31 +10,14 @@ from mrharm.student.fused_t5 import FusedT5Student
 from mrharm.student.interface import Attribution, Frame, StudentInput
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor, PictureSettings
-from tests.student.conftest import tiny_student
+from tests.student.conftest import ANSWERS, INPUTS, pixels, tiny_student
 
-ANSWERS = ["The answer is: harmful", "The answer is: harmless"]
 HARMFUL = [True, False]
 
 
-def pixels(seed: int, side: int = 64) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 255, (side, side, 3), dtype=np.uint8)
-
-
-INPUTS = [
-    StudentInput("you smell", pixels(0)),
-    StudentInput("you smell wonderful, like a rose", pixels(1)),
-    StudentInput("you smell wonderful"),
-    StudentInput("", pixels(2)),
-]
-
-
-@pytest.fixture(scope="module")
-def student() -> FusedT5Student:
-    return FusedT5Student(*tiny_student())
-
-
-def sum_of_parts(part: Attribution) -> float:
-    return sum(weight for _, weight in part.words) + float(part.patches.sum()) + part.rest
+def check_complete(part: Attribution) -> None:
+    total = sum(weight for _, weight in part.words) + float(part.patches.sum()) + part.rest
+    assert total == pytest.approx(part.odds - part.blank_odds, abs=0.05)
 
 
 def test_integrated_gradients_of_a_product_and_a_square_are_those_worked_out_by_hand():
@@ -85,7 +68,7 @@ def test_the_parts_add_up_to_the_log_odds_that_the_students_scores_give(student)
     scores = student.score(INPUTS, ANSWERS)
     for row, part in enumerate(student.attribute(INPUTS, ANSWERS, HARMFUL)):
         assert part.odds == pytest.approx(scores[row, 0] - scores[row, 1], abs=1e-4)
-        assert sum_of_parts(part) == pytest.approx(part.odds - part.blank_odds, abs=0.05)
+        check_complete(part)
 
 
 def test_the_blank_meme_is_the_one_with_unread_words_and_a_picture_of_its_mean_colour(student):
@@ -101,14 +84,24 @@ def test_the_blank_meme_is_the_one_with_unread_words_and_a_picture_of_its_mean_c
 
 
 def test_attribution_does_not_depend_on_the_batch(student):
-    clusters = student.attribute(INPUTS, ANSWERS, HARMFUL)
-    for row, shown in enumerate(INPUTS):
+    for batched, shown in zip(student.attribute(INPUTS, ANSWERS, HARMFUL), INPUTS, strict=True):
         alone = student.attribute([shown], ANSWERS, HARMFUL)[0]
-        np.testing.assert_allclose(clusters[row].patches, alone.patches, atol=1e-3)
-        assert [word for word, _ in clusters[row].words] == [word for word, _ in alone.words]
-        np.testing.assert_allclose(
-            [weight for _, weight in clusters[row].words], [weight for _, weight in alone.words], atol=1e-3
-        )
+        np.testing.assert_allclose(batched.patches, alone.patches, atol=1e-3)
+        assert dict(batched.words) == pytest.approx(dict(alone.words), abs=1e-3)
+
+
+def test_what_speaks_for_one_side_speaks_against_the_other_and_shares_do_not_say_which(student):
+    harmful, harmless = (
+        student.attribute(INPUTS[:1], ANSWERS, answers)[0] for answers in (HARMFUL, HARMFUL[::-1])
+    )
+    np.testing.assert_allclose(harmful.patches, -harmless.patches, atol=1e-5)
+    assert dict(harmful.words) == pytest.approx({word: -part for word, part in harmless.words}, abs=1e-5)
+    np.testing.assert_allclose(harmful.saliency().patches, harmless.saliency().patches, atol=1e-5)
+
+
+def test_answers_on_one_side_are_added_up():
+    scores = torch.tensor([[0.2, 0.3, 0.1]]).log()
+    assert log_odds(scores, [True, True, False]).item() == pytest.approx(np.log(0.5 / 0.1))
 
 
 def test_shares_are_absolute_and_sum_to_one_and_are_even_where_nothing_mattered():
@@ -133,7 +126,7 @@ def test_a_student_without_fusion_gives_its_words(student):
     blind = FusedT5Student(*tiny_student(vision_tower="none", fusion="none"))
     part = blind.attribute([StudentInput("you smell wonderful")], ANSWERS, HARMFUL)[0]
     assert [word for word, _ in part.words] == ["you", "smell", "wonderful"] and blind.frame is None
-    assert sum_of_parts(part) == pytest.approx(part.odds - part.blank_odds, abs=0.05)
+    check_complete(part)
 
 
 def test_given_features_are_measured_from_zero(student):
@@ -143,7 +136,7 @@ def test_given_features_are_measured_from_zero(student):
     none = student.attribute([StudentInput("you smell", features=0 * features)], ANSWERS, HARMFUL)[0]
     assert part.blank_odds == pytest.approx(none.blank_odds, abs=1e-5)
     np.testing.assert_array_equal(none.patches, 0)
-    assert sum_of_parts(part) == pytest.approx(part.odds - part.blank_odds, abs=0.05)
+    check_complete(part)
 
 
 def test_a_class_token_lies_nowhere_on_the_picture_and_keeps_its_part():
@@ -160,7 +153,7 @@ def test_a_class_token_lies_nowhere_on_the_picture_and_keeps_its_part():
     )
     part = student.attribute([StudentInput("you smell", pixels(0, 32))], ANSWERS, HARMFUL)[0]
     assert part.patches.shape == (2, 2) and part.rest != 0
-    assert sum_of_parts(part) == pytest.approx(part.odds - part.blank_odds, abs=0.05)
+    check_complete(part)
     assert student.frame == Frame(32, "whole", patch=16)
 
 

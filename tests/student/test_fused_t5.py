@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,28 +9,9 @@ from PIL import Image
 
 from mrharm.records import Meme
 from mrharm.student.checkpoints import load_models, save_models
-from mrharm.student.fused_t5 import FusedT5Student
-from mrharm.student.interface import StudentInput, compose_text
-from mrharm.student.processor import MrHarmProcessor, PictureSettings
-from tests.student.conftest import tiny_student
-
-ANSWERS = ["The answer is: harmful", "The answer is: harmless"]
-
-
-def pixels(seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 255, (64, 64, 3), dtype=np.uint8)
-
-
-INPUTS = [
-    StudentInput("you smell", pixels(0)),
-    StudentInput("you smell wonderful, like a rose", pixels(1)),
-    StudentInput("you"),
-]
-
-
-@pytest.fixture(scope="module")
-def student() -> FusedT5Student:
-    return FusedT5Student(*tiny_student())
+from mrharm.student.interface import compose_text
+from mrharm.student.processor import MrHarmProcessor
+from tests.student.conftest import ANSWERS, INPUTS, tiny_student
 
 
 def test_a_score_is_the_summed_log_probability_of_the_answers_tokens_end_included(student):
@@ -42,13 +25,13 @@ def test_a_score_is_the_summed_log_probability_of_the_answers_tokens_end_include
 
 def test_scores_and_texts_do_not_depend_on_the_batch(student):
     assert student.write(INPUTS, 8) == [student.write([shown], 8)[0] for shown in INPUTS]
-    clusters = student.score(INPUTS, ANSWERS)
+    batched = student.score(INPUTS, ANSWERS)
     for row, shown in enumerate(INPUTS):
-        np.testing.assert_allclose(clusters[row], student.score([shown], ANSWERS)[0], rtol=1e-4)
+        np.testing.assert_allclose(batched[row], student.score([shown], ANSWERS)[0], rtol=1e-4)
 
 
 def test_attention_weights_sum_to_one_and_a_meme_without_a_picture_has_none(student):
-    first, second, third = student.attend(INPUTS)
+    first, second, third, _ = student.attend(INPUTS)
     assert [word for word, _ in first.words] == ["you", "smell"]
     assert sum(weight for _, weight in second.words) == pytest.approx(1)
     assert sum(map(sum, second.patches)) == pytest.approx(1)
@@ -56,7 +39,7 @@ def test_attention_weights_sum_to_one_and_a_meme_without_a_picture_has_none(stud
     assert third.words == () and third.patches == ()
 
 
-def test_two_students_share_a_folder_and_their_equal_tensors_stand_there_once(tmp_path):
+def test_two_students_share_a_folder_and_their_equal_tensors_are_stored_once(tmp_path):
     first, processor = tiny_student()
     second, _ = tiny_student()
     with torch.no_grad():
@@ -78,13 +61,10 @@ def test_the_whole_picture_is_kept_by_padding_and_the_middle_by_cropping():
     _, processor = tiny_student()
     assert processor.picture is not None
     settings = processor.picture
-    padded = MrHarmProcessor(processor.tokenizer, settings).fit(wide)
-    crop = MrHarmProcessor(
-        processor.tokenizer, PictureSettings(settings.side, settings.mean, settings.std, "crop")
-    ).fit(wide)
-    red = np.array([255, 0, 0])
-    assert (np.abs(padded.astype(int) - red).sum(-1) < 30).any()
-    assert not (np.abs(crop.astype(int) - red).sum(-1) < 30).any()
+    cropping = replace(settings, fit="crop")
+    for picture, shows_red in ((settings, True), (cropping, False)):
+        fitted = MrHarmProcessor(processor.tokenizer, picture).fit(wide).astype(int)
+        assert (np.abs(fitted - [255, 0, 0]).sum(-1) < 30).any() == shows_red
 
 
 def test_the_processor_survives_a_save(tmp_path):
@@ -103,7 +83,7 @@ def test_targets_are_cut_with_their_end_token_kept():
     assert cut == [*uncut[:3], processor.tokenizer.eos_token_id]
 
 
-def test_parts_that_are_wanted_and_not_there_are_named():
+def test_parts_that_the_recipe_reads_and_the_meme_lacks_are_named():
     text, missing = compose_text(("text", "caption"), Meme(id="1", text="you  smell\nfine"), None)
     assert text == "you smell fine"
     assert missing == ("caption",)

@@ -7,8 +7,7 @@ import torch
 from mrharm.student.fused_t5 import FusedT5Student
 from mrharm.student.interface import StudentInput
 from mrharm.student.joint import JointStudent, JointTarget, joint_target
-from tests.student.conftest import tiny_student
-from tests.student.test_fused_t5 import ANSWERS, INPUTS
+from tests.student.conftest import ANSWERS, INPUTS, tiny_student
 
 OUTPUT, ANSWER = "Output: {rationale}", "The answer is: {label}"
 WRITTEN = "Output: you smell"
@@ -48,17 +47,17 @@ def test_a_score_is_the_log_probability_of_the_label_after_the_rationale(student
 
 
 def test_without_a_given_rationale_the_score_follows_the_one_it_writes(student, monkeypatch):
-    unconditioned = student.score(INPUTS, ANSWERS)
+    inputs = INPUTS[:3]
+    unconditioned = student.score(inputs, ANSWERS)
     written = [student.processor.tokenize_target(text)[:-1] for text in ("Output: a", "Output: you", "")]
     monkeypatch.setattr(student, "_generate_ids", lambda inputs, limit: written)
-    conditioned = student.score(INPUTS, ANSWERS)
+    conditioned = student.score(inputs, ANSWERS)
     assert not np.allclose(unconditioned, conditioned)
-    texts = ["a", "you"]
-    for row, text in enumerate(texts):
+    for row, text in enumerate(["a", "you"]):
         np.testing.assert_allclose(
             conditioned[row], student.score([carrying(INPUTS[row], text)], ANSWERS)[0], rtol=1e-4
         )
-    plain = FusedT5Student(student.model, student.processor).score(INPUTS[2:], ANSWERS)
+    plain = FusedT5Student(student.model, student.processor).score(inputs[2:], ANSWERS)
     np.testing.assert_allclose(conditioned[2:], plain, rtol=1e-4)  # nothing written: the label alone
 
 
@@ -98,9 +97,6 @@ def test_the_gradient_is_taken_with_the_whole_memes_rationale_all_along_the_path
     scores = student.score(inputs, ANSWERS)
     for row, part in enumerate(student.attribute(inputs, ANSWERS, [True, False])):
         assert part.odds == pytest.approx(scores[row, 0] - scores[row, 1], abs=1e-4)
-        assert sum(weight for _, weight in part.words) + part.patches.sum() + part.rest == pytest.approx(
-            part.odds - part.blank_odds, abs=0.05
-        )
 
 
 def test_a_rationale_that_reaches_its_limit_is_cut_before_the_label_and_not_within_its_first_words(

@@ -100,11 +100,11 @@ def test_a_meme_without_a_picture_is_read_as_text_alone_also_beside_memes_with_o
     labels = torch.tensor([[5, 6, 1], [7, 8, 1]])
     mixed = batch(processor, [True, False])
     with torch.no_grad():
-        clusters = model(**mixed, labels=labels).logits[1]
+        batched = model(**mixed, labels=labels).logits[1]
         alone = model(
             input_ids=mixed["input_ids"][1:], attention_mask=mixed["attention_mask"][1:], labels=labels[1:]
         ).logits[0]
-    torch.testing.assert_close(clusters, alone)
+    torch.testing.assert_close(batched, alone)
 
 
 def test_a_frozen_vision_tower_learns_nothing_and_one_that_is_trained_gets_gradients():

@@ -80,10 +80,10 @@ def test_beams_see_the_picture_of_their_own_row(student, io):
             num_beams=3,
         )
 
-    clusters = beams(slice(0, 3))
+    batched = beams(slice(0, 3))
     alone = [beams(slice(row, row + 1))[0].tolist() for row in range(3)]
-    width = clusters.shape[1]
-    assert clusters.tolist() == [row + [0] * (width - len(row)) for row in alone]
+    width = batched.shape[1]
+    assert batched.tolist() == [row + [0] * (width - len(row)) for row in alone]
 
 
 def test_saved_and_loaded_again_it_is_bit_equal(student, io, tmp_path):

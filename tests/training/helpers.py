@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,6 @@ TINY: dict[str, Any] = {
 
 
 def tiny(**overrides: Any) -> Recipe:
-    import copy
-
     return make_recipe(
         copy.deepcopy(TINY), {key.replace("__", "."): value for key, value in overrides.items()}, where="test"
     )

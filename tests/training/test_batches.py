@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from PIL import Image
 
 from mrharm.student.interface import StudentInput
 from mrharm.training.examples import Example, LengthSampler, collate
@@ -21,7 +22,7 @@ def test_every_item_comes_once_an_epoch_in_an_order_of_seed_and_epoch_alone():
     assert list(LengthSampler(LENGTHS, 32, seed=2)) != first
 
 
-def test_batches_hold_batch_by_length():
+def test_batches_hold_similar_lengths():
     def padding(order: list[int]) -> int:
         batches = [[LENGTHS[index] for index in order[at : at + 32]] for at in range(0, len(order), 32)]
         return sum(max(batch) * len(batch) - sum(batch) for batch in batches)
@@ -63,8 +64,6 @@ def test_augmentation_follows_its_generator_and_keeps_shape_and_type():
 
 
 def test_every_randaugment_operation_draws_and_but_identity_changes_the_picture():
-    from PIL import Image
-
     gradient = np.tile(np.linspace(40, 200, 64, dtype=np.uint8)[:, None, None], (1, 64, 3))
     gradient[:, :32, 0] //= 2
     for name, operation in _OPERATIONS.items():

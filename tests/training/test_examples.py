@@ -10,6 +10,7 @@ from mrharm.records import Label, Rationale
 from mrharm.training.examples import ExampleBuilder, measure_limits
 from mrharm.training.label_stage import label_target
 from mrharm.training.rationale_stage import rationale_target, require_rationales, usable_rationales
+from mrharm.training.stage_data import describe_coverage
 from tests.conftest import make_squares
 from tests.student.conftest import tiny_student
 from tests.training.helpers import tiny
@@ -46,13 +47,27 @@ def test_unchecked_rationales_under_a_closed_gate_name_the_mend(tmp_path):
         require_rationales(dataset, tiny())
 
 
+def build(dataset, recipe, target, texts=(), targets=()):
+    processor = tiny_student()[1]
+    limits = measure_limits(recipe, processor, list(texts), list(targets))
+    builder = ExampleBuilder(dataset, recipe, processor, limits, usable_rationales(dataset, recipe))
+    return builder.build(target, "train")
+
+
 def test_some_rationales_are_used_and_the_coverage_is_said(tmp_path):
     dataset = with_statuses(tmp_path / "d", ["ok", "unchecked"])
-    _, processor = tiny_student()
-    limits = measure_limits(tiny(), processor, ["you are red"], ["the words say red"])
-    builder = ExampleBuilder(dataset, tiny(), processor, limits, usable_rationales(dataset, tiny()))
-    examples, coverage = builder.build("rationale", "train")
+    examples, coverage = build(dataset, tiny(), "rationale")
     assert (coverage.memes, len(examples), coverage.held_back, coverage.without_rationale) == (48, 24, 24, 0)
+
+
+def test_severity_answers_without_severities_are_counted(squares):
+    dataset = Dataset(squares)
+    harmful = [meme for meme in dataset.split("train") if meme.label.harmful]
+    for meme in harmful:
+        dataset.memes[dataset.memes.index(meme)] = meme.model_copy(update={"label": Label(harmful=True)})
+    _, coverage = build(dataset, tiny(answers="severity"), "label")
+    assert coverage.severity_unknown == len(harmful) > 0
+    assert "without a severity" in describe_coverage("label", "train", coverage, 0)
 
 
 def test_targets_follow_the_templates_and_answers():
@@ -65,16 +80,11 @@ def test_targets_follow_the_templates_and_answers():
 
 def test_automatic_limits_leave_texts_whole_and_fixed_ones_say_what_is_cut(squares):
     dataset = Dataset(squares)
-    _, processor = tiny_student()
-    rationales = usable_rationales(dataset, tiny())
     texts = [meme.text for meme in dataset.split("train")]
-    targets = [f"Output: {rationales[meme.id].text}" for meme in dataset.split("train")]
-    automatic = measure_limits(tiny(), processor, texts, targets)
-    _, uncut = ExampleBuilder(dataset, tiny(), processor, automatic, rationales).build("rationale", "train")
+    targets = [f"Output: {dataset.rationales[meme.id].text}" for meme in dataset.split("train")]
+    _, uncut = build(dataset, tiny(), "rationale", texts, targets)
     assert (uncut.text_cut, uncut.target_cut) == (0, 0)
-    short = tiny(lengths__text=3, lengths__rationale=5)
-    limits = measure_limits(short, processor, texts, targets)
-    examples, cut = ExampleBuilder(dataset, short, processor, limits, rationales).build("rationale", "train")
+    examples, cut = build(dataset, tiny(lengths__text=3, lengths__rationale=5), "rationale", texts, targets)
     assert (cut.text_cut, cut.target_cut) == (48, 48)
     assert {len(example.target_ids) for example in examples} == {5}
-    assert {example.target_ids[-1] for example in examples} == {processor.tokenizer.eos_token_id}
+    assert {example.target_ids[-1] for example in examples} == {1}  # the end token

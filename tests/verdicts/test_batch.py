@@ -12,17 +12,9 @@ from mrharm import Detector
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.records import Failure, Meme, Verdict, read_records
-from mrharm.training.run import train
 from mrharm.verdicts.batch import judge_to_file
 from mrharm.verdicts.inputs import JudgeOptions, find_memes
-from tests.training.helpers import tiny
-
-
-@pytest.fixture(scope="module")
-def run(squares, tmp_path_factory):
-    out = tmp_path_factory.mktemp("batches") / "run"
-    train(squares, tiny(stages__label__epochs=1), out, stages="label", device="cpu")
-    return out
+from tests.probes.written import detector as random_detector
 
 
 def test_pictures_folders_datasets_and_jsonl_become_memes(squares, tmp_path):
@@ -69,23 +61,22 @@ def test_a_text_goes_with_one_picture(squares, tmp_path):
         find_memes([tmp_path / "empty"])
 
 
-def test_a_bad_meme_fails_alone_and_the_rest_of_its_batch_is_judged(run, tmp_path):
-    detector = Detector.from_pretrained(run, device="cpu")
+def test_a_bad_meme_fails_alone_and_the_rest_of_its_batch_is_judged(tmp_path):
     memes = [
         Meme(id="a", text="you are red"),
         Meme(id="b", image="lost.png"),
         Meme(id="c", text="you are blue"),
     ]
     failures: list[Failure] = []
-    tally = judge_to_file(detector, memes, tmp_path / "out.jsonl", JudgeOptions(), failures)
+    tally = judge_to_file(random_detector(), memes, tmp_path / "out.jsonl", JudgeOptions(), failures)
     assert [verdict.meme_id for verdict in read_records(tmp_path / "out.jsonl", Verdict)] == ["a", "c"]
     assert (tally.judged, tally.missing) == (2, {"image": 2})
     (failure,) = read_records(tmp_path / "out.failures.jsonl", Failure)
     assert failure.item == "b" and "lost.png" in failure.reason
 
 
-def test_what_is_there_is_skipped_and_what_changed_is_judged_again(run, tmp_path):
-    detector = Detector.from_pretrained(run, device="cpu")
+def test_what_is_there_is_skipped_and_what_changed_is_judged_again(tmp_path):
+    detector = random_detector()
     out = tmp_path / "out.jsonl"
     memes = [Meme(id="a", text="you are red"), Meme(id="b", text="you are blue")]
     assert judge_to_file(detector, memes, out, JudgeOptions(), []).judged == 2
@@ -96,8 +87,8 @@ def test_what_is_there_is_skipped_and_what_changed_is_judged_again(run, tmp_path
     assert judge_to_file(detector, memes, out, JudgeOptions(greedy=True), []).judged == 2
 
 
-def test_each_meme_is_prepared_once_and_none_whose_verdict_is_there(run, tmp_path, monkeypatch):
-    detector = Detector.from_pretrained(run, device="cpu")
+def test_each_meme_is_prepared_once_and_none_whose_verdict_is_there(tmp_path, monkeypatch):
+    detector = random_detector()
     memes = [Meme(id="a", text="you are red"), Meme(id="b", image="lost.png"), Meme(id="c", text="you")]
     prepared: list[str] = []
     prepare = Detector.prepare
@@ -112,8 +103,8 @@ def test_each_meme_is_prepared_once_and_none_whose_verdict_is_there(run, tmp_pat
     assert prepared[3:] == ["b"]
 
 
-def test_verdicts_of_another_detector_are_not_mixed_in(run, tmp_path):
-    detector = Detector.from_pretrained(run, device="cpu")
+def test_verdicts_of_another_detector_are_not_mixed_in(tmp_path):
+    detector = random_detector()
     memes = [Meme(id="a", text="you are red")]
     judge_to_file(detector, memes, tmp_path / "out.jsonl", JudgeOptions(), [])
     before = (tmp_path / "out.jsonl").read_bytes()
@@ -142,8 +133,9 @@ judge_to_file(Detector.from_pretrained(run, device="cpu"), memes, Path(out), Jud
 
 
 @pytest.mark.slow
-def test_killed_with_sigkill_it_goes_on_and_judges_nothing_twice(run, squares, tmp_path):
-    out = tmp_path / "out.jsonl"
+def test_killed_with_sigkill_it_goes_on_and_judges_nothing_twice(squares, tmp_path):
+    run, out = tmp_path / "run", tmp_path / "out.jsonl"
+    random_detector().save_pretrained(run)
     for after in (8, 24, 1000):
         code = subprocess.run(
             [sys.executable, "-c", KILLED, str(squares), str(run), str(out), str(after)],

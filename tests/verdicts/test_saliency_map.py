@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -32,42 +34,41 @@ def fitted(image: Image.Image, fit: str) -> np.ndarray:
     "size", [(640, 640), (1280, 320), (320, 1280), (641, 479), (333, 1001), (1900, 100), (40, 30)]
 )
 def test_what_is_painted_where_a_patch_is_hot_lands_on_that_patch_and_nowhere_else(size, fit):
-    frame = Frame(SIDE, fit)
-    patch = SIDE // COUNT
-    checked = 0
-    for row in range(COUNT):
-        for column in range(COUNT):
-            hot = np.nan_to_num(heat(one_hot(row, column), frame, size)) > 0
-            assert hot.shape == size[::-1]
-            if not hot.any():
-                continue  # the patch lies on padding
-            checked += 1
-            light = fitted(Image.fromarray(np.uint8(255 * hot)).convert("RGB"), fit)
-            patch_light = light[patch * row : patch * (row + 1), patch * column : patch * (column + 1)]
-            assert patch_light.max() > 200
-            # Resampling spreads a little light over the edges.
-            far = light.copy()
-            far[
-                max(0, patch * row - 3) : patch * (row + 1) + 3,
-                max(0, patch * column - 3) : patch * (column + 1) + 3,
-            ] = 0
-            assert far.max() < 10
-    assert checked >= COUNT
-
-
-@pytest.mark.parametrize("fit", ["whole", "crop"])
-@pytest.mark.parametrize("size", [(1280, 320), (320, 1280), (641, 479)])
-def test_every_pixel_lies_on_one_patch_or_was_cropped_off(size, fit):
-    frame = Frame(SIDE, fit)
-    total = sum(
-        np.nan_to_num(heat(one_hot(row, column), frame, size))
-        for row in range(COUNT)
-        for column in range(COUNT)
-    )
+    frame, patch = Frame(SIDE, fit), SIDE // COUNT
+    covered, painted = np.zeros(size[::-1]), 0
+    for row, column in itertools.product(range(COUNT), repeat=2):
+        hot = np.nan_to_num(heat(one_hot(row, column), frame, size)) > 0
+        covered += hot
+        if not hot.any():
+            continue  # the patch lies on padding
+        painted += 1
+        light = fitted(Image.fromarray(np.uint8(255 * hot)).convert("RGB"), fit)
+        top, left = patch * row, patch * column
+        assert light[top : top + patch, left : left + patch].max() > 200
+        # Resampling spreads a little light over the edges.
+        light[max(0, top - 3) : top + patch + 3, max(0, left - 3) : left + patch + 3] = 0
+        assert light.max() < 10
+    assert painted >= COUNT
+    # Every pixel lies on one patch, or was cropped off.
     unseen = np.isnan(heat(one_hot(0, 0), frame, size))
-    np.testing.assert_array_equal(total, np.where(unseen, 0.0, 1.0))
+    np.testing.assert_array_equal(covered, ~unseen)
     kept = min(size) ** 2 if fit == "crop" else size[0] * size[1]
     assert (~unseen).sum() == pytest.approx(kept, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("fit", "patch", "rows", "columns"),
+    [
+        # 400 x 200: cropped, columns 100 to 300 stay, and a patch of four covers 50 of them.
+        ("crop", (0, 0), (0, 49), (100, 149)),
+        # Padded, it is rows 16 to 48 of 64, so that patch rows 1 and 2 are its upper and lower half.
+        ("whole", (1, 3), (0, 99), (300, 399)),
+        ("whole", (2, 0), (100, 199), (0, 99)),
+    ],
+)
+def test_a_patch_covers_the_pixels_worked_out_by_hand(fit, patch, rows, columns):
+    hot = np.nonzero(np.nan_to_num(heat(one_hot(*patch), Frame(SIDE, fit), (400, 200))))
+    assert [(places.min(), places.max()) for places in hot] == [rows, columns]
 
 
 def test_a_picture_too_thin_for_its_square_is_seen_nowhere():
