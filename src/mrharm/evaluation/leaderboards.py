@@ -13,7 +13,7 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,14 +58,8 @@ class SubmissionRequest:
     types: TypeTable | None = None
 
 
-@dataclass(frozen=True)
-class Answers:
-    """What is submitted: a split's memes, labelled or not, the verdict on each by id, and scores of types if any."""
-
-    split: str
-    memes: Sequence[Meme]
-    verdicts: Mapping[str, Verdict]
-    types: TypeTable | None = None
+Verdicts = Mapping[str, Verdict]  # by meme id
+Format = Callable[[SubmissionRequest, Sequence[Meme], Verdicts], str]
 
 
 def parse_request(
@@ -105,22 +99,9 @@ def dry_run(request: SubmissionRequest, dataset: Dataset) -> None:
         InputError: no such split, or a meme without the scores of types needed.
         DataError: an id or a picture's name that the leaderboard cannot know.
     """
-    split = dataset.split_name(request.split)
-    memes = dataset.split(split)
-    made_up = {
-        meme.id: Verdict(
-            meme_id=meme.id,
-            harmful=True,
-            score=1.0,
-            threshold=0.5,
-            decision="flag",
-            detector="none",
-            recipe="none",
-            created_at="",
-        )
-        for meme in memes
-    }
-    FORMATS[request.kind](Answers(split, memes, made_up, request.types))
+    memes = dataset.split(request.split)
+    made_up = Verdict.model_construct(harmful=True, score=1.0, threshold=0.5)
+    FORMATS[request.kind](request, memes, {meme.id: made_up for meme in memes})
 
 
 def submit(
@@ -136,22 +117,23 @@ def submit(
 
     Raises as `write_submission`.
     """
-    split = dataset.split_name(request.split)
-    memes = dataset.split(split)
+    request = replace(request, split=dataset.split_name(request.split))
+    memes = dataset.split(request.split)
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
-    out = verdicts_file(folder, split) if folder else None
+    out = verdicts_file(folder, request.split) if folder else None
     with exclusive_lock(folder, "evaluate") if folder else nullcontext():
         if out:
             set_aside(out, detector.key)
         verdicts, failures = judge_memes(
             detector, dataset, memes, out=out, rationales=rationales, progress=progress
         )
-    answers = Answers(split, memes, verdicts, request.types)
-    write_submission(request.kind, answers, request.file, failures=failures)
+    write_submission(request, memes, verdicts, failures)
 
 
-def write_submission(kind: str, answers: Answers, file: Path, *, failures: Sequence[Failure] = ()) -> None:
+def write_submission(
+    request: SubmissionRequest, memes: Sequence[Meme], verdicts: Verdicts, failures: Sequence[Failure] = ()
+) -> None:
     """Write one leaderboard's file.
 
     A meme whose answer was no label counts as the side its score is on, as no leaderboard takes "neither". Without
@@ -159,40 +141,38 @@ def write_submission(kind: str, answers: Answers, file: Path, *, failures: Seque
     verdict.
 
     Raises:
-        InputError: no such leaderboard, a meme without a verdict, or types that are needed and missing.
+        InputError: a meme without a verdict, or types that are needed and missing.
         DataError: an id or a picture's name that the leaderboard cannot know.
     """
-    if kind not in FORMATS:
-        raise InputError(f"no submission called {kind!r}; there are: {', '.join(FORMATS)}")
-    missing = [meme.id for meme in answers.memes if meme.id not in answers.verdicts]
+    missing = [meme.id for meme in memes if meme.id not in verdicts]
     if missing:
         reasons = {failure.item: failure.reason for failure in failures}
         raise InputError(
-            f"{len(missing):,} of {len(answers.memes):,} memes have no verdict ({missing[0]}: "
+            f"{len(missing):,} of {len(memes):,} memes have no verdict ({missing[0]}: "
             f"{reasons.get(missing[0], 'no reason kept')}); a leaderboard takes all or none: mend them and run the "
             "same command again"
         )
-    write_text(file, FORMATS[kind](answers))
+    write_text(request.file, FORMATS[request.kind](request, memes, verdicts))
 
 
-def _format_fhm(answers: Answers) -> str:
+def _format_fhm(request: SubmissionRequest, memes: Sequence[Meme], verdicts: Verdicts) -> str:
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(("id", "proba", "label"))
-    for meme in answers.memes:
-        verdict = answers.verdicts[meme.id]
+    for meme in memes:
+        verdict = verdicts[meme.id]
         # In full: rounded, the smallest scores would tie where scores are ranked.
         lines.writerow((_hateful_memes_number(meme), repr(verdict.score), int(_is_harmful(verdict))))
     return text.getvalue()
 
 
-def _format_mami(answers: Answers) -> str:
+def _format_mami(request: SubmissionRequest, memes: Sequence[Meme], verdicts: Verdicts) -> str:
     lines = []
-    for meme in answers.memes:
-        harmful = _is_harmful(answers.verdicts[meme.id])
+    for meme in memes:
+        harmful = _is_harmful(verdicts[meme.id])
         columns = [harmful]
-        if answers.types is not None:
-            scores = _scores_of_types(meme, answers.types, KINDS)
+        if request.types is not None:
+            scores = _scores_of_types(meme, request.types, KINDS)
             # The task's hierarchy: only a misogynous meme has kinds of misogyny.
             columns += [harmful and scores[kind] >= THRESHOLD for kind in KINDS]
         # The importer keeps a picture's name and may change its suffix; the task's pictures are all .jpg.
@@ -201,17 +181,17 @@ def _format_mami(answers: Answers) -> str:
     return "".join(lines)
 
 
-def _format_fine_grained(answers: Answers) -> str:
-    if answers.types is None:
+def _format_fine_grained(request: SubmissionRequest, memes: Sequence[Meme], verdicts: Verdicts) -> str:
+    if request.types is None:
         raise InputError(TYPES_NEEDED)
     hateful, not_hateful = HATE
     lines = []
-    for meme in answers.memes:
-        score = answers.verdicts[meme.id].score
-        scores = _scores_of_types(meme, answers.types, (*CATEGORIES, *ATTACKS))
+    for meme in memes:
+        score = verdicts[meme.id].score
+        scores = _scores_of_types(meme, request.types, (*CATEGORIES, *ATTACKS))
         row = {
             "id": _hateful_memes_number(meme),
-            "set_name": answers.split,
+            "set_name": request.split,
             "pred_hate": {not_hateful: 1 - score, hateful: score},
             # The task gives a meme that is not hateful the category and the attack "none".
             "pred_pc": {NO_CATEGORY: 1 - score, **{name: scores[name] for name in CATEGORIES}},
@@ -221,7 +201,7 @@ def _format_fine_grained(answers: Answers) -> str:
     return "".join(lines)
 
 
-FORMATS: dict[str, Callable[[Answers], str]] = {
+FORMATS: dict[str, Format] = {
     "fhm": _format_fhm,
     "mami": _format_mami,
     "fine-grained": _format_fine_grained,
