@@ -96,6 +96,19 @@ def test_two_runs_are_held_against_each_other_on_the_same_memes(tmp_path):
     assert "b is better than" in words_of(found)[0]
 
 
+def test_sides_are_compared_where_words_alone_are_wrong_and_where_they_are_right(tmp_path):
+    errors = tuple(f"m{place}" for place in range(15))
+    one = judged_run(tmp_path / "a", set(range(12)), baseline_errors=errors)
+    two = judged_run(tmp_path / "b", {30}, baseline_errors=errors)
+    (found,) = compare([[one], [two]])
+    assert [(group.name, group.memes) for group in found.by_baseline] == [("wrong", 15), ("right", 45)]
+    where_wrong, where_right = found.by_baseline
+    assert (where_wrong.first.value, where_wrong.second.value) == (pytest.approx(3 / 15), 1.0)
+    assert where_right.difference.value == pytest.approx(-1 / 45)
+    (unknown,) = compare([[judged_run(tmp_path / "c", {1})], [judged_run(tmp_path / "d", {2})]])
+    assert unknown.by_baseline == ()
+
+
 def test_the_area_of_each_side_is_that_of_its_scores(tmp_path):
     one, two = judged_run(tmp_path / "a", {1, 2, 3}), judged_run(tmp_path / "b", set())
     (found,) = compare([[one], [two]])

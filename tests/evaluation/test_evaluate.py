@@ -114,6 +114,16 @@ def test_the_verdict_comes_first_and_figures_have_intervals(run, dataset):
         assert figure.low <= figure.value <= figure.high
 
 
+def test_memes_that_words_alone_get_wrong_are_a_group(run, dataset):
+    found = evaluate_run(run, dataset)
+    groups = {group.name: group for group in found.groups if group.kind == "words alone"}
+    words = next(row for row in found.beside if row.name == "words alone")
+    assert groups["wrong"].memes == round(24 * (1 - words.accuracy.value))
+    assert groups["right"].memes + groups["wrong"].memes == found.memes
+    manifest = read_saved(run, run / "judged.test.json").manifest
+    assert len(manifest.baseline_errors) == groups["wrong"].memes
+
+
 def test_without_a_train_split_nothing_stands_beside(tmp_path):
     memes = [Meme(id=str(n), text="you", label=Label(harmful=n > 5), split="test") for n in range(12)]
     found = report(predictions(tmp_path / "d", memes, [True] * 12), n_resamples=20)

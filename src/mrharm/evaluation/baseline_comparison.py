@@ -16,7 +16,7 @@ from mrharm.memes.splits import TRAIN
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap
 from mrharm.metrics.classification import headline
-from mrharm.metrics.estimate import Floats
+from mrharm.metrics.estimate import Booleans, Floats
 from mrharm.records import Meme, Record
 from mrharm.student.interface import compose_text
 
@@ -67,6 +67,22 @@ def compare_baselines(
         _compare_baseline(predictions, name, learnt, scores, n_resamples, seed)
         for name, learnt, scores in rows
     )
+
+
+def find_baseline_errors(predictions: LabelledVerdicts) -> Booleans | None:
+    """Return where words alone are wrong; None where they have nothing to learn from. *Shape:* (memes,)
+
+    A detector that is right only where they are has learned surface signals.
+    """
+    train_memes = learners(predictions)
+    texts = np.array(_texts(predictions, train_memes, ("text",)), dtype=object)
+    if not train_memes or not baselines.holds_words(texts[: len(train_memes)]):
+        return None
+    train, judged = np.split(np.arange(len(texts)), [len(train_memes)])
+    words = baselines.Baseline(texts, baselines.predict_from_texts)
+    scores = words.score(np.array(_labels(train_memes)), train, judged)
+    errors: Booleans = baselines.decide(scores).astype(bool) != predictions.gold
+    return errors
 
 
 def _compare_baseline(

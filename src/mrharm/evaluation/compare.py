@@ -10,6 +10,7 @@ import yaml
 
 from mrharm.errors import InputError
 from mrharm.evaluation.evaluate import predict_split
+from mrharm.evaluation.groups import FEWEST
 from mrharm.evaluation.saved import (
     SavedPredictions,
     evaluation_folder,
@@ -22,7 +23,7 @@ from mrharm.evaluation.scores import HEADLINE, N_RESAMPLES
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import Statistic, average, bootstrap
-from mrharm.metrics.classification import headline, settle
+from mrharm.metrics.classification import accuracy_of, headline, settle
 from mrharm.metrics.estimate import Floats, difference_of_means
 from mrharm.metrics.significance import McNemar, mcnemar
 from mrharm.progress import Progress, no_progress
@@ -56,6 +57,16 @@ class Side(Record):
     spread: dict[str, Spread]
 
 
+class BaselineGroup(Record):
+    """Both sides' accuracy, the mean over runs, on the memes that words alone get ``wrong``, or ``right``."""
+
+    name: str
+    memes: int
+    first: Estimate
+    second: Estimate
+    difference: Estimate
+
+
 class Comparison(Record):
     """The second side compared with the first on the same memes.
 
@@ -64,6 +75,7 @@ class Comparison(Record):
     differences: second minus first, by the paired bootstrap over memes (which memes were drawn for the test).
     over_seeds: the same by Welch's t interval over runs (which seeds were drawn), where both sides have several.
     mcnemar: of one run on each side; ``differ``: memes that these decide differently.
+    by_baseline: where words alone are wrong, and where they are right; empty where that is not known.
     """
 
     dataset: str
@@ -77,6 +89,7 @@ class Comparison(Record):
     over_seeds: dict[str, Estimate]
     mcnemar: McNemar | None = None
     differ: int | None = None
+    by_baseline: tuple[BaselineGroup, ...] = ()
     words: tuple[str, ...] = ()
 
 
@@ -153,7 +166,36 @@ def _compare_sides(
         over_seeds=over_seeds,
         mcnemar=test,
         differ=differ,
+        by_baseline=_compare_by_baseline(first, second, seed),
     )
+
+
+def _compare_by_baseline(
+    first: list[SavedPredictions], second: list[SavedPredictions], seed: int
+) -> tuple[BaselineGroup, ...]:
+    """Compare accuracy where words alone are wrong, and where they are right."""
+    errors = first[0].manifest.baseline_errors
+    if errors is None:
+        return ()
+    wrong = set(errors)
+    groups = []
+    for name in ("wrong", "right"):
+        ids = [meme_id for meme_id in first[0].ids if (meme_id in wrong) == (name == "wrong")]
+        if len(ids) < FEWEST:
+            continue
+        means = []
+        for side in (first, second):
+            runs = [run.select(ids) for run in side]
+            means.append(average([accuracy_of(run.gold, run.predicted) for run in runs]))
+        figures = bootstrap(
+            {"first": means[0], "second": means[1], "difference": means[1] - means[0]},
+            len(ids),
+            n_resamples=N_RESAMPLES,
+            seed=seed,
+            clusters=first[0].select(ids).clusters,
+        )
+        groups.append(BaselineGroup(name=name, memes=len(ids), **figures))
+    return tuple(groups)
 
 
 def _describe_side(runs: list[SavedPredictions], figures: dict[str, Estimate]) -> Side:

@@ -11,7 +11,7 @@ import numpy as np
 
 from mrharm._version import __version__
 from mrharm.errors import DataError
-from mrharm.evaluation.baseline_comparison import BaselineResult, compare_baselines
+from mrharm.evaluation.baseline_comparison import BaselineResult, compare_baselines, find_baseline_errors
 from mrharm.evaluation.contamination import Role, count_train_texts, role_of, trained_on
 from mrharm.evaluation.groups import Group, score_groups
 from mrharm.evaluation.predictions import LabelledVerdicts, Predictions, judge_split
@@ -129,7 +129,7 @@ def predict_split(
         file = verdicts_file(folder, name)
         set_aside(file, detector.key)
         predictions = judge_split(detector, dataset, name, out=file, rationales=rationales, progress=progress)
-        write_manifest(predictions, folder, rationales=rationales)
+        write_manifest(predictions, folder, find_baseline_errors(predictions), rationales=rationales)
     return predictions
 
 
@@ -153,7 +153,7 @@ def evaluate(
     """
     gold, predicted, scores = predictions.gold, predictions.predicted, predictions.scores
     dataset, clusters = predictions.dataset, predictions.clusters
-    role, policy = role_of(predictions), predictions.verdicts[0]
+    role, policy, errors = role_of(predictions), predictions.verdicts[0], find_baseline_errors(predictions)
     memes, band_figures = predictions.labelled_scores, {}
     if policy.band:
         band_figures = metrics_at_threshold(memes, policy.threshold, Traffic(), policy.band, seed=seed)
@@ -181,7 +181,7 @@ def evaluate(
         # How well; groups are many, so half of the draws do for each.
         scores=score(gold, predicted, scores, n_resamples=n_resamples, seed=seed, clusters=clusters),
         curves=curves(gold, predicted, scores),
-        groups=score_groups(predictions, n_resamples=max(1, n_resamples // 2), seed=seed),
+        groups=score_groups(predictions, errors, n_resamples=max(1, n_resamples // 2), seed=seed),
         published=list_published(
             dataset.info.name, predictions.split, len(predictions.memes), len(predictions.failures), role=role
         ),

@@ -20,6 +20,7 @@ FEWEST = 10
 QUANTILES = 4
 # Kinds of people spoken of: the only ones with areas that compare their ranking with that of the rest.
 OF_PEOPLE = ("target", "protected category")
+BY_BASELINE = "words alone"  # memes that the baseline of this name gets wrong, and those it gets right
 
 
 class SubgroupAreas(Record):
@@ -56,11 +57,16 @@ class Group(Record):
 
 
 def score_groups(
-    predictions: LabelledVerdicts, *, n_resamples: int = N_RESAMPLES // 2, seed: int = 0
+    predictions: LabelledVerdicts,
+    baseline_errors: Booleans | None = None,
+    *,
+    n_resamples: int = N_RESAMPLES // 2,
+    seed: int = 0,
 ) -> tuple[Group, ...]:
     """Score every group of every kind that tells memes apart, the largest first within a kind.
 
-    A meme with two targets is in both groups, one without any in none.
+    A meme with two targets is in both groups, one without any in none. ``baseline_errors``: where words alone are wrong
+    (`find_baseline_errors`). *Shape:* (memes,)
     """
     texts = [
         meme_text(meme, verdict.evidence) or ""
@@ -68,7 +74,7 @@ def score_groups(
     ]
     lengths = [len(text.split()) for text in texts]
     groups: list[Group] = []
-    for kind, names_by_meme in _groups_by_kind(predictions, texts).items():
+    for kind, names_by_meme in _groups_by_kind(predictions, texts, baseline_errors).items():
         members: dict[str, list[int]] = {}
         for place, names in enumerate(names_by_meme):
             for name in names:
@@ -101,7 +107,9 @@ def length_groups(texts: Sequence[str]) -> list[str]:
     return [names[place] for place in places]
 
 
-def _groups_by_kind(predictions: LabelledVerdicts, texts: Sequence[str]) -> dict[str, list[tuple[str, ...]]]:
+def _groups_by_kind(
+    predictions: LabelledVerdicts, texts: Sequence[str], baseline_errors: Booleans | None
+) -> dict[str, list[tuple[str, ...]]]:
     """Return kind -> the names of the groups that each meme is in."""
 
     def by_label(get: Callable[[Label], Sequence[str | None]]) -> list[tuple[str, ...]]:
@@ -112,7 +120,7 @@ def _groups_by_kind(predictions: LabelledVerdicts, texts: Sequence[str]) -> dict
         ("picture and text" if text else "picture alone") if meme.image else "text alone"
         for meme, text in zip(predictions.memes, texts, strict=True)
     ]
-    return {
+    groups: dict[str, list[tuple[str, ...]]] = {
         "severity": by_label(lambda label: (label.severity,)),
         "target": by_label(lambda label: label.targets),
         "protected category": by_label(lambda label: label.protected_categories),
@@ -120,6 +128,9 @@ def _groups_by_kind(predictions: LabelledVerdicts, texts: Sequence[str]) -> dict
         "text length": [(name,) for name in length_groups(texts)],
         "parts": [(name,) for name in parts],
     }
+    if baseline_errors is not None:
+        groups[BY_BASELINE] = [("wrong",) if wrong else ("right",) for wrong in baseline_errors]
+    return groups
 
 
 def _score_group(

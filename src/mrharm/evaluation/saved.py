@@ -33,6 +33,7 @@ class PredictionsManifest(Record):
     rationales: whether they were asked for.
     rows: meme id -> its gold label, and the key of its verdict in ``verdicts.<split>.jsonl``.
     clusters: meme id -> number of its cluster, for memes that depend on another one (`cluster_ids`).
+    baseline_errors: ids of the memes that words alone get wrong; None where they have nothing to learn from.
     """
 
     dataset: str
@@ -45,6 +46,7 @@ class PredictionsManifest(Record):
     failures: int
     rows: dict[str, tuple[bool, str]]
     clusters: dict[str, int] = {}
+    baseline_errors: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -138,10 +140,15 @@ def set_aside(file: Path, detector: str) -> Path | None:
     return aside
 
 
-def write_manifest(predictions: Predictions, folder: Path, *, rationales: bool) -> None:
+def write_manifest(
+    predictions: Predictions, folder: Path, baseline_errors: Booleans | None, *, rationales: bool
+) -> None:
     """Write ``judged.<split>.json`` beside the verdicts."""
     numbers = predictions.clusters.tolist()
     sizes = Counter(numbers)
+    errors = None
+    if baseline_errors is not None:
+        errors = tuple(predictions.memes[place].id for place in np.flatnonzero(baseline_errors))
     manifest = PredictionsManifest(
         dataset=predictions.dataset.info.name,
         dataset_sha256=predictions.dataset.fingerprint(),
@@ -160,6 +167,7 @@ def write_manifest(predictions: Predictions, folder: Path, *, rationales: bool) 
             for meme, number in zip(predictions.memes, numbers, strict=True)
             if sizes[number] > 1
         },
+        baseline_errors=errors,
     )
     write_text(manifest_file(folder, predictions.split), manifest.model_dump_json() + "\n")
 

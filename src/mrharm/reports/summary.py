@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import TemplateNotFound
 
 from mrharm.evaluation.baseline_comparison import CAPTIONED, MAJORITY, WORDS
+from mrharm.evaluation.groups import BY_BASELINE
 from mrharm.metrics.estimate import FEWEST, sign_of
 from mrharm.probes import confounder_pairs, identity, llm_judge, robustness, saliency
 from mrharm.records import Record
@@ -48,6 +49,7 @@ def summarise(evaluation: Evaluation) -> tuple[str, ...]:
         baseline=_compare_with_best(evaluation),
         precision_if_rare=_estimate_rare_precision(evaluation),
         weakest=_find_weakest_group(evaluation),
+        by_baseline={group.name: group for group in evaluation.groups if group.kind == BY_BASELINE},
         **SUMMARY_CONSTANTS,
     )
 
@@ -109,6 +111,8 @@ def _find_weakest_group(evaluation: Evaluation) -> dict[str, Any] | None:
 
     below = []
     for group in evaluation.groups:
+        if group.kind == BY_BASELINE:  # hard memes, and no kind of meme: they have a sentence of their own
+            continue
         share, memes = choose_reference(group)
         if share is not None and group.accuracy.high is not None and group.accuracy.high < share:
             gap = share - (group.accuracy.value or 0.0)

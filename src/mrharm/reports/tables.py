@@ -153,15 +153,25 @@ def tabulate_comparison(comparison: Comparison) -> list[Table]:
     for name, difference in comparison.differences.items():
         sides = (format_cell(side.figures[name]) for side in (first, second))
         table.add(name_figure(name), *sides, format_cell(difference, sign=True))
-    if not first.spread and not second.spread:
-        return [table]
-    seeds = Table("over seeds: mean ± standard deviation, in %", columns)
-    for name in comparison.differences:
-        spreads = (side.spread.get(name) for side in (first, second))
-        cells = (f"{100 * spread.mean:.1f} ± {100 * spread.sd:.1f}" if spread else "-" for spread in spreads)
-        difference = comparison.over_seeds.get(name, Estimate())
-        seeds.add(name_figure(name), *cells, format_cell(difference, sign=True))
-    return [table, seeds]
+    tables = [table]
+    if first.spread or second.spread:
+        seeds = Table("over seeds: mean ± standard deviation, in %", columns)
+        tables.append(seeds)
+        for name in comparison.differences:
+            spreads = (side.spread.get(name) for side in (first, second))
+            cells = (
+                f"{100 * spread.mean:.1f} ± {100 * spread.sd:.1f}" if spread else "-" for spread in spreads
+            )
+            difference = comparison.over_seeds.get(name, Estimate())
+            seeds.add(name_figure(name), *cells, format_cell(difference, sign=True))
+    if comparison.by_baseline:
+        groups = Table("accuracy where words alone are wrong or right, in %", columns)
+        tables.append(groups)
+        for group in comparison.by_baseline:
+            cells = (format_cell(figure) for figure in (group.first, group.second))
+            name = f"{group.name} ({group.memes:,} memes)"
+            groups.add(name, *cells, format_cell(group.difference, sign=True))
+    return tables
 
 
 def tabulate_transfer(matrix: Transfer) -> Table:
