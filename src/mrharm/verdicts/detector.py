@@ -16,6 +16,7 @@ from mrharm.errors import InputError, MissingInputError
 from mrharm.evidence.pipeline import Engines, EvidencePipeline
 from mrharm.hub import pick_device, pick_dtype
 from mrharm.images import decode, open_image, read_image_bytes
+from mrharm.metrics.estimate import Floats
 from mrharm.records import Evidence, Meme, Saliency, Verdict
 from mrharm.store import content_key, folder_aside, sha256_bytes, sha256_file, write_text
 from mrharm.student.checkpoints import load_models, save_models
@@ -310,6 +311,18 @@ class Detector(PushToHubMixin):
         evidence = source.evidence.model_dump(mode="json", exclude={"made_by"})
         key = content_key(self.card.scorer(), evidence, how)
         return key + (WRITTEN if self._writes_labels(options) else "")
+
+    def scores(
+        self,
+        memes: Sequence[Meme],
+        *,
+        evidence: Mapping[str, Evidence] | None = None,
+        root: Path | None = None,
+    ) -> Floats:
+        """Compute uncalibrated log-probabilities of the label strings, gathering nothing. *Shape:* (memes, answers)"""
+        options = JudgeOptions(evidence=evidence, root=root, gather=False)
+        inputs = [self.prepare(meme, options).shown for meme in memes]
+        return score_answers(self.label_student, inputs, self.card.label_texts())
 
     def saliency(self, inputs: Sequence[StudentInput], kind: SaliencyKind) -> list[Saliency]:
         """Compute the saliency of one batch: the label student's attention, or what moved its decision.
