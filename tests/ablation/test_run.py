@@ -127,14 +127,12 @@ def test_rows_of_what_an_arm_meant_before_are_passed_over(squares, tmp_path, mon
     assert read_rows(Dataset(squares), tiny(**STEPS), tmp_path, "test") == {}
 
 
-def test_hours_are_told_from_the_rows_there_are_else_from_real_steps(squares, tmp_path):
+def test_hours_are_told_from_the_rows_there_are(squares, tmp_path):
     jobs = jobs_of(squares, tmp_path, "two-stage,shuffled", seeds=2)
     row = RunRow(key=jobs[0].key, arm="two-stage", size=48, seed=0, splits={}, steps=5, seconds=7200.0)
     guess = estimate_hours(jobs, {row.key: row}, workers=2)
     assert (guess.runs, guess.hours, guess.basis) == (3, 3.0, "by the 1 that are there")
     assert estimate_hours(jobs[:1], {row.key: row}, workers=2).runs == 0
-    probed = estimate_hours(jobs, {}, workers=2)
-    assert probed.runs == 4 and probed.hours > 0 and "timing 8 steps" in probed.basis
 
 
 @pytest.mark.slow
@@ -149,7 +147,7 @@ def test_a_killed_process_is_that_runs_failure_and_the_rest_go_on(squares, tmp_p
     assert not read_rows(Dataset(squares), tiny(**STEPS), tmp_path, "test")
 
 
-def die(job: Job, end: object, parent: int) -> None:
+def die(job: Job, end: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -179,7 +177,7 @@ def test_a_grid_killed_and_run_again_does_no_run_twice_and_leaves_nobody_behind(
     process.wait()
     first = (out / RUNS).read_text()
     assert 1 <= len(first.splitlines()) < 4
-    time.sleep(4)  # the process at work sees within a second that its parent is gone
+    time.sleep(1)  # the process at work sees at once that its parent is gone
     printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
     rows = list(read_records(out / RUNS, RunRow))
     assert (out / RUNS).read_text().startswith(first)

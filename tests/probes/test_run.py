@@ -44,7 +44,7 @@ def predicted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Predictions:
 
 def test_a_probe_is_told_its_own_options_and_the_others_are_not(predicted: Predictions) -> None:
     records, skipped = run_probes(
-        predicted.detector, predicted, Probing(["listens", "finds"], options={"listens": {"to": 3}})
+        predicted, predicted.detector, Probing(["listens", "finds"], options={"listens": {"to": 3}})
     )
     assert (HEARD, skipped) == ([3], {})
     assert records["listens"]["words"] == ["heard 3"] and records["finds"]["memes"] == 4
