@@ -43,6 +43,13 @@ def jobs_of(
     return make_jobs(Dataset(squares), recipe, out, grid, keep=keep)
 
 
+def row_of(job: Job) -> RunRow:
+    """The row of a run of two hours."""
+    figures = {"test": {"accuracy": 0.5, "macro_f1": 0.5}}
+    run = {"arm": job.arm.name, "size": job.size, "seed": job.seed}
+    return RunRow(key=job.key, splits=figures, steps=5, seconds=7200.0, **run)
+
+
 def test_seeds_are_outermost_and_the_same_run_has_the_same_key(squares, tmp_path):
     jobs = jobs_of(squares, tmp_path, "two-stage,shuffled", sizes=[16, 32], seeds=2)
     assert [(job.seed, job.size, job.arm.name) for job in jobs[:5]] == [
@@ -105,7 +112,7 @@ def test_what_goes_wrong_in_a_run_is_told_and_not_raised(squares, tmp_path):
 
 def test_rows_of_another_recipe_are_passed_over(squares, tmp_path):
     (job,) = jobs_of(squares, tmp_path, "two-stage")
-    made = RunRow(key=job.key, arm="two-stage", size=48, seed=0, splits={}, steps=5, seconds=1.0)
+    made = row_of(job)
     other = made.model_copy(update={"key": "other"})
     write_records(tmp_path / RUNS, [made, other])
     folder = Dataset(squares)
@@ -119,20 +126,42 @@ def test_rows_of_another_recipe_are_passed_over(squares, tmp_path):
 
 def test_rows_of_what_an_arm_meant_before_are_passed_over(squares, tmp_path, monkeypatch):
     (job,) = jobs_of(squares, tmp_path, "two-stage")
-    write_records(
-        tmp_path / RUNS,
-        [RunRow(key=job.key, arm="two-stage", size=48, seed=0, splits={}, steps=5, seconds=1.0)],
-    )
+    write_records(tmp_path / RUNS, [row_of(job)])
     monkeypatch.setitem(ARMS, "two-stage", replace(ARMS["two-stage"], version=2))
     assert read_rows(Dataset(squares), tiny(**STEPS), tmp_path, "test") == {}
 
 
 def test_hours_are_told_from_the_rows_there_are(squares, tmp_path):
     jobs = jobs_of(squares, tmp_path, "two-stage,shuffled", seeds=2)
-    row = RunRow(key=jobs[0].key, arm="two-stage", size=48, seed=0, splits={}, steps=5, seconds=7200.0)
+    row = row_of(jobs[0])
     guess = estimate_hours(jobs, {row.key: row}, workers=2)
     assert (guess.runs, guess.hours, guess.basis) == (3, 3.0, "by the 1 that are there")
     assert estimate_hours(jobs[:1], {row.key: row}, workers=2).runs == 0
+
+
+def test_a_grid_stores_a_row_a_run_and_makes_again_only_what_failed(squares, tmp_path, monkeypatch):
+    jobs, made, printed = jobs_of(squares, tmp_path, "two-stage,labels-only"), [], []
+
+    def run_here(waiting, workers):
+        for job in waiting:
+            job.folder.mkdir(parents=True, exist_ok=True)
+            made.append(job.arm.name)
+            done = job.arm.name == "two-stage" or made.count("labels-only") == 2
+            yield job, row_of(job) if done else "no memory"
+
+    monkeypatch.setattr("mrharm.ablation.run._run_in_processes", run_here)
+    (failure,) = run_grid(jobs, tmp_path, say=printed.append)
+    assert (failure.item, failure.reason) == ("labels-only-48-0", "no memory")
+    assert printed == [
+        "two-stage-48-0: accuracy 0.500, macro-F1 0.500 (7200 s)",
+        "labels-only-48-0: failed: no memory",
+    ]
+    assert run_grid(jobs, tmp_path) == [] == list(read_records(tmp_path / "failures.jsonl", Failure))
+    assert made == ["two-stage", "labels-only", "labels-only"]
+    assert read_rows(Dataset(squares), tiny(**STEPS), tmp_path, "test") == {
+        job.key: row_of(job) for job in jobs
+    }
+    assert not any((tmp_path / "runs").iterdir())
 
 
 @pytest.mark.slow
