@@ -153,9 +153,8 @@ def test_arms_that_would_say_nothing_are_left_out_with_the_reason(squares, gener
     assert split_possible(select_arms("all"), generated, tiny())[1] == {}
 
 
-def test_a_subset_of_generated_memes_takes_whole_quads(tmp_path):
-    made = import_memes("generated", None, tmp_path / "memes", ImportOptions(memes=80, workers=1))
-    learnt = made.split("train")
+def test_a_subset_of_generated_memes_takes_whole_quads(generated):
+    learnt = generated.split("train")
     quads = Counter(meme.extra["truth"]["quad"] for meme in select_subset(learnt, 16))
     assert set(quads.values()) == {4}
     assert sum(meme.label.harmful for meme in select_subset(learnt, 16)) == 8

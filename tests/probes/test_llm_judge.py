@@ -284,24 +284,15 @@ def test_rationales_true_of_their_generated_meme_are_told_from_the_rest(tmp_path
     assert (report.judged, report.when_true, report.when_false) == (2, None, None)
 
 
-def test_blank_rationales_are_counted_and_not_asked_about(tmp_path: Path) -> None:
-    report, server = ask(some(tmp_path, ["a kettle", " ", None]), [Reply(marks(3))], repeats=2)
-    assert (report.memes, report.blank, report.asked, server.calls.total()) == (1, 2, 2, 2)
-
-
-def test_no_more_memes_are_asked_about_than_wanted_and_progress_is_told(tmp_path: Path) -> None:
+def test_blank_rationales_and_more_memes_than_wanted_are_not_asked_about(tmp_path: Path) -> None:
     steps: list[tuple[int, int]] = []
-    made = some(tmp_path, [f"kettle {n}" for n in range(6)])
-    with StubServer([Reply(marks(3))]) as server:
-        report = judge_rationales(
-            made,
-            Judge(server.url),
-            repeats=2,
-            memes=4,
-            progress=lambda what, done, of: steps.append((done, of)),
-        )
+    options: dict[str, Any] = {"repeats": 2, "progress": lambda what, done, of: steps.append((done, of))}
+    report, server = ask(some(tmp_path / "a", ["a kettle", " ", None]), [Reply(marks(3))], **options)
+    assert (report.memes, report.blank, report.asked, server.calls.total()) == (1, 2, 2, 2)
+    made = some(tmp_path / "b", [f"kettle {n}" for n in range(6)])
+    report, server = ask(made, [Reply(marks(3))], memes=4, **options)
     assert report.memes == 4 and server.calls.total() == 8
-    assert steps == [(done, 8) for done in range(1, 9)]
+    assert steps == [(1, 2), (2, 2), *((done, 8) for done in range(1, 9))]
     assert JudgeReport.model_validate_json(report.model_dump_json()) == report
 
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import unicodedata
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,22 +56,13 @@ def test_what_only_looks_other_is_read_as_before(name: str, text: str, strength:
     assert plain(change_text(text, name, strength, seed)) == plain(text)
 
 
-def test_homoglyphs_are_letters_of_another_script_and_none_is_left_out_at_full_strength() -> None:
-    changed = change_text("you smell", "homoglyph", 3)
-    assert len(changed) == len("you smell")
-    scripts = [unicodedata.name(letter).split()[0] for letter in changed if letter != " "]
-    # u stays, and of s-m-e-l-l only s and e have twins
-    assert scripts == ["CYRILLIC", "CYRILLIC", "LATIN", "CYRILLIC", "LATIN", "CYRILLIC", "LATIN", "LATIN"]
-
-
-def test_a_word_of_twins_alone_keeps_one_latin_letter() -> None:
-    assert [letter.isascii() for letter in change_text("cop", "homoglyph", 3)] == [True, False, False]
-
-
 @pytest.mark.parametrize(
     ("name", "text", "changed"),
     [
         ("leet", "Toast is late", "70457 15 l473"),
+        # One letter of a word stays Latin, or it would be of another language: the c of "cop"; of "smell" m and l have
+        # no twins.
+        ("homoglyph", "you smell cop", "\u0443\u043eu \u0455m\u0435ll c\u043e\u0440"),
         ("zero_width", "ab cd", "a\u200bb c\u200cd"),  # within words alone
         ("spacing", "you smell.", "y o u s m e l l."),
         ("benign_suffix", "you smell.", ". ".join(["you smell", *BENIGN_SENTENCES])),
