@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -33,6 +34,41 @@ class Tags(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.words += data
+
+
+def assert_self_contained(page: str) -> None:
+    """Nothing is loaded or run; pictures are blurred until a box is ticked; wide tables scroll by keyboard, too."""
+    tags = Tags(page).tags
+    assert not re.search(r"https?:|//[a-z]|@import|url\(", re.sub(r"data:[\w/+;]+,[\w+/=]*", "data:", page))
+    assert not {tag for tag, _ in tags} & {"script", "iframe", "object", "embed", "form", "base"}
+    for tag, attributes in tags:
+        for name in ("src", "href", "srcset", "action", "background"):
+            assert (attributes.get(name) or "data:").startswith("data:"), tag
+        assert not [name for name in attributes if name.startswith("on")]
+        if attributes.get("class") == "scroll":
+            assert (attributes["tabindex"], attributes["role"]) == ("0", "region") and attributes[
+                "aria-label"
+            ]
+    assert page.count('<div class="scroll"') == page.count("<table>") and page.count("</style>") == 1
+    style = page.partition("<style>")[2].partition("</style>")[0]
+    assert re.search(r"\.picture img \{[^}]*filter: blur\(\d+px\) grayscale\(1\)", style)
+    # Nothing but a ticked box takes the blur off.
+    (unblurred,) = re.findall(r"([^{}]*)\{ filter: none; \}", style)
+    assert all(":checked" in selector for selector in unblurred.split(","))
+    # Text in colour is read by people of weak sight, on white and on a dark page.
+    for scheme, paper in zip(re.findall(r":root \{([^}]*)\}", style), ("#ffffff", "#121212"), strict=True):
+        for colour in re.findall(r"--(?:good|bad|warn): (#\w{6})", scheme):
+            assert contrast(colour, paper) >= 4.5, colour
+
+
+def contrast(first: str, second: str) -> float:
+    """The contrast ratio of two colours by WCAG 2."""
+    light = []
+    for colour in (first, second):
+        parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+        red, green, blue = (x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts)
+        light.append(0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05)
+    return max(light) / min(light)
 
 
 # Measures the page in a frame as wide as a phone and says so in the document's title.

@@ -7,7 +7,7 @@ import pytest
 
 from mrharm.metrics import Estimate
 from mrharm.probes.saliency import SHARES, Order, Part, SaliencyProbe
-from mrharm.reports.evaluation_page import draw_saliency_plots
+from mrharm.reports.evaluation_page import draw_saliency_plots, make_robustness_panels
 from mrharm.reports.plots import DIAGONAL, GREY, LINES, Curve, Panel, draw_bars, draw_curves
 
 WORDS = re.compile(r"<text[^>]*>([^<]*)</text>")
@@ -49,6 +49,25 @@ def test_an_interval_beyond_what_a_share_can_be_is_drawn_as_far_as_it_can_be() -
     assert "a &lt;b&gt;" in drawn and ">none<" in drawn
     with pytest.raises(ValueError, match="no bars"):
         draw_bars([Panel("", [])], "share")
+
+
+def test_a_panel_for_each_kind_shows_its_strongest_changes_and_no_change() -> None:
+    settings = [
+        {
+            "kind": kind,
+            "change": change,
+            "strength": strength,
+            "moved": {"macro_f1": {"value": 0.1 * strength}},
+        }
+        for kind, change in (("text", "leet"), ("picture", "blur"))
+        for strength in (1, 3)
+    ]
+    panels = make_robustness_panels({"clean": {"macro_f1": {"value": 0.9}}, "settings": settings})
+    assert [panel.title for panel in panels] == ["text changed", "picture changed"]
+    assert [(name, figure.value) for name, figure in panels[0].bars] == [
+        ("unchanged", 0.9),
+        ("leet", pytest.approx(0.3)),
+    ]
 
 
 def draw_parts(*kinds: str, **parts: tuple[float, float]) -> list[list[str]]:

@@ -93,14 +93,13 @@ def tabulate_arms(cells: Sequence[Cell]) -> Table:
         "mean over seeds", ("arm", "memes", "seeds", "macro-F1", "difference", "true", "accuracy", "AUROC")
     )
     for cell in cells:
-        macro_f1, truth, accuracy, auroc = (
+        macro_f1, *figures = (
             format_plus_minus(cell.figures.get(name, _EMPTY))
             for name in (_PLOTTED, TRUTH, "accuracy", "auroc")
         )
         change = format_plus_minus(cell.differences.get(_PLOTTED, _EMPTY), signed=True)
         change = "reference" if cell.arm == REFERENCE else change
-        sizes = (f"{cell.size:,}", str(len(cell.seeds)))
-        table.add(cell.arm, *sizes, macro_f1, change, truth, accuracy, auroc)
+        table.add(cell.arm, f"{cell.size:,}", str(len(cell.seeds)), macro_f1, change, *figures)
     table.notes.append(NOTE)
     return table
 

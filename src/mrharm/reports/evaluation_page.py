@@ -44,18 +44,10 @@ def write_page(
     ablation: Path | None = None,
     command: str = "",
 ) -> None:
-    """Write the page.
+    """Write the page, with the pictures of the worst mistakes and what moved these decisions.
 
-    Args:
-        evaluation: its results.
-        verdicts: what was evaluated, for the pictures of the worst mistakes.
-        path: the file.
-        explained: what moved these decisions.
-        ablation: the folder of an ablation whose answers, plot and tables are shown, too.
-        command: what reproduces every figure, for the foot of the page.
-
-    Raises:
-        DataError: the ablation's ``ablation.json`` is missing, or is something else.
+    ``ablation`` is the folder of an ablation to show, too; ``command`` is what reproduces every figure. Raises
+    DataError where that folder's ``ablation.json`` is missing, or is something else.
     """
     arms = read_ablation(ablation) if ablation else None
     page = render_page(
@@ -102,13 +94,13 @@ def draw_plots(evaluation: Evaluation) -> dict[str, str]:
         if points:
             line = Curve("", [across for across, _ in points], [up for _, up in points])
             plots[name] = draw_curves([*guides, line], x, y, title=name, top=top)
-    if panels := _make_robustness_panels(evaluation.probes.get("robustness") or {}):
+    if panels := make_robustness_panels(evaluation.probes.get("robustness") or {}):
         title = "Robustness: macro-F1 under the strongest changes"
         plots["Robustness"] = draw_bars(panels, "macro-F1", title=title)
     return {name: inline_svg(drawing) for name, drawing in plots.items()}
 
 
-def _make_robustness_panels(record: Mapping[str, Any]) -> list[Panel]:
+def make_robustness_panels(record: Mapping[str, Any]) -> list[Panel]:
     """Return a panel for each kind of change, with macro-F1 under the strongest ones."""
     settings = record.get("settings", ())
     strongest = max((setting["strength"] for setting in settings), default=0)

@@ -40,11 +40,9 @@ class Panel:
 
 @dataclass(frozen=True)
 class Curve:
-    """A line through points.
+    """A line through points; with ``sizes`` a dot at each point, too, its area by this number of memes.
 
-    name: for the legend; empty for none.
-    sizes: where given, a dot at each point, its area by this number of memes.
-    guide: what the other curves are compared with (chance, a random order): dotted and grey.
+    A ``guide`` is what other curves are compared with (chance, a random order): dotted and grey.
     """
 
     name: str
@@ -58,16 +56,9 @@ DIAGONAL = Curve("", (0.0, 1.0), (0.0, 1.0), guide=True)  # chance, or perfect c
 
 
 def draw_bars(panels: Sequence[Panel], axis: str, *, title: str = "", guess: float | None = None) -> str:
-    """Draw panels below each other as an SVG element; figures are shares of one.
+    """Draw panels below each other as an SVG element; figures are shares of one, ``axis`` says of what.
 
-    Args:
-        panels: what to draw.
-        axis: what the figures are.
-        title: of the drawing.
-        guess: what guessing would reach, as a dotted line.
-
-    Raises:
-        ValueError: there is nothing to draw.
+    A dotted line shows what a ``guess`` would reach. Raises ValueError where there is nothing to draw.
     """
     if not any(panel.bars for panel in panels):
         raise ValueError("no bars to draw")
@@ -103,17 +94,10 @@ def _draw_panel(ax: Any, panel: Panel, guess: float | None) -> None:
 
 
 def draw_curves(curves: Sequence[Curve], x: str, y: str, *, title: str, top: float | None = 1.0) -> str:
-    """Draw curves as SVG; those that have a name are in a legend below.
+    """Draw curves as SVG over the axes ``x`` and ``y``; those that have a name are in a legend below.
 
-    Args:
-        curves: at most as many as there are kinds of `LINES`, and guides.
-        x: what the horizontal axis is.
-        y: what the vertical axis is.
-        title: also read out by screen readers.
-        top: end of the vertical axis; None for that of the curves.
-
-    Raises:
-        ValueError: nothing to draw, or more curves than kinds of line.
+    The vertical axis ends at ``top``, or where the curves do. Raises ValueError where there is nothing to draw, or more
+    curves than kinds of line (`LINES`), guides apart.
     """
     drawn = [curve for curve in curves if not curve.guide]
     if not any(len(curve.x) for curve in drawn) or len(drawn) > len(LINES):

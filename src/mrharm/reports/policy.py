@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from mrharm.console import err, out, print_failures, print_sentence
+from mrharm.console import err, out, print_failures
 from mrharm.metrics import Estimate, format_cell, format_figure, name_figure
 from mrharm.policy.choose import Criterion
 from mrharm.policy.propose import PolicyChoice
 from mrharm.policy.targets import TargetCheck
 from mrharm.reports.render import render_sentences
 from mrharm.reports.tables import Table
-from mrharm.reports.terminal import print_table
+from mrharm.reports.terminal import print_sentences, print_table
 
 BAND_FIGURES = (
     "allowed", "reviewed", "flagged", "reviews", "flag_precision", "harmful_of_allowed", "allowed_of_harmful",
@@ -32,27 +32,27 @@ def describe_cautions(choice: PolicyChoice) -> tuple[str, ...]:
 
 
 def policy_to_json(choice: PolicyChoice) -> dict[str, Any]:
-    """Return JSON-able values, as ``mrharm threshold --json`` prints them."""
+    """Return the values that ``mrharm threshold --json`` prints."""
     chosen, measured, checked = choice.chosen, choice.measured, choice.checked
     return {
         "detector": choice.card.key(),
-        "folder": str(choice.folder),
+        "folder": choice.folder,
         "threshold": choice.card.threshold,
         "threshold_interval": [chosen.threshold.low, chosen.threshold.high] if chosen else [None, None],
         "band": choice.card.band,
-        "band_bounds": choice.band.model_dump() if choice.band else None,
+        "band_bounds": choice.band,
         "criterion": choice.provenance.criterion,
         "band_criterion": choice.provenance.band_criterion,
         "split": measured.split,
         "memes": measured.memes,
         "prevalence": choice.request.traffic.prevalence,
         "per_day": choice.request.traffic.per_day,
-        "figures": {name: figure.model_dump() for name, figure in measured.figures.items()},
+        "figures": measured.figures,
         "elsewhere": chosen.optimism_corrected if chosen else None,
         "found_in": chosen.feasible_share if chosen else None,
         "check_split": checked.split,
         "check_memes": checked.memes,
-        "checked": {name: figure.model_dump() for name, figure in checked.figures.items()},
+        "checked": checked.figures,
         "kept_on": {
             part.split: all(check.state == "met" for check in part.checks)
             for part in (measured, checked)
@@ -62,24 +62,22 @@ def policy_to_json(choice: PolicyChoice) -> dict[str, Any]:
         "choices": [row.model_dump(exclude={"promise"}) for row in choice.menu],
         "before": {"threshold": choice.before.threshold, "band": choice.before.band},
         "notes": [*describe_cautions(choice), *map(describe_target, choice.promises)],
-        "stale": [str(path) for path in choice.stale_pages()],
-        "failures": [failure.model_dump(mode="json") for failure in choice.failures],
+        "stale": choice.stale_pages(),
+        "failures": choice.failures,
     }
 
 
 def show_policy(choice: PolicyChoice, dry_run: bool) -> None:
     """Print a policy: whether it meets its targets, what there was to choose from, its figures, where it is stored."""
     # Targets on the other split come first: that is what the choice was made for.
-    for target in sorted(choice.promises, key=lambda target: target.split != choice.checked.split):
-        print_sentence(describe_target(target), style="bold")
+    targets = sorted(choice.promises, key=lambda target: target.split != choice.checked.split)
+    print_sentences(map(describe_target, targets), "bold")
     if choice.menu:
         print_table(_tabulate_menu(choice))
-    for sentence in _describe_policy(choice):
-        print_sentence(sentence, style="bold")
+    print_sentences(_describe_policy(choice), "bold")
     if choice.measured.figures:
         print_table(_tabulate_figures(choice))
-    for sentence in describe_cautions(choice):
-        print_sentence(sentence)
+    print_sentences(describe_cautions(choice))
     print_failures(choice.failures)
     if dry_run:
         out.print("nothing stored (--dry-run)")

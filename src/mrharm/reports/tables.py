@@ -221,20 +221,25 @@ def tabulate_record(record: Mapping[str, Any]) -> list[Table]:
 
 def _find_rows(name: str, value: Any) -> Iterator[tuple[str, dict[str, Estimate]]]:
     """Find the figures in a nested value: a row for each mapping that holds some, with its name."""
-    if isinstance(value, Mapping):
+    if isinstance(value, list | tuple):
+        for record in value:
+            yield from _find_record_row(record) if isinstance(record, Mapping) else ()
+    elif isinstance(value, Mapping):
         if figures := _select_estimates(value):
             yield name, figures
         for key, part in value.items():
             yield from _find_rows(name_figure(key), part)
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        for item in value:
-            # A record of a list is named by its texts and numbers, and what it holds in turn is of the same row.
-            if isinstance(item, Mapping):
-                parts = [item, *(part for part in item.values() if isinstance(part, Mapping))]
-                figures = {key: figure for part in parts for key, figure in _select_estimates(part).items()}
-                names = [part for part in item.values() if isinstance(part, str | int | float) and part != ""]
-                shown = [f"{part:g}" if isinstance(part, float) else str(part) for part in names]
-                yield from [(" ".join(shown[:5]), figures)] if figures else []
+
+
+def _find_record_row(record: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Estimate]]]:
+    """Make a row of a list's record with what it holds in turn; its first five texts and numbers name it."""
+    figures = _select_estimates(record)
+    for part in record.values():
+        figures |= _select_estimates(part) if isinstance(part, Mapping) else {}
+    names = [part for part in record.values() if isinstance(part, str | int | float) and part != ""]
+    shown = [f"{part:g}" if isinstance(part, float) else str(part) for part in names]
+    if figures:
+        yield " ".join(shown[:5]), figures
 
 
 def _select_estimates(value: Mapping[str, Any]) -> dict[str, Estimate]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,26 +64,23 @@ def print_table(table: Table, columns: int | None = None) -> None:
     for row, cells in zip(table.rows, rows, strict=True):
         rich.add_row(*cells, style=ROW_STYLES[row.style])
     out.print(rich)
-    for note in table.notes:
-        print_sentence(note, style="dim")
+    print_sentences(table.notes, "dim")
 
 
-def print_sentences(sentences: Sequence[str]) -> None:
-    """Print sentences, the first in bold."""
-    for place, sentence in enumerate(sentences):
-        print_sentence(sentence, style=None if place else "bold")
+def print_sentences(sentences: Iterable[str], style: str | None = None) -> None:
+    """Print sentences, a paragraph each."""
+    for sentence in sentences:
+        print_sentence(sentence, style=style)
 
 
 def show_evaluation(evaluation: Evaluation) -> None:
     """Print the verdict, figures, baselines, groups, probes and the worst mistakes."""
-    for sentence in evaluation.words:
-        print_sentence(sentence, style="bold")
+    print_sentences(evaluation.words, "bold")
     for name, table in tabulate_evaluation(evaluation, SHOWN_ROWS).items():
         print_table(table, SHOWN_COLUMNS[name])
     for name, record in evaluation.probes.items():
         out.print(f"\nprobe: {name}", style="bold")
-        for sentence in record.get("words", ()):
-            print_sentence(sentence)
+        print_sentences(record.get("words", ()))
     for name, reason in evaluation.skipped.items():
         out.print()
         print_sentence(f"probe: {name}: skipped: {reason}")
@@ -100,8 +97,7 @@ def show_comparisons(comparisons: Sequence[Comparison]) -> None:
     for place, comparison in enumerate(comparisons):
         if place:
             out.print()
-        for sentence in comparison.words:
-            print_sentence(sentence, style="bold")
+        print_sentences(comparison.words, "bold")
         for table in tabulate_comparison(comparison):
             print_table(table)
         for name, side in (("first", comparison.first), ("second", comparison.second)):
@@ -111,8 +107,7 @@ def show_comparisons(comparisons: Sequence[Comparison]) -> None:
 def show_transfer(matrix: Transfer, written: Sequence[Path]) -> None:
     """Print a matrix of runs and datasets, and the files it was written to."""
     print_table(tabulate_transfer(matrix))
-    for sentence in matrix.words:
-        print_sentence(sentence)
+    print_sentences(matrix.words)
     for cell in matrix.cells:
         if cell.failures:
             what = f"failed: {cell.failures:,} memes of {cell.dataset} with {cell.run}"
@@ -123,7 +118,9 @@ def show_transfer(matrix: Transfer, written: Sequence[Path]) -> None:
 
 def show_diff(diff: Diff, out_file: Path | None) -> None:
     """Print what changes between two detectors: totals first, then single memes."""
-    print_sentences(render_sentences("diff.jinja", diff=diff))
+    changed, *compared = render_sentences("diff.jinja", diff=diff)
+    print_sentence(changed, style="bold")
+    print_sentences(compared)
     decisions = ("allow", "review", "flag") if diff.banded else ("allow", "flag")
     counts = Table("items by decision", ("", *(f"B: {after}" for after in decisions)))
     for before in decisions:
@@ -197,8 +194,7 @@ def show_audit(report: AuditReport, fixed: Fixed | None, html: Path | None) -> N
     if report.shortcuts:
         out.print()
         print_table(_tabulate_shortcuts(report))
-    for sentence in report.verdict.words:
-        print_sentence(sentence, style="bold")
+    print_sentences(report.verdict.words, "bold")
     if fixed:
         out.print(f"\ncleaned copy of {fixed.memes:,} memes in {fixed.folder}")
         for what, counts in (("left out", fixed.dropped), ("rationales marked", fixed.marked)):
@@ -256,5 +252,4 @@ def show_demo(report: Mapping[str, Any], folder: Path) -> None:
 
     for split in SPLITS:
         print_table(tabulate_demo(report, split))
-    for sentence in render_sentences("demo.jinja", report=report, page=folder / "report.html"):
-        print_sentence(sentence)
+    print_sentences(render_sentences("demo.jinja", report=report, page=folder / "report.html"))
