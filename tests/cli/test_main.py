@@ -26,7 +26,9 @@ def cli():
 @pytest.fixture(scope="module")
 def run(squares, tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli")
-    (folder / "recipe.yaml").write_text(dump_recipe(tiny()))
+    (folder / "recipe.yaml").write_text(
+        dump_recipe(tiny(stages__rationale__epochs=1, stages__label__epochs=1))
+    )
     arguments = ["train", squares, "--recipe", folder / "recipe.yaml", "--out", folder / "run", "--json"]
     result = CliRunner().invoke(app, [str(one) for one in arguments])
     assert result.exit_code == 0, result.output
@@ -65,17 +67,6 @@ def test_train_without_rationales_exits_2_and_names_the_mend(cli, tmp_path):
     assert "abduce" in result.stderr and "--stages label" in result.stderr
 
 
-def test_wrong_settings_and_recipes_exit_2(cli, squares, tmp_path):
-    assert cli("train", squares, "--recipe", "grand", "--out", tmp_path / "a").exit_code == 2
-    result = cli(
-        "train", squares, "--recipe", "tiny", "--set", "stages.label.epoch=1", "--out", tmp_path / "a"
-    )
-    assert result.exit_code == 2 and "stages.label.epoch: unknown key" in result.stderr
-    assert (
-        cli("train", squares, "--recipe", "tiny", "--set", "epochs", "--out", tmp_path / "a").exit_code == 2
-    )
-
-
 def test_predict_judges_one_picture_and_warns_of_what_it_lacks(cli, run, squares):
     picture = squares / "images" / "test-0.png"
     result = cli("predict", run[0], picture, "--text", "you are red")
@@ -96,16 +87,11 @@ def test_predict_reads_the_words_off_a_picture_nobody_described(cli, run, tmp_pa
     assert result.exit_code == 0, result.output
     (verdict,) = json.loads(result.stdout)["verdicts"]
     evidence = Verdict.model_validate(verdict).evidence
+    assert evidence.image_sha256
     assert (evidence.text, evidence.text_source) == ("you are red", "ocr")
     assert evidence.boxes[0].words[-1].text == "red"
     assert evidence.made_by["text"].startswith("rapidocr@")
     assert "text" not in verdict["missing"]
-
-
-def test_predict_json_is_one_object_with_whole_verdicts(cli, run, squares):
-    result = cli("predict", run[0], squares / "images" / "test-0.png", "--text", "you are red", "--json")
-    (verdict,) = json.loads(result.stdout)["verdicts"]
-    assert Verdict.model_validate(verdict).evidence.image_sha256
 
 
 def test_predict_writes_a_file_goes_on_with_it_and_lists_failures(cli, run, squares, tmp_path):
@@ -122,11 +108,6 @@ def test_predict_writes_a_file_goes_on_with_it_and_lists_failures(cli, run, squa
     assert again.exit_code == 0
     assert (summary["already_there"], summary["judged"]) == (expected, 0)
     assert len(list(read_records(out, Verdict))) == expected
-
-
-def test_predict_without_a_run_exits_2(cli, squares, tmp_path):
-    result = cli("predict", tmp_path, squares / "images")
-    assert result.exit_code == 2 and "mrharm train" in result.stderr
 
 
 def test_predict_takes_a_dataset_with_its_captions(cli, run, squares):

@@ -16,6 +16,7 @@ from mrharm.cli.options import (
     WorkersOption,
 )
 from mrharm.cli.terminal import Bars, print_result, report_errors
+from mrharm.memes.dataset import Dataset
 from mrharm.recipe import load_recipe, parse_overrides
 from mrharm.store import check_place
 
@@ -41,6 +42,7 @@ def audit_command(
 ) -> None:
     """Find what is wrong with a dataset before a model is trained on it; exit code 4 where there are errors."""
     chosen = load_recipe(recipe, parse_overrides(settings or []))
+    Dataset(dataset)
     from mrharm.audit.fix import check_folder, write_fixed
     from mrharm.audit.run import audit
     from mrharm.reports import terminal

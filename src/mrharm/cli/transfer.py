@@ -9,7 +9,7 @@ from typer import Argument, Option
 
 from mrharm.cli.options import DeviceOption, JsonOption, SeedOption, SplitOption
 from mrharm.cli.terminal import Bars, print_result, report_errors
-from mrharm.memes.dataset import INFO
+from mrharm.memes.dataset import INFO, Dataset
 from mrharm.runs import find_detector
 from mrharm.store import check_place
 
@@ -35,6 +35,8 @@ def transfer_command(
     trained = [path for path in runs if path not in more]
     for run in trained:
         find_detector(run)
+    for folder in on:
+        Dataset(folder)
     if out_file:
         check_place(out_file, "--out")
     from mrharm.evaluation.transfer import transfer
