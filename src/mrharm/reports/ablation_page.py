@@ -23,10 +23,10 @@ _EMPTY = Estimate()
 
 NOTE = (
     "Mean over seeds ± half the width of its 95 % interval (Student's t); differences are from the reference with the "
-    "same seeds. Intervals are about training again, not about other memes, and are not corrected for their number. All "
-    "arms train with the recipe's steps and learning rates: an arm that needs others looks worse than it is. Where seeds "
-    "fall into two groups, learned or not, five of each arm rarely suffice: 5 of 5 against a true rate of 2 of 5 reaches "
-    "p < 0.05 one time in three."
+    "same seeds. Intervals are about training again, not about other memes, and are not corrected for their number. "
+    "All arms train with the recipe's steps and learning rates: an arm that needs others looks worse than it is. Where "
+    "seeds fall into two groups, learned or not, five of each arm rarely suffice: 5 of 5 against a true rate of 2 of 5 "
+    "reaches p < 0.05 one time in three."
 )
 
 
