@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from mrharm.records import Meme
-from mrharm.student.checkpoints import load_models, save_models
 from mrharm.student.interface import compose_text
 from mrharm.student.processor import MrHarmProcessor
+from mrharm.student.saved_models import load_models, save_models
 from tests.student.conftest import ANSWERS, INPUTS, tiny_student
 
 

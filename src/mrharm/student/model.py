@@ -226,18 +226,6 @@ class MrHarmForConditionalGeneration(_KnownInitialisation, T5ForConditionalGener
         return torch.stack(attentions).float().mean(0)
 
 
-def unique_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Return a model's state with tied tensors once, contiguous, on the CPU, as safetensors needs it."""
-    pointers: set[int] = set()
-    tensors = {}
-    for name, tensor in model.state_dict().items():
-        if tensor.data_ptr() in pointers and tensor.numel():
-            continue
-        pointers.add(tensor.data_ptr())
-        tensors[name] = tensor.detach().cpu().contiguous()
-    return tensors
-
-
 # Known to transformers' Auto classes, as its conventions ask of a new model type.
 AutoConfig.register(MrHarmConfig.model_type, MrHarmConfig)
 AutoModelForSeq2SeqLM.register(MrHarmConfig, MrHarmForConditionalGeneration)

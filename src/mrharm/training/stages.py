@@ -14,7 +14,7 @@ from mrharm.records import Failure, Rationale
 from mrharm.student.backbones import build_student
 from mrharm.student.interface import compose_text
 from mrharm.student.model import MrHarmForConditionalGeneration
-from mrharm.training.examples import ExampleBuilder, Limits, measure_limits
+from mrharm.training.examples import ExampleBuilder, measure_limits
 from mrharm.training.label_stage import label_target, validate_labels
 from mrharm.training.rationale_stage import rationale_target, validate_rationales
 from mrharm.training.stage_data import StageContext, StageData, StageDataBuilder, StagePlan
@@ -52,7 +52,19 @@ def train_detector(
     set_seed(recipe.seed)
     model, examples = _build_student(context.dataset, recipe, rationales)
     model.to(context.device)
-    card = _make_card(recipe, stages, examples.limits)
+    card = DetectorCard(
+        recipe=recipe.name,
+        reads=recipe.reads,
+        picture_shown=recipe.picture.shown,
+        odd_text=recipe.odd_text,
+        answers=recipe.answers,
+        label_template=recipe.templates.label,
+        rationale_template=recipe.templates.rationale,
+        rationale_tokens=0 if stages == "label" else examples.limits.rationale,
+        decoding=recipe.decoding,
+        students=tuple(plan.model for plan in plans),
+        seed=recipe.seed,
+    )
     builder = StageDataBuilder(examples, model, context)
     models: dict[str, MrHarmForConditionalGeneration] = {}
     results: dict[str, Any] = {}
@@ -95,23 +107,6 @@ def _build_student(
     limits = measure_limits(recipe, processor, texts, explanations)
     processor.max_text_tokens = limits.text
     return model, ExampleBuilder(dataset, recipe, processor, limits, rationales)
-
-
-def _make_card(recipe: Recipe, stages: WhichStages, limits: Limits) -> DetectorCard:
-    """Make the card of a detector before it is calibrated."""
-    return DetectorCard(
-        recipe=recipe.name,
-        reads=recipe.reads,
-        picture_shown=recipe.picture.shown,
-        odd_text=recipe.odd_text,
-        answers=recipe.answers,
-        label_template=recipe.templates.label,
-        rationale_template=recipe.templates.rationale,
-        rationale_tokens=0 if stages == "label" else limits.rationale,
-        decoding=recipe.decoding,
-        students=tuple(plan.model for plan in PLANS[stages]),
-        seed=recipe.seed,
-    )
 
 
 def _train_stage(

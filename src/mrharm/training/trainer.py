@@ -31,8 +31,8 @@ from transformers.utils import logging as transformers_logging
 from mrharm.hub import pick_dtype
 from mrharm.recipe import StageRecipe
 from mrharm.store import write_json
-from mrharm.student.checkpoints import load_unique
-from mrharm.student.model import MrHarmForConditionalGeneration, unique_tensors
+from mrharm.student.model import MrHarmForConditionalGeneration
+from mrharm.student.saved_models import load_unique, unique_tensors
 from mrharm.training.examples import ExampleSet, LengthSampler, collate
 from mrharm.training.stage_data import StageContext, StageData, StagePlan
 

@@ -19,12 +19,12 @@ from mrharm.images import decode, open_image, read_image_bytes
 from mrharm.metrics.estimate import Floats
 from mrharm.records import Evidence, Meme, Saliency, Verdict
 from mrharm.store import content_key, folder_aside, sha256_bytes, sha256_file, write_text
-from mrharm.student.checkpoints import load_models, save_models
 from mrharm.student.fused_t5 import FusedT5Student
 from mrharm.student.interface import Frame, Student, StudentInput, compose_text
 from mrharm.student.joint import JointStudent, JointTarget
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
+from mrharm.student.saved_models import load_models, save_models
 from mrharm.verdicts.card import JOINT, DetectorCard, read_card, write_card
 from mrharm.verdicts.inputs import DEFAULT_OPTIONS, JudgeOptions, LoadedMeme, PreparedMeme, SaliencyKind
 from mrharm.verdicts.scoring import harm_probability, score_answers, write_texts
@@ -77,10 +77,7 @@ class Detector(PushToHubMixin):
     ) -> Detector:
         """Load a Detector from a run folder or from its ``detector/``.
 
-        Args:
-            folder: the run, or the detector itself.
-            device: ``auto``, ``cpu``, ``cuda``...
-            precision: as `mrharm.hub.pick_dtype` takes it.
+        ``device`` and ``precision``: as `mrharm.hub.pick_device` and `mrharm.hub.pick_dtype` take them.
 
         Raises:
             InputError: no Detector there.
@@ -94,10 +91,8 @@ class Detector(PushToHubMixin):
     def save_pretrained(self, folder: str | Path, recipe: str | None = None, **_: Any) -> DetectorCard:
         """Write the self-contained folder, whole or not at all: safetensors, JSON and a card, no code, no pickle.
 
-        Args:
-            folder: where to; what is there is replaced.
-            recipe: the resolved recipe's YAML, to be kept with the weights.
-            _: what `push_to_hub` passes to every class (shard sizes); a detector is not sharded.
+        What is in the folder is replaced. ``recipe``: the resolved recipe's YAML, to be kept with the weights; further
+        arguments are what `push_to_hub` passes to every class (shard sizes).
 
         Returns:
             The card as written: this detector's, with the hashes of the new files.
@@ -176,15 +171,9 @@ class Detector(PushToHubMixin):
     def judge(
         self, memes: Meme | Sequence[Meme], options: JudgeOptions = DEFAULT_OPTIONS, **changes: Any
     ) -> Verdict | list[Verdict]:
-        """Judge one meme or many.
+        """Judge one meme or many; returns one verdict, or a list in the same order.
 
-        Args:
-            memes: one meme, or many.
-            options: how, see `JudgeOptions`.
-            changes: options by name: ``judge(memes, root=folder, rationales=False)``.
-
-        Returns:
-            One verdict for one meme; a list in the same order for many.
+        ``changes``: options by name, see `JudgeOptions`: ``judge(memes, root=folder, rationales=False)``.
 
         Raises:
             ImageError: a picture is missing, too large, of an unknown kind, or broken.
@@ -279,7 +268,7 @@ class Detector(PushToHubMixin):
         meme, evidence, image = source.meme, source.evidence, None
         if meme.image and source.data is not None:
             if options.gather is not False and (source.needs_words or source.needs_clean):
-                extracted = self.eye.extract(
+                extracted = self._evidence_pipeline.extract(
                     meme, source.data, meme.image, evidence, clean=source.needs_clean
                 )
                 evidence, image = extracted.evidence, extracted.clean
@@ -290,7 +279,7 @@ class Detector(PushToHubMixin):
         return evidence, image
 
     @cached_property
-    def eye(self) -> EvidencePipeline:
+    def _evidence_pipeline(self) -> EvidencePipeline:
         """The engines that read and clean pictures without evidence; loaded for the first such picture."""
         return EvidencePipeline(Engines(inpainter="telea" if self.card.picture_shown == "clean" else "none"))
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from mrharm.errors import DataError
 from mrharm.student.config import MrHarmConfig
-from mrharm.student.model import MrHarmForConditionalGeneration, unique_tensors
+from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
 
 SHARED = "shared.safetensors"
@@ -61,6 +61,18 @@ def load_models(
         return models, processor
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise DataError(f"{folder}: not a complete detector ({error})") from None
+
+
+def unique_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Return a model's state with tied tensors once, contiguous, on the CPU, as safetensors needs it."""
+    pointers: set[int] = set()
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        if tensor.data_ptr() in pointers and tensor.numel():
+            continue
+        pointers.add(tensor.data_ptr())
+        tensors[name] = tensor.detach().cpu().contiguous()
+    return tensors
 
 
 def load_unique(model: MrHarmForConditionalGeneration, state: dict[str, Tensor]) -> None:
