@@ -66,14 +66,9 @@ def unpacked(source: Path | None, target: Path, progress: Progress) -> Iterator[
             ) from None
         yield _enter(root)
     except MrHarmError as error:
-        raise type(error)(name_archive(str(error), _enter(root), source)) from None
+        raise type(error)(str(error).replace(str(_enter(root)), str(source))) from None
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
-
-
-def name_archive(text: str, root: Path, source: Path) -> str:
-    """Return ``text`` with the archive's path for that of the unpacked folder, which is removed by then."""
-    return text.replace(str(root), str(source)) if root != source else text
 
 
 def _enter(root: Path) -> Path:

@@ -12,8 +12,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from mrharm import plugins
-from mrharm.errors import DataError, ImageError, InputError
-from mrharm.memes.archives import name_archive, unpacked
+from mrharm.errors import DataError, InputError
+from mrharm.memes.archives import unpacked
 from mrharm.memes.dataset import (
     EVIDENCE,
     INFO,
@@ -28,10 +28,9 @@ from mrharm.memes.dataset import (
     in_split,
 )
 from mrharm.memes.pictures import import_pictures
-from mrharm.memes.rows import STAGE
 from mrharm.memes.splits import TRAIN, VALIDATION, add_validation
 from mrharm.progress import Progress, counting, no_progress
-from mrharm.records import Evidence, Failure, Meme, Rationale, Record
+from mrharm.records import Meme, Rationale, Record
 from mrharm.store import FAILURES, folder_aside, sha256_file, write_json, write_records
 
 IMPORTERS = plugins.Table(
@@ -108,9 +107,9 @@ def import_memes(
             raise DataError(f"importer {kind}: ids must be unique; these are not: {', '.join(repeated[:5])}")
         # Check the pictures; those unpacked for this import alone are linked, not written a second time.
         way = "link" if root != origin and options.images == "copy" else options.images
-        _add_pictures(imported, aside, replace(options, images=way), progress)
-        if origin and root and root != origin:
-            _name_archive(imported, root, origin)
+        import_pictures(imported, aside, replace(options, images=way), progress)
+        if origin and root != origin:
+            imported.sources[origin.name] = origin
         _add_validation(imported, options)
         _refuse_empty(imported, source or kind)
         if rationales:
@@ -132,16 +131,6 @@ def _refuse_empty(imported: Imported, source: Path | str) -> None:
     )
 
 
-def _name_archive(imported: Imported, root: Path, origin: Path) -> None:
-    """Put the archive's name in the place of the folder it was unpacked to."""
-    imported.sources[origin.name] = origin
-    imported.notes = [name_archive(note, root, origin) for note in imported.notes]
-    imported.failures = [
-        failure.model_copy(update={"reason": name_archive(failure.reason, root, origin)})
-        for failure in imported.failures
-    ]
-
-
 def check_target(target: Path, source: Path | None, overwrite: bool) -> None:
     """Refuse a folder with the source or other files in it, or, unless ``overwrite``, a dataset; raises InputError."""
     if source is not None and source.resolve().is_relative_to(target):
@@ -156,40 +145,6 @@ def check_target(target: Path, source: Path | None, overwrite: bool) -> None:
             )
     elif target.is_dir() and any(target.iterdir()):
         raise InputError(f"{target}: not empty and not a dataset; choose a new or empty folder")
-
-
-def _add_pictures(imported: Imported, aside: Path, options: ImportOptions, progress: Progress) -> None:
-    """Bring the pictures into the folder; a meme whose picture is missing or broken becomes a failure."""
-    total = sum(1 for meme in imported.memes if meme.id in imported.pictures or meme.image)
-    if not total:
-        return
-    with counting(progress, "checking pictures", total) as advance:
-        stored = import_pictures(
-            imported.memes,
-            imported.pictures,
-            aside,
-            way=options.images,
-            workers=options.workers,
-            advance=advance,
-        )
-    evidence = {row.meme_id: row for row in imported.evidence}
-    memes: dict[str, Meme] = {}
-    for meme in imported.memes:
-        result = stored.get(meme.id)
-        if isinstance(result, ImageError):
-            picture = imported.pictures.get(meme.id)
-            file = picture.name if picture else meme.image
-            imported.failures.append(Failure(item=meme.id, stage=STAGE, reason=str(result), file=file))
-            continue
-        memes[meme.id] = meme
-        if result:
-            place, sha256 = result
-            memes[meme.id] = meme.model_copy(update={"image": place})
-            row = evidence.get(meme.id) or Evidence(meme_id=meme.id)
-            evidence[meme.id] = row.model_copy(update={"image_sha256": sha256})
-    imported.memes = list(memes.values())
-    imported.evidence = [evidence[meme_id] for meme_id in memes if meme_id in evidence]
-    imported.rationales = [row for row in imported.rationales if row.meme_id in memes]
 
 
 def _add_validation(imported: Imported, options: ImportOptions) -> None:

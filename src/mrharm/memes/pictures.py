@@ -9,14 +9,17 @@ import contextlib
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, product
 from pathlib import Path, PurePosixPath
 
 from mrharm.errors import DataError, ImageError, InputError
 from mrharm.images import MAX_BYTES, SUFFIXES, decode, image_sha256, read_image_bytes, sniff
-from mrharm.records import Meme
+from mrharm.memes.dataset import Imported, ImportOptions
+from mrharm.memes.rows import STAGE
+from mrharm.progress import Progress, counting
+from mrharm.records import Evidence, Failure, Meme
 from mrharm.store import content_key, sha256_bytes
 
 IMAGES = "images"
@@ -125,55 +128,73 @@ class PictureFinder:
         return self._names[folder]
 
 
-def import_pictures(
-    memes: Iterable[Meme],
-    pictures: dict[str, Path],
-    folder: Path,
-    *,
-    way: str,
-    workers: int,
-    advance: Callable[[], None],
-) -> dict[str, tuple[str, str] | ImageError]:
-    """Bring every meme's picture under ``folder/images/``: meme id -> its path there and its SHA-256, or the error.
+def import_pictures(imported: Imported, folder: Path, options: ImportOptions, progress: Progress) -> None:
+    """Bring every meme's picture under ``folder/images/``; a meme whose picture is broken becomes a failure.
 
     Each picture is decoded once, so that a broken one is known now and not in the middle of training. ``link`` makes
     a hard link, which costs no space and stays whole when the source is deleted; across file systems, where none can
     be made, it copies. Pictures an importer drew into ``folder/images/`` itself are hashed where they are.
 
     Raises:
-        InputError: ``way`` is neither copy nor link.
+        InputError: ``options.images`` is neither copy nor link.
     """
-    if way not in ("copy", "link"):
-        raise InputError(f"images: expected copy or link, got {way!r}")
+    if options.images not in ("copy", "link"):
+        raise InputError(f"images: expected copy or link, got {options.images!r}")
+    rows = [meme for meme in imported.memes if meme.id in imported.pictures or meme.image]
+    if not rows:
+        return
     used: set[str] = set()
-    rows = [meme for meme in memes if meme.id in pictures or meme.image]
-    names = {meme.id: _name_file(meme.id, used) for meme in rows if meme.id in pictures}
+    names = {meme.id: _name_file(meme.id, used) for meme in rows if meme.id in imported.pictures}
     if names:
         (folder / IMAGES).mkdir(exist_ok=True)
 
     def store(meme: Meme) -> tuple[str, str] | ImageError:
+        source = imported.pictures.get(meme.id)
         try:
-            if meme.id not in pictures:
+            if source is None:
                 place = check_inside(meme.image or "").as_posix()
                 return place, image_sha256(folder / place)
-            source = pictures[meme.id]
             data = read_image_bytes(source)
             place = _check_place(data, source.name, names[meme.id])
-            if way == "copy" or not link(source, folder / place):
+            if options.images == "copy" or not link(source, folder / place):
                 (folder / place).write_bytes(data)
             return place, sha256_bytes(data)
         except ImageError as error:
-            return error
+            path = source or folder / (meme.image or "")
+            return ImageError(str(error).replace(str(path), path.name))
 
     stored: dict[str, tuple[str, str] | ImageError] = {}
-    pool = ThreadPoolExecutor(max(1, workers))
+    pool = ThreadPoolExecutor(max(1, options.workers))
     try:
-        for meme, result in zip(rows, pool.map(store, rows), strict=True):
-            stored[meme.id] = result
-            advance()
+        with counting(progress, "checking pictures", len(rows)) as advance:
+            for meme, result in zip(rows, pool.map(store, rows), strict=True):
+                stored[meme.id] = result
+                advance()
     finally:
         pool.shutdown(cancel_futures=True)
-    return stored
+    _set_pictures(imported, stored)
+
+
+def _set_pictures(imported: Imported, stored: Mapping[str, tuple[str, str] | ImageError]) -> None:
+    """Set the pictures' places and hashes; what belongs to a meme whose picture is broken goes with it."""
+    evidence = {row.meme_id: row for row in imported.evidence}
+    memes: dict[str, Meme] = {}
+    for meme in imported.memes:
+        result = stored.get(meme.id)
+        if isinstance(result, ImageError):
+            picture = imported.pictures.get(meme.id)
+            file = picture.name if picture else meme.image
+            imported.failures.append(Failure(item=meme.id, stage=STAGE, reason=str(result), file=file))
+            continue
+        memes[meme.id] = meme
+        if result:
+            place, sha256 = result
+            memes[meme.id] = meme.model_copy(update={"image": place})
+            row = evidence.get(meme.id) or Evidence(meme_id=meme.id)
+            evidence[meme.id] = row.model_copy(update={"image_sha256": sha256})
+    imported.memes = list(memes.values())
+    imported.evidence = [evidence[meme_id] for meme_id in memes if meme_id in evidence]
+    imported.rationales = [row for row in imported.rationales if row.meme_id in memes]
 
 
 def write_picture(data: bytes, folder: Path, meme_id: str, used: set[str]) -> str:

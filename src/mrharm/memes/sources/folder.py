@@ -16,11 +16,13 @@ from mrharm.memes.pictures import PictureFinder
 from mrharm.memes.rows import STAGE, TABLES, read_table
 from mrharm.records import Failure, Meme
 
-LAYOUT = (
+ABOUT = ImporterInfo(
+    "Your own memes",
+    "not stated",
+    "they are yours",
     "a folder of pictures; or a .jsonl, .csv or .tsv file (or a folder with exactly one) with columns for text, image, "
-    "label, id, split, targets: say `--column text=caption_text` where the names differ; pictures beside the file"
+    "label, id, split, targets: say `--column text=caption_text` where the names differ; pictures beside the file",
 )
-ABOUT = ImporterInfo("Your own memes", "not stated", "they are yours", LAYOUT)
 
 
 def import_folder(source: Path | None, folder: Path, options: ImportOptions) -> Imported:
@@ -31,7 +33,7 @@ def import_folder(source: Path | None, folder: Path, options: ImportOptions) -> 
         DataError: the file is not UTF-8, or has no usable header.
     """
     if source is None or not source.exists():
-        raise InputError(f"{source or 'no source given'}: nothing there; expected {LAYOUT}")
+        raise InputError(f"{source or 'no source given'}: nothing there; expected {ABOUT.layout}")
     table = _find_table(source)
     imported = Imported(
         name=source.stem or "folder", licence=ABOUT.licence, label_scheme="none (no labels)", memes=[]
@@ -62,7 +64,9 @@ def _add_pictures(root: Path, imported: Imported) -> None:
     files = list_files(root, failures)
     pictures = [path.relative_to(root) for path in files if path.suffix.lower() in SUFFIXES]
     if not pictures and not failures:
-        raise InputError(f"{root}: no pictures ({', '.join(SUFFIXES)}) and no table in it; expected {LAYOUT}")
+        raise InputError(
+            f"{root}: no pictures ({', '.join(SUFFIXES)}) and no table in it; expected {ABOUT.layout}"
+        )
     imported.failures += failures
     stems = Counter(path.with_suffix("").as_posix() for path in pictures)
     for path in pictures:

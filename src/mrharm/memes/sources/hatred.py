@@ -20,16 +20,13 @@ from mrharm.memes.rows import Row, need_folder
 from mrharm.memes.sources.hateful_memes import CHALLENGE, FINE_GRAINED, LICENCE, read_fhm_rows
 from mrharm.records import Label, Rationale
 
-LAYOUT = (
-    "a folder with fhm_train_reasonings.jsonl and fhm_test_reasonings.jsonl (or datasets/hatred/annotations/ with "
-    "them), and FHM's own train.jsonl, dev_seen.jsonl ... with img/, beside them or in a subfolder; the fine-grained "
-    "train.json and dev_seen.json, which HatReD was made from, do as well"
-)
 ABOUT = ImporterInfo(
     "HatReD: why the hateful memes of FHM are hateful, written by people (IJCAI 2023)",
     f"reasons: not stated; memes: {LICENCE}",
     "reasons: github.com/Social-AI-Studio/HatReD; memes: from Meta AI, after agreeing to its licence",
-    LAYOUT,
+    "a folder with fhm_train_reasonings.jsonl and fhm_test_reasonings.jsonl (or datasets/hatred/annotations/ with "
+    "them), and FHM's own train.jsonl, dev_seen.jsonl ... with img/, beside them or in a subfolder; the fine-grained "
+    "train.json and dev_seen.json, which HatReD was made from, do as well",
 )
 FILES = ("fhm_train_reasonings.jsonl", "fhm_test_reasonings.jsonl")
 FOLDERS = ("annotations", "datasets/hatred/annotations", "hatred/annotations", "hatred", "dataset")
@@ -64,9 +61,9 @@ def import_hatred(source: Path | None, folder: Path, options: ImportOptions) -> 
         InputError: ``source`` is no folder with both HatReD's and FHM's files.
         DataError: a file is not JSON lines.
     """
-    root = need_folder(source, LAYOUT)
+    root = need_folder(source, ABOUT.layout)
     hatred = Imported("hatred", ABOUT.licence, "", [])
-    rows = read_rows(hatred, root, dict.fromkeys(FILES), read_fhm_rows, layout=LAYOUT, folders=FOLDERS)
+    rows = read_rows(hatred, root, dict.fromkeys(FILES), read_fhm_rows, layout=ABOUT.layout, folders=FOLDERS)
     reasons = _index_reasons(rows, hatred)
 
     def join_reasons(root: Path, rows: list[Row], imported: Imported) -> None:

@@ -26,15 +26,12 @@ from mrharm.memes.sources.folder import list_files
 from mrharm.memes.sources.hateful_memes import choose_roles
 from mrharm.memes.sources.huggingface_tables import PICTURES, Table, find_tables, import_datasets
 
-LAYOUT = (
-    "a folder with metadata.jsonl, .csv or .parquet and pictures, or pictures in a folder a class, or "
-    "data/train-*.parquet, or train.jsonl, test.csv, or what save_to_disk wrote; columns as for `folder`"
-)
 ABOUT = ImporterInfo(
     "A Hugging Face dataset, as downloaded or saved",
     "as its README.md says",
     "huggingface.co: `hf download --repo-type dataset NAME --local-dir FOLDER`, or `save_to_disk`",
-    LAYOUT,
+    "a folder with metadata.jsonl, .csv or .parquet and pictures, or pictures in a folder a class, or "
+    "data/train-*.parquet, or train.jsonl, test.csv, or what save_to_disk wrote; columns as for `folder`",
 )
 README, INFOS = CARD = ("README.md", "dataset_infos.json")
 
@@ -51,7 +48,7 @@ def import_huggingface(source: Path | None, folder: Path, options: ImportOptions
         DataError: a file is broken, cut short, or not what its name says.
     """
     if source is None or not source.exists():
-        raise InputError(f"{source or 'no source given'}: nothing there; expected {LAYOUT}")
+        raise InputError(f"{source or 'no source given'}: nothing there; expected {ABOUT.layout}")
     root = source if source.is_dir() else source.parent
     name = root.resolve().name if source.is_dir() else source.stem
     imported = Imported(name=name, licence="not stated", label_scheme="none (no labels)", memes=[])
@@ -60,7 +57,7 @@ def import_huggingface(source: Path | None, folder: Path, options: ImportOptions
     files = [source] if source.is_file() else list(list_files(root, imported.failures))
     tables = find_tables(source, files, imported)
     if not tables:
-        raise InputError(f"{source}: no table and no picture of a dataset in it; expected {LAYOUT}")
+        raise InputError(f"{source}: no table and no picture of a dataset in it; expected {ABOUT.layout}")
     images, classes = _read_features(root, tables, imported)
     columns = _find_columns(tables, images, options.columns, imported.notes)
     file_splits, row_splits = _find_splits(tables, columns, imported.notes, "split" in options.columns)
