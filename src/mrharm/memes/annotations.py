@@ -157,14 +157,9 @@ class TableSource:
     finish: Callable[[Imported], None] | None = None
 
     def __call__(self, source: Path | None, folder: Path, options: ImportOptions) -> Imported:
-        """Import the dataset.
-
-        Raises:
-            InputError: ``source`` is no folder with one of the files.
-            DataError: a file is not what ``read`` reads.
-        """
+        """Import the dataset; raises InputError where ``source`` is no folder with one of the files."""
         root = need_folder(source, self.about.layout)
-        imported = Imported(self.name, self.about.licence, self.scheme.about, [])
+        imported = Imported(self.name, self.about.licence, self.scheme.about)
         rows = read_rows(
             imported, root, self.files, self.read, layout=self.about.layout, folders=self.folders
         )

@@ -116,9 +116,9 @@ class Imported:
     """
 
     name: str
-    licence: str
-    label_scheme: str
-    memes: list[Meme]
+    licence: str = "not stated"
+    label_scheme: str = "none (no labels)"
+    memes: list[Meme] = field(default_factory=list)
     evidence: list[Evidence] = field(default_factory=list)
     rationales: list[Rationale] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)

@@ -77,9 +77,9 @@ def import_memes(
 ) -> Dataset:
     """Import ``source`` into a dataset folder, written whole or not at all.
 
-    A row that fails, or whose picture is missing or broken although pictures came along, is left out and goes to
-    ``failures.jsonl``: a label belongs to text and picture together, so half a meme would carry a label that was never
-    given to it. A source without any pictures goes in as texts, and ``dataset.json`` notes it once.
+    A row that fails, or whose picture is missing or broken although pictures came along, goes to ``failures.jsonl``: a
+    label belongs to text and picture together. A source without any pictures goes in as texts, and ``dataset.json``
+    notes it once.
 
     Args:
         kind: a row of `IMPORTERS`.
@@ -113,7 +113,7 @@ def import_memes(
         _add_validation(imported, options)
         _refuse_empty(imported, source or kind)
         if rationales:
-            _add_rationales(imported, rationales, progress)
+            _add_rationales(imported, rationales)
         _write(imported, aside, kind, origin, options)
     return Dataset(Path(folder))
 
@@ -169,19 +169,12 @@ def _add_validation(imported: Imported, options: ImportOptions) -> None:
         imported.notes.append(f"no validation split could be drawn from {train}: too few memes that differ")
 
 
-def _add_rationales(imported: Imported, explain: Callable[[Meme], Rationale], progress: Progress) -> None:
+def _add_rationales(imported: Imported, explain: Callable[[Meme], Rationale]) -> None:
     """Explain each labelled train and validation meme that has no rationale yet."""
-    splits = [imported.roles.get(role, role) for role in (TRAIN, VALIDATION)]
     done = {row.meme_id for row in imported.rationales}
-    todo = [
-        meme
-        for meme in imported.memes
-        if meme.label and meme.id not in done and any(in_split(meme, split) for split in splits)
-    ]
-    with counting(progress, "writing rationales", len(todo)) as advance:
-        for meme in todo:
-            imported.rationales.append(explain(meme))
-            advance()
+    splits = {imported.roles.get(role, role) for role in (TRAIN, VALIDATION)}
+    todo = (meme for meme in imported.memes if meme.label and meme.split in splits)
+    imported.rationales += [explain(meme) for meme in todo if meme.id not in done]
 
 
 def _write(imported: Imported, aside: Path, kind: str, source: Path | None, options: ImportOptions) -> None:

@@ -26,18 +26,11 @@ ABOUT = ImporterInfo(
 
 
 def import_folder(source: Path | None, folder: Path, options: ImportOptions) -> Imported:
-    """Import a folder of pictures, or a table of memes.
-
-    Raises:
-        InputError: nothing of the kind is at ``source``, or a mapped column is not in the file.
-        DataError: the file is not UTF-8, or has no usable header.
-    """
+    """Import a folder of pictures, or a table of memes."""
     if source is None or not source.exists():
         raise InputError(f"{source or 'no source given'}: nothing there; expected {ABOUT.layout}")
     table = _find_table(source)
-    imported = Imported(
-        name=source.stem or "folder", licence=ABOUT.licence, label_scheme="none (no labels)", memes=[]
-    )
+    imported = Imported(source.stem or "folder", ABOUT.licence)
     if table is None:
         _add_pictures(source, imported)
     else:

@@ -63,16 +63,8 @@ ABOUT = ImporterInfo(
 )
 
 
-def _add_notes(imported: Imported) -> None:
+def _sort_splits(imported: Imported) -> None:
     imported.memes.sort(key=lambda meme: ORDER.index(meme.split or ""))
-    missing = [split for split in ORDER if split not in {meme.split for meme in imported.memes}]
-    if missing:
-        imported.notes.append(f"no rows for: {', '.join(missing)}")
-    unlabelled = sum(meme.label is None for meme in imported.memes)
-    if unlabelled:
-        imported.notes.append(
-            f"{unlabelled:,} memes without a severity are unlabelled; labels kept as they came"
-        )
 
 
 HARM_C = TableSource(
@@ -86,7 +78,7 @@ HARM_C = TableSource(
     id="id",
     folders=("annotations", "annotations/harm-c", "HarMeme_V1/Annotations/harm-c"),
     side_files=True,
-    finish=_add_notes,
+    finish=_sort_splits,
 )
 HARM_P = replace(
     HARM_C,
@@ -97,15 +89,7 @@ HARM_P = replace(
 
 
 def import_harm_p(source: Path | None, folder: Path, options: ImportOptions) -> Imported:
-    """Import Harm-P.
-
-    V0 holds most memes twice and shares test memes with train. It is refused, or with ``options.allow_v0`` let in with
-    every row, so that the leak can be measured.
-
-    Raises:
-        InputError: ``source`` is no folder with the files.
-        DataError: a file is not JSON lines, or the files are V0 and ``options.allow_v0`` is not set.
-    """
+    """Import Harm-P. V0, which holds most memes twice and shares test memes with train, needs ``options.allow_v0``."""
     is_v1 = source and source.is_dir() and any(find_file(source, name, HARM_P.folders) for name in V1_FILES)
     check = partial(_check_v0, allow=options.allow_v0)
     return replace(HARM_P, files=V1_FILES if is_v1 else FILES, join=check)(source, folder, options)

@@ -67,11 +67,7 @@ def _read_words(cells: Cells, column: str, words: tuple[str, ...]) -> list[str]:
 
 
 def read_fhm_rows(path: Path, name: str, failures: list[Failure]) -> list[Row]:
-    """Read JSON lines with ids such as ``1235``, ``"1235"`` or ``"01235"``; all become ``"01235"``, as pictures' names.
-
-    Raises:
-        DataError: the file is not JSON lines.
-    """
+    """Read JSON lines; the ids ``1235``, ``"1235"`` and ``"01235"`` all become ``"01235"``, as pictures are named."""
     rows = []
     for row in read_json_rows(path, name, failures):
         value = row.values.get("id")

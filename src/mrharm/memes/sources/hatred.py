@@ -56,13 +56,9 @@ def import_hatred(source: Path | None, folder: Path, options: ImportOptions) -> 
     """Import HatReD: FHM with people's reasons. Memes without one (those that are not hateful) stay as they are.
 
     All reasons of a meme are kept in ``extra["gold_rationales"]``; the first that is not blank is its `Rationale`.
-
-    Raises:
-        InputError: ``source`` is no folder with both HatReD's and FHM's files.
-        DataError: a file is not JSON lines.
     """
     root = need_folder(source, ABOUT.layout)
-    hatred = Imported("hatred", ABOUT.licence, "", [])
+    hatred = Imported("hatred")
     rows = read_rows(hatred, root, dict.fromkeys(FILES), read_fhm_rows, layout=ABOUT.layout, folders=FOLDERS)
     reasons = _index_reasons(rows, hatred)
 
@@ -128,8 +124,3 @@ def _add_rationales(imported: Imported, reasons: Mapping[str, Mapping[str, Any]]
     imported.rationales = list(rationales.values())
     if unknown := len(reasons) - len(memes):
         imported.notes.append(f"{unknown:,} reasons match no meme in FHM's files here and were skipped")
-    if harmless := sum(not meme.label.harmful for meme in memes.values() if meme.label):
-        version = imported.options["label_version"]
-        imported.notes.append(
-            f"{harmless:,} reasons say why a meme is hateful that FHM's labels ({version}) call not hateful"
-        )

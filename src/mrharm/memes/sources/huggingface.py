@@ -41,17 +41,12 @@ def import_huggingface(source: Path | None, folder: Path, options: ImportOptions
 
     A meme's id is its id column's, else ``<split>-<row>``, counting from 0 as `datasets` does. Class numbers mean what
     the dataset says they do, else 0 and 1.
-
-    Raises:
-        InputError: nothing of the kind is at ``source``, several datasets are, a mapped column is not there, or the
-            extra is needed and not installed.
-        DataError: a file is broken, cut short, or not what its name says.
     """
     if source is None or not source.exists():
         raise InputError(f"{source or 'no source given'}: nothing there; expected {ABOUT.layout}")
     root = source if source.is_dir() else source.parent
     name = root.resolve().name if source.is_dir() else source.stem
-    imported = Imported(name=name, licence="not stated", label_scheme="none (no labels)", memes=[])
+    imported = Imported(name)
 
     # Its tables, what it says of itself, which column is which, and which split is which.
     files = [source] if source.is_file() else list(list_files(root, imported.failures))

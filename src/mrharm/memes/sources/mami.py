@@ -82,16 +82,6 @@ def _parse_row(source: TableSource, row: Row) -> ParsedRow:
     return replace(parsed, picture=(PurePosixPath(row.file).parent / (parsed.picture or "")).as_posix())
 
 
-def _note_kinds(imported: Imported) -> None:
-    """Note the memes that are not misogynous and yet have a kind of misogyny; they are kept as they came."""
-    labels = [meme.label for meme in imported.memes if meme.label]
-    odd = sum(1 for label in labels if not label.harmful and label.attack_types)
-    if odd:
-        imported.notes.append(
-            f"{odd:,} memes that are not misogynous have a kind of misogyny; kept as they came"
-        )
-
-
 MAMI = TableSource(
     "mami",
     ImporterInfo(
@@ -110,5 +100,4 @@ MAMI = TableSource(
     folders=FOLDERS,
     join=_join_test_labels,
     parse=_parse_row,
-    finish=_note_kinds,
 )

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from mrharm.memes.annotations import ParsedRow, TableSource
-from mrharm.memes.dataset import Imported, ImporterInfo
+from mrharm.memes.dataset import ImporterInfo
 from mrharm.memes.labels import Cells, LabelScheme, read_word
 from mrharm.memes.rows import Row, read_csv_rows, read_text
 from mrharm.records import Label, Severity
@@ -41,10 +41,6 @@ def _parse_row(source: TableSource, row: Row) -> ParsedRow:
     return source.parse_row(row, text, ("", *texts))
 
 
-def _note_split(imported: Imported) -> None:
-    imported.notes.append("labels.csv has no splits: all memes are train; there is no test split")
-
-
 MEMOTION = TableSource(
     "memotion",
     ImporterInfo(
@@ -63,5 +59,4 @@ MEMOTION = TableSource(
     image="image_name",
     text=CORRECTED,
     parse=_parse_row,
-    finish=_note_split,
 )

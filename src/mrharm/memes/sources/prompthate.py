@@ -34,12 +34,7 @@ PARTS = {"entity": "entities", "race": "demographics"}
 
 
 def import_prompthate(source: Path | None, folder: Path, options: ImportOptions) -> Imported:
-    """Import PromptHate and Pro-Cap; ``clean_sent``, token lists and other keys are kept in ``extra``.
-
-    Raises:
-        InputError: ``source`` is no folder with such files, or holds those of several datasets.
-        DataError: a file is not one whole JSON array.
-    """
+    """Import PromptHate and Pro-Cap; ``clean_sent``, token lists and other keys are kept in ``extra``."""
     named = FILE.fullmatch(source.name) if source and source.is_file() else None
     root = need_folder(source.parent if source and named else source, ABOUT.layout)
     return replace(PROMPTHATE, files=_find_files(root, named))(root, folder, options)
