@@ -67,6 +67,6 @@ def test_every_randaugment_operation_draws_and_but_identity_changes_the_picture(
     gradient = np.tile(np.linspace(40, 200, 64, dtype=np.uint8)[:, None, None], (1, 64, 3))
     gradient[:, :32, 0] //= 2
     for name, operation in _OPERATIONS.items():
-        changed = np.asarray(operation(Image.fromarray(gradient), 0.5, 1.0))
+        changed = np.asarray(operation(Image.fromarray(gradient), 0.5))
         assert (changed == gradient).all() == (name == "identity"), name
     assert randaugment(gradient, np.random.default_rng(0)).shape == gradient.shape

@@ -149,58 +149,52 @@ class ExampleBuilder:
         return Example(meme.id, text, tuple(input_ids), tuple(target_ids), picture, label.harmful)
 
 
+@dataclass(eq=False)
 class LengthSampler(Sampler[int]):
     """A random order in which every run of ``batch_size`` items has similar lengths.
 
     The order depends on (seed, epoch) alone, so that a resumed run continues in the order it left.
     """
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
-        self._lengths = np.asarray(lengths)
-        self._batch_size = batch_size
-        self._seed = seed
-        self.epoch = 0
+    lengths: Sequence[int]
+    batch_size: int
+    seed: int
+    epoch: int = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order the next iteration gives."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self._lengths)
+        return len(self.lengths)
 
     def __iter__(self) -> Iterator[int]:
-        rng = np.random.default_rng([self._seed, self.epoch])
-        order = rng.permutation(len(self._lengths))
-        pool_size = self._batch_size * _POOL
+        rng = np.random.default_rng([self.seed, self.epoch])
+        lengths, size = np.array(self.lengths), self.batch_size
+        order = rng.permutation(len(lengths))
         batches: list[np.ndarray[Any, Any]] = []
-        for start in range(0, len(order), pool_size):
-            pool = order[start : start + pool_size]
-            pool = pool[np.argsort(self._lengths[pool], kind="stable")]
-            batches.extend(pool[at : at + self._batch_size] for at in range(0, len(pool), self._batch_size))
+        for start in range(0, len(order), size * _POOL):
+            pool = order[start : start + size * _POOL]
+            pool = pool[np.argsort(lengths[pool], kind="stable")]
+            batches.extend(pool[at : at + size] for at in range(0, len(pool), size))
         # The one batch that may be short comes last: in the middle it would shift every batch after it.
-        short = [batch for batch in batches if len(batch) < self._batch_size]
-        full = [batch for batch in batches if len(batch) == self._batch_size]
+        short = [batch for batch in batches if len(batch) < size]
+        full = [batch for batch in batches if len(batch) == size]
         for index in rng.permutation(len(full)):
             yield from full[index].tolist()
         for batch in short:
             yield from batch.tolist()
 
 
+@dataclass(eq=False)
 class ExampleSet(TorchDataset[tuple[Example, StudentInput]]):
     """Examples with their pictures, varied in each epoch as ``augmentation`` says, see `augment`."""
 
-    def __init__(
-        self,
-        examples: Sequence[Example],
-        pictures: PixelStore | FeatureStore,
-        augmentation: str,
-        seed: int,
-    ) -> None:
-        self.examples = examples
-        self._pictures = pictures
-        self._augmentation = augmentation
-        self._seed = seed
-        self.epoch = 0
+    examples: Sequence[Example]
+    pictures: PixelStore | FeatureStore
+    augmentation: str
+    seed: int
+    epoch: int = 0
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -209,10 +203,10 @@ class ExampleSet(TorchDataset[tuple[Example, StudentInput]]):
         example = self.examples[index]
         if example.picture is None:
             return example, StudentInput(example.text)
-        if isinstance(self._pictures, FeatureStore):
-            return example, StudentInput(example.text, features=self._pictures.get(example.picture))
-        rng = np.random.default_rng([self._seed, self.epoch, index])
-        pixels = augment(self._pictures.get(example.picture), self._augmentation, rng)
+        if isinstance(self.pictures, FeatureStore):
+            return example, StudentInput(example.text, features=self.pictures.get(example.picture))
+        rng = np.random.default_rng([self.seed, self.epoch, index])
+        pixels = augment(self.pictures.get(example.picture), self.augmentation, rng)
         return example, StudentInput(example.text, pixels)
 
 

@@ -27,6 +27,7 @@ from mrharm.student.processor import MrHarmProcessor
 
 _MEMORY = 1_000_000_000  # bytes of fitted pixels kept
 _BATCH = 32  # pictures whose features are computed at once
+_GREY = (128, 128, 128)
 
 
 def _read_pictures(
@@ -130,9 +131,6 @@ def tower_key(model: MrHarmForConditionalGeneration, processor: MrHarmProcessor)
     return content_key(digest.hexdigest(), str(processor.picture))
 
 
-_GREY = (128, 128, 128)
-
-
 def augment(pixels: Pixels, kind: str, rng: np.random.Generator) -> Pixels:
     """Return a varied copy of a fitted picture, ``none``, ``light`` or ``randaugment``. *Shape:* (side, side, 3)"""
     if kind == "none":
@@ -157,9 +155,9 @@ def shift_light(pixels: Pixels, rng: np.random.Generator) -> Pixels:
 def randaugment(pixels: Pixels, rng: np.random.Generator, operations: int = 2, magnitude: int = 9) -> Pixels:
     """Apply RandAugment (Cubuk et al., NeurIPS 2020): ``operations`` drawn evenly, each at ``magnitude`` of 30."""
     image = Image.fromarray(pixels)
-    strength = magnitude / 30
     for name in rng.choice(sorted(_OPERATIONS), size=operations):
-        image = _OPERATIONS[name](image, strength, 1.0 if rng.random() < 0.5 else -1.0)
+        sign = 1.0 if rng.random() < 0.5 else -1.0
+        image = _OPERATIONS[name](image, sign * magnitude / 30)
     return np.asarray(image, dtype=np.uint8)
 
 
@@ -170,29 +168,25 @@ def _affine(image: Image.Image, *matrix: float) -> Image.Image:
 
 def _enhance(
     kind: Callable[[Image.Image], ImageEnhance._Enhance],
-) -> Callable[[Image.Image, float, float], Image.Image]:
-    return lambda image, strength, sign: kind(image).enhance(1 + sign * 0.9 * strength)
+) -> Callable[[Image.Image, float], Image.Image]:
+    return lambda image, strength: kind(image).enhance(1 + 0.9 * strength)
 
 
-# Ranges at full strength as in the paper's table: shear 0.3, translate 150/331 of the side, rotate 30 degrees,
-# enhancements 0.9, posterise down to 4 bits, solarise from 256 down to 0.
-_OPERATIONS: dict[str, Callable[[Image.Image, float, float], Image.Image]] = {
-    "identity": lambda image, strength, sign: image,
-    "shear_x": lambda image, strength, sign: _affine(image, 1, sign * 0.3 * strength, 0, 0, 1, 0),
-    "shear_y": lambda image, strength, sign: _affine(image, 1, 0, 0, sign * 0.3 * strength, 1, 0),
-    "translate_x": lambda image, strength, sign: _affine(
-        image, 1, 0, sign * 150 / 331 * image.width * strength, 0, 1, 0
-    ),
-    "translate_y": lambda image, strength, sign: _affine(
-        image, 1, 0, 0, 0, 1, sign * 150 / 331 * image.height * strength
-    ),
-    "rotate": lambda image, strength, sign: image.rotate(sign * 30 * strength, fillcolor=_GREY),
+# Ranges at full strength, 1 or -1, as in the paper's table: shear 0.3, translate 150/331 of the side, rotate 30
+# degrees, enhancements 0.9; posterise down to 4 bits and solarise from 256 down to 0, which have no sign.
+_OPERATIONS: dict[str, Callable[[Image.Image, float], Image.Image]] = {
+    "identity": lambda image, strength: image,
+    "shear_x": lambda image, strength: _affine(image, 1, 0.3 * strength, 0, 0, 1, 0),
+    "shear_y": lambda image, strength: _affine(image, 1, 0, 0, 0.3 * strength, 1, 0),
+    "translate_x": lambda image, strength: _affine(image, 1, 0, 150 / 331 * image.width * strength, 0, 1, 0),
+    "translate_y": lambda image, strength: _affine(image, 1, 0, 0, 0, 1, 150 / 331 * image.height * strength),
+    "rotate": lambda image, strength: image.rotate(30 * strength, fillcolor=_GREY),
     "brightness": _enhance(ImageEnhance.Brightness),
     "colour": _enhance(ImageEnhance.Color),
     "contrast": _enhance(ImageEnhance.Contrast),
     "sharpness": _enhance(ImageEnhance.Sharpness),
-    "posterise": lambda image, strength, sign: ImageOps.posterize(image, 8 - round(4 * strength)),
-    "solarise": lambda image, strength, sign: ImageOps.solarize(image, round(255 * (1 - strength))),
-    "autocontrast": lambda image, strength, sign: ImageOps.autocontrast(image),
-    "equalise": lambda image, strength, sign: ImageOps.equalize(image),
+    "posterise": lambda image, strength: ImageOps.posterize(image, 8 - round(4 * abs(strength))),
+    "solarise": lambda image, strength: ImageOps.solarize(image, round(255 * (1 - abs(strength)))),
+    "autocontrast": lambda image, strength: ImageOps.autocontrast(image),
+    "equalise": lambda image, strength: ImageOps.equalize(image),
 }
