@@ -93,30 +93,33 @@ def test_a_template_is_seen_beneath_the_text(tmp_path: Path) -> None:
     assert clusters(copies, "near_picture") == clusters(copies) == []
 
 
-def test_one_text_is_one_meme_where_no_picture_is_known(tmp_path: Path) -> None:
-    copies = of(tmp_path, [meme("a", "You  and\nthe CLUB"), meme("b", " you and the club"), meme("c", "you")])
-    assert clusters(copies, "text") == clusters(copies) == [["a", "b"]]
-
-
-def test_one_text_under_two_pictures_is_two_memes(tmp_path: Path) -> None:
-    draw(tmp_path / "a.png", 1)
-    draw(tmp_path / "b.png", 2)
-    copies = of(tmp_path, [meme(name, "you and the club", image=f"{name}.png") for name in ("a", "b")])
-    assert clusters(copies, "text") == [["a", "b"]]
-    assert clusters(copies) == []
-
-
-@pytest.mark.parametrize("picture", [None, "missing.png"])
-def test_one_text_is_one_meme_where_one_of_the_pictures_is_not_known(
-    tmp_path: Path, picture: str | None
+@pytest.mark.parametrize(
+    ("memes", "kind", "groups"),
+    [
+        (
+            [meme("a", "You  and\nthe CLUB"), meme("b", " you and the club"), meme("c", "you")],
+            "meme",
+            [["a", "b"]],
+        ),
+        ([meme("a", ""), meme("b", None), meme("c", "  ")], "text", []),
+        ([meme("a", "you", image="a.png"), meme("b", "You")], "meme", [["a", "b"]]),
+        ([meme("a", "you", image="a.png"), meme("b", "You", image="gone.png")], "meme", [["a", "b"]]),
+        ([meme("a", "you", image="a.png"), meme("b", "you", image="b.png")], "text", [["a", "b"]]),
+        ([meme("a", "you", image="a.png"), meme("b", "you", image="b.png")], "meme", []),
+        # Copies of copies: by text, by id, by text again.
+        (
+            [meme("a", "you"), meme("b", "You"), meme("c", "me", extra={"copy_of": "b"}), meme("d", "ME")],
+            "meme",
+            [["a", "b", "c", "d"]],
+        ),
+    ],
+)
+def test_one_text_is_one_meme_unless_two_known_pictures_tell_it_apart(
+    tmp_path: Path, memes: list[Meme], kind: str, groups: list[list[str]]
 ) -> None:
     draw(tmp_path / "a.png", 1)
-    copies = of(tmp_path, [meme("a", "you", image="a.png"), meme("b", "You", image=picture)])
-    assert clusters(copies) == [["a", "b"]]
-
-
-def test_memes_without_text_are_not_copies_for_that(tmp_path: Path) -> None:
-    assert clusters(of(tmp_path, [meme("a", ""), meme("b", None), meme("c", "  ")]), "text") == []
+    draw(tmp_path / "b.png", 2)
+    assert clusters(of(tmp_path, memes), kind) == groups
 
 
 def test_blank_pictures_are_near_to_none(tmp_path: Path) -> None:

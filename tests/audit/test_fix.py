@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.recipe import load_recipe
 from mrharm.records import Evidence, Failure, Meme, Rationale, read_records
-from mrharm.store import sha256_file
+from mrharm.store import sha256_file, write_records
 from tests.audit.helpers import bytes_of, club, draw, meme, sound, write_dataset
 
 RECIPE = load_recipe("mr-harm")
@@ -78,17 +77,44 @@ def test_train_gives_way_to_every_other_split_and_none_of_these_to_another(tmp_p
 
 
 def test_of_a_repeated_id_the_evaluation_row_stays_or_else_the_first(tmp_path: Path) -> None:
-    rows = [
-        *sound(),
-        meme("test-0", f"you and {club(90)}", True),
-        meme("one", f"you and {club(91)}", True),
-        meme("one", f"you and {club(92)}", False),
+    test, first, second = (f"you and {club(number)}" for number in (90, 91, 92))
+    rows = [meme("test-0", test, True), *sound(), meme("one", first, True), meme("one", second, False)]
+    why = [
+        Rationale(meme_id="one", text=text, teacher="t") for text in ("you and the harmful club", "a kettle")
     ]
-    dataset = write_dataset(tmp_path / "d", [rows[-3], *rows[:-3], *rows[-2:]])
-    copy = mended(dataset, tmp_path / "fixed")[1]
+    copy = mended(write_dataset(tmp_path / "d", rows, rationales=why), tmp_path / "fixed")[1]
     assert reasons(copy) == [("test-0", "in test too: removed from train"), ("one", "id repeated")]
     kept = {row.id: row for row in copy.memes}
-    assert (kept["test-0"].split, kept["one"].text) == ("test", f"you and {club(91)}")
+    assert (kept["test-0"].split, kept["one"].text) == ("test", first)
+    # Each line is checked against the label of the row that stays.
+    marked = read_records(copy.root / "rationales.jsonl", Rationale)
+    assert [row.status for row in marked] == ["leaks_label", "unchecked"]
+
+
+def test_a_dataset_without_train_is_cleaned_and_one_that_would_lose_it_is_refused(tmp_path: Path) -> None:
+    held_out = [row for row in sound() if row.split != "train"]
+    assert mended(write_dataset(tmp_path / "d", held_out), tmp_path / "fixed")[0].memes == 8
+    copies = [row.model_copy(update={"id": f"{row.id} again", "split": "train"}) for row in held_out]
+    with pytest.raises(InputError, match="no train meme would be left"):
+        mended(write_dataset(tmp_path / "d", [*held_out, *copies]), tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_fails_in_the_middle_leaves_the_copy_before_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    audited = audit(write_dataset(tmp_path / "d", sound()), RECIPE)
+    write_fixed(audited, tmp_path / "fixed")
+    before = bytes_of(tmp_path / "fixed")
+    monkeypatch.setattr(module, "write_json", stop)
+    for folder in ("fixed", "new"):
+        with pytest.raises(KeyboardInterrupt):
+            write_fixed(audited, tmp_path / folder, overwrite=True)
+    assert bytes_of(tmp_path / "fixed") == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d", "fixed"]
 
 
 def test_memes_whose_picture_does_not_open_are_left_out_with_why(tmp_path: Path) -> None:
@@ -147,41 +173,29 @@ def test_rationales_are_marked_and_keep_their_text(tmp_path: Path) -> None:
     assert "cleaned by mrharm audit: 2 rationales marked leaks_label" in copy.info.notes
 
 
-def test_what_goes_with_a_meme_left_out_goes_too(tmp_path: Path) -> None:
-    rows = [*sound(), meme("twin", sound()[-1].text, True)]
+def test_the_copy_is_consistent_and_says_what_was_done(tmp_path: Path) -> None:
+    both = meme("both", f"you and {club(99)}", True, "dev_seen", extra={"also_in": ["dev_unseen"]})
     names = ("twin", "train-0", "nobody")
     dataset = write_dataset(
         tmp_path / "d",
-        rows,
+        [*sound(), both, meme("twin", sound()[-1].text, True)],
         [Evidence(meme_id=name, caption="a kettle") for name in names],
         [Rationale(meme_id=name, text="a kettle", teacher="t") for name in names],
+        notes=["made up"],
+        sources={"train.jsonl": "0" * 64},
     )
+    earlier = Failure(item="old", stage="import", reason="was so", file="train.jsonl", line=3)
+    write_records(dataset.root / "failures.jsonl", [earlier])
     copy = mended(dataset, tmp_path / "fixed")[1]
+    # What belongs to a meme left out goes with it; earlier failures stay.
     assert (list(copy.evidence), list(copy.rationales)) == (["train-0"], ["train-0"])
-
-
-def test_earlier_failures_are_kept_before_the_new_ones(tmp_path: Path) -> None:
-    dataset = write_dataset(tmp_path / "d", [*sound(), meme("twin", sound()[-1].text, True)])
-    old = {"item": "old", "stage": "import", "reason": "was so", "file": "train.jsonl", "line": 3}
-    (dataset.root / "failures.jsonl").write_text(json.dumps(old) + "\n")
-    copy = mended(dataset, tmp_path / "fixed")[1]
     first, second = read_records(copy.root / "failures.jsonl", Failure)
-    assert first == Failure.model_validate(old)
-    assert (second.item, second.stage, second.file) == ("twin", "audit", "memes.jsonl")
-
-
-def test_what_the_copy_says_of_itself_is_true(tmp_path: Path) -> None:
-    both = meme("both", f"you and {club(99)}", True, "dev_seen", extra={"also_in": ["dev_unseen"]})
-    rows = [*sound(), both, meme("twin", sound()[-1].text, True)]
-    dataset = write_dataset(tmp_path / "d", rows, notes=["made up"], sources={"train.jsonl": "0" * 64})
-    copy = mended(dataset, tmp_path / "fixed")[1]
+    assert (first, second.item, second.stage, second.file) == (earlier, "twin", "audit", "memes.jsonl")
     info = copy.info
     assert info.splits == {"train": 8, "validation": 4, "test": 4, "dev_seen": 1, "dev_unseen": 1}
-    assert info.notes == [
-        "made up",
-        "cleaned by mrharm audit: 1 memes left out (in test too: removed from train)",
-    ]
-    assert info.files == {name: sha256_file(copy.root / name) for name in ("failures.jsonl", "memes.jsonl")}
+    note = "cleaned by mrharm audit: 1 memes left out (in test too: removed from train)"
+    assert info.notes == ["made up", note]
+    assert info.files == {path.name: sha256_file(path) for path in copy.root.glob("*.jsonl")}
     assert (info.name, info.sources) == ("clubs", {"train.jsonl": "0" * 64})
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from mrharm.audit.findings import Finding, LabelError
 from mrharm.audit.labels import LISTED, find_confident_errors, find_label_errors
@@ -68,6 +69,34 @@ def test_where_signals_say_nothing_that_is_said_and_no_label_is_accused(tmp_path
     findings, errors = suspects(tmp_path, rows)
     assert [(finding.code, finding.level) for finding in findings] == [("label-errors-unknown", "note")]
     assert errors == []
+
+
+def test_memes_without_a_label_are_no_suspects(tmp_path: Path) -> None:
+    rows = [
+        row.model_copy(update={"label": None}) if n % 9 == 0 else row for n, row in enumerate(separable(90))
+    ]
+    findings, errors = suspects(tmp_path, [flip(rows[1]), *rows[2:]])
+    assert [error.meme for error in errors[:1]] == ["m1"]
+    assert only(findings, "label-errors").of == 80
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        separable(49),  # too few
+        [meme(str(n), f"you {club(n)}", n < 4) for n in range(80)],  # too few of a side
+        [meme(str(n), f"you and {club(n % 4)}", n % 2 == 0) for n in range(60)],  # copies of a handful
+        [
+            meme(str(n), f"you and {club(0 if n < 30 else n)}", n < 30) for n in range(60)
+        ],  # a side is one meme
+    ],
+)
+def test_where_there_is_too_little_to_learn_from_no_label_is_accused(
+    tmp_path: Path, rows: list[Meme]
+) -> None:
+    findings, errors = suspects(tmp_path, rows)
+    assert errors == []
+    assert all(finding.code != "label-errors" for finding in findings)
 
 
 def test_at_most_two_hundred_are_listed_and_all_are_counted(tmp_path: Path) -> None:

@@ -55,34 +55,38 @@ def test_train_is_known_by_its_role(tmp_path: Path) -> None:
 
 
 def test_overlap_is_counted_by_kind_with_opposite_labels(tmp_path: Path) -> None:
-    picture = draw(tmp_path / "one.png", 1).read_bytes()
-    (tmp_path / "other.png").write_bytes(picture)
+    (tmp_path / "other.png").write_bytes(draw(tmp_path / "one.png", 1).read_bytes())
     draw(tmp_path / "third.png", 2)
     memes = [
         meme("id", "you", True),
         meme("picture", "me", True, image="one.png"),
         meme("text", "us", False),
+        meme("labelled", "we all", True),
         meme("alone", "them", False, image="third.png"),
         meme("id#2", "yes you", False, "test", extra={"copy_of": "id"}),
         meme("picture-again", "not me", True, "test", image="other.png"),
         meme("text-again", "Us", True, "test"),
+        meme("unlabelled", "we all", None, "test"),
         meme("new", "nobody", False, "test"),
     ]
     findings, table = found(write_dataset(tmp_path, memes))
-    assert table["across"]["train - test"] == {
-        "id": {"count": 1, "of": 4, "conflicts": 1},
-        "picture": {"count": 1, "of": 4, "conflicts": 0},
-        "near_picture": {"count": 1, "of": 4, "conflicts": 0},
-        "text": {"count": 1, "of": 4, "conflicts": 1},
-        "meme": {"count": 3, "of": 4, "conflicts": 2},
+    counts = {kind: tuple(row.values()) for kind, row in table["across"]["train - test"].items()}
+    assert counts == {  # memes, of, beside an opposite label
+        "id": (1, 5, 1),
+        "picture": (1, 5, 0),
+        "near_picture": (1, 5, 0),
+        "text": (2, 5, 1),
+        "meme": (4, 5, 2),
     }
     finding = only(findings, "overlap")
-    assert "3 of 4 test memes are in train too" in finding.message
+    assert "4 of 5 test memes are in train too" in finding.message
     assert "1 by id with 1 beside an opposite label" in finding.message
     assert "1 by picture, " in finding.message
     # Conflicts first, then the longer text.
-    assert shown(finding) == [("id#2", "id"), ("text-again", "text"), ("picture-again", "picture")]
+    assert [names[0] for names in shown(finding)] == ["id#2", "text-again", "picture-again", "unlabelled"]
     assert finding.examples[0].what == "test says harmless, train harmful"
+    assert finding.examples[3].what == "test says nothing, train harmful"
+    assert only(findings, "label-conflict").count == 2
 
 
 def test_one_text_under_another_picture_is_a_note_and_no_overlap(tmp_path: Path) -> None:

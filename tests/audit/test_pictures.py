@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from mrharm.memes.dataset import Dataset
 from mrharm.memes.fingerprints import PictureFacts, fingerprint_picture
 from mrharm.progress import no_progress
 from mrharm.records import Evidence, Meme
+from mrharm.store import JsonlStore
 from tests.audit.helpers import codes, draw, meme, only, paint, read, shown, write_dataset
 
 
@@ -129,16 +131,12 @@ def test_long_small_and_blank_pictures_are_noted_the_worst_first(tmp_path: Path)
     assert findings[0].examples[0].what == "100x900"
 
 
-def test_memes_without_any_picture_are_one_warning(tmp_path: Path) -> None:
-    assert codes(findings_of(write_dataset(tmp_path, [meme("a", "you")]))) == ["no-pictures"]
-
-
-def test_memes_without_a_picture_among_others_are_listed(tmp_path: Path) -> None:
+def test_memes_without_a_picture_are_listed_among_others_and_one_warning_alone(tmp_path: Path) -> None:
     draw(tmp_path / "a.png", 0)
-    finding = only(
-        findings_of(write_dataset(tmp_path, [meme("a", image="a.png"), meme("b", "you")])), "picture-none"
-    )
+    dataset = write_dataset(tmp_path, [meme("a", image="a.png"), meme("b", "you")])
+    finding = only(findings_of(dataset), "picture-none")
     assert (finding.level, finding.count, finding.of, shown(finding)) == ("warning", 1, 2, [("b",)])
+    assert codes(findings_of(write_dataset(tmp_path, [meme("a", "you")]))) == ["no-pictures"]
 
 
 def test_pictures_without_their_text_are_looked_at_too(tmp_path: Path) -> None:
@@ -149,24 +147,43 @@ def test_pictures_without_their_text_are_looked_at_too(tmp_path: Path) -> None:
     assert list(facts) == ["a.png", "clean/a.png"]
 
 
-def test_a_second_look_opens_no_picture_it_knows(tmp_path: Path, looked: list[str]) -> None:
+def test_a_second_look_opens_only_pictures_that_are_new_or_changed(tmp_path: Path, looked: list[str]) -> None:
     dataset = pictured(tmp_path, 3)
-    first = facts_of(dataset)
-    assert len(looked) == 3
-    looked.clear()
-    assert facts_of(dataset) == first
-    assert looked == []
-
-
-def test_a_changed_picture_is_looked_at_again(tmp_path: Path, looked: list[str]) -> None:
-    dataset = pictured(tmp_path, 3)
+    (tmp_path / "images/2.png").rename(tmp_path / "2.png")
     before = facts_of(dataset)
+    assert before["images/2.png"].failure and len(looked) == 3
     looked.clear()
     draw(tmp_path / "images/1.png", 99)
+    (tmp_path / "2.png").rename(tmp_path / "images/2.png")
     after = facts_of(dataset)
-    assert looked == ["images/1.png"]
+    assert looked == ["images/1.png", "images/2.png"]
     assert after["images/1.png"].sha256 == image_sha256(tmp_path / "images/1.png")
+    assert after["images/2.png"].failure is None
     assert after["images/0.png"] == before["images/0.png"]
+
+
+def test_an_audit_that_was_stopped_goes_on_and_says_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looked: list[str]
+) -> None:
+    dataset = pictured(tmp_path, 5)
+    whole = facts_of(dataset)
+    (tmp_path / FINGERPRINTS).unlink()
+    looked.clear()
+    spy = pictures.fingerprint_picture
+
+    def stop(root: Path, place: str, key: str) -> PictureFacts:
+        if len(looked) == 3:
+            raise KeyboardInterrupt
+        return spy(root, place, key)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pictures, "fingerprint_picture", stop)
+        with pytest.raises(KeyboardInterrupt):
+            facts_of(dataset)
+    assert (tmp_path / FINGERPRINTS).read_bytes().count(b"\n") == 3  # each is kept at once
+    looked.clear()
+    assert facts_of(dataset) == whole
+    assert looked == ["images/3.png", "images/4.png"]
 
 
 @pytest.mark.parametrize(
@@ -174,21 +191,37 @@ def test_a_changed_picture_is_looked_at_again(tmp_path: Path, looked: list[str])
     [
         (lambda whole: whole[:-40], 1),  # cut short by a kill
         (lambda whole: whole.replace(b'"spread"', b'"colour"'), 3),  # of another version
+        (lambda whole: b"\xff\xfe\x00" + whole, 3),
     ],
 )
 def test_a_spoilt_memory_of_pictures_is_no_obstacle(
-    tmp_path: Path, looked: list[str], spoilt: object, again: int
+    tmp_path: Path, looked: list[str], spoilt: Callable[[bytes], bytes], again: int
 ) -> None:
     dataset = pictured(tmp_path, 3)
     first = facts_of(dataset)
     store = tmp_path / FINGERPRINTS
-    store.write_bytes(spoilt(store.read_bytes()))  # type: ignore[operator]
-    looked.clear()
-    assert facts_of(dataset) == first
-    assert len(looked) == again
-    looked.clear()
-    assert facts_of(dataset) == first
-    assert looked == []
+    store.write_bytes(spoilt(store.read_bytes()))
+    for count in (again, 0):
+        looked.clear()
+        assert facts_of(dataset) == first
+        assert len(looked) == count
+
+
+@pytest.mark.parametrize("in_the_way", ["audit", FINGERPRINTS, "full disk"])
+def test_an_audit_that_can_keep_nothing_is_made_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_the_way: str
+) -> None:
+    def refuse(self: JsonlStore[PictureFacts], record: PictureFacts) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    dataset = pictured(tmp_path, 2)
+    if in_the_way == "audit":
+        (tmp_path / in_the_way).touch()
+    elif in_the_way == FINGERPRINTS:
+        (tmp_path / in_the_way).mkdir(parents=True)
+    else:
+        monkeypatch.setattr(JsonlStore, "append", refuse)
+    assert [picture.failure for picture in facts_of(dataset).values()] == [None, None]
 
 
 def test_a_folder_that_may_not_be_written_is_audited_all_the_same(

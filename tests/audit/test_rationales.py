@@ -13,7 +13,6 @@ from mrharm.recipe import load_recipe
 from mrharm.records import Label, Meme, Rationale
 from tests.audit.helpers import club, meme, only, read, shown, write_dataset
 
-RECIPE = load_recipe("mr-harm")  # lengths from the data
 NONE, SOME = Label(harmful=False, severity="none"), Label(harmful=True, severity="somewhat")
 
 
@@ -38,16 +37,27 @@ def test_a_dataset_without_rationales_is_one_note(tmp_path: Path) -> None:
     findings, table = found(tmp_path, [meme("a", "you", True)], [])
     assert [(finding.code, finding.level) for finding in findings] == [("rationales-none", "note")]
     assert table == {}
+    # Where none may teach, what they say is not looked at.
+    leaking = why("a", "it is harmful", status="leaks_label")
+    findings, table = found(tmp_path, [meme("a", "you", True)], [leaking])
+    assert [finding.code for finding in findings] == ["rationales-missing"]
+    assert table["teaching"] == 0
 
 
-def test_coverage_counts_the_labelled_memes_of_train_and_validation(tmp_path: Path) -> None:
-    memes = [meme(f"t{n}", "you", n % 2 == 0) for n in range(4)] + [meme("unlabelled", "you")]
+@pytest.mark.parametrize(("missing", "level"), [(1, "note"), (2, "warning")])
+def test_coverage_counts_the_labelled_memes_of_train_and_validation(
+    tmp_path: Path, missing: int, level: str
+) -> None:
+    memes = [meme(f"t{n}", "you", n % 2 == 0) for n in range(20)] + [meme("unlabelled", "you")]
     memes += [meme(f"v{n}", "you", True, "validation") for n in range(2)] + [meme("x", "you", True, "test")]
-    rows = [why("t0", "a kettle"), why("t1", "a teapot"), why("v0", "a spoon"), why("unlabelled", "a fork")]
-    findings, table = found(tmp_path, memes, rows)
-    assert table["coverage"] == {"train": {"count": 2, "of": 4}, "validation": {"count": 1, "of": 2}}
-    missing = only(findings, "rationales-missing")
-    assert (missing.level, missing.where, missing.count, missing.of) == ("warning", "train", 2, 4)
+    names = [*(f"t{n}" for n in range(20 - missing)), "v0", "unlabelled"]
+    findings, table = found(tmp_path, memes, [why(name, f"a {name} kettle") for name in names])
+    assert table["coverage"] == {
+        "train": {"count": 20 - missing, "of": 20},
+        "validation": {"count": 1, "of": 2},
+    }
+    finding = only(findings, "rationales-missing")
+    assert (finding.level, finding.where, finding.count, finding.of) == (level, "train", missing, 20)
 
 
 def test_only_rationales_that_may_teach_are_looked_at(tmp_path: Path) -> None:
@@ -147,6 +157,8 @@ def test_eighty_percent_of_the_runs_of_five_words_are_near_enough() -> None:
     assert find_near_identical([text, " ".join(words[:20])]) == {0: 1, 1: 0}
     assert find_near_identical([text, " ".join(words[:19])]) == {}
     assert find_near_identical([text.upper(), text]) == {0: 1, 1: 0}
+    for short in ([], [""], ["you", "you"], ["a", ""]):  # no run at all
+        assert find_near_identical(short) == {}
 
 
 def test_resemblance_is_that_computed_pair_by_pair() -> None:
@@ -157,12 +169,8 @@ def test_resemblance_is_that_computed_pair_by_pair() -> None:
         for at in rng.integers(0, 30, number // 100):
             words[at] = "kettle"
         texts.append(" ".join(words))
-
-    def runs(text: str) -> set[tuple[str, ...]]:
-        words = text.split()
-        return {tuple(words[at : at + 5]) for at in range(len(words) - 4)}
-
-    shingles = [runs(text) for text in texts]
+    words = [text.split() for text in texts]
+    shingles = [{tuple(row[at : at + 5]) for at in range(len(row) - 4)} for row in words]
     partners = find_near_identical(texts)
     for index, shingle in enumerate(shingles):
         likeness = [len(shingle & other) / len(shingle | other) for other in shingles]
@@ -170,11 +178,6 @@ def test_resemblance_is_that_computed_pair_by_pair() -> None:
         assert (index in partners) == (max(likeness) >= 0.8)
         if index in partners:
             assert likeness[partners[index]] == max(likeness)
-
-
-@pytest.mark.parametrize("texts", [[], [""], ["you", "you"], ["a", ""]])
-def test_texts_shorter_than_a_run_are_near_to_none(texts: list[str]) -> None:
-    assert find_near_identical(texts) == {}
 
 
 def test_what_a_recipe_would_cut_is_counted_from_its_own_length(tmp_path: Path) -> None:
@@ -202,6 +205,8 @@ def test_a_recipe_that_takes_its_length_from_the_data_cuts_nothing(tmp_path: Pat
     assert (finding.level, finding.count) == ("note", 0)
     assert "would cut at least 50.0 %" in finding.message
     assert set(table["cut"]["at_least"]) == {"published"}
+    short, _ = explained(tmp_path, ["a kettle", "a teapot"], recipe="paper")
+    assert all(finding.code != "rationale-cut" for finding in short)
 
 
 def test_a_word_that_gives_the_label_away_is_read_by_words(tmp_path: Path) -> None:
@@ -217,3 +222,4 @@ def test_a_word_that_gives_the_label_away_is_read_by_words(tmp_path: Path) -> No
     low, high = table["readable"]["without_harm"]["interval"]
     assert low < 0.5 < high
     assert (only(findings, "rationale-tells-label").level, table["readable"]["whole"]["of"]) == ("note", 80)
+    assert explained(tmp_path, [text(number) for number in range(49)])[1]["readable"] == {}  # too few

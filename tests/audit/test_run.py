@@ -37,6 +37,9 @@ def test_an_error_bars_what_it_names_and_nothing_else() -> None:
         "Not fit to publish numbers on: overlap is so.",
         "To mend: --fix.",
     )
+    verdict = judge_fitness([error(f"e{number}", "training") for number in range(5)])
+    assert verdict.words[0] == "Not fit to train on: e0 is so; e1 is so; e2 is so; and 2 more."
+    assert verdict.fit_to_publish
 
 
 def test_errors_stand_first_and_the_report_reads_back_equal(tmp_path: Path) -> None:

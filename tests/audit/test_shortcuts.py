@@ -13,12 +13,12 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 
-from mrharm.audit.findings import Finding, Shortcut
+from mrharm.audit.findings import Finding, Score, Shortcut
 from mrharm.audit.shortcuts import FAR, find_shortcuts, make_signals, score_shortcuts
 from mrharm.memes.dataset import Dataset
 from mrharm.progress import no_progress
 from mrharm.records import Evidence, Meme
-from tests.audit.helpers import club, copies_in, meme, only, write_dataset
+from tests.audit.helpers import club, codes, copies_in, meme, only, paint, write_dataset
 
 SIZES = {"train": 60, "test": 40}
 
@@ -108,17 +108,29 @@ def test_where_nothing_tells_the_label_every_signal_is_within_chance(tmp_path: P
     assert {finding.level for finding in findings_of(table)} == {"note"}
 
 
-def test_captions_are_a_signal_of_their_own_where_there_are_some(tmp_path: Path) -> None:
-    rows = mixed()
+def test_captions_are_a_signal_of_their_own_and_annotations_in_extra_are_none(tmp_path: Path) -> None:
+    rows = [
+        row.model_copy(update={"extra": {"votes": int(bool(row.label and row.label.harmful))}})
+        for row in mixed()
+    ]
     captions = [
-        Evidence(meme_id=row.id, caption="a kettle" if row.label and row.label.harmful else "a teapot")
-        for row in rows
+        Evidence(meme_id=row.id, caption="a kettle" if row.extra["votes"] else "a teapot") for row in rows
     ]
     table = table_of(write_dataset(tmp_path, rows, captions))
     assert set(table) == {"majority", "text", "caption", "text_caption", "metadata"}
     reached = macro_f1(table, "split")
     assert (reached["caption"], reached["text_caption"]) == (1.0, 1.0)
-    assert reached["text"] < FAR
+    assert max(reached["text"], reached["metadata"]) < FAR
+
+
+def test_a_missing_picture_looks_like_the_average_one(tmp_path: Path) -> None:
+    for name, colour in (("a", "black"), ("b", "white"), ("c", "#808080")):
+        paint(tmp_path / f"{name}.png", colour)
+    rows = [meme(name, f"you {name}", image=f"{name}.png") for name in ("a", "b", "c", "gone")]
+    contents, facts, _ = copies_in(write_dataset(tmp_path, rows))
+    features = make_signals(contents.items, facts)["pixels"].features
+    assert features[3] == pytest.approx(features[2], abs=0.5)
+    assert abs(features[0] - features[1]).max() > 50
 
 
 def test_the_majority_is_the_commoner_label_of_train(tmp_path: Path) -> None:
@@ -177,32 +189,65 @@ def protocols(folder: Path, memes: Sequence[Meme]) -> dict[str, int]:
     }
 
 
-def test_without_a_labelled_held_out_split_there_is_train_alone(tmp_path: Path) -> None:
-    train = [row for row in mixed() if row.split == "train"]
-    unlabelled = [meme(f"t{n}", f"you {club(n)}", split="test") for n in range(9)]
-    assert protocols(tmp_path, [*train, *unlabelled]) == {"cross_validated": 60}
+def renamed(memes: Sequence[Meme], split: str) -> list[Meme]:
+    """The same memes once more, in another split."""
+    return [row.model_copy(update={"id": f"{row.id} again", "split": split}) for row in memes]
 
 
-def test_the_validation_split_stands_in_where_no_other_is_labelled(tmp_path: Path) -> None:
+TRAIN, TEST = ([row for row in mixed() if row.split == split] for split in SIZES)
+UNLABELLED = [meme(f"t{n}", f"you {club(n)}", split="test") for n in range(9)]
+NEW = meme("new", "you and new", True, "test")
+
+
+@pytest.mark.parametrize(
+    ("memes", "expected"),
+    [
+        ([*TRAIN, *UNLABELLED], {"cross_validated": 60}),
+        # The validation split takes the place of one held out.
+        ([*TRAIN, *renamed(TEST, "validation")], {"cross_validated": 60, "split": 40}),
+        (
+            [*TRAIN, *renamed(TRAIN[:1], "train"), *TEST],
+            {"cross_validated": 61, "copies_apart": 61, "split": 40},
+        ),
+        (
+            [*TRAIN, *TEST, *renamed(TRAIN[:6], "test")],
+            {"cross_validated": 60, "split": 46, "overlap_removed": 46, "unseen": 40},
+        ),
+        # Every train meme is in test: nothing is left to learn from, and one new meme is no test.
+        ([*TRAIN, *renamed(TRAIN, "test"), NEW], {"cross_validated": 60, "split": 61}),
+    ],
+)
+def test_each_protocol_is_tried_where_it_tells_something_new(
+    tmp_path: Path, memes: list[Meme], expected: dict[str, int]
+) -> None:
+    majority = table_of(write_dataset(tmp_path, memes))["majority"]
+    assert {protocol: score.n for protocol, score in majority.scores.items()} == expected
+
+
+def test_copies_kept_apart_show_what_was_memory(tmp_path: Path) -> None:
+    labels = random.Random(0).sample([True, False] * 20, 40)
     rows = [
-        row.model_copy(update={"split": "validation" if row.split == "test" else "train"}) for row in mixed()
+        meme(f"{n} {again}", f"{club(n)} {club(n + 500)}", labels[n]) for again in "ab" for n in range(40)
     ]
-    assert protocols(tmp_path, rows) == {"cross_validated": 60, "split": 40}
+    scores = table_of(write_dataset(tmp_path, rows))["text"].scores
+    assert scores["cross_validated"].accuracy > scores["copies_apart"].accuracy + 0.2
 
 
-def test_copies_within_train_alone_add_folds_that_keep_them_apart(tmp_path: Path) -> None:
-    rows = mixed()
-    again = rows[0].model_copy(update={"id": "again"})
-    assert protocols(tmp_path, [*rows, again]) == {"cross_validated": 61, "copies_apart": 61, "split": 40}
+@pytest.mark.parametrize(
+    ("removed", "unseen", "falls"), [(0.72, 0.71, False), (0.69, 0.75, True), (0.75, 0.69, True)]
+)
+def test_words_that_lose_five_points_without_the_overlap_are_an_error(
+    removed: float, unseen: float, falls: bool
+) -> None:
+    def row(signal: str, **values: float) -> Shortcut:
+        scores = {
+            protocol: Score(
+                accuracy=value, accuracy_ci=(value, value), macro_f1=value, macro_f1_ci=(value, value),
+                auroc=None, auroc_ci=None, n=100,
+            )
+            for protocol, value in values.items()
+        }  # fmt: skip
+        return Shortcut(signal=signal, scores=scores)
 
-
-def test_overlap_adds_what_is_left_without_it(tmp_path: Path) -> None:
-    rows = mixed()
-    train, test = ([row for row in rows if row.split == split] for split in SIZES)
-    shared = [row.model_copy(update={"id": f"{row.id} again", "split": "test"}) for row in train[:6]]
-    assert protocols(tmp_path, [*train, *test, *shared]) == {
-        "cross_validated": 60,
-        "split": 46,
-        "overlap_removed": 46,
-        "unseen": 40,
-    }
+    table = [row("majority", split=0.4), row("text", split=0.75, overlap_removed=removed, unseen=unseen)]
+    assert ("shortcut-collapse" in codes(find_shortcuts(table))) == falls
