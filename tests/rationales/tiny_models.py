@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import (
     CLIPImageProcessorPil,
     LlamaConfig,
@@ -85,9 +85,13 @@ def make_seer(folder: Path, template: str = CHATML) -> Path:
     return folder
 
 
-def make_tokenizer(template: str | None = CHATML) -> PreTrainedTokenizerFast:
-    """BPE over bytes."""
+def make_tokenizer(
+    template: str | None = CHATML, normalizer: normalizers.Normalizer | None = None
+) -> PreTrainedTokenizerFast:
+    """BPE over bytes; a ``normalizer`` acts before the tokens of control are looked for, as SentencePiece's does."""
     core = Tokenizer(models.BPE())
+    if normalizer is not None:
+        core.normalizer = normalizer
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -95,7 +99,8 @@ def make_tokenizer(template: str | None = CHATML) -> PreTrainedTokenizerFast:
         vocab_size=400, initial_alphabet=alphabet, special_tokens=[UNKNOWN], show_progress=False
     )
     core.train_from_iterator(_TEXT, trainer)
-    core.add_special_tokens([AddedToken(token, normalized=False) for token in (PAD, START, END, IMAGE)])
+    controls = [AddedToken(token, normalized=normalizer is not None) for token in (PAD, START, END, IMAGE)]
+    core.add_special_tokens(controls)
     core.add_tokens([AddedToken("</think>", normalized=False)])
     return PreTrainedTokenizerFast(
         tokenizer_object=core,
