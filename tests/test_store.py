@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mrharm.errors import DataError
+from mrharm.images import image_sha256
 from mrharm.records import Failure, Meme, read_records, to_line
 from mrharm.store import (
     FAILURES,
@@ -14,6 +15,8 @@ from mrharm.store import (
     content_key,
     folder_aside,
     read_appended,
+    sha256_bytes,
+    sha256_file,
     write_bytes,
     write_failures,
     write_text,
@@ -120,6 +123,12 @@ def test_failures_of_other_stages_are_kept(tmp_path: Path) -> None:
 def test_no_failures_make_no_file(tmp_path: Path) -> None:
     write_failures(tmp_path, [], stage="import")
     assert not (tmp_path / FAILURES).exists()
+
+
+def test_hashes_of_files_are_their_sha256_as_datasets_and_verdicts_store_it(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    hashes = {sha256_bytes(b"abc"), sha256_file(tmp_path / "a"), image_sha256(tmp_path / "a")}
+    assert hashes == {"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}
 
 
 def test_a_content_key_depends_on_content_not_on_key_order(tmp_path: Path) -> None:

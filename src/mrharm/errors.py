@@ -53,7 +53,6 @@ EXIT_CODES: dict[type[BaseException], int] = {
     GateError: 4,
 }
 EXIT_BUG = 70  # EX_SOFTWARE: anything mrharm did not foresee
-EXIT_DONE = 0
 EXIT_SOME_FAILED = 1
 _AGAIN = "then run the same command again"
 _ROOM = f"make room, {_AGAIN}"

@@ -39,14 +39,6 @@ def test_a_pattern_is_a_side_of_several_seeds(tmp_path: Path, monkeypatch: pytes
     assert "first: plain-0 and 2 more" in out
 
 
-def test_later_runs_are_each_held_against_the_first(tmp_path: Path) -> None:
-    runs = [judged_run(tmp_path / name, {place}) for place, name in enumerate("abc")]
-    code, out, _ = run(*runs)
-    assert code == 0
-    assert out.count("clubs (test), 60 memes") == 2
-    assert out.count(f"first: {runs[0]}") == 2
-
-
 def test_a_dataset_is_judged_with_runs_that_have_not_yet(tmp_path: Path) -> None:
     dataset = clubs(tmp_path / "clubs", train=4, test=8)
     runs = [make_run(tmp_path / f"run-{seed}", dataset, seed) for seed in range(2)]

@@ -2,14 +2,12 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 
 from mrharm.evaluation.diff import Change
 from mrharm.records import read_records
-from mrharm.store import write_json
 from mrharm.verdicts.detector import Detector
 from tests.audit.helpers import club, meme, write_dataset
 from tests.cli.verbs import run_verb
@@ -123,14 +121,6 @@ def test_the_list_goes_to_a_file_and_the_summary_to_json(
     assert json.loads(run(*runs, rows, "--json")[1])["changes"][0]["id"] == changes[0].id
 
 
-def test_the_same_command_again_judges_nothing_again(
-    runs: tuple[Path, Path], rows: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = run(*runs, rows, "--no-rationales", "--json")[1]
-    monkeypatch.setattr("mrharm.verdicts.detector.score_answers", None)
-    assert run(*runs, rows, "--no-rationales", "--json")[1] == first
-
-
 def test_two_detectors_share_a_folder_for_what_they_say(
     runs: tuple[Path, Path], rows: Path, tmp_path: Path
 ) -> None:
@@ -155,27 +145,6 @@ def test_labels_of_a_dataset_say_who_is_right(runs: tuple[Path, Path], tmp_path:
     assert "only A is correct on 0, only B on 5; paired test p = 0.0625" in " ".join(out.split())
 
 
-def test_of_a_dataset_its_test_split_is_taken_and_what_a_run_learned_from_is_warned_of(
-    runs: tuple[Path, Path], tmp_path: Path
-) -> None:
-    copy = tmp_path / "a"
-    shutil.copytree(runs[0], copy)
-    write_json(copy / "run.json", {"dataset": "clubs"})
-    memes = [
-        meme(f"m{n}", f"you and the {club(n)} club", False, "train" if n < 15 else "test") for n in range(20)
-    ]
-    data = write_dataset(tmp_path / "data", memes)
-    code, out, err = run(copy, runs[1], data.root, "--no-rationales")
-    assert (code, err) == (0, "")
-    assert "test of clubs, 5 of its 20 memes" in out and " of 5 decisions change" in out
-    code, out, err = run(copy, runs[1], data.root, "--no-rationales", "--split", "all", "--json")
-    found = json.loads(out)
-    assert (found["items"], found["taken"][0]["split"]) == (20, None)
-    assert f"warning: {found['warnings'][0]}" in " ".join(err.split())
-    assert all(len(line) <= 80 for line in err.splitlines())
-    assert found["warnings"][0].startswith("A learned from 15 of these 20 memes of clubs")
-
-
 def test_one_detector_on_both_sides_is_said(runs: tuple[Path, Path], rows: Path) -> None:
     code, out, err = run(runs[0], runs[0], rows, "--no-rationales")
     assert code == 0 and "0 of 20 decisions change" in out
@@ -193,13 +162,6 @@ def test_a_row_that_cannot_be_judged_is_exit_code_1(runs: tuple[Path, Path], row
     assert err.count(f"{rows}") == 1  # the place of the broken line, once
     code, out, _ = run(*runs, rows, "--no-rationales", "--json")
     assert [(one["item"], one["by"]) for one in json.loads(out)["failures"]][1:] == [("lost", "both")]
-
-
-def test_where_no_item_can_be_judged_the_reasons_are_said(runs: tuple[Path, Path], tmp_path: Path) -> None:
-    (tmp_path / "lost.jsonl").write_text('{"id": "1", "image": "lost.png"}\n')
-    code, out, err = run(*runs, tmp_path / "lost.jsonl")
-    assert (code, out) == (2, "")
-    assert "none of the 1 items could be judged" in err and "\n  1: " in err and "lost.png" in err
 
 
 def test_wrong_usage_is_exit_code_2(runs: tuple[Path, Path], rows: Path, tmp_path: Path) -> None:

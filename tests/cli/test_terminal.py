@@ -8,100 +8,46 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import typer
-from typer.testing import CliRunner
 
 from mrharm import console
-from mrharm.cli.abduce import abduce_command
-from mrharm.cli.ablate import ablate_command
-from mrharm.cli.diff import diff_command
-from mrharm.cli.gather import gather_command
-from mrharm.cli.import_ import import_command
-from mrharm.cli.predict import predict_command
-from mrharm.cli.threshold import threshold_command
 from mrharm.records import Failure
 from tests.audit.helpers import meme, write_dataset
+from tests.cli.verbs import run_verb
 from tests.probes.written import detector as random_detector
 
 ODD = "\x1b[2J[bold]you[/] \x1b]0;title\x07\u202e\nfailed: nobody"
 SHOWN = "[2J[bold]you[/] ]0;title failed: nobody"
-CPU = ("--device", "cpu")
-Arguments = tuple[Callable[..., None], list[object]]
 
 
-def trained(folder: Path, threshold: float) -> Path:
-    plain = random_detector()
-    plain.with_card(plain.card.with_policy(threshold)).save_pretrained(folder / "detector")
-    return folder
-
-
-def rows(folder: Path) -> Path:
+def predict(folder: Path) -> list[object]:
     """A meme to judge, and one whose picture is lost, both oddly named."""
+    random_detector().save_pretrained(folder / "run" / "detector")
     odd = [{"id": ODD, "text": f"you {ODD}"}, {"id": f"lost {ODD}", "text": "you", "image": f"{ODD}.png"}]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in odd))
-    return folder / "rows.jsonl"
+    return ["predict", folder / "run", folder / "rows.jsonl", "--device", "cpu"]
 
 
-def predict(folder: Path) -> Arguments:
-    return predict_command, [trained(folder / "run", 0.5), rows(folder), *CPU]
-
-
-def diff(folder: Path) -> Arguments:
-    return diff_command, [trained(folder / "a", 0.0), trained(folder / "b", 1.0), rows(folder), *CPU]
-
-
-def threshold(folder: Path) -> Arguments:
-    memes = [meme(f"{n}{ODD}", f"you {n}", n % 2 == 0, "validation") for n in range(8)]
-    memes.append(meme(ODD, "you", True, "validation", image="images/lost.png"))
-    data = write_dataset(folder / "d", memes, name=ODD)
-    return threshold_command, [trained(folder / "run", 0.5), data.root, *CPU]
-
-
-def gather(folder: Path) -> Arguments:
+def gather(folder: Path) -> list[object]:
     data = write_dataset(folder / "d", [meme(ODD, "you", True, "train", image="images/lost.png")], name=ODD)
-    return gather_command, [data.root, "--ocr", "never", "--inpaint", "telea", "--workers", 1]
+    return ["gather", data.root, "--ocr", "never", "--workers", 1]
 
 
-def abduce(folder: Path) -> Arguments:
-    data = write_dataset(folder / "d", [meme(ODD, "you", True, "train")], name=ODD)
-    return abduce_command, [data.root, "--teacher", "generated"]
-
-
-def import_(folder: Path) -> Arguments:
+def import_(folder: Path) -> list[object]:
     with (folder / "posts.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("id", "text", "label"), ("1", "you", 1), (ODD, "you", ODD)])
-    return import_command, ["folder", folder / "posts.csv", folder / "d"]
+    return ["import", "folder", folder / "posts.csv", folder / "d"]
 
 
-def ablate(folder: Path) -> Arguments:
-    from tests.conftest import make_squares
-
-    return ablate_command, [
-        make_squares(folder / "d"),
-        "--recipe",
-        "tiny",
-        "--arms",
-        "two-stage",
-        "--out",
-        folder / "out",
-    ]
-
-
-@pytest.mark.parametrize("verb", [predict, diff, threshold, gather, abduce, import_, ablate])
+@pytest.mark.parametrize("line", [predict, gather, import_])
 def test_what_fails_is_named_without_moving_the_cursor(
-    verb: Callable[[Path], Arguments], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    line: Callable[[Path], list[object]], tmp_path: Path
 ) -> None:
-    failed = [Failure(item=ODD, stage="ablate", reason=ODD)]
-    monkeypatch.setattr("mrharm.ablation.run.run_grid", lambda *_, **__: failed)
-    app = typer.Typer()
-    command, arguments = verb(tmp_path)
-    app.command()(command)
-    result = CliRunner().invoke(app, list(map(str, arguments)), env={"COLUMNS": "80"})
-    assert result.exit_code == 1, result.output
-    assert not set("\x1b\x07\u202e") & set(result.output)
-    (line,) = [line for line in result.stderr.splitlines() if line.startswith("failed: ")]
-    assert SHOWN in line
-    assert not any(line.startswith("failed: nobody") for line in result.output.splitlines())
+    code, out, err = run_verb(*line(tmp_path))  # type: ignore[arg-type]
+    assert code == 1, out + err
+    assert not set("\x1b\x07\u202e") & set(out + err)
+    (failed,) = [row for row in err.splitlines() if row.startswith("failed: ")]
+    assert SHOWN in failed
+    assert not any(row.startswith("failed: nobody") for row in (out + err).splitlines())
 
 
 @pytest.mark.parametrize("say", [console.out.print, console.err.print])
@@ -139,6 +85,8 @@ def test_a_failure_says_its_line_once(capsys: pytest.CaptureFixture[str]) -> Non
         [
             Failure(item="7", stage="s", reason="no text", file="a.csv", line=3),
             Failure(item="a.csv:4", stage="s", reason="no text", file="a.csv", line=4),
+            Failure(item=ODD, stage="s", reason="no text"),
         ]
     )
-    assert capsys.readouterr().err == "failed: 7 (a.csv, line 3): no text\nfailed: a.csv:4: no text\n"
+    places = ("7 (a.csv, line 3)", "a.csv:4", SHOWN)
+    assert capsys.readouterr().err == "".join(f"failed: {place}: no text\n" for place in places)

@@ -289,7 +289,6 @@ def test_a_promise_that_cannot_be_kept_is_exit_code_2_and_stores_nothing(
         (["--macro-f1", "--set-threshold", 0.5], "--macro-f1 and --set-threshold"),
         (["--reviews", 9], "--per-day"),
         (["--prevalence", 2], "above 0 and below 1"),
-        (["--precision", 0.9, "--prevalence", 1], "above 0 and below 1"),
         (["--precision", 0], "above 0 and up to 1"),
         (["--set-threshold", 1.5], "from 0 to 1"),
         (["--set-threshold", 0.5, "--set-band", 0.6, 0.7], "low <= threshold"),
@@ -312,12 +311,6 @@ def test_without_a_dataset_only_a_number_can_be_set(trained: Path) -> None:
     for arguments in ([], ["--precision", 0.9], ["--set-threshold", 0.5, "--check-split", "test"]):
         code, _, err = run(trained, *arguments)
         assert code == 2 and "name a DATASET" in err
-
-
-def test_one_kind_of_meme_only_is_exit_code_2(trained: Path, tmp_path: Path) -> None:
-    one = write_dataset(tmp_path / "one", memes("validation", 3, [True] * 3))
-    code, _, err = run(trained, one.root)
-    assert code == 2 and "3 memes with a label, 3 of them harmful" in err
 
 
 def test_a_meme_that_cannot_be_judged_is_named_and_is_exit_code_1(trained: Path, tmp_path: Path) -> None:
