@@ -122,13 +122,9 @@ def abduce_command(
         if dry_run:
             _estimate(memes, folder, path, source, builder, as_json)
             return
-
-        def show(what: str, count: int, total: int) -> None:
-            if client:
-                bars.note = f"{client.spent:.4f} USD"
-            bars.show(what, count, total)
-
-        done = abduce(folder, memes, source, builder, out=path, progress=show)
+        if client:
+            bars.note = lambda: f"{client.spent:.4f} USD"
+        done = abduce(folder, memes, source, builder, out=path, progress=bars.show)
         if client:
             done.usd = client.spent  # refusals and lost answers are paid for, too
     print_stale(Dataset(dataset))

@@ -111,11 +111,11 @@ def command_line() -> str:
 class Bars:
     """Progress bars for work in several parts, each known by name; a line every 10 seconds without a terminal.
 
-    ``note`` is shown after each part's name: what was spent, say.
+    What ``note`` returns is shown after each part's name: what was spent, say.
     """
 
     def __init__(self) -> None:
-        self.note = ""
+        self.note: Callable[[], str] = lambda: ""
         self._bars = progress.Progress(
             progress.SpinnerColumn(),
             progress.TextColumn("{task.description}", markup=False),
@@ -138,7 +138,8 @@ class Bars:
 
     def show(self, what: str, done: int, total: int) -> None:
         """Show ``done`` of ``total`` items of ``what`` (a total of 0: not known yet)."""
-        note = f", {self.note}" if self.note else ""
+        note = self.note()
+        note = f", {note}" if note else ""
         if not err.is_terminal:
             if monotonic() - self._last >= QUIET_SECONDS:
                 self._last = monotonic()
