@@ -215,7 +215,7 @@ def test_an_answer_off_schema_is_counted_and_is_no_mark(tmp_path: Path, answer: 
     bad = report.answers[0]
     assert (bad.meme_id, bad.status, bad.marks, bad.raw) == ("m0", "off_schema", None, answer)
     assert bad.why
-    assert "1 answers are not valid and are not counted (1 off_schema)" in describe_probe("judge", report)[0]
+    assert "1 answer is not valid and is not counted (1 off_schema)" in describe_probe("judge", report)[0]
 
 
 def test_an_answer_in_a_fence_and_a_reason_over_two_lines_are_marks(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from mrharm.errors import DataError
 from mrharm.evaluation.evaluate import Evaluation
 from mrharm.evaluation.predictions import Predictions, judge_split
+from mrharm.evaluation.scores import Curves
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Estimate
 from mrharm.probes.run import Probing
@@ -51,8 +52,9 @@ def found(predictions: Predictions) -> Evaluation:
 
 @pytest.fixture(scope="module")
 def bare(found: Evaluation) -> Evaluation:
-    """Without probes: fewer plots to draw."""
-    return found.model_copy(update={"probes": {}})
+    """Without probes and plots."""
+    none = Curves(reliability=(), roc=(), pr=(), risk_coverage=())
+    return found.model_copy(update={"probes": {}, "curves": none})
 
 
 def page_of(found: Evaluation, predictions: Predictions, place: Path, ablation: Path | None = None) -> str:
@@ -102,20 +104,20 @@ def test_every_figure_of_a_probe_stands_in_a_table_and_its_curves_are_drawn(
 
 
 def test_what_a_dataset_says_is_shown_and_never_markup(
-    found: Evaluation, predictions: Predictions, tmp_path: Path
+    bare: Evaluation, predictions: Predictions, tmp_path: Path
 ) -> None:
-    hostile = found.model_copy(
+    hostile = bare.model_copy(
         update={
             "dataset": HOSTILE,
             "words": (HOSTILE,),
             "mistakes": tuple(
-                one.model_copy(update={"text": HOSTILE, "rationale": HOSTILE}) for one in found.mistakes
+                one.model_copy(update={"text": HOSTILE, "rationale": HOSTILE}) for one in bare.mistakes
             ),
-            "groups": tuple(one.model_copy(update={"name": HOSTILE}) for one in found.groups),
+            "groups": tuple(one.model_copy(update={"name": HOSTILE}) for one in bare.groups),
             "skipped": {"identity": f"no term {HOSTILE}"},
         }
     )
-    page = page_of(hostile, replace(predictions, dataset=predictions.dataset), tmp_path)
+    page = page_of(hostile, predictions, tmp_path)
     seen = Tags(page)
     assert HOSTILE in seen.words and f"identity does not apply: no term {HOSTILE}" in seen.words
     assert "script" not in {tag for tag, _ in seen.tags}
@@ -129,16 +131,9 @@ def test_an_ablation_is_shown_where_one_is_named(
     ablation = summarise(given, dataset="squares", recipe="tiny", split="test")
     write_ablation(tmp_path / "ablation", ablation)
     page = page_of(bare, predictions, tmp_path, ablation=tmp_path / "ablation")
-    at = [
-        page.index(one)
-        for one in (
-            "What each part of the method is worth",
-            ablation.answers[0].question,
-            'alt="the ablation',
-            "<details><summary>test, every arm",
-            "<td>labels-only</td>",
-        )
-    ]
+    heading, question = "What each part of the method is worth", ablation.answers[0].question
+    parts = (heading, question, 'alt="the ablation', "<summary>test, every arm", "<td>labels-only</td>")
+    at = [page.index(part) for part in parts]
     assert at == sorted(at)
     (tmp_path / "ablation" / "ablation.json").write_text("{}", encoding="utf-8")
     with pytest.raises(DataError, match="`mrharm ablate"):

@@ -99,6 +99,10 @@ def _estimate(figure: Figure) -> Estimate:
     return figure if isinstance(figure, Estimate) else Estimate(value=figure)
 
 
+def _format(figure: Figure, unit: str, digits: int, times: float = 100, sign: bool = False) -> str:
+    return format_sentence(_estimate(figure), unit=unit, times=times, digits=digits, sign=sign)
+
+
 @cache
 def _environment(*, html: bool) -> Environment:
     environment = Environment(
@@ -118,12 +122,8 @@ def _environment(*, html: bool) -> Environment:
         table=markdown_table,
         verbatim=_Verbatim,
         # ``81.1 % (77.1 to 85.0)``, ``+3.1 points (+0.2 to +6.0)`` and ``0.811 (0.771 to 0.850)``.
-        percent=lambda figure, digits=1: format_sentence(_estimate(figure), unit=" %", digits=digits),
-        points=lambda figure, digits=1: format_sentence(
-            _estimate(figure), unit=" points", digits=digits, sign=True
-        ),
-        number=lambda figure, digits=3, sign=False: format_sentence(
-            _estimate(figure), times=1, digits=digits, sign=sign
-        ),
+        percent=lambda figure, digits=1: _format(figure, " %", digits),
+        points=lambda figure, digits=1: _format(figure, " points", digits, sign=True),
+        number=lambda figure, digits=3, sign=False: _format(figure, "", digits, times=1, sign=sign),
     )
     return environment

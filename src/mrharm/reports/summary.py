@@ -20,22 +20,19 @@ if TYPE_CHECKING:
 
 RARE = 0.01  # the share of harmful memes for which precision is worked out anew
 # What the templates know besides the figures.
-SUMMARY_CONSTANTS = {
-    "FEWEST": FEWEST,
-    "COARSE": 0.10,  # calibration error that chance alone may give: smaller ones would not show
-    "SMALL": 0.03,  # calibration error that matters little, however many memes show it
-    "WORDS": (WORDS, CAPTIONED),
-}
-PROBE_CONSTANTS = {
+CONSTANTS = {
     "ALIKE": confounder_pairs.ALIKE,
     "CAP": llm_judge.CAP,
+    "COARSE": 0.10,  # calibration error that chance alone may give: smaller ones would not show
     "FEWEST": FEWEST,
     "FEWEST_NAMING": identity.FEWEST,
     "FEWEST_PAIRS": confounder_pairs.FEWEST,
     "LEVEL": 0.05,  # of a p value that shows a difference
     "OFTEN": identity.OFTEN,
+    "SMALL": 0.03,  # calibration error that matters little, however many memes show it
     "STRENGTHS": robustness.STRENGTHS,
     "UNITS": saliency.UNITS,
+    "WORDS": (WORDS, CAPTIONED),  # the baselines that read words
 }
 
 
@@ -50,7 +47,7 @@ def summarise(evaluation: Evaluation) -> tuple[str, ...]:
         precision_if_rare=_estimate_rare_precision(evaluation),
         weakest=_find_weakest_group(evaluation),
         by_baseline={group.name: group for group in evaluation.groups if group.kind == BY_BASELINE},
-        **SUMMARY_CONSTANTS,
+        **CONSTANTS,
     )
 
 
@@ -60,7 +57,7 @@ def describe_probe(name: str, record: Record | Mapping[str, Any]) -> tuple[str, 
     A probe of another package brings sentences of its own in ``words``; these are returned as they are.
     """
     try:
-        return render_sentences(f"probes/{name}.jinja", probe=record, **PROBE_CONSTANTS)
+        return render_sentences(f"probes/{name}.jinja", probe=record, **CONSTANTS)
     except TemplateNotFound:
         return tuple(dict(record).get("words") or ())
 
