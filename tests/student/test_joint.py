@@ -62,25 +62,17 @@ def test_without_a_given_rationale_the_score_follows_the_one_it_writes(student, 
 
 
 def test_what_is_written_is_parted_where_the_label_begins(monkeypatch):
-    texts = [
-        "Output: you smell The answer is: harmful",
-        "The answer is: harmless",
-        "Output: a rose",  # never comes to a label
-        "Output: you The answer is: a rose The answer is: harmful",
-    ]
-    for part, expected in {
-        "rationale": ["output: you smell", "", "output: a rose", "output: you"],
-        "label": [
-            "the answer is: harmful",
-            "the answer is: harmless",
-            "",
-            "the answer is: a rose the answer is: harmful",
-        ],
-    }.items():
+    parts = {  # text -> rationale, label
+        "Output: you smell The answer is: harmful": ("output: you smell", "the answer is: harmful"),
+        "The answer is: harmless": ("", "the answer is: harmless"),
+        "Output: a rose": ("output: a rose", ""),
+        "Output: you The answer is: a The answer is: b": ("output: you", "the answer is: a the answer is: b"),
+    }
+    for part, expected in zip(("rationale", "label"), zip(*parts.values(), strict=True), strict=True):
         student = make(part=part)
-        rows = [student.processor.tokenize_target(text)[:-1] for text in texts]
+        rows = [student.processor.tokenize_target(text)[:-1] for text in parts]
         monkeypatch.setattr(student, "_generate_ids", lambda inputs, limit, rows=rows: rows)
-        assert [text.lower() for text in student.write(INPUTS[:1] * 4, 9)] == expected
+        assert [text.lower() for text in student.write(INPUTS, 9)] == list(expected)
 
 
 def test_what_it_writes_is_what_it_generates_without_start_end_and_padding(student):

@@ -9,25 +9,14 @@ from typing import Any
 
 from mrharm.recipe import Recipe, make_recipe
 
+_STAGE = {"learning_rate": 1e-3, "batch_size": 16, "checkpoint_every": 2}
 TINY: dict[str, Any] = {
     "name": "test",
-    "student": {
-        "text_tower": "tiny",
-        "vision_tower": "tiny",
-        "train_vision": True,
-        "vocabulary": 300,
-        "dropout": 0.1,
-    },
+    "student": {"text_tower": "tiny", "vision_tower": "tiny", "train_vision": True, "vocabulary": 300},
     "picture": {"augment": "light"},
     "stages": {
-        "rationale": {"epochs": 3, "learning_rate": 1e-3, "batch_size": 16, "checkpoint_every": 2},
-        "label": {
-            "epochs": 2,
-            "learning_rate": 1e-3,
-            "batch_size": 16,
-            "keep": "highest_accuracy",
-            "checkpoint_every": 2,
-        },
+        "rationale": {"epochs": 3, **_STAGE},
+        "label": {"epochs": 2, "keep": "highest_accuracy", **_STAGE},
     },
     "precision": "fp32",
 }

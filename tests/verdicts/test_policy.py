@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -26,11 +25,11 @@ def detector() -> Detector:
     return random_detector()
 
 
-def under(detector: Detector, threshold: float, band: tuple[float, float] | None = None) -> Detector:
+def under(detector, threshold: float, band: tuple[float, float] | None = None) -> Detector:
     return detector.with_card(detector.card.with_policy(threshold, band))
 
 
-def scores(detector: Detector) -> list[float]:
+def scores(detector) -> list[float]:
     return [verdict.score for verdict in detector.judge(MEMES, OPTIONS)]
 
 
@@ -38,7 +37,7 @@ def comparable(verdicts: list[Verdict]) -> list[dict[str, object]]:
     return [verdict.model_dump(exclude={"created_at", "score"}) for verdict in verdicts]
 
 
-def test_allow_review_and_flag_meet_at_the_bounds(detector: Detector) -> None:
+def test_allow_review_and_flag_meet_at_the_bounds(detector):
     card = detector.card.with_policy(0.5, (0.3, 0.7))
     assert [card.decide(score) for score in (0.0, 0.2999, 0.3, 0.5, 0.6999, 0.7, 1.0)] == [
         "allow", "allow", "review", "review", "review", "flag", "flag",
@@ -48,7 +47,7 @@ def test_allow_review_and_flag_meet_at_the_bounds(detector: Detector) -> None:
     assert [alone.decide(score) for score in (0.4999, 0.5)] == ["allow", "flag"]
 
 
-def test_every_verdict_shows_the_threshold_and_the_band(detector: Detector) -> None:
+def test_every_verdict_shows_the_threshold_and_the_band(detector):
     low, middle, high = sorted(scores(detector))
     banded = under(detector, middle, ((low + middle) / 2, high))
     for verdict in banded.judge(MEMES, OPTIONS):
@@ -57,10 +56,9 @@ def test_every_verdict_shows_the_threshold_and_the_band(detector: Detector) -> N
         assert verdict.decision == {low: "allow", middle: "review", high: "flag"}[verdict.score]
         assert parse_record(to_line(verdict), Verdict) == verdict
         # A verdict from before there were bands is read.
-        line = json.dumps(
-            {key: value for key, value in json.loads(to_line(verdict)).items() if key != "band"}
-        )
-        assert parse_record(line, Verdict) == verdict.model_copy(update={"band": None})
+        values = json.loads(to_line(verdict))
+        del values["band"]
+        assert parse_record(json.dumps(values), Verdict) == verdict.model_copy(update={"band": None})
 
 
 @pytest.mark.parametrize(
@@ -75,14 +73,12 @@ def test_every_verdict_shows_the_threshold_and_the_band(detector: Detector) -> N
         (0.5, (0.4, 1.2)),
     ],
 )
-def test_a_policy_that_cannot_be_is_refused(
-    detector: Detector, threshold: float, band: tuple[float, float] | None
-) -> None:
+def test_a_policy_that_cannot_be_is_refused(detector, threshold, band):
     with pytest.raises(InputError, match="expected"):
         detector.card.with_policy(threshold, band)
 
 
-def test_the_key_changes_with_the_policy_and_its_scorer_does_not(detector: Detector) -> None:
+def test_the_key_changes_with_the_policy_and_its_scorer_does_not(detector):
     card = detector.card
     policies = [
         card.with_policy(0.4),
@@ -94,13 +90,13 @@ def test_the_key_changes_with_the_policy_and_its_scorer_does_not(detector: Detec
     assert card.model_copy(update={"temperature": 2.0}).scorer() != card.scorer()
 
 
-def test_a_new_temperature_drops_a_policy_chosen_on_old_scores(detector: Detector) -> None:
+def test_a_new_temperature_drops_a_policy_chosen_on_old_scores(detector):
     chosen = detector.with_card(detector.card.with_policy(0.3, (0.2, 0.4), Chosen(criterion="said")))
     again = chosen.with_temperature(2.0).card
     assert (again.threshold, again.band, again.chosen, again.temperature) == (0.5, None, None, 2.0)
 
 
-def test_storing_a_policy_rewrites_the_card_and_the_readme_alone(detector: Detector, tmp_path: Path) -> None:
+def test_storing_a_policy_rewrites_the_card_and_the_readme_alone(detector, tmp_path):
     folder = tmp_path / "run" / "detector"
     detector.save_pretrained(folder)
     before = {path.name: (path.read_bytes(), path.stat().st_ino) for path in folder.iterdir()}
@@ -123,9 +119,7 @@ def test_storing_a_policy_rewrites_the_card_and_the_readme_alone(detector: Detec
     assert scorer_of(read.key) == card.scorer()
 
 
-def test_a_card_from_before_there_were_bands_is_read_and_a_broken_policy_is_named(
-    detector: Detector, tmp_path: Path
-) -> None:
+def test_a_card_from_before_there_were_bands_is_read_and_a_broken_policy_is_named(detector, tmp_path):
     values = detector.card.to_json()
     del values["band"], values["chosen"]
     assert DetectorCard.from_json(values) == detector.card
@@ -134,9 +128,9 @@ def test_a_card_from_before_there_were_bands_is_read_and_a_broken_policy_is_name
         read_card(tmp_path)
 
 
-def test_after_a_new_policy_every_verdict_of_a_file_is_decided_again_and_none_is_scored_again(
-    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_after_a_new_policy_a_files_verdicts_are_decided_again_and_none_is_scored_again(
+    detector, tmp_path, monkeypatch
+):
     out = tmp_path / "verdicts.jsonl"
     low, middle, high = sorted(scores(detector))
     old = under(detector, (low + middle) / 2)
@@ -157,9 +151,7 @@ def test_after_a_new_policy_every_verdict_of_a_file_is_decided_again_and_none_is
     assert {path.name for path in tmp_path.iterdir()} == {"verdicts.jsonl", ".verdicts.jsonl.lock"}
 
 
-def test_a_label_that_was_written_stays_and_only_its_decision_follows_the_threshold(
-    detector: Detector, tmp_path: Path
-) -> None:
+def test_a_label_that_was_written_stays_and_only_its_decision_follows_the_threshold(detector, tmp_path):
     out = tmp_path / "verdicts.jsonl"
     greedy = OPTIONS.change(greedy=True)
     judge_to_file(under(detector, 0.0), MEMES, out, greedy, [])
@@ -171,9 +163,7 @@ def test_a_label_that_was_written_stays_and_only_its_decision_follows_the_thresh
     assert [(verdict.harmful, verdict.decision) for verdict in scored] == [(False, "allow")] * 3
 
 
-def test_a_kill_while_deciding_again_leaves_the_old_file_whole(
-    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kill_while_deciding_again_leaves_the_old_file_whole(detector, tmp_path, monkeypatch):
     out = tmp_path / "verdicts.jsonl"
     judge_to_file(under(detector, 0.0), MEMES, out, OPTIONS, [])
     before = out.read_bytes()
@@ -187,16 +177,14 @@ def test_a_kill_while_deciding_again_leaves_the_old_file_whole(
     assert {path.name for path in tmp_path.iterdir()} == {"verdicts.jsonl", ".verdicts.jsonl.lock"}
 
 
-def test_two_processes_do_not_write_one_file(detector: Detector, tmp_path: Path) -> None:
+def test_two_processes_do_not_write_one_file(detector, tmp_path):
     out = tmp_path / "verdicts.jsonl"
     with exclusive_lock(tmp_path, out.name), pytest.raises(InputError, match="is at work there"):
         judge_to_file(under(detector, 0.0), MEMES, out, OPTIONS, [])
     assert not out.exists()
 
 
-def test_the_verdict_read_back_is_the_one_of_the_meme_as_it_is_now(
-    detector: Detector, tmp_path: Path
-) -> None:
+def test_the_verdict_read_back_is_the_one_of_the_meme_as_it_is_now(detector, tmp_path):
     """A meme that changed and changed back has two verdicts; the later line is not the right one."""
     out = tmp_path / "verdicts.jsonl"
     changed = [MEMES[0].model_copy(update={"text": "you smell of rain"}), *MEMES[1:]]
