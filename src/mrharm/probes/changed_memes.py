@@ -97,16 +97,6 @@ class VerdictChange(Record):
     macro_f1_change: Estimate
 
 
-class NotMeasurableError(Exception):
-    """A part of a probe cannot be measured on this split; the message says why."""
-
-
-class ProbeRecord(Record):
-    """What a probe measured; ``words``: its sentences, filled by the report."""
-
-    words: tuple[str, ...] = ()
-
-
 class DecisionScores(Record):
     """Accuracy and macro-F1 of decisions."""
 

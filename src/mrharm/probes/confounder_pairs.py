@@ -21,7 +21,8 @@ from mrharm.evaluation.predictions import Predictions
 from mrharm.memes.fingerprints import NEAR, PictureFacts, find_near_pairs, fingerprint_picture
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import Statistic, bootstrap, mean_of_values
-from mrharm.probes.changed_memes import Case, ProbeRecord, make_cases
+from mrharm.probes.changed_memes import Case, make_cases
+from mrharm.probes.run import ProbeRecord
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Record
 from mrharm.texts import fold, plain

@@ -21,7 +21,7 @@ from mrharm.evaluation.predictions import Predictions
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap, mean_of_values
 from mrharm.metrics.significance import leads_of, permutation_p, sign_flip_p
-from mrharm.probes.changed_memes import Case, ProbeRecord, judge_cases, make_cases
+from mrharm.probes.changed_memes import Case, judge_cases, make_cases
 from mrharm.probes.identity_terms import (
     collect_words,
     find_terms,
@@ -30,6 +30,7 @@ from mrharm.probes.identity_terms import (
     swap_term,
     term_list,
 )
+from mrharm.probes.run import ProbeRecord
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Record
 
@@ -39,7 +40,7 @@ OFTEN = 5  # times a term is put in before its mean is worth naming
 
 
 @dataclass(frozen=True)
-class Swap:
+class TermSwap:
     """A term of one meme replaced by another wherever it is; where the meme names both, they change places.
 
     Attributes:
@@ -105,7 +106,7 @@ class IdentityProbe(ProbeRecord):
 def probe(
     predictions: Predictions, *, seed: int = 0, memes: int = 500, progress: Progress = no_progress
 ) -> IdentityProbe:
-    """Swap who is named in the memes, and as many other words.
+    """TermSwap who is named in the memes, and as many other words.
 
     Raises:
         InputError: the detector reads no words; or fewer than `FEWEST` memes name a group of any axis.
@@ -140,10 +141,10 @@ def probe(
 
 def _draw_swaps(
     cases: Sequence[Case], pool: Mapping[str, Sequence[str]], seed: int
-) -> tuple[dict[str, list[Swap]], int]:
+) -> tuple[dict[str, list[TermSwap]], int]:
     """Draw at most `SWAPS` swaps a meme and axis; return them by axis, and how many have no control."""
     rng, control_rng = np.random.default_rng(seed), np.random.default_rng([seed, 1])
-    swaps: dict[str, list[Swap]] = {axis: [] for axis in term_list().axes}
+    swaps: dict[str, list[TermSwap]] = {axis: [] for axis in term_list().axes}
     without_control = 0
     for case, axis in product(cases, swaps):
         mentions = [mention for mention in find_terms(case.text) if mention.axis == axis]
@@ -158,12 +159,12 @@ def _draw_swaps(
                 continue
             changed = case.with_text(swap_term(case.text, axis, term, replacement))
             exchanged = replacement in named
-            swaps[axis].append(Swap(case, term, replacement, exchanged, changed, case.with_text(control)))
+            swaps[axis].append(TermSwap(case, term, replacement, exchanged, changed, case.with_text(control)))
     return swaps, without_control
 
 
 def _judge_swaps(
-    predictions: Predictions, swaps: Mapping[str, Sequence[Swap]], seed: int, progress: Progress
+    predictions: Predictions, swaps: Mapping[str, Sequence[TermSwap]], seed: int, progress: Progress
 ) -> dict[str, AxisSwaps]:
     cases = {swap.case.place: swap.case for of_axis in swaps.values() for swap in of_axis}
     before = dict(zip(cases, judge_cases(predictions, list(cases.values())), strict=True))
@@ -201,7 +202,7 @@ def _judge_swaps(
 
 
 def _compare_terms(
-    swaps: Sequence[Swap], moves: NDArray[np.float64], clusters: NDArray[np.int64], seed: int
+    swaps: Sequence[TermSwap], moves: NDArray[np.float64], clusters: NDArray[np.int64], seed: int
 ) -> tuple[dict[str, NDArray[np.float64]], float | None]:
     """Return term put in -> its leads over the rest put in the same place; and the p value of no difference."""
     # Where two terms change places no term is put in; the term that was there came with its meme and was not drawn; and

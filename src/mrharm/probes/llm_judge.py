@@ -25,8 +25,8 @@ from mrharm.llm.answers import answer_schema, read_json_answer
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap, mean_of, mean_of_values
 from mrharm.metrics.significance import within_sd_of
-from mrharm.probes.changed_memes import ProbeRecord
 from mrharm.probes.rationale import read_rationales
+from mrharm.probes.run import ProbeRecord
 from mrharm.progress import Progress, no_progress
 from mrharm.rationales.injection import detect_injection
 from mrharm.rationales.prompting import quote_untrusted

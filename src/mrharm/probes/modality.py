@@ -19,7 +19,6 @@ from mrharm.probes.changed_memes import (
     PICTURE_PARTS,
     Case,
     DecisionScores,
-    ProbeRecord,
     VerdictChange,
     compare_verdicts,
     has_input,
@@ -28,6 +27,7 @@ from mrharm.probes.changed_memes import (
     score_decisions,
     shown_picture,
 )
+from mrharm.probes.run import ProbeRecord
 from mrharm.progress import Progress, no_progress
 
 # What shows whether a modality is used: a blank picture only where none can be swapped, as it may show no more than

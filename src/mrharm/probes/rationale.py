@@ -21,8 +21,8 @@ from mrharm.llm import looks_refused
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap, mean_of_values, share_of, share_within
 from mrharm.metrics.significance import kappa_of
-from mrharm.probes.changed_memes import NotMeasurableError, ProbeRecord
 from mrharm.probes.reference_overlap import AgainstGold, compare_with_gold, gold_rationales
+from mrharm.probes.run import NotMeasurableError, ProbeRecord
 from mrharm.probes.simulatability import Simulatability, simulate
 from mrharm.progress import Progress, no_progress
 from mrharm.rationales.leakage import cut_label, states_label

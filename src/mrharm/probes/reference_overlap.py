@@ -19,7 +19,7 @@ from mrharm.hub import load_or_explain, load_weights
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap, mean_of_values
-from mrharm.probes.changed_memes import NotMeasurableError
+from mrharm.probes.run import NotMeasurableError
 from mrharm.records import Meme, Record
 
 if TYPE_CHECKING:

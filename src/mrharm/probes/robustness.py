@@ -19,7 +19,6 @@ from mrharm.probes.changed_memes import (
     Case,
     Change,
     DecisionScores,
-    ProbeRecord,
     VerdictChange,
     compare_verdicts,
     judge_cases,
@@ -28,6 +27,7 @@ from mrharm.probes.changed_memes import (
     shown_picture,
 )
 from mrharm.probes.image_changes import PICTURE_CHANGES, change_picture
+from mrharm.probes.run import ProbeRecord
 from mrharm.probes.text_changes import TEXT_CHANGES, change_text
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Record, Verdict

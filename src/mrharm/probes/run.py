@@ -46,6 +46,16 @@ VERSIONS = {"modality": 3, "pairs": 3, "robustness": 3, "identity": 4, "saliency
 MOST_MEMES = {"robustness": 200, "saliency": 100}
 
 
+class ProbeRecord(Record):
+    """What a probe measured; ``words``: its sentences, filled by the report."""
+
+    words: tuple[str, ...] = ()
+
+
+class NotMeasurableError(Exception):
+    """A part of a probe cannot be measured on this split; the message says why."""
+
+
 class Probed(Record):
     """A row of ``probes.jsonl``: the record of a probe (``found``), kept so that no evaluation runs it again."""
 

@@ -19,7 +19,8 @@ from mrharm.errors import InputError
 from mrharm.evaluation.predictions import BATCH, Predictions
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap, mean_of_values
-from mrharm.probes.changed_memes import ProbeRecord, make_cases
+from mrharm.probes.changed_memes import make_cases
+from mrharm.probes.run import ProbeRecord
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Record, Saliency
 from mrharm.student.attribution import blank

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mrharm.baselines import FEWEST, FOLDS, cross_validate_texts
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import Statistic, bootstrap, mean_of_values
-from mrharm.probes.changed_memes import NotMeasurableError
+from mrharm.probes.run import NotMeasurableError
 from mrharm.records import Record
 
 Booleans = NDArray[np.bool_]
