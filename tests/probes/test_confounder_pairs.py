@@ -13,7 +13,7 @@ from mrharm.probes.confounder_pairs import probe
 from mrharm.records import Meme
 from mrharm.reports.summary import describe_probe
 from tests.audit.helpers import draw, meme, write_dataset
-from tests.probes.stubs import Stub, both, judged_by, picture_alone, quads, words_alone
+from tests.probes.stubs import Decide, Stub, both, judged_by, picture_alone, quads, words_alone
 
 
 @pytest.fixture(scope="module")
@@ -29,31 +29,29 @@ def draw_and_judge(folder: Path, memes: list[Meme], stub: Stub | None = None) ->
     return judged_by(stub or Stub(words_alone), write_dataset(folder, memes))
 
 
-def test_a_detector_that_reads_words_alone_gets_no_pair_of_one_text_right(memes: Dataset) -> None:
-    record = probe(judged_by(Stub(words_alone), memes))
-    same_text = record.same_text
-    assert (same_text.pairs, same_text.both_right.value, same_text.alike.value) == (16, 0, 1)
-    assert same_text.chance.value == 0.25 and same_text.ordered.value == 0.5
-    # Of one picture it says "smell" is harmful: right on both of the reddish one, wrong on both of the other.
-    assert record.same_picture.both_right.value == 0.5 and record.same_picture.chance.value == 0.25
-    assert record.same_picture.ordered.value == 0.5
-    assert "the picture does not reach its decisions" in describe_probe("pairs", record)[0]
-    assert "reach" not in describe_probe("pairs", record)[1]
-
-
-def test_a_detector_that_looks_at_pictures_alone_gets_no_pair_of_one_picture_right(memes: Dataset) -> None:
-    record = probe(judged_by(Stub(picture_alone), memes))
-    assert (record.same_picture.pairs, record.same_picture.both_right.value) == (16, 0)
-    assert "the text does not reach its decisions" in describe_probe("pairs", record)[1]
-
-
-def test_a_detector_that_needs_both_gets_every_pair_right(memes: Dataset) -> None:
-    record = probe(judged_by(Stub(both), memes))
-    assert record.same_text.both_right.value == record.same_picture.both_right.value == 1.0
-    # Half of these memes are flagged: a guess that flags as many is right on both of a pair in a quarter of them.
-    assert (record.same_text.chance.value, record.same_text.ordered.value) == (0.25, 1.0)
-    assert "worse than guessing" not in " ".join(describe_probe("pairs", record))
-    assert record.same_text.both_right.low < 1.0
+@pytest.mark.parametrize(
+    ("decide", "same_text", "same_picture"),
+    # Shares of pairs right, alike and in order. Of one picture, words alone are right on both of the reddish one and
+    # wrong on both of the other; likewise pictures alone of one text.
+    [
+        (words_alone, (0, 1, 0.5), (0.5, 0, 0.5)),
+        (picture_alone, (0.5, 0, 0.5), (0, 1, 0.5)),
+        (both, (1, 0, 1), (1, 0, 1)),
+    ],
+)
+def test_a_detector_of_one_modality_gets_no_pair_right_that_shares_it(
+    memes: Dataset, decide: Decide, same_text: tuple[float, ...], same_picture: tuple[float, ...]
+) -> None:
+    record = probe(judged_by(Stub(decide), memes))
+    sentences = describe_probe("pairs", record)
+    kinds = ((record.same_text, same_text, "picture"), (record.same_picture, same_picture, "text"))
+    for (scores, expected, missed), sentence in zip(kinds, sentences, strict=True):
+        assert scores is not None and scores.pairs == 16
+        assert (scores.both_right.value, scores.alike.value, scores.ordered.value) == expected
+        # Half of these memes are flagged: a guess that flags as many is right on both of a pair in a quarter of them.
+        assert scores.chance.value == 0.25 and (scores.both_right.low or 0) < 1
+        reaches = f"the {missed} does not reach its decisions" not in sentence
+        assert reaches == (expected[0] > 0) and "worse than guessing" not in sentence
 
 
 def test_pictures_are_held_against_each_other_without_their_words(tmp_path: Path) -> None:
