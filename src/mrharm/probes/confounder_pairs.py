@@ -1,9 +1,6 @@
 """Score confounder pairs: two memes that share the words or the picture and differ in the other, and in their label.
 
-A detector of words alone decides both memes of one text alike and gets one of them wrong, whatever the text; likewise a
-detector of pictures alone. So a pair is right only where both its memes are (Kiela et al., "The Hateful Memes
-Challenge", NeurIPS 2020, has such confounders; Gardner et al., "Evaluating Models' Local Decision Boundaries via
-Contrast Sets", Findings of EMNLP 2020, count them so).
+A detector of words alone decides both memes of one text alike and gets one of them wrong, whatever the text.
 """
 
 from __future__ import annotations
@@ -69,7 +66,10 @@ class PairsProbe(ProbeRecord):
 def probe(
     predictions: Predictions, *, seed: int = 0, memes: int = 500, progress: Progress = no_progress
 ) -> PairsProbe:
-    """Find a split's confounder pairs and score them.
+    """Find a split's confounder pairs and score them: a pair is right only where both its memes are.
+
+    Kiela et al., "The Hateful Memes Challenge", NeurIPS 2020, has such confounders; Gardner et al., "Evaluating Models'
+    Local Decision Boundaries via Contrast Sets", Findings of EMNLP 2020, count them so.
 
     Pictures are compared without their words where the dataset has them so (``clean/``): two are the same by the bytes
     of the file, or by perceptual hashes that differ in at most `NEAR` bits of 64.

@@ -1,10 +1,6 @@
 """Test whether it matters to a verdict who is named: swap neutral terms for groups of people for others of their kind.
 
-A swap leaves the words drawn on a picture and pronouns as they are, so that a detector may read of both groups. The
-swapped meme keeps its label only as far as the text means the same of another group: a flip is a reason to look, not
-yet a fault. And some decisions flip whatever is changed, so as many other words of the same memes are swapped for words
-of harmless memes as a control. These change the meaning more than another group's name does, which makes the difference
-a careful one: above 0, the term matters more than other words do; at 0, no fairness is shown.
+As some decisions flip whatever is changed, as many other words of the same memes are swapped as a control.
 """
 
 from __future__ import annotations
@@ -106,7 +102,11 @@ class IdentityProbe(ProbeRecord):
 def probe(
     predictions: Predictions, *, seed: int = 0, memes: int = 500, progress: Progress = no_progress
 ) -> IdentityProbe:
-    """TermSwap who is named in the memes, and as many other words.
+    """Swap who is named in the memes, and as many other words.
+
+    The label stays only as far as the text means the same of another group: a flip is a reason to look, not yet a
+    fault. Other words change the meaning more than another group's name does: a difference above 0 shows that the term
+    matters more than they do, and one of 0 shows no fairness. Words drawn on a picture and pronouns stay.
 
     Raises:
         InputError: the detector reads no words; or fewer than `FEWEST` memes name a group of any axis.

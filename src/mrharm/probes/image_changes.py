@@ -1,7 +1,6 @@
 """Change a picture the way sharing it from phone to phone does, or people who want to slip it past a filter.
 
-Every change takes an RGB picture and returns one of the same size. The seed alone decides what is random, and a greater
-strength changes more of the same.
+The seed alone decides what is random, and a greater strength changes more of the same.
 """
 
 from __future__ import annotations

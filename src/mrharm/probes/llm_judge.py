@@ -1,10 +1,6 @@
 """Have a language model mark rationales by a rubric, several times each to measure how its marks vary.
 
-The judge is shown the meme and the rationale, never the gold label or the decision. What it is shown is untrusted: it
-is quoted between delimiters it cannot contain (`mrharm.rationales.prompting.quote_untrusted`), an answer in another
-form than the one asked for is no mark, and neither is one that obeys its material
-(`mrharm.rationales.injection.detect_injection`). Neither check notices a judge that was quietly swayed;
-`JudgeReport.when_right` and ``when_true`` show whether its marks mean something here.
+Checks of form and of injection do not notice a judge that was quietly swayed; how it marks what is known may show it.
 """
 
 from __future__ import annotations
@@ -139,6 +135,8 @@ def judge_rationales(
     progress: Progress = no_progress,
 ) -> JudgeReport:
     """Have a teacher mark the rationales of some memes, each ``repeats`` times, blank ones left out.
+
+    It is shown meme and rationale, quoted as untrusted, never the gold label or the decision.
 
     Raises:
         InputError: the verdicts have no rationales, all drawn are blank, the teacher reads no prompt, or fewer than

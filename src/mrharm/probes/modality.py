@@ -1,8 +1,6 @@
 """Test whether a detector uses both words and picture: take each away or swap it, and watch the verdicts.
 
-Taking the words away leaves those drawn on a picture that is shown as posted; taking the picture away takes with it
-what describes it in the text (caption, entities, demographics). Accuracy after a swap is by the label of the meme as it
-was: a detector that uses one modality alone keeps it when the other one is swapped.
+Accuracy is by the label of the meme as it was: a detector of one modality keeps it when the other is swapped.
 """
 
 from __future__ import annotations
@@ -60,6 +58,8 @@ def probe(
     predictions: Predictions, *, seed: int = 0, memes: int = 500, progress: Progress = no_progress
 ) -> ModalityProbe:
     """Take away and swap each modality of ``memes`` memes at most; each is judged up to five times.
+
+    Words drawn on a picture that is shown as posted stay; what describes a picture in the text goes with it.
 
     Raises:
         InputError: the detector is given only one modality.

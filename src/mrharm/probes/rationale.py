@@ -1,7 +1,6 @@
 """Measure rationales: do they state the label, tell what was decided and why, and are they true?
 
-What is measured is text. That a rationale agrees with its verdict, or lets a reader foresee it, does not show that the
-verdict was reached by it: that takes a student that reads its rationale, and the swap at the end of this probe.
+That they agree with verdicts does not show that verdicts were reached by them: only the swap at the end can.
 """
 
 from __future__ import annotations

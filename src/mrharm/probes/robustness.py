@@ -1,7 +1,6 @@
 """Test whether verdicts survive what pictures and texts go through, and what is done to them to slip by.
 
-The picture that is changed is the one the detector is shown, as posted or without its words; the text is the one it
-reads, and the words drawn on the picture stay. Reading words anew on a changed picture is not part of it.
+The picture that is changed is the one the detector is shown; words drawn on it stay, and are not read anew.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """Test whether the words and patches that saliency weights most move the decision more than others do.
 
-Deletion and insertion (Petsiuk, Das and Saenko, "RISE", BMVC 2018): take the weightiest units away first, or give them
-first, and follow P(decision). A saliency that means something beats a random order; both mask the same shares of the
-same memes, so that what masking itself does to a student is the same in both.
+A saliency that means something beats a random order, which masks the same shares of the same memes.
 """
 
 from __future__ import annotations
@@ -87,8 +85,9 @@ def probe(
 ) -> SaliencyProbe:
     """Test the attention and the gradients of a detector's label student; each meme is scored some 170 times.
 
-    A word is masked by leaving it out, a patch by the mean colour of the fitted picture. Memes with a single word have
-    no order of words, and memes without a picture have neither an order of patches nor attention.
+    Deletion and insertion (Petsiuk, Das and Saenko, "RISE", BMVC 2018): the weightiest units are taken away first, or
+    given first, and P(decision) is followed. A word is masked by leaving it out, a patch by the mean colour of the
+    fitted picture. A single word has no order; without a picture there are neither patches nor attention.
 
     Raises:
         InputError: no meme has two words or patches.

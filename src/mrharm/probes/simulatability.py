@@ -1,11 +1,6 @@
 """Simulatability: does a rationale tell what its detector decided, beyond the meme itself and beyond stating a label?
 
-A simulator predicts the detector's decision from texts alone. Rationales that lead it to the decision are faithful to
-that decision at least in this sense; but so are those that merely state the label. Hase et al., "Leakage-Adjusted
-Simulatability: Can Models Generate Non-Trivial Explanations of Their Behavior in Natural Language?" (Findings of EMNLP
-2020) therefore set apart the rationales from which alone the decision can be recovered. Their simulator is a fine-tuned
-T5, this one TF-IDF and logistic regression over folds of the judged memes: a weaker reader, so that what it cannot
-recover is not shown to be absent.
+Rationales that lead a reader of texts to the decision are faithful to it at least in this sense.
 """
 
 from __future__ import annotations
@@ -72,6 +67,10 @@ def simulate(
     seed: int = 0,
 ) -> Simulatability:
     """Measure how well texts recover decisions.
+
+    Rationales that merely state the label recover it, too: Hase et al., "Leakage-Adjusted Simulatability" (Findings of
+    EMNLP 2020), set apart those from which alone the decision is recovered. Their simulator is a fine-tuned T5, this
+    one TF-IDF and logistic regression over folds of the memes: what it does not recover may be there all the same.
 
     Args:
         texts: ``rationale``, ``unstated`` (without its sentences that state a label) and ``meme`` (its words).

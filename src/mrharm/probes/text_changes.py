@@ -1,7 +1,6 @@
 """Change a text the way people get around a filter, mistype, or add words that mean no harm.
 
-The seed alone decides which letters, words or gaps change, and a greater strength changes more of the same: what
-strength 1 changes, strength 3 changes, too.
+The seed alone decides what changes, and what strength 1 changes, strength 3 changes, too.
 """
 
 from __future__ import annotations
