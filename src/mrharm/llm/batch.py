@@ -51,15 +51,7 @@ class _Line(BaseModel):
 
 
 class BatchRound:
-    """Asks one model some questions in batches, as `HostedClient.complete_batch`.
-
-    Args:
-        ledger: where batches and answers are committed.
-        budget: what may be spent.
-        prices: model -> price; half of it is paid in a batch.
-        endpoint: of the batch service.
-        questions: by their keys; none of them is answered.
-    """
+    """Asks one model ``questions``, by their keys, none of them answered; as `HostedClient.complete_batch`."""
 
     def __init__(
         self,

@@ -224,15 +224,14 @@ class Ledger:
                     if db.in_transaction:
                         db.execute("ROLLBACK")
                     raise
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-                if code == sqlite3.SQLITE_CORRUPT:
+                # SQLite's own message about a damaged schema may not be UTF-8.
+                if code == sqlite3.SQLITE_CORRUPT or isinstance(error, UnicodeDecodeError):
                     raise self._damaged(str(error)) from None
                 mend = _MENDS.get(code, f"it cannot be used; mend that or {_ELSEWHERE}")
                 why = f"{self.path}: {mend} ({error}). Answers committed before this are kept"
                 raise LedgerError(why) from None
-            except UnicodeDecodeError:  # of SQLite's own message about a damaged schema
-                raise self._damaged("unreadable schema") from None
 
     def _lock_file(self) -> None:
         """Keep other processes off the ledger; the lock ends with this process, however it ends."""

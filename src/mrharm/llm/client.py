@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +38,7 @@ class Estimate:
     usd_at_most: float | None  # prompts counted as the worst text
 
 
-class HostedClient:
+class HostedClient(AbstractContextManager["HostedClient"]):
     """Asks hosted models, from as many threads as there are. Opens nothing before the first question.
 
     Args:
@@ -76,17 +77,14 @@ class HostedClient:
     def _prices(self) -> dict[str, Price]:
         return load_prices(self._price_file)
 
-    def __enter__(self) -> HostedClient:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Close connections and ledger; the next question opens them again."""
-        if "_endpoint" in self.__dict__:
-            self._endpoint.close()
-            del self._endpoint
+        endpoint: Endpoint | None = self.__dict__.pop("_endpoint", None)
+        if endpoint:
+            endpoint.close()
         self.ledger.close()
 
     def check(self, model: str) -> None:
@@ -107,9 +105,7 @@ class HostedClient:
         return self._budget.spent / NANO
 
     def complete_many(
-        self,
-        requests: Iterable[Request],
-        concurrency: int = 8,
+        self, requests: Iterable[Request], concurrency: int = 8
     ) -> Iterator[tuple[int, Result]]:
         """Ask many questions, ``concurrency`` at a time; yields each with its position, as they are done.
 

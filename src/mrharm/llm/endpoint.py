@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mrharm.errors import InputError, ModelUnavailableError, MrHarmError
 from mrharm.llm.requests import AuthorizationError, CallError, Completion, FailureKind, Request, parse_answer
@@ -69,12 +69,13 @@ class Endpoint:
         Raises:
             MrHarmError: there is no answer, as `translate_errors`.
         """
+        seconds = max(0.01, deadline - time.monotonic())  # bounds each wait
         with self.translate_errors(request.model) as client:
             response = client.chat.completions.with_raw_response.create(
                 model=request.model,
                 messages=request.encode_messages(),  # type: ignore[arg-type]
                 extra_body=dict(request.settings),
-                timeout=self.timeout(deadline),
+                timeout=self._httpx.Timeout(seconds, connect=min(_CONNECT_S, seconds)),
             )
         return parse_answer(self.without_secrets(response.content.decode("utf-8", "replace")), request.key)
 
@@ -93,11 +94,6 @@ class Endpoint:
             raise self.classify(response.status_code, error.body, model, response.headers) from None
         except self.openai.APIConnectionError as error:
             raise self._classify_connection(error.__cause__ or error) from None
-
-    def timeout(self, deadline: float) -> Any:
-        """Return the bound on each wait of a call that must end by ``deadline`` (of time.monotonic)."""
-        seconds = max(0.01, deadline - time.monotonic())
-        return self._httpx.Timeout(seconds, connect=min(_CONNECT_S, seconds))
 
     def close(self) -> None:
         """Close the connections."""
