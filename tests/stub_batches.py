@@ -73,16 +73,8 @@ class Desk:
                 cut = self._cuts.get(name, 0) > 0
                 self._cuts[name] = self._cuts.get(name, 0) - 1
                 _send(handler, 200, self.files[name], cut)
-            elif kind == "files" and name in self.files:
-                _reply(handler, 200, {"id": name, "object": "file", "purpose": "batch"})
             else:
                 _reply(handler, 404, {"error": {"message": f"no such thing as {name}"}})
-
-    def delete(self, handler: BaseHTTPRequestHandler) -> None:
-        name = handler.path.removeprefix("/v1/files/")
-        with self._lock:
-            there = self.files.pop(name, None) is not None
-        _reply(handler, 200 if there else 404, {"id": name, "object": "file", "deleted": there})
 
     def _upload(self, kind: str, body: bytes) -> dict[str, Any]:
         message = message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + body)

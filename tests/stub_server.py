@@ -92,7 +92,9 @@ class StubServer:
 
     def wait_for_calls(self, count: int, or_until: Callable[[], bool]) -> None:
         """Wait until there were ``count`` calls in all, or ``or_until`` holds."""
-        self._wait(lambda: self.calls.total() >= count or or_until())
+        with self._lock:
+            while self.calls.total() < count and not or_until():
+                self._lock.wait(0.01)
 
     def hit(self, key: str) -> None:
         """A request has come."""
@@ -100,11 +102,6 @@ class StubServer:
             self.hits += 1
             self.keys.add(key)
             self._lock.notify_all()
-
-    def _wait(self, enough: Callable[[], bool]) -> None:
-        with self._lock:
-            while not enough():
-                self._lock.wait(0.01)
 
     def _answer_in_batch(self, request: dict[str, Any]) -> tuple[int, Any]:
         reply = self.decide(request, "")
@@ -164,10 +161,6 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.stub.hit(self.headers.get("Authorization", ""))
         self.server.stub.desk.get(self)
-
-    def do_DELETE(self) -> None:
-        self.server.stub.hit(self.headers.get("Authorization", ""))
-        self.server.stub.desk.delete(self)
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

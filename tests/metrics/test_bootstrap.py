@@ -25,15 +25,10 @@ from mrharm.metrics.significance import kappa_of, within_sd_of
 VALUES = np.array([0.0, 1.0, 4.0, 9.0, 16.0] * 12)
 
 
-def test_every_draw_counts_as_many_memes_as_there_are():
-    counts = np.concatenate(list(draw_counts(7, 50, 3)))
-    assert counts.shape == (50, 7)
-    assert (counts.sum(axis=1) == 7).all()
-    assert len(np.unique(counts, axis=0)) > 40
-
-
 def test_draws_do_not_depend_on_how_many_are_held_at_a_time(monkeypatch):
     whole = np.concatenate(list(draw_counts(10, 20, 1)))
+    assert whole.shape == (20, 10) and (whole.sum(axis=1) == 10).all()
+    assert (whole != np.concatenate(list(draw_counts(10, 20, 2)))).any()
     monkeypatch.setattr(bootstrap_module, "MATRIX_CELLS", 30)
     parts = list(draw_counts(10, 20, 1))
     assert len(parts) == 7
@@ -197,10 +192,3 @@ def test_the_mean_of_perfect_detectors_has_the_interval_of_one():
     for statistic in (one, average([one]), average([one, one])):
         found = bootstrap({"it": statistic}, 50, n_resamples=50)["it"]
         assert found.value == found.high == 1.0 and 0.9 < found.low < 0.95
-
-
-def test_figures_are_the_same_for_the_same_seed_and_others_for_another():
-    one, again, other = (
-        bootstrap({"mean": mean_of_values(VALUES)}, 60, seed=seed)["mean"] for seed in (1, 1, 2)
-    )
-    assert one == again != other

@@ -39,11 +39,6 @@ def test_areas_by_hand_with_equal_scores():
     assert value(auprc_of(GOLD, SCORES), 4) == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
 
 
-def test_an_area_of_one_class_cannot_be_had():
-    assert value(auroc_of(np.array([True, True]), SCORES[:2]), 2) is None
-    assert value(auprc_of(np.array([False, False]), SCORES[:2]), 2) is None
-
-
 @given(ranked)
 def test_areas_and_curves_agree_with_scikit_learn(pairs):
     gold = np.array([harmful for harmful, _ in pairs])
@@ -58,16 +53,11 @@ def test_areas_and_curves_agree_with_scikit_learn(pairs):
     assert np.array(pr_points(gold, scores)) == pytest.approx(np.stack([recall, precision], axis=1)[-2::-1])
 
 
-@given(ranked, st.randoms(use_true_random=False))
-def test_areas_do_not_depend_on_the_order_of_memes_and_turn_over_with_the_scores(pairs, random):
-    gold = np.array([harmful for harmful, _ in pairs])
-    scores = np.array([score for _, score in pairs]) / 6
-    assume(0 < gold.sum() < len(gold))
-    area = value(auroc_of(gold, scores), len(gold))
-    order = list(range(len(gold)))
-    random.shuffle(order)
-    assert value(auroc_of(gold[order], scores[order]), len(gold)) == pytest.approx(area)
-    assert value(auroc_of(gold, 1 - scores), len(gold)) == pytest.approx(1 - area)
+def test_one_class_has_neither_an_area_nor_a_curve():
+    only = np.array([True, True])
+    assert value(auroc_of(only, SCORES[:2]), 2) is None and roc_points(only, SCORES[:2]) == ()
+    assert value(auprc_of(~only, SCORES[:2]), 2) is None and pr_points(~only, SCORES[:2]) == ()
+    assert roc_points(only[:0], SCORES[:0]) == ()
 
 
 def test_a_curve_is_thinned_to_its_ends_and_points_between():
@@ -75,13 +65,6 @@ def test_a_curve_is_thinned_to_its_ends_and_points_between():
     assert len(points) == 11
     assert (points[0], points[-1]) == ((0.0, 0.0), (999.0, 499.5))
     assert thin(np.arange(3.0), np.arange(3.0), most=11) == ((0.0, 0.0), (1.0, 1.0), (2.0, 2.0))
-
-
-def test_curves_of_one_class_are_empty():
-    only = np.array([True, True])
-    assert roc_points(only, SCORES[:2]) == ()
-    assert pr_points(~only, SCORES[:2]) == ()
-    assert roc_points(np.array([], dtype=bool), np.array([])) == ()
 
 
 def test_equal_numbers_make_one_run():
@@ -111,14 +94,6 @@ def test_equally_sure_memes_count_as_the_mean_over_their_orders(rows):
             wrong = np.array([not right[place] for place in order])
             areas.append(np.mean(np.cumsum(wrong) / np.arange(1, len(rows) + 1)))
     assert area(right, np.array(sure) / 2).value == pytest.approx(np.mean(areas))
-
-
-def test_surest_mistakes_make_it_worse():
-    right = [True] * 8 + [False] * 2
-    falling = np.linspace(1, 0.5, 10)
-    assert area(right, falling).value < 0.2 < area(right, falling[::-1]).value
-    found = area(right, falling, n_resamples=300)
-    assert found.low <= found.value <= found.high
 
 
 def test_confidence_is_the_score_of_the_side_that_was_said():

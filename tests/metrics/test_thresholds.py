@@ -65,15 +65,6 @@ def test_the_interval_holds_the_truth_19_times_in_20_also_at_a_threshold_chosen_
     assert np.mean(held) >= 0.92  # 0.95 less two standard errors of 200
 
 
-def test_with_memes_enough_the_interval_is_narrow() -> None:
-    gold = np.arange(200_000) < 100_000
-    scores = norm.cdf(np.random.default_rng(0).normal(3.0 * gold, 1.0) - 1.5)
-    low, high = ends(
-        metrics_at_threshold(LabelledScores(gold, scores), float(norm.cdf(1.1)), Traffic(0.01))["precision"]
-    )
-    assert high - low < 0.1
-
-
 def test_memes_in_clusters_make_the_interval_at_a_prevalence_wider() -> None:
     rng = np.random.default_rng(0)
     gold, quads = np.arange(400) < 200, np.repeat(np.arange(100), 4)

@@ -71,16 +71,6 @@ def test_reviews_a_day_are_those_of_the_stated_prevalence(
     assert figure("reviews", choice.at, RARE) == pytest.approx(reviews)
 
 
-def test_precision_falls_with_the_prevalence_and_recall_does_not() -> None:
-    figures = metrics_at_threshold(MEMES, 0.5, RARE)
-    assert figures["precision"].value == pytest.approx(0.1 / (0.1 + 0.9 / 3))
-    assert figures["recall"].value == 1.0
-    assert figures["flagged"].value == pytest.approx(0.4)
-    # Flagging all there is, is right as often as what comes in is harmful.
-    with pytest.raises(InputError, match=r"most that can be had is 10\.0 %"):
-        choose("precision", 0.9, RARE, LabelledScores(GOLD, np.full(6, 0.5)))
-
-
 def test_reweighing_is_repeating_memes() -> None:
     """2 harmful of 8 harmless each four times: the split at a prevalence of 2 / 34."""
     rng = np.random.default_rng(1)
