@@ -1,4 +1,3 @@
-import json
 from functools import partial
 from pathlib import Path
 
@@ -7,7 +6,7 @@ from PIL import Image
 
 from mrharm.memes.dataset import Dataset
 from tests.cli.verbs import run_verb
-from tests.evidence.test_gather import BLACK, GREY, dataset
+from tests.evidence.test_gather import BLACK, dataset
 
 run = partial(run_verb, "gather")
 
@@ -22,15 +21,6 @@ def test_it_says_what_was_looked_at_and_what_is_known_already(stand_ins: Path, t
     assert "2 pictures processed, 0 done before" in out
     assert "on 1 of 1 meme;" in out
     assert "0 pictures processed, 2 done before" in run(made.root, *STAND_IN)[1]
-
-
-def test_json_is_one_object_and_failures_make_exit_code_1(stand_ins: Path, tmp_path: Path) -> None:
-    made = dataset(tmp_path / "d", {"a": (10, 0, 0), "g": GREY})
-    code, out, _ = run(made.root, *STAND_IN, "--captions", "stand-in:fail", "--json")
-    found = json.loads(out)
-    assert code == 1
-    assert (found["memes"], found["looked"], found["described"]) == (2, 1, 1)
-    assert [failure["item"] for failure in found["failures"]] == ["g"]
 
 
 def test_a_split_and_a_limit_choose_how_much(stand_ins: Path, tmp_path: Path) -> None:

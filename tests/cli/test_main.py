@@ -1,16 +1,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
 from mrharm import __version__
-from mrharm.cli.main import app
+from mrharm.cli.main import app, main
 from mrharm.memes.dataset import Dataset
 from mrharm.recipe import dump_recipe
 from mrharm.records import Verdict, read_records
@@ -110,56 +109,46 @@ def test_predict_writes_a_file_goes_on_with_it_and_lists_failures(cli, run, squa
     assert len(list(read_records(out, Verdict))) == expected
 
 
-def test_predict_takes_a_dataset_with_its_captions(cli, run, squares):
-    result = cli("predict", run[0], squares, "--no-rationales", "--json")
-    verdicts = json.loads(result.stdout)["verdicts"]
-    assert len(verdicts) == len(Dataset(squares).memes)
-    assert verdicts[0]["evidence"]["caption"]
+Ended = Callable[..., tuple[int, str, str]]
 
 
-def test_what_was_not_foreseen_exits_70_with_its_traceback_and_one_json_object(tmp_path):
-    code = (
-        "import sys; import mrharm.cli.train as verb; from mrharm.cli import main;"
-        "verb.load_recipe = lambda *_: 1 / 0; sys.argv = ['mrharm', 'train', 'd', '--out', 'r', '--json']; main.main()"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
-    )
-    assert done.returncode == 70
-    assert "Traceback" in done.stderr
-    assert json.loads(done.stdout)["kind"] == "ZeroDivisionError"
+@pytest.fixture
+def ended(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ended:
+    """What ``main`` ends with: exit code, standard output and standard error; ``raising`` is met within `train`."""
+
+    def run(*arguments: object, raising: Exception | None = None) -> tuple[int, str, str]:
+        def fail(*_: object) -> None:
+            raise raising or AssertionError
+
+        monkeypatch.setattr("mrharm.cli.train.load_recipe", fail)
+        monkeypatch.setattr(sys, "argv", ["mrharm", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return end.value.code, *capsys.readouterr()
+
+    return run
 
 
-def ended(body: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """What `mrharm` ends with; ``body`` runs first in its process."""
-    code = f"import sys; from mrharm.cli import main\n{body}\nmain.main()"
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+@pytest.mark.parametrize("error", [ZeroDivisionError(), ConnectionResetError(104, "reset")])
+def test_what_was_not_foreseen_exits_70_with_its_traceback_and_one_json_object(
+    ended: Ended, error: Exception
+):
+    code, out, err = ended("train", "d", "--out", "r", "--json", raising=error)
+    assert code == 70 and "Traceback" in err
+    assert json.loads(out)["kind"] == type(error).__name__
 
 
-def test_a_place_that_cannot_be_written_is_one_line_with_the_mend_and_exit_code_2(tmp_path):
+def test_a_place_that_cannot_be_written_is_one_line_with_the_mend_and_exit_code_2(ended: Ended, tmp_path):
     (tmp_path / "file").write_text("")
-    done = ended("", "import", "generated", tmp_path / "file" / "d", "--memes", 8, "--json", cwd=tmp_path)
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
+    code, out, err = ended("import", "generated", tmp_path / "file" / "d", "--memes", 8, "--json")
+    (line,) = err.splitlines()
     assert line.startswith(f"error: {tmp_path / 'file'}") and "name another place" in line
-    found = json.loads(done.stdout)
-    assert (found["kind"], found["exit_code"]) == ("FileError", 2)
-    assert f"error: {found['error']}" == line
+    answer = json.loads(out)
+    assert (code, answer["kind"], answer["exit_code"]) == (2, "FileError", 2)
+    assert f"error: {answer['error']}" == line
 
 
-def test_a_full_disk_is_no_bug_and_a_connection_that_nobody_foresaw_is_one(tmp_path):
-    """A full disk is said without a file's name; a connection is no file."""
-    raising = "import mrharm.cli.train as verb\ndef load_recipe(*_): open('full', 'w').write('x'); raise {}\n"
-    raising += "verb.load_recipe = load_recipe"
-    full = ended(
-        raising.format("OSError(28, 'No space left on device')"), "train", "d", "--out", "r", cwd=tmp_path
-    )
-    assert full.returncode == 2 and full.stdout == ""
-    assert (
-        full.stderr == "error: a file: No space left on device; make room, then run the same command again\n"
-    )
-    lost = ended(
-        raising.format("ConnectionResetError(104, 'reset')"), "train", "d", "--out", "r", cwd=tmp_path
-    )
-    assert lost.returncode == 70 and "Traceback" in lost.stderr
+def test_a_full_disk_is_one_line_with_the_mend_and_no_bug(ended: Ended):
+    full = OSError(28, "No space left on device")  # without a file's name
+    line = "error: a file: No space left on device; make room, then run the same command again\n"
+    assert ended("train", "d", "--out", "r", raising=full) == (2, "", line)

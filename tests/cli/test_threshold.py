@@ -242,14 +242,6 @@ def test_a_band_sends_what_is_uncertain_to_a_person(trained: Path, data: Dataset
     assert 0 < sum(verdict.decision == "review" for verdict in verdicts) < 40
 
 
-def test_a_band_by_precision_of_flag(trained: Path, data: Dataset) -> None:
-    code, out, _ = run(trained, data.root, "--recall", 1, "--flag-precision", 1, "--json")
-    found = json.loads(out)
-    assert code == 0
-    assert found["figures"]["flag_precision"]["value"] == 1.0
-    assert found["band"][0] == found["threshold"] < found["band"][1]
-
-
 def test_a_band_that_holds_nothing_is_checked_all_the_same(trained: Path, data: Dataset) -> None:
     code, out, _ = run(
         trained, data.root, "--precision", 1, "--flag-precision", 0.1, "--check-split", "test", "--json"
