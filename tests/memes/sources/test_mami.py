@@ -81,18 +81,6 @@ def test_labels_without_their_test_are_left_alone(source: Path, tmp_path: Path) 
     assert failures(dataset) == []
 
 
-def test_a_bad_row_fails_with_its_reason(source: Path, tmp_path: Path) -> None:
-    bad = "60.jpg\t2\t0\t0\t0\t0\tyou\n1.jpg\t0\t0\t0\t0\t0\tagain\n\t0\t0\t0\t0\t0\tyou\n61.jpg\t0\t0\t0\t0\t0\t \n"
-    write(source / "TRAINING/training.csv", HEADER + TRAIN + bad)
-    failed = [(item, line, why) for item, _, line, why in failures(load(source, tmp_path))]
-    assert failed == [
-        ("60", 9, "misogynous: expected 0 or 1, got '2'"),
-        ("1", 10, "id '1' is already in TRAINING/training.csv, line 2"),
-        ("TRAINING/training.csv:11", 11, "file_name: expected the name of a picture, got ''"),
-        ("61", 12, "neither a text nor a picture"),
-    ]
-
-
 def test_a_repeated_test_row_fails_and_the_first_has_the_label(source: Path, tmp_path: Path) -> None:
     write(source / "test/Test.csv", TEST + "15237.jpg\tyou again\n")
     dataset = load(source, tmp_path)
