@@ -187,10 +187,10 @@ class Dataset:
         return {row.meme_id: row for row in read_appended(self.root / RATIONALES, Rationale)}
 
     def split(self, name: str) -> list[Meme]:
-        """Return the memes of a split, by its name or by its role (``validation`` finds ``dev_seen``).
+        """Return the memes of a split, by its name or role (``validation`` finds ``dev_seen``).
 
         Raises:
-            InputError: no meme is in a split of that name; the message lists the splits there are.
+            InputError: no meme is in it; the message lists the splits there are.
         """
         split = self.split_name(name)
         memes = [meme for meme in self.memes if in_split(meme, split)]
@@ -208,19 +208,11 @@ class Dataset:
         return self.info.roles.get(role, role)
 
     def image_path(self, meme: Meme) -> Path | None:
-        """Return the path of a meme's picture as posted; None for a meme without one.
-
-        Raises:
-            ImageError: its path leaves the dataset folder.
-        """
+        """Return the path of a meme's picture as posted, if any; raises ImageError where it leaves the folder."""
         return place_in(self.root, meme.image) if meme.image else None
 
     def clean_path(self, evidence: Evidence | None) -> Path | None:
-        """Return the path of a meme's picture without its words; None where there is no such picture.
-
-        Raises:
-            ImageError: its path leaves the dataset folder.
-        """
+        """Return the path of a picture without its words, if any; raises ImageError where it leaves the folder."""
         return place_in(self.root, evidence.clean_image) if evidence and evidence.clean_image else None
 
     def fingerprint(self) -> str:

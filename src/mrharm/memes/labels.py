@@ -1,7 +1,7 @@
 """Read the labels of a source into the canonical `Label`, and keep what a `Label` cannot hold.
 
-Cells in the source's usual spelling are told by the label alone. Any other spelling (``1.0`` for ``1``, a target on a
-harmless meme) is kept in ``extra["label_as_given"]``, so that nothing the source says is lost.
+Cells that are not in the source's usual spelling of the label (``1.0`` for ``1``, a target on a harmless meme) are kept
+in ``extra["label_as_given"]``.
 """
 
 from __future__ import annotations
@@ -55,12 +55,9 @@ class LabelScheme:
 
 
 def read_flag(cells: Cells, column: str) -> bool | None:
-    """Return a 0 or 1, a number or a text, as a bool; None where it is absent or empty.
+    """Return a 0 or 1, a number or a text, as a bool; None where it is empty; raises DataError for anything else.
 
     ``1.0`` counts too: pandas makes it of a 1 in a column with gaps.
-
-    Raises:
-        DataError: it is anything else.
     """
     value = cells.get(column)
     word = "" if value is None else str(value).strip()
@@ -72,11 +69,7 @@ def read_flag(cells: Cells, column: str) -> bool | None:
 
 
 def read_word(cells: Cells, column: str, words: Iterable[str]) -> str | None:
-    """Return one of ``words``, whatever its case; None where it is absent or empty.
-
-    Raises:
-        DataError: it is anything else.
-    """
+    """Return one of ``words``, whatever its case; None where it is empty; raises DataError for anything else."""
     value = cells.get(column)
     word = "" if value is None else fold(str(value))
     if word and word not in words:

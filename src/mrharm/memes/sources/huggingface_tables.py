@@ -89,11 +89,9 @@ def find_tables(source: Path, files: Sequence[Path], imported: Imported) -> list
         return _open_file(source.parent, source, imported)
     if any((source / name).is_file() for name in SAVED):
         return _open_saved(source, files, imported)
-    tables = _make_class_tables(source, files, imported)
-    if data := _choose_data_files(source, files, imported):
-        tables = []
-        for path in data:
-            tables += _open_file(source, path, imported)
+    data = _choose_data_files(source, files, imported)
+    tables = [table for path in data for table in _open_file(source, path, imported)]
+    tables = tables if data else _make_class_tables(source, files)
     if _SPLIT.fullmatch(source.name):  # "train/" alone
         tables = [replace(table, split=table.split or source.name.lower()) for table in tables]
     return tables
@@ -125,7 +123,7 @@ def _choose_data_files(root: Path, files: Sequence[Path], imported: Imported) ->
     Raises:
         InputError: several datasets, or a file in two formats, whose rows would come in twice.
     """
-    tables = [path for path in files if path.suffix.lower() in (PARQUET, *TABLES) or _is_split_json(path)]
+    tables = [path for path in files if _holds_rows(path)]
     data = [path for path in tables if path.stem == "metadata"]
     if not data:
         parquet = [path for path in tables if path.suffix.lower() == PARQUET]
@@ -143,8 +141,9 @@ def _choose_data_files(root: Path, files: Sequence[Path], imported: Imported) ->
     return data
 
 
-def _is_split_json(path: Path) -> bool:
-    return path.suffix.lower() == ".json" and _SPLIT.search(path.stem) is not None
+def _holds_rows(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    return suffix in (PARQUET, *TABLES) or (suffix == ".json" and _SPLIT.search(path.stem) is not None)
 
 
 def _refuse_several(root: Path, data: Sequence[Path]) -> None:
@@ -168,20 +167,27 @@ def _refuse_several(root: Path, data: Sequence[Path]) -> None:
         raise InputError(f"{root}: holds several datasets ({listed}); import the folder of one, or one file")
 
 
-def _make_class_tables(root: Path, files: Sequence[Path], imported: Imported) -> list[Table]:
+def _make_class_tables(root: Path, files: Sequence[Path]) -> list[Table]:
     """Make tables of pictures alone: the folder that a picture is in, if it is no split's, is its class."""
+    rows = []
+    for place in (_place(root, path) for path in files if path.suffix.lower() in SUFFIXES):
+        folder = place.parent.name
+        is_class = folder and not _SPLIT.search(folder) and folder not in PICTURES
+        values = {"image": place.name} | ({"label": folder} if is_class else {})
+        # The line is 0 of a row that stands in no file.
+        rows.append(Row(str(place), 0, values, split=_find_folder_split(str(place))))
+    return _make_tables("", rows)
+
+
+def _make_tables(file: str, rows: Iterable[Row]) -> list[Table]:
+    """Make a table a split of rows that are in memory."""
     splits: dict[str, list[Row]] = defaultdict(list)
-    classes = set()
-    for path in files:
-        if path.suffix.lower() in SUFFIXES:
-            place = str(_place(root, path))
-            folder = PurePosixPath(place).parent.name
-            label = None if _SPLIT.search(folder) or folder in PICTURES else folder or None
-            classes.add(label)
-            # The line is 0 of a row that stands in no file.
-            splits[_find_folder_split(place)].append(Row(place, 0, {"image": path.name, "label": label}))
-    columns = ("image", "label") if classes - {None} else ("image",)
-    return [Table("", split, columns, rows.copy) for split, rows in splits.items()]
+    for row in rows:
+        splits[row.split or ""].append(row)
+    return [
+        Table(file, split, list(dict.fromkeys(name for row in rows for name in row.values)), rows.copy)
+        for split, rows in splits.items()
+    ]
 
 
 def _open_file(root: Path, path: Path, imported: Imported) -> list[Table]:
@@ -196,14 +202,12 @@ def _open_file(root: Path, path: Path, imported: Imported) -> list[Table]:
             )
     if path.suffix.lower() == PARQUET:
         return [_open_parquet(path, file, split)]
-    splits: dict[str, list[Row]] = defaultdict(list)
-    for row in read_table(path, file, imported.failures):
-        picture = row.values.get("file_name") if path.stem == "metadata" else None
-        splits[split or _find_folder_split(picture)].append(row)
-    return [
-        Table(file, split, list(dict.fromkeys(name for row in rows for name in row.values)), rows.copy)
-        for split, rows in splits.items()
-    ]
+    pictures = "file_name" if path.stem == "metadata" else ""
+    rows = read_table(path, file, imported.failures)
+    return _make_tables(
+        file,
+        (replace(row, split=split or _find_folder_split(row.values.get(pictures))) for row in rows),
+    )
 
 
 def _open_saved(root: Path, files: Sequence[Path], imported: Imported) -> list[Table]:
