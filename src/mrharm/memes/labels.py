@@ -1,7 +1,6 @@
 """Read the labels of a source into the canonical `Label`, and keep what a `Label` cannot hold.
 
-Cells that are not in the source's usual spelling of the label (``1.0`` for ``1``, a target on a harmless meme) are kept
-in ``extra["label_as_given"]``.
+Cells not spelt as the source usually spells the label (``1.0`` for ``1``) are kept in ``extra["label_as_given"]``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Read side files: captions and rationales published beside a dataset's annotations, as JSON or as pickles.
 
-The shapes are those of the Mr.Harm package (HKBUNLP/Mr.Harm-EMNLP2023): ``harmc_rationale.json`` is ``{id: text}``,
-``captions.pkl`` a pickled ``{picture name without its extension: text}``; copies of it have the extension on.
+Mr.Harm's package (HKBUNLP/Mr.Harm-EMNLP2023) has ``harmc_rationale.json``, ``{id: text}``, and ``captions.pkl``.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ _PICKLES = (".pkl", ".pickle")
 def add_side_files(root: Path, folders: Iterable[Path], imported: Imported) -> None:
     """Add the captions and rationales in ``folders`` to ``imported``'s memes, copies included.
 
-    A file may call a meme by its id or by its picture's name. Several files of a kind are merged. What cannot be used
-    becomes a failure or a note.
+    A file may call a meme by its id, or by its picture's name with or without the extension. Several files of a kind
+    are merged. What cannot be used becomes a failure or a note.
 
     Args:
         root: the source folder; files are named relative to it.

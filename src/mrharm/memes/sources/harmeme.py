@@ -104,9 +104,10 @@ def _check_v0(root: Path, rows: list[Row], imported: Imported, *, allow: bool) -
     if not allow:
         train = [meme_id for meme_id, row in named if row.split == "train"]
         test = [meme_id for meme_id, row in named if row.split == "test"]
-        shared = sum(meme_id in set(train) for meme_id in test)
+        memes = set(train)
+        shared = sum(meme_id in memes for meme_id in test)
         raise DataError(
-            f"{root}: this is Harm-P V0, not V1: {len(train):,} train rows hold {len(set(train)):,} memes, and "
+            f"{root}: this is Harm-P V0, not V1: {len(train):,} train rows hold {len(memes):,} memes, and "
             f"{shared:,} of {len(test):,} test rows are also in train. A model is then tested on what it was "
             "trained on, and its score means nothing. Get HarMeme V1 (train_v1.jsonl ... in LCS2-IIITD/MOMENTA), or "
             "say --allow-v0 to import every row anyway"

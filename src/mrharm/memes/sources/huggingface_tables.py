@@ -1,8 +1,4 @@
-"""Find the tables of a Hugging Face dataset's folder: rows with pictures, in files a split, or as saved.
-
-Which file is which split is told here and not by `datasets`: its patterns miss ``Test.csv`` and join ``test_seen`` with
-``test_unseen``.
-"""
+"""Find the tables of a Hugging Face dataset's folder: rows with pictures, in files a split, or as saved."""
 
 from __future__ import annotations
 
@@ -25,6 +21,7 @@ PICTURES = ("images", "img", "data")
 SAVED = ("dataset_dict.json", "state.json")
 ROWS_AT_ONCE = 16  # of up to 20 MB each, so that the pictures of a file are never all in memory
 
+# The patterns of `datasets` itself miss ``Test.csv`` and join ``test_seen`` with ``test_unseen``.
 _SPLIT = re.compile(
     r"(?:^|[^a-z0-9])((?:train|val|valid|validation|dev|test|eval|evaluation)(?:ing)?(?:_seen|_unseen)?)(?=$|[^a-z0-9])",
     re.IGNORECASE,

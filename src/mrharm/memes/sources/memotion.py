@@ -1,7 +1,6 @@
 """Import Memotion 7k: memes with humour, sarcasm, offence, motivation and sentiment (SemEval-2020 task 8).
 
-Source of the format: Sharma et al., "SemEval-2020 Task 8: Memotion Analysis" (2020): ``labels.csv``, whose first column
-has no name and counts the rows.
+Source of the format: Sharma et al. (2020). The first column of ``labels.csv`` has no name and counts the rows.
 """
 
 from __future__ import annotations

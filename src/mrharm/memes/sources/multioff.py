@@ -1,7 +1,6 @@
 """Import MultiOFF: offensive memes about the 2016 US presidential election.
 
-Source of the format: Suryawanshi et al., "Multimodal Meme Dataset (MultiOFF) for Identifying Offensive Content in Image
-and Text" (TRAC 2020): three CSV files of ``image_name, sentence, label``.
+Source of the format: Suryawanshi et al., "Multimodal Meme Dataset (MultiOFF) ..." (TRAC 2020).
 """
 
 from __future__ import annotations

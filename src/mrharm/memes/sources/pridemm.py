@@ -1,7 +1,6 @@
 """Import PrideMM: memes on the LGBTQ+ Pride movement, with hate, its target, stance and humour.
 
-Source of the format: Shah et al., "MemeCLIP: Leveraging CLIP Representations for Multimodal Meme Classification"
-(EMNLP 2024), SiddhantBikram/MemeCLIP: ``PrideMM.csv`` with ``name, text, split, hate, target, stance, humour``.
+Source of the format: Shah et al., "MemeCLIP" (EMNLP 2024), SiddhantBikram/MemeCLIP.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Import FHM and HarMeme as PromptHate and Pro-Cap hand them out: with what a web search and a face classifier saw.
 
-Source of the format: Cao et al., "Prompting for Multimodal Hateful Meme Classification" (EMNLP 2022) and "Pro-Cap"
-(ACM MM 2023), Social-AI-Studio: JSON arrays of ``{"img", "label", "org_sent", "clean_sent", "entity", "race", ...}``.
+Source of the format: Cao et al., "Prompting for ..." (EMNLP 2022) and "Pro-Cap" (ACM MM 2023), Social-AI-Studio.
 """
 
 from __future__ import annotations
