@@ -22,7 +22,7 @@ from transformers import (
     Florence2Processor,
 )
 
-from mrharm.evidence.engines import Described
+from mrharm.evidence.captions import Described
 from mrharm.records import Meme
 
 LOUD = 12.0

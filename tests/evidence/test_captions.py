@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,11 +14,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mrharm.errors import DataError, InputError, MissingInputError
+from mrharm.errors import DataError, InputError, MissingInputError, ModelUnavailableError
+from mrharm.evidence.captions import CAPTIONERS, Captioner
 from mrharm.evidence.captions.hosted import HostedCaptions
 from mrharm.evidence.captions.local import FAMILIES, LocalCaptions
 from mrharm.evidence.captions.recorded import RecordedCaptions
-from mrharm.evidence.engines import CAPTIONERS, Captioner
 from mrharm.images import decode
 from mrharm.llm import PICTURE_SIDE, AuthorizationError, CallError, HostedClient, load_prompt
 from mrharm.records import Evidence, to_line
@@ -74,6 +75,7 @@ def test_a_caption_comes_for_each_picture_in_order_alone_or_in_company(captioner
     assert captioner.describe(pictures[::-1]) == captions[::-1]
     assert captioner.describe(pictures[3:4]) == captions[3:4]
     assert captioner.describe([]) == []
+    assert captioner.version and captioner.batch_size >= 1
 
 
 def test_what_cannot_be_described_takes_no_other_with_it(captioner: Captioner) -> None:
@@ -147,18 +149,12 @@ def test_other_recorded_captions_are_another_version_and_without_a_file_there_ar
 
 
 @pytest.mark.parametrize("family", MAKERS)
-def test_a_local_model_says_the_same_in_batches_of_any_size(models: dict[str, Path], family: str) -> None:
-    alone = LocalCaptions(str(models[family]), batch_size=1).describe(colours())
-    assert len(set(map(str, alone))) == 5  # each picture was looked at
-    assert LocalCaptions(str(models[family]), batch_size=3, device="cpu").describe(colours()) == alone
-
-
-@pytest.mark.parametrize("family", MAKERS)
-def test_a_picture_a_local_model_fails_on_fails_alone(
+def test_a_local_model_looks_at_each_picture_and_fails_on_one_alone(
     models: dict[str, Path], family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     captioner = LocalCaptions(str(models[family]))
     generate = captioner._generate
+    assert len(set(map(str, captioner.describe(colours())))) == 5
 
     def choking(images: list[Image.Image]) -> list[str]:
         if any(image.size == (1, 1) for image in images):
@@ -173,21 +169,39 @@ def test_a_picture_a_local_model_fails_on_fails_alone(
     assert all(isinstance(result, DataError) for result in captioner.describe(colours()))
 
 
-def test_a_model_of_another_family_or_device_or_none_is_refused(
-    models: dict[str, Path], tmp_path: Path
-) -> None:
+def test_a_model_of_another_family_or_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "t5"}')
     with pytest.raises(InputError, match="a t5 model; captions are made by: blip, florence2"):
         LocalCaptions(str(tmp_path)).describe([PICTURE])
-    with pytest.raises(InputError, match="not available here"):
-        LocalCaptions(str(models["blip"]), device="cuda:77").describe([PICTURE])
     with pytest.raises(InputError, match="want a model"):
         LocalCaptions(None)
 
 
+def test_a_captioner_out_of_reach_is_an_error_that_gathering_goes_on_from(tmp_path: Path) -> None:
+    for model in ("Nobody/nothing", "Nobody/nothing@abc", str(tmp_path)):
+        with pytest.raises(
+            ModelUnavailableError, match=r"name a local folder|no complete model in this folder"
+        ):
+            LocalCaptions(model).describe([PICTURE])
+    with StubServer() as server:
+        pass
+    with pytest.raises(ModelUnavailableError, match="no connection"):
+        hosted(server).describe(colours())
+
+
+def test_a_local_model_with_other_weights_is_another_version(models: dict[str, Path], tmp_path: Path) -> None:
+    copy = shutil.copytree(models["blip"], tmp_path / models["blip"].name)
+    version = LocalCaptions(str(models["blip"])).version
+    assert LocalCaptions(str(copy)).version == version
+    weights = (copy / "model.safetensors").read_bytes()
+    (copy / "model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
+    assert LocalCaptions(str(copy)).version != version
+    assert LocalCaptions("a/b@r1").version != LocalCaptions("a/b@r2").version
+
+
 def test_captioners_are_made_without_importing_torch_or_openai() -> None:
     code = (
-        "import sys; from mrharm.evidence.engines import CAPTIONERS\n"
+        "import sys; from mrharm.evidence.captions import CAPTIONERS\n"
         "for name, argument in (('recorded', None), ('hf', 'a/b'), ('openai', 'm')): CAPTIONERS.load(name)(argument)\n"
         "assert not {'torch', 'transformers', 'openai'} & set(sys.modules)"
     )
@@ -301,13 +315,11 @@ def test_words_for_input_augmentation_are_checked_json(key: str) -> None:
             assert isinstance(result, DataError) and f'expected {{"{key}"' in str(result)
 
 
-def test_the_version_names_model_prompt_and_its_hash() -> None:
-    prompt = load_prompt("mrharm.evidence", "caption.v1")
-    assert HostedCaptions("m").version == f"openai:m/caption.v1@{prompt.sha256[:12]}/{PICTURE_SIDE}px"
-    versions = {
-        HostedCaptions("m", prompt=f"{name}.v1").version for name in ("caption", "entities", "demographics")
-    }
-    assert len(versions) == 3
+@pytest.mark.parametrize("name", ["caption.v1", "entities.v1", "demographics.v1"])
+def test_the_version_names_model_prompt_and_its_hash(name: str) -> None:
+    prompt = load_prompt("mrharm.evidence", name)
+    version = HostedCaptions("m", prompt=name).version
+    assert version == f"openai:m/{name}@{prompt.sha256[:12]}/{PICTURE_SIDE}px"
 
 
 def test_a_missing_prompt_or_model_is_refused_with_what_there_is() -> None:
@@ -329,10 +341,10 @@ def test_published_prompts_are_never_edited() -> None:
     }
 
 
-def test_answers_before_an_error_that_stops_all_are_handed_over() -> None:
+def test_answers_before_an_error_that_stops_all_are_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mrharm.evidence.captions.hosted.CONCURRENCY", 1)
     with StubServer([Reply("a square"), Reply(status=401)]) as server:
-        client = HostedClient(base_url=server.url)
-        captioner = HostedCaptions("stub-model", client=client, concurrency=1)
+        captioner = HostedCaptions("stub-model", client=HostedClient(base_url=server.url))
         first, *others = captioner.describe(colours())
         assert first == "a square"
         assert all(isinstance(other, AuthorizationError) for other in others)

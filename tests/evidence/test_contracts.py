@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from mrharm.evidence.engines import INPAINTERS, OCR
+from mrharm.evidence.inpainting import INPAINTERS
+from mrharm.evidence.ocr import OCR
 from mrharm.records import TextBox
+from tests.evidence.conftest import MakeLama
 
 
 @pytest.fixture
@@ -17,8 +19,8 @@ def picture() -> Image.Image:
 
 
 @pytest.fixture(autouse=True)
-def weights(fill: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MRHARM_LAMA", str(fill))
+def weights(make_lama: MakeLama, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MRHARM_LAMA", str(make_lama()))
 
 
 @pytest.mark.parametrize("name", [*OCR.names(), "stand-in"])

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from mrharm.errors import InputError
-from mrharm.evidence.engines import CAPTIONERS
-from mrharm.evidence.gather import Gathered, gather
-from mrharm.evidence.pipeline import Engines, disagreement
+from mrharm.evidence.captions import CAPTIONERS
+from mrharm.evidence.gather import Gathered, disagreement, gather
+from mrharm.evidence.picture_evidence import Engines
 from mrharm.memes.dataset import Dataset, DatasetInfo
 from mrharm.records import Evidence, Failure, Meme, read_records
 from mrharm.store import write_json, write_records
@@ -235,7 +235,7 @@ GATHER_FOR_EVER = """
 import sys
 from pathlib import Path
 from mrharm.evidence.gather import gather
-from mrharm.evidence.pipeline import Engines
+from mrharm.evidence.picture_evidence import Engines
 from mrharm.memes.dataset import Dataset
 if __name__ == "__main__":
     data = Dataset(Path(sys.argv[1]))

@@ -7,7 +7,7 @@ import pytest
 from mrharm.audit.reading import read_contents
 from mrharm.audit.texts import find_stale
 from mrharm.evidence.gather import gather
-from mrharm.evidence.pipeline import Engines
+from mrharm.evidence.picture_evidence import Engines
 from mrharm.memes.dataset import Dataset
 from mrharm.rationales.abduce import Abduced, abduce
 from mrharm.rationales.gate import PEOPLE

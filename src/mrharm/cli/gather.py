@@ -18,14 +18,16 @@ from mrharm.cli.options import (
 from mrharm.cli.terminal import Bars, print_result, print_sentences, print_stale, report_errors
 from mrharm.console import err, out, print_failures
 from mrharm.errors import InputError
-from mrharm.evidence.engines import CAPTIONERS, INPAINTERS, OCR, Captioner
+from mrharm.evidence.captions import CAPTIONERS, Captioner
+from mrharm.evidence.inpainting import INPAINTERS
+from mrharm.evidence.ocr import OCR
 from mrharm.memes.dataset import Dataset
 from mrharm.store import FAILURES
 from mrharm.texts import sanitise
 
 if TYPE_CHECKING:
     from mrharm.evidence.gather import Part
-    from mrharm.evidence.pipeline import Engines
+    from mrharm.evidence.picture_evidence import Engines
 
 OcrOption = Annotated[
     Literal["missing", "always", "never"],
@@ -73,7 +75,7 @@ def gather_command(
     """Gather evidence for every meme; stopped at any moment, the same command goes on."""
     folder = Dataset(dataset)
     from mrharm.evidence.gather import gather
-    from mrharm.evidence.pipeline import Engines
+    from mrharm.evidence.picture_evidence import Engines
 
     engines = Engines(ocr=ocr_engine, inpainter=inpaint, policy=ocr)
     if show is not None:
@@ -131,7 +133,7 @@ def _draw_sheet(
     if meme is None:
         raise InputError(f"{folder.root}: no meme called {meme_id!r}")
     path = out_file or Path(f"{meme_id.replace('/', '_')}.png")
-    evidence = draw_sheet(folder, meme, folder.evidence.get(meme_id), engines, path)
+    evidence = draw_sheet(folder, meme, engines, path)
 
     def show() -> None:
         out.print(f"{path}: {len(evidence.boxes)} lines of text")

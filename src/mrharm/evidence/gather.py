@@ -1,11 +1,11 @@
-"""``mrharm gather``: extract the evidence of every meme of a dataset into evidence.jsonl and clean/.
+"""``mrharm gather``: the evidence of every meme of a dataset, into evidence.jsonl and clean/.
 
-Evidence that the same engine made of the same picture is kept, all else is made again. Killed at any point, the same
-call goes on.
+Evidence that the same engine made of the same picture is kept, all else is made again.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,12 +13,12 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from mrharm.errors import ModelUnavailableError, MrHarmError
-from mrharm.evidence.engines import Captioner, Described
-from mrharm.evidence.pipeline import Engines, EvidencePipeline, disagreement
+from mrharm.evidence.captions import Captioner, Described
+from mrharm.evidence.picture_evidence import Engines, EvidencePipeline
 from mrharm.images import encode_png, open_image, place_in, read_image_bytes
 from mrharm.memes.dataset import EVIDENCE, Dataset
 from mrharm.progress import Progress, no_progress
-from mrharm.records import Evidence, Failure, Meme, text_is_stale
+from mrharm.records import Evidence, Failure, Meme, TextBox, text_is_stale
 from mrharm.store import JsonlStore, exclusive_lock, sha256_bytes, write_bytes, write_failures, write_records
 from mrharm.workers import map_items
 
@@ -63,16 +63,10 @@ def gather(
     workers: int = 2,
     progress: Progress = no_progress,
 ) -> Gathered:
-    """Extract the evidence of memes; killed at any point, the same call goes on.
+    """Write the evidence of memes into the dataset's folder; killed at any point, the same call goes on.
 
-    Args:
-        dataset: ``evidence.jsonl``, ``clean/`` and ``failures.jsonl`` in its folder are written.
-        memes: those to process; evidence of the others stays as it is.
-        engines: which engines, and when the words read become the text.
-        describers: what writes a part of the evidence from the pictures without their words; a part without one keeps
-            what is there.
-        workers: processes that process pictures.
-        progress: as `Progress`.
+    Evidence of other memes stays as it is, and so does a part (a caption, say) that none of the ``describers`` writes.
+    They see the pictures without their words.
 
     Raises:
         InputError: no such engine, or another gather is at work in the folder.
@@ -85,7 +79,6 @@ def gather(
         for part, describer in describers.items():
             run.describe_pictures(part, describer)
         run.compare_texts()
-        run.note_edited_texts()
         run.rewrite()
         # A part as a whole can fail, too, for want of a model.
         items = {meme.id for meme in memes} | set(describers)
@@ -98,7 +91,7 @@ class _Run:
 
     def __init__(self, dataset: Dataset, memes: Sequence[Meme], progress: Progress) -> None:
         self.root, self.memes, self.progress = dataset.root, memes, progress
-        self.earlier, self.evidence = dataset.evidence, dict(dataset.evidence)
+        self.evidence = dict(dataset.evidence)
         self.result = Gathered(memes=len(memes))
         self.store = JsonlStore(self.root / EVIDENCE, Evidence, "meme_id")
 
@@ -114,6 +107,7 @@ class _Run:
         places = _clean_places(with_picture)
         tasks = [Task(self.root, meme, self.evidence.get(meme.id), places[meme.id]) for meme in with_picture]
         results = map_items(partial(process_picture, pipeline), tasks, workers)
+        edited = 0
         for number, (task, row) in enumerate(results, 1):
             self.progress("processing pictures", number, len(tasks))
             if isinstance(row, Exception):
@@ -121,7 +115,13 @@ class _Run:
                 continue
             self.result.kept += row == task.known
             self.result.looked += row != task.known
+            edited += text_is_stale(task.meme, task.known)
             self.keep(row)
+        if edited:
+            memes = f"{edited:,} meme{'s' * (edited > 1)}"
+            self.result.notes.append(
+                f"the text of {memes} was edited since it was gathered; its evidence was made anew"
+            )
 
     def describe_pictures(self, part: Part, describer: Captioner) -> None:
         """Have the pictures described whose evidence lacks this part, or has it from another describer."""
@@ -172,16 +172,6 @@ class _Run:
             self.result.disagreeing = sum(share > UNLIKE for share in shares)
             self.result.mean_disagreement = sum(shares) / len(shares)
 
-    def note_edited_texts(self) -> None:
-        """Note how many memes had evidence of an earlier text that was replaced."""
-        edited = [meme for meme in self.memes if text_is_stale(meme, self.earlier.get(meme.id))]
-        renewed = sum(not text_is_stale(meme, self.evidence[meme.id]) for meme in edited)
-        if renewed:
-            self.result.notes.append(
-                f"the text of {renewed:,} meme{'s' * (renewed > 1)} was edited since it was gathered; its evidence was "
-                "made anew"
-            )
-
     def rewrite(self) -> None:
         """Rewrite the file without replaced lines: first the run's memes in their order, then the others."""
         chosen = {meme.id for meme in self.memes}
@@ -199,11 +189,11 @@ def process_picture(pipeline: EvidencePipeline, task: Task) -> Evidence:
     data = read_image_bytes(place_in(task.root, str(task.meme.image)))
     if task.known and _holds(pipeline, task, task.known, sha256_bytes(data)):
         return task.known
-    extracted = pipeline.extract(task.meme, data, str(task.meme.image), task.known)
-    if extracted.clean is None:
-        return extracted.evidence
-    write_bytes(task.root / task.clean_place, encode_png(extracted.clean))
-    return extracted.evidence.model_copy(update={"clean_image": task.clean_place})
+    evidence, clean = pipeline.extract(task.meme, data, str(task.meme.image), task.known)
+    if clean is None:
+        return evidence
+    write_bytes(task.root / task.clean_place, encode_png(clean))
+    return evidence.model_copy(update={"clean_image": task.clean_place})
 
 
 def _holds(pipeline: EvidencePipeline, task: Task, known: Evidence, sha256: str) -> bool:
@@ -239,3 +229,18 @@ def _clean_places(memes: Sequence[Meme]) -> dict[str, str]:
 def _make_failure(meme: Meme, error: Exception, prefix: str = "") -> Failure:
     reason = str(error) if isinstance(error, MrHarmError) else f"{type(error).__name__}: {error}"
     return Failure(item=meme.id, stage=STAGE, reason=prefix + reason, file=meme.image)
+
+
+def disagreement(posted: str, boxes: tuple[TextBox, ...]) -> float:
+    """Compute the share of words that a posted text and the words read do not have in common (0: the same words).
+
+    It is 1 - the Dice coefficient of the two bags of words, without case, punctuation and order.
+    """
+    words, read = _count_words(posted), _count_words(" ".join(box.text for box in boxes))
+    total = words.total() + read.total()
+    return 1 - 2 * (words & read).total() / total if total else 0.0
+
+
+def _count_words(text: str) -> Counter[str]:
+    words = ("".join(filter(str.isalnum, word)) for word in text.casefold().split())
+    return Counter(filter(None, words))

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from mrharm.errors import InputError
 from mrharm.evidence.inpainting.glyph_masks import glyph_mask
-from mrharm.evidence.pipeline import Engines, EvidencePipeline
+from mrharm.evidence.picture_evidence import Engines, EvidencePipeline
 from mrharm.images import decode, encode_png, read_image_bytes
 from mrharm.memes.dataset import Dataset
 from mrharm.records import Evidence, Meme
@@ -20,9 +20,7 @@ _MARGIN, _TITLE = 8, 18
 _INK = "#e01b5a"
 
 
-def draw_sheet(
-    dataset: Dataset, meme: Meme, known: Evidence | None, engines: Engines, path: Path
-) -> Evidence:
+def draw_sheet(dataset: Dataset, meme: Meme, engines: Engines, path: Path) -> Evidence:
     """Extract one meme's evidence, write the sheet as PNG, and return the evidence it shows.
 
     Raises:
@@ -33,11 +31,11 @@ def draw_sheet(
     if picture is None:
         raise InputError(f"{meme.id}: has no picture to show")
     data, name = read_image_bytes(picture), str(meme.image)
-    extracted = EvidencePipeline(engines).extract(meme, data, name, known)
-    posted, evidence = decode(data, name), extracted.evidence
+    posted = decode(data, name)
+    evidence, clean = EvidencePipeline(engines).extract(meme, data, name, dataset.evidence.get(meme.id))
     glyphs = posted.convert("L").convert("RGB")
     glyphs.paste(_INK, mask=Image.fromarray(glyph_mask(posted, evidence.boxes)))
-    pictures = [posted, _with_boxes(posted, evidence), glyphs, extracted.clean or posted]
+    pictures = [posted, _with_boxes(posted, evidence), glyphs, clean or posted]
     write_bytes(path, encode_png(_sheet(pictures)))
     return evidence
 

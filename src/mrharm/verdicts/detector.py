@@ -13,7 +13,7 @@ from PIL import Image
 from transformers.utils import PushToHubMixin
 
 from mrharm.errors import InputError, MissingInputError
-from mrharm.evidence.pipeline import Engines, EvidencePipeline
+from mrharm.evidence.picture_evidence import Engines, EvidencePipeline
 from mrharm.hub import pick_device, pick_dtype
 from mrharm.images import decode, open_image, read_image_bytes
 from mrharm.metrics.estimate import Floats
@@ -268,10 +268,9 @@ class Detector(PushToHubMixin):
         meme, evidence, image = source.meme, source.evidence, None
         if meme.image and source.data is not None:
             if options.gather is not False and (source.needs_words or source.needs_clean):
-                extracted = self._evidence_pipeline.extract(
+                evidence, image = self._evidence_pipeline.extract(
                     meme, source.data, meme.image, evidence, clean=source.needs_clean
                 )
-                evidence, image = extracted.evidence, extracted.clean
             if self.takes_picture and not self.shows_clean:
                 image = decode(source.data, meme.image)
         if self.shows_clean and source.evidence.clean_image:

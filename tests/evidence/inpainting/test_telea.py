@@ -1,4 +1,4 @@
-"""What the in-painter ``telea`` promises beyond tests/evidence/test_inpainting.py: papers, large and odd pictures."""
+"""What the in-painter ``telea`` promises, on drawn memes whose picture without words is known."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,20 @@ from PIL import Image, ImageDraw
 
 from mrharm.evidence.inpainting.glyph_masks import glyph_mask
 from mrharm.evidence.inpainting.telea import Telea
-from tests.evidence.drawing import box, written
+from tests.evidence.drawing import MEMES, box, written
+
+
+def psnr(one: Image.Image, other: Image.Image) -> float:
+    difference = np.asarray(one, np.float64) - np.asarray(other, np.float64)
+    return float(10 * np.log10(255**2 / max(1e-9, np.mean(difference**2))))
+
+
+@pytest.mark.parametrize("kind", MEMES)
+def test_the_picture_under_the_words_comes_back(kind: str) -> None:
+    clean, ink, outline = MEMES[kind]
+    meme, where = written(clean, ink, 48, outline)
+    assert psnr(meme, clean) < 20
+    assert psnr(Telea().clean(meme, [where]), clean) > 31
 
 
 @pytest.mark.parametrize(("paper", "ink"), [("white", "black"), ("black", "#e7e9ea"), ("#7a0f2b", "#ffe9ef")])
@@ -26,12 +39,13 @@ def test_a_narrow_label_keeps_its_edges() -> None:
     assert np.abs(np.asarray(cleaned, int) - np.asarray(clean, int)).max() <= 8
 
 
-def test_a_large_picture_keeps_every_pixel_that_is_no_letter() -> None:
-    rows, columns = np.mgrid[0:1501, 0:2301]
+@pytest.mark.parametrize("size", [(320, 200), (2301, 1501)])
+def test_a_picture_of_any_size_keeps_every_pixel_that_is_no_letter(size: tuple[int, int]) -> None:
+    rows, columns = np.mgrid[0 : size[1], 0 : size[0]]
     clean = Image.fromarray(
         np.stack([columns % 256, rows % 256, (rows + columns) % 256], axis=-1).astype(np.uint8)
     )
-    meme, where = written(clean, "white", 200)
+    meme, where = written(clean, "white", size[0] // 10)
     before, after = np.asarray(meme), np.asarray(Telea().clean(meme, [where]))
     kept = glyph_mask(meme, [where]) == 0
     assert after.shape == before.shape

@@ -11,7 +11,7 @@ from functools import partial
 from PIL import Image
 
 from mrharm.errors import DataError, InputError, MrHarmError
-from mrharm.evidence.engines import Described, describe_images
+from mrharm.evidence.captions import Described, describe_images
 from mrharm.llm import (
     PICTURE_SIDE,
     CallError,
@@ -29,6 +29,7 @@ from mrharm.records import Record
 _LONGEST = 500  # characters; two sentences are some 200
 _MOST_WORDS, _LONGEST_WORD = 20, 80
 _TOKENS = 160
+CONCURRENCY = 8  # pictures asked about at a time
 
 
 class HostedCaptions:
@@ -37,17 +38,17 @@ class HostedCaptions:
     A caption is one or two sentences. Entities and demographics are words with commas between them, for
     `Evidence.entities` and `Evidence.demographics`; no words where there is nothing of the kind.
 
-    ``client``: None for one with the user's ledger, endpoint and key, and no budget; ``concurrency``: pictures asked
-    about at a time. Raises InputError where no model is named, or there is no such prompt.
+    Without a ``client``, one with the user's ledger, endpoint and key, and no budget.
+
+    Raises:
+        InputError: no model is named, or there is no such prompt.
     """
 
+    # Some rounds of calls, so that the slowest answer of a batch holds up few others.
+    batch_size = 4 * CONCURRENCY
+
     def __init__(
-        self,
-        model: str | None,
-        *,
-        prompt: str = "caption.v1",
-        client: HostedClient | None = None,
-        concurrency: int = 8,
+        self, model: str | None, *, prompt: str = "caption.v1", client: HostedClient | None = None
     ) -> None:
         if not model:
             raise InputError(
@@ -60,9 +61,6 @@ class HostedCaptions:
         if self._read is not _read_caption:
             self._settings["response_format"] = {"type": "json_object"}
         self._client = client or HostedClient()
-        self._concurrency = concurrency
-        # Some batches' worth, so that the slowest answer of a batch holds up few others.
-        self.batch_size = 4 * concurrency
         self.version = f"openai:{model}/{self._prompt.version}/{PICTURE_SIDE}px"
 
     def describe(self, pictures: Sequence[Described]) -> list[str | Exception]:
@@ -77,7 +75,7 @@ class HostedCaptions:
         results: dict[int, str | Exception] = {}
         unanswered: Exception = CallError("stopped before it was asked", "stopped")
         try:
-            for index, answer in self._client.complete_many(map(self.request, images), self._concurrency):
+            for index, answer in self._client.complete_many(map(self.request, images), CONCURRENCY):
                 results[index] = self._check(answer)
         except MrHarmError as error:
             if not results:
@@ -124,16 +122,13 @@ class _Words(Record):
 
 def _read_words(key: str, words: str) -> str:
     """Parse a JSON object of one list into its words, each once, with commas between them."""
-    expected = f'expected {{"{key}": [at most {_MOST_WORDS} short texts]}}; got {words[:80]!r}'
     try:
         values: list[str] | None = getattr(read_json_answer(words, _Words), key)
     except DataError:
         values = None
-    if values is None:
-        raise DataError(expected)
-    distinct = list(dict.fromkeys(filter(None, (" ".join(value.split()) for value in values))))
-    if len(distinct) > _MOST_WORDS or any(len(value) > _LONGEST_WORD for value in distinct):
-        raise DataError(expected)
+    distinct = list(dict.fromkeys(filter(None, (" ".join(value.split()) for value in values or ()))))
+    if values is None or len(distinct) > _MOST_WORDS or any(len(value) > _LONGEST_WORD for value in distinct):
+        raise DataError(f'expected {{"{key}": [at most {_MOST_WORDS} short texts]}}; got {words[:80]!r}')
     return ", ".join(distinct)
 
 

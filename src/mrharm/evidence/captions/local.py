@@ -6,31 +6,22 @@ PyTorch and transformers are imported when the first picture is described, and o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from PIL import Image
 
 from mrharm.errors import DataError, InputError
-from mrharm.evidence.engines import Described, describe_images
+from mrharm.evidence.captions import Described, describe_images
 from mrharm.hub import load_or_explain, load_weights, model_version, pick_device, split_revision
 
 _TOKENS, _BEAMS = 60, 3
 
 
-@dataclass(frozen=True)
-class Family:
-    """A family of captioning models: its class in transformers, and the task word it wants with a picture."""
-
-    model_class: str
-    task: str | None = None
-
-
-# By ``model_type`` of the configuration.
+# By ``model_type`` of the configuration: the class in transformers, and the task word it wants with a picture, if any.
 FAMILIES = {
-    "blip": Family("BlipForConditionalGeneration"),
-    "florence2": Family("Florence2ForConditionalGeneration", "<DETAILED_CAPTION>"),
+    "blip": ("BlipForConditionalGeneration", None),
+    "florence2": ("Florence2ForConditionalGeneration", "<DETAILED_CAPTION>"),
 }
 
 
@@ -41,31 +32,26 @@ class LocalCaptions:
         InputError: no model is named.
     """
 
-    def __init__(self, model: str | None, *, batch_size: int = 8, device: str = "auto") -> None:
+    batch_size = 8
+
+    def __init__(self, model: str | None) -> None:
         if not model:
             raise InputError(
                 "local captions want a model: hf:Salesforce/blip-image-captioning-base, or hf:FOLDER"
             )
         self._source, self._revision = split_revision(model)
-        self.batch_size = batch_size
         self.version = f"hf:{model_version(self._source, self._revision)}/{_TOKENS}tokens-{_BEAMS}beams"
-        self._device = device
 
     def describe(self, pictures: Sequence[Described]) -> list[str | Exception]:
         """Return a caption for each picture, or why there is none.
 
         Raises:
             ModelUnavailableError: no such folder, and no hub in reach.
-            InputError: a model of another family, or no such device.
+            InputError: a model of another family.
             DataError: the weights are not whole.
         """
-        _ = self._loaded
-        return describe_images(pictures, self._describe_batches)
-
-    def _describe_batches(self, images: list[Image.Image]) -> list[str | Exception]:
-        starts = range(0, len(images), self.batch_size)
-        batches = (self._describe(images[start : start + self.batch_size]) for start in starts)
-        return [caption for captions in batches for caption in captions]
+        _ = self._loaded  # a model that is not here fails all pictures at once, not each by itself
+        return describe_images(pictures, self._describe)
 
     def _describe(self, images: list[Image.Image]) -> list[str | Exception]:
         try:
@@ -80,8 +66,8 @@ class LocalCaptions:
     def _generate(self, images: list[Image.Image]) -> list[str]:
         import torch
 
-        model, processor, family = self._loaded
-        words = {"text": [family.task] * len(images)} if family.task else {}
+        model, processor, task = self._loaded
+        words = {"text": [task] * len(images)} if task else {}
         inputs = processor(images=images, return_tensors="pt", **words).to(model.device)
         with torch.inference_mode():
             tokens = model.generate(**inputs, max_new_tokens=_TOKENS, num_beams=_BEAMS, do_sample=False)
@@ -89,21 +75,21 @@ class LocalCaptions:
         return texts
 
     @cached_property
-    def _loaded(self) -> tuple[Any, Any, Family]:
-        """Return the model, its processor and its family."""
+    def _loaded(self) -> tuple[Any, Any, str | None]:
+        """Return the model, its processor and its task word."""
         import torch
         import transformers
 
         source, place = self._source, {"trust_remote_code": False, "revision": self._revision or "main"}
         config = load_or_explain(source, lambda: transformers.AutoConfig.from_pretrained(source, **place))
-        family = FAMILIES.get(config.model_type)
-        if family is None:
+        if config.model_type not in FAMILIES:
             raise InputError(
                 f"{source}: a {config.model_type} model; captions are made by: {', '.join(FAMILIES)}"
             )
+        class_name, task = FAMILIES[config.model_type]
         processor = load_or_explain(
             source, lambda: transformers.AutoProcessor.from_pretrained(source, **place)
         )
-        kind = getattr(transformers, family.model_class)
-        model = load_weights(source, kind, pick_device(self._device), dtype=torch.float32, **place)
-        return model, processor, family
+        kind = getattr(transformers, class_name)
+        model = load_weights(source, kind, pick_device(), dtype=torch.float32, **place)
+        return model, processor, task

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mrharm.errors import DataError, MissingInputError
-from mrharm.evidence.engines import Described
+from mrharm.evidence.captions import Described
 from mrharm.records import read_texts_by_id
 from mrharm.store import sha256_bytes
 

@@ -80,10 +80,7 @@ def enlarge(mask: Pixels, shrunk: int, size: tuple[int, int]) -> Pixels:
 def find_lines(pixels: Pixels, boxes: Sequence[TextBox], shrunk: int = 1) -> list[Line]:
     """Find the letters of every box that lies in the picture, in the order of the boxes.
 
-    Args:
-        pixels: (height, width, 3) RGB.
-        boxes: in pixels of the picture before it was shrunk.
-        shrunk: how many times smaller ``pixels`` are.
+    ``pixels``: (height, width, 3) RGB, ``shrunk`` times smaller than the picture that the boxes are of.
     """
     import cv2
 

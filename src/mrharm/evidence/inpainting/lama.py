@@ -1,7 +1,7 @@
 """The in-painter ``lama``: a LaMa network from a local ONNX file, for pictures whose background is worth the time.
 
 Suvorov et al., "Resolution-robust Large Mask Inpainting with Fourier Convolutions" (WACV 2022). ONNX and not
-TorchScript (``big-lama.pt``), so that looking at pictures never loads PyTorch.
+TorchScript (``big-lama.pt``), so that evidence never loads PyTorch.
 """
 
 from __future__ import annotations
@@ -30,9 +30,8 @@ MARGIN = 64  # pixels of picture round the letters, from which the network imagi
 class Lama:
     """Fills the letters with what a LaMa network imagines; what is no letter stays as it is, to the byte.
 
-    The file takes an image (1 x 3 x height x width, RGB of 0 to 1) and a mask (1 x 1 x height x width, 1 where to
-    fill) and gives an image, 0 to 1 or 0 to 255. Its height and width may be fixed, as the 512 x 512 of the public
-    ``lama_fp32.onnx`` are. ``MRHARM_LAMA`` or ``file`` names it.
+    The file (``MRHARM_LAMA``) takes an image (1 x 3 x height x width, RGB of 0 to 1) and a mask (1 x 1 x height x
+    width, 1 where to fill) and gives an image, 0 to 1 or 0 to 255. Its size may be fixed, as in ``lama_fp32.onnx``.
 
     Raises (when its version is asked for, or at the first picture):
         ModelUnavailableError: no file is named, or it is no network of this kind.
@@ -122,11 +121,8 @@ def _output_scale(drawn: NDArray[np.float32], shown: NDArray[np.float32], kept: 
 
 
 def _windows(letters: Mask, height: int, width: int) -> Iterator[tuple[slice, slice, Mask]]:
-    """Yield (rows, columns, which letters to fill there) of windows that together fill every letter, each once.
-
-    A window is at most ``height`` x ``width``; within it, letters with less than ``MARGIN`` of picture round them are
-    left to the next one, unless the picture ends there.
-    """
+    """Yield (rows, columns, which letters to fill there) of windows that together fill every letter, each once."""
+    # Letters with less than a margin of picture round them are left to the next window, unless the picture ends there.
     above, beside = min(MARGIN, height // 8), min(MARGIN, width // 8)
     unfilled = letters.copy()
     while unfilled.any():

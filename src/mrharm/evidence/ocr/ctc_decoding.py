@@ -39,12 +39,9 @@ class Reading:
 
 
 def read_letters(probabilities: NDArray[np.float32], characters: Sequence[str], columns: float) -> Reading:
-    """Decode one line.
+    """Decode one line from probabilities of shape (steps, classes); class 0 is the blank, the last the space.
 
-    Args:
-        probabilities: (steps, classes), each row sums to 1; class 0 is the blank.
-        characters: the text of each class; the last is the space.
-        columns: how many of the steps the line covers; the rest is padding.
+    ``characters``: the text of each class; ``columns``: how many of the steps the line covers, the rest is padding.
     """
     words = _split_words(probabilities, characters)
     if not words:
@@ -53,7 +50,9 @@ def read_letters(probabilities: NDArray[np.float32], characters: Sequence[str], 
     texts = ["".join(letter.text for letter in word) for word in words]
     if not any(_is_wide(letter.text) for letter in letters):
         texts = [_narrow(text) for text in texts]
-    spans = _word_spans([(word[0].step, word[-1].step) for word in words], columns)
+    # Between two words, each gets half of the gap.
+    cuts = [(before[-1].step + after[0].step + 1) / 2 / columns for before, after in pairwise(words)]
+    spans = pairwise([0.0, *(min(1.0, cut) for cut in cuts), 1.0])
     return Reading(
         " ".join(texts),
         float(np.mean([letter.probability for letter in letters])),
@@ -95,13 +94,6 @@ def _may_part(word: Sequence[_Letter], letter: str) -> bool:
     text = "".join(part.text for part in word)
     in_number = text[-1].isdigit() and letter.isdigit()
     return letter not in _CLING and not in_number and not text.startswith(_HOLD)
-
-
-def _word_spans(steps: list[tuple[int, int]], columns: float) -> list[tuple[float, float]]:
-    """Return where words begin and end, from the steps of their first and last letters: each gap is halved."""
-    cuts = [(before[1] + after[0] + 1) / 2 / columns for before, after in pairwise(steps)]
-    bounds = [0.0, *(min(1.0, cut) for cut in cuts), 1.0]
-    return list(pairwise(bounds))
 
 
 def _is_wide(letter: str) -> bool:

@@ -7,7 +7,7 @@ no line's text depends on its neighbours; nothing is ever downloaded or logged.
 from __future__ import annotations
 
 import math
-import threading
+from functools import cached_property
 from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,11 @@ Pixels = NDArray[np.uint8]
 
 
 class RapidOcr:
-    """The engine ``rapidocr``."""
+    """The engine ``rapidocr``.
+
+    Raises (at the first picture):
+        ModelUnavailableError: rapidocr's wheel does not hold the models this was tuned to.
+    """
 
     def __init__(self) -> None:
         self.version = (
@@ -43,48 +47,40 @@ class RapidOcr:
             f"{RECOGNISER} space {ctc_decoding.SPACE} "
             f"sure {reading_order.SURE} {reading_order.SURE_OF_SHORT} {reading_order.SURE_OF_FEW}, way 2"
         )
-        self._models: _Models | None = None
-        self._lock = threading.Lock()
 
     def read(self, image: Image.Image) -> tuple[TextBox, ...]:
-        """Return the lines of text in a picture, in reading order, each with its words; nothing for no text.
-
-        Raises:
-            ModelUnavailableError: rapidocr's wheel does not hold the models this was tuned to.
-        """
-        with self._lock:
-            self._models = self._models or _Models()
-        models = self._models
+        """Return the lines of text in a picture, in reading order, each with its words; nothing for no text."""
         pixels = np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])  # the models see BGR
-        boxes = [models.read_box(pixels, box) for box in models.find(pixels)]
+        boxes = [self._read_box(pixels, box) for box in self._find_boxes(pixels)]
         return reading_order.lines_of(boxes, image.size)
 
+    @cached_property
+    def _detector(self) -> Any:
+        return _load_model(DETECTOR)
 
-class _Models:
-    """Both networks, loaded."""
+    @cached_property
+    def _recogniser(self) -> tuple[Any, list[str]]:
+        """Return the network, and the text of each of its classes."""
+        network = _load_model(RECOGNISER)
+        characters = network.get_modelmeta().custom_metadata_map["character"].splitlines()
+        return network, ["", *characters, " "]
 
-    def __init__(self) -> None:
-        self.detector, self.recogniser = _session(DETECTOR), _session(RECOGNISER)
-        characters = self.recogniser.get_modelmeta().custom_metadata_map["character"].splitlines()
-        self.characters = ["", *characters, " "]
-
-    def find(self, pixels: Pixels) -> list[Polygon]:
-        """Detect boxes around lines of text."""
+    def _find_boxes(self, pixels: Pixels) -> list[Polygon]:
         import cv2
 
         height, width = pixels.shape[:2]
         size = text_detection.scaled_size(width, height)
         smooth = cv2.INTER_AREA if size[0] * size[1] < width * height else cv2.INTER_LINEAR
         scaled = cv2.resize(pixels, size, interpolation=smooth)
-        (probabilities,) = self.detector.run(None, {"x": _network_input(scaled)})
+        (probabilities,) = self._detector.run(None, {"x": _network_input(scaled)})
         return text_detection.find_boxes(probabilities[0, 0], width, height)
 
-    def read_box(self, pixels: Pixels, box: Polygon) -> TextBox:
+    def _read_box(self, pixels: Pixels, box: Polygon) -> TextBox:
         """Read the text in a box; one that is higher than wide is read in each way it may be turned."""
-        readings = [(turned, self._read(pixels, turned)) for turned in _turns(box)]
+        readings = [(turned, self._read_line(pixels, turned)) for turned in _turns(box)]
         if len(readings) == 1 and readings[0][1].confidence < DOUBTFUL:
             upended: Polygon = (box[2], box[3], box[0], box[1])
-            reading = self._read(pixels, upended)
+            reading = self._read_line(pixels, upended)
             if reading.confidence >= reading_order.SURE_OF_FEW and len(reading.text) > 3:
                 readings.append((upended, reading))
         polygon, reading = max(
@@ -101,16 +97,17 @@ class _Models:
             ),
         )
 
-    def _read(self, pixels: Pixels, box: Polygon) -> ctc_decoding.Reading:
+    def _read_line(self, pixels: Pixels, box: Polygon) -> ctc_decoding.Reading:
+        network, characters = self._recogniser
         line = _crop(pixels, box)
         width = line.shape[1]
         padded = np.zeros((1, 3, HEIGHT, max(NARROWEST, width)), np.float32)
         padded[:, :, :, :width] = _network_input(line)
-        (probabilities,) = self.recogniser.run(None, {"x": padded})
-        return ctc_decoding.read_letters(probabilities[0], self.characters, width / STEP)
+        (probabilities,) = network.run(None, {"x": padded})
+        return ctc_decoding.read_letters(probabilities[0], characters, width / STEP)
 
 
-def _session(name: str) -> Any:
+def _load_model(name: str) -> Any:
     file = Path(str(distribution("rapidocr").locate_file(f"rapidocr/models/{name}.onnx")))
     if not file.is_file():
         raise ModelUnavailableError(
@@ -176,15 +173,10 @@ def _slice(box: Polygon, start: float, end: float) -> Polygon:
     """Return the part of a line's box between two shares of its length."""
     a, b, c, d = box
 
-    def interpolate(first: Point, last: Point, share: float) -> Point:
+    def between(first: Point, last: Point, share: float) -> Point:
         return (first[0] + (last[0] - first[0]) * share, first[1] + (last[1] - first[1]) * share)
 
-    return (
-        interpolate(a, b, start),
-        interpolate(a, b, end),
-        interpolate(d, c, end),
-        interpolate(d, c, start),
-    )
+    return (between(a, b, start), between(a, b, end), between(d, c, end), between(d, c, start))
 
 
 def _inside(box: Polygon, width: int, height: int) -> Polygon:

@@ -1,8 +1,7 @@
 """Turn detected boxes into lines in reading order: noise dropped, blocks ordered, pieces of a line joined.
 
-Lines that stand close below one another are a block: a caption, a bubble, a paragraph. Blocks are read row by row and
-from left to right, each to its end, so that panels side by side are not read across. Everything is measured along the
-text, so that it may be aslant. The result never depends on the order in which the boxes come.
+A block is lines close below one another: a caption, a bubble, a paragraph; it is read to its end, so that panels side
+by side are not read across. All is measured along the text, which may be aslant, and no order of the boxes matters.
 """
 
 from __future__ import annotations
@@ -11,8 +10,9 @@ import math
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
-from mrharm.records import Point, Polygon, TextBox
+from mrharm.records import Point, TextBox
 
 # Chosen on drawn memes of seeds 11 and 13 (docs/log.md): the mean probability of the letters is 0.93 or more where
 # there is text, and below 0.8 on 94 % of the texture that is taken for it; the rest are few or repeated letters.
@@ -36,6 +36,11 @@ class _Extent:
     right: float
     bottom: float
     line: float
+
+    @property
+    def middle(self) -> float:
+        """Return the height of its middle."""
+        return (self.top + self.bottom) / 2
 
 
 def lines_of(boxes: Sequence[TextBox], size: tuple[int, int]) -> tuple[TextBox, ...]:
@@ -98,23 +103,21 @@ def _find_blocks(boxes: list[TextBox]) -> list[list[TextBox]]:
 def _in_one_block(first: TextBox, second: TextBox) -> bool:
     if not _are_alike(first, second):
         return False
-    a, b = _common_extents(first, second)
+    a, b = _extents(first, second)
     line = min(a.line, b.line)
     across = min(a.right, b.right) - max(a.left, b.left)
     down = min(a.bottom, b.bottom) - max(a.top, b.top)
-    if down > 0.6 * line:
+    if down > 0.6 * line:  # in one row
         return -across < BESIDE * line
     return -down < BELOW * line and across > 0.3 * min(a.right - a.left, b.right - b.left)
 
 
 def _continues(first: TextBox, second: TextBox) -> bool:
     """Tell whether the second box goes on with the line of the first, right behind it."""
-    if not _are_alike(first, second):
-        return False
-    a, b = _common_extents(first, second)
+    a, b = _extents(first, second)
     line = min(a.line, b.line)
-    gap = b.left - a.right
-    return min(a.bottom, b.bottom) - max(a.top, b.top) > 0.6 * line and -0.6 * line < gap < BESIDE * line
+    in_one_row = min(a.bottom, b.bottom) - max(a.top, b.top) > 0.6 * line
+    return in_one_row and -0.6 * line < b.left - a.right < BESIDE * line and _are_alike(first, second)
 
 
 def _are_alike(first: TextBox, second: TextBox) -> bool:
@@ -129,17 +132,13 @@ def _are_alike(first: TextBox, second: TextBox) -> bool:
 
 def _order_rows(block: list[TextBox]) -> list[TextBox]:
     """Return a block's boxes line by line, from left to right in each."""
-    angle = _median_turn(block)
-    extents = [_extent(box, angle) for box in block]
-    rows: list[list[int]] = []  # indices of boxes
-    for index in sorted(range(len(block)), key=lambda index: _middle(extents[index])):
-        extent, last = extents[index], extents[rows[-1][-1]] if rows else None
-        if last is None or _middle(extent) - _middle(last) >= 0.5 * min(extent.line, last.line):
+    rows: list[list[tuple[_Extent, TextBox]]] = []
+    for extent, box in sorted(zip(_extents(*block), block, strict=True), key=lambda pair: pair[0].middle):
+        last = rows[-1][-1][0] if rows else None
+        if last is None or extent.middle - last.middle >= 0.5 * min(extent.line, last.line):
             rows.append([])
-        rows[-1].append(index)
-    return [
-        block[index] for row in rows for index in sorted(row, key=lambda index: (extents[index].left, index))
-    ]
+        rows[-1].append((extent, box))
+    return [box for row in rows for _, box in sorted(row, key=lambda pair: pair[0].left)]
 
 
 _Placed = tuple[_Extent, list[TextBox]]
@@ -188,11 +187,9 @@ def _horizontal_span(extent: _Extent) -> tuple[float, float]:
 
 
 def _join_line(line: list[TextBox]) -> TextBox:
-    angle = _median_turn(line)
-    around = _around([_extent(box, angle) for box in line])
-    corners = ((around.left, around.top), (around.right, around.top), (around.right, around.bottom),
-               (around.left, around.bottom))  # fmt: skip
-    first, second, third, fourth = (_rotate(corner, angle) for corner in corners)
+    angle, around = _median_turn(line), _around(_extents(*line))
+    corners = product((around.left, around.right), (around.top, around.bottom))
+    first, fourth, second, third = (_rotate(corner, angle) for corner in corners)
     weights = [max(1, len(box.text)) for box in line]
     confidence = sum(box.confidence * weight for box, weight in zip(line, weights, strict=True))
     return TextBox(
@@ -212,10 +209,10 @@ def _around(extents: list[_Extent]) -> _Extent:
     )  # fmt: skip
 
 
-def _common_extents(first: TextBox, second: TextBox) -> tuple[_Extent, _Extent]:
-    """Return the extents of two boxes along the same axes."""
-    angle = _median_turn([first, second])
-    return _extent(first, angle), _extent(second, angle)
+def _extents(*boxes: TextBox) -> list[_Extent]:
+    """Return the extents of boxes along the same axes, turned as their text is."""
+    angle = _median_turn(boxes)
+    return [_extent(box, angle) for box in boxes]
 
 
 def _extent(box: TextBox, angle: float) -> _Extent:
@@ -247,22 +244,14 @@ def _turn(box: TextBox) -> float:
 
 
 def _length(box: TextBox) -> float:
-    return _mean_side(box.polygon, 0, 1, 3, 2)
+    a, b, c, d = box.polygon
+    return (math.dist(a, b) + math.dist(d, c)) / 2
 
 
 def _height(box: TextBox) -> float:
-    return max(_mean_side(box.polygon, 0, 3, 1, 2), 1e-6)
+    a, b, c, d = box.polygon
+    return max((math.dist(a, d) + math.dist(b, c)) / 2, 1e-6)
 
 
 def _is_stretched(box: TextBox) -> bool:
     return _length(box) >= STRETCHED * _height(box)
-
-
-def _mean_side(polygon: Polygon, *ends: int) -> float:
-    """Return the mean length of two opposite sides."""
-    a, b, c, d = (polygon[end] for end in ends)
-    return (math.dist(a, b) + math.dist(c, d)) / 2
-
-
-def _middle(extent: _Extent) -> float:
-    return (extent.top + extent.bottom) / 2

@@ -5,16 +5,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 from PIL import Image
 
-from mrharm.evidence.engines import INPAINTERS, OCR, Inpainter, Ocr
+from mrharm.evidence.inpainting import INPAINTERS, Inpainter
+from mrharm.evidence.ocr import OCR, Ocr
 from mrharm.images import decode
-from mrharm.records import Evidence, Meme, TextBox
+from mrharm.records import Evidence, Meme
 from mrharm.store import sha256_bytes
 
 OcrPolicy = Literal["missing", "always", "never"]
@@ -31,14 +31,6 @@ class Engines:
     ocr: str = "rapidocr"
     inpainter: str = "telea"  # or none
     policy: OcrPolicy = "missing"
-
-
-@dataclass(frozen=True)
-class Extracted:
-    """Evidence without a place for its clean picture, and the clean picture where one was made."""
-
-    evidence: Evidence
-    clean: Image.Image | None
 
 
 class EvidencePipeline:
@@ -71,15 +63,11 @@ class EvidencePipeline:
 
     def extract(
         self, meme: Meme, data: bytes, name: str, known: Evidence | None = None, *, clean: bool = True
-    ) -> Extracted:
+    ) -> tuple[Evidence, Image.Image | None]:
         """Extract a meme's evidence from its picture's bytes, and keep what ``known`` holds of the same picture.
 
-        Args:
-            meme: its posted text, if any, is kept unless the policy says otherwise.
-            data: the bytes of the picture file.
-            name: the picture's name in errors.
-            known: earlier evidence; its boxes are used again if the same engine read them.
-            clean: whether to make the picture without its words.
+        Boxes that the same engine read are used again. With ``clean``, the picture without its words is returned, too;
+        the evidence has no place for it yet. ``name``: the picture's, in errors.
 
         Raises:
             ImageError: the bytes are no picture that can be opened.
@@ -106,23 +94,8 @@ class EvidencePipeline:
             picture = self.inpainter.clean(image, boxes)
             made_by["clean_image"] = self.inpainter.version
         update = {"image_sha256": sha256, "text": text, "text_source": source, "boxes": boxes}
-        return Extracted(evidence.model_copy(update={**update, "made_by": made_by}), picture)
+        return evidence.model_copy(update={**update, "made_by": made_by}), picture
 
     def replaces_text(self, meme: Meme) -> bool:
         """Tell whether the words read off the picture become this meme's text."""
         return self._reads and (meme.text is None or self.engines.policy == "always")
-
-
-def disagreement(posted: str, boxes: tuple[TextBox, ...]) -> float:
-    """Compute the share of words that a posted text and the words read do not have in common (0: the same words).
-
-    It is 1 - the Dice coefficient of the two bags of words, without case, punctuation and order.
-    """
-    words, read = _count_words(posted), _count_words(" ".join(box.text for box in boxes))
-    total = words.total() + read.total()
-    return 1 - 2 * (words & read).total() / total if total else 0.0
-
-
-def _count_words(text: str) -> Counter[str]:
-    words = ("".join(filter(str.isalnum, word)) for word in text.casefold().split())
-    return Counter(filter(None, words))
