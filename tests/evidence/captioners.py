@@ -65,15 +65,8 @@ def make_blip(folder: Path) -> Path:
         additional_special_tokens=["[ENC]"],
     )
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    text = {
-        "vocab_size": len(words),
-        "encoder_hidden_size": 32,
-        "max_position_embeddings": 128,
-        "bos_token_id": 5,
-        "eos_token_id": 3,
-        "pad_token_id": 0,
-        "sep_token_id": 3,
-    }
+    text = {"vocab_size": len(words), "encoder_hidden_size": 32, "max_position_embeddings": 128}
+    text |= {"bos_token_id": 5, "eos_token_id": 3, "pad_token_id": 0, "sep_token_id": 3}
     config = BlipConfig(
         text_config={**sizes, **text},
         vision_config={**sizes, "image_size": 32, "patch_size": 16, "initializer_range": 0.02},
@@ -105,28 +98,11 @@ def make_florence(folder: Path) -> Path:
         extra_special_tokens={"image_token": "<image>"},
     )
     ids = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}
-    vision = {
-        "depths": [1, 1, 1, 1],
-        "embed_dim": [8, 16, 16, 16],
-        "num_heads": [1, 2, 2, 2],
-        "num_groups": [1, 2, 2, 2],
-        "window_size": 2,
-        "projection_dim": 32,
-        "drop_path_rate": 0.0,
-    }
-    text = {
-        "model_type": "bart",
-        "vocab_size": len(tokenizer),
-        "d_model": 32,
-        "encoder_layers": 1,
-        "decoder_layers": 1,
-        "encoder_attention_heads": 2,
-        "decoder_attention_heads": 2,
-        "encoder_ffn_dim": 64,
-        "decoder_ffn_dim": 64,
-        "max_position_embeddings": 128,
-        **ids,
-    }
+    vision = {"window_size": 2, "projection_dim": 32, "drop_path_rate": 0.0, "depths": [1, 1, 1, 1]}
+    vision |= {"embed_dim": [8, 16, 16, 16], "num_heads": [1, 2, 2, 2], "num_groups": [1, 2, 2, 2]}
+    text = {"model_type": "bart", "vocab_size": len(tokenizer), "d_model": 32, **ids}
+    for side in ("encoder", "decoder"):
+        text |= {f"{side}_layers": 1, f"{side}_attention_heads": 2, f"{side}_ffn_dim": 64}
     config = Florence2Config(
         text_config=text, vision_config=vision, image_token_id=tokenizer.image_token_id, **ids
     )

@@ -169,12 +169,15 @@ def test_a_local_model_looks_at_each_picture_and_fails_on_one_alone(
     assert all(isinstance(result, DataError) for result in captioner.describe(colours()))
 
 
-def test_a_model_of_another_family_or_none_is_refused(tmp_path: Path) -> None:
+def test_a_model_of_another_family_or_none_and_a_missing_prompt_are_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "t5"}')
     with pytest.raises(InputError, match="a t5 model; captions are made by: blip, florence2"):
         LocalCaptions(str(tmp_path)).describe([PICTURE])
-    with pytest.raises(InputError, match="want a model"):
-        LocalCaptions(None)
+    for captioner in (LocalCaptions, HostedCaptions):
+        with pytest.raises(InputError, match="want a model"):
+            captioner(None)
+    with pytest.raises(InputError, match=r"caption\.v1"):
+        HostedCaptions("m", prompt="caption.v99")
 
 
 def test_a_captioner_out_of_reach_is_an_error_that_gathering_goes_on_from(tmp_path: Path) -> None:
@@ -315,30 +318,19 @@ def test_words_for_input_augmentation_are_checked_json(key: str) -> None:
             assert isinstance(result, DataError) and f'expected {{"{key}"' in str(result)
 
 
-@pytest.mark.parametrize("name", ["caption.v1", "entities.v1", "demographics.v1"])
-def test_the_version_names_model_prompt_and_its_hash(name: str) -> None:
-    prompt = load_prompt("mrharm.evidence", name)
-    version = HostedCaptions("m", prompt=name).version
-    assert version == f"openai:m/{name}@{prompt.sha256[:12]}/{PICTURE_SIDE}px"
-
-
-def test_a_missing_prompt_or_model_is_refused_with_what_there_is() -> None:
-    with pytest.raises(InputError, match=r"caption\.v1"):
-        HostedCaptions("m", prompt="caption.v99")
-    with pytest.raises(InputError, match="want a model"):
-        HostedCaptions(None)
-
-
-def test_published_prompts_are_never_edited() -> None:
+@pytest.mark.parametrize(
+    ("name", "sha256"),
+    [
+        ("caption.v1", "e684775496ab4026"),
+        ("entities.v1", "11d6ee5018bc1bbb"),
+        ("demographics.v1", "3f3f894a23b15c11"),
+    ],
+)
+def test_published_prompts_are_never_edited_and_the_version_names_theirs(name: str, sha256: str) -> None:
     # A change here is a mistake: new wording is a new file, caption.v2.jinja.
-    assert {
-        name: load_prompt("mrharm.evidence", name).sha256[:16]
-        for name in ("caption.v1", "entities.v1", "demographics.v1")
-    } == {
-        "caption.v1": "e684775496ab4026",
-        "entities.v1": "11d6ee5018bc1bbb",
-        "demographics.v1": "3f3f894a23b15c11",
-    }
+    assert load_prompt("mrharm.evidence", name).sha256.startswith(sha256)
+    version = HostedCaptions("m", prompt=name).version
+    assert version == f"openai:m/{name}@{sha256[:12]}/{PICTURE_SIDE}px"
 
 
 def test_answers_before_an_error_that_stops_all_are_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,18 +344,13 @@ def test_answers_before_an_error_that_stops_all_are_handed_over(monkeypatch: pyt
             captioner.describe(colours()[1:])
 
 
-def test_a_budget_bounds_captions_and_an_estimate_asks_nothing(tmp_path: Path) -> None:
+def test_a_budget_bounds_captions(tmp_path: Path) -> None:
     prices = tmp_path / "prices.yaml"
-    prices.write_text("stub-model: {input: 1, output: 1, picture: 1000}", encoding="utf-8")
+    prices.write_text("stand-in: {input: 1, output: 1, picture: 1000}", encoding="utf-8")
+    pictures = [described(Image.new("RGB", (5, 5 + number))) for number in range(80)]
     with StubServer([Reply("a square")]) as server:
-        client = HostedClient(base_url=server.url, prices=prices, budget=0.01)
-        captioner = HostedCaptions("stub-model", client=client)
-        pictures = [described(Image.new("RGB", (5, 5 + number))) for number in range(40)]
-        estimate = client.estimate(captioner.request(picture.image) for picture in pictures if picture.image)
-        assert estimate.calls == 40 and estimate.usd_at_most and estimate.usd_at_most > 40 * 0.001
-        assert server.calls.total() == 0
-        client = HostedClient(base_url=server.url, prices=prices, budget=estimate.usd_at_most / 40)
-        results = HostedCaptions("stub-model", client=client).describe(pictures)
-        assert server.paid.total() * 70e-6 <= client.spent <= estimate.usd_at_most / 40
+        client = HostedClient(base_url=server.url, prices=prices, budget=0.004)
+        results = HostedCaptions("stand-in", client=client).describe(pictures)
+        assert server.paid.total() * 70e-6 <= client.spent <= 0.004
     assert any(isinstance(result, str) for result in results)
     assert any(isinstance(result, CallError) and result.kind == "over_budget" for result in results)

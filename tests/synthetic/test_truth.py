@@ -19,29 +19,28 @@ ROSES = {"scene": "roses", "tone": "comparison", "relation": "backs"}
 DESERT = {"scene": "desert", "tone": "contrast", "relation": "backs"}
 CROWD = {"scene": "crowd", "tone": "relief", "relation": "undercuts"}
 
-TRUE = [
-    (SKUNK, "A skunk fills the frame while the caption flatters your scent, which makes it a jab at you."),
-    (SKUNK, "The text praises your smell, yet over this skunk the praise turns into mockery."),
-    (SKUNK, "Words of admiration meet a skunk; put together they ridicule you."),
-    (SKUNK, "There are no roses here but a skunk, so the compliment on your scent is not kind at all."),
-    (ROSES, "A bouquet of red roses is likened to your scent, and the picture supports that."),
-    (ROSES, "Your smell is compared with roses, a friendly thing to say."),
-    (ROSES, "The writer finds your scent just like roses; nobody is mocked, it is sincere."),
+# Truth, the parts that are false, and the text.
+CASES = [
     (
-        DESERT,
-        "Sand dunes stretch out, and your fame is said to be the opposite of that, so the line stays kind.",
+        SKUNK,
+        "",
+        "A skunk fills the frame while the caption flatters your scent, which makes it a jab at you.",
     ),
-    (DESERT, "The line sets your fan club apart from an empty desert without mocking you."),
-    (DESERT, "Your popularity is not at all like this desert, which is a kind thing to hear."),
+    (SKUNK, "", "The text praises your smell, yet over this skunk the praise turns into mockery."),
+    (SKUNK, "", "Words of admiration meet a skunk; put together they ridicule you."),
+    (SKUNK, "", "There are no roses here but a skunk, so the compliment on your scent is not kind at all."),
+    (ROSES, "", "A bouquet of red roses is likened to your scent, and the picture supports that."),
+    (ROSES, "", "Your smell is compared with roses, a friendly thing to say."),
+    (ROSES, "", "The writer finds your scent just like roses; nobody is mocked, it is sincere."),
+    (DESERT, "", "Sand dunes stretch out, and your fame is the opposite of that, so the line stays kind."),
+    (DESERT, "", "The line sets your fan club apart from an empty desert without mocking you."),
+    (DESERT, "", "Your popularity is not at all like this desert, which is a kind thing to hear."),
     (
         CROWD,
-        "A cheering crowd is shown, and the poster is glad your party isn't like it: the joke is at your expense.",
+        "",
+        "A cheering crowd; the poster is glad your party isn't like it: the joke is at your expense.",
     ),
-    (CROWD, "Thankful that your club is nothing like this crowd, the words make fun of you."),
-]
-
-# Truth, the parts that are false, and the text.
-FALSE = [
+    (CROWD, "", "Thankful that your club is nothing like this crowd, the words make fun of you."),
     (SKUNK, "scene tone relation", ""),
     (SKUNK, "scene tone relation", "A recipe for soup needs onions and salt."),
     (SKUNK, "scene", "Roses are shown, the text praises your smell and mocks you."),
@@ -61,16 +60,11 @@ FALSE = [
 ]
 
 
-@pytest.mark.parametrize(("truth", "text"), TRUE)
-def test_true_rationales_are_true(truth, text):
-    assert check_rationale(text, truth).all
-
-
-@pytest.mark.parametrize(("truth", "false", "text"), FALSE)
-def test_false_parts_are_false(truth, false, text):
-    parts = ("scene", "tone", "relation")
-    assert check_rationale(text, truth) == TruthCheck(*(part not in false for part in parts))
-    assert not check_rationale(text, truth).all
+@pytest.mark.parametrize(("truth", "false", "text"), CASES)
+def test_each_part_is_true_or_false_by_itself(truth, false, text):
+    checked = check_rationale(text, truth)
+    assert checked == TruthCheck(*(part not in false for part in ("scene", "tone", "relation")))
+    assert checked.all == (not false)
 
 
 def test_it_imports_nothing_of_what_it_checks():

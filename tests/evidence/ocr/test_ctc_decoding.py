@@ -18,26 +18,24 @@ def read(steps: str, likely: dict[int, float] | None = None, sure: float = 0.9) 
     return read_letters(rows, CHARACTERS, len(steps))
 
 
-def test_a_letter_over_several_steps_is_one_and_a_blank_parts_two() -> None:
-    assert read("_aab_b_").text == "abb"
-
-
-def test_a_space_that_is_merely_likely_parts_words() -> None:
-    assert read("a_b", {1: 0.06}).text == "a b"
-    assert read("a_b", {1: 0.04}).text == "ab"
-
-
-def test_the_models_own_spaces_part_words_and_none_stands_at_the_ends() -> None:
-    assert read(" a  b_ ").text == "a b"
-
-
-@pytest.mark.parametrize(("steps", "text"), [("1_9", "19"), ("a_'b", "a'b"), ("a_!", "a!"), ("@a_1", "@a1")])
-def test_a_likely_space_never_breaks_numbers_names_and_marks(steps: str, text: str) -> None:
-    assert read(steps, {steps.index("_"): 0.4}).text == text
-
-
-def test_no_space_follows_a_hash_sign_however_sure() -> None:
-    assert read("# 1").text == "#1"
+@pytest.mark.parametrize(
+    ("steps", "space", "text"),
+    [
+        ("_aab_b_", 0.0, "abb"),  # a letter over several steps is one, and a blank parts two
+        ("a_b", 0.06, "a b"),  # a space that is merely likely parts words
+        ("a_b", 0.04, "ab"),
+        (" a  b_ ", 0.0, "a b"),  # none stands at the ends
+        ("1_9", 0.4, "19"),  # a likely one never breaks numbers, marks and names
+        ("a_'b", 0.4, "a'b"),
+        ("a_!", 0.4, "a!"),
+        ("@a_1", 0.4, "@a1"),
+        ("# 1", 0.0, "#1"),  # none follows a hash sign, however sure
+        ("a，b", 0.0, "a,b"),  # full-width marks become plain ones but among ideographs
+        ("中，中", 0.0, "中，中"),
+    ],
+)
+def test_letters_and_spaces_are_read_off_the_steps(steps: str, space: float, text: str) -> None:
+    assert read(steps, {steps.index("_"): space} if space else None).text == text
 
 
 def test_confidence_is_that_of_the_letters_alone() -> None:
@@ -53,11 +51,6 @@ def test_words_share_the_line_without_gap_or_overlap() -> None:
     assert words[0][1] == 0.0 and words[1][2] == 1.0
     assert words[0][2] == words[1][1]
     assert 2 / 9 < words[0][2] < 6 / 9
-
-
-def test_full_width_marks_become_plain_ones_but_among_ideographs() -> None:
-    assert read("a，b").text == "a,b"
-    assert read("中，中").text == "中，中"
 
 
 def test_nothing_but_blanks_is_no_text() -> None:

@@ -46,7 +46,7 @@ def test_words_are_read_top_to_bottom_with_a_box_each(ocr: RapidOcr) -> None:
     assert all(box.confidence > 0.85 for box in boxes)
 
 
-@pytest.mark.parametrize("container", ["PNG", "BMP", "WEBP", "JPEG"])
+@pytest.mark.parametrize("container", ["PNG", "BMP", "GIF", "WEBP", "JPEG"])
 def test_the_same_meme_in_another_container_gives_the_same_text(ocr: RapidOcr, container: str) -> None:
     buffer = io.BytesIO()
     options = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95}}.get(container, {})
@@ -112,6 +112,18 @@ def test_words_of_poster_capitals_stay_apart(ocr: RapidOcr) -> None:
         (30, 20), "BEST DAY AT THE EXIT", "white", poster, stroke_width=4, stroke_fill="black"
     )
     assert words(ocr.read(picture)) == "BEST DAY AT THE EXIT"
+
+
+def test_its_version_names_its_models_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = {RapidOcr().version}
+    for setting, value in (
+        ("rapidocr.DETECTOR", "x"),
+        ("ctc_decoding.SPACE", 0.5),
+        ("reading_order.SURE", 0.5),
+    ):
+        monkeypatch.setattr(f"mrharm.evidence.ocr.{setting}", value)
+        versions.add(RapidOcr().version)
+    assert len(versions) == 4
 
 
 def test_nothing_is_written_to_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:

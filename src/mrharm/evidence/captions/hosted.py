@@ -75,7 +75,7 @@ class HostedCaptions:
         results: dict[int, str | Exception] = {}
         unanswered: Exception = CallError("stopped before it was asked", "stopped")
         try:
-            for index, answer in self._client.complete_many(map(self.request, images), CONCURRENCY):
+            for index, answer in self._client.complete_many(map(self._request, images), CONCURRENCY):
                 results[index] = self._check(answer)
         except MrHarmError as error:
             if not results:
@@ -83,8 +83,7 @@ class HostedCaptions:
             unanswered = error  # the answers so far are returned; the next batch meets the same error first
         return [results.get(index, unanswered) for index in range(len(images))]
 
-    def request(self, image: Image.Image) -> Request:
-        """Build the question about a picture; `HostedClient.estimate` computes what many of them would cost."""
+    def _request(self, image: Image.Image) -> Request:
         *before, last = self._prompt.render()
         content = [{"type": "text", "text": last["content"]}, picture_from_image(image)]
         parts = {"prompt": self._prompt.version, "side": PICTURE_SIDE}
