@@ -74,7 +74,7 @@ def show_policy(choice: PolicyChoice, dry_run: bool) -> None:
     print_sentences(map(describe_target, targets), "bold")
     if choice.menu:
         print_table(_tabulate_menu(choice))
-    print_sentences(_describe_policy(choice), "bold")
+    print_sentences(render_sentences("policy.jinja", choice=choice), "bold")
     if choice.measured.figures:
         print_table(_tabulate_figures(choice))
     print_sentences(describe_cautions(choice))
@@ -88,19 +88,6 @@ def show_policy(choice: PolicyChoice, dry_run: bool) -> None:
         err.print("note: these still show the old policy; evaluate the run again on their splits:")
         for path in stale:
             err.print(f"  {path}")
-
-
-def _describe_policy(choice: PolicyChoice) -> tuple[str, ...]:
-    """Describe the threshold and the band, with their intervals where they were chosen and not set by hand."""
-    band = [Estimate(value=bound) for bound in choice.card.band or ()]
-    if choice.band:
-        band = [choice.band.low, choice.band.high]
-    return render_sentences(
-        "policy.jinja",
-        provenance=choice.provenance,
-        threshold=choice.chosen.threshold if choice.chosen else Estimate(value=choice.card.threshold),
-        band=band if choice.card.band else (),
-    )
 
 
 def _tabulate_menu(choice: PolicyChoice) -> Table:
