@@ -125,15 +125,21 @@ class Saliency(Record):
     patches: tuple[tuple[float, ...], ...] = ()
 
 
+Doubt = Literal[
+    "text_cut", "unfamiliar", "rationale_disagrees"
+]  # why a person should look whatever the score
+
+
 class Verdict(Record):
     """A detector's verdict on a meme.
 
     ``score`` is the calibrated P(harmful), whatever the label mode. ``harmful`` is None where the model answered no
     label (greedy mode only): counted as wrong, shown as such. ``decision`` is flag from ``threshold`` up and allow
     below; where there is a ``band`` (low, high), scores from low up to but not including high go to review, and flag
-    begins at high. ``missing`` names inputs the recipe wants and the meme does not have; ``text_cut`` says that the
-    text was longer than the student reads and its end was cut. ``key`` says what was judged and how: judging again
-    with the same key gives the same score.
+    begins at high. A verdict with ``doubts`` goes to review whatever its score: its text is longer than the student
+    reads (``text_cut``), it is unlike what the student learned from, or its rationale speaks for the other side.
+    ``missing`` names inputs the recipe wants and the meme does not have. ``key`` says what was judged and how: judging
+    again with the same key gives the same score.
     """
 
     meme_id: str
@@ -147,6 +153,7 @@ class Verdict(Record):
     evidence: Evidence | None = None
     missing: tuple[str, ...] = ()
     text_cut: bool = False
+    doubts: tuple[Doubt, ...] = ()
     key: str | None = None
     detector: str
     recipe: str

@@ -70,7 +70,7 @@ def test_predict_judges_one_picture_and_warns_of_what_it_lacks(cli, run, squares
     picture = squares / "images" / "test-0.png"
     result = cli("predict", run[0], picture, "--text", "you are red")
     assert result.exit_code == 0, result.output
-    assert "P(harmful)" in result.stdout and "because:" in result.stdout
+    assert "P(harmful)" in result.stdout and "its explanation:" in result.stdout
     silent = cli("predict", run[0], picture, "--no-gather")
     assert silent.exit_code == 0 and "1 of 1 memes have no text" in silent.stderr
     strict = cli("predict", run[0], picture, "--strict", "--no-gather")

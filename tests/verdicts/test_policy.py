@@ -195,3 +195,11 @@ def test_the_verdict_read_back_is_the_one_of_the_meme_as_it_is_now(detector, tmp
     assert read_verdicts(out, tally) == first
     assert second[MEMES[0].id].key != first[MEMES[0].id].key
     assert {verdict.meme_id for verdict in judge_all(detector, MEMES, OPTIONS, [])} == set(first)
+
+
+def test_a_cut_text_goes_to_review_and_its_label_stays(detector: Detector) -> None:
+    short, long = detector.judge([Meme(id="s", text="you"), Meme(id="l", text="you " * 2000)], OPTIONS)
+    assert (short.doubts, long.doubts, long.text_cut) == ((), ("text_cut",), True)
+    assert long.decision == "review" and long.harmful == (long.score >= long.threshold)
+    strict = under(detector, 0.0)
+    assert strict.decide_again(long).decision == "review" and strict.decide_again(short).decision == "flag"

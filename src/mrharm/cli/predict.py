@@ -119,6 +119,7 @@ def _draw_saliency(detector: Detector, meme: Meme, options: JudgeOptions, path: 
 
 
 def _show(verdicts: list[Verdict], failures: list[Failure], out_file: Path | None, tally: Tally) -> None:
+    from mrharm.reports.terminal import DOUBTS
     from mrharm.verdicts.batch import failures_file
 
     for verdict in verdicts[:SHOWN_VERDICTS]:
@@ -126,8 +127,10 @@ def _show(verdicts: list[Verdict], failures: list[Failure], out_file: Path | Non
         out.print(
             f"{sanitise(verdict.meme_id)}: {label} ({verdict.decision}), P(harmful) {verdict.score:.3f}"
         )
+        if verdict.doubts:
+            out.print(f"    for review: {'; '.join(DOUBTS[doubt] for doubt in verdict.doubts)}")
         if verdict.rationale:
-            out.print(f"    because: {sanitise(verdict.rationale)}")
+            out.print(f"    its explanation: {sanitise(verdict.rationale)}")
     if len(verdicts) > SHOWN_VERDICTS:
         out.print(f"and {len(verdicts) - SHOWN_VERDICTS:,} more; --out FILE stores them all")
     if out_file:

@@ -129,8 +129,9 @@ class Diff(Record):
 
     @property
     def banded(self) -> bool:
-        """Whether either detector sends memes to review."""
-        return bool(self.policy_a.band or self.policy_b.band)
+        """Whether either detector sends memes to review, by its band or by their doubts."""
+        reviewed = any(count for ways, count in self.counts.items() if "review" in ways)
+        return bool(self.policy_a.band or self.policy_b.band or reviewed)
 
 
 def compare_decisions(
@@ -229,10 +230,10 @@ class _PairedVerdicts:
         figures = bootstrap(
             statistics, len(self.memes), n_resamples=n_resamples, seed=seed, clusters=self.clusters
         )
-        # A detector without a band sends nothing to review, whatever comes.
+        # A detector without a band that doubts no verdict sends nothing to review.
         sides = (("review a", self.a), ("review b", self.b), ("review change", [*self.a, *self.b]))
         for name, verdicts in sides:
-            if not _has_band(verdicts):
+            if not _reviews(verdicts):
                 figures[name] = Estimate(value=0.0)
         amounts = {
             outcome: Amount(
@@ -265,7 +266,7 @@ class _PairedVerdicts:
         correctness = {}
         for name, verdicts in sides.items():
             correctness[name] = Correctness(
-                decided=figures[f"{name} decided"] if _has_band(verdicts) else Estimate(value=1.0),
+                decided=figures[f"{name} decided"] if _reviews(verdicts) else Estimate(value=1.0),
                 right=figures[f"{name} right"],
                 harmful=_count_decisions(verdicts, gold),
                 harmless=_count_decisions(verdicts, ~gold),
@@ -279,8 +280,9 @@ class _PairedVerdicts:
         )
 
 
-def _has_band(verdicts: Sequence[Verdict]) -> bool:
-    return any(verdict.band is not None for verdict in verdicts)
+def _reviews(verdicts: Sequence[Verdict]) -> bool:
+    """Tell whether a detector has memes reviewed, by its band or by their doubts."""
+    return any(verdict.band is not None or verdict.doubts for verdict in verdicts)
 
 
 def _right_at_threshold(verdicts: Sequence[Verdict], gold: NDArray[np.bool_]) -> Booleans:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from mrharm._version import __version__
 from mrharm.errors import DataError, InputError
 from mrharm.metrics import Estimate, format_figure, name_figure
 from mrharm.recipe import Answer, Part
-from mrharm.records import Decision, Record
+from mrharm.records import Decision, Doubt, Record
 from mrharm.runs import CARD, find_detector
 from mrharm.store import content_key, write_json, write_text
 
@@ -100,8 +101,10 @@ class DetectorCard(Record):
         """Return a short hash of all but the policy: same scorer, same scores and rationales."""
         return content_key({"format": FORMAT, **self.model_dump(mode="json", exclude=_POLICY)})
 
-    def decide(self, score: float) -> Decision:
+    def decide(self, score: float, doubts: Sequence[Doubt] = ()) -> Decision:
         """Return what is done about a meme of this score; see `Verdict`."""
+        if doubts:
+            return "review"
         low, high = self.band or (self.threshold, self.threshold)
         return "flag" if score >= high else "review" if score >= low else "allow"
 

@@ -17,7 +17,7 @@ from mrharm.evidence.picture_evidence import Engines, EvidencePipeline
 from mrharm.hub import pick_device, pick_dtype
 from mrharm.images import decode, open_image, read_image_bytes
 from mrharm.metrics.estimate import Floats
-from mrharm.records import Evidence, Meme, Saliency, Verdict
+from mrharm.records import Doubt, Evidence, Meme, Saliency, Verdict
 from mrharm.store import content_key, folder_aside, sha256_bytes, sha256_file, write_text
 from mrharm.student.fused_t5 import FusedT5Student
 from mrharm.student.interface import Frame, Student, StudentInput, compose_text
@@ -151,14 +151,16 @@ class Detector(PushToHubMixin):
         """
         written = (verdict.key or "").endswith(WRITTEN)
         harmful = verdict.harmful if written else verdict.score >= self.card.threshold
-        return verdict.model_copy(update={"harmful": harmful, **self._policy_fields(verdict.score)})
+        return verdict.model_copy(
+            update={"harmful": harmful, **self._policy_fields(verdict.score, verdict.doubts)}
+        )
 
-    def _policy_fields(self, score: float) -> dict[str, Any]:
-        """Return the fields of a verdict that follow from its score and the policy."""
+    def _policy_fields(self, score: float, doubts: Sequence[Doubt]) -> dict[str, Any]:
+        """Return the fields of a verdict that follow from its score, its doubts and the policy."""
         return {
             "threshold": self.card.threshold,
             "band": self.card.band,
-            "decision": self.card.decide(score),
+            "decision": self.card.decide(score, doubts),
             "detector": self.key,
         }
 
@@ -193,18 +195,21 @@ class Detector(PushToHubMixin):
         harmful = self._decide(inputs, probabilities, options)
         rationales = self._write_rationales(inputs, options)
         saliencies = self._compute_saliencies(inputs, options)
+        cuts = [self.label_student.cuts(shown.text) for shown in inputs]
+        doubts: list[tuple[Doubt, ...]] = [("text_cut",) if cut else () for cut in cuts]
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return [
             Verdict(
                 meme_id=meme.meme_id,
                 harmful=harmful[index],
                 score=probabilities[index],
-                **self._policy_fields(probabilities[index]),
+                **self._policy_fields(probabilities[index], doubts[index]),
                 rationale=rationales[index],
                 saliency=saliencies[index],
                 evidence=meme.evidence,
                 missing=meme.shown.missing,
-                text_cut=self.label_student.cuts(meme.shown.text),
+                text_cut=cuts[index],
+                doubts=doubts[index],
                 key=meme.key,
                 recipe=self.card.recipe,
                 created_at=now,
