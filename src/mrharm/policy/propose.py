@@ -212,13 +212,10 @@ def _choose_on(
 
 def _describe_origin(data: Dataset, request: PolicyRequest, measured: Measurement) -> Chosen:
     """Say for the card how a policy was chosen, and on what."""
-    words = "said"
-    if request.threshold is None:
-        words = (request.criterion or Criterion()).words()
-    band_words = ", ".join(criterion.words() for criterion in request.band_criteria)
+    by_hand = "said" if request.band else None
     return Chosen(
-        criterion=words,
-        band_criterion=band_words or ("said" if request.band else None),
+        criterion="said" if request.threshold is not None else (request.criterion or Criterion()).words(),
+        band_criterion=", ".join(criterion.words() for criterion in request.band_criteria) or by_hand,
         dataset=data.info.name,
         dataset_sha256=data.fingerprint(),
         split=measured.split,
@@ -263,6 +260,7 @@ def _choose_menu(
             continue
         words = "best macro-F1" if criterion.limit is None else f"{criterion.promise} {criterion.limit:g}"
         figures = metrics_at_threshold(memes, choice.at, traffic, n_resamples=MENU_RESAMPLES)
-        row = {"promise": criterion.promise, "threshold": choice.threshold, "figures": figures}
-        rows.append(MenuRow(criterion=words, **row))
+        rows.append(
+            MenuRow(criterion=words, promise=criterion.promise, threshold=choice.threshold, figures=figures)
+        )
     return tuple(rows)
