@@ -140,6 +140,7 @@ def _train_both(
         daemon=True,
     )
     labels_process.start()
+    # With more threads, the two students would wait for each other.
     threads = torch.get_num_threads()
     torch.set_num_threads(_THREADS)
     try:
@@ -207,6 +208,7 @@ def _measure_splits(
     for split in SPLITS:
         rows: dict[str, Any] = {}
         for name, student in students.items():
+            # Rationales take most of the time; those of the test split are checked and shown.
             explains = split == "test" and name == "two_stage"
             predictions = judge_split(student, dataset, split, rationales=explains, progress=progress)
             on_test = predictions if explains else on_test

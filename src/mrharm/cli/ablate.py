@@ -63,6 +63,7 @@ def ablate_command(
         print_result(values, lambda: print_sentences("ablation-plan.jinja", **plan), as_json=as_json)
         return
 
+    # Called after each run, too: a grid that is stopped has a report of what was done.
     def report(failures: Sequence[Failure] = ()) -> Ablation:
         rows = list(read_rows(folder, chosen, out_folder, split).values())
         names = {"dataset": folder.info.name, "recipe": chosen.name, "split": split}

@@ -85,7 +85,7 @@ def predict_command(
     tally = Tally()
     with Bars() as bars:
         show = partial(bars.show, "memes")
-        if out_file:
+        if out_file:  # verdicts are not held in memory: there may be millions
             tally = judge_to_file(detector, memes, out_file, options, failures, show)
         else:
             for verdict in judge_all(detector, memes, options, failures, show):
