@@ -1,8 +1,6 @@
 """Text and vision towers, a row each, and the student that a recipe's pair makes.
 
-A row with a hub name loads pretrained weights (from the hub, its cache, or a local folder named in the recipe); the
-``tiny`` rows start from scratch, with a tokenizer trained on the dataset, and need no hub. Every row holds its
-configuration, too, so that a student of any size can be built with random weights, offline.
+A row with a hub name loads pretrained weights; the ``tiny`` rows start from scratch, with a tokenizer of the dataset.
 """
 
 from __future__ import annotations
@@ -105,8 +103,6 @@ def build_student(
     """A recipe's towers -> a student ready to train, in fp32, and its processor.
 
     Args:
-        recipe: which towers, and how they are fused.
-        picture: how pictures become pixels.
         texts: what a tokenizer is trained on, where the text tower brings none; inputs and targets alike.
         random_weights: build pretrained towers with random weights and a tokenizer trained on ``texts`` (measuring).
 

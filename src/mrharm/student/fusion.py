@@ -1,8 +1,7 @@
 """The fusion: text positions attend to image patches and add the result.
 
-Mr.Harm (Lin et al., Findings of EMNLP 2023), equations 3-4:
-``H <- H + W_o softmax(Q K^T / sqrt(d_h)) V`` with one head, ``d_h = d_text / 2``, biases on all four
-projections, no norm and no gate.
+Mr.Harm (Lin et al., Findings of EMNLP 2023), equations 3-4: ``H <- H + W_o softmax(Q K^T / sqrt(d_h)) V`` with one
+head, ``d_h = d_text / 2``, biases on all four projections, no norm and no gate.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""What the other rooms know of a student: what it reads, the calls it answers, and what those return.
+"""What the other rooms know of a student: what it reads, the calls it answers, and what those return; without PyTorch.
 
 Another kind of student (a vision-language model with adapters, say) is a class that answers the calls of `Student`.
-Nothing here imports PyTorch.
 """
 
 from __future__ import annotations

@@ -39,10 +39,7 @@ class JointStudent(FusedT5Student):
     """Writes its rationale, greedily, and answers after it: a label's score is its log-probability given the meme and
     that rationale (the paper's ablation "without two-stage training", which joins both in one target).
 
-    Args:
-        model, processor, device, dtype: as of a `FusedT5Student`.
-        target: how a rationale and a label make one target.
-        part: which part of the generated text `write` returns.
+    ``part``: which part of the generated text `write` returns; other arguments as of a `FusedT5Student`.
     """
 
     reads_rationale = True

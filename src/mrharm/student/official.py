@@ -1,7 +1,6 @@
 """Load checkpoints in the layout of the paper's official code.
 
-Two forms: ``NAME.safetensors`` with the text tower's configuration in ``NAME.json`` under ``config``, and a Lightning
-``.ckpt``, read with PyTorch's weights-only unpickler, which builds tensors and plain containers and runs no code.
+``NAME.safetensors`` or a Lightning ``.ckpt``, read by an unpickler that builds nothing but tensors and containers.
 """
 
 from __future__ import annotations

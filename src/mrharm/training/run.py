@@ -50,32 +50,22 @@ def train(
     the same weights on a CPU. Under ``torchrun`` every process calls this; the first one writes.
 
     Args:
-        dataset: a dataset folder; it must have a train and a validation split.
-        recipe: everything that makes the student.
-        out: the run folder.
         stages: ``both``; ``label`` for a student that never saw a rationale; ``joint`` for one stage whose target is
             the rationale and then the label, with the label stage's settings (the paper's ablation of two stages).
-        overwrite: delete the run in ``out`` and start again.
+        overwrite: delete the run in ``out`` first.
         report_to: ``none``, ``tensorboard``, ``wandb``, ``mlflow``: the Trainer's reporters.
         say, progress: called with each line for a person; show the pictures read and the steps of each stage.
 
     Raises:
-        InputError: ``out`` holds another run, or the dataset cannot feed the stages.
+        InputError: ``out`` holds another run, or the dataset lacks a split or what the stages teach.
         ModelUnavailableError: pretrained weights cannot be loaded.
     """
     dataset = dataset if isinstance(dataset, Dataset) else Dataset(Path(dataset))
     out, first = Path(out), os.environ.get("RANK", "0") == "0"
     say = say if first else lambda line: None
-    # Refusals come first.
     rationales = {} if stages == "label" else require_rationales(dataset, recipe)
-    if stages == "joint":
-        _check_label_template(recipe)
-    identity = {
-        "dataset": dataset.info.name,
-        "dataset_sha256": dataset.fingerprint(),
-        "stages": stages,
-        "seed": recipe.seed,
-    }
+    _check_label_template(recipe, stages)
+    identity = _identify_run(dataset, recipe, stages)
     if first:
         _check_folder(out, identity, recipe, overwrite)
     for sentence in describe_stale(dataset, [*dataset.split(TRAIN), *dataset.split(VALIDATION)]):
@@ -97,16 +87,26 @@ def train(
     detector, results, failures = train_detector(context, stages, rationales)
     if first:
         write_failures(out, failures, stage="train")
-        _update_run(out, results)
         detector = detector.with_card(detector.save_pretrained(out / DETECTOR, recipe=dump_recipe(recipe)))
-        _update_run(out, {"done": True})
+        _update_run(out, {**results, "done": True})
     wait()
     return detector
 
 
-def _check_label_template(recipe: Recipe) -> None:
+def _identify_run(dataset: Dataset, recipe: Recipe, stages: WhichStages) -> dict[str, Any]:
+    """Return what a run folder must say to be gone on with, beside the recipe."""
+    return {
+        "dataset": dataset.info.name,
+        "dataset_sha256": dataset.fingerprint(),
+        "stages": stages,
+        "seed": recipe.seed,
+    }
+
+
+def _check_label_template(recipe: Recipe, stages: WhichStages) -> None:
+    """Raise InputError where one stage joins both targets and the label does not begin with words."""
     template = recipe.templates.label
-    if not template.partition("{label}")[0].strip():
+    if stages == "joint" and not template.partition("{label}")[0].strip():
         raise InputError(
             f"templates.label {template!r} does not begin with words, by which a student of one stage could tell where "
             "its rationale ends; expected a template such as 'The answer is: {label}'"
