@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -40,12 +41,8 @@ def dataset(folder: Path, colours: dict[str, Colour], texts: dict[str, str] | No
 def run(data: Dataset, **options: object) -> tuple[Gathered, Dataset]:
     """Gather, and read the folder anew."""
     again = Dataset(data.root)
-    done = gather(
-        again,
-        again.memes,
-        **{"engines": STAND_IN, "workers": 1, **options},  # type: ignore[arg-type]
-    )
-    return done, Dataset(data.root)
+    settings: dict[str, Any] = {"engines": STAND_IN, "workers": 1, **options}
+    return gather(again, again.memes, **settings), Dataset(data.root)
 
 
 def log_of(stand_ins: Path) -> list[str]:
@@ -243,11 +240,8 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_never_been(stand_ins: Path, 
         worker.wait()
         assert path.read_bytes().count(b"\n") < 400
     log_of(stand_ins)
-    there = {
-        json.loads(line)["meme_id"]
-        for line in path.read_text().splitlines(keepends=True)
-        if line.endswith("\n")
-    }
+    *whole_lines, _ = path.read_text().split("\n")
+    there = {json.loads(line)["meme_id"] for line in whole_lines}
     run(made)
     assert sum(line.startswith("read") for line in log_of(stand_ins)) == 400 - len(there)
     assert path.read_bytes() == (whole.root / "evidence.jsonl").read_bytes()

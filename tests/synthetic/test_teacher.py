@@ -71,12 +71,9 @@ def test_a_rationale_depends_on_truth_alone_and_says_who_wrote_it():
     assert (rationale.status, rationale.teacher, rationale.prompt) == ("ok", "generated", None)
 
 
-def test_a_meme_without_truth_is_refused():
+def test_a_missing_or_broken_truth_is_named():
     with pytest.raises(MissingInputError, match=r"m1.*no truth"):
         GeneratedTeacher().explain(Meme(id="m1", text="x"))
-
-
-def test_a_broken_truth_is_named():
     truth = next(whole_space())
     with pytest.raises(DataError, match=r"truth\.scene: .*'moon'"):
         GeneratedTeacher().explain(make_meme({**truth, "scene": "moon"}))
