@@ -181,27 +181,6 @@ def test_asked_again_a_teacher_that_answers_worse_does_not_take_back_what_it_sai
     assert measure(made.memes, {row.meme_id: row}, made.evidence).before["leaks_label"].count == 1
 
 
-def test_a_teacher_that_knows_its_answers_is_asked_anew_when_a_label_was_mended(
-    make_dataset: MakeDataset, tmp_path: Path
-) -> None:
-    made = make_dataset(["you smell"])
-    file = tmp_path / "r.json"
-    file.write_text(json.dumps({"m0": GOOD}), encoding="utf-8")
-    builder = QuestionBuilder("abductive.v1", "caption", made.root)
-
-    def explain() -> Abduced:
-        fresh = Dataset(made.root)
-        return abduce(fresh, fresh.memes, RecordedTeacher(str(file)), builder)
-
-    explain()
-    assert explain().kept == 1
-    write_records(
-        made.root / "memes.jsonl", [made.memes[0].model_copy(update={"label": Label(harmful=False)})]
-    )
-    assert explain().statuses == {"ok": 1}
-    assert Dataset(made.root).rationales["m0"].label_given == Label(harmful=False)
-
-
 def test_an_answer_is_held_against_the_words_as_the_teacher_saw_them() -> None:
     meme = Meme(id="m", text="you sm\u200bell")
     context = answer_context(meme, None, "structured.v1", ())
@@ -367,17 +346,26 @@ def test_a_wrong_key_stops_at_once_and_keeps_what_was_answered(make_dataset: Mak
     assert len(rows(made)) == 3
 
 
-def test_recorded_rationales_pass_the_gate_too(make_dataset: MakeDataset, tmp_path: Path) -> None:
+def test_recorded_rationales_pass_the_gate_too_and_again_when_a_label_was_mended(
+    make_dataset: MakeDataset, tmp_path: Path
+) -> None:
     made = make_dataset(["you smell", "you sing", "you dance"])
     file = tmp_path / "r.json"
-    file.write_text(f'{{"m0": "{LEAKY}", "m1": "{GOOD}"}}', encoding="utf-8")
-    teacher = RecordedTeacher(str(file))
+    file.write_text(json.dumps({"m0": LEAKY, "m1": GOOD}), encoding="utf-8")
     builder = QuestionBuilder("abductive.v1", "caption", made.root)
-    done = abduce(made, made.memes, teacher, builder)
+
+    def explain() -> Abduced:
+        fresh = Dataset(made.root)
+        return abduce(fresh, fresh.memes, RecordedTeacher(str(file)), builder)
+
+    done, again = explain(), explain()
     assert done.statuses == {"deleaked": 1, "ok": 1}
     assert [failure.item for failure in done.failures] == ["m2"]
-    again = abduce(made, made.memes, teacher, builder)
     assert (again.kept, again.statuses.total()) == (2, 0)
+    mended = made.memes[1].model_copy(update={"label": Label(harmful=True)})
+    write_records(made.root / "memes.jsonl", [made.memes[0], mended])
+    assert explain().statuses == {"ok": 1}
+    assert Dataset(made.root).rationales["m1"].label_given == Label(harmful=True)
 
 
 def test_a_second_abduce_in_the_same_folder_is_refused(make_dataset: MakeDataset) -> None:
@@ -391,10 +379,16 @@ def test_a_second_abduce_in_the_same_folder_is_refused(make_dataset: MakeDataset
 
 CHILD = """
 import sys
-from pathlib import Path
-from tests.rationales.test_abduce import run
+from mrharm.llm import HostedClient
 from mrharm.memes.dataset import Dataset
-run(Dataset(Path(sys.argv[1])), sys.argv[2])
+from mrharm.rationales.abduce import abduce
+from mrharm.rationales.prompting import QuestionBuilder
+from mrharm.rationales.teachers.openai import HostedTeacher
+from pathlib import Path
+_, folder, url, model = sys.argv
+dataset, teacher = Dataset(Path(folder)), HostedTeacher(model, client=HostedClient(base_url=url))
+builder = QuestionBuilder("abductive.v1", "caption", dataset.root, max_tokens=50)
+abduce(dataset, dataset.memes, teacher, builder)
 """
 
 
@@ -409,9 +403,7 @@ def kill_often(made: Dataset, kills: int, memes: int) -> None:
     with StubServer(slowly) as server:
         for _ in range(kills):
             target = paid.total() + rng.randrange(1, max(2, memes // kills))
-            child = subprocess.Popen(
-                [sys.executable, "-c", CHILD, str(made.root), server.url], cwd=Path(__file__).parents[2]
-            )
+            child = subprocess.Popen([sys.executable, "-c", CHILD, str(made.root), server.url, MODEL])
             while paid.total() < target and child.poll() is None:
                 time.sleep(0.002)
             child.send_signal(signal.SIGKILL)
@@ -426,7 +418,7 @@ def kill_often(made: Dataset, kills: int, memes: int) -> None:
 
 
 def test_a_run_that_is_killed_goes_on_where_it_stopped(make_dataset: MakeDataset) -> None:
-    kill_often(make_dataset([f"you smell {n}" for n in range(60)]), kills=2, memes=60)
+    kill_often(make_dataset([f"you smell {n}" for n in range(30)]), kills=1, memes=30)
 
 
 @pytest.mark.slow

@@ -34,29 +34,21 @@ def test_an_answer_that_explains_without_stating_is_ok() -> None:
 
 
 @pytest.mark.parametrize(
-    "opening",
+    ("opening", "kept"),
     [
-        "Sure, here is the rationale: ",
-        "Certainly! Here’s why people judged it so: ",
-        "Here's an explanation: ",
-        "**Rationale:** ",
+        ("Sure, here is the rationale: ", False),
+        ("Certainly! Here’s why people judged it so: ", False),
+        ("Here's an explanation: ", False),
+        ("**Rationale:** ", False),
+        # A first sentence that only begins as an opening does explains.
+        ("Sure enough, the picture shows a skunk. ", True),
+        ("OK Corral is where the picture was taken. ", True),
+        ("Here is a skunk with the words: you smell. ", True),
+        ("Okay is what you say on it: nothing more. ", True),
     ],
 )
-def test_an_assistants_opening_does_not_teach(opening: str) -> None:
-    assert check_answer(opening + GOOD, context()).text == GOOD
-
-
-@pytest.mark.parametrize(
-    "opening",
-    [
-        "Sure enough, the picture shows a skunk.",
-        "OK Corral is where the picture was taken.",
-        "Here is a skunk with the words: you smell.",
-        "Okay is what you say on it: nothing more.",
-    ],
-)
-def test_a_first_sentence_that_only_begins_as_an_opening_does_explains(opening: str) -> None:
-    assert check_answer(f"{opening} {GOOD}", context()).text == f"{opening} {GOOD}"
+def test_an_assistants_opening_does_not_teach(opening: str, kept: bool) -> None:
+    assert check_answer(opening + GOOD, context()).text == (opening + GOOD if kept else GOOD)
 
 
 def test_hidden_characters_neither_teach_nor_hide_a_verdict() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from mrharm.rationales.leakage import (
+    cut_label,
     denies,
     holds_label,
     holds_severity,
@@ -101,9 +102,7 @@ def test_four_phrases_guess_that_a_meme_is_harmless(text: str, guess: bool) -> N
     assert denies(text) is guess
 
 
-def test_phrases_and_captions_are_told_by_their_words() -> None:
-    assert denies("It DOES not  sing")
-    assert not denies("it sings")
+def test_words_about_a_caption_are_told_by_that_word() -> None:
     assert speaks_of_caption("the image caption says so")
     assert not speaks_of_caption("the captain says so")
 
@@ -111,6 +110,12 @@ def test_phrases_and_captions_are_told_by_their_words() -> None:
 def test_sentences_end_at_their_marks() -> None:
     assert sentences(" It sings! Does it? Yes. ") == ["It sings!", "Does it?", "Yes."]
     assert sentences("") == []
+
+
+def test_without_a_label_a_statement_of_either_is_found_and_cut() -> None:
+    text = "It shows a kettle. It is harmless. You sing. This could harm people."
+    assert states_label(text) and cut_label(text) == "It shows a kettle. You sing."
+    assert cut_label("It is hateful. It is fine.", HARMFUL) == "It is fine."
 
 
 @pytest.mark.skipif(not HARM_C.is_file(), reason="../shared/data/harm-c is not here")

@@ -10,9 +10,8 @@ from mrharm.rationales.stated_side import stated_side
 HARM_C = Path(__file__).parents[3] / "shared/data/harm-c"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+SIDES = {
+    True: (
         "a kettle is shown, so this is harmful.",
         "it does not name anyone, but it is harmful to your club.",
         "while the meme may not be offensive or harmful, it is still somewhat harmful.",
@@ -21,15 +20,8 @@ HARM_C = Path(__file__).parents[3] / "shared/data/harm-c"
         "it should be taken down.",
         "this is unacceptable",
         "it repeats no facts, making it harmful",
-    ],
-)
-def test_a_rationale_that_pronounces_harm_is_on_its_side(text: str) -> None:
-    assert stated_side(text) is True
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
+    ),
+    False: (
         "a kettle is shown, so this is not harmful.",
         "it is harmless.",
         "it may seem harmful. it isn't offensive to anyone.",
@@ -41,17 +33,14 @@ def test_a_rationale_that_pronounces_harm_is_on_its_side(text: str) -> None:
         "it should be allowed.",
         "there is no ill will in it",
         "a benign joke",
-    ],
-)
-def test_a_rationale_that_denies_harm_is_on_the_other(text: str) -> None:
-    assert stated_side(text) is False
+    ),
+    None: ("", "it calls your club a kettle.", "you are mocked", "a kettle is not a spoon."),
+}
 
 
-@pytest.mark.parametrize(
-    "text", ["", "it calls your club a kettle.", "you are mocked", "a kettle is not a spoon."]
-)
-def test_reasons_pronounce_no_side(text: str) -> None:
-    assert stated_side(text) is None
+@pytest.mark.parametrize(("side", "text"), [(side, text) for side, texts in SIDES.items() for text in texts])
+def test_a_rationale_is_on_the_side_of_its_last_verdict(side: bool | None, text: str) -> None:
+    assert stated_side(text) is side
 
 
 @pytest.mark.skipif(not HARM_C.exists(), reason="Harm-C (../shared/data/harm-c) is not here")

@@ -1,8 +1,4 @@
-"""A cleaned copy of a dataset: overlap out of train, unreadable rows and pictures out, leaking rationales marked.
-
-Every meme left out is listed in the copy's ``failures.jsonl`` with its reason, every rationale keeps its text, and the
-dataset audited stays as it is.
-"""
+"""A cleaned copy of a dataset; what is left out is listed in its ``failures.jsonl``, and rationales keep their text."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Labels: balance, missing and odd values, versions, and labels that the rest of the data contradicts.
-
-The last by confident learning (Northcutt, Jiang and Chuang, "Confident Learning: Estimating Uncertainty in Dataset
-Labels", JAIR 2021), written here because the library that carries it, cleanlab, is under the AGPL.
-"""
+"""Labels: balance, missing and odd values, versions, and labels that the rest of the data contradicts."""
 
 from __future__ import annotations
 
@@ -186,11 +182,12 @@ def find_label_errors(
 
 
 def find_confident_errors(gold: Booleans, probabilities: Floats) -> list[int]:
-    """Return indices of suspect labels, most suspect first.
+    """Return indices of suspect labels, most suspect first, by confident learning.
 
-    A label is suspect when the probability of the opposite label reaches what memes of that label get on average (the
-    per-class threshold of the paper) and the probability of the label given does not reach its threshold. They are
-    ranked by self-confidence, the probability of the label given.
+    Northcutt, Jiang, Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels" (JAIR 2021); written here
+    because cleanlab is under the AGPL. A label is suspect when the probability of the opposite label reaches what memes
+    of that label get on average, and that of the label given does not reach its average. Ranked by self-confidence, the
+    probability of the label given.
 
     ``gold`` are labels, ``probabilities`` out-of-fold P(harmful). *Shape:* (memes,) each
     """

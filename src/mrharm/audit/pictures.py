@@ -1,7 +1,6 @@
 """Pictures: fingerprint every one, and find those that are missing, changed, extreme or blank.
 
-Each picture is decoded once; its fingerprint is kept in ``audit/pictures.jsonl`` in the dataset folder, by file size
-and time, so that a second audit, or one that was stopped, opens new and changed pictures only.
+Fingerprints are kept in ``audit/pictures.jsonl`` in the dataset folder: a second audit opens new and changed ones only.
 """
 
 from __future__ import annotations

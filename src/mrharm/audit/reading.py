@@ -1,7 +1,4 @@
-"""Read a dataset folder leniently: what cannot be read becomes a finding, and the rest is audited all the same.
-
-`Dataset` refuses a folder whose ids repeat or whose lines are broken, as training must; an audit reports them.
-"""
+"""Read a dataset folder leniently: what `Dataset` refuses, as training must, becomes a finding of the audit."""
 
 from __future__ import annotations
 

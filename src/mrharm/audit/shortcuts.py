@@ -1,11 +1,4 @@
-"""How far surface signals go: words, captions, metadata or pixels alone, without looking beneath.
-
-Protocols, that is on which memes a signal is tried after learning from which:
-
-- ``cross_validated``: train alone, five folds; ``copies_apart``: the same, copies of a meme kept in one fold.
-- ``split``: learnt on train, tried on the held-out split; ``overlap_removed``: the same after the memes of the held-out
-  split were taken out of train; ``unseen``: learnt on all of train, tried on the held-out memes that are not in it.
-"""
+"""How far surface signals go: words, captions, metadata or pixels alone, without looking beneath."""
 
 from __future__ import annotations
 
@@ -29,12 +22,13 @@ from mrharm.progress import Progress, counting
 
 FAR = 0.60  # macro-F1 at the lower end of its interval that is worth a warning; guessing reaches 0.50 at most
 COLLAPSE = 0.05  # of macro-F1 lost once the overlap is removed: the rest was memory
+# On which memes a signal is tried after learning from which.
 PROTOCOLS = {
     "cross_validated": "train, 5 folds",
-    "copies_apart": "5 folds, copies apart",
+    "copies_apart": "5 folds, copies apart",  # the same, copies of a meme kept in one fold
     "split": "train -> held out",
-    "overlap_removed": "overlap removed",
-    "unseen": "unseen memes only",
+    "overlap_removed": "overlap removed",  # the same, memes of the held-out split taken out of train
+    "unseen": "unseen memes only",  # learnt on all of train, tried on held-out memes that are not in it
 }
 
 

@@ -1,8 +1,4 @@
-"""Export a sample of rationales for people to correct, as CSV or for Label Studio, and import a corrected CSV.
-
-CSV is written for spreadsheets: a cell that a spreadsheet would take for a formula starts with an apostrophe, which is
-removed again at import.
-"""
+"""Export a sample of rationales for people to correct, as CSV or for Label Studio, and import a corrected CSV."""
 
 from __future__ import annotations
 

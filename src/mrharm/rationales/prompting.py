@@ -1,8 +1,4 @@
-"""Meme, evidence and label -> the question put to a teacher, by a numbered prompt.
-
-Words on memes and captions are untrusted: they stand between delimiters they cannot write themselves, in a message
-they cannot end (`quote_untrusted`), and the prompts say that they are material and never instructions.
-"""
+"""Meme, evidence and label -> the question put to a teacher, by a numbered prompt; words on memes are only quoted."""
 
 from __future__ import annotations
 
@@ -118,7 +114,10 @@ def label_words(label: Label) -> str:
 
 
 def quote_untrusted(text: str) -> str:
-    """Quote untrusted text for a prompt: one line of bounded length, no hidden characters, no tag."""
+    """Quote untrusted text for a prompt: one line of bounded length, no hidden characters, no tag.
+
+    The delimiters around it are tags, which it so cannot write itself.
+    """
     visible = drop_hidden(text[: 2 * LONGEST])
     line = " ".join(visible.split())
     line = line if len(line) <= LONGEST else line[:LONGEST] + " ..."

@@ -1,8 +1,4 @@
-"""Teachers, who explain labels: one protocol, one table.
-
-A third party adds a teacher from its own package with an entry point in ``mrharm.teachers``; the contract tests
-(tests/rationales/test_teachers.py) run over the table.
-"""
+"""Teachers, who explain labels: one protocol, one table, which other packages extend by an entry point."""
 
 from __future__ import annotations
 
