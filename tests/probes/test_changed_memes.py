@@ -31,11 +31,15 @@ def split(gold: list[bool]) -> Any:
     return SimpleNamespace(gold=np.array(gold), clusters=np.arange(len(gold)))
 
 
+def cases(count: int) -> list[Case]:
+    return [Case(place, Meme(id=f"{place}"), Evidence(meme_id=f"{place}")) for place in range(count)]
+
+
 def test_a_comparison_is_what_it_is_by_hand() -> None:
     predictions = split([True, True, False, False])
     before = verdicts([True, True, False, False], [0.9, 0.6, 0.2, 0.4])
     after = verdicts([True, False, False, None], [0.7, 0.3, 0.2, 0.8])
-    change = compare_verdicts(predictions, range(4), before, after)
+    change = compare_verdicts(predictions, cases(4), before, after)
     assert change.memes == 4
     assert change.moved.value == pytest.approx((0.2 + 0.3 + 0 + 0.4) / 4)
     assert change.drift.value == pytest.approx((-0.2 - 0.3 + 0 + 0.4) / 4)
@@ -50,7 +54,7 @@ def test_a_comparison_is_what_it_is_by_hand() -> None:
 def test_nothing_changed_is_0_with_an_interval_that_admits_more() -> None:
     predictions = split([True, False] * 10)
     same = verdicts([True, True] * 10, [0.7] * 20)
-    change = compare_verdicts(predictions, range(20), same, same)
+    change = compare_verdicts(predictions, cases(20), same, same)
     assert (change.moved.value, change.drift.value, change.macro_f1_change.value) == (0, 0, 0)
     assert change.flipped.value == 0 and change.flipped.high > 0.1
     assert score_decisions(predictions, same).accuracy.value == 0.5

@@ -156,15 +156,17 @@ def judge_cases(
 
 def compare_verdicts(
     predictions: Predictions,
-    places: Sequence[int],
+    changed: Sequence[Case],
     before: Sequence[Verdict],
     after: Sequence[Verdict],
     *,
     seed: int = 0,
 ) -> VerdictChange:
-    """Measure how far the verdicts on the memes at these places moved, from unchanged to changed."""
-    gold, old, new = predictions.gold[list(places)], decisions_of(before), decisions_of(after)
-    move = np.array([verdict.score for verdict in after]) - np.array([verdict.score for verdict in before])
+    """Measure how far verdicts moved: ``before`` on every meme unchanged, ``after`` on the changed ones."""
+    places = [case.place for case in changed]
+    unchanged = [before[place] for place in places]
+    gold, old, new = predictions.gold[places], decisions_of(unchanged), decisions_of(after)
+    move = np.array([verdict.score for verdict in after]) - [verdict.score for verdict in unchanged]
     flipped = (old != new).astype(bool)
     figures = bootstrap(
         {
@@ -178,7 +180,7 @@ def compare_verdicts(
         },
         len(gold),
         seed=seed,
-        clusters=predictions.clusters[list(places)],
+        clusters=predictions.clusters[places],
     )
     return VerdictChange(memes=len(gold), **figures)
 

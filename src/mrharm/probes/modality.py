@@ -82,9 +82,7 @@ def probe(
             continue
         what = f"modality: {name.replace('_', ' ')}"
         after = judge_cases(predictions, changed, progress=progress, what=what)
-        places = [case.place for case in changed]
-        unchanged = [before[place] for place in places]
-        conditions[name] = compare_verdicts(predictions, places, unchanged, after, seed=seed)
+        conditions[name] = compare_verdicts(predictions, changed, before, after, seed=seed)
     effects = _measure_effects(conditions)
     return ModalityProbe(
         memes=len(cases),

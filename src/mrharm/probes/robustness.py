@@ -107,15 +107,14 @@ def probe(
         advance(len(changed))
     settings = []
     for kind, name, strength in changes:
-        row, places = TABLES[kind][name], [case.place for case in changeable[kind]]
-        unchanged = [before[place] for place in places]
+        change, verdicts = TABLES[kind][name], after[name, strength]
         setting = Setting(
             kind=kind,
             change=name,
             strength=strength,
-            value=row.strengths[strength - 1],
-            unit=row.unit,
-            moved=compare_verdicts(predictions, places, unchanged, after[name, strength], seed=seed),
+            value=change.strengths[strength - 1],
+            unit=change.unit,
+            moved=compare_verdicts(predictions, changeable[kind], before, verdicts, seed=seed),
         )
         settings.append(setting)
     return RobustnessProbe(
