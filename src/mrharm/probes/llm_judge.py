@@ -64,6 +64,12 @@ class Marks(Record):
     concise: Mark
 
 
+RESPONSE_FORMAT = {
+    "type": "json_schema",
+    "json_schema": {"name": "marks", "strict": True, "schema": answer_schema(Marks)},
+}
+
+
 class Answered(Record):
     """One answer of the judge; only status ``ok`` has marks, and ``why`` is the reason for another one.
 
@@ -149,14 +155,8 @@ def judge_rationales(
     check_judge(teacher)
     predictions = predictions.sample(memes, seed)
     prompt = load_prompt("mrharm.probes", PROMPT)
-    settings = {
-        "max_tokens": MAX_TOKENS,
-        "temperature": TEMPERATURE if repeats > 1 else 0,
-        "response_format": {
-            "type": "json_schema",
-            "json_schema": {"name": "marks", "strict": True, "schema": answer_schema(Marks)},
-        },
-    }
+    temperature = TEMPERATURE if repeats > 1 else 0
+    settings = {"max_tokens": MAX_TOKENS, "temperature": temperature, "response_format": RESPONSE_FORMAT}
     places = [place for place, text in enumerate(read_rationales(predictions)) if text.strip()]
     if not places:
         raise InputError(f"all rationales of {predictions.split} are blank; there is nothing to judge")
@@ -257,6 +257,11 @@ def _text_and_caption(meme: Meme, verdict: Verdict) -> tuple[str, str]:
     return meme_text(meme, evidence) or "", (evidence.caption if evidence else None) or ""
 
 
+def _is_true(predictions: LabelledVerdicts, place: int) -> bool:
+    described = predictions.memes[place].extra["truth"]
+    return truth.check_rationale(predictions.verdicts[place].rationale or "", described).all
+
+
 def _summarise_marks(predictions: LabelledVerdicts, answers: Sequence[Answered], seed: int) -> dict[str, Any]:
     """Compute the figures of `JudgeReport` that rest on marks."""
     marked: dict[int, list[dict[str, int]]] = {}
@@ -290,10 +295,7 @@ def _summarise_marks(predictions: LabelledVerdicts, answers: Sequence[Answered],
         "when_right": mean_where(right),
         "when_wrong": mean_where(~right),
     }
-    memes = [predictions.memes[place] for place in places]
-    if all(map(truth.has_truth, memes)):
-        rationales = [predictions.verdicts[place].rationale or "" for place in places]
-        checks = map(truth.check_rationale, rationales, [meme.extra["truth"] for meme in memes])
-        true = np.array([check.all for check in checks], dtype=bool)
+    if all(truth.has_truth(predictions.memes[place]) for place in places):
+        true = np.array([_is_true(predictions, place) for place in places], dtype=bool)
         figures |= {"when_true": mean_where(true), "when_false": mean_where(~true)}
     return figures

@@ -86,8 +86,8 @@ def probe(
     skipped = {kind: _why_skipped(predictions, kind) for kind in changeable if not changeable[kind]}
     if len(skipped) == 2:
         raise InputError(f"nothing to change: {skipped['picture']}; {skipped['text']}")
-    tables = {kind: table for kind, table in TABLES.items() if changeable[kind]}
-    changes = [(kind, *change) for kind, table in tables.items() for change in product(table, STRENGTHS)]
+    kinds = changeable.keys() - skipped.keys()
+    changes = [(kind, *change) for kind in sorted(kinds) for change in product(TABLES[kind], STRENGTHS)]
     total, done = len(cases) + sum(len(changeable[kind]) for kind, _, _ in changes), 0
 
     def advance(count: int) -> None:
@@ -98,13 +98,7 @@ def probe(
     before = judge_cases(predictions, cases)
     advance(len(cases))
     after = _judge_pictures(predictions, changeable["picture"], seed, advance)
-    for name, strength in product(tables.get("text", ()), STRENGTHS):
-        changed = [
-            case.with_text(change_text(case.text, name, strength, _draw_seed(case, name, seed)))
-            for case in changeable["text"]
-        ]
-        after[name, strength] = judge_cases(predictions, changed)
-        advance(len(changed))
+    after |= _judge_texts(predictions, changeable["text"], seed, advance)
     settings = []
     for kind, name, strength in changes:
         change, verdicts = TABLES[kind][name], after[name, strength]
@@ -129,6 +123,21 @@ def probe(
 def _draw_seed(case: Case, change: str, seed: int) -> int:
     """Return a seed for one meme, the same at each strength: a greater strength changes more of the same."""
     return int(content_key(seed, case.meme.id, change), 16)
+
+
+def _judge_texts(
+    predictions: Predictions, cases: Sequence[Case], seed: int, advance: Callable[[int], None]
+) -> dict[ChangeAtStrength, list[Verdict]]:
+    """Judge memes under every change of the text."""
+    after = {}
+    for name, strength in product(TABLES["text"] if cases else (), STRENGTHS):
+        changed = [
+            case.with_text(change_text(case.text, name, strength, _draw_seed(case, name, seed)))
+            for case in cases
+        ]
+        after[name, strength] = judge_cases(predictions, changed)
+        advance(len(changed))
+    return after
 
 
 def _judge_pictures(
