@@ -1,4 +1,4 @@
-"""A tiny student with a picture, random but seeded; and where the reference student lies."""
+"""A tiny student with a picture, random but seeded; and the path of the reference student."""
 
 from __future__ import annotations
 
@@ -22,12 +22,8 @@ TEXTS = [
     "Output: a rose, sweet",
 ] * 3
 ANSWERS = ["The answer is: harmful", "The answer is: harmless"]
-REFERENCE = Path(__file__).parents[3] / "shared" / "data" / "reference-student" / "tiny"
-
-needs_reference = pytest.mark.skipif(
-    not REFERENCE.with_suffix(".safetensors").exists(),
-    reason="the reference student (../shared/data/reference-student) is not here",
-)
+# A tiny student of random weights in the official layout, with inputs and expected outputs: see the README beside it.
+REFERENCE = Path(__file__).parent / "reference" / "tiny"
 
 
 def tiny_recipe(**changes: object) -> StudentRecipe:

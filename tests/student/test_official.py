@@ -1,7 +1,14 @@
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
+import os
+import sys
+from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -10,9 +17,7 @@ from safetensors.torch import load_file, save_file
 from mrharm.errors import DataError, InputError
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.official import load_official, our_name
-from tests.student.conftest import REFERENCE, needs_reference
-
-pytestmark = needs_reference
+from tests.student.conftest import REFERENCE
 
 
 @pytest.fixture(scope="module")
@@ -93,31 +98,70 @@ def test_saved_and_loaded_again_it_is_bit_equal(student, io, tmp_path):
         assert torch.equal(student(**arguments).logits, again(**arguments).logits)
 
 
-def test_a_lightning_checkpoint_gives_the_same_student(student, io, tmp_path):
+def lightning_checkpoint(path: Path, monkeypatch: pytest.MonkeyPatch, **rest: object) -> Path:
+    """Write the reference student as Lightning 1.3 saves the official code's module: callbacks keyed by their class."""
+    module = ModuleType("pytorch_lightning.callbacks.model_checkpoint")
+    module.ModelCheckpoint = type("ModelCheckpoint", (), {"__module__": module.__name__})
     weights = load_file(REFERENCE.with_suffix(".safetensors"))
-    state = {f"model.{name}": tensor for name, tensor in weights.items() if not name.startswith("io.")}
-    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "last.ckpt")
-    (tmp_path / "last.json").write_text(REFERENCE.with_suffix(".json").read_text())
-    again = load_official(tmp_path / "last.ckpt")
+    student = {name: tensor for name, tensor in weights.items() if not name.startswith("io.")}
+    state = {f"text_transformer.{name}": tensor for name, tensor in student.items()}
+    state["image_transformer.vision_model.embeddings.class_embedding"] = torch.zeros(20)
+    content = {
+        "epoch": 3,
+        "pytorch-lightning_version": "1.3.8",
+        "callbacks": {
+            module.ModelCheckpoint: {"monitor": "val/the_metric", "best_model_score": torch.ones(())}
+        },
+        "optimizer_states": [{"state": {0: {"step": 7, "exp_avg": torch.zeros(2)}}, "param_groups": []}],
+        "lr_schedulers": [{"last_epoch": 7, "lr_lambdas": [None, None]}],
+        "state_dict": OrderedDict(state),
+        "hparams_name": "config",
+        "hyper_parameters": {"config": {"mode": "label", "num_gpus": [0], "max_steps": None}},
+        **rest,
+    }
+    with monkeypatch.context() as patch:
+        for name in ("pytorch_lightning", "pytorch_lightning.callbacks", module.__name__):
+            patch.setitem(sys.modules, name, module)
+        torch.save(content, path)
+    path.with_suffix(".json").write_text(REFERENCE.with_suffix(".json").read_text())
+    return path
+
+
+def test_a_lightning_checkpoint_of_the_official_code_gives_the_same_student(student, tmp_path, monkeypatch):
+    again = load_official(lightning_checkpoint(tmp_path / "last.ckpt", monkeypatch))
+    assert again.state_dict().keys() == student.state_dict().keys()
     for name, tensor in student.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name
 
 
 class Trap:
-    """A pickle that would write a file when it is read."""
+    """A pickle that would call a function with the given arguments when it is read."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, call: Callable[..., object], *arguments: object) -> None:
+        self.call, self.arguments = call, arguments
 
     def __reduce__(self):
-        return (Path.write_text, (self.path, "executed"))
+        return self.call, self.arguments
 
 
-def test_a_checkpoint_with_code_in_it_is_refused_and_nothing_runs(tmp_path):
-    torch.save({"state_dict": Trap(tmp_path / "ran")}, tmp_path / "trap.ckpt")
-    (tmp_path / "trap.json").write_text(REFERENCE.with_suffix(".json").read_text())
-    with pytest.raises(DataError, match=r"trap\.ckpt"):
-        load_official(tmp_path / "trap.ckpt")
+def test_code_in_place_of_weights_is_refused_and_does_not_run(tmp_path, monkeypatch):
+    trap = Trap(Path.write_text, tmp_path / "ran", "executed")
+    path = lightning_checkpoint(tmp_path / "trap.ckpt", monkeypatch, state_dict=trap)
+    with pytest.raises(DataError, match=r"trap\.ckpt: cannot be read as weights"):
+        load_official(path)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("call", [os.mkdir, Path.mkdir, importlib.import_module])
+def test_code_beside_the_weights_does_not_run(tmp_path, monkeypatch, call):
+    (tmp_path / "module_of_the_file.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.syspath_prepend(tmp_path)
+    argument = "module_of_the_file" if call is importlib.import_module else tmp_path / "ran"
+    path = lightning_checkpoint(tmp_path / "trap.ckpt", monkeypatch, callbacks=Trap(call, argument))
+    with contextlib.suppress(
+        DataError
+    ):  # a name that PyTorch never allows is refused, others are read as nothing
+        load_official(path)
     assert not (tmp_path / "ran").exists()
 
 

@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import json
-import pickle
 import re
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+import torch.serialization as serialization
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -39,8 +38,8 @@ def our_name(official: str) -> str:
 def load_official(path: str | Path) -> MrHarmForConditionalGeneration:
     """Load a checkpoint in the official layout as our student, in evaluation mode.
 
-    It has no vision tower (the official code ran CLIP separately): give it ``image_features``, the tower's
-    ``last_hidden_state``.
+    It has no vision tower: give it ``image_features``, the ``last_hidden_state`` of the frozen CLIP ViT-B/32 that a
+    Lightning checkpoint also holds, unchanged, and that is left out here.
 
     Args:
         path: ``NAME``, ``NAME.safetensors`` or a Lightning ``.ckpt``; ``NAME.json`` in its folder holds ``config``.
@@ -73,17 +72,45 @@ def load_official(path: str | Path) -> MrHarmForConditionalGeneration:
     return model.eval()
 
 
+class _Inert:
+    """Stands for whatever a checkpoint names; takes any arguments and state, and does nothing with them."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
+def _load_plain(path: Path) -> Any:
+    """Read a checkpoint with PyTorch's weights-only unpickler, which builds tensors and plain containers.
+
+    Lightning 1.3 keys its callbacks by class. Each name that the unpickler does not know becomes an empty class made
+    here: nothing is imported, looked up or called by a name in the file.
+    """
+    names = serialization.get_unsafe_globals_in_checkpoint(path)
+    with serialization.safe_globals([(type(name, (_Inert,), {}), name) for name in names]):
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
 def _read(path: Path) -> dict[str, Tensor]:
+    """Read the student's tensors by their official names, without the prefix of the attribute that held the model."""
     try:
         if path.suffix == ".safetensors":
             tensors = load_file(path)
             return {name: tensor for name, tensor in tensors.items() if not name.startswith("io.")}
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise DataError(f"{path}: cannot be read as weights ({str(error).splitlines()[0]})") from None
-    state: dict[str, Tensor] = content.get("state_dict", content)
-    # Lightning prefixes every name with the attribute that held the model; the vision tower was not saved by it.
-    return {re.sub(r"^(model|t5|net)\.", "", name): tensor for name, tensor in state.items()}
+        content = _load_plain(path)
+        state = content.get("state_dict", content)
+        if not all(isinstance(tensor, Tensor) for tensor in state.values()):
+            raise ValueError("no tensors by name under state_dict")
+    except Exception as error:  # on hostile bytes the unpickler raises a dozen kinds
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DataError(f"{path}: cannot be read as weights ({reason})") from None
+    return {
+        re.sub(r"^(text_transformer|model|t5|net)\.", "", name): tensor
+        for name, tensor in state.items()
+        if not name.startswith("image_transformer.")
+    }
 
 
 def _read_config(path: Path) -> dict[str, Any]:
