@@ -14,6 +14,7 @@ from mrharm.images import (
     MAX_PARTS,
     MAX_SCANS,
     decode,
+    encode_pixels,
     encode_png,
     open_image,
     read_image_bytes,
@@ -224,3 +225,30 @@ def test_a_reason_is_the_same_each_time() -> None:
             decode(broken, "x.png")
         reasons.add(str(caught.value))
     assert len(reasons) == 1 and "object at" not in reasons.pop()
+
+
+@pytest.mark.parametrize("container", ["PNG", "JPEG", "GIF", "WEBP"])
+def test_an_open_picture_is_encoded_to_what_its_file_is_decoded_to(container: str) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    options = {} if container == "GIF" else {"exif": turned}
+    data = encoded(four_corners(), container, **options)
+    with Image.open(io.BytesIO(data)) as image:
+        pixels = encode_pixels(image)
+        assert encode_pixels(image) == pixels  # the same each time
+    assert decode(pixels).tobytes() == decode(data).tobytes()
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5_001, 5_000)])
+def test_an_open_picture_of_no_or_too_many_pixels_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(ImageError, match="expected 1 to 25,000,000"):
+        encode_pixels(Image.new("1", size))
+
+
+def test_an_open_picture_whose_file_is_cut_short_is_an_image_error() -> None:
+    data = encoded(four_corners())
+    with (
+        Image.open(io.BytesIO(data[: len(data) * 2 // 3])) as image,
+        pytest.raises(ImageError, match="broken"),
+    ):
+        encode_pixels(image)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?")  # of the hub: owner/name, and perhaps a revision
 _SLICES, _SLICE = 16, 65536  # of each file of weights, for the version
 _READ = (".json", ".txt", ".jinja", ".model", ".safetensors")  # what decides an answer, in a model's folder
 
@@ -95,6 +97,30 @@ def split_revision(model: str) -> tuple[str, str]:
     """Split ``MODEL@REVISION`` into model and revision, which may be empty; a local folder has none."""
     source, _, revision = (model, "", "") if Path(model).is_dir() else model.partition("@")
     return source, revision
+
+
+def fetch_folder(source: str | Path) -> Path:
+    """Return a local folder; of a text ``owner/name`` or ``owner/name@revision``, the hub's files in its cache.
+
+    What exists here wins, and so does a path into a folder that exists: the network is asked for nothing that looks
+    local. Weights in safetensors, JSON and tokenizer files are fetched, no code and no pickle.
+
+    Raises:
+        ModelUnavailableError: no such folder, and the hub cannot be reached or has no such repository.
+    """
+    path = Path(source)
+    is_local = isinstance(source, Path) or path.exists() or path.parent.exists()
+    if is_local or not _REPOSITORY.fullmatch(str(source)):
+        return path
+    name, revision = split_revision(str(source))
+    patterns = [f"*{suffix}" for suffix in _READ]
+
+    def download() -> str:
+        from huggingface_hub import snapshot_download
+
+        return snapshot_download(name, revision=revision or None, allow_patterns=patterns)
+
+    return Path(load_or_explain(str(source), download, "a run, or its detector/"))
 
 
 def model_version(source: str, revision: str = "") -> str:

@@ -173,6 +173,23 @@ def encode_png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
+def encode_pixels(image: Image.Image, name: str = "picture") -> bytes:
+    """Encode an open picture as `decode` would show its file: upright RGB, as BMP, so same pixels are same bytes.
+
+    Raises:
+        ImageError: more than ``MAX_PIXELS`` pixels, none, or the file behind it is broken.
+    """
+    width, height = image.size
+    if not 0 < width * height <= MAX_PIXELS:
+        raise ImageError(f"{name}: {width}x{height} pixels; expected 1 to {MAX_PIXELS:,}; scale it down")
+    buffer = io.BytesIO()
+    try:
+        _to_rgb(ImageOps.exif_transpose(image)).save(buffer, "BMP")
+    except Exception as error:  # of its decoder, where it was not read yet
+        raise ImageError(f"{name}: broken picture ({type(error).__name__}: {error})") from None
+    return buffer.getvalue()
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     """Convert any mode to RGB over white. Each step holds at most two pictures: a hostile one is 25 megapixels."""
     if image.mode == "I" or image.mode.startswith("I;16"):

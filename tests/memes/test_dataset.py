@@ -30,6 +30,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_dataset_has_a_length_an_order_and_says_what_it_is(folder: Path) -> None:
+    dataset = Dataset(str(folder))
+    assert (len(dataset), [meme.id for meme in dataset]) == (3, ["a", "b", "c"])
+    assert repr(dataset) == f"Dataset({str(folder)!r}): toy, train 1, dev_seen 1"
+
+
 def test_a_split_is_found_by_its_name_and_by_its_role(folder: Path) -> None:
     dataset = Dataset(folder)
     assert [meme.id for meme in dataset.split("dev_seen")] == ["b"]

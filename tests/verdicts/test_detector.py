@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mrharm import Detector, Meme
-from mrharm.errors import DataError, ImageError, InputError, MissingInputError
+from mrharm.errors import DataError, ImageError, InputError, MissingInputError, ModelUnavailableError
 from mrharm.hub import pick_dtype
 from mrharm.memes.dataset import Dataset
 from mrharm.recipe import ANSWERS
@@ -223,3 +225,88 @@ def test_the_key_follows_the_files_and_not_the_installed_version(run, monkeypatc
     files = {**after.card.files, "processor.json": "0" * 64}
     changed = after.card.model_copy(update={"files": files})
     assert changed.key() != before
+
+
+def test_a_picture_is_judged_by_its_path_its_bytes_or_its_pixels_beside_memes(detector, squares, memes):
+    path = squares / memes[0].image
+    expected = detector.judge(Meme(id="1", image=str(path)))
+    with Image.open(path) as image:
+        items = [str(path), path, path.read_bytes(), image, Meme(id="1", image=str(path))]
+        verdicts = detector.judge(items)
+        assert detector.judge(image).key == verdicts[3].key  # the same pixels are the same meme
+    assert [verdict.score for verdict in verdicts] == pytest.approx([expected.score] * 5, abs=1e-5)
+    ids = [verdict.meme_id for verdict in verdicts]
+    assert ids[:2] == [str(path)] * 2 and len({*ids}) == 4
+    assert detector.judge(str(path)).meme_id == str(path)
+
+
+def test_a_dataset_is_judged_whole_with_its_pictures_and_its_evidence(detector, squares):
+    verdicts = detector.judge(Dataset(squares), rationales=False)
+    assert [verdict.meme_id for verdict in verdicts] == [meme.id for meme in Dataset(squares)]
+    assert all(verdict.evidence.caption for verdict in verdicts)
+
+
+@pytest.mark.parametrize("item", [7, [None], "", ["photo.png", 7]])
+def test_what_is_neither_a_meme_nor_a_picture_is_refused_by_its_type(detector, item):
+    with pytest.raises(InputError, match=r"cannot judge (int|NoneType|str) .*expected a Meme, a picture"):
+        detector.judge(item)
+
+
+def test_hostile_bytes_pass_the_one_door(detector):
+    with pytest.raises(ImageError, match="not a PNG"):
+        detector.judge(b"not a picture")
+
+
+def test_a_detector_of_the_hub_is_loaded_from_the_files_that_are_no_code(
+    run, detector, squares, memes, tmp_path, monkeypatch
+):
+    """A stand-in for the hub's download copies what was pushed, as its patterns allow."""
+
+    def download(repository, *, revision, allow_patterns):
+        asked.append((repository, revision))
+        wanted = [path for pattern in allow_patterns for path in pushed.glob(pattern)]
+        for path in wanted:
+            shutil.copy(path, tmp_path)
+        return str(tmp_path)
+
+    asked: list[tuple[str, str | None]] = []
+    pushed = shutil.copytree(run / "detector", tmp_path / "pushed")
+    (pushed / "model.bin").touch()
+    (pushed / "code.py").touch()
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    pulled = Detector.from_pretrained("the-otters/skunks@v1", device="cpu")
+    assert asked == [("the-otters/skunks", "v1")]
+    assert scores(pulled, memes, squares) == scores(detector, memes, squares)
+    assert {path.suffix for path in tmp_path.iterdir() if path.is_file()} == {".json", ".safetensors"}
+
+
+def test_the_hub_is_not_asked_for_what_looks_local(run, tmp_path, monkeypatch):
+    def download(*arguments, **options):
+        raise AssertionError(f"asked the hub for {arguments}")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(run, "the-otters/skunks")
+    assert Detector.from_pretrained("the-otters/skunks", device="cpu").card.explains
+    local = (
+        "the-otters/lost",
+        "lost",
+        "./lost",
+        "../lost/run",
+        "/lost/run",
+        "~/lost",
+        "lost\\run",
+        "a/lost/run",
+    )
+    for name in (*local, Path("lost/run")):
+        with pytest.raises(InputError, match="no detector there"):
+            Detector.from_pretrained(name)
+
+
+def test_an_unknown_name_says_what_was_expected_and_the_mend(monkeypatch, tmp_path):
+    """Offline, as all tests are."""
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    with pytest.raises(
+        ModelUnavailableError, match=r"no such folder, and the hub cannot be reached .*name a local folder"
+    ):
+        Detector.from_pretrained("the-otters/skunks")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -146,16 +146,16 @@ def count_splits(memes: Iterable[Meme]) -> dict[str, int]:
 
 
 class Dataset:
-    """A dataset folder, read on demand.
+    """A dataset folder, read on demand: ``len(dataset)`` memes, in file order as it is iterated.
 
     Raises:
         InputError: the folder or its ``dataset.json`` is not there.
         DataError: a file in it does not hold what it should (file, line and key named).
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        path = root / INFO
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        path = self.root / INFO
         if not path.is_file():
             raise InputError(
                 f"{root}: not a dataset (no {INFO}); make one with `mrharm import KIND SOURCE {root}`"
@@ -164,6 +164,16 @@ class Dataset:
             self.info = DatasetInfo.model_validate(read_json(path))
         except ValidationError as error:
             raise DataError(f"{path}: {error}") from None
+
+    def __repr__(self) -> str:
+        splits = ", ".join(f"{name} {count:,}" for name, count in self.info.splits.items())
+        return f"Dataset({str(self.root)!r}): {self.info.name}, {splits or 'no memes'}"
+
+    def __len__(self) -> int:
+        return len(self.memes)
+
+    def __iter__(self) -> Iterator[Meme]:
+        return iter(self.memes)
 
     @cached_property
     def memes(self) -> list[Meme]:

@@ -20,7 +20,7 @@ from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN, VALIDATION
 from mrharm.progress import Progress, no_progress
 from mrharm.rationales.staleness import describe_stale
-from mrharm.recipe import Recipe, WhichStages, dump_recipe
+from mrharm.recipe import Recipe, WhichStages, dump_recipe, load_recipe
 from mrharm.runs import CARD, DETECTOR, RECIPE, RUN, read_run
 from mrharm.store import write_failures, write_json, write_text
 from mrharm.training.rationale_stage import require_rationales
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 def train(
     dataset: Dataset | Path | str,
-    recipe: Recipe,
+    recipe: Recipe | str,
     out: Path | str,
     *,
     stages: WhichStages = "both",
@@ -50,17 +50,18 @@ def train(
     the same weights on a CPU. Under ``torchrun`` every process calls this; the first one writes.
 
     Args:
+        recipe: one, or what `load_recipe` takes: its name, or a YAML file.
         stages: ``both``; ``label`` for a student that never saw a rationale; ``joint`` for one stage whose target is
             the rationale and then the label, with the label stage's settings (the paper's ablation of two stages).
-        overwrite: delete the run in ``out`` first.
-        report_to: ``none``, ``tensorboard``, ``wandb``, ``mlflow``: the Trainer's reporters.
+        overwrite, report_to: delete the run in ``out`` first; the Trainer's reporters, such as ``tensorboard``.
         say, progress: called with each line for a person; show the pictures read and the steps of each stage.
 
     Raises:
         InputError: ``out`` holds another run, or the dataset lacks a split or what the stages teach.
         ModelUnavailableError: pretrained weights cannot be loaded.
     """
-    dataset = dataset if isinstance(dataset, Dataset) else Dataset(Path(dataset))
+    dataset = dataset if isinstance(dataset, Dataset) else Dataset(dataset)
+    recipe = load_recipe(recipe) if isinstance(recipe, str) else recipe
     out, first = Path(out), os.environ.get("RANK", "0") == "0"
     say = say if first else lambda line: None
     rationales = {} if stages == "label" else require_rationales(dataset, recipe)
@@ -70,8 +71,7 @@ def train(
         _check_folder(out, identity, recipe, overwrite)
     for sentence in describe_stale(dataset, [*dataset.split(TRAIN), *dataset.split(VALIDATION)]):
         say(f"note: {sentence}")
-    # Then PyTorch, and the folder.
-    torch_device = _training_device(device)
+    torch_device = _training_device(device)  # loads PyTorch, as nothing is refused any more
     wait = _barrier(torch_device)
     if first:
         _claim_folder(out, identity, recipe, overwrite)

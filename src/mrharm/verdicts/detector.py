@@ -14,8 +14,9 @@ from transformers.utils import PushToHubMixin
 
 from mrharm.errors import InputError, MissingInputError
 from mrharm.evidence.picture_evidence import Engines, EvidencePipeline
-from mrharm.hub import pick_device, pick_dtype
-from mrharm.images import decode, open_image, read_image_bytes
+from mrharm.hub import fetch_folder, pick_device, pick_dtype
+from mrharm.images import decode, open_image
+from mrharm.memes.dataset import Dataset
 from mrharm.metrics.estimate import Floats
 from mrharm.records import Doubt, Evidence, Meme, Saliency, Verdict
 from mrharm.store import content_key, folder_aside, sha256_bytes, sha256_file, write_text
@@ -26,7 +27,15 @@ from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
 from mrharm.student.saved_models import load_models, save_models
 from mrharm.verdicts.card import JOINT, DetectorCard, read_card, write_card
-from mrharm.verdicts.inputs import DEFAULT_OPTIONS, JudgeOptions, LoadedMeme, PreparedMeme, SaliencyKind
+from mrharm.verdicts.inputs import (
+    DEFAULT_OPTIONS,
+    Item,
+    JudgeOptions,
+    LoadedMeme,
+    PreparedMeme,
+    SaliencyKind,
+    collect_items,
+)
 from mrharm.verdicts.scoring import harm_probability, score_answers, write_texts
 
 WRITTEN = "-written"  # ends the key of a verdict whose label the student wrote
@@ -75,15 +84,16 @@ class Detector(PushToHubMixin):
     def from_pretrained(
         cls, folder: str | Path, *, device: str = "auto", precision: str = "fp32"
     ) -> Detector:
-        """Load a Detector from a run folder or from its ``detector/``.
+        """Load a Detector from a run folder, from its ``detector/``, or from the hub (``owner/name``, as pushed).
 
         ``device`` and ``precision``: as `mrharm.hub.pick_device` and `mrharm.hub.pick_dtype` take them.
 
         Raises:
             InputError: no Detector there.
             DataError: its files are broken.
+            ModelUnavailableError: no such folder, and the hub does not give it (`mrharm.hub.fetch_folder`).
         """
-        inner, card = read_card(Path(folder))
+        inner, card = read_card(fetch_folder(folder))
         torch_device = pick_device(device)
         models, processor = load_models(inner, card.students)
         return cls.from_models(card, models, processor, torch_device, pick_dtype(precision, torch_device))
@@ -165,27 +175,35 @@ class Detector(PushToHubMixin):
         }
 
     @overload
-    def judge(self, memes: Meme, options: JudgeOptions = ..., **changes: Any) -> Verdict: ...
+    def judge(self, memes: Item, options: JudgeOptions = ..., **changes: Any) -> Verdict: ...
 
     @overload
-    def judge(self, memes: Sequence[Meme], options: JudgeOptions = ..., **changes: Any) -> list[Verdict]: ...
+    def judge(
+        self, memes: Sequence[Item] | Dataset, options: JudgeOptions = ..., **changes: Any
+    ) -> list[Verdict]: ...
 
     def judge(
-        self, memes: Meme | Sequence[Meme], options: JudgeOptions = DEFAULT_OPTIONS, **changes: Any
+        self,
+        memes: Item | Sequence[Item] | Dataset,
+        options: JudgeOptions = DEFAULT_OPTIONS,
+        **changes: Any,
     ) -> Verdict | list[Verdict]:
         """Judge one meme or many; returns one verdict, or a list in the same order.
 
+        ``memes``: memes, pictures (paths, the bytes of files, Pillow images) or both, or a dataset. The id of a picture
+        is its path as it is given; without a path, it is a hash of its bytes, or of its pixels.
         ``changes``: options by name, see `JudgeOptions`: ``judge(memes, root=folder, rationales=False)``.
 
         Raises:
             ImageError: a picture is missing, too large, of an unknown kind, or broken.
             MissingInputError: nothing to judge, or with ``strict`` an input that the recipe reads is missing.
-            InputError: no such option, or a rationale given to a student that reads none.
+            InputError: neither a meme nor a picture, no such option, or a rationale given to a student that reads none.
         """
         options = options.change(**changes)
-        if isinstance(memes, Meme):
-            return self.judge_prepared([self.prepare(memes, options)], options)[0]
-        return self.judge_prepared([self.prepare(meme, options) for meme in memes], options)
+        if isinstance(memes, Item):
+            return self.judge([memes], options)[0]
+        items, options = collect_items(memes, options)
+        return self.judge_prepared([self.prepare(meme, options) for meme in items], options)
 
     def judge_prepared(self, prepared: Sequence[PreparedMeme], options: JudgeOptions) -> list[Verdict]:
         """Judge memes that `prepare` has prepared; returns verdicts in order, raises InputError as `judge`."""
@@ -231,7 +249,7 @@ class Detector(PushToHubMixin):
         needs_posted = self.takes_picture and not self.shows_clean
         data = None
         if meme.image and (needs_words or needs_clean or needs_posted):
-            data = read_image_bytes(options.picture_path(meme.image))
+            data = options.read_picture(meme.image)
             evidence = evidence.model_copy(update={"image_sha256": sha256_bytes(data)})
         return LoadedMeme(meme, evidence, data, needs_words, needs_clean)
 
@@ -273,7 +291,7 @@ class Detector(PushToHubMixin):
         meme, evidence, image = source.meme, source.evidence, None
         if meme.image and source.data is not None:
             if options.gather is not False and (source.needs_words or source.needs_clean):
-                evidence, image = self._evidence_pipeline.extract(
+                evidence, image = self.eye.extract(
                     meme, source.data, meme.image, evidence, clean=source.needs_clean
                 )
             if self.takes_picture and not self.shows_clean:
@@ -283,8 +301,8 @@ class Detector(PushToHubMixin):
         return evidence, image
 
     @cached_property
-    def _evidence_pipeline(self) -> EvidencePipeline:
-        """The engines that read and clean pictures without evidence; loaded for the first such picture."""
+    def eye(self) -> EvidencePipeline:
+        """The engines that read and clean pictures without evidence, loaded for the first such picture."""
         return EvidencePipeline(Engines(inpainter="telea" if self.card.picture_shown == "clean" else "none"))
 
     def judgement_key(self, source: LoadedMeme, options: JudgeOptions) -> str:

@@ -6,20 +6,24 @@ Imports no PyTorch, so that a wrong path is refused at once.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from PIL import Image
+
 from mrharm.errors import ImageError, InputError, MrHarmError
-from mrharm.images import SUFFIXES, place_in, sniff
+from mrharm.images import SUFFIXES, encode_pixels, place_in, read_image_bytes, sniff
 from mrharm.memes.dataset import INFO, Dataset
 from mrharm.memes.rows import read_json_rows
 from mrharm.records import Evidence, Failure, Meme, make_record
+from mrharm.store import sha256_bytes
 from mrharm.student.interface import StudentInput
 
 STAGE = "predict"
 SaliencyKind = Literal["attention", "gradient"]
+Item = Meme | str | Path | bytes | Image.Image  # a meme; or a picture: its path, its bytes, or open
 _EVIDENCE_KEYS = ("caption", "entities", "demographics", "clean_image")
 
 
@@ -41,6 +45,7 @@ class JudgeOptions:
         strict: refuse a meme that lacks an input the recipe reads, which the verdict otherwise names.
         gather: read the words off a picture whose words are not known, and paint them over where the recipe shows the
             clean picture. Default: yes.
+        pictures: a picture's name, as ``Meme.image`` has it -> the bytes of its file, where it is no file here.
         given_rationales: meme id -> the rationale that its label follows in place of the one the student would write;
             for a student that reads one (of one stage, as ``mrharm train --stages joint`` makes).
     """
@@ -53,6 +58,7 @@ class JudgeOptions:
     greedy: bool | None = None
     strict: bool = False
     gather: bool | None = None
+    pictures: Mapping[str, bytes] | None = None
     given_rationales: Mapping[str, str] | None = None
 
     def change(self, **changes: Any) -> JudgeOptions:
@@ -73,6 +79,15 @@ class JudgeOptions:
             ImageError: it leaves ``root``.
         """
         return Path(name) if self.root is None else place_in(self.root, name)
+
+    def read_picture(self, name: str) -> bytes:
+        """Return the bytes of a picture that a meme names.
+
+        Raises:
+            ImageError: it leaves ``root``, is missing, or is too large.
+        """
+        data = (self.pictures or {}).get(name)
+        return read_image_bytes(self.picture_path(name)) if data is None else data
 
 
 DEFAULT_OPTIONS = JudgeOptions()
@@ -110,6 +125,35 @@ class PreparedMeme:
     shown: StudentInput
     evidence: Evidence
     key: str
+
+
+def collect_items(items: Iterable[Item] | Dataset, options: JudgeOptions) -> tuple[list[Meme], JudgeOptions]:
+    """Return the memes of what is to be judged, and the options with the pictures that are no files.
+
+    A dataset brings its folder and its evidence, where the options name none.
+
+    Raises:
+        InputError: an item is neither a meme nor a picture.
+        ImageError: the pixels of an open picture cannot be read.
+    """
+    if isinstance(items, Dataset):
+        root, evidence = options.root or items.root, options.evidence or items.evidence
+        options = dataclasses.replace(options, root=root, evidence=evidence)
+    elif not isinstance(items, Iterable):
+        items = [items]  # refused below, by its type
+    memes, pictures = [], dict(options.pictures or {})
+    for item in items:
+        if isinstance(item, bytes | Image.Image):
+            data = item if isinstance(item, bytes) else encode_pixels(item)
+            item = f"picture-{sha256_bytes(data)[:16]}"
+            pictures[item] = data
+        if not isinstance(item, Item) or item == "":
+            raise InputError(
+                f"cannot judge {type(item).__name__} {str(item)[:40]!r}: expected a Meme, a picture (its path, the "
+                "bytes of its file, a Pillow image), or a list of these"
+            )
+        memes.append(item if isinstance(item, Meme) else Meme(id=str(item), image=str(item)))
+    return memes, dataclasses.replace(options, pictures=pictures or None)
 
 
 @dataclass
