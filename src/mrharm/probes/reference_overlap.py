@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mrharm.control_tokens import ControlTokens
 from mrharm.errors import InputError, MrHarmError
 from mrharm.hub import load_or_explain, load_weights
 from mrharm.memes.dataset import Dataset
@@ -191,12 +192,13 @@ def _embed(folder: Path, texts: Sequence[str]) -> list[Tensor]:
     import torch
 
     model, tokenizer = _load_encoder(folder)
+    controls = ControlTokens(tokenizer)
     # RoBERTa counts two positions more than it takes.
     positions = getattr(model.config, "max_position_embeddings", LONGEST + 2) - 2
     embeddings: list[Tensor] = []
     for start in range(0, len(texts), BATCH):
         batch = tokenizer(
-            list(texts[start : start + BATCH]),
+            [controls.escape(text) for text in texts[start : start + BATCH]],
             padding=True,
             truncation=True,
             max_length=min(LONGEST, tokenizer.model_max_length, positions),

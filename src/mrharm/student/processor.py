@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from mrharm.control_tokens import ControlTokens
 from mrharm.errors import DataError
 from mrharm.student.interface import Pixels, StudentInput
 
@@ -38,6 +39,10 @@ class MrHarmProcessor:
         self.tokenizer = tokenizer
         self.picture = picture
         self.max_text_tokens = max_text_tokens
+        self._controls = ControlTokens(tokenizer)
+        bare, framed = self._controls.encode("a"), list(tokenizer("a").input_ids)
+        start = next(at for at in range(len(framed)) if framed[at : at + len(bare)] == bare)
+        self._begin, self._end = framed[:start], framed[start + len(bare) :]
 
     def fit(self, image: Image.Image) -> Pixels:
         """Fit an RGB picture to uint8 pixels. *Shape:* (side, side, 3)
@@ -67,16 +72,15 @@ class MrHarmProcessor:
 
     def tokenize(self, text: str, limit: int | None = None) -> list[int]:
         """Tokenise a text, lower-cased: ids with the end token, at most ``limit`` (default: the text limit)."""
-        # "</s>" written on a meme is four characters and does not end the text.
-        ids: list[int] = self.tokenizer(
-            text.lower(), truncation=True, max_length=limit or self.max_text_tokens, split_special_tokens=True
-        ).input_ids
-        return ids
+        return self._cut(self._controls.encode(text.lower()), limit or self.max_text_tokens)
 
     def tokenize_target(self, text: str, limit: int | None = None) -> list[int]:
         """Tokenise a target text: ids with the end token; cut to ``limit`` from the right, end token kept."""
-        ids: list[int] = self.tokenizer(text, split_special_tokens=True).input_ids
-        return ids if limit is None or len(ids) <= limit else [*ids[: limit - 1], ids[-1]]
+        return self._cut(self._controls.encode(text), limit)
+
+    def _cut(self, ids: list[int], limit: int | None) -> list[int]:
+        room = None if limit is None else limit - len(self._begin) - len(self._end)
+        return [*self._begin, *ids[:room], *self._end]
 
     def pad(self, rows: Sequence[Sequence[int]], value: int) -> Tensor:
         """Pad rows of ids on the right to the longest. *Shape:* (batch, longest)"""

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mrharm.control_tokens import ControlTokens
 from mrharm.errors import InputError
 from mrharm.llm import CallError, Picture
-from mrharm.texts import keep_visible
 
 Turn = tuple[str, list[str | Picture]]  # a role, and the texts and pictures of its message
 # What templates may be told: not to think first, which would take all the tokens an answer may have; and one date,
 # where they would write today's and ask another question every day.
 _VARIABLES = {"enable_thinking": False, "date_string": "26 Jul 2024"}
-_TAG = re.compile(r"<[^<>'\"\s]+>|\[/?[A-Z_]+\]")
 
 
 class Chats:
-    """A model's chat template, and the control tokens and tags by which it separates messages.
+    """A model's chat template, in which messages stay apart whatever they say.
 
     Args:
         front: the processor of a vision-language model, or a tokenizer.
@@ -42,18 +39,7 @@ class Chats:
         self.thinks = "</think>" in template
         self._options = {name: value for name, value in _VARIABLES.items() if name in template}
         self._options |= {"chat_template": template, "tokenize": False, "add_generation_prompt": True}
-        controls = {
-            number: token.content.strip()
-            for number, token in tokenizer.added_tokens_decoder.items()
-            if token.special or _TAG.fullmatch(token.content.strip())
-        }
-        # A letter that the tokenizer does not know is a word like any other.
-        unknown = {tokenizer.unk_token_id} - {tokenizer.bos_token_id, tokenizer.eos_token_id}
-        self._controls = {*controls, *tokenizer.all_special_ids} - unknown
-        markup = {*controls.values(), *tokenizer.all_special_tokens, *_TAG.findall(template)} - {""}
-        # Longest first; in any case, because some tokenizers put all in lower case.
-        longest_first = sorted(markup, key=len, reverse=True)
-        self._markup = re.compile("|".join(map(re.escape, longest_first)) or "(?!)", re.IGNORECASE)
+        self._controls = ControlTokens(tokenizer, template)
         self._merges_system = not self._takes_system()
 
     def text(self, messages: Sequence[Mapping[str, Any]]) -> tuple[str, list[Picture]]:
@@ -93,7 +79,7 @@ class Chats:
             content: Any = [
                 {"type": "image"}
                 if isinstance(part, Picture)
-                else {"type": "text", "text": self._break_markup(part)}
+                else {"type": "text", "text": self._controls.escape(part)}
                 for part in parts
             ]
             if not self._takes_pictures:
@@ -101,20 +87,8 @@ class Chats:
             chat.append({"role": role, "content": content})
         return str(self._front.apply_chat_template(chat, **self._options))
 
-    def _break_markup(self, text: str) -> str:
-        """Put a space into each control token that a text spells: a tokenizer reads it as one wherever it occurs.
-
-        Many fold letters first (NFKC, as SentencePiece does), so that a token in fullwidth letters is one, too.
-        """
-        folded = keep_visible(unicodedata.normalize("NFKC", text))
-        if len(self._markup.findall(folded)) > len(self._markup.findall(text)):
-            text = folded
-        # A space before its last character breaks a token, and the words stay legible.
-        return self._markup.sub(lambda match: f"{match[0][:-1]} {match[0][-1]}", text)
-
     def _list_controls(self, text: str) -> list[int]:
-        ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        return [number for number in ids if number in self._controls]
+        return self._controls.select(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _takes_system(self) -> bool:
         """Tell whether the template writes system messages: some refuse one, and some drop it silently."""
