@@ -15,7 +15,7 @@ from mrharm.evaluation.evaluate import read_report
 from mrharm.memes.dataset import Dataset
 from mrharm.records import Label, Meme, Verdict, read_records
 from mrharm.reports.ablation_page import NOTE, summarise
-from mrharm.reports.model_card import render_card
+from mrharm.reports.evaluation import render_model_card
 from mrharm.store import write_json, write_records
 from mrharm.verdicts.card import DetectorCard
 from mrharm.verdicts.detector import Detector
@@ -53,7 +53,7 @@ def assert_of_one_evaluation(folder: Path, run: Path, seed: int, *, predictions:
     found = read_report(folder / "report.json")
     card: DetectorCard = Detector.from_pretrained(run, device="cpu").card
     assert found.draws_seed == seed and ("judge" in found.probes) is predictions
-    assert (folder / "model-card.md").read_text() == render_card(found, card)
+    assert (folder / "model-card.md").read_text() == render_model_card(found, card)
     command = command_on(folder / "report.html")
     assert not seed or command[command.index("--seed") + 1] == str(seed)
     assert ("Marks from 1 to 5" in (folder / "report.html").read_text()) is predictions

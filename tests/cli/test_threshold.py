@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mrharm.evaluation.predictions import judge_split
-from mrharm.evaluation.saved import PredictionsManifest
+from mrharm.evaluation.saved_predictions import PredictionsManifest
 from mrharm.memes.dataset import Dataset
 from mrharm.policy.propose import PolicyChoice
 from mrharm.records import Meme

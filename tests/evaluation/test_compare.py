@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 from mrharm.errors import DataError, InputError
 from mrharm.evaluation.compare import Comparison, compare
-from mrharm.evaluation.saved import PredictionsManifest
+from mrharm.evaluation.saved_predictions import PredictionsManifest
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics.significance import mcnemar
 from mrharm.records import Evidence, Verdict

@@ -6,7 +6,7 @@ import pytest
 
 from mrharm.errors import DataError, InputError
 from mrharm.evaluation.evaluate import Evaluation, predict_split, read_report, worst_mistakes
-from mrharm.evaluation.saved import evaluation_folder, list_manifests, read_saved
+from mrharm.evaluation.saved_predictions import evaluation_folder, list_manifests, read_saved
 from mrharm.memes.dataset import Dataset
 from mrharm.plugins import Table
 from mrharm.probes.run import PROBES, select_probes

@@ -4,7 +4,7 @@ import pytest
 
 from mrharm.metrics import Estimate
 from mrharm.metrics.thresholds import FlagCounts, Traffic
-from mrharm.policy.choose import Criterion, Promise
+from mrharm.policy.choose_threshold import Criterion, Promise
 from mrharm.policy.targets import TargetCheck, check_target
 from mrharm.reports.policy import describe_target
 

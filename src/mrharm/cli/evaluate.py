@@ -128,7 +128,7 @@ def evaluate_command(
     """
     # What cannot work is refused before PyTorch is loaded, and before hours of work.
     from mrharm.evaluation.leaderboards import dry_run, parse_request
-    from mrharm.evaluation.saved import evaluation_folder
+    from mrharm.evaluation.saved_predictions import evaluation_folder
 
     names = select_probes(probes)
     find_detector(run)
@@ -178,7 +178,7 @@ def _evaluate(
     """
     from mrharm.evaluation.evaluate import evaluate, predict_split, read_report
     from mrharm.evaluation.leaderboards import submit
-    from mrharm.evaluation.saved import REPORT, read_labelled
+    from mrharm.evaluation.saved_predictions import REPORT, read_labelled
     from mrharm.probes.llm_judge import judge_rationales
     from mrharm.reports.evaluation import Destination, add_probe, report_evaluation
     from mrharm.verdicts.detector import Detector

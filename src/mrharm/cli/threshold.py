@@ -14,7 +14,7 @@ from mrharm.memes.dataset import Dataset
 from mrharm.runs import find_detector
 
 if TYPE_CHECKING:
-    from mrharm.policy.choose import Criterion
+    from mrharm.policy.choose_threshold import Criterion
 
 # Panels of ``--help``.
 _THRESHOLD = {"rich_help_panel": "Choose the threshold"}
@@ -130,7 +130,7 @@ def threshold_command(
 
 def _parse_criterion(targets: dict[str, Any]) -> Criterion | None:
     """Return what the options (by name, None where not given) ask of the threshold; None where they set it."""
-    from mrharm.policy.choose import Criterion
+    from mrharm.policy.choose_threshold import Criterion
 
     used = [name for name, value in targets.items() if value is not None]
     if len(used) > 1:
@@ -147,7 +147,7 @@ def _parse_band(
     targets: dict[str, float | None], bounds: tuple[float, float] | None
 ) -> tuple[Criterion, ...]:
     """Return what the options ask of the band; nothing where they set its bounds or want none."""
-    from mrharm.policy.choose import Criterion
+    from mrharm.policy.choose_threshold import Criterion
 
     used = {name: limit for name, limit in targets.items() if limit is not None}
     if used and bounds is not None:

@@ -11,7 +11,7 @@ import yaml
 from mrharm.errors import InputError
 from mrharm.evaluation.evaluate import predict_split
 from mrharm.evaluation.groups import FEWEST
-from mrharm.evaluation.saved import (
+from mrharm.evaluation.saved_predictions import (
     SavedPredictions,
     evaluation_folder,
     list_manifests,

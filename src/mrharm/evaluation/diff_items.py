@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mrharm.errors import InputError
 from mrharm.evaluation.predictions import BATCH
-from mrharm.evaluation.saved import is_training_dataset
+from mrharm.evaluation.saved_predictions import is_training_dataset
 from mrharm.memes.dataset import INFO, Dataset, in_split
 from mrharm.memes.splits import TRAIN, VALIDATION
 from mrharm.progress import Progress, no_progress

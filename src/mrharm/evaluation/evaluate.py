@@ -5,32 +5,34 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from mrharm._version import __version__
 from mrharm.errors import DataError
 from mrharm.evaluation.baseline_comparison import BaselineResult, compare_baselines, find_baseline_errors
-from mrharm.evaluation.contamination import Role, count_train_texts, role_of, trained_on
 from mrharm.evaluation.groups import Group, score_groups
 from mrharm.evaluation.predictions import LabelledVerdicts, Predictions, judge_split
 from mrharm.evaluation.published import Published, list_published
-from mrharm.evaluation.saved import set_aside, verdicts_file, write_manifest
+from mrharm.evaluation.saved_predictions import set_aside, verdicts_file, write_manifest
 from mrharm.evaluation.scores import N_RESAMPLES, Curves, Scores, curves, score
-from mrharm.memes.dataset import Dataset
+from mrharm.memes.dataset import Dataset, in_split
+from mrharm.memes.splits import TRAIN, normalised_text
 from mrharm.metrics import Estimate
 from mrharm.metrics.classification import settle
 from mrharm.metrics.ranking import confidence_of
 from mrharm.metrics.thresholds import Traffic, metrics_at_threshold
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Record, make_record, meme_text
+from mrharm.runs import RUN, read_run
 from mrharm.store import exclusive_lock
 from mrharm.verdicts.card import Chosen, DetectorCard
 
 if TYPE_CHECKING:
     from mrharm.verdicts.detector import Detector
 
+Role = Literal["train", "validation"]
 MISTAKES = 20
 
 
@@ -113,7 +115,7 @@ def predict_split(
         detector: what predicts.
         dataset: where the memes are.
         split: by its name or role.
-        folder: the evaluation's folder (`mrharm.evaluation.saved.evaluation_folder`); None to store nothing.
+        folder: the evaluation's (`saved_predictions.evaluation_folder`); None to store nothing.
         rationales: write them, too.
         progress: called with how many memes are done.
 
@@ -201,6 +203,31 @@ def read_report(file: Path) -> Evaluation:
         return make_record(json.loads(file.read_text(encoding="utf-8")), Evaluation, file=file)
     except (OSError, ValueError) as error:
         raise DataError(f"{file}: cannot be read as JSON ({error}); evaluate the run again") from None
+
+
+def role_of(predictions: LabelledVerdicts) -> Role | None:
+    """Return the role of the split judged where detectors of this dataset learn from it or are chosen on it."""
+    roles: tuple[Role, ...] = ("train", "validation")
+    return next((role for role in roles if predictions.dataset.split_name(role) == predictions.split), None)
+
+
+def trained_on(folder: Path) -> str | None:
+    """Return the name of the dataset a run was trained on, by an evaluation's folder; None outside of a run."""
+    for run in (folder, folder.parent.parent):
+        if (run / RUN).is_file():
+            return str(read_run(run).get("dataset") or "") or None
+    return None
+
+
+def count_train_texts(predictions: LabelledVerdicts) -> int:
+    """Count the memes with the same words, but for case and spaces, as a meme of the train split."""
+    if role_of(predictions) == TRAIN:
+        return len(predictions.memes)
+    train = predictions.dataset.split_name(TRAIN)
+    train_texts = {normalised_text(meme) for meme in predictions.dataset.memes if in_split(meme, train)} - {
+        ""
+    }
+    return sum(normalised_text(meme) in train_texts for meme in predictions.memes)
 
 
 def worst_mistakes(predictions: LabelledVerdicts, most: int = MISTAKES) -> tuple[Mistake, ...]:

@@ -21,7 +21,7 @@ from pydantic import Field
 
 from mrharm.errors import DataError, InputError
 from mrharm.evaluation.predictions import judge_memes
-from mrharm.evaluation.saved import set_aside, verdicts_file
+from mrharm.evaluation.saved_predictions import set_aside, verdicts_file
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.sources.hateful_memes import ATTACKS, CATEGORIES, HATE, NO_ATTACK, NO_CATEGORY
 from mrharm.memes.sources.mami import KINDS

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mrharm.errors import InputError
 from mrharm.evaluation.evaluate import predict_split
 from mrharm.evaluation.predictions import NothingPredicted, Predictions
-from mrharm.evaluation.saved import evaluation_folder, is_training_dataset, verdicts_file
+from mrharm.evaluation.saved_predictions import evaluation_folder, is_training_dataset, verdicts_file
 from mrharm.evaluation.scores import HEADLINE, N_RESAMPLES
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Estimate

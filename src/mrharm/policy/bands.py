@@ -18,7 +18,7 @@ from mrharm.metrics.thresholds import (
     halfway,
     sweep_thresholds,
 )
-from mrharm.policy.choose import Criterion
+from mrharm.policy.choose_threshold import Criterion
 from mrharm.records import Record
 
 CERTAIN = 1e-9  # scores nearer to 0 or 1 count as this near: their log-odds stay finite

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from mrharm.errors import InputError
 from mrharm.evaluation.predictions import Predictions, judge_split
-from mrharm.evaluation.saved import list_stale_pages
+from mrharm.evaluation.saved_predictions import list_stale_pages
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN, VALIDATION
 from mrharm.metrics import Estimate
 from mrharm.metrics.estimate import N_RESAMPLES
 from mrharm.metrics.thresholds import Band, Traffic, count_for_target, metrics_at_threshold
 from mrharm.policy.bands import BandChoice, choose_band
-from mrharm.policy.choose import Criterion, ThresholdChoice, choose_threshold
+from mrharm.policy.choose_threshold import Criterion, ThresholdChoice, choose_threshold
 from mrharm.policy.targets import TargetCheck, check_target
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Record

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from mrharm.metrics import Estimate
 from mrharm.metrics.thresholds import FlagCounts, Traffic, memes_needed
-from mrharm.policy.choose import Criterion, Promise
+from mrharm.policy.choose_threshold import Criterion, Promise
 from mrharm.records import Record
 
 State = Literal["met", "uncertain", "missed"]

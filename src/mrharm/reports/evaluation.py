@@ -10,21 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 from mrharm.evaluation.evaluate import Evaluation, read_report
 from mrharm.evaluation.predictions import LabelledVerdicts
-from mrharm.evaluation.saved import REPORT
+from mrharm.evaluation.saved_predictions import REPORT
 from mrharm.probes.run import NO_PROBES, Probing, run_probes
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Record, Saliency
 from mrharm.reports.evaluation_page import SHOWN_MISTAKES, MistakeSaliency, write_page
-from mrharm.reports.model_card import write_model_card
+from mrharm.reports.render import render_markdown
 from mrharm.reports.summary import describe_probe, summarise
-from mrharm.store import JsonlStore, content_key, exclusive_lock, read_appended, write_json
+from mrharm.reports.tables import tabulate_evaluation
+from mrharm.store import JsonlStore, content_key, exclusive_lock, read_appended, write_json, write_text
 from mrharm.verdicts.batch import judge_all
+from mrharm.verdicts.card import DetectorCard, model_card
 from mrharm.verdicts.inputs import JudgeOptions, SaliencyKind
 
 if TYPE_CHECKING:
     from mrharm.verdicts.detector import Detector
 
-SALIENCY = "saliency.jsonl"
+MODEL_CARD, SALIENCY = "model-card.md", "saliency.jsonl"
 KIND: SaliencyKind = "gradient"
 
 
@@ -100,7 +102,7 @@ def write_report(
     folder = destination.folder
     with exclusive_lock(folder, "evaluate"):
         write_json(folder / REPORT, evaluation.model_dump(mode="json"))
-        write_model_card(evaluation, detector.card, folder)
+        write_text(folder / MODEL_CARD, render_model_card(evaluation, detector.card))
         if destination.page:
             saliency = explain_mistakes(evaluation, verdicts, detector, folder)
     if destination.page:
@@ -112,6 +114,12 @@ def write_report(
             ablation=destination.ablation,
             command=destination.command,
         )
+
+
+def render_model_card(evaluation: Evaluation, card: DetectorCard) -> str:
+    """Render what the detector is (`mrharm.verdicts.card.model_card`), how it was evaluated, and its limits."""
+    tables = tabulate_evaluation(evaluation)
+    return render_markdown("model-card.md.jinja", found=evaluation, about=model_card(card), tables=tables)
 
 
 def explain_mistakes(

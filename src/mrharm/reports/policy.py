@@ -6,7 +6,7 @@ from typing import Any
 
 from mrharm.console import err, out, print_failures
 from mrharm.metrics import Estimate, format_cell, format_figure, name_figure
-from mrharm.policy.choose import Criterion
+from mrharm.policy.choose_threshold import Criterion
 from mrharm.policy.propose import PolicyChoice
 from mrharm.policy.targets import TargetCheck
 from mrharm.reports.render import render_sentences

@@ -9,7 +9,7 @@ from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import draw_counts
 from mrharm.metrics.thresholds import LabelledScores, Traffic, metrics_at_threshold, sweep_thresholds
 from mrharm.policy.bands import choose_band
-from mrharm.policy.choose import Criterion, ThresholdChoice, choose_threshold
+from mrharm.policy.choose_threshold import Criterion, ThresholdChoice, choose_threshold
 
 # By hand. Flagged at each cut, from the highest: 1 hit; 2; 2 and 1 false alarm; 3 and 1; 3 and 2; 3 and 3.
 GOLD = np.array([True, True, False, True, False, False])
