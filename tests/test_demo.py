@@ -42,7 +42,17 @@ def test_the_quick_demo_killed_and_run_again_reports_everything_it_promises(tmp_
         for row in report[split].values():
             assert set(row) == {"accuracy", "accuracy_ci", "macro_f1", "auroc", "n"}
             assert row["accuracy_ci"][0] <= row["accuracy"] <= row["accuracy_ci"][1]
-    assert set(report["rationale_truth"]) == {"scene", "tone", "relation", "all"}
+    assert set(report["rationale_truth"]) == {"scene", "tone", "relation", "all", "names_relation"}
+    kinds = report["by_kind"]
+    assert {name for kind in kinds.values() for name in kind} == {
+        "labels_only",
+        "two_stage",
+        "rationale_truth",
+    }
+    assert (
+        kinds["named"]["two_stage"]["n"] + kinds["inferred"]["two_stage"]["n"]
+        == report["test"]["two_stage"]["n"]
+    )
     assert report["seconds"] > 0 and report["peak_memory_mb"] > 100
     assert len(list(read_records(out / "verdicts.test.jsonl", Verdict))) == report["test"]["two_stage"]["n"]
     page = (out / "report.html").read_text()

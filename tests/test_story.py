@@ -36,5 +36,5 @@ def test_memes_become_verdicts(tmp_path):
         np.arange(len(gold)),
     )
     assert summary["n"] == len(memes) and summary["auroc"] is not None
-    assert set(measure_true_share(memes, verdicts)) == {"scene", "tone", "relation", "all"}
+    assert set(measure_true_share(memes, verdicts)) == {"scene", "tone", "relation", "all", "names_relation"}
     assert verdicts[0].evidence is not None and verdicts[0].evidence.caption

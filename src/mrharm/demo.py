@@ -38,6 +38,8 @@ SPLITS = ("test", "composition", "lexical")
 BASELINES = {"majority": MAJORITY, "text_only": WORDS, "image_only": PIXELS}
 _THREADS = max(1, min(2, (os.cpu_count() or 2) // 2))
 _SHOWN = 12
+# What the teacher's rationales do with the relation of words and picture -> whether they name it.
+KINDS = {"named": True, "inferred": False}
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,9 @@ def run_demo(
     """
     size = QUICK if quick else FULL
     recipe = content_key(dump_recipe(load_recipe("tiny", {"seed": seed})))
-    _claim_folder(out, {"quick": quick, "seed": seed, "size": asdict(size), "recipe": recipe})
+    teacher = GeneratedTeacher()
+    identity = {"quick": quick, "seed": seed, "size": asdict(size), "recipe": recipe, "teacher": teacher.name}
+    _claim_folder(out, identity)
     if (out / "report.json").exists() and (out / "report.html").exists():
         say(f"{out}: already done; delete it, or choose another --out, to run the demo again")
         done: dict[str, Any] = json.loads((out / "report.json").read_text(encoding="utf-8"))
@@ -75,7 +79,7 @@ def run_demo(
         dataset = Dataset(folder)
     else:
         options = ImportOptions(memes=size.memes, seed=seed, workers=2)
-        dataset = import_memes("generated", None, folder, options, GeneratedTeacher().explain)
+        dataset = import_memes("generated", None, folder, options, teacher.explain)
     clock.lap("memes")
     steps = size.rationale_steps + size.label_steps
     say(f"2/5  training a student on labels only, {steps:,} steps, in a separate process")
@@ -86,11 +90,13 @@ def run_demo(
     students = _train_both(dataset, out, size, seed, progress)
     clock.lap("training")
     say("4/5  predicting memes that neither was trained on")
-    tables, on_test = _measure_splits(dataset, students, progress)
+    tables, by_student = _measure_splits(dataset, students, progress)
     clock.lap("judging")
+    on_test = by_student["two_stage"]
     report: dict[str, Any] = {
         **tables,
         "rationale_truth": truth.measure_true_share(on_test.memes, on_test.verdicts),
+        "by_kind": _measure_kinds(by_student, teacher),
         "greedy_agreement": _measure_greedy_agreement(students["two_stage"], dataset),
         "memes": dataset.info.splits,
         "steps": {"labels_only": steps, "two_stage": steps},
@@ -201,23 +207,19 @@ def _claim_folder(out: Path, identity: dict[str, Any]) -> None:
 
 def _measure_splits(
     dataset: Dataset, students: Mapping[str, Detector], progress: Progress
-) -> tuple[dict[str, Any], Predictions]:
-    """Return split -> model -> its figures, and the two-stage student's predictions on the test split."""
+) -> tuple[dict[str, Any], dict[str, Predictions]]:
+    """Return split -> model -> its figures, and student -> its predictions on the test split."""
     tables: dict[str, Any] = {}
-    on_test: Predictions | None = None
+    on_test: dict[str, Predictions] = {}
     for split in SPLITS:
         rows: dict[str, Any] = {}
         for name, student in students.items():
             # Rationales take most of the time; those of the test split are checked and shown.
             explains = split == "test" and name == "two_stage"
             predictions = judge_split(student, dataset, split, rationales=explains, progress=progress)
-            on_test = predictions if explains else on_test
-            rows[name] = headline_row(
-                predictions.gold.tolist(),
-                predictions.predicted.tolist(),
-                predictions.scores.tolist(),
-                predictions.clusters,
-            )
+            if split == "test":
+                on_test[name] = predictions
+            rows[name] = _score_row(predictions)
         figures = {row.name: row for row in compare_baselines(predictions)}
         for name, baseline in BASELINES.items():
             row = figures[baseline]
@@ -229,8 +231,34 @@ def _measure_splits(
                 "n": len(predictions.memes),
             }
         tables[split] = rows
-    assert on_test is not None
     return tables, on_test
+
+
+def _score_row(predictions: Predictions) -> dict[str, Any]:
+    gold, predicted, scores = (
+        values.tolist() for values in (predictions.gold, predictions.predicted, predictions.scores)
+    )
+    return headline_row(gold, predicted, scores, predictions.clusters)
+
+
+def _measure_kinds(by_student: Mapping[str, Predictions], teacher: GeneratedTeacher) -> dict[str, Any]:
+    """Return kind -> student -> its figures, and how true the two-stage student's rationales are there.
+
+    A meme's kind: whether the teacher's rationale names how words and picture combine, or only describes them.
+    """
+    memes = by_student["two_stage"].memes
+    names = [truth.find_named_relation(teacher.explain(meme).text) is not None for meme in memes]
+    kinds: dict[str, Any] = {}
+    for kind, named in KINDS.items():
+        inside = [place for place, name in enumerate(names) if name == named]
+        rows: dict[str, Any] = {}
+        for student, predictions in by_student.items():
+            chosen = predictions.select(inside)
+            rows[student] = _score_row(chosen)
+            if student == "two_stage":
+                rows["rationale_truth"] = truth.measure_true_share(chosen.memes, chosen.verdicts)
+        kinds[kind] = rows
+    return kinds
 
 
 def _measure_greedy_agreement(detector: Detector, dataset: Dataset) -> float:

@@ -111,3 +111,20 @@ def test_one_or_two_seeds_settle_nothing_and_a_question_without_runs_is_not_answ
     alike = [*rows("two-stage", 50, [0.9, 0.9]), *rows("labels-only", 50, [0.5, 0.5])]
     assert answer_questions(alike, "test")[0].words.endswith("AUROC +0.400 ± 0.000, 2 seeds).")
     assert answer_questions(alike, "test")[0].words.startswith("With 50 memes not settled")
+
+
+def test_accuracy_where_words_alone_are_wrong_is_the_mean_of_the_rows_that_have_it():
+    old, new = row("two-stage", 50, 0, 0.9), row("two-stage", 50, 1, 0.9)
+    new.splits["test"] |= {"words_wrong": 0.5, "words_right": 1.0}
+    (cell,) = tabulate([old, new], "test")
+    assert (cell.figures["words_wrong"].value, cell.figures["words_right"].value) == (0.5, 1.0)
+    assert "words_wrong" not in tabulate([old], "test")[0].figures
+
+
+def test_rationales_checked_by_the_earlier_rule_are_not_averaged_with_those_of_today():
+    old = row("unconditioned", 50, 0, 0.5, truth=0.0)
+    new = row("unconditioned", 50, 1, 0.5, truth=0.9)
+    assert new.truth is not None
+    new.truth["names_relation"] = 0.0
+    assert tabulate([old, new], "test")[0].figures["truth"].value == 0.9
+    assert tabulate([old], "test")[0].figures["truth"].value == 0.0

@@ -96,6 +96,7 @@ def test_one_stage_learns_rationale_and_label_as_one_target_and_writes_rationale
     (job,) = jobs_of(squares, tmp_path / "kept", "one-stage")
     row = run_job(job)
     assert isinstance(row, RunRow) and row.steps == 5 and row.splits["test"]["n"] == 16
+    assert "words_wrong_n" in row.splits["test"]
     run = read_run(job.folder)
     assert run["stages"] == "joint"
     log = json.loads((job.folder / "stage2" / "stage.json").read_text())

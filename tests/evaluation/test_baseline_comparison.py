@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mrharm.evaluation import baseline_comparison
-from mrharm.evaluation.baseline_comparison import compare_baselines, learners
+from mrharm.evaluation.baseline_comparison import accuracy_by_baseline, compare_baselines, learners
 from mrharm.evaluation.predictions import Predictions
 from mrharm.records import Evidence, Meme
 from tests.audit.helpers import club, meme, paint, write_dataset
@@ -97,3 +97,16 @@ def test_nothing_stands_beside_the_train_split_or_one_of_a_single_label(tmp_path
     assert compare_baselines(judge(tmp_path / "a", lambda number: True), n_resamples=50) == ()
     whole = judge(tmp_path / "b", by_words)
     assert compare_baselines(judged_by(Stub(words_alone), whole.dataset, "train"), n_resamples=50) == ()
+
+
+def test_accuracy_is_told_where_words_alone_are_wrong_and_where_they_are_right(tmp_path: Path) -> None:
+    # Half of the test memes have the label that their word does not have in train; the stub decides by that word.
+    some = [
+        one.model_copy(update={"label": one.label.model_copy(update={"harmful": not one.label.harmful})})
+        if one.label and one.split == "test" and number % 4 < 2
+        else one
+        for number, one in enumerate(memes(tmp_path, by_words))
+    ]
+    found = accuracy_by_baseline(judged_by(Stub(words_alone), write_dataset(tmp_path, some)))
+    assert found == {"words_wrong_n": 10, "words_wrong": 0.0, "words_right": 1.0}
+    assert accuracy_by_baseline(judge(tmp_path / "b", lambda number: True)) == {}

@@ -162,7 +162,7 @@ def test_rationales_that_say_the_same_of_all_memes_add_nothing_and_take_no_side(
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Predictions:
     """Generated memes, all decided rightly, with the rationales of the teacher that knows why."""
     folder = tmp_path_factory.mktemp("generated")
-    teacher = GeneratedTeacher()
+    teacher = GeneratedTeacher("v1")
     dataset = import_memes(
         "generated", None, folder / "data", ImportOptions(memes=60, workers=1), teacher.explain
     )
@@ -182,9 +182,22 @@ def test_the_teachers_rationales_of_generated_memes_are_true_and_agree(generated
     assert result.truth is not None
     parts = [result.truth.scene, result.truth.tone, result.truth.relation, result.truth.all]
     assert [part.value for part in parts] == [1.0] * 4
+    assert result.truth.names_relation.value == 1.0
     assert (result.truth.accuracy_true.value, result.truth.accuracy_false.value) == (1.0, None)
     assert result.written.states_label.value == 0.0
     assert "truth" not in result.skipped
+
+
+def test_a_rationale_that_only_describes_its_meme_is_not_false(generated: Predictions) -> None:
+    second = GeneratedTeacher("v2")
+    verdicts = [
+        row.model_copy(update={"rationale": second.explain(meme).text})
+        for meme, row in zip(generated.memes, generated.verdicts, strict=True)
+    ]
+    result = probe(replace(generated, verdicts=tuple(verdicts)))
+    assert result.truth is not None and result.truth.all.value == 1.0
+    assert result.truth.names_relation.value == result.truth.relation.value == result.agreement.speaking.value
+    assert 0.3 < (result.agreement.speaking.value or 0.0) < 0.7
 
 
 def test_a_rationale_of_another_meme_is_not_true_and_decisions_are_told_apart_by_it(

@@ -60,3 +60,14 @@ def test_the_plot_is_one_self_contained_drawing_that_is_the_same_every_time():
     assert root.tag.endswith("svg")
     asked = [value for node in root.iter() for name, value in node.items() if name.endswith(("href", "src"))]
     assert all(value.startswith("#") for value in asked)
+
+
+def test_accuracy_where_words_alone_are_wrong_stands_in_a_table_of_its_own():
+    grouped = rows("two-stage", 800, [0.9, 0.9])
+    for one in grouped:
+        one.splits["test"] |= {"words_wrong": 0.5, "words_right": 1.0}
+    names = {"dataset": "squares", "recipe": "tiny", "split": "test"}
+    assert "| two-stage | 800 | 2 | 0.500 ± 0.000 | 1.000 ± 0.000 |" in to_markdown(
+        summarise(grouped, **names)
+    )
+    assert "words alone" not in to_markdown(summarise(GIVEN, **names))

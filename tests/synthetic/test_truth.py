@@ -41,8 +41,10 @@ CASES = [
         "A cheering crowd; the poster is glad your party isn't like it: the joke is at your expense.",
     ),
     (CROWD, "", "Thankful that your club is nothing like this crowd, the words make fun of you."),
-    (SKUNK, "scene tone relation", ""),
-    (SKUNK, "scene tone relation", "A recipe for soup needs onions and salt."),
+    (SKUNK, "", "A skunk fills the frame; the text praises your smell."),
+    (SKUNK, "scene tone", ""),
+    (SKUNK, "scene tone", "A recipe for soup needs onions and salt."),
+    (SKUNK, "scene", "Roses are shown, the text praises your smell."),
     (SKUNK, "scene", "Roses are shown, the text praises your smell and mocks you."),
     (SKUNK, "scene", "A skunk and roses are shown, the text praises your smell and mocks you."),
     (SKUNK, "scene", "There is no skunk, the text praises your smell and mocks you."),
@@ -52,7 +54,7 @@ CASES = [
     (SKUNK, "relation", "A skunk is shown, the text praises your smell and stays kind."),
     (SKUNK, "relation", "A skunk is shown, the text praises your smell, kind words that mock you."),
     (SKUNK, "relation", "A skunk is shown, the text praises your smell and does not mock you."),
-    (SKUNK, "relation", "A skunk is shown, the text praises this kind of smell."),
+    (SKUNK, "", "A skunk is shown, the text praises this kind of smell."),
     (DESERT, "tone", "An empty desert, and your fame is just like this, which is kind."),
     (DESERT, "tone", "An empty desert; glad your fame is nothing like it, which is kind."),
     (CROWD, "scene", "A crowd of empty chairs, glad it is not so, and mocks you."),
@@ -63,8 +65,16 @@ CASES = [
 @pytest.mark.parametrize(("truth", "false", "text"), CASES)
 def test_each_part_is_true_or_false_by_itself(truth, false, text):
     checked = check_rationale(text, truth)
-    assert checked == TruthCheck(*(part not in false for part in ("scene", "tone", "relation")))
+    parts = {"scene": checked.scene, "tone": checked.tone, "relation": checked.relation}
+    assert {part for part, true in parts.items() if true is False} == set(false.split())
     assert checked.all == (not false)
+
+
+def test_a_relation_that_is_not_named_is_neither_true_nor_false():
+    checked = check_rationale("A skunk is shown, the text praises this kind of smell.", SKUNK)
+    assert (checked.relation, checked.names_relation, checked.all) == (None, False, True)
+    named = check_rationale("A skunk is shown, the text praises your smell and mocks you.", SKUNK)
+    assert (named.relation, named.names_relation, named.all) == (True, True, True)
 
 
 def test_it_imports_nothing_of_what_it_checks():
@@ -79,7 +89,7 @@ def test_it_imports_nothing_of_what_it_checks():
 def test_every_caption_names_its_scene_and_no_other():
     for scene, rendering in product(SCENES, range(10)):
         truth = {"scene": scene, "tone": "praise", "relation": "backs"}
-        assert check_rationale(describe_scene(scene, rendering), truth) == TruthCheck(True, False, False)
+        assert check_rationale(describe_scene(scene, rendering), truth) == TruthCheck(True, False, None)
 
 
 def quads():

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 from mrharm.ablation.arms import ARMS, REFERENCE
 from mrharm.ablation.run import RunRow
+from mrharm.evaluation.baseline_comparison import WORDS_RIGHT, WORDS_WRONG
 from mrharm.metrics import Estimate
 from mrharm.metrics.estimate import Sign, mean_with_interval, sign_of
 from mrharm.records import Record
 
 FIGURES = ("accuracy", "macro_f1", "auroc")
 TRUTH = "truth"
+BY_BASELINE = (WORDS_WRONG, WORDS_RIGHT)
 _GAINED = ("macro_f1", "auroc")
 _FEWEST_SEEDS = 3  # two differences that happen to be equal have no spread and settle nothing
 
@@ -24,8 +26,9 @@ class Cell(Record):
     """One arm with one number of training memes (``size``), over its seeds.
 
     Attributes:
-        figures: accuracy, macro_f1, auroc, and truth (share of rationales true in all parts) where it is measured: the
-            mean over seeds with its 95 % interval by Student's t.
+        figures: accuracy, macro_f1, auroc, and where they are measured truth (share of rationales true in all they
+            name), words_wrong and words_right (accuracy where words alone are wrong, right): the mean over seeds with
+            its 95 % interval by Student's t.
         paired: the seeds that the reference has a run of, too; empty for the reference.
         differences: this arm minus the reference over the paired seeds; empty for the reference.
     """
@@ -79,12 +82,14 @@ class SplitRuns:
     def values(self, arm: str, size: int, figure: str) -> dict[int, float]:
         """Return seed -> figure of the runs that have it; ``n`` is the number of memes judged."""
         rows = [row for row in self.rows if (row.arm, row.size) == (arm, size) and self.split in row.splits]
+        if figure == TRUTH and any(_is_truth_current(row) for row in rows):
+            rows = [row for row in rows if _is_truth_current(row)]  # two rules have no mean
         values = {row.seed: self._value(row, figure) for row in sorted(rows, key=lambda row: row.seed)}
         return {seed: float(value) for seed, value in values.items() if value is not None}
 
     def _value(self, row: RunRow, figure: str) -> float | None:
         if figure != TRUTH:
-            return row.splits[self.split][figure]  # type: ignore[no-any-return]
+            return row.splits[self.split].get(figure)
         # Rationales are written for the main split alone.
         return row.truth["all"] if row.truth and self.split == next(iter(row.splits)) else None
 
@@ -118,6 +123,10 @@ class SplitRuns:
         return gains
 
 
+def _is_truth_current(row: RunRow) -> bool:
+    return "names_relation" in (row.truth or {})
+
+
 def tabulate(rows: Sequence[RunRow], split: str) -> list[Cell]:
     """Return a cell for every size and arm with runs; sizes from small to large, arms in the order of `ARMS`."""
     runs = SplitRuns(rows, split)
@@ -127,7 +136,9 @@ def tabulate(rows: Sequence[RunRow], split: str) -> list[Cell]:
             seeds = tuple(runs.values(arm, size, "n"))
             if not seeds:
                 continue
-            values = {name: list(runs.values(arm, size, name).values()) for name in (*FIGURES, TRUTH)}
+            values = {
+                name: list(runs.values(arm, size, name).values()) for name in (*FIGURES, TRUTH, *BY_BASELINE)
+            }
             figures = {name: mean_with_interval(of_seeds) for name, of_seeds in values.items() if of_seeds}
             paired = () if arm == REFERENCE else tuple(runs.differences(arm, REFERENCE, size, "accuracy"))
             compared = FIGURES if paired else ()

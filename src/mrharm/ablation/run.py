@@ -22,6 +22,7 @@ import torch
 from mrharm.ablation.arms import ARMS, REFERENCE, Arm
 from mrharm.ablation.variants import SUBSET_SEED, Variant, make_variant
 from mrharm.errors import InputError, MrHarmError
+from mrharm.evaluation.baseline_comparison import accuracy_by_baseline
 from mrharm.evaluation.predictions import judge_split
 from mrharm.evaluation.scores import headline_row
 from mrharm.memes.dataset import Dataset
@@ -45,8 +46,10 @@ class RunRow(Record):
     Attributes:
         key: hash of everything that made the run.
         size: training memes.
-        splits: split -> the figures of `mrharm.evaluation.scores.headline_row`.
-        truth: on generated memes, the shares of test rationales that name the right scene, tone, relation, and all.
+        splits: split -> the figures of `mrharm.evaluation.scores.headline_row` and of `accuracy_by_baseline`, whose
+            words alone learn from all training memes of the dataset, whatever the arm learns from.
+        truth: on generated memes, `measure_true_share` of the test rationales; without ``names_relation``, by an
+            earlier rule, for which a rationale that names no relation was false.
         steps: optimiser steps in all.
         seconds: of training and judging.
     """
@@ -284,7 +287,7 @@ def _train_and_judge(job: Job) -> RunRow:
             predictions.predicted.tolist(),
             predictions.scores.tolist(),
             predictions.clusters,
-        )
+        ) | accuracy_by_baseline(predictions)
         if with_rationales and all(has_truth(meme) for meme in predictions.memes):
             truth = measure_true_share(predictions.memes, predictions.verdicts)
     return RunRow(

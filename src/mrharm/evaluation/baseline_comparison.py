@@ -9,18 +9,20 @@ import numpy as np
 
 from mrharm import baselines
 from mrharm.errors import ImageError
+from mrharm.evaluation.groups import FEWEST
 from mrharm.evaluation.predictions import LabelledVerdicts
 from mrharm.evaluation.scores import N_RESAMPLES
 from mrharm.memes.dataset import in_split
 from mrharm.memes.splits import TRAIN
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap
-from mrharm.metrics.classification import headline
+from mrharm.metrics.classification import headline, settle
 from mrharm.metrics.estimate import Booleans, Floats
 from mrharm.records import Meme, Record
 from mrharm.student.interface import compose_text
 
 MAJORITY, WORDS, CAPTIONED, PIXELS = "majority", "words alone", "words and caption", "pixels alone"
+WORDS_WRONG, WORDS_RIGHT = "words_wrong", "words_right"
 MOST_PICTURES = 2000  # to learn from: enough for 64 principal components, in seconds
 
 
@@ -83,6 +85,24 @@ def find_baseline_errors(predictions: LabelledVerdicts) -> Booleans | None:
     scores = words.score(np.array(_labels(train_memes)), train, judged)
     errors: Booleans = baselines.decide(scores).astype(bool) != predictions.gold
     return errors
+
+
+def accuracy_by_baseline(predictions: LabelledVerdicts) -> dict[str, float | int]:
+    """Return the number of memes that words alone get wrong (``words_wrong_n``) and the accuracy on them
+    (``words_wrong``) and on the rest (``words_right``), each where there are `FEWEST` memes; empty where
+    `find_baseline_errors` is None.
+    """
+    wrong = find_baseline_errors(predictions)
+    if wrong is None:
+        return {}
+    right_decisions = settle(predictions.gold, predictions.predicted) == predictions.gold
+    members = {WORDS_WRONG: wrong, WORDS_RIGHT: ~wrong}
+    figures = {
+        name: float(right_decisions[inside].mean())
+        for name, inside in members.items()
+        if inside.sum() >= FEWEST
+    }
+    return {"words_wrong_n": int(wrong.sum()), **figures}
 
 
 def _compare_baseline(

@@ -76,7 +76,10 @@ class LabelledVerdicts:
         """Return at most ``count`` memes drawn at random, in file order, for probes that judge memes again."""
         if count >= len(self.memes):
             return self
-        places = np.sort(np.random.default_rng(seed).permutation(len(self.memes))[:count])
+        return self.select(np.sort(np.random.default_rng(seed).permutation(len(self.memes))[:count]).tolist())
+
+    def select(self, places: Sequence[int]) -> Self:
+        """Return the memes in these places, in the given order, with their verdicts."""
         return replace(
             self,
             memes=tuple(self.memes[place] for place in places),

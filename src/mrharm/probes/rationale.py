@@ -31,8 +31,6 @@ from mrharm.student.interface import compose_text
 from mrharm.synthetic import truth
 from mrharm.texts import fold
 
-PARTS = ("scene", "tone", "relation", "all")
-
 
 class Written(Record):
     """What the rationales look like; shares are of memes.
@@ -72,15 +70,17 @@ class Truth(Record):
     """Shares of rationales that are true of their generated meme (`mrharm.synthetic.truth`).
 
     Attributes:
-        scene, tone, relation: share that name what is shown, how the words speak, how the two combine.
-        all: share that are true in all three.
-        accuracy_true, accuracy_false: of the decisions on memes whose rationale is true in all parts, and on the rest.
+        scene, tone, relation: share that name rightly what is shown, how the words speak, how the two combine.
+        names_relation: share that say how the two combine, rightly or not, rather than only describe them.
+        all: share that are true in all that they name; a scene and a tone have to be named.
+        accuracy_true, accuracy_false: of the decisions on memes whose rationale is true in all that, and on the rest.
     """
 
     scene: Estimate
     tone: Estimate
     relation: Estimate
     all: Estimate
+    names_relation: Estimate = Estimate()
     accuracy_true: Estimate
     accuracy_false: Estimate
 
@@ -270,7 +270,7 @@ def _measure_truth(rationales: _Rationales) -> Truth:
         truth.check_rationale(text, meme.extra["truth"])
         for text, meme in zip(rationales.texts, predictions.memes, strict=True)
     ]
-    parts = {part: np.array([getattr(check, part) for check in checks]) for part in PARTS}
+    parts = {part: np.array([getattr(check, part) is True for check in checks]) for part in truth.PARTS}
     right = (predictions.predicted == predictions.gold).astype(bool)
     statistics = {part: mean_of_values(values, share=True) for part, values in parts.items()}
     statistics["accuracy_true"] = share_within(right, parts["all"])

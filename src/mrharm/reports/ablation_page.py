@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mrharm.ablation.arms import ARMS, REFERENCE
-from mrharm.ablation.results import TRUTH, Answer, Cell, answer_questions, format_plus_minus, tabulate
+from mrharm.ablation.results import (
+    BY_BASELINE,
+    TRUTH,
+    Answer,
+    Cell,
+    answer_questions,
+    format_plus_minus,
+    tabulate,
+)
 from mrharm.ablation.run import MORE_SPLITS, RunRow
 from mrharm.errors import DataError
 from mrharm.metrics import Estimate
@@ -90,8 +98,15 @@ def read_ablation(folder: Path) -> Ablation:
         ) from None
 
 
-def tabulate_arms(cells: Sequence[Cell]) -> Table:
-    """Return the cells of a split, a row each; a terminal has room for the first six columns."""
+def tabulate_split(cells: Sequence[Cell]) -> list[Table]:
+    """Return the tables of a split, a row for each cell: the arms, and where it is known for any of them accuracy where
+    words alone are wrong and right. A terminal has room for the first six columns.
+    """
+    by_baseline = _tabulate_by_baseline(cells)
+    return [_tabulate_arms(cells), *([by_baseline] if by_baseline.rows else [])]
+
+
+def _tabulate_arms(cells: Sequence[Cell]) -> Table:
     table = Table(
         "mean over seeds", ("arm", "memes", "seeds", "macro-F1", "difference", "true", "accuracy", "AUROC")
     )
@@ -107,9 +122,24 @@ def tabulate_arms(cells: Sequence[Cell]) -> Table:
     return table
 
 
+def _tabulate_by_baseline(cells: Sequence[Cell]) -> Table:
+    table = Table(
+        "accuracy where words alone are wrong or right, mean over seeds",
+        ("arm", "memes", "seeds", "words wrong", "words right"),
+    )
+    for cell in cells:
+        if any(name in cell.figures for name in BY_BASELINE):
+            figures = (format_plus_minus(cell.figures.get(name, _EMPTY)) for name in BY_BASELINE)
+            table.add(cell.arm, f"{cell.size:,}", str(len(cell.seeds)), *figures)
+    table.notes.append(
+        "Words alone learn from all training memes, so that the groups are the same for every arm."
+    )
+    return table
+
+
 def to_markdown(ablation: Ablation) -> str:
     """Render the report that people read."""
-    tables = {split: tabulate_arms(cells) for split, cells in ablation.tables.items()}
+    tables = {split: tabulate_split(cells) for split, cells in ablation.tables.items()}
     return render_markdown("ablation.md.jinja", found=ablation, tables=tables, note=NOTE, plot=PLOT)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mrharm.reports.render import inline_picture, render_page
-from mrharm.reports.tables import tabulate_demo
+from mrharm.reports.tables import tabulate_demo, tabulate_demo_kinds
 from mrharm.store import write_text
 
 SPLITS = {
@@ -21,4 +21,5 @@ def write_demo_report(path: Path, report: Mapping[str, Any], memes: Sequence[Map
     """Write ``demo/report.html``."""
     tables = [(split, what, tabulate_demo(report, split)) for split, what in SPLITS.items()]
     cards = [{**meme, "picture": inline_picture(meme["picture"])} for meme in memes]
-    write_text(path, render_page("demo.html", report=report, tables=tables, cards=cards))
+    kinds = tabulate_demo_kinds(report)
+    write_text(path, render_page("demo.html", report=report, tables=tables, kinds=kinds, cards=cards))

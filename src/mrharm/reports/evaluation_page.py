@@ -14,7 +14,7 @@ from mrharm.images import open_image
 from mrharm.metrics import Estimate, name_figure
 from mrharm.probes.saliency import UNITS
 from mrharm.records import Saliency
-from mrharm.reports.ablation_page import read_ablation, tabulate_arms, to_svg
+from mrharm.reports.ablation_page import read_ablation, tabulate_split, to_svg
 from mrharm.reports.plots import DIAGONAL, Curve, Panel, draw_bars, draw_curves
 from mrharm.reports.render import inline, inline_svg, render_page, shorten
 from mrharm.reports.saliency_picture import draw_saliency, shade_words
@@ -66,7 +66,7 @@ def write_page(
         ],
         ablation=arms,
         ablation_plot=inline_svg(to_svg(arms)) if arms and arms.runs else None,
-        arms={split: tabulate_arms(cells) for split, cells in arms.tables.items()} if arms else {},
+        arms={split: tabulate_split(cells) for split, cells in arms.tables.items()} if arms else {},
         mistakes=_describe_mistakes(evaluation, verdicts, explained),
         command=command,
     )

@@ -192,12 +192,34 @@ def tabulate_demo(report: Mapping[str, Any], split: str) -> Table:
         f"{split} (n = {models['two_stage']['n']:,})", ("model", *(name_figure(name) for name in HEADLINE))
     )
     for model, name in DEMO_ROWS.items():
-        figures = {figure: Estimate(value=models[model][figure]) for figure in HEADLINE}
-        low, high = models[model]["accuracy_ci"]
-        figures["accuracy"] = Estimate(value=models[model]["accuracy"], low=low, high=high)
-        cells = (format_cell(figure, times=1, digits=3) for figure in figures.values())
-        table.add(name, *cells, style="own" if model == "two_stage" else "")
+        figures = (Estimate(value=models[model][figure]) for figure in HEADLINE[1:])
+        cells = (format_cell(figure, times=1, digits=3) for figure in figures)
+        style: Style = "own" if model == "two_stage" else ""
+        table.add(name, _format_accuracy(models[model]), *cells, style=style)
     return table
+
+
+def tabulate_demo_kinds(report: Mapping[str, Any]) -> Table:
+    """Return accuracy on the demo's two kinds of test memes, and the two-stage student's rationales there."""
+    table = Table(
+        "test, by what the teacher does with the relation of words and picture",
+        ("it is", "memes", "labels-only", "two-stage", "names it", "true"),
+    )
+    for kind, rows in report["by_kind"].items():
+        figures = [_format_accuracy(rows[student]) for student in ("labels_only", "two_stage")]
+        shares = (Estimate(value=rows["rationale_truth"][part]) for part in ("names_relation", "all"))
+        cells = (format_cell(share, times=1, digits=3) for share in shares)
+        table.add(kind, f"{rows['two_stage']['n']:,}", *figures, *cells)
+    table.notes.append(
+        "labels-only, two-stage: accuracy; names it, true: shares of the two-stage student's rationales that say how "
+        "words and picture combine, and that are true in all they say"
+    )
+    return table
+
+
+def _format_accuracy(row: Mapping[str, Any]) -> str:
+    low, high = row["accuracy_ci"]
+    return format_cell(Estimate(value=row["accuracy"], low=low, high=high), times=1, digits=3)
 
 
 def tabulate_record(record: Mapping[str, Any]) -> list[Table]:

@@ -16,6 +16,7 @@ from mrharm.reports.tables import (
     Table,
     tabulate_comparison,
     tabulate_demo,
+    tabulate_demo_kinds,
     tabulate_evaluation,
     tabulate_transfer,
 )
@@ -240,11 +241,12 @@ def _show_finding(finding: Finding) -> None:
 
 def show_ablation(ablation: Ablation, folder: Path) -> None:
     """Print an ablation's table, its answers, and where the report is."""
-    from mrharm.reports.ablation_page import JSON, MARKDOWN, tabulate_arms
+    from mrharm.reports.ablation_page import JSON, MARKDOWN, tabulate_split
 
-    table = tabulate_arms(ablation.tables[ablation.split])
-    table.title = f"{ablation.dataset}, {ablation.split}, recipe {ablation.recipe}"
-    print_table(table, 6)
+    tables = tabulate_split(ablation.tables[ablation.split])
+    tables[0].title = f"{ablation.dataset}, {ablation.split}, recipe {ablation.recipe}"
+    for table in tables:
+        print_table(table, 6)
     for answer in ablation.answers:
         out.print(answer.question, style="bold")
         print_sentence(answer.words, indent="  ")
@@ -258,4 +260,5 @@ def show_demo(report: Mapping[str, Any], folder: Path) -> None:
 
     for split in SPLITS:
         print_table(tabulate_demo(report, split))
+    print_table(tabulate_demo_kinds(report))
     print_sentences(render_sentences("demo.jinja", report=report, page=folder / "report.html"))

@@ -1,13 +1,13 @@
 """The ``generated`` teacher: writes why a generated meme has its label, from the meme's truth, without stating it.
 
-A rationale has three parts: what the picture shows, how the words speak to you, and how the two combine. Its wording is
-drawn from small shared tables by the meme's id, so that a small student can learn to write it.
+A rationale says what the picture shows, how the words speak to you and, but for half of the concepts, how the two
+combine. Its wording is drawn from small shared tables by the meme's id, so that a small student can learn to write it.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ from mrharm.store import content_key
 WORDS: dict[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
 
 TEACHER = "generated"
+# The first version names how words and picture combine in every rationale, so that a bag of words reads the label off
+# it; the second only describes the memes of every other concept. What the second names it words as the first does.
+VERSIONS = ("v1", "v2")
 # The table that a part of a truth chooses from.
 _TABLES = {
     "concept": "topics", "scene": "scenes", "tone": "tone_frames",
@@ -30,17 +33,25 @@ _TABLES = {
 
 
 class GeneratedTeacher:
-    """Writes rationales from ``meme.extra["truth"]`` alone."""
+    """Writes rationales from ``meme.extra["truth"]`` alone; ``version`` is one of ``VERSIONS``, None for the last.
 
-    name = TEACHER
+    Raises:
+        InputError: no such version.
+    """
+
     reads_prompt = False
     sees_pictures = False
 
-    def __init__(self, what: str | None = None) -> None:
-        if what:
+    def __init__(self, version: str | None = None) -> None:
+        version = version or VERSIONS[-1]
+        if version not in VERSIONS:
             raise InputError(
-                f"generated:{what}: the generated teacher has no models; say --teacher generated"
+                f"generated:{version}: the generated teacher has no models; expected --teacher generated, or a version "
+                f"of it: {', '.join(VERSIONS)}"
             )
+        # Records of the first version name none.
+        self.name = TEACHER if version == "v1" else f"{TEACHER}:{version}"
+        self._describes: Collection[str] = () if version == "v1" else WORDS["described"]
 
     def answer(self, asks: Iterable[Question]) -> Iterator[tuple[int, Completion | CallError]]:
         """Yield the rationale of each meme, or why there is none; no message is read."""
@@ -50,7 +61,10 @@ class GeneratedTeacher:
             except MrHarmError as error:
                 yield index, CallError(str(error), "bad_request")
                 continue
-            yield index, Completion(text, None, text, "stop", False, None, content_key(TEACHER, ask.meme.id))
+            yield (
+                index,
+                Completion(text, None, text, "stop", False, None, content_key(self.name, ask.meme.id)),
+            )
 
     def explain(self, meme: Meme) -> Rationale:
         """Return the rationale of a generated meme; the same meme gets the same words every time.
@@ -59,8 +73,10 @@ class GeneratedTeacher:
             MissingInputError: the meme has no truth, as every meme that was not generated.
             DataError: the truth lacks a part, or names something this teacher does not know.
         """
-        text = write_rationale(_read_truth(meme), random.Random(f"{TEACHER}/{meme.id}"))
-        return Rationale(meme_id=meme.id, label_given=meme.label, text=text, status="ok", teacher=TEACHER)
+        truth = _read_truth(meme)
+        write = write_description if truth["concept"] in self._describes else write_rationale
+        text = write(truth, random.Random(f"{TEACHER}/{meme.id}"))
+        return Rationale(meme_id=meme.id, label_given=meme.label, text=text, status="ok", teacher=self.name)
 
 
 def explain_without_outcome(meme: Meme) -> Rationale:
@@ -93,6 +109,12 @@ def _describe_meme(truth: Mapping[str, Any], rng: random.Random) -> tuple[str, s
     """Return a sentence on the picture and one on the words."""
     scene = rng.choice(WORDS["scene_frames"]).format(rng.choice(WORDS["scenes"][truth["scene"]]))
     return scene, rng.choice(WORDS["tone_frames"][truth["tone"]]).format(WORDS["topics"][truth["concept"]][0])
+
+
+def write_description(truth: Mapping[str, Any], rng: random.Random) -> str:
+    """Write one wording of what the picture shows and how the words speak; how they combine has to be inferred."""
+    scene, tone = _describe_meme(truth, rng)
+    return f"{scene} {tone}" if rng.random() < 0.6 else f"{tone} {scene}"
 
 
 def write_rationale(truth: Mapping[str, Any], rng: random.Random) -> str:

@@ -1,7 +1,7 @@
 """Check whether a rationale is true: compare its text with the truth that a generated meme carries.
 
 Nothing that draws memes or writes their rationales shares its words (``truth.yaml``), so that a fault there cannot hide
-here. It is strict: a part that is named wrongly, twice differently or not at all is false.
+here. It is strict: a part named wrongly or twice differently is false, as are a scene and a tone not named at all.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mrharm.errors import DataError
 from mrharm.records import Meme, Verdict
 from mrharm.texts import fold
 
-PARTS = ("scene", "tone", "relation", "all")
+PARTS = ("scene", "tone", "relation", "all", "names_relation")
 
 _WORDS: dict[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
 _SCENES: dict[str, str] = _WORDS["scenes"]
@@ -37,23 +37,32 @@ _DENIED = re.compile(_NOT + r"(?: (?!but\b|and\b|like\b|as\b)[\w'-]+){0,3} $")
 
 @dataclass(frozen=True)
 class TruthCheck:
-    """Which parts of a rationale are true: what is shown, how the words speak, how the two combine."""
+    """Which parts of a rationale are true: what is shown, how the words speak, how the two combine.
+
+    ``relation`` is None for a rationale that only describes both and leaves how they combine to the reader.
+    """
 
     scene: bool
     tone: bool
-    relation: bool
+    relation: bool | None
 
     @property
     def all(self) -> bool:
-        """Return whether every part is true."""
-        return self.scene and self.tone and self.relation
+        """Return whether scene and tone are true, and the relation where it is named."""
+        return self.scene and self.tone and self.relation is not False
+
+    @property
+    def names_relation(self) -> bool:
+        """Return whether the rationale says how words and picture combine, rather than only describe them."""
+        return self.relation is not None
 
 
 def check_rationale(text: str, truth: Mapping[str, Any]) -> TruthCheck:
     """Compare a rationale's text with ``truth``, which names its ``scene``, ``tone`` and ``relation``.
 
-    A part is true when the text names exactly one of its kind, and the right one. A thing denied ("no roses") is not
-    named; a relation denied ("without mocking you") names the other one.
+    A part is true when the text names exactly one of its kind, and the right one; a relation that is not named is
+    neither true nor false. A thing denied ("no roses") is not named; a relation denied ("without mocking you") names
+    the other one.
 
     Raises:
         DataError: the truth lacks one of the three, or names one that is unknown here.
@@ -62,10 +71,11 @@ def check_rationale(text: str, truth: Mapping[str, Any]) -> TruthCheck:
         if truth.get(part) not in names:
             raise DataError(f"truth.{part}: expected one of {', '.join(names)}; got {truth.get(part)!r}")
     folded = fold(text)
+    relations = _find_relations(folded)
     return TruthCheck(
         scene={scene for scene, pattern in _SCENES.items() if _is_named(pattern, folded)} == {truth["scene"]},
         tone=_find_tones(folded) == {truth["tone"]},
-        relation=_find_relations(folded) == {truth["relation"]},
+        relation=relations == {truth["relation"]} if relations else None,
     )
 
 
@@ -83,12 +93,14 @@ def quad_of(meme: Meme) -> str | None:
 
 
 def measure_true_share(memes: Sequence[Meme], verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """Return the share of generated memes' rationales that name the right scene, tone and relation, and all three."""
+    """Return shares of generated memes' rationales: those that name the right scene, tone, relation, those true in all
+    that they name, and those that name a relation at all.
+    """
     checks = [
         check_rationale(verdict.rationale or "", meme.extra["truth"])
         for meme, verdict in zip(memes, verdicts, strict=True)
     ]
-    return {part: sum(getattr(row, part) for row in checks) / len(checks) for part in PARTS}
+    return {part: sum(getattr(row, part) is True for row in checks) / len(checks) for part in PARTS}
 
 
 def find_named_relation(text: str) -> str | None:
