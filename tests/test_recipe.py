@@ -1,9 +1,18 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from mrharm.errors import InputError
-from mrharm.recipe import ANSWERS, dump_recipe, load_recipe, make_recipe, parse_overrides, recipe_names
+from mrharm.recipe import (
+    ANSWERS,
+    dump_recipe,
+    load_recipe,
+    make_recipe,
+    parse_overrides,
+    recipe_key,
+    recipe_names,
+)
 from mrharm.records import Label
 
 
@@ -27,7 +36,24 @@ def test_the_paper_recipe_keeps_the_official_limits():
         "randaugment",
     )
     assert (paper.gate, paper.decoding, paper.precision) == ("off", "greedy", "fp32")
+    assert (paper.stages.rationale.keep, paper.stages.label.keep) == ("lowest_batch_loss", "highest_match")
+    assert (paper.optimiser, paper.max_grad_norm, paper.batches) == ("transformers", None, "random")
+    assert (paper.weight_decay, paper.warmup, paper.student.dropout) == (0.01, 0.1, 0.1)
+    assert (paper.rationale_case, paper.odd_text, paper.seed) == ("lower", "posted", 0)
     assert paper.answers == ANSWERS["severity"]
+
+
+LATER = ("optimiser", "max_grad_norm", "batches", "rationale_case")
+
+
+def test_a_recipe_resolved_before_a_field_came_loads_equal_and_keeps_its_key(tmp_path):
+    recipe = load_recipe("tiny")
+    values = {key: value for key, value in recipe.model_dump(mode="json").items() if key not in LATER}
+    older = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    (tmp_path / "older.yaml").write_text(older)
+    assert load_recipe(str(tmp_path / "older.yaml")) == recipe
+    assert recipe_key(recipe) == older
+    assert recipe_key(load_recipe("tiny", {"batches": "random"})) != older
 
 
 @pytest.mark.parametrize(

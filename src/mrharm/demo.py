@@ -24,7 +24,7 @@ from mrharm.evaluation.scores import headline_row
 from mrharm.memes.dataset import INFO, Dataset, ImportOptions
 from mrharm.memes.importing import import_memes
 from mrharm.progress import Progress, no_progress
-from mrharm.recipe import dump_recipe, load_recipe
+from mrharm.recipe import load_recipe, recipe_key
 from mrharm.reports.demo_page import write_demo_report
 from mrharm.store import content_key, write_json, write_records
 from mrharm.synthetic import truth
@@ -64,7 +64,7 @@ def run_demo(
         InputError: ``out`` holds a demo of another size or seed, or something that is no demo.
     """
     size = QUICK if quick else FULL
-    recipe = content_key(dump_recipe(load_recipe("tiny", {"seed": seed})))
+    recipe = content_key(recipe_key(load_recipe("tiny", {"seed": seed})))
     teacher = GeneratedTeacher()
     identity = {"quick": quick, "seed": seed, "size": asdict(size), "recipe": recipe, "teacher": teacher.name}
     _claim_folder(out, identity)

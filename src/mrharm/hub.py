@@ -161,6 +161,11 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
+def process_count() -> int:
+    """Return how many processes torchrun started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def bf16_pays(device: torch.device) -> bool:
     """Whether this device multiplies bfloat16 in hardware (Ampere and later; AVX512-BF16 or AMX)."""
     import torch

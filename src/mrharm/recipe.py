@@ -7,6 +7,7 @@ the defaults set here, and an unknown key is an error.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -42,6 +43,9 @@ class Answer(_RecipePart):
     harmful: bool
     severity: Severity | None = None
 
+
+# Fields that stored results may be older than, see `recipe_key`.
+_LATER = ("optimiser", "max_grad_norm", "batches", "rationale_case")
 
 # Sets of answers by name; a recipe may also list its answers.
 ANSWERS: dict[str, tuple[Answer, ...]] = {
@@ -87,7 +91,10 @@ class PictureRecipe(_RecipePart):
     statistics: Literal["tower", "half"] = Field(
         "tower", description="the tower's mean and spread, or 0.5/0.5"
     )
-    augment: Literal["none", "light", "randaugment"] = "none"
+    augment: Literal["none", "light", "randaugment"] = Field(
+        "none",
+        description="training pictures: light shifts, or RandAugment(2, 9) of the picture before it is fitted",
+    )
 
 
 class Lengths(_RecipePart):
@@ -122,7 +129,11 @@ class StageRecipe(_RecipePart):
     accumulate: int = Field(
         1, ge=1, description="batches a step, where one batch of the full size does not fit in memory"
     )
-    keep: Literal["lowest_loss", "highest_accuracy"] = "lowest_loss"
+    keep: Literal["lowest_loss", "lowest_batch_loss", "highest_accuracy", "highest_match"] = Field(
+        "lowest_loss",
+        description="on validation: loss a token, or as a mean of batches; accuracy of the score, ties by loss, or of "
+        "the answer written, ties keep the first",
+    )
     evaluate_every: int = Field(1, ge=1, description="epochs between two validations")
     checkpoint_every: int | None = Field(
         None, ge=1, description="steps between two checkpoints; default: at every validation"
@@ -137,8 +148,14 @@ class Stages(_RecipePart):
 
     @model_validator(mode="after")
     def _check_rationale_keep(self) -> Stages:
-        if self.rationale.keep != "lowest_loss":
-            raise ValueError("rationale.keep must be lowest_loss: a rationale has no accuracy")
+        if not self.rationale.keep.startswith("lowest"):
+            raise ValueError(
+                "rationale.keep must be lowest_loss or lowest_batch_loss: a rationale has no accuracy"
+            )
+        if self.label.keep == "lowest_batch_loss":
+            raise ValueError(
+                "label.keep must not be lowest_batch_loss: a label's loss is the score's, not a token's"
+            )
         return self
 
 
@@ -161,6 +178,14 @@ class Recipe(_RecipePart):
     )
     weight_decay: float = Field(0.01, ge=0)
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps")
+    optimiser: Literal["torch", "transformers"] = Field(
+        "torch", description="whose AdamW; transformers' warm-up is rounded down, torch's up"
+    )
+    max_grad_norm: float | None = Field(
+        1.0, gt=0, description="gradients are clipped at this norm; null: not at all"
+    )
+    batches: Literal["similar", "random"] = Field("similar", description="of similar lengths, or of any")
+    rationale_case: Literal["kept", "lower"] = Field("kept", description="of the letters taught in stage 1")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     decoding: Literal["score", "greedy"] = Field(
         "score", description="how a verdict follows from the student's answers"
@@ -276,6 +301,18 @@ def parse_overrides(settings: list[str]) -> dict[str, Any]:
     return overrides
 
 
-def dump_recipe(recipe: Recipe) -> str:
+def dump_recipe(recipe: Recipe, *, without: Collection[str] = ()) -> str:
     """Write a recipe as YAML with every field resolved; `load_recipe` reads it back equal."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(
+        recipe.model_dump(mode="json", exclude=set(without)), sort_keys=False, allow_unicode=True
+    )
+
+
+def recipe_key(recipe: Recipe) -> str:
+    """Return the text of a recipe in keys of stored results: later fields are left out while they have their default,
+    so that results from before them are found.
+    """
+    fields = Recipe.model_fields
+    return dump_recipe(
+        recipe, without=[name for name in _LATER if getattr(recipe, name) == fields[name].default]
+    )

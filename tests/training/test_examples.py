@@ -1,15 +1,23 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.records import Label, Rationale
+from mrharm.student.interface import StudentInput
 from mrharm.training.examples import ExampleBuilder, measure_limits
-from mrharm.training.label_stage import label_target
-from mrharm.training.rationale_stage import rationale_target, require_rationales, usable_rationales
+from mrharm.training.label_stage import label_target, match_written_labels
+from mrharm.training.rationale_stage import (
+    rationale_target,
+    require_rationales,
+    usable_rationales,
+    validate_rationales,
+)
 from mrharm.training.stage_data import describe_coverage
 from tests.conftest import make_squares
 from tests.student.conftest import tiny_student
@@ -72,10 +80,11 @@ def test_severity_answers_without_severities_are_counted(squares):
 
 def test_targets_follow_the_templates_and_answers():
     label = Label(harmful=True, severity="somewhat")
-    why = Rationale(meme_id="1", text=" the words mock. ", teacher="test")
+    why = Rationale(meme_id="1", text=" The words mock. ", teacher="test")
     assert label_target(tiny(), label) == "The answer is: harmful"
     assert label_target(tiny(answers="severity"), label) == "The answer is: somewhat harmful"
-    assert rationale_target(tiny(), why) == "Output: the words mock."
+    assert rationale_target(tiny(), why) == "Output: The words mock."
+    assert rationale_target(tiny(rationale_case="lower"), why) == "Output: the words mock."
 
 
 def test_automatic_limits_leave_texts_whole_and_fixed_ones_say_what_is_cut(squares):
@@ -88,3 +97,38 @@ def test_automatic_limits_leave_texts_whole_and_fixed_ones_say_what_is_cut(squar
     assert (cut.text_cut, cut.target_cut) == (48, 48)
     assert {len(example.target_ids) for example in examples} == {5}
     assert {example.target_ids[-1] for example in examples} == {1}  # the end token
+
+
+def test_a_rationales_loss_is_a_mean_of_tokens_or_of_batches():
+    batches = [{"labels": torch.tensor([[5, -100, -100]])}, {"labels": torch.tensor([[5, 6, 1]])}]
+    losses = {1: 1.0, 3: 2.0}
+
+    def model(labels):
+        return SimpleNamespace(loss=losses[int((labels >= 0).sum())])
+
+    assert validate_rationales(model, batches) == {"loss": 7 / 4}
+    assert validate_rationales(model, batches, mean_of="batches") == {"loss": 3 / 2}
+
+
+class Writer:
+    """A student that writes the texts it is given."""
+
+    def __init__(self, texts):
+        self.texts = texts
+
+    def text_tokens(self, text):
+        return 4
+
+    def write(self, inputs, max_new_tokens):
+        return self.texts
+
+
+def test_a_written_label_matches_only_to_the_letter():
+    targets = ["The answer is: very harmful", "The answer is: somewhat harmful"]
+    targets += ["The answer is: not harmful", "Output: why. The answer is: not harmful"]
+    written = ["The answer is: very harmful", "The answer is: very harmful"]
+    written += ["The answer is: harmless", "The answer is: not harmful"]
+    share = match_written_labels(
+        Writer(written), [StudentInput("x")] * 4, targets, tiny(answers="severity"), 4
+    )
+    assert share == 2 / 4

@@ -38,6 +38,7 @@ def test_a_run_folder_says_what_made_it_and_a_tower_that_learns_is_never_cached(
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert run["dataset_sha256"] == Dataset(squares).fingerprint()
     assert run["stages"] == "label" and run["seed"] == 0
+    assert run["processes"] == 1 and run["effective_batch"] == {"label": 16}
     assert {"torch", "transformers", "mrharm"} <= set(run["versions"])
     assert yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())["stages"]["label"]["epochs"] == 2
     assert {path.name for path in (tmp_path / "run" / "detector").iterdir()} == {
@@ -55,6 +56,11 @@ def test_another_recipe_or_dataset_in_the_same_folder_is_refused_and_overwrite_b
     with pytest.raises(InputError, match=r"another seed, recipe.*--overwrite"):
         train(squares, tiny(**QUICK, seed=1), tmp_path / "run", stages="label", device="cpu")
     train(squares, tiny(**QUICK, seed=1), tmp_path / "run", stages="label", device="cpu", overwrite=True)
+    # The same recipe, as resolved before some of its fields came.
+    recipe = yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())
+    del recipe["max_grad_norm"]
+    (tmp_path / "run" / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    train(squares, tiny(**QUICK, seed=1), tmp_path / "run", stages="label", device="cpu")
     (tmp_path / "taxes").mkdir()
     (tmp_path / "taxes" / "2025.txt").write_text("dear")
     with pytest.raises(InputError, match="not empty and not a run"):
@@ -147,3 +153,9 @@ def test_a_picture_in_both_splits_is_read_as_pixels_and_as_features(squares, tmp
     recipe = tiny(student__train_vision=False, picture__augment="light", stages__label__epochs=1)
     detector = train(tmp_path / "d", recipe, tmp_path / "run", stages="label", device="cpu")
     assert detector.takes_picture
+
+
+def test_a_batch_that_the_processes_cannot_divide_is_refused_with_the_mend(squares, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(InputError, match=r"16 cannot be divided among 3 .*stages\.rationale\.batch_size=18"):
+        train(squares, tiny(), tmp_path / "run", device="cpu")

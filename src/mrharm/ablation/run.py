@@ -28,7 +28,7 @@ from mrharm.evaluation.scores import headline_row
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN, VALIDATION
 from mrharm.progress import Progress, no_progress
-from mrharm.recipe import Recipe, StageRecipe, dump_recipe, make_recipe
+from mrharm.recipe import Recipe, StageRecipe, make_recipe, recipe_key
 from mrharm.records import Failure, Record
 from mrharm.store import JsonlStore, content_key, exclusive_lock, read_appended, write_failures
 from mrharm.synthetic.truth import has_truth, measure_true_share
@@ -146,7 +146,7 @@ def read_rows(dataset: Dataset, recipe: Recipe, out: Path, split: str) -> dict[s
 
 
 def _run_key(fingerprint: str, recipe: Recipe, arm: Arm, size: int, split: str, *, all_memes: bool) -> str:
-    parts = [fingerprint, dump_recipe(recipe), arm.rationales, arm.words, arm.share, arm.stages, size, split]
+    parts = [fingerprint, recipe_key(recipe), arm.rationales, arm.words, arm.share, arm.stages, size, split]
     parts += [] if all_memes else [SUBSET_SEED]
     parts += [] if arm.version == 1 else [arm.version]
     return content_key(*parts)

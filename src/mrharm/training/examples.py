@@ -22,7 +22,7 @@ from mrharm.records import Label, Meme, Rationale
 from mrharm.student.interface import StudentInput, compose_text
 from mrharm.student.processor import MrHarmProcessor
 from mrharm.training.label_stage import label_target
-from mrharm.training.pictures import FeatureStore, PixelStore, augment
+from mrharm.training.pictures import FeatureStore, PixelStore
 from mrharm.training.rationale_stage import rationale_target
 
 _LONGEST = 512  # tokens; T5 was pretrained on 512
@@ -188,7 +188,7 @@ class LengthSampler(Sampler[int]):
 
 @dataclass(eq=False)
 class ExampleSet(TorchDataset[tuple[Example, StudentInput]]):
-    """Examples with their pictures, varied in each epoch as ``augmentation`` says, see `augment`."""
+    """Examples with their pictures, varied in each epoch as ``augmentation`` says."""
 
     examples: Sequence[Example]
     pictures: PixelStore | FeatureStore
@@ -206,7 +206,7 @@ class ExampleSet(TorchDataset[tuple[Example, StudentInput]]):
         if isinstance(self.pictures, FeatureStore):
             return example, StudentInput(example.text, features=self.pictures.get(example.picture))
         rng = np.random.default_rng([self.seed, self.epoch, index])
-        pixels = augment(self.pictures.get(example.picture), self.augmentation, rng)
+        pixels = self.pictures.get_varied(example.picture, self.augmentation, rng)
         return example, StudentInput(example.text, pixels)
 
 

@@ -10,7 +10,7 @@ from mrharm.recipe import Recipe
 from mrharm.records import Label
 from mrharm.student.interface import Student, StudentInput
 from mrharm.verdicts.calibration import negative_log_likelihood
-from mrharm.verdicts.scoring import harm_probability, score_answers
+from mrharm.verdicts.scoring import harm_probability, score_answers, write_texts
 
 
 def label_target(recipe: Recipe, label: Label) -> str:
@@ -27,3 +27,21 @@ def validate_labels(
     probability = harm_probability(scores, recipe.answers)
     accuracy = float(((probability >= 0.5) == np.array(gold)).mean())
     return {"accuracy": accuracy, "loss": negative_log_likelihood(probability, gold)}
+
+
+def match_written_labels(
+    student: Student, inputs: Sequence[StudentInput], targets: Sequence[str], recipe: Recipe, batch_size: int
+) -> float:
+    """Compute the share of the validation split whose label, written greedily, equals the target's to the letter."""
+    opening = recipe.templates.label.partition("{label}")[0].strip()
+
+    def label_of(text: str) -> str:
+        # After the last opening words, as the official code compares: also of a target with a rationale before it.
+        return (text.rpartition(opening)[2] if opening else text).strip()
+
+    longest = max(
+        student.text_tokens(recipe.templates.label.format(label=answer.word)) for answer in recipe.answers
+    )
+    written = write_texts(student, inputs, longest + 4, batch_size)
+    matches = [label_of(text) == label_of(target) for text, target in zip(written, targets, strict=True)]
+    return sum(matches) / len(matches)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,7 +28,6 @@ from mrharm.student.processor import MrHarmProcessor
 
 _MEMORY = 1_000_000_000  # bytes of fitted pixels kept
 _BATCH = 32  # pictures whose features are computed at once
-_GREY = (128, 128, 128)
 
 
 def _read_pictures(
@@ -62,6 +62,12 @@ class PixelStore:
                 self._pixels[path] = pixels
                 self._bytes += pixels.nbytes
         return pixels
+
+    def get_varied(self, path: Path, augmentation: str, rng: np.random.Generator) -> Pixels:
+        """Return a varied copy of the fitted picture; RandAugment's is varied before it is fitted, and decoded anew."""
+        if augmentation == "randaugment":
+            return self._processor.fit(randaugment(open_image(path), rng))
+        return shift_light(self.get(path), rng) if augmentation == "light" else self.get(path)
 
     def prepare(self, paths: Sequence[Path], progress: Progress) -> dict[Path, str]:
         """Decode every new picture once; returns path -> reason for those that cannot be read."""
@@ -131,13 +137,6 @@ def tower_key(model: MrHarmForConditionalGeneration, processor: MrHarmProcessor)
     return content_key(digest.hexdigest(), str(processor.picture))
 
 
-def augment(pixels: Pixels, kind: str, rng: np.random.Generator) -> Pixels:
-    """Return a varied copy of a fitted picture, ``none``, ``light`` or ``randaugment``. *Shape:* (side, side, 3)"""
-    if kind == "none":
-        return pixels
-    return shift_light(pixels, rng) if kind == "light" else randaugment(pixels, rng)
-
-
 def shift_light(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """Shift up to an eighth, mirror half the time, and change contrast and brightness by up to a fifth."""
     side = pixels.shape[0]
@@ -152,41 +151,51 @@ def shift_light(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     return np.clip(changed, 0, 255).astype(np.uint8)
 
 
-def randaugment(pixels: Pixels, rng: np.random.Generator, operations: int = 2, magnitude: int = 9) -> Pixels:
-    """Apply RandAugment (Cubuk et al., NeurIPS 2020): ``operations`` drawn evenly, each at ``magnitude`` of 30."""
-    image = Image.fromarray(pixels)
+def randaugment(
+    image: Image.Image, rng: np.random.Generator, operations: int = 2, magnitude: int = 9
+) -> Image.Image:
+    """Apply RandAugment (Cubuk et al., NeurIPS 2020): ``operations`` drawn evenly, each at ``magnitude`` of 30.
+
+    The operations and their ranges are the official code's, which has them of ViLT (Kim et al., ICML 2021).
+    """
     for name in rng.choice(sorted(_OPERATIONS), size=operations):
-        sign = 1.0 if rng.random() < 0.5 else -1.0
-        image = _OPERATIONS[name](image, sign * magnitude / 30)
-    return np.asarray(image, dtype=np.uint8)
+        operation, least, most = _OPERATIONS[name]
+        image = operation(image, (least + (most - least) * magnitude / 30) * _draw_sign(name, rng))
+    return image
+
+
+def _draw_sign(name: str, rng: np.random.Generator) -> int:
+    """Return 1 or -1 for an operation that goes both ways, else 1."""
+    return -1 if name in _BOTH_WAYS and rng.random() > 0.5 else 1
 
 
 def _affine(image: Image.Image, *matrix: float) -> Image.Image:
-    """Transform a picture by the six numbers of an affine matrix."""
-    return image.transform(image.size, Image.Transform.AFFINE, matrix, fillcolor=_GREY)
+    """Transform a picture by the six numbers of an affine matrix; black comes in."""
+    return image.transform(image.size, Image.Transform.AFFINE, matrix)
 
 
-def _enhance(
-    kind: Callable[[Image.Image], ImageEnhance._Enhance],
-) -> Callable[[Image.Image, float], Image.Image]:
-    return lambda image, strength: kind(image).enhance(1 + 0.9 * strength)
+def _solarise_add(image: Image.Image, value: float) -> Image.Image:
+    """Brighten by ``value`` grey levels, and invert what is then 128 or brighter."""
+    return ImageOps.solarize(image.point(lambda level: min(level + value, 255)), 128)
 
 
-# Ranges at full strength, 1 or -1, as in the paper's table: shear 0.3, translate 150/331 of the side, rotate 30
-# degrees, enhancements 0.9; posterise down to 4 bits and solarise from 256 down to 0, which have no sign.
-_OPERATIONS: dict[str, Callable[[Image.Image, float], Image.Image]] = {
-    "identity": lambda image, strength: image,
-    "shear_x": lambda image, strength: _affine(image, 1, 0.3 * strength, 0, 0, 1, 0),
-    "shear_y": lambda image, strength: _affine(image, 1, 0, 0, 0.3 * strength, 1, 0),
-    "translate_x": lambda image, strength: _affine(image, 1, 0, 150 / 331 * image.width * strength, 0, 1, 0),
-    "translate_y": lambda image, strength: _affine(image, 1, 0, 0, 0, 1, 150 / 331 * image.height * strength),
-    "rotate": lambda image, strength: image.rotate(30 * strength, fillcolor=_GREY),
-    "brightness": _enhance(ImageEnhance.Brightness),
-    "colour": _enhance(ImageEnhance.Color),
-    "contrast": _enhance(ImageEnhance.Contrast),
-    "sharpness": _enhance(ImageEnhance.Sharpness),
-    "posterise": lambda image, strength: ImageOps.posterize(image, 8 - round(4 * abs(strength))),
-    "solarise": lambda image, strength: ImageOps.solarize(image, round(255 * (1 - abs(strength)))),
-    "autocontrast": lambda image, strength: ImageOps.autocontrast(image),
-    "equalise": lambda image, strength: ImageOps.equalize(image),
+# Name: operation, value at strength 0, value at strength 1. Rotations are in degrees, translations in pixels of the
+# posted picture, enhancements as Pillow counts them (1 changes nothing), solarisation in grey levels, posterisation in
+# bits: at magnitude 9, one.
+_OPERATIONS: dict[str, tuple[Callable[[Image.Image, float], Image.Image], float, float]] = {
+    "autocontrast": (lambda image, value: ImageOps.autocontrast(image), 0, 1),
+    "equalise": (lambda image, value: ImageOps.equalize(image), 0, 1),
+    "rotate": (lambda image, value: image.rotate(value), 0, 30),
+    "posterise": (lambda image, value: ImageOps.posterize(image, max(int(value), 1)), 0, 4),
+    "solarise": (lambda image, value: ImageOps.solarize(image, math.ceil(value)), 0, 256),
+    "solarise_add": (_solarise_add, 0, 110),
+    "colour": (lambda image, value: ImageEnhance.Color(image).enhance(value), 0.1, 1.9),
+    "contrast": (lambda image, value: ImageEnhance.Contrast(image).enhance(value), 0.1, 1.9),
+    "brightness": (lambda image, value: ImageEnhance.Brightness(image).enhance(value), 0.1, 1.9),
+    "sharpness": (lambda image, value: ImageEnhance.Sharpness(image).enhance(value), 0.1, 1.9),
+    "shear_x": (lambda image, value: _affine(image, 1, value, 0, 0, 1, 0), 0, 0.3),
+    "shear_y": (lambda image, value: _affine(image, 1, 0, 0, value, 1, 0), 0, 0.3),
+    "translate_x": (lambda image, value: _affine(image, 1, 0, value, 0, 1, 0), 0, 100),
+    "translate_y": (lambda image, value: _affine(image, 1, 0, 0, 0, 1, value), 0, 100),
 }
+_BOTH_WAYS = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")

@@ -6,7 +6,7 @@ Imports no PyTorch, so that a dataset without rationales is refused at once.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
@@ -64,16 +64,23 @@ def require_rationales(dataset: Dataset, recipe: Recipe) -> dict[str, Rationale]
 
 def rationale_target(recipe: Recipe, rationale: Rationale) -> str:
     """Return the text the student should write about a meme."""
-    return recipe.templates.rationale.format(rationale=rationale.text.strip())
+    text = rationale.text.strip()
+    return recipe.templates.rationale.format(
+        rationale=text.lower() if recipe.rationale_case == "lower" else text
+    )
 
 
 def validate_rationales(
-    model: MrHarmForConditionalGeneration, batches: Iterable[dict[str, Tensor]]
+    model: MrHarmForConditionalGeneration,
+    batches: Iterable[dict[str, Tensor]],
+    mean_of: Literal["tokens", "batches"] = "tokens",
 ) -> dict[str, float]:
-    """Compute the mean token cross-entropy of the validation split's rationales."""
-    total, tokens = 0.0, 0
+    """Compute the token cross-entropy of the validation split's rationales: the mean of all tokens, or, as the official
+    code has it, of the batches' means.
+    """
+    total, weights = 0.0, 0
     for batch in batches:
-        count = int((batch["labels"] >= 0).sum())
-        total += float(model(**batch).loss) * count
-        tokens += count
-    return {"loss": total / max(tokens, 1)}
+        weight = int((batch["labels"] >= 0).sum()) if mean_of == "tokens" else 1
+        total += float(model(**batch).loss) * weight
+        weights += weight
+    return {"loss": total / max(weights, 1)}

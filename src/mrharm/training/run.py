@@ -5,6 +5,7 @@ Imports no PyTorch, so that what cannot be trained is refused at once.
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import shutil
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mrharm._version import __version__
 from mrharm.errors import InputError
-from mrharm.hub import pick_device
+from mrharm.hub import pick_device, process_count
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN, VALIDATION
 from mrharm.progress import Progress, no_progress
@@ -47,7 +48,7 @@ def train(
 
     The run folder holds ``recipe.yaml`` (resolved), ``run.json`` (dataset hash, versions, coverage), ``stage1/``,
     ``stage2/`` and ``detector/``. Stopped at any moment, the same call goes on from the last complete checkpoint, to
-    the same weights on a CPU. Under ``torchrun`` every process calls this; the first one writes.
+    the same weights on a CPU. Under ``torchrun`` every process calls this and takes a part of each batch.
 
     Args:
         recipe: one, or what `load_recipe` takes: its name, or a YAML file.
@@ -65,7 +66,7 @@ def train(
     out, first = Path(out), os.environ.get("RANK", "0") == "0"
     say = say if first else lambda line: None
     rationales = {} if stages == "label" else require_rationales(dataset, recipe)
-    _check_label_template(recipe, stages)
+    _check_recipe(recipe, stages)
     identity = _identify_run(dataset, recipe, stages)
     if first:
         _check_folder(out, identity, recipe, overwrite)
@@ -103,8 +104,17 @@ def _identify_run(dataset: Dataset, recipe: Recipe, stages: WhichStages) -> dict
     }
 
 
-def _check_label_template(recipe: Recipe, stages: WhichStages) -> None:
-    """Raise InputError where one stage joins both targets and the label does not begin with words."""
+def _check_recipe(recipe: Recipe, stages: WhichStages) -> None:
+    """Raise InputError where a batch cannot be divided among the processes of a torchrun, or where one stage joins both
+    targets and the label does not begin with words.
+    """
+    for name in ("rationale", "label") if stages == "both" else ("label",):
+        size, processes = getattr(recipe.stages, name).batch_size, process_count()
+        if size % processes:
+            raise InputError(
+                f"stages.{name}.batch_size {size} cannot be divided among {processes} processes; choose a multiple: "
+                f"--set stages.{name}.batch_size={math.ceil(size / processes) * processes}"
+            )
     template = recipe.templates.label
     if stages == "joint" and not template.partition("{label}")[0].strip():
         raise InputError(
@@ -121,7 +131,8 @@ def _check_folder(out: Path, identity: dict[str, Any], recipe: Recipe, overwrite
     elif not overwrite:
         run = read_run(out)
         differing = [name for name, value in identity.items() if run.get(name) != value]
-        if (out / RECIPE).exists() and (out / RECIPE).read_text(encoding="utf-8") != dump_recipe(recipe):
+        # Not by its text: an older recipe lacks the fields that came since.
+        if (out / RECIPE).exists() and load_recipe(str(out / RECIPE)) != recipe:
             differing.append("recipe")
         if differing:
             raise InputError(
@@ -156,7 +167,7 @@ def _training_device(name: str) -> torch.device:
 
 def _barrier(device: torch.device) -> Callable[[], None]:
     """Set up the process group of a torchrun; returns a function that waits for all processes."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if process_count() == 1:
         return lambda: None
     from accelerate import PartialState
 

@@ -81,10 +81,21 @@ class StageData:
         """The labels of the validation split."""
         return [example.harmful for example in self.validation.examples]
 
-    def validation_batches(self, batch_size: int, device: torch.device) -> Iterator[dict[str, Tensor]]:
-        """Yield the validation split in batches of similar text lengths, as the student's ``forward`` takes them."""
+    @property
+    def target_texts(self) -> list[str]:
+        """What the student should answer on the validation split."""
+        return self.processor.decode([example.target_ids for example in self.validation.examples])
+
+    def validation_batches(
+        self, batch_size: int, device: torch.device, *, by_length: bool = True
+    ) -> Iterator[dict[str, Tensor]]:
+        """Yield the validation split in batches of similar text lengths, or in file order, as the student's ``forward``
+        takes them.
+        """
         examples = self.validation.examples
-        order = sorted(range(len(examples)), key=lambda index: len(examples[index].input_ids))
+        order = list(range(len(examples)))
+        if by_length:
+            order.sort(key=lambda index: len(examples[index].input_ids))
         for start in range(0, len(order), batch_size):
             items = [self.validation[index] for index in order[start : start + batch_size]]
             batch = collate(self.processor, items)

@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers import set_seed
 
+from mrharm.hub import process_count
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN
 from mrharm.recipe import Recipe, WhichStages
@@ -15,7 +16,7 @@ from mrharm.student.backbones import build_student
 from mrharm.student.interface import compose_text
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.training.examples import ExampleBuilder, measure_limits
-from mrharm.training.label_stage import label_target, validate_labels
+from mrharm.training.label_stage import label_target, match_written_labels, validate_labels
 from mrharm.training.rationale_stage import rationale_target, validate_rationales
 from mrharm.training.stage_data import StageContext, StageData, StageDataBuilder, StagePlan
 from mrharm.training.trainer import train_stage
@@ -84,6 +85,13 @@ def train_detector(
     values = {
         "results": results,
         "limits": dataclasses.asdict(examples.limits),
+        "processes": process_count(),
+        # Memes a step: the processes divide a batch, and a step may take several.
+        "effective_batch": {
+            plan.name: settings.batch_size * settings.accumulate
+            for plan in plans
+            if (settings := getattr(recipe.stages, plan.name))
+        },
         "failed_pictures": len(builder.failures),
     }
     return detector.with_temperature(temperature), values, builder.failures
@@ -119,12 +127,19 @@ def _train_stage(
     """Train a stage, validated as it will be used; returns the validation figures of the step chosen."""
 
     def validate(current: MrHarmForConditionalGeneration) -> dict[str, float]:
+        settings = getattr(context.recipe.stages, plan.name)
+        if settings.keep == "lowest_batch_loss":  # as many a batch as in training, in file order
+            batches = data.validation_batches(settings.batch_size, context.device, by_length=False)
+            return validate_rationales(current, batches, mean_of="batches")
         if "label" not in plan.targets:
-            batches = data.validation_batches(_VALIDATION_BATCH, context.device)
-            return validate_rationales(current, batches)
+            return validate_rationales(current, data.validation_batches(_VALIDATION_BATCH, context.device))
         detector = Detector.from_models(card, {plan.model: current}, data.processor, context.device)
-        return validate_labels(
-            detector.label_student, data.inputs, data.gold, context.recipe, _VALIDATION_BATCH
-        )
+        student, recipe = detector.label_student, context.recipe
+        figures = validate_labels(student, data.inputs, data.gold, recipe, _VALIDATION_BATCH)
+        if settings.keep == "highest_match":
+            figures["match"] = match_written_labels(
+                student, data.inputs, data.target_texts, recipe, _VALIDATION_BATCH
+            )
+        return figures
 
     return train_stage(plan, data, model, validate, context)

@@ -28,11 +28,12 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from mrharm.hub import pick_dtype
+from mrharm.hub import pick_dtype, process_count
 from mrharm.recipe import StageRecipe
 from mrharm.store import write_json
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.saved_models import load_unique, unique_tensors
+from mrharm.training.adamw import TransformersAdamW
 from mrharm.training.examples import ExampleSet, LengthSampler, collate
 from mrharm.training.stage_data import StageContext, StageData, StagePlan
 
@@ -93,6 +94,8 @@ class StageTrainer(Trainer):
     with their ``step``, and new ones are appended.
     """
 
+    control: TrainerControl
+
     def __init__(
         self,
         plan: StagePlan,
@@ -111,6 +114,8 @@ class StageTrainer(Trainer):
         self.folder = context.out / plan.folder
         self.examples = data.train
         lengths = [len(example.input_ids) + len(example.target_ids) for example in data.train.examples]
+        if recipe.batches == "random":
+            lengths = [0] * len(lengths)  # to the sampler, all are similar
         self.sampler = LengthSampler(lengths, settings.batch_size, recipe.seed)
         self.validations = validations
         self._keep = settings.keep
@@ -121,6 +126,9 @@ class StageTrainer(Trainer):
             train_dataset=data.train,
             eval_dataset=data.validation,
             data_collator=partial(collate, data.processor),
+            optimizer_cls_and_kwargs=(TransformersAdamW, {"lr": settings.learning_rate})
+            if recipe.optimiser == "transformers"
+            else None,
         )
         self.remove_callback(PrinterCallback)
         self.add_callback(StageCallback(self, partial(context.progress, f"stage {plan.name}")))
@@ -151,6 +159,8 @@ class StageTrainer(Trainer):
             save_file(unique_tensors(model), aside)
             aside.replace(self.folder / BEST_WEIGHTS)
             write_json(self.folder / BEST, {"step": step, **metrics})
+        # Without this word, the Trainer validates an epoch's last step a second time.
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     def _is_better(self, metrics: dict[str, float]) -> bool:
@@ -158,6 +168,8 @@ class StageTrainer(Trainer):
         if not path.exists():
             return True
         best = json.loads(path.read_text(encoding="utf-8"))
+        if self._keep == "highest_match":  # ties keep the first, as in the official code
+            return bool(metrics["eval_match"] > best["eval_match"])
         if self._keep == "highest_accuracy" and metrics["eval_accuracy"] != best["eval_accuracy"]:
             return bool(metrics["eval_accuracy"] > best["eval_accuracy"])
         return bool(metrics["eval_loss"] < best["eval_loss"])
@@ -258,20 +270,23 @@ class StageArguments(TrainingArguments):
 def training_arguments(
     folder: Path, stage: StageRecipe, examples: ExampleSet, context: StageContext
 ) -> StageArguments:
-    """Make the Trainer's arguments: its AdamW, gradients clipped at norm 1, linear warm-up and decay to 0."""
-    recipe, world = context.recipe, int(os.environ.get("WORLD_SIZE", "1"))
-    batches = math.ceil(len(examples) / (stage.batch_size * world))
-    interval = max(math.ceil(batches / stage.accumulate), 1) * stage.evaluate_every
-    on_cpu = context.device.type == "cpu"
+    """Make the Trainer's arguments: linear warm-up and decay to 0; each process takes its part of a batch."""
+    recipe, on_cpu = context.recipe, context.device.type == "cpu"
+    steps_an_epoch = max(math.ceil(math.ceil(len(examples) / stage.batch_size) / stage.accumulate), 1)
+    interval = steps_an_epoch * stage.evaluate_every
+    warmup = recipe.warmup  # a share, of which the Trainer rounds the steps up
+    if recipe.optimiser == "transformers":
+        warmup = int((stage.steps or steps_an_epoch * stage.epochs) * recipe.warmup)
     return StageArguments(
         output_dir=str(folder),
         num_train_epochs=stage.epochs,
         max_steps=stage.steps or -1,
-        per_device_train_batch_size=stage.batch_size,
+        per_device_train_batch_size=stage.batch_size // process_count(),
         gradient_accumulation_steps=stage.accumulate,
         learning_rate=stage.learning_rate,
         weight_decay=recipe.weight_decay,
-        warmup_steps=recipe.warmup,
+        warmup_steps=warmup,
+        max_grad_norm=recipe.max_grad_norm or 0.0,
         eval_strategy="steps",
         eval_steps=interval,
         save_strategy="steps",
@@ -287,7 +302,7 @@ def training_arguments(
         dataloader_pin_memory=not on_cpu,
         # Without a picture, a process's batch leaves the fusion's parameters without gradients.
         ddp_find_unused_parameters=any(example.picture is None for example in examples.examples),
-        ddp_backend="gloo" if on_cpu and world > 1 else None,
+        ddp_backend="gloo" if on_cpu and process_count() > 1 else None,
         bf16=pick_dtype(recipe.precision, context.device) == torch.bfloat16,
         report_to=context.report_to,
     )
