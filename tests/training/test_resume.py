@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mrharm.recipe import Recipe, load_recipe
 from mrharm.training.run import train
 from mrharm.training.trainer import MANIFEST, list_checkpoints
 from tests.training.helpers import tiny, weights
@@ -21,7 +22,9 @@ class Stopped(Exception):
     """Stands for Ctrl-C: raised from the progress callback at a chosen step."""
 
 
-def run(squares: Path, out: Path, stop: tuple[str, int] | None = None) -> list[str]:
+def run(
+    squares: Path, out: Path, stop: tuple[str, int] | None = None, recipe: Recipe | None = None
+) -> list[str]:
     """Train and return what was said; with a ``stop``, be stopped at that step of that stage."""
     lines: list[str] = []
 
@@ -30,7 +33,7 @@ def run(squares: Path, out: Path, stop: tuple[str, int] | None = None) -> list[s
             raise Stopped
 
     with pytest.raises(Stopped) if stop else contextlib.nullcontext():
-        train(squares, tiny(), out, device="cpu", say=lines.append, progress=progress)
+        train(squares, recipe or tiny(), out, device="cpu", say=lines.append, progress=progress)
     return lines
 
 
@@ -58,6 +61,21 @@ def test_stopped_anywhere_also_with_a_checkpoint_that_lost_a_file_it_goes_on_to_
             json.loads((folder / stage / "stage.json").read_text())["looks"] for folder in (out, unbroken)
         )
         assert looks == expected
+
+
+def test_the_papers_recipe_over_small_towers_goes_on_to_the_same_weights(squares, tmp_path, monkeypatch):
+    monkeypatch.setenv("MRHARM_CACHE", str(tmp_path / "cache"))
+    small = {"student.text_tower": "tiny", "student.vision_tower": "tiny", "student.vocabulary": 300}
+    for stage in ("rationale", "label"):
+        changes = {"epochs": 1, "batch_size": 16, "checkpoint_every": 2, "learning_rate": 1e-3}
+        small |= {f"stages.{stage}.{key}": value for key, value in changes.items()}
+    recipe = load_recipe("paper", small)
+    run(squares, tmp_path / "whole", recipe=recipe)
+    run(squares, tmp_path / "run", ("stage label", 3), recipe)
+    run(squares, tmp_path / "run", recipe=recipe)
+    assert weights(tmp_path / "run") == weights(tmp_path / "whole")
+    chosen = json.loads((tmp_path / "run" / "stage2" / "stage.json").read_text())["chosen"]
+    assert 0 <= chosen["eval_match"] <= chosen["eval_accuracy"]
 
 
 def test_what_is_done_is_not_done_again(squares, unbroken, tmp_path):
