@@ -265,8 +265,8 @@ def _measure_greedy_agreement(detector: Detector, dataset: Dataset) -> float:
     """Return the share of test memes whose written label is the one that scores higher."""
     memes = dataset.split("test")
     written = detector.judge(memes, root=dataset.root, batch_size=BATCH, rationales=False, greedy=True)
-    # Of two answers the likelier one has a P above 0.5, at any temperature.
-    return sum(verdict.harmful == (verdict.score > 0.5) for verdict in written) / len(memes)
+    even = float(detector.card.calibration.probability(0.0))  # P where both answers are as likely
+    return sum(verdict.harmful == (verdict.score > even) for verdict in written) / len(memes)
 
 
 def _draw_examples(predictions: Predictions, seed: int) -> list[dict[str, Any]]:

@@ -133,11 +133,12 @@ Doubt = Literal[
 class Verdict(Record):
     """A detector's verdict on a meme.
 
-    ``score`` is the calibrated P(harmful), whatever the label mode. ``harmful`` is None where the model answered no
-    label (greedy mode only): counted as wrong, shown as such. ``decision`` is flag from ``threshold`` up and allow
-    below; where there is a ``band`` (low, high), scores from low up to but not including high go to review, and flag
-    begins at high. A verdict with ``doubts`` goes to review whatever its score: its text is longer than the student
-    reads (``text_cut``), it is unlike what the student learned from, or its rationale speaks for the other side.
+    ``score`` is the calibrated P(harmful), whatever the label mode. ``harmful`` is the label in force: whether the
+    score reaches ``threshold``, or in greedy mode what the student wrote, None where that is no label: counted as
+    wrong, shown as such. ``decision`` is flag for harmful and allow for harmless; where there is a ``band`` (low,
+    high), scores from low up to but not including high go to review, as does a meme without a label. A verdict with
+    ``doubts`` goes to review whatever its score: its text is longer than the student reads (``text_cut``), it is
+    unlike what the student learned from, or its rationale speaks for the other side.
     ``missing`` names inputs the recipe wants and the meme does not have. ``key`` says what was judged and how: judging
     again with the same key gives the same score.
     """

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import yaml
+from scipy.special import expit
 
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
@@ -46,9 +47,18 @@ def test_a_run_folder_says_what_made_it_and_a_tower_that_learns_is_never_cached(
         *("tokenizer.json", "tokenizer_config.json", "label.safetensors", "shared.safetensors"),
     }
     card = json.loads((tmp_path / "run" / "detector" / "detector.json").read_text())
-    assert card["reads"] == ["text"] and card["threshold"] == 0.5 and "label.safetensors" in card["files"]
+    assert card["reads"] == ["text"] and "label.safetensors" in card["files"]
+    assert card["threshold"] == pytest.approx(
+        expit(card["calibration"]["bias"])
+    )  # where answers are as likely
     assert "recipe `test`" in (tmp_path / "run" / "detector" / "README.md").read_text()
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_calibration_that_the_validation_memes_do_not_determine_is_said(squares, tmp_path):
+    lines: list[str] = []
+    model = train(squares, tiny(**QUICK), tmp_path, stages="label", device="cpu", say=lines.append)
+    assert model.card.calibration.at_bound and any("calibration ended at its bound" in line for line in lines)
 
 
 def test_another_recipe_or_dataset_in_the_same_folder_is_refused_and_overwrite_begins_anew(squares, tmp_path):

@@ -14,10 +14,10 @@ from mrharm.hub import pick_dtype
 from mrharm.memes.dataset import Dataset
 from mrharm.recipe import ANSWERS
 from mrharm.training.run import train
-from mrharm.verdicts.calibration import fit_temperature, negative_log_likelihood
+from mrharm.verdicts.calibration import Calibration, fit_calibration, negative_log_likelihood
 from mrharm.verdicts.card import model_card
 from mrharm.verdicts.inputs import JudgeOptions
-from mrharm.verdicts.scoring import harm_probability
+from mrharm.verdicts.scoring import harm_log_odds, harm_probability
 from tests.training.helpers import tiny
 
 
@@ -168,24 +168,47 @@ def test_no_detector_a_broken_card_and_missing_weights_are_named(run, tmp_path):
 def test_p_harmful_sums_the_harmful_answers_by_hand():
     scores = np.log(np.array([[0.2, 0.1, 0.1], [0.05, 0.3, 0.15]]))
     np.testing.assert_allclose(harm_probability(scores, ANSWERS["severity"]), [0.5, 0.9])
-    np.testing.assert_allclose(
-        harm_probability(scores[:1, :2], ANSWERS["harmful"], temperature=2), [1 / (1 + 2**0.5)]
+
+
+def test_an_old_temperature_of_several_answers_divides_their_log_probabilities(detector):
+    """By hand: the roots of 0.45, 0.35 and 0.2 are 0.6708, 0.5916 and 0.4472."""
+    scores = np.log(np.array([[0.45, 0.35, 0.2]]))
+    card = detector.card.model_copy(
+        update={"answers": ANSWERS["severity"], "temperature": 2.0, "calibration": Calibration()}
     )
+    np.testing.assert_allclose(card.harm_probability(scores), [1 - 0.6708 / 1.7096], rtol=1e-4)
 
 
-def test_the_temperature_undoes_overconfidence_and_changes_no_decision():
+@pytest.fixture
+def overconfident():
+    """Log-odds four times too sure that take 35 % of harmful memes for 50 %, and the labels they were made of."""
     rng = np.random.default_rng(0)
-    truth = rng.random(4000)
-    gold = rng.random(4000) < truth
-    log_odds = 4 * np.log(truth / (1 - truth))  # four times too sure
-    scores = np.stack([np.zeros(4000), log_odds], axis=1)
-    temperature = fit_temperature(scores, ANSWERS["harmful"], gold.tolist())
-    assert temperature == pytest.approx(4, rel=0.1)
-    before = harm_probability(scores, ANSWERS["harmful"])
-    after = harm_probability(scores, ANSWERS["harmful"], temperature)
-    assert ((before >= 0.5) == (after >= 0.5)).all()
-    assert negative_log_likelihood(after, gold) < negative_log_likelihood(before, gold)
-    assert fit_temperature(scores[:0], ANSWERS["harmful"], []) == 1.0
+    log_odds = rng.normal(0, 1.5, 8000)
+    gold = rng.random(8000) < 1 / (1 + np.exp(1 - log_odds))
+    return 4 * log_odds, gold
+
+
+def test_the_calibration_finds_how_sure_and_how_many_and_its_mean_is_the_base_rate(overconfident):
+    log_odds, gold = overconfident
+    fit = fit_calibration(log_odds, gold.tolist())
+    assert (fit.slope, fit.bias) == (pytest.approx(0.25, rel=0.1), pytest.approx(-1, rel=0.1))
+    after = fit.probability(log_odds)
+    assert after.mean() == pytest.approx(gold.mean(), abs=1e-4)
+    slope_alone = Calibration(slope=0.25).probability(log_odds)
+    assert negative_log_likelihood(after, gold) < negative_log_likelihood(slope_alone, gold) - 0.05
+    assert not fit.at_bound and fit_calibration(log_odds[:0], []) == Calibration()
+
+
+@pytest.mark.parametrize("harmful", [[False, True] * 4, [True, False] * 4, [True] * 8])
+def test_a_fit_that_its_memes_do_not_determine_says_so(harmful):
+    """Told apart without a fault, the wrong way round, and all alike."""
+    assert fit_calibration(np.tile([-1.0, 1.0], 4), harmful).at_bound
+
+
+def test_log_odds_beyond_what_a_probability_can_tell_apart_still_count():
+    log_odds = harm_log_odds(np.array([[-60.0, 0.0], [-90.0, 0.0]]), ANSWERS["harmful"])
+    first, second = Calibration(slope=0.1).probability(log_odds)
+    assert first < second < 1
 
 
 def test_bf16_is_taken_on_request_and_stays_close(run, squares, memes, detector):

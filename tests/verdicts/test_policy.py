@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+from scipy.special import logit
 
 from mrharm.errors import DataError, InputError
 from mrharm.metrics import Estimate
+from mrharm.recipe import ANSWERS
 from mrharm.records import Meme, Verdict, parse_record, read_records, to_line
-from mrharm.store import exclusive_lock
+from mrharm.store import content_key, exclusive_lock
 from mrharm.verdicts.batch import judge_all, judge_to_file, read_verdicts
+from mrharm.verdicts.calibration import Calibration
 from mrharm.verdicts.card import Chosen, DetectorCard, read_card, scorer_of, write_card
 from mrharm.verdicts.detector import Detector
 from mrharm.verdicts.inputs import JudgeOptions
@@ -39,12 +43,12 @@ def comparable(verdicts: list[Verdict]) -> list[dict[str, object]]:
 
 def test_allow_review_and_flag_meet_at_the_bounds(detector):
     card = detector.card.with_policy(0.5, (0.3, 0.7))
-    assert [card.decide(score) for score in (0.0, 0.2999, 0.3, 0.5, 0.6999, 0.7, 1.0)] == [
+    assert [card.decide(score, score >= 0.5) for score in (0.0, 0.2999, 0.3, 0.5, 0.6999, 0.7, 1.0)] == [
         "allow", "allow", "review", "review", "review", "flag", "flag",
     ]  # fmt: skip
     alone = detector.card.with_policy(0.5, (0.5, 0.5))
     assert alone.band is None
-    assert [alone.decide(score) for score in (0.4999, 0.5)] == ["allow", "flag"]
+    assert [alone.decide(score, score >= 0.5) for score in (0.4999, 0.5)] == ["allow", "flag"]
 
 
 def test_every_verdict_shows_the_threshold_and_the_band(detector):
@@ -90,10 +94,40 @@ def test_the_key_changes_with_the_policy_and_its_scorer_does_not(detector):
     assert card.model_copy(update={"temperature": 2.0}).scorer() != card.scorer()
 
 
-def test_a_new_temperature_drops_a_policy_chosen_on_old_scores(detector):
-    chosen = detector.with_card(detector.card.with_policy(0.3, (0.2, 0.4), Chosen(criterion="said")))
-    again = chosen.with_temperature(2.0).card
-    assert (again.threshold, again.band, again.chosen, again.temperature) == (0.5, None, None, 2.0)
+@pytest.mark.parametrize("answers", ["harmful", "severity"])
+def test_no_decision_changes_when_a_detector_is_calibrated_anew(detector, answers):
+    """Of two answers and of three, with the temperature of an old card, by the default threshold and by a policy."""
+    scores = np.random.default_rng(0).normal(0, 3, (2000, len(ANSWERS[answers])))
+    old = detector.card.model_copy(update={"answers": ANSWERS[answers], "temperature": 0.8})
+    fits = (Calibration(slope=0.3, bias=-1.2), Calibration(slope=2.5, bias=0.7))
+    for card in (old, old.with_policy(0.3, (0.2, 0.45), Chosen(criterion="said"))):
+        for again in (
+            card.with_calibration(fits[0]),
+            card.with_calibration(fits[0]).with_calibration(fits[1]),
+        ):
+            before, after = card.harm_probability(scores), again.harm_probability(scores)
+            assert np.abs(before - after).max() > 0.1
+            assert decisions(card, before) == decisions(again, after)
+            assert again.chosen == card.chosen and again.key() != card.key()
+
+
+def decisions(card: DetectorCard, scores: np.ndarray) -> list[str]:
+    return [card.decide(score, score >= card.threshold) for score in scores.tolist()]
+
+
+def test_a_temperature_flips_nothing(detector):
+    hot = detector.with_temperature(3.0)
+    verdicts = zip(detector.judge(MEMES, OPTIONS), hot.judge(MEMES, OPTIONS), strict=True)
+    for cold, warm in verdicts:
+        assert logit(warm.score) == pytest.approx(logit(cold.score) / 3)
+        assert (warm.harmful, warm.decision) == (cold.harmful, cold.decision)
+
+
+def test_a_card_from_before_there_was_a_calibration_keeps_its_key(detector):
+    card = DetectorCard.from_json({**detector.card.to_json(), "temperature": 0.8})
+    assert "calibration" not in card.to_json()
+    fields = card.model_dump(mode="json", exclude={"threshold", "band", "chosen", "calibration"})
+    assert card.scorer() == content_key({"format": 1, **fields})
 
 
 def test_storing_a_policy_rewrites_the_card_and_the_readme_alone(detector, tmp_path):
@@ -151,7 +185,22 @@ def test_after_a_new_policy_a_files_verdicts_are_decided_again_and_none_is_score
     assert {path.name for path in tmp_path.iterdir()} == {"verdicts.jsonl", ".verdicts.jsonl.lock"}
 
 
-def test_a_label_that_was_written_stays_and_only_its_decision_follows_the_threshold(detector, tmp_path):
+def test_a_decision_follows_the_label_that_was_written_whatever_the_threshold(detector, monkeypatch):
+    """P(harmful) is beside the point: of three answers, the likeliest may be harmless at a P of 0.55."""
+    monkeypatch.setattr(detector.label_student, "write", lambda inputs, _: answers[: len(inputs)])
+    answers = ["The answer is: harmful", "The answer is: harmless", "The answer is: perhaps"]
+    expected = {True: "flag", False: "allow", None: "review"}
+    for threshold in (0.0, 1.0):
+        verdicts = under(detector, threshold).judge(MEMES, OPTIONS, greedy=True)
+        assert {verdict.harmful for verdict in verdicts} == expected.keys()
+        again = [under(detector, 1 - threshold).decide_again(verdict) for verdict in verdicts]
+        for verdict in (*verdicts, *again):
+            assert verdict.decision == expected[verdict.harmful]
+    banded = under(detector, 0.5, (0.0, 1.0))
+    assert {verdict.decision for verdict in banded.judge(MEMES, OPTIONS, greedy=True)} == {"review"}
+
+
+def test_a_label_that_was_written_stays(detector, tmp_path):
     out = tmp_path / "verdicts.jsonl"
     greedy = OPTIONS.change(greedy=True)
     judge_to_file(under(detector, 0.0), MEMES, out, greedy, [])
@@ -159,7 +208,7 @@ def test_a_label_that_was_written_stays_and_only_its_decision_follows_the_thresh
     judge_to_file(under(detector, 1.0), MEMES, out, OPTIONS, [])
     written, scored = list(read_records(out, Verdict))[:3], list(read_records(out, Verdict))[3:]
     # A random student writes no label at all.
-    assert [(verdict.harmful, verdict.decision) for verdict in written] == [(None, "allow")] * 3
+    assert [(verdict.harmful, verdict.decision) for verdict in written] == [(None, "review")] * 3
     assert [(verdict.harmful, verdict.decision) for verdict in scored] == [(False, "allow")] * 3
 
 

@@ -52,8 +52,9 @@ def predict_command(
         Path | None, Option(metavar="PNG", help="Draw the saliency of the first meme (default: gradient).")
     ] = None,
     greedy: Annotated[
-        bool, Option("--greedy", help="Take the label that the student writes, as the paper does.")
-    ] = False,
+        bool | None,
+        Option(help="Take the label that the student writes, as the paper does (default: the recipe's)."),
+    ] = None,
     strict: Annotated[
         bool, Option("--strict", help="Refuse a meme that lacks an input of the recipe.")
     ] = False,
@@ -75,7 +76,7 @@ def predict_command(
         batch_size=batch_size,
         rationales=rationales,
         saliency=saliency or False,
-        greedy=greedy or None,
+        greedy=greedy,
         strict=strict,
         gather=gather,
     )

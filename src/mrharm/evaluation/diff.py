@@ -253,12 +253,12 @@ class _PairedVerdicts:
         places = [place for place, meme in enumerate(self.memes) if meme.label]
         clusters = self.clusters[places]
         sides = {"a": [self.a[place] for place in places], "b": [self.b[place] for place in places]}
-        right = {name: _right_at_threshold(verdicts, gold) for name, verdicts in sides.items()}
+        right = {name: _labels_right(verdicts, gold) for name, verdicts in sides.items()}
         statistics = {}
         for name, verdicts in sides.items():
             decided = np.array([verdict.decision != "review" for verdict in verdicts])
             statistics[f"{name} decided"] = mean_of_values(decided, share=True)
-            # A score outside of the band is on the same side of the threshold as its decision.
+            # A decision that is not review is the label.
             statistics[f"{name} right"] = share_within(right[name], decided)
             statistics[f"{name} at threshold"] = mean_of_values(right[name], share=True)
         statistics["difference"] = statistics["b at threshold"] - statistics["a at threshold"]
@@ -281,15 +281,12 @@ class _PairedVerdicts:
 
 
 def _reviews(verdicts: Sequence[Verdict]) -> bool:
-    """Tell whether a detector has memes reviewed, by its band or by their doubts."""
-    return any(verdict.band is not None or verdict.doubts for verdict in verdicts)
+    """Tell whether a detector has memes reviewed, by its band or one by one."""
+    return any(verdict.band is not None or verdict.decision == "review" for verdict in verdicts)
 
 
-def _right_at_threshold(verdicts: Sequence[Verdict], gold: NDArray[np.bool_]) -> Booleans:
-    rows = [
-        verdict.harmful is not None and (verdict.score >= verdict.threshold) == harmful
-        for verdict, harmful in zip(verdicts, gold, strict=True)
-    ]
+def _labels_right(verdicts: Sequence[Verdict], gold: NDArray[np.bool_]) -> Booleans:
+    rows = [verdict.harmful == harmful for verdict, harmful in zip(verdicts, gold, strict=True)]
     return np.array(rows, dtype=bool)
 
 

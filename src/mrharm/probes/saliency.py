@@ -24,7 +24,7 @@ from mrharm.records import Record, Saliency
 from mrharm.student.attribution import blank
 from mrharm.student.interface import Frame, Pixels, StudentInput
 from mrharm.verdicts.inputs import JudgeOptions, SaliencyKind
-from mrharm.verdicts.scoring import harm_probability, score_answers
+from mrharm.verdicts.scoring import score_answers
 
 if TYPE_CHECKING:
     from mrharm.verdicts.detector import Detector
@@ -106,7 +106,8 @@ def probe(
     rng = np.random.default_rng(seed)
     parts: dict[str, dict[int, Curves]] = {"text": {}, "picture": {}}  # place of each meme -> its curves
     for place, (shown, verdict) in enumerate(zip(inputs, predictions.verdicts, strict=True)):
-        follow = partial(_follow_decision, detector, verdict.score >= verdict.threshold)
+        reaches = verdict.score >= verdict.threshold
+        follow = partial(_follow_decision, detector, reaches if verdict.harmful is None else verdict.harmful)
         of_meme = {kind: rows[place] for kind, rows in saliencies.items()}
         for name, curves in _meme_curves(shown, of_meme, detector.frame, follow, rng).items():
             parts[name][place] = curves
@@ -127,7 +128,7 @@ def _follow_decision(detector: Detector, flagged: bool, inputs: Sequence[Student
     """Score changed copies of one meme: P(harmful) where it was flagged, else P(harmless)."""
     card = detector.card
     scores = score_answers(detector.label_student, inputs, card.label_texts(), BATCH)
-    harmful = harm_probability(scores, card.answers, card.temperature)
+    harmful = card.harm_probability(scores)
     return harmful if flagged else 1 - harmful
 
 

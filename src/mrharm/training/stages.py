@@ -20,10 +20,10 @@ from mrharm.training.label_stage import label_target, match_written_labels, vali
 from mrharm.training.rationale_stage import rationale_target, validate_rationales
 from mrharm.training.stage_data import StageContext, StageData, StageDataBuilder, StagePlan
 from mrharm.training.trainer import train_stage
-from mrharm.verdicts.calibration import fit_temperature
+from mrharm.verdicts.calibration import fit_calibration
 from mrharm.verdicts.card import JOINT, DetectorCard
 from mrharm.verdicts.detector import Detector
-from mrharm.verdicts.scoring import score_answers
+from mrharm.verdicts.scoring import harm_log_odds, score_answers
 
 _VALIDATION_BATCH = 64
 
@@ -78,10 +78,7 @@ def train_detector(
             }
         models[plan.model] = MrHarmForConditionalGeneration(model.config)
         models[plan.model].load_state_dict(model.state_dict())
-    # The last stage's validation split holds the labels that the temperature is fitted on.
     detector = Detector.from_models(card, models, examples.processor, context.device)
-    scores = score_answers(detector.label_student, data.inputs, card.label_texts())
-    temperature = fit_temperature(scores, recipe.answers, data.gold)
     values = {
         "results": results,
         "limits": dataclasses.asdict(examples.limits),
@@ -94,7 +91,19 @@ def train_detector(
         },
         "failed_pictures": len(builder.failures),
     }
-    return detector.with_temperature(temperature), values, builder.failures
+    return _calibrate(detector, data, context), values, builder.failures
+
+
+def _calibrate(detector: Detector, data: StageData, context: StageContext) -> Detector:
+    """Calibrate a detector on the labels of the last stage's validation split."""
+    scores = score_answers(detector.label_student, data.inputs, detector.card.label_texts())
+    fit = fit_calibration(harm_log_odds(scores, detector.card.answers), data.gold)
+    if fit.at_bound:
+        context.say(
+            f"note: the calibration ended at its bound (slope {fit.slope:.3g}, bias {fit.bias:.3g}): "
+            f"{len(data.gold):,} validation memes do not determine it; take scores as an order, not as probabilities"
+        )
+    return detector.with_card(detector.card.with_calibration(fit))
 
 
 def _build_student(

@@ -13,10 +13,13 @@ from pydantic import ValidationError
 from mrharm._version import __version__
 from mrharm.errors import DataError, InputError
 from mrharm.metrics import Estimate, format_figure, name_figure
+from mrharm.metrics.estimate import Floats
 from mrharm.recipe import Answer, Part
 from mrharm.records import Decision, Doubt, Record
 from mrharm.runs import CARD, find_detector
 from mrharm.store import content_key, write_json, write_text
+from mrharm.verdicts.calibration import Calibration
+from mrharm.verdicts.scoring import harm_log_odds
 
 FORMAT = 1
 README = "README.md"
@@ -58,7 +61,8 @@ class DetectorCard(Record):
         decoding: ``score`` or ``greedy``, as the recipe says.
         students: the models: ``label`` and perhaps ``rationale``, or ``joint`` alone, which explains and answers.
         seed: of the training.
-        temperature: divides log-probabilities before they become scores.
+        temperature: divides log-probabilities; 1 but in cards from before there was a calibration.
+        calibration: of log-odds, fitted on validation.
         threshold, band, chosen: the policy: it turns scores into decisions and changes no score.
         files: name -> SHA-256 of every file in the folder but this one and the README.
     """
@@ -76,6 +80,7 @@ class DetectorCard(Record):
     odd_text: str = "plain"
     # `int | float` keeps a whole number as it was written, and so the keys of cards that hold one.
     temperature: int | float = 1.0
+    calibration: Calibration = Calibration()
     threshold: int | float = 0.5
     band: tuple[float, float] | None = None
     chosen: Chosen | None = None
@@ -99,14 +104,24 @@ class DetectorCard(Record):
 
     def scorer(self) -> str:
         """Return a short hash of all but the policy: same scorer, same scores and rationales."""
-        return content_key({"format": FORMAT, **self.model_dump(mode="json", exclude=_POLICY)})
+        return content_key({"format": FORMAT, **self._dump(exclude=_POLICY)})
 
-    def decide(self, score: float, doubts: Sequence[Doubt] = ()) -> Decision:
-        """Return what is done about a meme of this score; see `Verdict`."""
-        if doubts:
+    def _dump(self, **options: Any) -> dict[str, Any]:
+        values = self.model_dump(mode="json", **options)
+        if self.calibration == Calibration():
+            del values["calibration"]  # so that cards from before there was one keep their keys
+        return values
+
+    def harm_probability(self, scores: Floats) -> Floats:
+        """Compute calibrated P(harmful) of the answers' log-probabilities. *Shape:* (memes, answers) -> (memes,)"""
+        return self.calibration.probability(harm_log_odds(scores, self.answers, self.temperature))
+
+    def decide(self, score: float, harmful: bool | None, doubts: Sequence[Doubt] = ()) -> Decision:
+        """Return what is done about a meme of this score and label, never against the label; see `Verdict`."""
+        in_band = self.band is not None and self.band[0] <= score < self.band[1]
+        if doubts or in_band or harmful is None:
             return "review"
-        low, high = self.band or (self.threshold, self.threshold)
-        return "flag" if score >= high else "review" if score >= low else "allow"
+        return "flag" if harmful else "allow"
 
     def with_policy(
         self, threshold: float, band: tuple[float, float] | None = None, chosen: Chosen | None = None
@@ -126,13 +141,24 @@ class DetectorCard(Record):
             band = None  # no score falls into it
         return self.model_copy(update={"threshold": threshold, "band": band, "chosen": chosen})
 
+    def with_calibration(self, calibration: Calibration) -> DetectorCard:
+        """Return the card calibrated anew; its policy is carried to the new scores, so that no decision changes."""
+
+        def carry(threshold: float) -> float:
+            return float(calibration.probability(self.calibration.log_odds(threshold)))
+
+        band = (carry(self.band[0]), carry(self.band[1])) if self.band else None
+        card = self.model_copy(update={"calibration": calibration})
+        return card.with_policy(carry(self.threshold), band, self.chosen)
+
     def to_json(self) -> dict[str, Any]:
         """Return JSON-able values, read back by `from_json`."""
-        return {"format": FORMAT, "mrharm": __version__, **self.model_dump(mode="json")}
+        return {"format": FORMAT, "mrharm": __version__, **self._dump()}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> DetectorCard:
-        """Read the values of `to_json`; cards from before there were bands lack ``band`` and ``chosen``.
+        """Read the values of `to_json`; cards from before there were bands lack ``band`` and ``chosen``, those
+        that were not calibrated ``calibration``.
 
         Raises:
             ValueError: another format, or a field is missing, unknown or wrong; the message names it.

@@ -26,6 +26,7 @@ from mrharm.student.joint import JointStudent, JointTarget
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
 from mrharm.student.saved_models import load_models, save_models
+from mrharm.verdicts.calibration import Calibration
 from mrharm.verdicts.card import JOINT, DetectorCard, read_card, write_card
 from mrharm.verdicts.inputs import (
     DEFAULT_OPTIONS,
@@ -36,7 +37,7 @@ from mrharm.verdicts.inputs import (
     SaliencyKind,
     collect_items,
 )
-from mrharm.verdicts.scoring import harm_probability, score_answers, write_texts
+from mrharm.verdicts.scoring import score_answers, write_texts
 
 WRITTEN = "-written"  # ends the key of a verdict whose label the student wrote
 
@@ -126,9 +127,10 @@ class Detector(PushToHubMixin):
         return card
 
     def with_temperature(self, temperature: float) -> Detector:
-        """Return the Detector with another temperature; a policy chosen on its old scores is dropped."""
-        card = self.card.model_copy(update={"temperature": temperature})
-        return self.with_card(card if card.chosen is None else card.with_policy(0.5))
+        """Return the Detector with log-odds divided by a temperature; its policy is carried, so no decision changes."""
+        return self.with_card(
+            self.card.with_calibration(Calibration(slope=self.card.temperature / temperature))
+        )
 
     def with_card(self, card: DetectorCard) -> Detector:
         """Return the same students under another card, with another policy for example."""
@@ -157,20 +159,19 @@ class Detector(PushToHubMixin):
     def decide_again(self, verdict: Verdict) -> Verdict:
         """Return a verdict of the same scorer as this Detector's policy decides it; its score stays.
 
-        A label that the student wrote (greedy mode) stays, too: it follows from no threshold.
+        A label that the student wrote (greedy mode) stays, too: it follows from no threshold, and the decision from it.
         """
         written = (verdict.key or "").endswith(WRITTEN)
         harmful = verdict.harmful if written else verdict.score >= self.card.threshold
-        return verdict.model_copy(
-            update={"harmful": harmful, **self._policy_fields(verdict.score, verdict.doubts)}
-        )
+        return verdict.model_copy(update=self._policy_fields(verdict.score, harmful, verdict.doubts))
 
-    def _policy_fields(self, score: float, doubts: Sequence[Doubt]) -> dict[str, Any]:
-        """Return the fields of a verdict that follow from its score, its doubts and the policy."""
+    def _policy_fields(self, score: float, harmful: bool | None, doubts: Sequence[Doubt]) -> dict[str, Any]:
+        """Return the fields of a verdict that follow from its score, its label, its doubts and the policy."""
         return {
+            "harmful": harmful,
             "threshold": self.card.threshold,
             "band": self.card.band,
-            "decision": self.card.decide(score, doubts),
+            "decision": self.card.decide(score, harmful, doubts),
             "detector": self.key,
         }
 
@@ -209,7 +210,7 @@ class Detector(PushToHubMixin):
         """Judge memes that `prepare` has prepared; returns verdicts in order, raises InputError as `judge`."""
         inputs = [meme.shown for meme in prepared]
         scores = score_answers(self.label_student, inputs, self.card.label_texts(), options.batch_size)
-        probabilities = harm_probability(scores, self.card.answers, self.card.temperature).tolist()
+        probabilities = self.card.harm_probability(scores).tolist()
         harmful = self._decide(inputs, probabilities, options)
         rationales = self._write_rationales(inputs, options)
         saliencies = self._compute_saliencies(inputs, options)
@@ -219,9 +220,8 @@ class Detector(PushToHubMixin):
         return [
             Verdict(
                 meme_id=meme.meme_id,
-                harmful=harmful[index],
                 score=probabilities[index],
-                **self._policy_fields(probabilities[index], doubts[index]),
+                **self._policy_fields(probabilities[index], harmful[index], doubts[index]),
                 rationale=rationales[index],
                 saliency=saliencies[index],
                 evidence=meme.evidence,

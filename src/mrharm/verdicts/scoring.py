@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.special import logsumexp
 
+from mrharm.metrics.estimate import Floats
 from mrharm.recipe import Answer
 from mrharm.student.interface import Student, StudentInput
-
-Floats = NDArray[np.float64]
+from mrharm.verdicts.calibration import Calibration
 
 
 def batch_by_length(student: Student, inputs: Sequence[StudentInput], batch_size: int) -> Iterator[list[int]]:
@@ -43,15 +43,22 @@ def write_texts(
     return texts
 
 
-def harm_probability(scores: Floats, answers: Sequence[Answer], temperature: float = 1.0) -> Floats:
-    """Compute P(harmful): the softmax over the answers' log-probabilities, summed over the harmful ones.
+def harm_log_odds(scores: Floats, answers: Sequence[Answer], temperature: float = 1.0) -> Floats:
+    """Compute the log-odds of harmful: log-probabilities summed over the harmful answers, less those over the others.
 
-    ``temperature`` divides the log-probabilities (Guo et al., ICML 2017); 1 leaves them unchanged.
+    ``temperature`` divides the log-probabilities first, as cards from before there was a slope ask; 1 leaves them
+    unchanged.
 
     *Shape:* (inputs, answers) -> (inputs,)
     """
-    scaled = scores / temperature
-    weights = np.exp(scaled - scaled.max(1, keepdims=True))
     harmful = np.array([answer.harmful for answer in answers])
-    result: Floats = weights[:, harmful].sum(1) / weights.sum(1)
-    return result
+    scaled = scores / temperature
+    return np.asarray(logsumexp(scaled[:, harmful], axis=1) - logsumexp(scaled[:, ~harmful], axis=1))
+
+
+def harm_probability(scores: Floats, answers: Sequence[Answer]) -> Floats:
+    """Compute P(harmful), uncalibrated: the softmax over the answers, summed over the harmful ones.
+
+    *Shape:* (inputs, answers) -> (inputs,)
+    """
+    return Calibration().probability(harm_log_odds(scores, answers))
