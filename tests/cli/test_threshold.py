@@ -254,10 +254,10 @@ def test_a_band_that_holds_nothing_is_checked_all_the_same(trained: Path, data: 
 
 def test_a_number_of_ones_own_needs_no_dataset_and_with_one_has_figures(trained: Path, data: Dataset) -> None:
     code, out, _ = run(trained, "--set-threshold", 0.61, "--set-band", 0.5, 0.7)
-    assert code == 0 and "threshold 0.6100: said" in out
+    assert code == 0 and "threshold 0.6100: set by hand" in out
     card = Detector.from_pretrained(trained, device="cpu").card
     assert (card.threshold, card.band) == (0.61, (0.5, 0.7))
-    assert card.chosen is not None and card.chosen.criterion == "said" and not card.chosen.figures
+    assert card.chosen is not None and card.chosen.by_hand and not card.chosen.figures
     code, out, _ = run(trained, data.root, "--set-threshold", 0.0, "--json")
     found = json.loads(out)
     assert code == 0

@@ -58,6 +58,21 @@ def test_another_text_is_judged_again_and_the_first_is_there_when_it_comes_back(
     assert first.score != other.score
 
 
+def test_a_posted_text_that_is_edited_is_judged_again_though_its_evidence_stays(detector, tmp_path):
+    rows, out = [meme("1", "you and the club", True, "test")], tmp_path / "verdicts.jsonl"
+    gathered = [Evidence(meme_id="1", text="you and the club", text_source="given", caption="a kettle")]
+    first = judge_split(
+        detector, write_dataset(tmp_path / "d", rows, gathered), "test", out=out, rationales=False
+    )
+    rows = [meme("1", "you are a kettle", True, "test")]
+    again = judge_split(
+        detector, write_dataset(tmp_path / "e", rows, gathered), "test", out=out, rationales=False
+    )
+    assert (
+        again.verdicts[0].key != first.verdicts[0].key and again.verdicts[0].score != first.verdicts[0].score
+    )
+
+
 def test_a_meme_that_fails_now_is_a_failure_though_it_was_judged_before(detector, tmp_path):
     rows = [meme("1", None, True, "test", image="images/1.png"), meme("2", "you", False, "test")]
     dataset, out = write_dataset(tmp_path / "d", rows), tmp_path / "verdicts.jsonl"

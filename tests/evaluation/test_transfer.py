@@ -97,7 +97,7 @@ def test_what_is_kept_is_not_judged_again(
     places: Places, found: Transfer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = [file.read_bytes() for file in cells(places)]
-    monkeypatch.setattr(Detector, "judge", None)  # whoever judges fails
+    monkeypatch.setattr(Detector, "judge_prepared", None)  # scoring a meme fails
     assert transfer(places[2:], places[:2], device="cpu") == found
     assert [file.read_bytes() for file in cells(places)] == before
 

@@ -116,7 +116,7 @@ def _warn_of_training_memes(side: str, run: Path, dataset: Dataset, memes: Seque
         for role, use in ((TRAIN, "learned from"), (VALIDATION, "was chosen and calibrated on")):
             uses.append((use, sum(in_split(meme, dataset.split_name(role)) for meme in memes)))
     chosen = read_card(run)[1].chosen
-    if chosen and chosen.split and chosen.dataset == dataset.info.name:
+    if chosen and not chosen.by_hand and chosen.split and chosen.dataset == dataset.info.name:
         uses.append(("has a threshold chosen on", sum(in_split(meme, chosen.split) for meme in memes)))
     clauses = [f"{use} {count:,}" for use, count in uses if count]
     if not clauses:

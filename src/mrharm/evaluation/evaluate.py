@@ -18,7 +18,7 @@ from mrharm.evaluation.published import Published, list_published
 from mrharm.evaluation.saved_predictions import set_aside, verdicts_file, write_manifest
 from mrharm.evaluation.scores import N_RESAMPLES, Curves, Scores, curves, score
 from mrharm.memes.dataset import Dataset, in_split
-from mrharm.memes.splits import TRAIN, normalised_text
+from mrharm.memes.splits import TRAIN
 from mrharm.metrics import Estimate
 from mrharm.metrics.classification import settle
 from mrharm.metrics.ranking import confidence_of
@@ -27,6 +27,7 @@ from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Record, make_record, meme_text
 from mrharm.runs import RUN, read_run
 from mrharm.store import exclusive_lock
+from mrharm.texts import fold
 from mrharm.verdicts.card import Chosen, DetectorCard
 
 if TYPE_CHECKING:
@@ -220,14 +221,17 @@ def trained_on(folder: Path) -> str | None:
 
 
 def count_train_texts(predictions: LabelledVerdicts) -> int:
-    """Count the memes with the same words, but for case and spaces, as a meme of the train split."""
+    """Count the memes with the words of a meme of the train split (`meme_text`), whatever their case and spaces."""
     if role_of(predictions) == TRAIN:
         return len(predictions.memes)
-    train = predictions.dataset.split_name(TRAIN)
-    train_texts = {normalised_text(meme) for meme in predictions.dataset.memes if in_split(meme, train)} - {
-        ""
-    }
-    return sum(normalised_text(meme) in train_texts for meme in predictions.memes)
+    dataset, gathered = predictions.dataset, predictions.dataset.evidence
+    train = [meme for meme in dataset.memes if in_split(meme, dataset.split_name(TRAIN))]
+    train_texts = {fold(meme_text(meme, gathered.get(meme.id)) or "") for meme in train}
+    texts = [
+        fold(meme_text(meme, verdict.evidence) or "")
+        for meme, verdict in zip(predictions.memes, predictions.verdicts, strict=True)
+    ]
+    return sum(text in train_texts for text in texts if text)
 
 
 def worst_mistakes(predictions: LabelledVerdicts, most: int = MISTAKES) -> tuple[Mistake, ...]:

@@ -19,7 +19,7 @@ from mrharm.memes.dataset import Dataset
 from mrharm.metrics.estimate import Booleans, Decisions, Floats
 from mrharm.records import Failure, Record, Verdict, make_record, read_records
 from mrharm.runs import find_run, read_run
-from mrharm.store import read_appended, write_text
+from mrharm.store import content_key, read_appended, write_text
 from mrharm.verdicts.batch import failures_file
 from mrharm.verdicts.card import scorer_of
 
@@ -105,14 +105,15 @@ def evaluation_folder(run: Path, dataset: Dataset, split: str) -> Path:
         InputError: as `find_run`.
     """
     folder = find_run(run)
-    name = _safe_name(f"{dataset.info.name}.{split}")
+    name = safe_name(f"{dataset.info.name}.{split}")
     places = [folder] if split == dataset.split_name("test") and is_training_dataset(folder, dataset) else []
     places += [folder / EVALUATIONS / name]
     for place in places:
         file = manifest_file(place, split)
         if not file.exists() or _has_same_memes(read_manifest(file), dataset, split):
             return place
-    return folder / EVALUATIONS / f"{name}.{dataset.fingerprint()[:8]}"
+    labels = {meme.id: meme.label.harmful for meme in dataset.split(split) if meme.label}
+    return folder / EVALUATIONS / f"{name}.{content_key(labels)[:8]}"
 
 
 def _has_same_memes(manifest: PredictionsManifest, dataset: Dataset, split: str) -> bool:
@@ -127,17 +128,20 @@ def _has_same_memes(manifest: PredictionsManifest, dataset: Dataset, split: str)
 
 def verdicts_file(folder: Path, split: str) -> Path:
     """Return where the verdicts on a split are in its evaluation's folder."""
-    return folder / f"verdicts.{_safe_name(split)}.jsonl"
+    return folder / f"verdicts.{safe_name(split)}.jsonl"
 
 
-def set_aside(file: Path, detector: str) -> Path | None:
-    """Rename a file of verdicts that another detector scored, as one trained or calibrated anew is; return where to."""
+def set_aside(file: Path, detector: str) -> None:
+    """Rename a file of verdicts that another detector scored, and bring back the file of this one where there is one.
+
+    A detector is another one after it was trained or calibrated anew.
+    """
     first = next(iter(read_appended(file, Verdict)), None)
-    if first is None or scorer_of(first.detector) == scorer_of(detector):
-        return None
-    aside = file.with_suffix(f".{scorer_of(first.detector)}.jsonl")
-    file.replace(aside)
-    return aside
+    if first and scorer_of(first.detector) != scorer_of(detector):
+        file.replace(file.with_suffix(f".{scorer_of(first.detector)}.jsonl"))
+    earlier = file.with_suffix(f".{scorer_of(detector)}.jsonl")
+    if not file.exists() and earlier.exists():
+        earlier.replace(file)
 
 
 def write_manifest(
@@ -213,14 +217,14 @@ def read_saved(run: Path, file: Path) -> SavedPredictions:
     manifest = read_manifest(file)
     stored = {
         (verdict.meme_id, verdict.key): verdict
-        for verdict in read_records(verdicts_file(file.parent, manifest.split), Verdict)
+        for verdict in read_appended(verdicts_file(file.parent, manifest.split), Verdict)
     }
     keys = [(meme_id, key) for meme_id, (_, key) in manifest.rows.items()]
     missing = [meme_id for meme_id, key in keys if (meme_id, key) not in stored]
     if missing:
         raise DataError(
             f"{file}: {len(missing):,} of its {len(manifest.rows):,} verdicts are not in "
-            f"verdicts.{manifest.split}.jsonl ({missing[0]}); evaluate the run again"
+            f"{verdicts_file(file.parent, manifest.split).name} ({missing[0]}); evaluate the run again"
         )
     # A meme that is in no cluster gets a negative number, which no cluster has.
     clusters = [manifest.clusters.get(meme_id, -1 - place) for place, meme_id in enumerate(manifest.rows)]
@@ -244,9 +248,9 @@ def read_labelled(folder: Path, dataset: Dataset, split: str) -> LabelledVerdict
 
 def manifest_file(folder: Path, split: str) -> Path:
     """Return where the manifest of a split is in its evaluation's folder."""
-    return folder / f"judged.{_safe_name(split)}.json"
+    return folder / f"judged.{safe_name(split)}.json"
 
 
-def _safe_name(name: str) -> str:
+def safe_name(name: str) -> str:
     """Make a dataset's or split's name safe in a file name: the dataset's maker chose it, and it may be ``../..``."""
     return re.sub(r"[^\w.+-]+", "_", name).lstrip(".") or "_"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mrharm.errors import InputError
 from mrharm.evaluation.predictions import Predictions, judge_split
-from mrharm.evaluation.saved_predictions import list_stale_pages
+from mrharm.evaluation.saved_predictions import list_stale_pages, safe_name
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN, VALIDATION
 from mrharm.metrics import Estimate
@@ -19,7 +19,7 @@ from mrharm.policy.targets import TargetCheck, check_target
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Failure, Record
 from mrharm.runs import results_folder
-from mrharm.verdicts.card import Chosen, DetectorCard, read_card, write_card
+from mrharm.verdicts.card import BY_HAND, Chosen, DetectorCard, read_card, write_card
 
 MENU = (
     Criterion(),
@@ -156,7 +156,7 @@ def choose_policy(
             raise InputError(
                 "a threshold, a band or a check needs labelled memes: name a DATASET, or say --set-threshold X alone"
             )
-        by_hand = Chosen(criterion="said", band_criterion="said" if request.band else None)
+        by_hand = Chosen(criterion=BY_HAND, band_criterion=BY_HAND if request.band else None)
         card = before.with_policy(request.threshold, request.band, by_hand)
         return PolicyChoice(request, folder, card, before)
     data = Dataset(dataset)
@@ -171,7 +171,7 @@ def choose_policy(
     detector = Detector.from_pretrained(run, device=device)
 
     def judge(name: str) -> Predictions:
-        file = results_folder(folder) / f"scores.{name}.{detector.card.scorer()}.jsonl"
+        file = results_folder(folder) / f"scores.{safe_name(name)}.{detector.card.scorer()}.jsonl"
         return judge_split(detector, data, name, out=file, rationales=False, progress=progress)
 
     choice = _choose_on(judge(split), folder, before, request)
@@ -212,9 +212,9 @@ def _choose_on(
 
 def _describe_origin(data: Dataset, request: PolicyRequest, measured: Measurement) -> Chosen:
     """Say for the card how a policy was chosen, and on what."""
-    by_hand = "said" if request.band else None
+    by_hand = BY_HAND if request.band else None
     return Chosen(
-        criterion="said" if request.threshold is not None else (request.criterion or Criterion()).words(),
+        criterion=BY_HAND if request.threshold is not None else (request.criterion or Criterion()).words(),
         band_criterion=", ".join(criterion.words() for criterion in request.band_criteria) or by_hand,
         dataset=data.info.name,
         dataset_sha256=data.fingerprint(),

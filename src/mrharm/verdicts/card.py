@@ -23,6 +23,7 @@ from mrharm.verdicts.scoring import harm_log_odds
 
 FORMAT = 1
 README = "README.md"
+BY_HAND = "set by hand"
 JOINT = "joint"  # the model of a detector trained in one stage, which explains and answers
 _POLICY = {"threshold", "band", "chosen"}
 
@@ -48,6 +49,11 @@ class Chosen(Record):
     prevalence: float | None = None
     per_day: float | None = None
     figures: dict[str, Estimate] = {}
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether a person named the threshold, so that the memes it was measured on had no part in the choice."""
+        return self.criterion in (BY_HAND, "said")  # as versions before this one wrote it
 
 
 class DetectorCard(Record):

@@ -18,7 +18,7 @@ from mrharm.hub import fetch_folder, pick_device, pick_dtype
 from mrharm.images import decode, open_image
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics.estimate import Floats
-from mrharm.records import Doubt, Evidence, Meme, Saliency, Verdict
+from mrharm.records import Doubt, Evidence, Meme, Saliency, Verdict, meme_text
 from mrharm.store import content_key, folder_aside, sha256_bytes, sha256_file, write_text
 from mrharm.student.fused_t5 import FusedT5Student
 from mrharm.student.interface import Frame, Student, StudentInput, compose_text
@@ -319,6 +319,12 @@ class Detector(PushToHubMixin):
             how["given_rationale"] = rationale
         if self.dtype != torch.float32:
             how["dtype"] = str(self.dtype)  # a narrower arithmetic gives other scores
+        words = meme_text(source.meme, source.evidence)
+        if words != source.evidence.text:
+            how["text"] = words  # posted words that the evidence does not hold, or that were edited since
+        if self.shows_clean and source.evidence.clean_image:
+            clean = options.read_picture(source.evidence.clean_image)
+            how["clean_image"] = sha256_bytes(clean)  # another in-painter writes to the same path
         evidence = source.evidence.model_dump(mode="json", exclude={"made_by"})
         key = content_key(self.card.scorer(), evidence, how)
         return key + (WRITTEN if self._writes_labels(options) else "")
