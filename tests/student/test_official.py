@@ -15,8 +15,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mrharm.errors import DataError, InputError
+from mrharm.student.backbones import TEXT_TOWERS, TextTower
 from mrharm.student.model import MrHarmForConditionalGeneration
-from mrharm.student.official import load_official, our_name
+from mrharm.student.official import _T5_FIELDS, load_official, our_name
 from tests.student.conftest import REFERENCE
 
 
@@ -132,6 +133,19 @@ def test_a_lightning_checkpoint_of_the_official_code_gives_the_same_student(stud
     assert again.state_dict().keys() == student.state_dict().keys()
     for name, tensor in student.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name
+
+
+def test_without_a_configuration_the_checkpoints_settings_name_the_text_tower(student, tmp_path, monkeypatch):
+    settings = {"config": {"tokenizer": "made-up/t5-tiny", "vit": "made-up/clip"}}
+    path = lightning_checkpoint(tmp_path / "last.ckpt", monkeypatch, hyper_parameters=settings)
+    path.with_suffix(".json").unlink()
+    with pytest.raises(InputError, match=r"last\.json: no such file"):
+        load_official(path)
+    values = json.loads(REFERENCE.with_suffix(".json").read_text())["config"]
+    config = {key: values[key] for key in _T5_FIELDS if key != "vocab_size" and key in values}
+    monkeypatch.setitem(TEXT_TOWERS, "made-up", TextTower(config, "made-up/t5-tiny", values["vocab_size"]))
+    again = load_official(path)
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in student.state_dict().items())
 
 
 class Trap:

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mrharm.errors import DataError, InputError
+from mrharm.student.backbones import TEXT_TOWERS
 from mrharm.student.config import MrHarmConfig
 from mrharm.student.model import MrHarmForConditionalGeneration
 
@@ -42,10 +43,11 @@ def load_official(path: str | Path) -> MrHarmForConditionalGeneration:
     Lightning checkpoint also holds, unchanged, and that is left out here.
 
     Args:
-        path: ``NAME``, ``NAME.safetensors`` or a Lightning ``.ckpt``; ``NAME.json`` in its folder holds ``config``.
+        path: ``NAME``, ``NAME.safetensors`` or a Lightning ``.ckpt``. ``NAME.json`` in its folder holds the text
+            tower's ``config``; without it, the tower is the one that the checkpoint's settings name.
 
     Raises:
-        InputError: no such file, or no configuration in its folder.
+        InputError: no such file, or no configuration in its folder or its settings.
         DataError: tensors are missing, unexpected, or of the wrong shape; the message names them.
     """
     path = Path(path)
@@ -53,14 +55,15 @@ def load_official(path: str | Path) -> MrHarmForConditionalGeneration:
         path = path.with_name(path.name + ".safetensors")
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected NAME.safetensors or NAME.ckpt")
-    weights = {our_name(name): tensor for name, tensor in _read(path).items()}
+    content = _read(path)
+    weights = {our_name(name): tensor for name, tensor in _student_tensors(path, content).items()}
     fused = [re.match(r"encoder\.block\.(\d+)\.fusion\.key", name) for name in weights]
     if "encoder.last_fusion.key.weight" not in weights:
         raise DataError(
             f"{path}: no fusion weights (ca.proj_k.weight); this is not an official Mr.Harm checkpoint"
         )
     config = MrHarmConfig(
-        **_read_config(path),
+        **_read_config(path, content),
         fusion="every_block" if any(fused) else "last",
         vision_width=weights["encoder.last_fusion.key.weight"].shape[1],
     )
@@ -93,33 +96,44 @@ def _load_plain(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    """Read the student's tensors by their official names, without the prefix of the attribute that held the model."""
+def _read(path: Path) -> dict[str, Any]:
+    """Read a file: tensors by name, in a Lightning checkpoint under ``state_dict`` beside everything else."""
     try:
-        if path.suffix == ".safetensors":
-            tensors = load_file(path)
-            return {name: tensor for name, tensor in tensors.items() if not name.startswith("io.")}
-        content = _load_plain(path)
-        state = content.get("state_dict", content)
-        if not all(isinstance(tensor, Tensor) for tensor in state.values()):
-            raise ValueError("no tensors by name under state_dict")
+        content = load_file(path) if path.suffix == ".safetensors" else _load_plain(path)
+        if not isinstance(content, dict):
+            raise ValueError("no tensors by name")
+        return content
     except Exception as error:  # on hostile bytes the unpickler raises a dozen kinds
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(f"{path}: cannot be read as weights ({reason})") from None
+
+
+def _student_tensors(path: Path, content: dict[str, Any]) -> dict[str, Tensor]:
+    """Return the student's tensors by their official names, without the prefix of the attribute that held the model."""
+    state = content.get("state_dict", content)
+    if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise DataError(f"{path}: cannot be read as weights (no tensors by name under state_dict)")
     return {
         re.sub(r"^(text_transformer|model|t5|net)\.", "", name): tensor
         for name, tensor in state.items()
-        if not name.startswith("image_transformer.")
+        if not name.startswith(("image_transformer.", "io."))
     }
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def _read_config(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """Return the text tower's configuration: of the file beside the checkpoint, else of the tower its settings name."""
     file = path.with_suffix(".json")
-    if not file.is_file():
-        raise InputError(f'{file}: no such file; expected the text tower\'s configuration under "config"')
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-        config = values.get("config", values)
-        return {name: config[name] for name in _T5_FIELDS if name in config}
+        if file.is_file():
+            values = json.loads(file.read_text(encoding="utf-8"))
+            config = values.get("config", values)
+            return {name: config[name] for name in _T5_FIELDS if name in config}
     except (ValueError, AttributeError, TypeError) as error:
         raise DataError(f"{file}: not a configuration ({error})") from None
+    hub_name: Any = content
+    for key in ("hyper_parameters", "config", "tokenizer"):
+        hub_name = hub_name.get(key, {}) if isinstance(hub_name, dict) else {}
+    for tower in TEXT_TOWERS.values():
+        if tower.hub and tower.hub == hub_name:
+            return {**tower.config, "vocab_size": tower.vocabulary}
+    raise InputError(f'{file}: no such file; expected the text tower\'s configuration under "config"')
