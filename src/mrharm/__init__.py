@@ -20,8 +20,12 @@ _WHERE = {
     "Rationale": "mrharm.records",
     "Verdict": "mrharm.records",
     "audit": "mrharm.audit.run",
+    "evaluate": "mrharm.reports.evaluation",
     "import_memes": "mrharm.memes.importing",
+    "load_recipe": "mrharm.recipe",
+    "predict": "mrharm.verdicts.batch",
     "read_memes": "mrharm.memes.importing",
+    "threshold": "mrharm.reports.policy",
     "train": "mrharm.training.run",
 }
 
@@ -32,8 +36,12 @@ if TYPE_CHECKING:
     from mrharm.errors import MrHarmError
     from mrharm.memes.dataset import Dataset
     from mrharm.memes.importing import import_memes, read_memes
+    from mrharm.recipe import load_recipe
     from mrharm.records import Evidence, Label, Meme, Rationale, Verdict
+    from mrharm.reports.evaluation import evaluate
+    from mrharm.reports.policy import threshold
     from mrharm.training.run import train
+    from mrharm.verdicts.batch import predict
     from mrharm.verdicts.detector import Detector
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mrharm import threshold
+from mrharm.errors import GateError
 from mrharm.evaluation.predictions import judge_split
 from mrharm.evaluation.saved_predictions import PredictionsManifest
 from mrharm.memes.dataset import Dataset
@@ -116,7 +118,7 @@ def test_reviews_a_day_and_a_check_on_another_split(trained: Path, data: Dataset
     assert (there["split"], there["name"], there["wanted"]) == ("test", "reviews", 50_000)
     assert there["figure"] == found["checked"]["reviews"] and there["bound"] == there["figure"]["high"]
     assert found["kept_on"] == {one["split"]: one["state"] == "kept" for one in found["promises"]}
-    assert code == (4 if there["state"] == "broken" else 0) and found["stored"]
+    assert code == (4 if there["state"] == "broken" else 0) and found["stored"] == (code == 0)
     assert found["figures"]["reviews"]["value"] <= 50_000
     low, high = found["threshold_interval"]
     assert low <= found["threshold"] <= high
@@ -126,7 +128,7 @@ def test_reviews_a_day_and_a_check_on_another_split(trained: Path, data: Dataset
     assert found["before"] == {"threshold": 0.5, "band": None}
 
 
-def test_a_promise_that_another_split_breaks_is_said_first_and_is_exit_code_4(
+def test_a_promise_that_another_split_breaks_is_said_first_is_exit_code_4_and_stores_nothing_without_force(
     trained: Path, data: Dataset, tmp_path: Path
 ) -> None:
     turned = [
@@ -136,14 +138,21 @@ def test_a_promise_that_another_split_breaks_is_said_first_and_is_exit_code_4(
     ]
     other = write_dataset(tmp_path / "turned", turned)
     arguments = (trained, other.root, "--precision", 1, "--check-split", "test")
+    before = (trained / "detector" / "detector.json").read_bytes()
     code, out, _ = run(*arguments)
     assert code == 4
     assert out.startswith("precision: MISSED on test: 0.0 %") and "target at least 100.0 %" in out
-    assert "stored all the same in" in out
+    assert "nothing stored (a target is MISSED; --force stores the policy all the same)" in out
     code, out, _ = run(*arguments, "--json")
     found = json.loads(out)
-    assert code == 4 and found["stored"] and found["kept_on"] == {"validation": False, "test": False}
+    assert code == 4 and not found["stored"] and found["kept_on"] == {"validation": False, "test": False}
     assert [one["state"] for one in found["promises"]] == ["open", "broken"]
+    with pytest.raises(GateError, match=r"precision: MISSED on test: .* Nothing was stored"):
+        threshold(trained, other, precision=1, check_split="test")
+    assert (trained / "detector" / "detector.json").read_bytes() == before
+    code, out, _ = run(*arguments, "--force")
+    assert code == 4 and "stored all the same in" in out
+    assert (trained / "detector" / "detector.json").read_bytes() != before
 
 
 def test_a_precision_that_few_harmless_memes_cannot_show_is_not_called_kept(
@@ -330,7 +339,7 @@ def test_a_detector_that_writes_its_labels_says_what_the_threshold_does(
 def test_a_stop_is_exit_code_3_and_stores_nothing(
     trained: Path, data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(*_: object) -> None:
+    def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(PolicyChoice, "store", stop)

@@ -129,7 +129,7 @@ LINES = (
     Line(
         "threshold",
         f"threshold {JOINT} data --recall 0.8 --prevalence 0.1 --per-day 1000 --band 200 --split test "
-        "--check-split composition --json --device cpu",
+        "--check-split composition --force --json --device cpu",
         files=(f"{JOINT}/detector/detector.json",),
     ),
     Line(

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from mrharm.progress import Progress
     from mrharm.rationales.teachers import Teacher
 
-PAGE = "report.html"
-
 
 class Leaderboard(StrEnum):
     """The leaderboards that a submission can be written for."""
@@ -128,7 +126,7 @@ def evaluate_command(
     """
     # What cannot work is refused before PyTorch is loaded, and before hours of work.
     from mrharm.evaluation.leaderboards import dry_run, parse_request
-    from mrharm.evaluation.saved_predictions import evaluation_folder
+    from mrharm.evaluation.saved_predictions import PAGE, evaluation_folder
 
     names = select_probes(probes)
     find_detector(run)

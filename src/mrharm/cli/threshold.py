@@ -62,6 +62,7 @@ CheckOption = Annotated[
     str | None,
     Option(metavar="SPLIT", help="Measure the choice on it, too; exit code 4 if a target is missed there."),
 ]
+ForceOption = Annotated[bool, Option("--force", help="Store a policy that misses a target, too.")]
 DryRunOption = Annotated[bool, Option("--dry-run", help="Show what there is to choose from; store nothing.")]
 
 
@@ -82,6 +83,7 @@ def threshold_command(
     set_band: SetBandOption = None,
     split: SplitOption = "validation",
     check_split: CheckOption = None,
+    force: ForceOption = False,
     dry_run: DryRunOption = False,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -90,8 +92,9 @@ def threshold_command(
 
     A threshold is chosen so that the estimate on these memes meets the target.
     The target counts as met only where the pessimistic end of the 95 % interval
-    meets it, too, and as UNCERTAIN where the estimate alone does. A target that
-    is MISSED on --check-split is exit code 4; the policy is stored all the same.
+    meets it, too, and as UNCERTAIN where the estimate alone does. Where one is
+    MISSED, as it may be on --check-split, nothing is stored without --force, and
+    the exit code is 4.
     """
     targets = {"macro_f1": macro_f1 or None, "precision": precision, "recall": recall, "reviews": reviews}
     band_targets = {"reviews": band, "flag_precision": flag_precision, "allow_precision": allow_precision}
@@ -116,12 +119,10 @@ def threshold_command(
     )
     with Bars() as bars:
         choice = choose_policy(run, dataset, request, device=device, progress=bars.show)
-    if not dry_run:
-        choice.store()
-
+    stored = not dry_run and choice.store(force=force)
     print_result(
-        {**policy_to_json(choice), "stored": not dry_run},
-        lambda: show_policy(choice, dry_run),
+        {**policy_to_json(choice), "stored": stored},
+        lambda: show_policy(choice, stored),
         as_json=as_json,
         failures=choice.failures,
         gate_failed=choice.missed,

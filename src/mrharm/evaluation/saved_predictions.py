@@ -24,7 +24,8 @@ from mrharm.verdicts.batch import failures_file
 from mrharm.verdicts.card import scorer_of
 
 EVALUATIONS, REPORT = "evaluations", "report.json"
-PAGES = ("report.html", "model-card.md")  # that show a run's policy
+PAGE = "report.html"
+PAGES = (PAGE, "model-card.md")  # that show a run's policy
 
 
 class PredictionsManifest(Record):

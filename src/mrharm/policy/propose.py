@@ -89,9 +89,15 @@ class PolicyChoice:
     unanswered: int | None = None
     menu: tuple[MenuRow, ...] = ()
 
-    def store(self) -> None:
-        """Write the policy into the detector's card and README; no other file changes."""
+    def store(self, *, force: bool = False) -> bool:
+        """Write the policy into the detector's card and README, and no other file; return whether it was written.
+
+        One that misses a target is written only with ``force``.
+        """
+        if self.missed and not force:
+            return False
         write_card(self.folder, self.card)
+        return True
 
     @property
     def provenance(self) -> Chosen:
@@ -111,8 +117,8 @@ class PolicyChoice:
 
     @property
     def missed(self) -> bool:
-        """Whether a target is missed on the split that the choice is checked on."""
-        return any(check.state == "missed" for check in self.checked.checks)
+        """Whether a target is missed on the split it was chosen on, or on the one it is checked on."""
+        return any(check.state == "missed" for check in self.promises)
 
     def stale_pages(self) -> list[Path]:
         """List the pages and model cards in the run that show another policy than this one."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mrharm.evaluation.evaluate import Evaluation, read_report
+from mrharm.evaluation.evaluate import Evaluation, predict_split, read_report
+from mrharm.evaluation.evaluate import evaluate as compute_evaluation
 from mrharm.evaluation.predictions import LabelledVerdicts
-from mrharm.evaluation.saved_predictions import REPORT
-from mrharm.probes.run import NO_PROBES, Probing, run_probes
+from mrharm.evaluation.saved_predictions import PAGE, REPORT, evaluation_folder
+from mrharm.memes.dataset import Dataset
+from mrharm.probes.run import NO_PROBES, Probing, run_probes, select_probes
 from mrharm.progress import Progress, no_progress
 from mrharm.records import Record, Saliency
 from mrharm.reports.evaluation_page import SHOWN_MISTAKES, MistakeSaliency, write_page
@@ -52,6 +55,40 @@ class Destination:
     page: Path | None = None
     ablation: Path | None = None
     command: str = ""
+
+
+def evaluate(
+    run: str | Path,
+    dataset: Dataset | str | Path,
+    split: str = "test",
+    *,
+    probes: str = "all",
+    device: str = "auto",
+    progress: Progress = no_progress,
+) -> Evaluation:
+    """Evaluate a run's detector on a split, and write into the run what ``mrharm evaluate`` writes there.
+
+    Args:
+        split: by its name or role; a split of another dataset than the run's goes to ``evaluations/``.
+        probes: ``all``, ``none``, or names with commas between.
+        device, progress: as `Detector.from_pretrained` takes it; called with what is done.
+
+    Raises:
+        InputError: no run, no dataset, no such split or probe, or nothing in the split can be predicted.
+    """
+    run, names = Path(run), select_probes(probes)
+    dataset = dataset if isinstance(dataset, Dataset) else Dataset(dataset)
+    folder = evaluation_folder(run, dataset, dataset.split_name(split))
+    line = ["mrharm", "evaluate", str(run), str(dataset.root), "--split", split, "--probes", probes]
+    destination = Destination(folder, folder / PAGE, command=shlex.join(line))
+    from mrharm.verdicts.detector import Detector
+
+    detector = Detector.from_pretrained(run, device=device)
+    predictions = predict_split(detector, dataset, split, folder=folder, progress=progress)
+    figures = compute_evaluation(predictions, detector.card, folder=folder)
+    return report_evaluation(
+        figures, predictions, detector, destination, probing=Probing(names), progress=progress
+    )
 
 
 def report_evaluation(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from mrharm.console import err, out, print_failures
+from mrharm.errors import GateError, InputError
+from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Estimate, format_cell, format_figure, name_figure
+from mrharm.metrics.thresholds import Traffic
 from mrharm.policy.choose_threshold import Criterion
-from mrharm.policy.propose import PolicyChoice
+from mrharm.policy.propose import PolicyChoice, PolicyRequest, choose_policy
 from mrharm.policy.targets import TargetCheck
 from mrharm.reports.render import render_sentences
 from mrharm.reports.tables import Table
@@ -67,7 +71,45 @@ def policy_to_json(choice: PolicyChoice) -> dict[str, Any]:
     }
 
 
-def show_policy(choice: PolicyChoice, dry_run: bool) -> None:
+def threshold(
+    run: str | Path,
+    dataset: Dataset | str | Path,
+    *,
+    precision: float | None = None,
+    recall: float | None = None,
+    check_split: str | None = None,
+    force: bool = False,
+) -> PolicyChoice:
+    """Choose a detector's threshold on the validation split and store it in its card, as ``mrharm threshold`` does.
+
+    Args:
+        precision, recall: what it is to reach, one of them; without, the best macro-F1.
+        check_split: measure the choice on this split, too.
+        force: store a policy that misses its target there, too.
+
+    Raises:
+        InputError: no detector, no dataset, both targets, or one that no threshold meets.
+        GateError: the target is missed on the check split; nothing was stored.
+    """
+    if precision is not None and recall is not None:
+        raise InputError("precision and recall: a threshold is chosen in one way; name only one of them")
+    criterion = Criterion()
+    if precision is not None:
+        criterion = Criterion(promise="precision", limit=precision)
+    elif recall is not None:
+        criterion = Criterion(promise="recall", limit=recall)
+    request = PolicyRequest(Traffic(), criterion, check_split=check_split)
+    folder = dataset.root if isinstance(dataset, Dataset) else Path(dataset)
+    choice = choose_policy(Path(run), folder, request)
+    if not choice.store(force=force):
+        missed = " ".join(describe_target(check) for check in choice.promises if check.state == "missed")
+        raise GateError(
+            f"{missed} Nothing was stored; choose again, or store it all the same with force=True"
+        )
+    return choice
+
+
+def show_policy(choice: PolicyChoice, stored: bool) -> None:
     """Print a policy: whether it meets its targets, what there was to choose from, its figures, where it is stored."""
     # Targets on the other split come first: that is what the choice was made for.
     targets = sorted(choice.promises, key=lambda target: target.split != choice.checked.split)
@@ -79,8 +121,9 @@ def show_policy(choice: PolicyChoice, dry_run: bool) -> None:
         print_table(_tabulate_figures(choice))
     print_sentences(describe_cautions(choice))
     print_failures(choice.failures)
-    if dry_run:
-        out.print("nothing stored (--dry-run)")
+    if not stored:
+        missed = "a target is MISSED; --force stores the policy all the same"
+        out.print(f"nothing stored ({'--dry-run' if choice.request.menu else missed})")
         return
     anyway = "stored all the same" if choice.missed else "stored"
     out.print(f"{anyway} in {choice.folder}; the threshold was {choice.before.threshold:.4g}")

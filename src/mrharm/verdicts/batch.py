@@ -6,18 +6,59 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mrharm.errors import ImageError, InputError, MissingInputError, MrHarmError
+from mrharm.errors import DataError, ImageError, InputError, MissingInputError, MrHarmError
 from mrharm.records import Failure, Meme, Verdict, read_records
 from mrharm.store import JsonlStore, exclusive_lock, write_records
 from mrharm.verdicts.card import scorer_of
-from mrharm.verdicts.inputs import STAGE, JudgeOptions
+from mrharm.verdicts.inputs import STAGE, JudgeOptions, find_memes
 
 if TYPE_CHECKING:
     from mrharm.verdicts.detector import Detector
 
 ShowCount = Callable[[int, int], object]  # called with the memes done and the memes to judge
+
+
+def predict(
+    run: str | Path,
+    paths: str | Path | Sequence[str | Path],
+    text: str | None = None,
+    *,
+    failures: list[Failure] | None = None,
+    device: str = "auto",
+    **options: Any,
+) -> list[Verdict]:
+    """Judge what is in paths by a run's detector, as ``mrharm predict`` does; return the verdicts in order.
+
+    Args:
+        run: as `Detector.from_pretrained` takes it.
+        paths: pictures, folders of pictures, dataset folders and JSONL files (`find_memes`), one or many.
+        text: the words on the picture, for exactly one picture.
+        failures: receives what cannot be judged; without it, that is an error.
+        device: as `Detector.from_pretrained` takes it.
+        options: by name, see `JudgeOptions`: ``rationales=False``.
+
+    Raises:
+        InputError: no detector, no such path, or nothing to judge there.
+        DataError: something cannot be judged, and there is no list of ``failures`` to note it in.
+    """
+    paths = [paths] if isinstance(paths, str | Path) else paths
+    items = find_memes([Path(path) for path in paths], text)
+    from mrharm.verdicts.detector import Detector
+
+    detector = Detector.from_pretrained(run, device=device)
+    judging = JudgeOptions(evidence=items.evidence).change(**options)
+    verdicts = list(judge_all(detector, items.memes, judging, items.failures))
+    if items.failures and failures is None:
+        first, count = items.failures[0], len(items.failures)
+        raise DataError(
+            f"{count:,} of {count + len(verdicts):,} cannot be judged, the first is {first.item}: {first.reason}; "
+            "mend them, or take the verdicts on the others with failures=[], which lists these"
+        )
+    if failures is not None:
+        failures += items.failures
+    return verdicts
 
 
 def judge_all(
