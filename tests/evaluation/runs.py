@@ -11,8 +11,8 @@ import torch
 from mrharm.evaluation.evaluate import Evaluation, evaluate, predict_split
 from mrharm.evaluation.predictions import Predictions
 from mrharm.evaluation.saved_predictions import evaluation_folder
-from mrharm.evaluation.scores import N_RESAMPLES
 from mrharm.memes.dataset import Dataset
+from mrharm.metrics.estimate import N_RESAMPLES
 from mrharm.probes.run import NO_PROBES, Probing, select_probes
 from mrharm.recipe import ANSWERS, PictureRecipe, StudentRecipe
 from mrharm.records import Evidence, Label, Meme, Rationale, Verdict

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from mrharm.evaluation.scores import HEADLINE, curves, score
+from mrharm.evaluation.scores import HEADLINE, curves, headline_row, score
 from mrharm.metrics import Estimate
+from mrharm.metrics.bootstrap import share_of
+from mrharm.metrics.thresholds import LabelledScores, Traffic, metrics_at_threshold
 
 GOLD = np.array([True] * 12 + [False] * 18)
 SAID = np.array([True] * 9 + [False] * 2 + [None] + [True] * 4 + [False] * 13 + [None], dtype=object)
@@ -36,6 +38,18 @@ def test_figures_of_scores_are_scikit_learns():
     assert found.auroc.value == pytest.approx(roc_auc_score(GOLD, SCORES))
     assert found.auprc.value == pytest.approx(average_precision_score(GOLD, SCORES))
     assert found.brier.value == pytest.approx(np.mean((SCORES - GOLD) ** 2))
+
+
+def test_the_same_verdicts_have_one_interval_in_every_table():
+    """In `evaluate`'s figures, the demo's and the ablation's rows, a group's row, and what a threshold does."""
+    clusters, said = np.arange(30) // 2, SCORES >= 0.5
+    figures = score(GOLD, said, SCORES, clusters=clusters)
+    row = headline_row(GOLD, said, SCORES, clusters)
+    assert row["accuracy_ci"] == [figures.accuracy.low, figures.accuracy.high]
+    at_threshold = metrics_at_threshold(LabelledScores(GOLD, SCORES, clusters), 0.5, Traffic())
+    for name in ("macro_f1", "precision", "recall"):
+        assert at_threshold[name] == getattr(figures, name)
+    assert share_of(said == GOLD, clusters=clusters) == figures.accuracy
 
 
 def test_the_same_seed_gives_the_same_figures():

@@ -11,13 +11,12 @@ from mrharm import baselines
 from mrharm.errors import ImageError
 from mrharm.evaluation.groups import FEWEST
 from mrharm.evaluation.predictions import LabelledVerdicts
-from mrharm.evaluation.scores import N_RESAMPLES
 from mrharm.memes.dataset import in_split
 from mrharm.memes.splits import TRAIN
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap
 from mrharm.metrics.classification import headline, settle
-from mrharm.metrics.estimate import Booleans, Floats
+from mrharm.metrics.estimate import N_RESAMPLES, Booleans, Floats
 from mrharm.records import Meme, Record
 from mrharm.student.interface import compose_text
 

@@ -19,7 +19,7 @@ from mrharm.evaluation.saved_predictions import (
     read_manifest,
     read_saved,
 )
-from mrharm.evaluation.scores import HEADLINE, N_RESAMPLES
+from mrharm.evaluation.scores import HEADLINE
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import Statistic, average, bootstrap
@@ -144,7 +144,7 @@ def _compare_sides(
         mean_first, mean_second = (average(statistics_of_runs[name]) for statistics_of_runs in by_run)
         statistics[f"first {name}"], statistics[f"second {name}"] = mean_first, mean_second
         statistics[name] = mean_second - mean_first
-    figures = bootstrap(statistics, len(gold), n_resamples=N_RESAMPLES, seed=seed, clusters=clusters)
+    figures = bootstrap(statistics, len(gold), seed=seed, clusters=clusters)
     # What depends on the runs rather than the memes: spread over seeds, or a test of two single runs.
     over_seeds, test, differ = {}, None, None
     if min(len(first), len(second)) > 1:
@@ -190,7 +190,6 @@ def _compare_by_baseline(
         figures = bootstrap(
             {"first": means[0], "second": means[1], "difference": means[1] - means[0]},
             len(ids),
-            n_resamples=N_RESAMPLES,
             seed=seed,
             clusters=first[0].select(ids).clusters,
         )

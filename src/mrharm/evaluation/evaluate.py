@@ -16,11 +16,12 @@ from mrharm.evaluation.groups import Group, score_groups
 from mrharm.evaluation.predictions import LabelledVerdicts, Predictions, judge_split
 from mrharm.evaluation.published import Published, list_published
 from mrharm.evaluation.saved_predictions import set_aside, verdicts_file, write_manifest
-from mrharm.evaluation.scores import N_RESAMPLES, Curves, Scores, curves, score
+from mrharm.evaluation.scores import Curves, Scores, curves, score
 from mrharm.memes.dataset import Dataset, in_split
 from mrharm.memes.splits import TRAIN
 from mrharm.metrics import Estimate
 from mrharm.metrics.classification import settle
+from mrharm.metrics.estimate import N_RESAMPLES
 from mrharm.metrics.ranking import confidence_of
 from mrharm.metrics.thresholds import Traffic, metrics_at_threshold
 from mrharm.progress import Progress, no_progress
@@ -181,10 +182,10 @@ def evaluate(
         chosen=card.chosen,
         band=policy.band,
         band_figures=band_figures,
-        # How well; groups are many, so half of the draws do for each.
+        # How well.
         scores=score(gold, predicted, scores, n_resamples=n_resamples, seed=seed, clusters=clusters),
         curves=curves(gold, predicted, scores),
-        groups=score_groups(predictions, errors, n_resamples=max(1, n_resamples // 2), seed=seed),
+        groups=score_groups(predictions, errors, n_resamples=n_resamples, seed=seed),
         published=list_published(
             dataset.info.name, predictions.split, len(predictions.memes), len(predictions.failures), role=role
         ),

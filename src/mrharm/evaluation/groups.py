@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from mrharm.evaluation.predictions import LabelledVerdicts
-from mrharm.evaluation.scores import N_RESAMPLES
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import Statistic, bootstrap, mean_of_values
 from mrharm.metrics.classification import accuracy_of, flags_of, macro_f1_of, recall_of
-from mrharm.metrics.estimate import Booleans
+from mrharm.metrics.estimate import N_RESAMPLES, Booleans
 from mrharm.metrics.ranking import auroc_of
 from mrharm.metrics.thresholds import LabelledScores
 from mrharm.records import Label, Record, meme_text
@@ -60,7 +59,7 @@ def score_groups(
     predictions: LabelledVerdicts,
     baseline_errors: Booleans | None = None,
     *,
-    n_resamples: int = N_RESAMPLES // 2,
+    n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> tuple[Group, ...]:
     """Score every group of every kind that tells memes apart, the largest first within a kind.
@@ -160,7 +159,7 @@ def _score_group(
 
 
 def subgroup_areas(
-    memes: LabelledScores, inside: Booleans, *, n_resamples: int = N_RESAMPLES // 2, seed: int = 0
+    memes: LabelledScores, inside: Booleans, *, n_resamples: int = N_RESAMPLES, seed: int = 0
 ) -> SubgroupAreas:
     """Compute the three areas of Borkan et al. of the memes ``inside`` a group and of the background, the rest.
 

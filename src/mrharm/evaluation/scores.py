@@ -19,7 +19,7 @@ from mrharm.metrics.classification import (
     recall_of,
     settle,
 )
-from mrharm.metrics.estimate import Booleans, Decisions, Floats
+from mrharm.metrics.estimate import N_RESAMPLES, Booleans, Decisions, Floats
 from mrharm.metrics.ranking import (
     Points,
     auprc_of,
@@ -31,7 +31,6 @@ from mrharm.metrics.ranking import (
 )
 from mrharm.records import Record
 
-N_RESAMPLES = 2000
 HEADLINE = ("accuracy", "macro_f1", "auroc")
 
 

@@ -11,7 +11,7 @@ from mrharm.errors import InputError
 from mrharm.evaluation.evaluate import predict_split
 from mrharm.evaluation.predictions import NothingPredicted, Predictions
 from mrharm.evaluation.saved_predictions import evaluation_folder, is_training_dataset, verdicts_file
-from mrharm.evaluation.scores import HEADLINE, N_RESAMPLES
+from mrharm.evaluation.scores import HEADLINE
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics import Estimate
 from mrharm.metrics.bootstrap import bootstrap
@@ -141,7 +141,6 @@ def _fill_cell(
         figures = bootstrap(
             statistics,
             len(predictions.gold),
-            n_resamples=N_RESAMPLES,
             seed=seed,
             clusters=predictions.clusters,
         )

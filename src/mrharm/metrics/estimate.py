@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 Sign = Literal["more", "less", "open"]
 Decisions = NDArray[Any]  # True, False, or None where no label was answered
 
-N_RESAMPLES = 1000
+N_RESAMPLES = 2000  # of every interval, so that the same verdicts have the same one everywhere
 FEWEST = 30  # memes; below, the bootstrap's interval of a difference leaves out too much
 
 SCORES = {

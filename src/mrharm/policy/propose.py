@@ -11,7 +11,6 @@ from mrharm.evaluation.saved_predictions import list_stale_pages, safe_name
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN, VALIDATION
 from mrharm.metrics import Estimate
-from mrharm.metrics.estimate import N_RESAMPLES
 from mrharm.metrics.thresholds import Band, Traffic, count_for_target, metrics_at_threshold
 from mrharm.policy.bands import BandChoice, choose_band
 from mrharm.policy.choose_threshold import Criterion, ThresholdChoice, choose_threshold
@@ -26,7 +25,6 @@ MENU = (
     *(Criterion(promise="precision", limit=share) for share in (0.8, 0.9, 0.95)),
     *(Criterion(promise="recall", limit=share) for share in (0.8, 0.9, 0.95)),
 )
-MENU_RESAMPLES = N_RESAMPLES // 5
 
 
 @dataclass(frozen=True)
@@ -260,12 +258,12 @@ def _choose_menu(
     rows = [MenuRow(criterion="in force", threshold=Estimate(value=before.threshold), figures=figures)]
     for criterion in dict.fromkeys(filter(None, (request.criterion, *MENU))):
         try:
-            choice = choose_threshold(memes, criterion, traffic, n_resamples=MENU_RESAMPLES)
+            choice = choose_threshold(memes, criterion, traffic)
         except InputError as error:
             rows.append(MenuRow(criterion=criterion.words(), why_not=str(error)))
             continue
         words = "best macro-F1" if criterion.limit is None else f"{criterion.promise} {criterion.limit:g}"
-        figures = metrics_at_threshold(memes, choice.at, traffic, n_resamples=MENU_RESAMPLES)
+        figures = metrics_at_threshold(memes, choice.at, traffic)
         rows.append(
             MenuRow(criterion=words, promise=criterion.promise, threshold=choice.threshold, figures=figures)
         )
