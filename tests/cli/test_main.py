@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -101,11 +102,15 @@ def test_predict_writes_a_file_goes_on_with_it_and_lists_failures(cli, run, squa
     result = cli("predict", run[0], squares / "images", tmp_path / "in", "--no-rationales", "--out", out)
     assert result.exit_code == 1 and "broken.png" in result.stderr
     expected = sum(meme.image is not None for meme in Dataset(squares).memes)
-    assert len(list(read_records(out, Verdict))) == expected
+    decisions = Counter(verdict.decision for verdict in read_records(out, Verdict))
+    assert decisions.total() == expected
+    shown = ", ".join(f"{decision} {decisions[decision]}" for decision in ("allow", "review", "flag"))
+    assert result.stdout.splitlines()[-1] == shown
     again = cli("predict", run[0], squares / "images", "--no-rationales", "--out", out, "--json")
     summary = json.loads(again.stdout)
     assert again.exit_code == 0
     assert (summary["already_there"], summary["judged"]) == (expected, 0)
+    assert summary["decisions"] == {name: decisions[name] for name in ("allow", "review", "flag")}
     assert len(list(read_records(out, Verdict))) == expected
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from mrharm import console
+from mrharm.cli import terminal
+from mrharm.cli.terminal import Bars
 from mrharm.records import Failure
 from tests.audit.helpers import meme, write_dataset
 from tests.cli.verbs import run_verb
@@ -90,3 +95,39 @@ def test_a_failure_says_its_line_once(capsys: pytest.CaptureFixture[str]) -> Non
     )
     places = ("7 (a.csv, line 3)", "a.csv:4", SHOWN)
     assert capsys.readouterr().err == "".join(f"failed: {place}: no text\n" for place in places)
+
+
+def show_work(monkeypatch: pytest.MonkeyPatch, *, is_terminal: bool) -> str:
+    """Show two parts of made-up work of a second an item, the first of which was half done before; what is printed."""
+    seconds = iter(range(10_000))
+    printed = io.StringIO()
+    to = Console(file=printed, force_terminal=is_terminal, width=80, soft_wrap=True, markup=False)
+    monkeypatch.setattr(terminal, "err", to)
+    monkeypatch.setattr(terminal, "monotonic", lambda: 100 * next(seconds))
+    bars = Bars()
+    monkeypatch.setattr(bars._bars, "get_time", lambda: next(seconds))
+    bars.note = lambda: "0.0123 USD spent"
+    for what in ("explaining, a name that is much too long for a line", "judging"):
+        for done in range(600, 621):
+            bars.show(what, done, 1200)
+    to.print(bars._bars.get_renderable())
+    return printed.getvalue()
+
+
+def test_progress_on_a_terminal_is_one_line_with_its_rate_and_the_time_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (line,) = re.sub(r"\x1b\[[0-9;]*m", "", show_work(monkeypatch, is_terminal=True)).splitlines()
+    assert line.startswith("judging, 0.0123 USD spent") and len(line) <= 80
+    pace = re.search(r" 620/1200 (\S+) s each, (\d+):(\d+):(\d+) left$", line)
+    assert pace is not None
+    rate, hours, minutes, left = map(float, pace.groups())
+    assert 580 * rate == pytest.approx(3600 * hours + 60 * minutes + left, rel=0.05)
+
+
+def test_progress_elsewhere_is_a_line_now_and_then_with_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = show_work(monkeypatch, is_terminal=False).splitlines()
+    assert any(
+        re.fullmatch(r"judging: 620 of 1,200, \S+ s each, \d+:\d+:\d+ left, 0.0123 USD spent", line)
+        for line in lines
+    )

@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import math
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from time import monotonic
 from typing import Any, ParamSpec
 
 import typer
 from pydantic_core import to_jsonable_python
 from rich import progress
+from rich.table import Column
+from rich.text import Text
 
 from mrharm.console import err, out
 from mrharm.errors import EXIT_SOME_FAILED, DataError, GateError, MrHarmError, exit_code
@@ -108,20 +112,38 @@ def command_line() -> str:
     return shlex.join(["mrharm", *sys.argv[1:]])
 
 
-class Bars:
-    """Progress bars for work in several parts, each known by name; a line every 10 seconds without a terminal.
+def describe_pace(task: progress.Task) -> str:
+    """Describe how fast items are done and how long the rest takes: ``3.2/s, 0:04:10 left``; empty at the start."""
+    if not task.speed:
+        return ""
+    rate = f"{task.speed:,.3g}/s" if task.speed >= 1 else f"{1 / task.speed:,.3g} s each"
+    seconds = task.time_remaining
+    return rate if seconds is None else f"{rate}, {timedelta(seconds=math.ceil(seconds))} left"
 
-    What ``note`` returns is shown after each part's name: what was spent, say.
+
+class _PaceColumn(progress.ProgressColumn):
+    """Shows `describe_pace`."""
+
+    def render(self, task: progress.Task) -> Text:
+        return Text(describe_pace(task), style="progress.remaining", no_wrap=True)
+
+
+class Bars:
+    """A progress bar of one line for work in several parts, each known by name: the part that last went on is shown.
+
+    Without a terminal, a line every 10 seconds. What ``note`` returns is shown after the part's name: what was spent,
+    say.
     """
 
     def __init__(self) -> None:
         self.note: Callable[[], str] = lambda: ""
+        # All columns fit into a terminal of 80: what is too long there would take a second line.
+        name = Column(no_wrap=True, overflow="ellipsis", max_width=34)
         self._bars = progress.Progress(
-            progress.SpinnerColumn(),
-            progress.TextColumn("{task.description}", markup=False),
-            progress.BarColumn(),
-            progress.MofNCompleteColumn(),
-            progress.TimeRemainingColumn(),
+            progress.TextColumn("{task.description}", markup=False, table_column=name),
+            progress.BarColumn(bar_width=10),
+            progress.MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            _PaceColumn(table_column=Column(no_wrap=True)),
             console=err,
             transient=True,
             disable=not err.is_terminal,
@@ -140,18 +162,22 @@ class Bars:
         """Show ``done`` of ``total`` items of ``what`` (a total of 0: not known yet)."""
         note = self.note()
         note = f", {note}" if note else ""
-        if not err.is_terminal:
-            if monotonic() - self._last >= QUIET_SECONDS:
-                self._last = monotonic()
-                amount = f"{done:,} of {total:,}" if total else f"{done:,}"
-                err.print(f"{what}: {amount}{note}")
-            return
+        description = sanitise(what + note)  # a bar's columns print past the console's own check
         if what not in self._tasks:
-            self._tasks[what] = self._bars.add_task(sanitise(what), total=total or None)
+            # What a stopped run did before does not count as fast.
+            self._tasks[what] = self._bars.add_task(description, total=total or None, completed=done)
+        for name, task in self._tasks.items():
+            if name != what:
+                self._bars.update(task, visible=False)
         self._bars.update(
             self._tasks[what],
             completed=done,
             total=total or None,
             visible=done < total or not total,
-            description=sanitise(what + note),  # a bar's columns print past the console's own check
+            description=description,
         )
+        if not err.is_terminal and monotonic() - self._last >= QUIET_SECONDS:
+            self._last = monotonic()
+            amount = f"{done:,} of {total:,}" if total else f"{done:,}"
+            pace = describe_pace(self._bars._tasks[self._tasks[what]])
+            err.print(f"{what}: {amount}{f', {pace}' if pace else ''}{note}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mrharm.errors import DataError, ImageError, InputError, MissingInputError, MrHarmError
-from mrharm.records import Failure, Meme, Verdict, read_records
+from mrharm.records import Decision, Failure, Meme, Verdict, read_records
 from mrharm.store import JsonlStore, exclusive_lock, write_records
 from mrharm.verdicts.card import scorer_of
 from mrharm.verdicts.inputs import STAGE, JudgeOptions, find_memes
@@ -90,17 +90,20 @@ class Tally:
         already_there: memes whose verdict the file held before.
         keys: meme id -> key of its verdict in the file.
         missing: part -> number of judged memes without it.
+        decisions: decision -> number of memes, those whose verdict was there before included.
     """
 
     judged: int = 0
     already_there: int = 0
     keys: dict[str, str] = field(default_factory=dict)
     missing: Counter[str] = field(default_factory=Counter)
+    decisions: Counter[Decision] = field(default_factory=Counter)
 
     def count(self, verdict: Verdict) -> None:
-        """Count a verdict and the parts its meme lacks."""
+        """Count a verdict, its decision and the parts its meme lacks."""
         self.judged += 1
         self.missing.update(verdict.missing)
+        self.decisions[verdict.decision] += 1
 
 
 def judge_to_file(
@@ -134,6 +137,9 @@ def judge_to_file(
             else:
                 waiting.append(meme)
         tally.already_there = len(memes) - len(waiting)
+        if tally.already_there:
+            before = set(tally.keys.values())
+            tally.decisions.update(v.decision for v in read_records(out, Verdict) if v.key in before)
         for verdict in judge_all(detector, waiting, options, failures, show):
             store.append(verdict)
             tally.count(verdict)
