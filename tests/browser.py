@@ -71,15 +71,49 @@ def contrast(first: str, second: str) -> float:
     return max(light) / min(light)
 
 
-# Measures the page in a frame as wide as a phone and says so in the document's title.
-_FRAME = """<!doctype html><title></title><iframe width="390" height="844" style="border:0" srcdoc="%s"></iframe>
-<script>addEventListener("load", () => { const inner = document.querySelector("iframe").contentDocument;
-for (const one of inner.querySelectorAll("details")) one.open = true;
-const blurred = [...inner.querySelectorAll(".picture img")].map(one => inner.defaultView.getComputedStyle(one).filter);
-const root = inner.documentElement;
-document.title = JSON.stringify({width: inner.defaultView.innerWidth, beyond: root.scrollWidth - root.clientWidth,
-  blurred: blurred.every(one => one.startsWith("blur")), pictures: blurred.length,
-  decoded: [...inner.images].every(one => one.naturalWidth > 0)}); });</script>"""
+# Measures the page in a frame as wide as a phone, by day and by night, and says so in the document's title.
+_FRAME = """<!doctype html><title></title>
+<iframe width="390" height="844" style="border:0" srcdoc="%s"></iframe>
+<iframe width="390" height="844" style="border:0; color-scheme: dark" srcdoc="%s"></iframe>
+<script>
+const blend = ([r, g, b], [r2, g2, b2, a]) => [r + (r2 - r) * a, g + (g2 - g) * a, b + (b2 - b) * a];
+const parse = colour => { const parts = colour.match(/[\\d.]+/g).map(Number); return [...parts, 1].slice(0, 4); };
+const light = colour => { const [r, g, b] = colour.map(x => x / 255 <= 0.04045 ? x / 255 / 12.92
+  : ((x / 255 + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05; };
+// The contrast of an element's text (WCAG 2) with what is painted under it, through every see-through layer.
+function contrast(element, style) {
+  const layers = [];
+  for (let box = element; box; box = box.parentElement) layers.unshift(style(box));
+  const root = element.ownerDocument.documentElement;
+  const dark = root.ownerDocument.defaultView.matchMedia("(prefers-color-scheme: dark)").matches;
+  const paper = layers.reduce((under, layer) => blend(under, parse(layer.backgroundColor)),
+    dark ? [18, 18, 18] : [255, 255, 255]);
+  const [r, g, b, a] = parse(style(element).color);
+  const shown = layers.reduce((opacity, layer) => opacity * layer.opacity, a);
+  const sides = [light(paper), light(blend(paper, [r, g, b, shown]))];
+  return Math.max(...sides) / Math.min(...sides);
+}
+function measure(frame) {
+  const inner = frame.contentDocument, view = inner.defaultView, root = inner.documentElement;
+  const style = element => view.getComputedStyle(element);
+  for (const box of inner.querySelectorAll("details")) box.open = true;
+  const blurred = [...inner.querySelectorAll(".picture img")].map(image => style(image).filter);
+  const faint = [], texts = inner.createTreeWalker(inner.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const text = texts.currentNode.data.trim(), ratio = contrast(texts.currentNode.parentElement, style);
+    if (text && ratio < 4.5) faint.push(`${ratio.toFixed(2)}: ${text.slice(0, 40)}`);
+  }
+  const unreachable = [...inner.body.querySelectorAll("*")].filter(box =>
+    /auto|scroll/.test(style(box).overflowX) && box.tabIndex < 0).map(box => box.className);
+  return {width: view.innerWidth, beyond: root.scrollWidth - root.clientWidth,
+    blurred: blurred.every(filter => filter.startsWith("blur")), pictures: blurred.length,
+    decoded: [...inner.images].every(image => image.naturalWidth > 0), faint, unreachable,
+    dark: view.matchMedia("(prefers-color-scheme: dark)").matches};
+}
+addEventListener("load", () => {
+  const [day, night] = [...document.querySelectorAll("iframe")].map(measure);
+  document.title = JSON.stringify({...day, dark: night.dark, faint: [...day.faint, ...night.faint]});
+});</script>"""
 
 
 def browse(page: Path, profile: Path, *more: str) -> subprocess.CompletedProcess[str]:
@@ -93,8 +127,11 @@ def browse(page: Path, profile: Path, *more: str) -> subprocess.CompletedProcess
 
 
 def measure_on_a_phone(page: str, folder: Path) -> dict[str, Any]:
-    """A page in a frame 390 pixels wide: its width, what reaches beyond, whether pictures are blurred and decoded."""
-    (folder / "frame.html").write_text(_FRAME % html.escape(page), encoding="utf-8")
+    """A page in a frame 390 pixels wide: its width, what reaches beyond, whether pictures are blurred and decoded.
+
+    Also texts of too little contrast, by day or by night, and boxes that scroll and are not reached by keyboard.
+    """
+    (folder / "frame.html").write_text(_FRAME % ((html.escape(page),) * 2), encoding="utf-8")
     shown = browse(folder / "frame.html", folder / "profile", "--dump-dom").stdout
     measured: dict[str, Any] = json.loads(Tags(shown[: shown.index("</title>") + 8]).words)
     return measured

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mrharm.audit.run import Audit, audit
+from mrharm.audit.shortcuts import PROTOCOLS
 from mrharm.memes.dataset import Dataset
 from mrharm.recipe import load_recipe
 from mrharm.records import Evidence, Meme, Rationale
@@ -121,6 +122,31 @@ def test_signals_and_suspect_labels_are_shown(tmp_path: Path) -> None:
     assert f"{100 * score.macro_f1:.1f} <small>" in page
 
 
+def test_the_heading_counts_as_its_finding_does_and_long_lists_are_folded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mrharm.audit.labels.LISTED", 9)
+    rows = [
+        meme(str(n), f"{'kettle' if n % 2 else 'teapot'} {club(n)}", (n % 2 == 0) != (n % 9 == 0), "train")
+        for n in range(120)
+    ]
+    found = audit(write_dataset(tmp_path / "d", rows), load_recipe("mr-harm"))
+    (finding,) = [row for row in found.report.findings if row.code == "label-errors"]
+    assert finding.count is not None and finding.count > len(found.report.label_errors) == 9
+    page = page_of(found, tmp_path)
+    words = " ".join(Tags(page).words.split())
+    assert f"Labels to look at ({finding.count} contradicted by the rest of the data; the first 9)" in words
+    assert f"7 more of {finding.count} in all" in words  # of the examples below the finding
+    (cards,) = re.findall(r"<summary>1 more</summary>.*?</details>", page, re.S)
+    assert cards.count("P(harmful)") == 1
+
+
+def test_the_column_that_decides_stands_first(found: Audit, tmp_path: Path) -> None:
+    words = " ".join(Tags(page_of(found, tmp_path)).words.split())
+    assert "in the first too by any of these by id by picture" in words.replace("of the second split, ", "")
+    assert [*PROTOCOLS][:2] == ["overlap_removed", "split"]
+
+
 @needs_chromium
 @pytest.mark.parametrize("kind", ["ill", "hostile"])
 def test_in_a_browser_the_page_holds_its_verdict_and_fits_a_phone(tmp_path: Path, kind: str) -> None:
@@ -135,10 +161,13 @@ def test_in_a_browser_the_page_holds_its_verdict_and_fits_a_phone(tmp_path: Path
         "blurred": True,
         "pictures": page.count("<img "),
         "decoded": True,
+        "faint": [],
+        "unreachable": [],
+        "dark": True,
     }
     screen = tmp_path / "screen.png"
     dom = browse(tmp_path / "page.html", tmp_path / "profile", "--dump-dom", f"--screenshot={screen}").stdout
     assert "Not fit to publish numbers on" in dom
     assert "<script" not in dom
-    assert dom.count("<details") == len(found.report.findings)
+    assert dom.count("<details") - dom.count('<details class="more"') == len(found.report.findings)
     assert screen.stat().st_size > 10_000

@@ -178,6 +178,7 @@ def test_in_a_browser_it_fits_a_phone_and_complains_of_nothing(
     measured = measure_on_a_phone(page, tmp_path)
     assert (measured["width"], measured["beyond"]) == (390, 0)
     assert measured["blurred"] and measured["decoded"]
+    assert measured["faint"] == measured["unreachable"] == []
     assert measured["pictures"] == 2 * len(found.mistakes)
     opened = browse(
         tmp_path / "page.html", tmp_path / "profile", "--dump-dom", "--enable-logging=stderr", "--log-level=0"

@@ -17,7 +17,7 @@ from mrharm.memes.fingerprints import NEAR, TEMPLATE, PictureFacts, find_near_pa
 
 SAME_WORDS = 0.5  # shared share of the words of two near-same pictures that makes them one meme
 
-KINDS = ("id", "picture", "near_picture", "text", "meme")
+KINDS = ("meme", "id", "picture", "near_picture", "text")
 
 
 @dataclass

@@ -48,6 +48,7 @@ def write_page(audited: Audit, path: Path) -> None:
         levels=LEVELS,
         describe_meme=describe_meme,
         suspects=report.label_errors[:SHOWN_ERRORS],
+        suspect_labels=next((row.count for row in report.findings if row.code == "label-errors"), 0),
         kinds=KINDS,
         shared={pair: row for pair, row in across if any(kind["count"] for kind in row.values())},
         protocols=PROTOCOLS,

@@ -43,7 +43,7 @@ SHOWN_EXAMPLES = 3  # examples of a finding
 SHOWN_COLUMNS = {"scores": 2, "baselines": 4, "published": 4, "groups": 5, "areas": 4}
 LEVEL_STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 ROW_STYLES = {"": None, "own": "bold", "heading": "bold", "dim": "dim"}
-AUDIT_PROTOCOLS = ("cross_validated", "split", "overlap_removed")  # what fits 80 columns
+AUDIT_PROTOCOLS = ("overlap_removed", "split", "cross_validated")  # what fits 80 columns
 _LEAST_NAME = 14  # columns of a row's name
 
 
