@@ -10,6 +10,7 @@ from mrharm.reports.demo_page import SPLITS, write_demo_report
 from tests.browser import Tags, assert_self_contained, measure_on_a_phone, needs_chromium
 
 MODELS = ("majority", "text_only", "image_only", "labels_only", "two_stage")
+TRUTH = {"scene": 0.5, "tone": 0.25, "names_relation": 0.5, "relation": 1.0, "all": 0.25}
 
 
 def write_report(folder: Path) -> str:
@@ -17,7 +18,8 @@ def write_report(folder: Path) -> str:
     row = {"accuracy": 0.5, "accuracy_ci": [0.4, 0.6], "macro_f1": None, "auroc": 0.5, "n": 8}
     report: dict[str, Any] = {split: dict.fromkeys(MODELS, row) for split in SPLITS}
     report |= {
-        "rationale_truth": {"scene": 0.5, "tone": 0.25, "relation": 1.0, "all": 0.25},
+        "rationale_truth": TRUTH,
+        "by_kind": {"named": {"labels_only": row, "two_stage": row, "rationale_truth": TRUTH}},
         "memes": {"train": 40},
         "steps": {"two_stage": 9},
         "seed": 0,

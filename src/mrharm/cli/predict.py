@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Option
 
@@ -18,7 +18,7 @@ from mrharm.cli.options import (
 )
 from mrharm.cli.terminal import Bars, print_result, report_errors
 from mrharm.console import err, out, print_failures
-from mrharm.records import Decision, Failure, Meme, Saliency, Verdict
+from mrharm.records import Failure, Meme, Saliency, Verdict
 from mrharm.runs import find_detector
 from mrharm.store import write_bytes
 from mrharm.texts import sanitise
@@ -92,15 +92,9 @@ def predict_command(
             for verdict in judge_all(detector, memes, options, failures, show):
                 verdicts.append(verdict)
                 tally.count(verdict)
-    counts = {
-        "judged": tally.judged,
-        "already_there": tally.already_there,
-        "missing": tally.missing,
-        "decisions": {decision: tally.decisions[decision] for decision in get_args(Decision)},
-    }
     results = {"out": out_file} if out_file else {"verdicts": verdicts}
     print_result(
-        {"detector": detector.key, "memes": len(memes), **counts, "failures": failures, **results},
+        {"detector": detector.key, "memes": len(memes), **tally.to_json(), "failures": failures, **results},
         lambda: _show(verdicts, failures, out_file, tally),
         as_json=as_json,
         failures=failures,
@@ -143,7 +137,7 @@ def _show(verdicts: list[Verdict], failures: list[Failure], out_file: Path | Non
         before = f"; {tally.already_there:,} were there already" if tally.already_there else ""
         out.print(f"{out_file}: {tally.judged:,} verdicts{before}")
     if tally.decisions.total() > 1:
-        out.print(", ".join(f"{decision} {tally.decisions[decision]:,}" for decision in get_args(Decision)))
+        out.print(", ".join(f"{decision} {count:,}" for decision, count in tally.list_decisions().items()))
     for part, count in tally.missing.items():
         mend = " (give the words with --text, or in a JSONL file)" if part == "text" else ""
         err.print(

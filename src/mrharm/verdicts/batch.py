@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from mrharm.errors import DataError, ImageError, InputError, MissingInputError, MrHarmError
 from mrharm.records import Decision, Failure, Meme, Verdict, read_records
@@ -104,6 +104,15 @@ class Tally:
         self.judged += 1
         self.missing.update(verdict.missing)
         self.decisions[verdict.decision] += 1
+
+    def list_decisions(self) -> dict[Decision, int]:
+        """Return decision -> number of memes, each decision there is, in order of severity."""
+        return {decision: self.decisions[decision] for decision in get_args(Decision)}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the counts as ``mrharm predict --json`` prints them."""
+        counts = {"judged": self.judged, "already_there": self.already_there, "missing": self.missing}
+        return {**counts, "decisions": self.list_decisions()}
 
 
 def judge_to_file(
