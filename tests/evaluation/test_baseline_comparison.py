@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mrharm.evaluation import baseline_comparison
-from mrharm.evaluation.baseline_comparison import accuracy_by_baseline, compare_baselines, learners
+from mrharm.evaluation.baseline_comparison import accuracy_by_baseline, compare_baselines, select_train_memes
 from mrharm.evaluation.predictions import Predictions
 from mrharm.records import Evidence, Meme
 from tests.audit.helpers import club, meme, paint, write_dataset
@@ -75,7 +75,7 @@ def test_a_meme_without_a_picture_gets_the_share_of_harmful_ones(tmp_path: Path)
     for number in range(10):
         (tmp_path / f"train-{number}.png").unlink()
         (tmp_path / f"test-{number}.png").write_bytes(b"no picture")
-    found = baseline_comparison._score_by_pixels(predictions, learners(predictions), 0)
+    found = baseline_comparison._score_by_pixels(predictions, select_train_memes(predictions), 0)
     assert found is not None
     learnt, scores = found
     left = [one.label.harmful for one in predictions.dataset.split("train")[10:] if one.label]

@@ -206,7 +206,9 @@ def test_precision_is_told_where_harmful_memes_are_rare_and_a_threshold_nobody_c
     scores = found.scores.model_copy(update={"recall": figure(0.96), "false_alarms": figure(0.033)})
     said = words(found, scores=scores)
     # 0.01 * 0.96 / (0.01 * 0.96 + 0.99 * 0.033) = 0.227
-    assert "50 of 100 of these memes are harmful; where 1 of 100 is, about 23 of 100 flagged memes" in said
+    assert (
+        "50 % of these memes are harmful; in traffic where 1 % are, about 23 % of the flagged memes" in said
+    )
     assert "at a threshold of 0.50 (not tuned)." in said
     rare = scores.model_copy(update={"harmful": 0})
     assert "where 1 of 100 is" not in words(found, scores=rare)

@@ -45,10 +45,11 @@ def compare_baselines(
     """Compare the majority label, words alone, words with the caption where every meme has one, and pixels alone where
     there are pictures.
 
-    Empty where `learners` is. Pixels alone learn from `MOST_PICTURES` memes drawn at random, and are the mean of a
-    linear model and a forest; a meme without a picture that can be read gets the share of harmful ones.
+    Returns nothing without a train split of both labels (`select_train_memes`). Pixels alone learn from `MOST_PICTURES`
+    memes drawn at random, and are the mean of a linear model and a forest; a meme without a picture that can be read
+    gets the share of harmful ones.
     """
-    train_memes = learners(predictions)
+    train_memes = select_train_memes(predictions)
     if not train_memes:
         return ()
     gold = np.array(_labels(train_memes))
@@ -75,7 +76,7 @@ def find_baseline_errors(predictions: LabelledVerdicts) -> Booleans | None:
 
     A detector that is right only where they are has learned surface signals.
     """
-    train_memes = learners(predictions)
+    train_memes = select_train_memes(predictions)
     texts = np.array(_texts(predictions, train_memes, ("text",)), dtype=object)
     if not train_memes or not baselines.holds_words(texts[: len(train_memes)]):
         return None
@@ -125,7 +126,7 @@ def _compare_baseline(
     )
 
 
-def learners(predictions: LabelledVerdicts) -> list[Meme]:
+def select_train_memes(predictions: LabelledVerdicts) -> list[Meme]:
     """Return the memes that baselines learn from: the labelled ones of the train split; none where all have one label,
     or where it is the split judged.
     """

@@ -169,7 +169,6 @@ def explain_mistakes(
     keys = {meme_id: content_key(detector.key, verdict_keys[meme_id], KIND) for meme_id in shown}
     stored = {row.key: row.saliency for row in read_appended(folder / SALIENCY, SaliencyRow)}
     saliency = {meme_id: stored[key] for meme_id, key in keys.items() if key in stored}
-    # A picture deleted after prediction costs its own card the heat map, and no other card.
     missing = [memes[meme_id] for meme_id in shown if meme_id not in saliency]
     options = JudgeOptions(
         evidence=verdicts.dataset.evidence,
@@ -178,9 +177,10 @@ def explain_mistakes(
         saliency=KIND,
         gather=False,
     )
-    store = JsonlStore(folder / SALIENCY, SaliencyRow, "key") if missing else None
-    for verdict in judge_all(detector, missing, options, []):
-        if store and verdict.saliency:
+    store = JsonlStore(folder / SALIENCY, SaliencyRow, "key")
+    # A picture deleted after prediction costs its own card the heat map, and no other card.
+    for verdict in judge_all(detector, missing, options, failures=[]):
+        if verdict.saliency:
             saliency[verdict.meme_id] = verdict.saliency
             store.append(
                 SaliencyRow(key=keys[verdict.meme_id], meme_id=verdict.meme_id, saliency=verdict.saliency)

@@ -158,7 +158,9 @@ def _tabulate_amounts(diff: Diff) -> Table:
             sides = (format_cell(side, times=times, digits=digits) for side in (amount.a, amount.b))
             table.add(what, *sides, format_cell(amount.change, times=times, digits=digits, sign=True))
     if diff.banded:
-        table.notes.append("people see what is in review; also what is flagged, where they check that, too")
+        table.notes.append(
+            "people look at what is sent to review, and at what is flagged where they check that, too"
+        )
     return table
 
 
