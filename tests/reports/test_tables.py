@@ -8,7 +8,7 @@ from mrharm.metrics import Estimate, format_figure, name_figure
 from mrharm.records import Label, Meme
 from mrharm.reports import terminal
 from mrharm.reports.render import markdown, markdown_table
-from mrharm.reports.tables import Table, tabulate_record
+from mrharm.reports.tables import Table, tabulate_demo_kinds, tabulate_record
 from tests.evaluation.runs import predictions, report
 
 ONE = {"value": 0.5, "low": 0.4, "high": 0.6}
@@ -78,3 +78,11 @@ def test_the_widest_figures_and_names_fit_80_columns_whole(
         if line.startswith("   a long name")
     ]
     assert row.endswith("  100.0 (100.0-100.0) ")
+
+
+def test_the_demo_tells_both_kinds_of_rationales_apart() -> None:
+    row = {"accuracy": 0.5, "accuracy_ci": [0.4, 0.6], "n": 300}
+    kind = {"labels_only": row, "two_stage": row, "rationale_truth": {"names_relation": 1.0, "all": 0.9}}
+    table = tabulate_demo_kinds({"by_kind": {"named": kind, "inferred": kind}})
+    cells = ["300", "0.500 (0.400-0.600)", "0.500 (0.400-0.600)", "1.000", "0.900"]
+    assert [list(row.cells) for row in table.rows] == [["named", *cells], ["inferred", *cells]]

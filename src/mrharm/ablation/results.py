@@ -154,7 +154,7 @@ _HELPS: dict[Sign, str] = {"more": "it helps", "less": "it hurts", "open": "not 
 # Question -> what is compared to answer it, and what each sign of the gain means.
 QUESTIONS: dict[str, dict[tuple[str, str], dict[Sign, str]]] = {
     "Does distillation help, and by how much as data grows?": {(REFERENCE, "labels-only"): _HELPS},
-    "Is it the reasoning, or just the extra text?": {
+    "Is it the meme's own rationale, or just the extra text?": {
         (REFERENCE, "shuffled"): {
             "more": "the meme's own rationale does better than another meme's",
             "less": "another meme's rationale does better than its own",
