@@ -166,6 +166,13 @@ def test_code_in_place_of_weights_is_refused_and_does_not_run(tmp_path, monkeypa
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_refusal_names_the_code_and_no_way_around(tmp_path, monkeypatch):
+    trap = Trap(os.mkdir, tmp_path / "ran")
+    path = lightning_checkpoint(tmp_path / "trap.ckpt", monkeypatch, callbacks=trap)
+    with pytest.raises(DataError, match=r"cannot be read as weights \(Trying to load .*GLOBAL \w+\.mkdir"):
+        load_official(path)
+
+
 @pytest.mark.parametrize("call", [os.mkdir, Path.mkdir, importlib.import_module])
 def test_code_beside_the_weights_does_not_run(tmp_path, monkeypatch, call):
     (tmp_path / "module_of_the_file.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")

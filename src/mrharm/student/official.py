@@ -104,7 +104,9 @@ def _read(path: Path) -> dict[str, Any]:
             raise ValueError("no tensors by name")
         return content
     except Exception as error:  # on hostile bytes the unpickler raises a dozen kinds
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        # PyTorch's own words come first: how to load the file all the same, code included.
+        reason = str(error).rpartition("WeightsUnpickler error: ")[2].strip() or type(error).__name__
+        reason = reason.splitlines()[0]
         raise DataError(f"{path}: cannot be read as weights ({reason})") from None
 
 
