@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -104,9 +105,11 @@ def _read(path: Path) -> dict[str, Any]:
             raise ValueError("no tensors by name")
         return content
     except Exception as error:  # on hostile bytes the unpickler raises a dozen kinds
-        # PyTorch's own words come first: how to load the file all the same, code included.
-        reason = str(error).rpartition("WeightsUnpickler error: ")[2].strip() or type(error).__name__
-        reason = reason.splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        if isinstance(error, pickle.UnpicklingError):
+            # PyTorch's message is how to load the file all the same, code included.
+            code = re.search(r"GLOBAL (\S+)", str(error))
+            reason = f"it would run {code[1]}" if code else "it holds more than tensors and plain data"
         raise DataError(f"{path}: cannot be read as weights ({reason})") from None
 
 
