@@ -21,6 +21,11 @@ def error(code: str, *bars: Purpose, mend: str | None = None) -> Finding:
     )
 
 
+def test_a_dataset_and_a_recipe_are_named_by_texts(tmp_path: Path) -> None:
+    data = write_dataset(tmp_path / "d", sound())
+    assert audit(str(data.root), "mr-harm").report == audit(data, RECIPE).report
+
+
 def test_without_an_error_data_is_fit_for_both() -> None:
     verdict = judge_fitness([Finding(code="a", level="warning", message="m", mend="not said")])
     assert (verdict.fit_to_train, verdict.fit_to_publish) == (True, True)

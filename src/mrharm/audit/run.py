@@ -20,7 +20,7 @@ from mrharm.audit.texts import audit_texts
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.fingerprints import PictureFacts
 from mrharm.progress import Progress, no_progress
-from mrharm.recipe import Recipe
+from mrharm.recipe import Recipe, load_recipe
 
 PURPOSES: dict[Purpose, str] = {"training": "to train on", "publishing": "to publish numbers on"}
 
@@ -37,21 +37,22 @@ class Audit:
 
 def audit(
     dataset: Dataset | Path | str,
-    recipe: Recipe,
+    recipe: Recipe | str,
     *,
     workers: int = 2,
     progress: Progress = no_progress,
 ) -> Audit:
     """Audit a dataset folder; lines that cannot be read are findings, not errors.
 
-    ``recipe`` is what would be trained: its lengths and templates decide what would be cut. ``workers`` processes open
-    the pictures.
+    ``recipe`` (or what `load_recipe` takes: its name, a YAML file) is what would be trained: its lengths and templates
+    decide what would be cut. ``workers`` processes open the pictures.
 
     Raises:
         InputError: no dataset is there.
         DataError: its dataset.json does not hold.
     """
-    folder = dataset if isinstance(dataset, Dataset) else Dataset(Path(dataset))
+    folder = dataset if isinstance(dataset, Dataset) else Dataset(dataset)
+    recipe = load_recipe(recipe) if isinstance(recipe, str) else recipe
     contents = read_contents(folder)
     # What the parts share: fingerprints of pictures, which memes are copies, and surface signals.
     facts = fingerprint_pictures(contents, workers=workers, progress=progress)

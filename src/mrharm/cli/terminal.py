@@ -118,7 +118,7 @@ def describe_pace(task: progress.Task) -> str:
         return ""
     rate = f"{task.speed:,.3g}/s" if task.speed >= 1 else f"{1 / task.speed:,.3g} s each"
     seconds = task.time_remaining
-    return rate if seconds is None else f"{rate}, {timedelta(seconds=math.ceil(seconds))} left"
+    return f"{rate}, {timedelta(seconds=math.ceil(seconds))} left" if seconds else rate
 
 
 class _PaceColumn(progress.ProgressColumn):
@@ -179,5 +179,5 @@ class Bars:
         if not err.is_terminal and monotonic() - self._last >= QUIET_SECONDS:
             self._last = monotonic()
             amount = f"{done:,} of {total:,}" if total else f"{done:,}"
-            pace = describe_pace(self._bars._tasks[self._tasks[what]])
+            pace = describe_pace(self._bars.tasks[self._tasks[what]])
             err.print(f"{what}: {amount}{f', {pace}' if pace else ''}{note}")

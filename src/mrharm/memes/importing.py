@@ -62,7 +62,7 @@ def about(kind: str) -> ImporterInfo | None:
 
 def read_memes(folder: Path | str) -> list[Meme]:
     """Read every meme of a dataset folder; raises InputError or DataError as `Dataset` does."""
-    return Dataset(Path(folder)).memes
+    return Dataset(folder).memes
 
 
 def import_memes(
