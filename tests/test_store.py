@@ -1,20 +1,27 @@
+import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from mrharm.errors import DataError
+from mrharm import store
+from mrharm.errors import DataError, InputError
 from mrharm.images import image_sha256
-from mrharm.records import Failure, Meme, read_records, to_line
+from mrharm.records import Failure, Meme, Record, read_records, to_line
 from mrharm.store import (
     FAILURES,
     JsonlStore,
     content_key,
+    exclusive_lock,
     folder_aside,
     read_appended,
+    read_json_record,
     sha256_bytes,
     sha256_file,
     write_bytes,
@@ -145,6 +152,56 @@ def test_a_last_line_that_was_cut_is_not_there_and_any_other_is_an_error(tmp_pat
     path.write_text(f"{whole[:-5]}\n{whole}\n", encoding="utf-8")
     with pytest.raises(DataError, match="line 1"):
         read_appended(path, Failure)
+
+
+def test_two_stages_that_write_failures_at_once_both_keep_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, write = threading.Event(), store.write_records
+
+    def write_late(path: Path, records: Iterable[Record]) -> None:
+        reading.set()
+        time.sleep(0.2)  # the other stage, unless it waits, reads the file as it was
+        write(path, records)
+
+    monkeypatch.setattr(store, "write_records", write_late)
+    failures = {stage: [Failure(item="a", stage=stage, reason="r")] for stage in ("gather", "abduce")}
+    first = threading.Thread(target=lambda: write_failures(tmp_path, failures["gather"], stage="gather"))
+    first.start()
+    reading.wait()
+    write_failures(tmp_path, failures["abduce"], stage="abduce")
+    first.join()
+    assert [row.stage for row in read_appended(tmp_path / "failures.jsonl", Failure)] == ["gather", "abduce"]
+
+
+def test_a_second_process_is_refused_by_the_file_and_the_process_id(tmp_path: Path) -> None:
+    with exclusive_lock(tmp_path / "out.jsonl"):
+        says = re.escape(
+            f"another process is writing {tmp_path / 'out.jsonl'} (process {os.getpid()}); wait for it or stop it"
+        )
+        with pytest.raises(InputError, match=says), exclusive_lock(tmp_path / "out.jsonl"):
+            pass
+        with exclusive_lock(tmp_path / "another.jsonl"), exclusive_lock(tmp_path, "gather"):
+            (tmp_path / ".gather.lock").write_text("")  # as an older version leaves it
+            says = re.escape(f"another process is writing {tmp_path}; wait")
+            with pytest.raises(InputError, match=says), exclusive_lock(tmp_path, "gather"):
+                pass
+
+
+def test_json_that_is_damaged_or_something_else_is_one_line_with_the_mend(tmp_path: Path) -> None:
+    file = tmp_path / "failure.json"
+    for text, says in (
+        (None, "cannot be read (No such file or directory); expected a JSON file; fetch it"),
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON (nested too deep)"),
+        ("[]", "Failure.(row): "),
+        ('{"item": "a"}', "Failure.stage: Field required"),
+    ):
+        if text is not None:
+            file.write_text(text)
+        with pytest.raises(DataError, match=re.escape(f"{file}: {says}")) as raised:
+            read_json_record(file, Failure, "fetch it again")
+        assert str(raised.value).endswith("; fetch it again") and "\n" not in str(raised.value)
 
 
 def test_a_run_over_some_items_leaves_the_failures_of_others(tmp_path: Path) -> None:

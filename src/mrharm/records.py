@@ -206,7 +206,7 @@ def parse_record(line: str, kind: type[R], *, file: str | Path = "<text>", numbe
 
 
 def make_record(row: object, kind: type[R], *, file: str | Path = "<row>", number: int = 0) -> R:
-    """Validate a parsed row as a record; raises DataError as `parse_record` does."""
+    """Validate a parsed row as a record; raises DataError as `parse_record` does. ``number``: its line, 0 for none."""
     try:
         return kind.model_validate(row)
     except ValidationError as error:
@@ -214,7 +214,8 @@ def make_record(row: object, kind: type[R], *, file: str | Path = "<row>", numbe
         key = ".".join(str(part) for part in first["loc"]) or "(row)"
         what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
         value = str(first["input"])[:80]
-        raise DataError(f"{file}, line {number}: {kind.__name__}.{key}: {what}; got {value!r}") from None
+        place = f"{file}, line {number}" if number else str(file)
+        raise DataError(f"{place}: {kind.__name__}.{key}: {what}; got {value!r}") from None
 
 
 def read_records(path: Path, kind: type[R]) -> Iterator[R]:

@@ -5,11 +5,11 @@ Every command that is given a run checks it here first, so that a wrong path is 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from mrharm.errors import InputError
+from mrharm.errors import DataError, InputError
+from mrharm.store import read_json
 
 RECIPE, RUN, DETECTOR = "recipe.yaml", "run.json", "detector"
 CARD = "detector.json"
@@ -52,6 +52,14 @@ def results_folder(detector: Path) -> Path:
 
 
 def read_run(folder: Path | str) -> dict[str, Any]:
-    """Read ``run.json``: dataset, versions, coverage, and the validation figures of the steps that were kept."""
-    values: dict[str, Any] = json.loads((Path(folder) / RUN).read_text(encoding="utf-8"))
+    """Read ``run.json``: dataset, versions, coverage, and the validation figures of the steps that were kept.
+
+    Raises:
+        DataError: it is missing, damaged or something else.
+    """
+    path = Path(folder) / RUN
+    mend = f"`mrharm train DATASET --out {folder} --overwrite` trains anew"
+    values = read_json(path, mend)
+    if not isinstance(values, dict):
+        raise DataError(f"{path}: expected an object, got {type(values).__name__}; {mend}")
     return values

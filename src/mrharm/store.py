@@ -19,7 +19,16 @@ from typing import Any, Generic, TypeVar
 from filelock import FileLock, Timeout
 
 from mrharm.errors import DataError, InputError
-from mrharm.records import Failure, Record, parse_record, read_records, to_line, to_lines
+from mrharm.records import (
+    Failure,
+    Record,
+    make_record,
+    parse_json,
+    parse_record,
+    read_records,
+    to_line,
+    to_lines,
+)
 
 R = TypeVar("R", bound=Record)
 
@@ -58,18 +67,28 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
     write_text(path, to_lines(records))
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file that mrharm wrote.
+def read_json(path: Path, mend: str = "") -> Any:
+    """Read a JSON file that mrharm wrote; ``mend`` says how to get a whole one, and ends the message of an error.
 
     Raises:
         DataError: it is missing, cannot be read, or is not JSON.
     """
+    mend = mend and f"; {mend}"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); expected a JSON file") from None
+        raise DataError(f"{path}: cannot be read ({error.strerror}); expected a JSON file{mend}") from None
     except ValueError as error:
-        raise DataError(f"{path}: not JSON ({error}); it may have been edited or cut short") from None
+        raise DataError(f"{path}: not JSON ({error}); it may have been edited or cut short{mend}") from None
+
+
+def read_json_record(path: Path, kind: type[R], mend: str) -> R:
+    """Read a JSON file that holds one record; raises DataError, as `read_json`, also where it is something else."""
+    values = read_json(path, mend)
+    try:
+        return make_record(values, kind, file=path)
+    except DataError as error:
+        raise DataError(f"{error}; {mend}") from None
 
 
 def check_place(file: Path, option: str) -> None:
@@ -114,21 +133,39 @@ def folder_aside(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def exclusive_lock(folder: Path, work: str) -> Iterator[None]:
-    """Hold a lock against a second process at the same work in a folder; it ends with this process, however it ends.
+def exclusive_lock(path: Path, work: str | None = None) -> Iterator[None]:
+    """Hold a lock against a second process that writes the same file; it ends with this process, however it ends.
+
+    Args:
+        path: the file; with ``work`` a folder, which a process at other work may write in at the same time.
+        work: such as ``abduce``.
 
     Raises:
-        InputError: another process holds it.
+        InputError: another process holds it; the message has its process id where that is known.
     """
-    lock = FileLock(folder / f".{work}.lock", timeout=0)
+    lock_file = path / f".{work}.lock" if work else path.with_name(f".{path.name}.lock")
+    lock = FileLock(lock_file, timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        raise InputError(f"{folder}: another {work} is at work there; wait for it or stop it") from None
+        holder = _read_holder(lock_file)
+        process = f" (process {holder})" if holder else ""
+        raise InputError(f"another process is writing {path}{process}; wait for it or stop it") from None
     try:
+        if _read_holder(lock_file) != os.getpid():
+            with contextlib.suppress(OSError):  # some systems let nobody write a locked file
+                lock_file.write_text(f"{os.getpid()}\n", encoding="utf-8")
         yield
     finally:
         lock.release()
+
+
+def _read_holder(lock_file: Path) -> int | None:
+    """Return the process id that a lock's holder wrote into its file; None where it cannot be known."""
+    try:
+        return int(lock_file.read_text(encoding="utf-8").split()[0])
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def content_key(*parts: object) -> str:
@@ -213,18 +250,22 @@ def read_appended(path: Path, kind: type[R]) -> list[R]:
 def write_failures(
     folder: Path, failures: Iterable[Failure], *, stage: str, items: Collection[str] | None = None
 ) -> None:
-    """Replace this stage's rows of ``folder/failures.jsonl``, keeping the rows of other stages.
+    """Replace this stage's rows of ``folder/failures.jsonl``, as `replace_failures`."""
+    replace_failures(folder / FAILURES, failures, stage=stage, items=items)
+
+
+def replace_failures(
+    path: Path, failures: Iterable[Failure], *, stage: str, items: Collection[str] | None = None
+) -> None:
+    """Replace this stage's rows of a file of failures, keeping the rows of other stages, which may run meanwhile.
 
     With ``items`` only the rows of those are replaced: a run over some memes says nothing of the others.
     """
-    path = folder / FAILURES
-    kept: list[Failure] = []
-    if path.exists():
-        kept = [
-            row
-            for row in read_records(path, Failure)
-            if row.stage != stage or (items is not None and row.item not in items)
-        ]
-    rows = [*kept, *failures]
-    if rows or path.exists():
-        write_records(path, rows)
+    failures = list(failures)
+    if not failures and not path.exists():
+        return
+    # Stages hold locks of their own, so that two of them can get here at once; the second waits for milliseconds.
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        rows = list(read_records(path, Failure)) if path.exists() else []
+        kept = [row for row in rows if row.stage != stage or (items is not None and row.item not in items)]
+        write_records(path, [*kept, *failures])

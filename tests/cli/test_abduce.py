@@ -155,9 +155,13 @@ def test_a_sheet_that_people_may_have_filled_in_is_not_written_over(
 def test_a_local_teacher_costs_nothing_and_takes_no_budget(make_dataset: MakeDataset) -> None:
     made = make_dataset(["you smell"])
     assert "costs nothing" in run(made.root, "--teacher", "generated", "--dry-run")[1]
-    code, _, err = run(made.root, "--teacher", "generated", "--budget", 1)
+    for option in (("--budget", 1), ("--prices", "prices.yaml"), ("--concurrency", 8)):
+        code, _, err = run(made.root, "--teacher", "generated", *option)
+        assert code == 2
+        assert "go with openai:MODEL, not with generated" in err
+    code, _, err = run(made.root, "--teacher", "generated", "--max-tokens", 400, "--evidence", "caption")
     assert code == 2
-    assert "go with openai:MODEL, not with generated" in err
+    assert "reads no prompt; leave --evidence, --max-tokens out" in err
 
 
 def test_prompts_that_do_not_teach_have_a_file_of_their_own(make_dataset: MakeDataset) -> None:

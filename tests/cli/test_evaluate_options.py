@@ -218,7 +218,10 @@ def refusals() -> dict[str, tuple[list[object], str]]:
             ["--html", "{}/file/page.html"],
             "file is a file, not a folder; name another place",
         ),
-        "no whole ablation": (["--ablation", "{}"], "ablation.json: expected the results of an ablation"),
+        "no whole ablation": (
+            ["--ablation", "{}"],
+            "expected the results of an ablation, which `mrharm ablate",
+        ),
         "folder of a file": (["--out", "{}/file"], "--out"),
         "submission in a folder's place": (["--submission", "fhm", "--submission-file", "{}"], "name a file"),
         "submission in a file": (

@@ -8,11 +8,11 @@ import pytest
 
 from mrharm.errors import DataError, InputError
 from mrharm.evaluation.evaluate import predict_split, read_report, worst_mistakes
-from mrharm.evaluation.saved_predictions import evaluation_folder, list_manifests, read_saved
+from mrharm.evaluation.saved_predictions import evaluation_folder, list_manifests, read_labelled, read_saved
 from mrharm.memes.dataset import Dataset
 from mrharm.plugins import Table
 from mrharm.probes.run import PROBES, select_probes
-from mrharm.records import Evidence, Label, Meme, Rationale, Verdict, read_records
+from mrharm.records import Evidence, Failure, Label, Meme, Rationale, Verdict, read_records
 from mrharm.runs import find_run
 from mrharm.store import write_records
 from mrharm.verdicts.card import read_card, write_card
@@ -280,6 +280,15 @@ def test_what_is_kept_reads_back_with_its_verdicts(run, dataset):
     (run / "verdicts.test.jsonl").write_text("\n".join(lines[:-1]) + "\n")
     with pytest.raises(DataError, match="1 of its 24 verdicts are not in"):
         read_saved(run, file)
+
+
+def test_failures_of_memes_that_are_not_evaluated_are_in_no_report(run, dataset):
+    evaluate_run(run, dataset, rationales=False)
+    judged = dataset.split("test")[0].id
+    # As a submission of unlabelled memes leaves them, and a meme that was mended or removed since.
+    rows = [Failure(item=item, stage="predict", reason="r") for item in ("unlabelled", judged)]
+    write_records(run / "verdicts.test.failures.jsonl", rows)
+    assert read_labelled(run, dataset, "test").failures == ()
 
 
 def test_a_report_of_something_else_is_refused(tmp_path):

@@ -120,6 +120,8 @@ def test_half_a_request_is_refused(tmp_path):
         parse_request(None, tmp_path / "f", None)
     with pytest.raises(InputError, match="goes with --submission"):
         parse_request(None, None, tmp_path / "types")
+    with pytest.raises(InputError, match="fhm asks for no types"):
+        parse_request("fhm", tmp_path / "f", tmp_path / "types")
 
 
 def test_types_are_read_from_json_lines_and_checked(tmp_path):

@@ -61,7 +61,7 @@ def test_a_folder_without_dataset_json_says_how_to_make_one(tmp_path: Path) -> N
 @pytest.mark.parametrize("text", ["{", '{"name": "toy"}', '{"colour": 1}'])
 def test_a_broken_dataset_json_is_a_data_error(folder: Path, text: str) -> None:
     (folder / "dataset.json").write_text(text)
-    with pytest.raises(DataError, match=r"dataset\.json"):
+    with pytest.raises(DataError, match=r"dataset\.json: [^\n]*; mend it, or import the dataset again$"):
         Dataset(folder)
 
 

@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -346,6 +347,34 @@ def test_a_wrong_key_stops_at_once_and_keeps_what_was_answered(make_dataset: Mak
     assert len(rows(made)) == 3
 
 
+@pytest.mark.parametrize("stop", [InputError("a wrong key"), KeyboardInterrupt()])
+def test_stopped_midway_it_lists_what_failed_so_far(
+    make_dataset: MakeDataset, monkeypatch: pytest.MonkeyPatch, stop: BaseException
+) -> None:
+    made = make_dataset(["you smell", "you sing", "you dance", "you run"])
+    texts = made.root / "texts.json"
+    texts.write_text(json.dumps({"m0": GOOD}))
+    earlier = [Failure(item=f"m{n}", stage="abduce", reason="earlier") for n in (0, 1, 3)]
+    write_records(made.root / "failures.jsonl", earlier)
+    answer = RecordedTeacher.answer
+
+    def stopped(self: RecordedTeacher, questions: Any) -> Any:
+        yield from islice(answer(self, questions), 3)
+        raise stop
+
+    monkeypatch.setattr(RecordedTeacher, "answer", stopped)
+    with pytest.raises(type(stop)):
+        abduce(
+            made,
+            made.memes,
+            RecordedTeacher(str(texts)),
+            QuestionBuilder("abductive.v1", "caption", made.root),
+        )
+    listed = {row.item: row.reason for row in read_records(made.root / "failures.jsonl", Failure)}
+    assert listed.keys() == {"m1", "m2", "m3"}  # m0 was answered; m3 was not reached
+    assert "no rationale in" in listed["m1"] and listed["m3"] == "earlier"
+
+
 def test_recorded_rationales_pass_the_gate_too_and_again_when_a_label_was_mended(
     make_dataset: MakeDataset, tmp_path: Path
 ) -> None:
@@ -373,7 +402,7 @@ def test_a_second_abduce_in_the_same_folder_is_refused(make_dataset: MakeDataset
     made = make_dataset(["you smell"])
     with (made.root / ".abduce.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(InputError, match="another abduce is at work"):
+        with pytest.raises(InputError, match="another process is writing"):
             run(made, "http://127.0.0.1:1/v1")
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import pytest
 import yaml
 from scipy.special import expit
 
-from mrharm.errors import InputError
+from mrharm.errors import DataError, InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.records import Failure, read_records
 from mrharm.training import pictures
@@ -76,6 +77,50 @@ def test_another_recipe_or_dataset_in_the_same_folder_is_refused_and_overwrite_b
     with pytest.raises(InputError, match="not empty and not a run"):
         train(squares, tiny(), tmp_path / "taxes", stages="label", device="cpu", overwrite=True)
     assert (tmp_path / "taxes" / "2025.txt").exists()
+
+
+def test_a_second_training_in_the_same_folder_is_refused_with_the_process_id(squares, tmp_path):
+    run, refusals = tmp_path / "run", []
+
+    def start_second(line):
+        with pytest.raises(InputError) as raised:
+            train(squares, tiny(**QUICK, seed=1), run, stages="label", device="cpu", overwrite=True)
+        refusals.append(str(raised.value))
+
+    train(squares, tiny(**QUICK), run, stages="label", device="cpu", say=start_second)
+    assert set(refusals) == {
+        f"another process is writing {run} (process {os.getpid()}); wait for it or stop it"
+    }
+    assert json.loads((run / "run.json").read_text())["seed"] == 0
+
+
+def test_a_kill_while_an_old_run_is_deleted_leaves_a_folder_the_same_command_goes_on_with(
+    squares, tmp_path, monkeypatch
+):
+    run = tmp_path / "run"
+    train(squares, tiny(**QUICK), run, stages="label", device="cpu")
+
+    def killed(folder):
+        (folder / "run.json").unlink()  # what is deleted first is up to the file system
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shutil, "rmtree", killed)
+        train(squares, tiny(**QUICK, seed=1), run, stages="label", device="cpu", overwrite=True)
+    train(squares, tiny(**QUICK, seed=1), run, stages="label", device="cpu", overwrite=True)
+    assert json.loads((run / "run.json").read_text())["seed"] == 1
+    assert not (run / ".replaced").exists()
+
+
+def test_a_damaged_run_file_is_a_data_error_with_the_mend(squares, tmp_path):
+    run = tmp_path / "run"
+    train(squares, tiny(**QUICK), run, stages="label", device="cpu")
+    for text in ('{"dataset": ', "[]"):
+        (run / "run.json").write_text(text)
+        with pytest.raises(DataError, match=r"run\.json: .*--overwrite` trains anew"):
+            train(squares, tiny(**QUICK), run, stages="label", device="cpu")
+    train(squares, tiny(**QUICK), run, stages="label", device="cpu", overwrite=True)
+    assert json.loads((run / "run.json").read_text())["done"]
 
 
 def test_a_picture_that_cannot_be_read_is_left_out_named_and_counted(squares, tmp_path):

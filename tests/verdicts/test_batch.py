@@ -12,7 +12,7 @@ from mrharm import Detector
 from mrharm.errors import InputError
 from mrharm.memes.dataset import Dataset
 from mrharm.records import Failure, Meme, Verdict, read_records
-from mrharm.verdicts.batch import judge_to_file
+from mrharm.verdicts.batch import drop_mended_rows, judge_to_file
 from mrharm.verdicts.inputs import JudgeOptions, find_memes
 from tests.probes.written import detector as random_detector
 
@@ -85,6 +85,24 @@ def test_what_is_there_is_skipped_and_what_changed_is_judged_again(tmp_path):
     tally = judge_to_file(detector, memes, out, JudgeOptions(), [])
     assert (tally.judged, tally.already_there) == (1, 1)
     assert judge_to_file(detector, memes, out, JudgeOptions(greedy=True), []).judged == 2
+
+
+def test_a_second_call_replaces_the_failures_of_its_own_memes_only(tmp_path):
+    out, detector = tmp_path / "out.jsonl", random_detector()
+
+    def judge(path: Path) -> set[str]:
+        inputs = find_memes([path])
+        judge_to_file(detector, inputs.memes, out, JudgeOptions(evidence=inputs.evidence), inputs.failures)
+        drop_mended_rows(out, [path], inputs.failures)
+        return {failure.item for failure in read_records(tmp_path / "out.failures.jsonl", Failure)}
+
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").write_text(f'{{"id": "{name}", "image": "lost.png"}}\ncut\n')
+    a, b = (tmp_path / f"{name}.jsonl" for name in ("a", "b"))
+    assert judge(a) == {"a", f"{a}:2"}
+    assert judge(b) == {"a", f"{a}:2", "b", f"{b}:2"}
+    a.write_text('{"id": "a", "text": "you are red"}\n{"id": "a2", "text": "you"}\n')
+    assert judge(a) == {"b", f"{b}:2"}
 
 
 def test_each_meme_is_prepared_once_and_none_whose_verdict_is_there(tmp_path, monkeypatch):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mrharm.records import Meme
 
 PROMPT = "abductive.v1"
+CONCURRENCY = 8
 NOT_TAUGHT = ("two-sided", "unconditioned")  # prompts whose answers train no student
 
 TeacherOption = Annotated[
@@ -37,17 +38,18 @@ TeacherOption = Annotated[
 ]
 PromptOption = Annotated[str, Option(help="abductive.v1, structured.v1, two-sided.v1 or unconditioned.v1.")]
 ShownOption = Annotated[
-    Literal["caption", "pixels", "both"], Option(help="What the teacher is shown besides the text.")
+    Literal["caption", "pixels", "both"] | None,
+    Option(help="What the teacher is shown besides the text; default: caption."),
 ]
 PreviewOption = Annotated[
     int | None, Option(min=1, metavar="N", help="Print what would be sent for N memes; send nothing.")
 ]
 DryRunOption = Annotated[bool, Option("--dry-run", help="Estimate calls, tokens and USD; send nothing.")]
-ConcurrencyOption = Annotated[int, Option(min=1, help="Calls at a time.")]
+ConcurrencyOption = Annotated[int | None, Option(min=1, help=f"Calls at a time; default: {CONCURRENCY}.")]
 BatchOption = Annotated[
     bool, Option("--batch", help="Use the batch service: half the price, answers within a day.")
 ]
-MaxTokensOption = Annotated[int, Option(min=16, help="The most tokens of an answer.")]
+MaxTokensOption = Annotated[int | None, Option(min=16, help="The most tokens of an answer; default: 400.")]
 UrlOption = Annotated[str | None, Option(metavar="URL", help="The endpoint; default: OPENAI_BASE_URL.")]
 KeyFileOption = Annotated[
     Path | None, Option(metavar="FILE", help="A file with the API key; default: OPENAI_API_KEY.")
@@ -76,15 +78,15 @@ def abduce_command(
     dataset: DatasetArgument,
     teacher: TeacherOption = None,
     prompt: PromptOption = PROMPT,
-    evidence: ShownOption = "caption",
+    evidence: ShownOption = None,
     split: OneSplitOption = None,
     limit: LimitOption = None,
     preview: PreviewOption = None,
     dry_run: DryRunOption = False,
     budget: BudgetOption = None,
-    concurrency: ConcurrencyOption = 8,
+    concurrency: ConcurrencyOption = None,
     batch: BatchOption = False,
-    max_tokens: MaxTokensOption = 400,
+    max_tokens: MaxTokensOption = None,
     base_url: UrlOption = None,
     key_file: KeyFileOption = None,
     prices: PricesOption = None,
@@ -109,13 +111,14 @@ def abduce_command(
         return
 
     from mrharm.rationales.abduce import abduce
-    from mrharm.rationales.prompting import QuestionBuilder
 
-    builder = QuestionBuilder(prompt, evidence, folder.root, max_tokens)
+    builder = _make_builder(prompt, evidence, max_tokens, folder.root)
     memes = (folder.split(split) if split else folder.memes)[:limit]
     connection = {"base_url": base_url, "key_file": key_file, "prices": prices, "budget": budget}
     with Bars() as bars, ExitStack() as closing:
-        source, client = _load_teacher(teacher, prompt, connection, concurrency, batch, closing)
+        source, client = _load_teacher(teacher, connection, concurrency, batch, closing)
+        asking = {"--prompt": prompt != PROMPT, "--evidence": evidence, "--max-tokens": max_tokens}
+        _check_asking(teacher, source, asking)
         if preview is not None:
             _preview(memes[:preview], folder, source, builder, as_json)
             return
@@ -178,9 +181,8 @@ def _check_mode(teacher: str | None, flags: list[str], split: str | None, *, onl
 
 def _load_teacher(
     name: str,
-    prompt: str,
     connection: dict[str, Any],
-    concurrency: int,
+    concurrency: int | None,
     batch: bool,
     closing: ExitStack,
 ) -> tuple[Teacher, HostedClient | None]:
@@ -191,15 +193,30 @@ def _load_teacher(
         from mrharm.llm import HostedClient
 
         client = closing.enter_context(HostedClient(**connection))
-        options = {"client": client, "concurrency": concurrency, "batch": batch}
-    elif batch or any(connection[name] is not None for name in ("budget", "base_url", "key_file")):
+        options = {"client": client, "concurrency": concurrency or CONCURRENCY, "batch": batch}
+    elif batch or any(value is not None for value in (*connection.values(), concurrency)):
         raise InputError(
-            f"--batch, --budget, --base-url and --key-file go with openai:MODEL, not with {name}"
+            "--batch, --budget, --base-url, --concurrency, --key-file and --prices go with openai:MODEL, not with "
+            f"{name}"
         )
-    teacher = teacher_named(name, **options)
-    if not teacher.reads_prompt and prompt != PROMPT:
-        raise InputError(f"{name} has its answers already and reads no prompt; leave --prompt out")
-    return teacher, client
+    return teacher_named(name, **options), client
+
+
+def _make_builder(
+    prompt: str, evidence: Literal["caption", "pixels", "both"] | None, max_tokens: int | None, root: Path
+) -> QuestionBuilder:
+    from mrharm.rationales.prompting import MAX_TOKENS, QuestionBuilder
+
+    return QuestionBuilder(prompt, evidence or "caption", root, max_tokens or MAX_TOKENS)
+
+
+def _check_asking(name: str, teacher: Teacher, asking: dict[str, Any]) -> None:
+    """Refuse options of how to ask, option -> value, where the teacher is asked nothing."""
+    options = [option for option, value in asking.items() if value]
+    if options and not teacher.reads_prompt:
+        raise InputError(
+            f"{name} has its answers already and reads no prompt; leave {', '.join(options)} out"
+        )
 
 
 def _preview(

@@ -66,7 +66,7 @@ def predict_command(
     """Predict for memes: P(harmful), a decision, and the rationale behind it."""
     find_detector(run)
     items = find_memes(paths, text)
-    from mrharm.verdicts.batch import Tally, judge_all, judge_to_file
+    from mrharm.verdicts.batch import Tally, drop_mended_rows, judge_all, judge_to_file
     from mrharm.verdicts.detector import Detector
 
     memes, failures = items.memes, items.failures
@@ -88,6 +88,7 @@ def predict_command(
         show = partial(bars.show, "memes")
         if out_file:  # verdicts are not held in memory: there may be millions
             tally = judge_to_file(detector, memes, out_file, options, failures, show)
+            drop_mended_rows(out_file, paths, failures)
         else:
             for verdict in judge_all(detector, memes, options, failures, show):
                 verdicts.append(verdict)

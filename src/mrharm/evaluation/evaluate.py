@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mrharm._version import __version__
-from mrharm.errors import DataError
 from mrharm.evaluation.baseline_comparison import BaselineResult, compare_baselines, find_baseline_errors
 from mrharm.evaluation.groups import Group, score_groups
 from mrharm.evaluation.predictions import LabelledVerdicts, Predictions, judge_split
@@ -25,9 +23,9 @@ from mrharm.metrics.estimate import N_RESAMPLES
 from mrharm.metrics.ranking import confidence_of
 from mrharm.metrics.thresholds import Traffic, metrics_at_threshold
 from mrharm.progress import Progress, no_progress
-from mrharm.records import Failure, Record, make_record, meme_text
+from mrharm.records import Failure, Record, meme_text
 from mrharm.runs import RUN, read_run
-from mrharm.store import exclusive_lock
+from mrharm.store import exclusive_lock, read_json_record
 from mrharm.texts import fold
 from mrharm.verdicts.card import Chosen, DetectorCard
 
@@ -201,10 +199,7 @@ def evaluate(
 
 def read_report(file: Path) -> Evaluation:
     """Read a ``report.json``; raises DataError where it is something else, or written by another version."""
-    try:
-        return make_record(json.loads(file.read_text(encoding="utf-8")), Evaluation, file=file)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file}: cannot be read as JSON ({error}); evaluate the run again") from None
+    return read_json_record(file, Evaluation, "evaluate the run again")
 
 
 def role_of(predictions: LabelledVerdicts) -> Role | None:

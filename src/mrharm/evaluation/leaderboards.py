@@ -68,7 +68,8 @@ def parse_request(
     """Make a request of the options of a command line, refusing before any work what cannot be; None without options.
 
     Raises:
-        InputError: one of two options that go together, a file that cannot be written there, or types missing.
+        InputError: one of two options that go together, a place where no file can be written, or types that are missing
+            or are not asked for.
         DataError: the file of types is missing or something else.
     """
     if (kind is None) != (file is None):
@@ -77,6 +78,10 @@ def parse_request(
         if types:
             raise InputError("--submission-types goes with --submission mami or fine-grained")
         return None
+    if kind == "fhm" and types:
+        raise InputError(
+            "--submission-types goes with --submission mami or fine-grained; fhm asks for no types, leave it out"
+        )
     if kind == "fine-grained" and types is None:
         raise InputError(TYPES_NEEDED)
     check_place(file, "--submission-file")

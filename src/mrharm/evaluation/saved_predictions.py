@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -17,9 +16,9 @@ from mrharm.errors import DataError
 from mrharm.evaluation.predictions import LabelledVerdicts, Predictions
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics.estimate import Booleans, Decisions, Floats
-from mrharm.records import Failure, Record, Verdict, make_record, read_records
+from mrharm.records import Failure, Record, Verdict, read_records
 from mrharm.runs import find_run, read_run
-from mrharm.store import content_key, read_appended, write_text
+from mrharm.store import content_key, read_appended, read_json, read_json_record, write_text
 from mrharm.verdicts.batch import failures_file
 from mrharm.verdicts.card import scorer_of
 
@@ -192,8 +191,8 @@ def list_stale_pages(run: Path, detector: str) -> list[Path]:
         # The report, as verdicts may have been written anew without it, as `compare --dataset` does.
         report = file.parent / REPORT
         try:
-            same = json.loads(report.read_text(encoding="utf-8")).get("detector") == detector
-        except (OSError, ValueError, AttributeError):
+            same = read_json(report).get("detector") == detector
+        except (DataError, AttributeError):
             same = False  # an unreadable report has to be made again
         if not same:
             stale |= dict.fromkeys(path for name in PAGES if (path := file.parent / name).exists())
@@ -202,11 +201,7 @@ def list_stale_pages(run: Path, detector: str) -> list[Path]:
 
 def read_manifest(file: Path) -> PredictionsManifest:
     """Read a ``judged.<split>.json``; raises DataError where it is something else."""
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file}: cannot be read as JSON ({error}); evaluate the run again") from None
-    return make_record(values, PredictionsManifest, file=file)
+    return read_json_record(file, PredictionsManifest, "evaluate the run again")
 
 
 def read_saved(run: Path, file: Path) -> SavedPredictions:
@@ -238,12 +233,15 @@ def read_labelled(folder: Path, dataset: Dataset, split: str) -> LabelledVerdict
     saved = read_saved(folder, manifest_file(folder, split))
     memes = {meme.id: meme for meme in dataset.split(split)}
     failed = failures_file(verdicts_file(folder, split))
+    failures = read_records(failed, Failure) if failed.exists() else ()
+    # The file may also list memes without a label, from a submission, and memes that have been mended or removed.
+    unjudged = {meme_id for meme_id, meme in memes.items() if meme.label} - set(saved.ids)
     return LabelledVerdicts(
         dataset,
         split,
         memes=tuple(memes[meme_id] for meme_id in saved.ids),
         verdicts=saved.verdicts,
-        failures=tuple(read_records(failed, Failure)) if failed.exists() else (),
+        failures=tuple(failure for failure in failures if failure.item in unjudged),
     )
 
 

@@ -69,7 +69,7 @@ def gather(
     They see the pictures without their words.
 
     Raises:
-        InputError: no such engine, or another gather is at work in the folder.
+        InputError: no such engine, or another process gathers evidence in the folder.
     """
     pipeline = EvidencePipeline(engines)  # before any work, so that a wrong name fails at once
     describers = describers or {}

@@ -13,12 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from mrharm.errors import DataError, InputError
 from mrharm.images import place_in
 from mrharm.records import Evidence, Failure, Meme, Rationale, Record, read_records
-from mrharm.store import read_appended, read_json
+from mrharm.store import read_appended, read_json_record
 
 INFO, MEMES, EVIDENCE, RATIONALES = "dataset.json", "memes.jsonl", "evidence.jsonl", "rationales.jsonl"
 
@@ -160,10 +158,7 @@ class Dataset:
             raise InputError(
                 f"{root}: not a dataset (no {INFO}); make one with `mrharm import KIND SOURCE {root}`"
             )
-        try:
-            self.info = DatasetInfo.model_validate(read_json(path))
-        except ValidationError as error:
-            raise DataError(f"{path}: {error}") from None
+        self.info = read_json_record(path, DatasetInfo, "mend it, or import the dataset again")
 
     def __repr__(self) -> str:
         splits = ", ".join(f"{name} {count:,}" for name, count in self.info.splits.items())

@@ -5,6 +5,7 @@ A meme whose rationale is written is not asked about again, and an answer that w
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -69,10 +70,10 @@ def abduce(
     """Ask a teacher about memes and append every checked answer to ``out``.
 
     ``out``: the file of rationales, None for the dataset's; memes with a rationale in it to the same question are not
-    asked about again. Failures go to the dataset's failures.jsonl.
+    asked about again. Failures go to the dataset's failures.jsonl, also where the work is stopped midway.
 
     Raises:
-        InputError: captions are to be shown and no meme has one; another abduce is at work in the folder; no key ...
+        InputError: captions are to be shown and no meme has one; another process writes rationales there; no key ...
         StoppedError: the file cannot be written; paid answers are in the ledger.
         MrHarmError: an error that every question would meet, after the answers so far have been written.
     """
@@ -90,20 +91,34 @@ def abduce(
         store = JsonlStore(out or root / RATIONALES, Rationale, "key")
         rationales = read_rationales(store.path)
         cases = open_cases(memes, evidence, rationales, teacher, builder, result)
-        while batch := list(islice(cases, window)):
-            for rationale in _explain(batch, teacher, result):
-                try:
-                    store.append(rationale)
-                except OSError as error:
-                    raise StoppedError(
-                        f"{store.path}: cannot be written ({error.strerror}); make room and run the same command "
-                        "again: answers that were paid for are in the ledger"
-                    ) from None
-                result.statuses[rationale.status] += 1
-                done = result.kept + result.by_people + result.statuses.total() + len(result.failures)
-                progress("memes", done, len(memes))
+        answered: set[str] = set()
+        try:
+            while batch := list(islice(cases, window)):
+                for rationale in _explain(batch, teacher, result):
+                    _append(store, rationale)
+                    answered.add(rationale.meme_id)
+                    result.statuses[rationale.status] += 1
+                    done = result.kept + result.by_people + result.statuses.total() + len(result.failures)
+                    progress("memes", done, len(memes))
+        except BaseException:
+            # Stopped midway, it tells what failed so far; an earlier failure of a meme not reached stays listed.
+            with contextlib.suppress(OSError):  # a full disk is what stopped it
+                items = answered | {failure.item for failure in result.failures}
+                write_failures(root, result.failures, stage=STAGE, items=items)
+            raise
         write_failures(root, result.failures, stage=STAGE, items={meme.id for meme in memes})
     return result
+
+
+def _append(store: JsonlStore[Rationale], rationale: Rationale) -> None:
+    """Append a rationale to its file; raises StoppedError, with the mend, where it cannot be written."""
+    try:
+        store.append(rationale)
+    except OSError as error:
+        raise StoppedError(
+            f"{store.path}: cannot be written ({error.strerror}); make room and run the same command again: answers "
+            "that were paid for are in the ledger"
+        ) from None
 
 
 def read_rationales(path: Path) -> dict[str, Rationale]:

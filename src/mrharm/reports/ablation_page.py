@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,13 +16,12 @@ from mrharm.ablation.results import (
     tabulate,
 )
 from mrharm.ablation.run import MORE_SPLITS, RunRow
-from mrharm.errors import DataError
 from mrharm.metrics import Estimate
-from mrharm.records import Failure, Record, make_record
+from mrharm.records import Failure, Record
 from mrharm.reports.plots import Panel, draw_bars
 from mrharm.reports.render import render_markdown
 from mrharm.reports.tables import Table
-from mrharm.store import write_json, write_text
+from mrharm.store import read_json_record, write_json, write_text
 
 JSON, MARKDOWN, PLOT = "ablation.json", "ablation.md", "ablation.svg"
 _PLOTTED, _GUESS = "macro_f1", 0.5
@@ -89,13 +87,8 @@ def write_ablation(out: Path, ablation: Ablation) -> None:
 
 def read_ablation(folder: Path) -> Ablation:
     """Read the ``ablation.json`` of `mrharm ablate`; raises DataError where there is none, or something else."""
-    file = folder / JSON
-    try:
-        return make_record(json.loads(file.read_text(encoding="utf-8")), Ablation, file=file)
-    except (OSError, ValueError, DataError) as error:
-        raise DataError(
-            f"{file}: expected the results of an ablation ({error}); `mrharm ablate ... --out {folder}` writes them"
-        ) from None
+    mend = f"expected the results of an ablation, which `mrharm ablate ... --out {folder}` writes"
+    return read_json_record(folder / JSON, Ablation, mend)
 
 
 def tabulate_split(cells: Sequence[Cell]) -> list[Table]:

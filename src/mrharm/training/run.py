@@ -10,6 +10,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,13 +24,18 @@ from mrharm.progress import Progress, no_progress
 from mrharm.rationales.staleness import describe_stale
 from mrharm.recipe import Recipe, WhichStages, dump_recipe, load_recipe
 from mrharm.runs import CARD, DETECTOR, RECIPE, RUN, read_run
-from mrharm.store import write_failures, write_json, write_text
+from mrharm.store import exclusive_lock, write_failures, write_json, write_text
 from mrharm.training.rationale_stage import require_rationales
 
 if TYPE_CHECKING:
     import torch
 
+    from mrharm.records import Rationale
+    from mrharm.training.stage_data import StageContext
     from mrharm.verdicts.detector import Detector
+
+STAGE = "train"
+REPLACED = ".replaced"  # in the run folder: what --overwrite is deleting
 
 
 def train(
@@ -58,7 +64,9 @@ def train(
         say, progress: called with each line for a person; show the pictures read and the steps of each stage.
 
     Raises:
-        InputError: ``out`` holds another run, or the dataset lacks a split or what the stages teach.
+        InputError: ``out`` holds another run, another process trains there, or the dataset lacks a split or what the
+            stages teach.
+        DataError: ``out`` holds a run whose ``run.json`` is damaged.
         ModelUnavailableError: pretrained weights cannot be loaded.
     """
     dataset = dataset if isinstance(dataset, Dataset) else Dataset(dataset)
@@ -72,25 +80,37 @@ def train(
         _check_folder(out, identity, recipe, overwrite)
     for sentence in describe_stale(dataset, [*dataset.split(TRAIN), *dataset.split(VALIDATION)]):
         say(f"note: {sentence}")
-    torch_device = _training_device(device)  # loads PyTorch, as nothing is refused any more
-    wait = _barrier(torch_device)
-    if first:
-        _claim_folder(out, identity, recipe, overwrite)
-    wait()  # no process goes on before the first one has claimed the folder
-    from mrharm.training.stage_data import StageContext
+    with exclusive_lock(out, STAGE) if first else nullcontext():
+        torch_device = _training_device(device)  # loads PyTorch, as nothing is refused any more
+        wait = _barrier(torch_device)
+        if first:
+            _claim_folder(out, identity, recipe, overwrite)
+        wait()  # no process goes on before the first one has claimed the folder
+        from mrharm.training.stage_data import StageContext
+
+        context = StageContext(dataset, recipe, out, torch_device, say, progress, report_to)
+        detector = _train_and_save(context, stages, rationales, first=first)
+        wait()
+    return detector
+
+
+def _train_and_save(
+    context: StageContext, stages: WhichStages, rationales: dict[str, Rationale], *, first: bool
+) -> Detector:
+    """Train the stages that are not done; the ``first`` process saves the detector in the run folder."""
     from mrharm.training.stages import train_detector
     from mrharm.verdicts.detector import Detector
 
+    out = context.out
     if read_run(out).get("done") and (out / DETECTOR / CARD).exists():
-        say(f"{out}: already trained")
-        return Detector.from_pretrained(out, device=str(torch_device))
-    context = StageContext(dataset, recipe, out, torch_device, say, progress, report_to)
+        context.say(f"{out}: already trained")
+        return Detector.from_pretrained(out, device=str(context.device))
     detector, results, failures = train_detector(context, stages, rationales)
     if first:
-        write_failures(out, failures, stage="train")
-        detector = detector.with_card(detector.save_pretrained(out / DETECTOR, recipe=dump_recipe(recipe)))
+        write_failures(out, failures, stage=STAGE)
+        recipe = dump_recipe(context.recipe)
+        detector = detector.with_card(detector.save_pretrained(out / DETECTOR, recipe=recipe))
         _update_run(out, {**results, "done": True})
-    wait()
     return detector
 
 
@@ -141,9 +161,12 @@ def _check_folder(out: Path, identity: dict[str, Any], recipe: Recipe, overwrite
 
 
 def _claim_folder(out: Path, identity: dict[str, Any], recipe: Recipe, overwrite: bool) -> None:
-    """Make ``out`` the folder of this run."""
+    """Make ``out``, which is locked by now, the folder of this run."""
+    _check_folder(out, identity, recipe, overwrite)  # again: another process may have trained there until now
+    if (out / REPLACED).exists():
+        shutil.rmtree(out / REPLACED)
     if overwrite and (out / RUN).exists():
-        shutil.rmtree(out)
+        _remove_run(out)
     names = ("torch", "transformers", "accelerate", "tokenizers", "safetensors", "numpy", "pillow")
     versions = {"mrharm": __version__, "python": platform.python_version()}
     versions |= {name: version(name) for name in names}
@@ -153,6 +176,20 @@ def _claim_folder(out: Path, identity: dict[str, Any], recipe: Recipe, overwrite
     elif read_run(out).get("versions") != versions:
         _update_run(out, {"resumed_with": versions})
     write_text(out / RECIPE, dump_recipe(recipe))
+
+
+def _remove_run(out: Path) -> None:
+    """Remove what is in a run folder but its lock, which is held.
+
+    Deleting takes long, so that all is moved aside first, ``recipe.yaml`` and then ``run.json`` last: a kill at any
+    moment leaves what the same command goes on with, a run or a folder with nothing but hidden files.
+    """
+    aside = out / REPLACED
+    paths = [path for path in out.iterdir() if path.name != f".{STAGE}.lock"]
+    aside.mkdir()
+    for path in sorted(paths, key=lambda path: (path.name in (RECIPE, RUN), path.name)):
+        path.replace(aside / path.name)
+    shutil.rmtree(aside)
 
 
 def _training_device(name: str) -> torch.device:

@@ -133,7 +133,10 @@ def _train_stage(
     card: DetectorCard,
     context: StageContext,
 ) -> dict[str, float]:
-    """Train a stage, validated as it will be used; returns the validation figures of the step chosen."""
+    """Train a stage, validated by the figures that its ``keep`` chooses by; returns those of the step chosen.
+
+    Labels are scored, and written only for ``highest_match``, whatever the recipe's ``decoding``.
+    """
 
     def validate(current: MrHarmForConditionalGeneration) -> dict[str, float]:
         settings = getattr(context.recipe.stages, plan.name)

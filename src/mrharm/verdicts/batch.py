@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from mrharm.errors import DataError, ImageError, InputError, MissingInputError, MrHarmError
 from mrharm.records import Decision, Failure, Meme, Verdict, read_records
-from mrharm.store import JsonlStore, exclusive_lock, write_records
+from mrharm.store import JsonlStore, exclusive_lock, replace_failures, write_records
 from mrharm.verdicts.card import scorer_of
 from mrharm.verdicts.inputs import STAGE, JudgeOptions, find_memes
 
@@ -123,7 +123,8 @@ def judge_to_file(
     failures: list[Failure],
     show: ShowCount = lambda done, total: None,
 ) -> Tally:
-    """Append verdicts to a JSONL file, skipping memes whose verdict it holds; failures go to ``NAME.failures.jsonl``.
+    """Append verdicts to a JSONL file, skipping memes whose verdict it holds; failures go to ``NAME.failures.jsonl``,
+    in place of earlier ones of the same memes.
 
     A verdict is skipped where detector, meme, picture, evidence and options are those it was made with; a changed meme
     is judged again and its verdict appended. Where the detector has another policy (a threshold, a band) than before,
@@ -133,7 +134,7 @@ def judge_to_file(
         InputError: the file holds verdicts of another detector, or another process is writing it.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    with exclusive_lock(out.parent, out.name):
+    with exclusive_lock(out):
         store = JsonlStore(out, Verdict, "key")
         tally = Tally()
         if store.done:
@@ -153,10 +154,20 @@ def judge_to_file(
             store.append(verdict)
             tally.count(verdict)
             tally.keys[verdict.meme_id] = verdict.key or ""
-        failed = failures_file(out)
-        if failures or failed.exists():
-            write_records(failed, failures)
+        items = {meme.id for meme in memes} | {failure.item for failure in failures}
+        replace_failures(failures_file(out), failures, stage=STAGE, items=items)
     return tally
+
+
+def drop_mended_rows(out: Path, paths: Iterable[Path], failures: Collection[Failure]) -> None:
+    """Drop earlier failures of rows of JSONL files that were read again, but for those that failed again.
+
+    A row that could not be read has no id by which `judge_to_file` would know it.
+    """
+    file, names = failures_file(out), {str(path) for path in paths}
+    if file.exists():
+        items = {row.item for row in read_records(file, Failure) if row.file in names}
+        replace_failures(file, failures, stage=STAGE, items=items | {failure.item for failure in failures})
 
 
 def failures_file(out: Path) -> Path:
