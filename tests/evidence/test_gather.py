@@ -252,7 +252,7 @@ def test_a_second_gather_on_the_same_folder_is_refused(stand_ins: Path, tmp_path
     made = dataset(tmp_path / "d", {"a": (10, 0, 0)})
     with (made.root / ".gather.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(InputError, match="another gather is at work"):
+        with pytest.raises(InputError, match="another process is writing"):
             run(made)
 
 
