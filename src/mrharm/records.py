@@ -138,7 +138,8 @@ class Verdict(Record):
     wrong, shown as such. ``decision`` is flag for harmful and allow for harmless; where there is a ``band`` (low,
     high), scores from low up to but not including high go to review, as does a meme without a label. A verdict with
     ``doubts`` goes to review whatever its score: its text is longer than the student reads (``text_cut``), it is
-    unlike what the student learned from, or its rationale speaks for the other side.
+    unlike what the student learned from, or its rationale speaks for the other side. ``rationale_side`` is the side it
+    speaks for, True for harmful, as its words tell; None where they do not.
     ``missing`` names inputs the recipe wants and the meme does not have. ``key`` says what was judged and how: judging
     again with the same key gives the same score.
     """
@@ -150,6 +151,7 @@ class Verdict(Record):
     band: tuple[float, float] | None = None
     decision: Decision
     rationale: str | None = None
+    rationale_side: bool | None = None
     saliency: Saliency | None = None
     evidence: Evidence | None = None
     missing: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from scipy.special import logit
 
 from mrharm.errors import DataError, InputError
 from mrharm.metrics import Estimate
+from mrharm.rationales.side_reader import SideReader
 from mrharm.recipe import ANSWERS
 from mrharm.records import Meme, Verdict, parse_record, read_records, to_line
 from mrharm.store import content_key, exclusive_lock
@@ -255,3 +257,23 @@ def test_a_cut_text_goes_to_review_and_its_label_stays(detector: Detector) -> No
     assert long.decision == "review" and long.harmful == (long.score >= long.threshold)
     strict = under(detector, 0.0)
     assert strict.decide_again(long).decision == "review" and strict.decide_again(short).decision == "flag"
+
+
+def test_an_explanation_that_speaks_for_the_other_side_sends_its_meme_to_review(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The label stays; a policy that changes it changes whether they disagree, and so does the folder's reader."""
+    detector.side_reader = SideReader(bias=0.0, margin=1.0, weights={"belittles": 2.0, "cheers": -2.0})
+    detector.save_pretrained(tmp_path)
+    harmless = under(Detector.from_pretrained(tmp_path, device="cpu"), 1.0)
+    texts = ["it belittles you", "it cheers you up", "a kettle"]
+    monkeypatch.setattr(harmless, "_write_rationales", lambda *_: texts)
+    verdicts = harmless.judge(MEMES, OPTIONS)
+    assert [verdict.rationale_side for verdict in verdicts] == [True, False, None]
+    assert [verdict.doubts for verdict in verdicts] == [("rationale_disagrees",), (), ()]
+    assert [verdict.decision for verdict in verdicts] == ["review", "allow", "allow"]
+    assert {verdict.harmful for verdict in verdicts} == {False}
+    again = [under(harmless, 0.0).decide_again(verdict) for verdict in verdicts]
+    assert [verdict.decision for verdict in again] == ["flag", "review", "flag"]
+    assert [verdict.doubts for verdict in again] == [(), ("rationale_disagrees",), ()]
+    assert [parse_record(to_line(verdict), Verdict) for verdict in again] == again

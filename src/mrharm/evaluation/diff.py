@@ -129,7 +129,7 @@ class Diff(Record):
 
     @property
     def banded(self) -> bool:
-        """Whether either detector sends memes to review, by its band or by their doubts."""
+        """Whether either detector sends memes to review, by its band or one by one."""
         reviewed = any(count for ways, count in self.counts.items() if "review" in ways)
         return bool(self.policy_a.band or self.policy_b.band or reviewed)
 

@@ -10,6 +10,7 @@ from transformers import set_seed
 from mrharm.hub import process_count
 from mrharm.memes.dataset import Dataset
 from mrharm.memes.splits import TRAIN
+from mrharm.rationales.side_reader import SideReader, fit_side_reader
 from mrharm.recipe import Recipe, WhichStages
 from mrharm.records import Failure, Rationale
 from mrharm.student.backbones import build_student
@@ -91,7 +92,15 @@ def train_detector(
         },
         "failed_pictures": len(builder.failures),
     }
+    detector.side_reader = _fit_side_reader(context.dataset, rationales)
     return _calibrate(detector, data, context), values, builder.failures
+
+
+def _fit_side_reader(dataset: Dataset, rationales: dict[str, Rationale]) -> SideReader | None:
+    """Fit what reads the side of a rationale on the training split's rationales and labels."""
+    labels = {meme.id: meme.label.harmful for meme in dataset.split(TRAIN) if meme.label}
+    taught = [name for name in labels if name in rationales]
+    return fit_side_reader([rationales[name].text for name in taught], [labels[name] for name in taught])
 
 
 def _calibrate(detector: Detector, data: StageData, context: StageContext) -> Detector:

@@ -18,8 +18,18 @@ from mrharm.hub import fetch_folder, pick_device, pick_dtype
 from mrharm.images import decode, open_image
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics.estimate import Floats
-from mrharm.records import Doubt, Evidence, Meme, Saliency, Verdict, meme_text
-from mrharm.store import content_key, folder_aside, sha256_bytes, sha256_file, write_text
+from mrharm.rationales.side_reader import SideReader
+from mrharm.rationales.stated_side import stated_side
+from mrharm.records import Doubt, Evidence, Meme, Saliency, Verdict, make_record, meme_text
+from mrharm.store import (
+    content_key,
+    folder_aside,
+    read_json,
+    sha256_bytes,
+    sha256_file,
+    write_json,
+    write_text,
+)
 from mrharm.student.fused_t5 import FusedT5Student
 from mrharm.student.interface import Frame, Student, StudentInput, compose_text
 from mrharm.student.joint import JointStudent, JointTarget
@@ -39,6 +49,7 @@ from mrharm.verdicts.inputs import (
 )
 from mrharm.verdicts.scoring import score_answers, write_texts
 
+SIDES = "rationale-sides.json"  # what a detector's folder holds of its `SideReader`
 WRITTEN = "-written"  # ends the key of a verdict whose label the student wrote
 
 
@@ -54,10 +65,12 @@ class Detector(PushToHubMixin):
         label_student: Student,
         rationale_student: Student | None,
         dtype: torch.dtype = torch.float32,
+        side_reader: SideReader | None = None,
     ) -> None:
         self.card = card
         self.label_student = label_student
         self.rationale_student = rationale_student
+        self.side_reader = side_reader
         self.dtype = dtype
         self.key = card.key()
 
@@ -97,7 +110,10 @@ class Detector(PushToHubMixin):
         inner, card = read_card(fetch_folder(folder))
         torch_device = pick_device(device)
         models, processor = load_models(inner, card.students)
-        return cls.from_models(card, models, processor, torch_device, pick_dtype(precision, torch_device))
+        detector = cls.from_models(card, models, processor, torch_device, pick_dtype(precision, torch_device))
+        if SIDES in card.files:
+            detector.side_reader = make_record(read_json(inner / SIDES), SideReader, file=inner / SIDES)
+        return detector
 
     def save_pretrained(self, folder: str | Path, recipe: str | None = None, **_: Any) -> DetectorCard:
         """Write the self-contained folder, whole or not at all: safetensors, JSON and a card, no code, no pickle.
@@ -121,6 +137,8 @@ class Detector(PushToHubMixin):
             save_models(aside, models, processor)
             if recipe is not None:
                 write_text(aside / "recipe.yaml", recipe)
+            if self.side_reader is not None:
+                write_json(aside / SIDES, self.side_reader.model_dump())
             hashes = {path.name: sha256_file(path) for path in aside.iterdir()}
             card = self.card.model_copy(update={"files": dict(sorted(hashes.items()))})
             write_card(aside, card)
@@ -134,7 +152,7 @@ class Detector(PushToHubMixin):
 
     def with_card(self, card: DetectorCard) -> Detector:
         """Return the same students under another card, with another policy for example."""
-        return Detector(card, self.label_student, self.rationale_student, self.dtype)
+        return Detector(card, self.label_student, self.rationale_student, self.dtype, self.side_reader)
 
     @property
     def takes_picture(self) -> bool:
@@ -163,17 +181,20 @@ class Detector(PushToHubMixin):
         """
         written = (verdict.key or "").endswith(WRITTEN)
         harmful = verdict.harmful if written else verdict.score >= self.card.threshold
-        return verdict.model_copy(update=self._policy_fields(verdict.score, harmful, verdict.doubts))
-
-    def _policy_fields(self, score: float, harmful: bool | None, doubts: Sequence[Doubt]) -> dict[str, Any]:
-        """Return the fields of a verdict that follow from its score, its label, its doubts and the policy."""
-        return {
-            "harmful": harmful,
-            "threshold": self.card.threshold,
-            "band": self.card.band,
-            "decision": self.card.decide(score, harmful, doubts),
-            "detector": self.key,
-        }
+        doubts: list[Doubt] = [doubt for doubt in verdict.doubts if doubt != "rationale_disagrees"]
+        # The label may be another one now, and its rationale speaks for the side it spoke for.
+        if harmful is not None and verdict.rationale_side is (not harmful):
+            doubts.append("rationale_disagrees")
+        return verdict.model_copy(
+            update={
+                "harmful": harmful,
+                "threshold": self.card.threshold,
+                "band": self.card.band,
+                "doubts": tuple(doubts),
+                "decision": self.card.decide(verdict.score, harmful, doubts),
+                "detector": self.key,
+            }
+        )
 
     @overload
     def judge(self, memes: Item, options: JudgeOptions = ..., **changes: Any) -> Verdict: ...
@@ -211,29 +232,35 @@ class Detector(PushToHubMixin):
         inputs = [meme.shown for meme in prepared]
         scores = score_answers(self.label_student, inputs, self.card.label_texts(), options.batch_size)
         probabilities = self.card.harm_probability(scores).tolist()
-        harmful = self._decide(inputs, probabilities, options)
+        labels = self._write_labels(inputs, options)
         rationales = self._write_rationales(inputs, options)
         saliencies = self._compute_saliencies(inputs, options)
         cuts = [self.label_student.cuts(shown.text) for shown in inputs]
         doubts: list[tuple[Doubt, ...]] = [("text_cut",) if cut else () for cut in cuts]
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        return [
+        read_side = self.side_reader.read_side if self.side_reader else stated_side
+        verdicts = [
             Verdict(
                 meme_id=meme.meme_id,
+                harmful=labels[index],
                 score=probabilities[index],
-                **self._policy_fields(probabilities[index], harmful[index], doubts[index]),
-                rationale=rationales[index],
+                threshold=self.card.threshold,
+                decision="review",  # until the policy decides, below
+                rationale=rationale,
+                rationale_side=None if rationale is None else read_side(rationale),
                 saliency=saliencies[index],
                 evidence=meme.evidence,
                 missing=meme.shown.missing,
                 text_cut=cuts[index],
                 doubts=doubts[index],
                 key=meme.key,
+                detector=self.key,
                 recipe=self.card.recipe,
                 created_at=now,
             )
-            for index, meme in enumerate(prepared)
+            for index, (meme, rationale) in enumerate(zip(prepared, rationales, strict=True))
         ]
+        return [self.decide_again(verdict) for verdict in verdicts]
 
     def load(self, meme: Meme, options: JudgeOptions = DEFAULT_OPTIONS) -> LoadedMeme:
         """Read a meme's evidence and, where this detector needs its picture, the bytes of the file.
@@ -381,12 +408,10 @@ class Detector(PushToHubMixin):
     def _writes_labels(self, options: JudgeOptions) -> bool:
         return options.greedy if options.greedy is not None else self.card.decoding == "greedy"
 
-    def _decide(
-        self, inputs: Sequence[StudentInput], probabilities: Sequence[float], options: JudgeOptions
-    ) -> Sequence[bool | None]:
-        """Decide by the threshold, or in greedy mode by the label the student writes: None where it is no label."""
+    def _write_labels(self, inputs: Sequence[StudentInput], options: JudgeOptions) -> Sequence[bool | None]:
+        """Return in greedy mode the labels that the student writes; None for what is no label, and in score mode."""
         if not self._writes_labels(options):
-            return [probability >= self.card.threshold for probability in probabilities]
+            return [None] * len(inputs)
         texts = map(str.casefold, self.card.label_texts())
         harmful = {text: answer.harmful for text, answer in zip(texts, self.card.answers, strict=True)}
         longest = max(self.label_student.text_tokens(text) for text in harmful) + 4
