@@ -117,7 +117,7 @@ def test_texts_that_spell_no_token_of_control_are_tokenised_as_the_tokenizer_doe
         "",
         "a < b > c [x] </s x>",
         "ｙｏｕ naïve ☃ 你好",
-        "dragons | caption: a  mat\nof hats",
+        "dragons | a  mat\nof hats",
     ):
         assert processor.tokenize(text) == list(tokenizer(text.lower()).input_ids)
         cut = tokenizer(text.lower(), truncation=True, max_length=4).input_ids

@@ -36,6 +36,11 @@ def test_a_megabyte_is_cut() -> None:
     assert len(plain("ﷺ" * 1_000_000)) <= LONGEST  # one character that folds to eighteen
 
 
+@pytest.mark.parametrize("unseen", ["\u200b", "\u200d", "\ufe0f", "\u0301", "\U000e0061"])
+def test_letters_that_nobody_sees_push_no_words_beyond_the_bound(unseen: str) -> None:
+    assert plain(unseen * 30_000 + "you smell") == "you smell"
+
+
 @given(st.text(alphabet=st.characters(codec="ascii")))
 def test_plain_english_comes_out_as_it_went_in(text: str) -> None:
     assert plain(text) == text[:LONGEST]

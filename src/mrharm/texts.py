@@ -19,6 +19,7 @@ _LOOKALIKES = str.maketrans(
     "аеорсухіјѕһԁԛԝькмнтвАВЕЅІЈКМНОРСТХУ" + "οαενιρτυκχΑΒΕΖΗΙΚΜΝΟΡΤΥΧ" + "օսոհզցԼ",
     "aeopcyxijshdqwbkmhtbABESIJKMHOPCTXY" + "oaevlptukxABEZHIKMNOPTYX" + "ounhqgL",
 )
+_EMOJI_JOINTS = "\u200d\ufe0e\ufe0f"
 _WORD = re.compile(r"\w+")
 _LATIN = re.compile(r"[A-Za-z]")
 
@@ -33,6 +34,13 @@ def plain(text: str) -> str:
     """
     if text.isascii():
         return text[:LONGEST]
+    if len(text) > 2 * LONGEST:
+        # Letters that nobody sees may not push words beyond the bound.
+        text = "".join(
+            letter
+            for letter in text
+            if not (hides(letter) or letter in _EMOJI_JOINTS or unicodedata.combining(letter))
+        )
     # Folding can lengthen a text up to 18 times; nothing beyond the bound is worth the time.
     folded = unicodedata.normalize("NFKC", text[: 2 * LONGEST])
     visible = _without_stacked_marks(drop_hidden(folded))
@@ -88,7 +96,7 @@ def _without_stacked_marks(text: str) -> str:
 @cache
 def _spoken(letter: str) -> str:
     """An emoji's name between spaces; other characters as they are; joiners and selectors of emoji go."""
-    if letter in "\u200d\ufe0e\ufe0f":
+    if letter in _EMOJI_JOINTS:
         return ""
     if unicodedata.category(letter) != "So" or ord(letter) < 0x2190:
         return "" if 0x1F3FB <= ord(letter) <= 0x1F3FF else letter

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mrharm.records import Meme
+from mrharm.records import Evidence, Meme
 from mrharm.student.interface import compose_text
 from mrharm.student.processor import MrHarmProcessor
 from mrharm.student.saved_models import load_models, save_models
@@ -81,6 +81,21 @@ def test_targets_are_cut_with_their_end_token_kept():
     uncut = processor.tokenize_target("a rose a rose a rose a rose")
     cut = processor.tokenize_target("a rose a rose a rose a rose", 4)
     assert cut == [*uncut[:3], processor.tokenizer.eos_token_id]
+
+
+def test_a_text_that_is_too_long_loses_the_end_of_its_longest_part_and_no_part_wholly():
+    _, processor = tiny_student()
+    evidence = Evidence(meme_id="1", caption="a rose")
+    text, _ = compose_text(("text", "caption"), Meme(id="1", text="you smell wonderful " * 30), evidence)
+    whole = processor.tokenize(text, 1000)
+    caption = processor.tokenize(" | caption: a rose")
+    cut = processor.tokenize(text, 40)
+    assert len(cut) == 40 and whole[-len(caption) :] == caption == cut[-len(caption) :]
+    assert cut[: 40 - len(caption)] == whole[: 40 - len(caption)]
+    # Where both are long, both are cut alike.
+    both = text.replace("a rose", "a rose " * 30)
+    assert processor.tokenize(both, 41)[:20] == whole[:20]
+    assert processor.tokenize(both, 41)[20:26] == caption[:6]
 
 
 def test_parts_that_the_recipe_reads_and_the_meme_lacks_are_named():

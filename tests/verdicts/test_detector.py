@@ -240,6 +240,19 @@ def test_a_text_only_detector_does_not_look_at_pictures(squares, memes, tmp_path
     assert verdict.missing == () and verdict.rationale is None
 
 
+def test_words_before_a_text_are_read_with_it_and_what_is_longer_goes_to_review(detector):
+    def judge(text):
+        return detector.judge(Meme(id="1", text=text), rationales=False)
+
+    # The longest training text has a few words; where all of a text is read, its last word counts.
+    before = "one two three four " * 10
+    red, blue = judge(before + "you are red"), judge(before + "you are blue")
+    assert red.doubts == () and red.score != blue.score
+    assert judge(" " * 30_000 + "you are red").score == judge("you are red").score
+    for long in (before * 20 + "you are red", "\x01" * 30_000 + "you are red"):
+        assert (judge(long).doubts, judge(long).decision) == (("text_cut",), "review")
+
+
 def test_the_key_follows_the_files_and_not_the_installed_version(run, monkeypatch):
     before = Detector.from_pretrained(run, device="cpu").key
     monkeypatch.setattr("mrharm.verdicts.card.__version__", "99")

@@ -17,6 +17,7 @@ from mrharm.student.attribution import blank, integrated_gradients, log_odds
 from mrharm.student.interface import Attribution, Frame, Pixels, StudentInput
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
+from mrharm.texts import LONGEST
 
 # Token ids that precede each input's label in what the student answers. *Length:* batch
 Prefixes = Sequence[Sequence[int]]
@@ -60,8 +61,11 @@ class FusedT5Student:
         return len(self.processor.tokenize(text))
 
     def cuts(self, text: str) -> bool:
-        """Whether a text has more tokens than the processor's limit."""
-        return len(self.processor.tokenize(text, 100_000)) > self.processor.max_text_tokens
+        """Whether a text has more tokens than the processor's limit, or was cut before it was tokenised."""
+        return (
+            len(text) >= LONGEST
+            or len(self.processor.tokenize(text, 100_000)) > self.processor.max_text_tokens
+        )
 
     def prefixes(self, inputs: Sequence[StudentInput]) -> Prefixes:
         """Return the token ids that each label follows: none, as a label is the whole answer."""

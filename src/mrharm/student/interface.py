@@ -5,6 +5,7 @@ Another kind of student (a vision-language model with adapters, say) is a class 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -137,6 +138,15 @@ class Student(Protocol):
         """Attribute each decision to words and patches; ``harmful`` says which answers mean harm."""
 
 
+# Where a part that `compose_text` names begins, its separator included.
+_PART = re.compile(r"(?= \| (?:caption|entities|demographics): )")
+
+
+def split_parts(text: str) -> list[str]:
+    """Split a composed text where each part that it names begins; joined, they are the text."""
+    return _PART.split(text)
+
+
 def compose_text(
     reads: Sequence[str], meme: Meme, evidence: Evidence | None, *, odd_text: str = "plain"
 ) -> tuple[str, tuple[str, ...]]:
@@ -154,7 +164,7 @@ def compose_text(
     }
     pieces = []
     for part in reads:
-        value = values[part] or ""
+        value = " ".join((values[part] or "").split())
         value = " ".join((plain(value) if odd_text == "plain" else value).split())
         if value:
             pieces.append(value if part == "text" else f"{part}: {value}")

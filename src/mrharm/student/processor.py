@@ -15,7 +15,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from mrharm.control_tokens import ControlTokens
 from mrharm.errors import DataError
-from mrharm.student.interface import Pixels, StudentInput
+from mrharm.student.interface import Pixels, StudentInput, split_parts
 
 FILE = "processor.json"
 
@@ -43,6 +43,7 @@ class MrHarmProcessor:
         bare, framed = self._controls.encode("a"), list(tokenizer("a").input_ids)
         start = next(at for at in range(len(framed)) if framed[at : at + len(bare)] == bare)
         self._begin, self._end = framed[:start], framed[start + len(bare) :]
+        self._frame = len(framed) - len(bare)
 
     def fit(self, image: Image.Image) -> Pixels:
         """Fit an RGB picture to uint8 pixels. *Shape:* (side, side, 3)
@@ -71,16 +72,24 @@ class MrHarmProcessor:
         return torch.from_numpy(batch).permute(0, 3, 1, 2).contiguous()
 
     def tokenize(self, text: str, limit: int | None = None) -> list[int]:
-        """Tokenise a text, lower-cased: ids with the end token, at most ``limit`` (default: the text limit)."""
-        return self._cut(self._controls.encode(text.lower()), limit or self.max_text_tokens)
+        """Tokenise a composed text, lower-cased: ids with the end token, at most ``limit`` (default: the text limit).
+
+        A text that is too long loses the end of its longest part, then of both longest, and so on.
+        """
+        room = (limit or self.max_text_tokens) - self._frame
+        ids = self._controls.encode(text.lower())
+        if len(ids) > room:
+            parts = [self._controls.encode(part) for part in split_parts(text.lower())]
+            lengths = [len(part) for part in parts]
+            while sum(lengths) > room:
+                lengths[lengths.index(max(lengths))] -= 1
+            ids = [number for part, length in zip(parts, lengths, strict=True) for number in part[:length]]
+        return [*self._begin, *ids, *self._end]
 
     def tokenize_target(self, text: str, limit: int | None = None) -> list[int]:
         """Tokenise a target text: ids with the end token; cut to ``limit`` from the right, end token kept."""
-        return self._cut(self._controls.encode(text), limit)
-
-    def _cut(self, ids: list[int], limit: int | None) -> list[int]:
-        room = None if limit is None else limit - len(self._begin) - len(self._end)
-        return [*self._begin, *ids[:room], *self._end]
+        ids = self._controls.encode(text)
+        return [*self._begin, *(ids if limit is None else ids[: limit - self._frame]), *self._end]
 
     def pad(self, rows: Sequence[Sequence[int]], value: int) -> Tensor:
         """Pad rows of ids on the right to the longest. *Shape:* (batch, longest)"""

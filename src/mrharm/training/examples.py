@@ -25,7 +25,7 @@ from mrharm.training.label_stage import label_target
 from mrharm.training.pictures import FeatureStore, PixelStore
 from mrharm.training.rationale_stage import rationale_target
 
-_LONGEST = 512  # tokens; T5 was pretrained on 512
+LONGEST = 512  # tokens; T5 was pretrained on 512
 _UNCUT_SHARE = 0.995  # of the texts stay whole under an automatic limit
 _UNLIMITED = 100_000  # tokens
 _POOL = 16  # batches sorted at once: enough for similar lengths, few enough to stay random
@@ -72,7 +72,7 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Limits:
-    """Token limits of a text and of a rationale, end tokens included."""
+    """Token limits of a text and of a rationale in training, end tokens included."""
 
     text: int
     rationale: int
@@ -86,8 +86,8 @@ def measure_limits(
     def choose_limit(limit: Length, lengths: Iterator[int]) -> int:
         if limit != "auto":
             return limit
-        ordered = sorted(lengths) or [_LONGEST]
-        return min(ordered[math.ceil(_UNCUT_SHARE * len(ordered)) - 1], _LONGEST)
+        ordered = sorted(lengths) or [LONGEST]
+        return min(ordered[math.ceil(_UNCUT_SHARE * len(ordered)) - 1], LONGEST)
 
     return Limits(
         choose_limit(recipe.lengths.text, (len(processor.tokenize(text, _UNLIMITED)) for text in texts)),

@@ -16,7 +16,7 @@ from mrharm.records import Failure, Rationale
 from mrharm.student.backbones import build_student
 from mrharm.student.interface import compose_text
 from mrharm.student.model import MrHarmForConditionalGeneration
-from mrharm.training.examples import ExampleBuilder, measure_limits
+from mrharm.training.examples import LONGEST, ExampleBuilder, measure_limits
 from mrharm.training.label_stage import label_target, match_written_labels, validate_labels
 from mrharm.training.rationale_stage import rationale_target, validate_rationales
 from mrharm.training.stage_data import StageContext, StageData, StageDataBuilder, StagePlan
@@ -131,7 +131,8 @@ def _build_student(
     corpus = [*(text.lower() for text in texts), *explanations, *labels, *answers]
     model, processor = build_student(recipe.student, recipe.picture, corpus)
     limits = measure_limits(recipe, processor, texts, explanations)
-    processor.max_text_tokens = limits.text
+    # Few texts are cut in training, to save memory; a detector reads what T5 can, or words put first would hide words.
+    processor.max_text_tokens = LONGEST if recipe.lengths.text == "auto" else limits.text
     return model, ExampleBuilder(dataset, recipe, processor, limits, rationales)
 
 
