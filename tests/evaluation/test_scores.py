@@ -42,14 +42,16 @@ def test_figures_of_scores_are_scikit_learns():
 
 def test_the_same_verdicts_have_one_interval_in_every_table():
     """In `evaluate`'s figures, the demo's and the ablation's rows, a group's row, and what a threshold does."""
-    clusters, said = np.arange(30) // 2, SCORES >= 0.5
-    figures = score(GOLD, said, SCORES, clusters=clusters)
-    row = headline_row(GOLD, said, SCORES, clusters)
+    rng = np.random.default_rng(1)
+    scores = rng.random(307)
+    gold, said, clusters = rng.random(307) < scores, scores >= 0.5, np.arange(307) // 2
+    figures = score(gold, said, scores, clusters=clusters)
+    row = headline_row(gold, said, scores, clusters)
     assert row["accuracy_ci"] == [figures.accuracy.low, figures.accuracy.high]
-    at_threshold = metrics_at_threshold(LabelledScores(GOLD, SCORES, clusters), 0.5, Traffic())
+    at_threshold = metrics_at_threshold(LabelledScores(gold, scores, clusters), 0.5, Traffic())
     for name in ("macro_f1", "precision", "recall"):
         assert at_threshold[name] == getattr(figures, name)
-    assert share_of(said == GOLD, clusters=clusters) == figures.accuracy
+    assert share_of(said == gold, clusters=clusters) == figures.accuracy
 
 
 def test_the_same_seed_gives_the_same_figures():
