@@ -141,7 +141,7 @@ class Verdict(Record):
     unlike what the student learned from, or its rationale speaks for the other side. ``rationale_side`` is the side it
     speaks for, True for harmful, as its words tell; None where they do not.
     ``missing`` names inputs the recipe wants and the meme does not have. ``key`` says what was judged and how: judging
-    again with the same key gives the same score.
+    again with the same key gives the same score (in bf16 but for rounding, see `Detector.judgement_key`).
     """
 
     meme_id: str

@@ -120,7 +120,7 @@ def _draw_saliency(detector: Detector, meme: Meme, options: JudgeOptions, path: 
 
 
 def _show(verdicts: list[Verdict], failures: list[Failure], out_file: Path | None, tally: Tally) -> None:
-    from mrharm.reports.terminal import DOUBTS
+    from mrharm.reports.render import DOUBTS
     from mrharm.verdicts.batch import failures_file
 
     for verdict in verdicts[:SHOWN_VERDICTS]:

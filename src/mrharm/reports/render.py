@@ -15,9 +15,15 @@ from PIL import Image
 
 from mrharm.images import open_image
 from mrharm.metrics import Estimate, counted, format_figure, format_sentence, name_figure
+from mrharm.records import Doubt
 from mrharm.reports.tables import Table
 from mrharm.texts import sanitise
 
+DOUBTS: dict[Doubt, str] = {
+    "text_cut": "its text is longer than this detector reads",
+    "unfamiliar": "it is unlike the memes this detector learned from",
+    "rationale_disagrees": "its explanation speaks for the other side",
+}
 LABELS = {True: "harmful", False: "harmless", None: "no label"}
 _SIDE = 320  # pixels of a picture on a page, at most
 Figure = Estimate | Mapping[str, Any] | float | None
@@ -111,7 +117,7 @@ def _environment(*, html: bool) -> Environment:
         undefined=StrictUndefined,
         finalize=None if html else _one_line,
     )
-    environment.globals.update(LABELS=LABELS)
+    environment.globals.update(DOUBTS=DOUBTS, LABELS=LABELS)
     environment.filters.update(
         commas="{:,}".format,
         count=counted,

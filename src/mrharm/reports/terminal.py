@@ -29,14 +29,8 @@ if TYPE_CHECKING:
     from mrharm.evaluation.diff import Change, Diff, LabelledComparison
     from mrharm.evaluation.evaluate import Evaluation
     from mrharm.evaluation.transfer import Transfer
-    from mrharm.records import Doubt
     from mrharm.reports.ablation_page import Ablation
 
-DOUBTS: dict[Doubt, str] = {
-    "text_cut": "its text is longer than this detector reads",
-    "unfamiliar": "it is unlike the memes this detector learned from",
-    "rationale_disagrees": "its explanation speaks for the other side",
-}
 SHOWN_ROWS = 10  # groups of a kind, mistakes, changes
 SHOWN_EXAMPLES = 3  # examples of a finding
 # Columns of an evaluation's tables that fit 80 columns of text.

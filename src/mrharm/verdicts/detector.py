@@ -335,8 +335,9 @@ class Detector(PushToHubMixin):
     def judgement_key(self, source: LoadedMeme, options: JudgeOptions) -> str:
         """Return a short key of a meme and how it is judged: the same key gives the same score again.
 
-        The policy is not part of it, as decisions follow from scores; it ends in ``-written`` where the label does not,
-        because the student writes it (greedy mode).
+        In bf16, which is part of the key, it is the same but for rounding, which changes with the memes of a batch (by
+        up to 0.04). The policy is not part of the key, as decisions follow from scores; it ends in ``-written`` where
+        the label does not, because the student writes it (greedy mode).
         """
         how: dict[str, Any] = {
             name: getattr(options, name) for name in ("rationales", "saliency", "greedy", "gather")
