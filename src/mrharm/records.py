@@ -140,6 +140,8 @@ class Verdict(Record):
     ``doubts`` goes to review whatever its score: its text is longer than the student reads (``text_cut``), it is
     unlike what the student learned from, or its rationale speaks for the other side. ``rationale_side`` is the side it
     speaks for, True for harmful, as its words tell; None where they do not.
+    ``familiarity`` says of each part (``text``, ``image``, or one that is missing) which share of validation memes was
+    at least as far from the training memes; None for detectors that have not learned it.
     ``missing`` names inputs the recipe wants and the meme does not have. ``key`` says what was judged and how: judging
     again with the same key gives the same score (in bf16 but for rounding, see `Detector.judgement_key`).
     """
@@ -157,6 +159,7 @@ class Verdict(Record):
     missing: tuple[str, ...] = ()
     text_cut: bool = False
     doubts: tuple[Doubt, ...] = ()
+    familiarity: dict[str, float] | None = None
     key: str | None = None
     detector: str
     recipe: str

@@ -46,6 +46,7 @@ def test_a_run_folder_says_what_made_it_and_a_tower_that_learns_is_never_cached(
     assert {path.name for path in (tmp_path / "run" / "detector").iterdir()} == {
         *("detector.json", "README.md", "recipe.yaml", "config.json", "processor.json"),
         *("tokenizer.json", "tokenizer_config.json", "label.safetensors", "shared.safetensors"),
+        "familiarity.safetensors",
     }
     card = json.loads((tmp_path / "run" / "detector" / "detector.json").read_text())
     assert card["reads"] == ["text"] and "label.safetensors" in card["files"]

@@ -56,6 +56,7 @@ class Evaluation(Record):
     trained_on: the dataset of the run, where it is known.
     seen_words: how many memes have exactly the words of a train meme.
     texts_cut: how many texts are longer than the student reads.
+    doubted: how many memes go to a person whatever their score (`mrharm.records.Verdict.doubts`).
     memes: how many were predicted; ``failures`` could not be, and are in no figure.
     missing: part -> how many memes were predicted without that input of the recipe.
     chosen: how the threshold was chosen.
@@ -77,6 +78,7 @@ class Evaluation(Record):
     trained_on: str | None = None
     seen_words: int = 0
     texts_cut: int = 0
+    doubted: int = 0
     memes: int
     failures: tuple[Failure, ...]
     missing: dict[str, int]
@@ -172,6 +174,7 @@ def evaluate(
         trained_on=trained_on(folder) if folder else None,
         seen_words=count_train_texts(predictions),
         texts_cut=sum(verdict.text_cut for verdict in predictions.verdicts),
+        doubted=sum(bool(verdict.doubts) for verdict in predictions.verdicts),
         memes=len(predictions.memes),
         failures=predictions.failures,
         missing=dict(Counter(part for verdict in predictions.verdicts for part in verdict.missing)),

@@ -16,6 +16,7 @@ from mrharm.records import Saliency
 from mrharm.student.attribution import blank, integrated_gradients, log_odds
 from mrharm.student.interface import Attribution, Frame, Pixels, StudentInput
 from mrharm.student.model import MrHarmForConditionalGeneration
+from mrharm.student.picture_statistics import picture_statistics
 from mrharm.student.processor import MrHarmProcessor
 from mrharm.texts import LONGEST
 
@@ -83,6 +84,25 @@ class FusedT5Student:
         log_probs = self._score_answers(states, arguments["attention_mask"], answers, prefixes)
         scores: NDArray[np.float64] = log_probs.cpu().numpy()
         return scores
+
+    @torch.inference_mode()
+    def features(self, inputs: Sequence[StudentInput]) -> list[dict[str, NDArray[np.float32]]]:
+        """Pool the text's encoder states without the picture, and the picture's features with its statistics."""
+        arguments = self.batch(inputs)
+        text = {name: arguments[name] for name in ("input_ids", "attention_mask")}
+        mask = text["attention_mask"][..., None]
+        states = self.model.encoder(**text).last_hidden_state.float()
+        texts = ((states * mask).sum(1) / mask.sum(1)).cpu().numpy()
+        rows = [{"text": pooled} if shown.text else {} for shown, pooled in zip(inputs, texts, strict=True)]
+        pictures = {row: shown.pixels for row, shown in enumerate(inputs) if shown.pixels is not None}
+        if self.takes_picture and pictures:
+            pixels = self.processor.normalise([*pictures.values()]).to(self._device)
+            pooled = self.model.encoder.pool_picture(pixels).cpu().numpy()
+            statistics = picture_statistics([*pictures.values()])
+            joined = np.concatenate([pooled, statistics], axis=1).astype(np.float32)
+            for row, picture in zip(pictures, joined, strict=True):
+                rows[row]["image"] = picture
+        return rows
 
     def _score_answers(
         self, states: Tensor, attention_mask: Tensor, answers: Sequence[str], prefixes: Prefixes

@@ -123,6 +123,11 @@ class Student(Protocol):
     def cuts(self, text: str) -> bool:
         """Whether a text is longer than the student reads."""
 
+    def features(self, inputs: Sequence[StudentInput]) -> list[dict[str, NDArray[np.float32]]]:
+        """Return features of each meme's parts, not fused: of ``text`` and of ``image``, where it has them. *Shape:*
+        (width,)
+        """
+
     def score(self, inputs: Sequence[StudentInput], answers: Sequence[str]) -> NDArray[np.float64]:
         """Sum the token log-probabilities of each answer, end token included. *Shape:* (batch, answers)"""
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import random
+from collections.abc import Sequence
 from typing import Any
 
 from transformers import set_seed
 
+from mrharm.errors import ImageError, MissingInputError
 from mrharm.hub import process_count
 from mrharm.memes.dataset import Dataset
-from mrharm.memes.splits import TRAIN
+from mrharm.memes.splits import TRAIN, VALIDATION
 from mrharm.rationales.side_reader import SideReader, fit_side_reader
 from mrharm.recipe import Recipe, WhichStages
-from mrharm.records import Failure, Rationale
+from mrharm.records import Failure, Meme, Rationale
 from mrharm.student.backbones import build_student
-from mrharm.student.interface import compose_text
+from mrharm.student.interface import StudentInput, compose_text
 from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.training.examples import LONGEST, ExampleBuilder, measure_limits
 from mrharm.training.label_stage import label_target, match_written_labels, validate_labels
@@ -24,6 +28,8 @@ from mrharm.training.trainer import train_stage
 from mrharm.verdicts.calibration import fit_calibration
 from mrharm.verdicts.card import JOINT, DetectorCard
 from mrharm.verdicts.detector import Detector
+from mrharm.verdicts.familiarity import REFERENCES, Familiarity
+from mrharm.verdicts.inputs import JudgeOptions
 from mrharm.verdicts.scoring import harm_log_odds, score_answers
 
 _VALIDATION_BATCH = 64
@@ -93,7 +99,8 @@ def train_detector(
         "failed_pictures": len(builder.failures),
     }
     detector.side_reader = _fit_side_reader(context.dataset, rationales)
-    return _calibrate(detector, data, context), values, builder.failures
+    detector = _calibrate(detector, data, context)
+    return _learn_familiar(detector, context), values, builder.failures
 
 
 def _fit_side_reader(dataset: Dataset, rationales: dict[str, Rationale]) -> SideReader | None:
@@ -113,6 +120,26 @@ def _calibrate(detector: Detector, data: StageData, context: StageContext) -> De
             f"{len(data.gold):,} validation memes do not determine it; take scores as an order, not as probabilities"
         )
     return detector.with_card(detector.card.with_calibration(fit))
+
+
+def _learn_familiar(detector: Detector, context: StageContext) -> Detector:
+    """Return the Detector that knows what is familiar to it, from the memes as it will be shown them."""
+    dataset = context.dataset
+    options = JudgeOptions(evidence=dataset.evidence, root=dataset.root, gather=False)
+
+    def prepare(memes: Sequence[Meme]) -> list[StudentInput]:
+        shown = []
+        for number, meme in enumerate(memes, 1):
+            with contextlib.suppress(ImageError, MissingInputError):
+                shown.append(detector.prepare(meme, options).shown)
+            context.progress("familiar memes", number, len(memes))
+        return shown
+
+    train, rng = dataset.split(TRAIN), random.Random(context.recipe.seed)
+    chosen = rng.sample(train, min(REFERENCES, len(train)))
+    familiarity = Familiarity.fit(detector.label_student, prepare(chosen), prepare(dataset.split(VALIDATION)))
+    detector.familiarity = familiarity
+    return detector
 
 
 def _build_student(

@@ -38,6 +38,8 @@ from mrharm.student.processor import MrHarmProcessor
 from mrharm.student.saved_models import load_models, save_models
 from mrharm.verdicts.calibration import Calibration
 from mrharm.verdicts.card import JOINT, DetectorCard, read_card, write_card
+from mrharm.verdicts.familiarity import FILE as FAMILIARITY
+from mrharm.verdicts.familiarity import Familiarity, is_unfamiliar, lacks_unusually
 from mrharm.verdicts.inputs import (
     DEFAULT_OPTIONS,
     Item,
@@ -66,12 +68,14 @@ class Detector(PushToHubMixin):
         rationale_student: Student | None,
         dtype: torch.dtype = torch.float32,
         side_reader: SideReader | None = None,
+        familiarity: Familiarity | None = None,
     ) -> None:
         self.card = card
         self.label_student = label_student
         self.rationale_student = rationale_student
         self.side_reader = side_reader
         self.dtype = dtype
+        self.familiarity = familiarity
         self.key = card.key()
 
     @classmethod
@@ -113,6 +117,9 @@ class Detector(PushToHubMixin):
         detector = cls.from_models(card, models, processor, torch_device, pick_dtype(precision, torch_device))
         if SIDES in card.files:
             detector.side_reader = make_record(read_json(inner / SIDES), SideReader, file=inner / SIDES)
+        # Detectors trained before familiarity was learned do not have the file.
+        if FAMILIARITY in card.files:
+            detector.familiarity = Familiarity.load(inner)
         return detector
 
     def save_pretrained(self, folder: str | Path, recipe: str | None = None, **_: Any) -> DetectorCard:
@@ -135,6 +142,8 @@ class Detector(PushToHubMixin):
             models[name], processor = student.model, student.processor
         with folder_aside(Path(folder)) as aside:
             save_models(aside, models, processor)
+            if self.familiarity is not None:
+                self.familiarity.save(aside)
             if recipe is not None:
                 write_text(aside / "recipe.yaml", recipe)
             if self.side_reader is not None:
@@ -152,7 +161,8 @@ class Detector(PushToHubMixin):
 
     def with_card(self, card: DetectorCard) -> Detector:
         """Return the same students under another card, with another policy for example."""
-        return Detector(card, self.label_student, self.rationale_student, self.dtype, self.side_reader)
+        students = self.label_student, self.rationale_student
+        return Detector(card, *students, self.dtype, self.side_reader, self.familiarity)
 
     @property
     def takes_picture(self) -> bool:
@@ -233,10 +243,13 @@ class Detector(PushToHubMixin):
         scores = score_answers(self.label_student, inputs, self.card.label_texts(), options.batch_size)
         probabilities = self.card.harm_probability(scores).tolist()
         labels = self._write_labels(inputs, options)
-        rationales = self._write_rationales(inputs, options)
+        familiar: Sequence[dict[str, float] | None] = [None] * len(inputs)
+        if self.familiarity is not None:
+            familiar = self.familiarity.measure(self.label_student, inputs, options.batch_size)
+        rationales = self._write_rationales(inputs, familiar, options)
         saliencies = self._compute_saliencies(inputs, options)
         cuts = [self.label_student.cuts(shown.text) for shown in inputs]
-        doubts: list[tuple[Doubt, ...]] = [("text_cut",) if cut else () for cut in cuts]
+        doubts = [_list_doubts(cut, parts) for cut, parts in zip(cuts, familiar, strict=True)]
         now = datetime.now(UTC).isoformat(timespec="seconds")
         read_side = self.side_reader.read_side if self.side_reader else stated_side
         verdicts = [
@@ -253,6 +266,7 @@ class Detector(PushToHubMixin):
                 missing=meme.shown.missing,
                 text_cut=cuts[index],
                 doubts=doubts[index],
+                familiarity=familiar[index],
                 key=meme.key,
                 detector=self.key,
                 recipe=self.card.recipe,
@@ -394,16 +408,21 @@ class Detector(PushToHubMixin):
         return [saliency for batch in batches for saliency in self.saliency(batch, kind)]
 
     def _write_rationales(
-        self, inputs: Sequence[StudentInput], options: JudgeOptions
+        self,
+        inputs: Sequence[StudentInput],
+        familiar: Sequence[dict[str, float] | None],
+        options: JudgeOptions,
     ) -> Sequence[str | None]:
+        """Write a rationale for each input that has what the student reads: of the rest it would speak all the same."""
         if options.rationales is False or self.rationale_student is None:
             return [None] * len(inputs)
         texts = write_texts(self.rationale_student, inputs, self.card.rationale_tokens, options.batch_size)
         before, _, after = self.card.rationale_template.partition("{rationale}")
-        rationales = []
-        for text, shown in zip(texts, inputs, strict=True):
+        rationales: list[str | None] = []
+        for text, shown, parts in zip(texts, inputs, familiar, strict=True):
             bare = text.removeprefix(before.strip()).removesuffix(after.strip() or "\0").strip()
-            rationales.append(bare if shown.rationale is None else shown.rationale)
+            written = None if lacks_unusually(shown, parts) else bare
+            rationales.append(written if shown.rationale is None else shown.rationale)
         return rationales
 
     def _writes_labels(self, options: JudgeOptions) -> bool:
@@ -418,3 +437,9 @@ class Detector(PushToHubMixin):
         longest = max(self.label_student.text_tokens(text) for text in harmful) + 4
         written = write_texts(self.label_student, inputs, longest, options.batch_size)
         return [harmful.get(text.strip().casefold()) for text in written]
+
+
+def _list_doubts(text_cut: bool, familiar: Mapping[str, float] | None) -> tuple[Doubt, ...]:
+    """Return the reasons for which a person should look at a verdict whatever its score."""
+    doubts: dict[Doubt, bool] = {"text_cut": text_cut, "unfamiliar": is_unfamiliar(familiar)}
+    return tuple(doubt for doubt, holds in doubts.items() if holds)
