@@ -13,9 +13,10 @@ from PIL import Image, ImageEnhance, ImageOps
 from mrharm.synthetic.scenes import SCENES, draw_picture
 
 Size = tuple[int, int]
+Files = dict[str, tuple[str, tuple[int, int, int, int] | None]]
 
 # Two are cut, (left, top, right, bottom): elsewhere they show readable words, which would be missing from the truth.
-PHOTOGRAPHS: dict[str, tuple[str, tuple[int, int, int, int] | None]] = {
+PHOTOGRAPHS: Files = {
     "china": ("sklearn/datasets/images/china.jpg", None),
     "flower": ("sklearn/datasets/images/flower.jpg", None),
     "astronaut": ("skimage/data/astronaut.png", (0, 0, 390, 330)),
@@ -30,7 +31,7 @@ PHOTOGRAPHS: dict[str, tuple[str, tuple[int, int, int, int] | None]] = {
     "moon": ("skimage/data/moon.png", None),
     "tissue": ("skimage/data/ihc.png", None),
 }
-TEXTURES: dict[str, tuple[str, tuple[int, int, int, int] | None]] = {
+TEXTURES: Files = {
     "brick": ("skimage/data/brick.png", None),
     "grass": ("skimage/data/grass.png", None),
     "gravel": ("skimage/data/gravel.png", None),
@@ -44,8 +45,12 @@ def background(size: Size, rng: random.Random) -> tuple[str, Image.Image]:
         scene = rng.choice(sorted(SCENES.keys() - {"race_car"}))  # it has a number on it
         return "scene", draw_picture(scene, rng.randrange(10), size, (0.05, 0.95), rng)
     if kind == "plain":
-        return "plain", _plain(size, rng)
-    files = PHOTOGRAPHS if kind == "photograph" else TEXTURES
+        return "plain", plain(size, rng)
+    return photograph(size, rng, PHOTOGRAPHS if kind == "photograph" else TEXTURES)
+
+
+def photograph(size: Size, rng: random.Random, files: Files = PHOTOGRAPHS) -> tuple[str, Image.Image]:
+    """The name of a photograph and a random part of it, ``size`` pixels large, in other light."""
     name = rng.choice(sorted(files))
     return name, _toned(_cropped(_photograph(*files[name]), size, rng), rng)
 
@@ -83,7 +88,7 @@ def _toned(picture: Image.Image, rng: random.Random) -> Image.Image:
     return picture
 
 
-def _plain(size: Size, rng: random.Random) -> Image.Image:
+def plain(size: Size, rng: random.Random) -> Image.Image:
     """One colour, or a gradient from one to another."""
     ends = [np.array([rng.randrange(256) for _ in range(3)], dtype=np.float32) for _ in range(2)]
     if rng.random() < 0.4:

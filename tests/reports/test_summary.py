@@ -113,6 +113,7 @@ HERE = {"dataset": "clubs", "split": "test"}
             {"chosen": Chosen(criterion="macro-F1", dataset="clubs", split="validation")},
         ),
         ({"texts_cut": 1}, "1 of 40 texts are longer than the student reads", {"texts_cut": 0}),
+        ({"doubted": 3}, "7.5 % of the memes go to a person whatever their score", {"doubted": 0}),
         (
             {
                 "trained_on": "others",

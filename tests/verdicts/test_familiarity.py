@@ -111,7 +111,8 @@ def test_what_is_familiar_is_saved_with_the_weights_and_is_part_of_the_key(
 
 def test_a_share_is_that_of_the_validation_memes_at_least_as_far_by_hand():
     # One feature of variance 8 / 3: distances are those of the values over its root, to all three (there are no five).
-    part = FamiliarPart.fit(np.array([[2.0], [4.0], [6.0]], np.float32), np.array([[4.0], [7.0]], np.float32))
+    train, validation = np.array([[2.0], [4.0], [6.0]], np.float32), np.array([[4.0], [7.0]], np.float32)
+    part = FamiliarPart.fit(train, validation, shrinkage=0.05)
     unit = (8 / 3) ** 0.5
     np.testing.assert_allclose(part.distances * unit, [4 / 3, 3], rtol=1e-4)
     np.testing.assert_allclose(part.measure_distances(np.array([[8.0]], np.float32)) * unit, 4, rtol=1e-4)

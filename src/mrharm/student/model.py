@@ -72,8 +72,8 @@ class FusionEncoder(_KnownInitialisation, T5Stack):
     def pool_picture(self, pixel_values: Tensor) -> Tensor:
         """Pool what the vision tower makes of pictures over their places.
 
-        The mean of the last hidden state; of convolutions, the mean and the spread of the earlier half of the stages,
-        as the later ones keep only what the training told apart.
+        The mean of the last hidden state; of convolutions, the mean and the spread of the first stage, as later ones
+        keep only what the training told apart.
 
         *Shape:* (batch, 3, height, width) -> (batch, width)
         """
@@ -82,9 +82,8 @@ class FusionEncoder(_KnownInitialisation, T5Stack):
         outputs = self.vision(pixel_values.to(weight.dtype), output_hidden_states=True)
         if outputs.last_hidden_state.ndim == 3:
             return outputs.last_hidden_state.float().mean(1)
-        stages = outputs.hidden_states[: max(len(outputs.hidden_states) // 2, 1)]
-        places = [stage.float().flatten(2) for stage in stages]
-        return torch.cat([pooled for stage in places for pooled in (stage.mean(-1), stage.std(-1))], 1)
+        places = outputs.hidden_states[0].float().flatten(2)  # (batch, width, places)
+        return torch.cat([places.mean(-1), places.std(-1)], 1)
 
     def _see_present(self, pixel_values: Tensor, image_mask: Tensor | None) -> Tensor:
         """Return `see` of the pictures that are there, zeros for the others, which must not shift batch statistics."""
