@@ -248,10 +248,10 @@ def test_words_before_a_text_are_read_with_it_and_what_is_longer_goes_to_review(
     # The longest training text has a few words; where all of a text is read, its last word counts.
     before = "one two three four " * 10
     red, blue = judge(before + "you are red"), judge(before + "you are blue")
-    assert red.doubts == () and red.score != blue.score
+    assert "text_cut" not in red.doubts and red.score != blue.score
     assert judge(" " * 30_000 + "you are red").score == judge("you are red").score
     for long in (before * 20 + "you are red", "\x01" * 30_000 + "you are red"):
-        assert (judge(long).doubts, judge(long).decision) == (("text_cut",), "review")
+        assert "text_cut" in judge(long).doubts and judge(long).decision == "review"
 
 
 def test_the_key_follows_the_files_and_not_the_installed_version(run, monkeypatch):
