@@ -226,7 +226,7 @@ def test_the_one_split_that_all_have_judged_is_taken_and_others_are_named(tmp_pa
 def test_broken_files_name_themselves(tmp_path):
     one, two = judged_run(tmp_path / "a", set()), judged_run(tmp_path / "b", set())
     (two / "judged.test.json").write_text("{")
-    with pytest.raises(DataError, match=r"judged\.test\.json: cannot be read"):
+    with pytest.raises(DataError, match=r"judged\.test\.json: not JSON .*; evaluate the run again"):
         compare([[one], [two]])
     with pytest.raises(InputError, match="no run there"):
         compare([[one], [tmp_path / "c"]])

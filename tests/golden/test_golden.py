@@ -99,7 +99,8 @@ def test_a_stored_dataset_loads() -> None:
 @pytest.mark.parametrize("run", ["two-stage", "joint"])
 def test_a_stored_run_loads_and_judges(run: str) -> None:
     detector = package.Detector.from_pretrained(STORED / "runs" / run, device="cpu")
-    verdict = detector.judge(package.Meme(id="1", text="you smell wonderful"))
+    data = package.Dataset(STORED / "data")
+    verdict = detector.judge(data.split("test")[0], root=data.root)
     assert 0 <= verdict.score <= 1 and verdict.rationale
 
 

@@ -307,6 +307,6 @@ def test_what_cannot_be_judged_is_refused_before_anything_is_asked(tmp_path: Pat
         for made, options, why in nobody(tmp_path):
             with pytest.raises(InputError, match=why):
                 judge_rationales(made, Judge(server.url), **options)
-        with pytest.raises(InputError, match="generated reads no questions and cannot judge"):
+        with pytest.raises(InputError, match="generated:v2 reads no questions and cannot judge"):
             judge_rationales(some(tmp_path / "d"), GeneratedTeacher())
     assert not server.calls

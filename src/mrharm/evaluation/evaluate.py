@@ -158,6 +158,7 @@ def evaluate(
     gold, predicted, scores = predictions.gold, predictions.predicted, predictions.scores
     dataset, clusters = predictions.dataset, predictions.clusters
     role, policy, errors = role_of(predictions), predictions.verdicts[0], find_baseline_errors(predictions)
+    judged, unjudged = len(predictions.memes), len(predictions.failures)
     memes, band_figures = predictions.labelled_scores, {}
     if policy.band:
         band_figures = metrics_at_threshold(memes, policy.threshold, Traffic(), policy.band, seed=seed)
@@ -175,7 +176,7 @@ def evaluate(
         seen_words=count_train_texts(predictions),
         texts_cut=sum(verdict.text_cut for verdict in predictions.verdicts),
         doubted=sum(bool(verdict.doubts) for verdict in predictions.verdicts),
-        memes=len(predictions.memes),
+        memes=judged,
         failures=predictions.failures,
         missing=dict(Counter(part for verdict in predictions.verdicts for part in verdict.missing)),
         # How it decides.
@@ -187,9 +188,7 @@ def evaluate(
         scores=score(gold, predicted, scores, n_resamples=n_resamples, seed=seed, clusters=clusters),
         curves=curves(gold, predicted, scores),
         groups=score_groups(predictions, errors, n_resamples=n_resamples, seed=seed),
-        published=list_published(
-            dataset.info.name, predictions.split, len(predictions.memes), len(predictions.failures), role=role
-        ),
+        published=list_published(dataset.info.name, predictions.split, judged, unjudged, role=role),
         beside=compare_baselines(predictions, n_resamples=n_resamples, seed=seed),
         probes={},
         skipped={},
