@@ -21,28 +21,6 @@ from mrharm.verdicts.scoring import harm_log_odds, harm_probability
 from tests.training.helpers import tiny
 
 
-@pytest.fixture(scope="module")
-def trained(squares, tmp_path_factory):
-    """A run, and its detector as training left it."""
-    out = tmp_path_factory.mktemp("detector") / "run"
-    return out, train(squares, tiny(stages__rationale__epochs=1, stages__label__epochs=1), out, device="cpu")
-
-
-@pytest.fixture(scope="module")
-def run(trained):
-    return trained[0]
-
-
-@pytest.fixture(scope="module")
-def detector(run):
-    return Detector.from_pretrained(run, device="cpu")
-
-
-@pytest.fixture(scope="module")
-def memes(squares):
-    return Dataset(squares).split("test")
-
-
 def scores(detector, memes, root):
     return [verdict.score for verdict in detector.judge(memes, root=root, rationales=False)]
 

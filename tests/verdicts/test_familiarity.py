@@ -8,29 +8,9 @@ from PIL import Image
 
 from mrharm import Detector, Meme
 from mrharm.errors import DataError
-from mrharm.memes.dataset import Dataset
 from mrharm.student.interface import StudentInput
 from mrharm.student.picture_statistics import picture_statistics
-from mrharm.training.run import train
 from mrharm.verdicts.familiarity import FILE, Familiarity, FamiliarPart, is_unfamiliar
-from tests.training.helpers import tiny
-
-
-@pytest.fixture(scope="module")
-def run(squares, tmp_path_factory):
-    out = tmp_path_factory.mktemp("familiarity") / "run"
-    train(squares, tiny(stages__rationale__epochs=1, stages__label__epochs=1), out, device="cpu")
-    return out
-
-
-@pytest.fixture(scope="module")
-def detector(run):
-    return Detector.from_pretrained(run, device="cpu")
-
-
-@pytest.fixture(scope="module")
-def memes(squares):
-    return Dataset(squares).split("test")
 
 
 class Lengths:

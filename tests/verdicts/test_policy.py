@@ -218,7 +218,7 @@ def test_a_kill_while_deciding_again_leaves_the_old_file_whole(detector, tmp_pat
     out = tmp_path / "verdicts.jsonl"
     judge_to_file(under(detector, 0.0), MEMES, out, OPTIONS, [])
     before = out.read_bytes()
-    monkeypatch.setattr(Detector, "decide_again", lambda *_: 1 / 0)
+    monkeypatch.setattr(DetectorCard, "decide", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         judge_to_file(under(detector, 1.0), MEMES, out, OPTIONS, [])
     monkeypatch.undo()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -12,8 +13,10 @@ from mrharm.baselines import FEWEST, split_folds
 from mrharm.metrics.estimate import Booleans, Floats
 from mrharm.rationales.stated_side import stated_side
 from mrharm.records import Record
+from mrharm.store import read_json_record, write_json
 from mrharm.texts import fold
 
+FILE = "rationale-sides.json"
 LEAST = math.log(0.95 / 0.05)  # log-odds: below, words that tell nothing could give a side
 RIGHT = 0.99  # of the rationales that a reader gives a side, the share whose side has to be their label
 _WORD = re.compile(r"\w\w+")
@@ -38,6 +41,15 @@ class SideReader(Record):
             return stated
         log_odds = self.bias + sum(self.weights.get(word, 0.0) for word in find_words(text))
         return None if abs(log_odds) < self.margin else log_odds > 0
+
+    def save(self, folder: Path) -> None:
+        """Write ``rationale-sides.json``."""
+        write_json(folder / FILE, self.model_dump())
+
+    @classmethod
+    def load(cls, folder: Path) -> SideReader:
+        """Read what `save` wrote; raises DataError where it is broken."""
+        return read_json_record(folder / FILE, cls, "train the detector again")
 
 
 def find_words(text: str) -> list[str]:

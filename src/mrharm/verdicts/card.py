@@ -15,15 +15,17 @@ from mrharm.errors import DataError, InputError
 from mrharm.metrics import Estimate, format_figure, name_figure
 from mrharm.metrics.estimate import Floats
 from mrharm.recipe import Answer, Part
-from mrharm.records import Decision, Doubt, Record
+from mrharm.records import Decision, Doubt, Record, Verdict
 from mrharm.runs import CARD, find_detector
 from mrharm.store import content_key, write_json, write_text
 from mrharm.verdicts.calibration import Calibration
+from mrharm.verdicts.familiarity import is_unfamiliar
 from mrharm.verdicts.scoring import harm_log_odds
 
 FORMAT = 1
 README = "README.md"
 BY_HAND = "set by hand"
+WRITTEN = "-written"  # ends the key of a verdict whose label the student wrote
 JOINT = "joint"  # the model of a detector trained in one stage, which explains and answers
 _POLICY = {"threshold", "band", "chosen"}
 
@@ -128,6 +130,28 @@ class DetectorCard(Record):
         if doubts or in_band or harmful is None:
             return "review"
         return "flag" if harmful else "allow"
+
+    def decide_verdict(self, verdict: Verdict) -> Verdict:
+        """Return a verdict as this policy decides it; its score stays, and so does a label that the student wrote."""
+        written = (verdict.key or "").endswith(WRITTEN)
+        harmful = verdict.harmful if written else verdict.score >= self.threshold
+        # The label may be another one now, and its rationale speaks for the side it spoke for.
+        holds: dict[Doubt, bool] = {
+            "text_cut": verdict.text_cut,
+            "unfamiliar": is_unfamiliar(verdict.familiarity),
+            "rationale_disagrees": harmful is not None and verdict.rationale_side is (not harmful),
+        }
+        doubts = tuple(doubt for doubt, reason in holds.items() if reason)
+        return verdict.model_copy(
+            update={
+                "harmful": harmful,
+                "threshold": self.threshold,
+                "band": self.band,
+                "doubts": doubts,
+                "decision": self.decide(verdict.score, harmful, doubts),
+                "detector": self.key(),
+            }
+        )
 
     def with_policy(
         self, threshold: float, band: tuple[float, float] | None = None, chosen: Chosen | None = None

@@ -18,18 +18,11 @@ from mrharm.hub import fetch_folder, pick_device, pick_dtype
 from mrharm.images import decode, open_image
 from mrharm.memes.dataset import Dataset
 from mrharm.metrics.estimate import Floats
+from mrharm.rationales.side_reader import FILE as SIDES
 from mrharm.rationales.side_reader import SideReader
 from mrharm.rationales.stated_side import stated_side
-from mrharm.records import Doubt, Evidence, Meme, Saliency, Verdict, make_record, meme_text
-from mrharm.store import (
-    content_key,
-    folder_aside,
-    read_json,
-    sha256_bytes,
-    sha256_file,
-    write_json,
-    write_text,
-)
+from mrharm.records import Evidence, Meme, Saliency, Verdict, meme_text
+from mrharm.store import content_key, folder_aside, sha256_bytes, sha256_file, write_text
 from mrharm.student.fused_t5 import FusedT5Student
 from mrharm.student.interface import Frame, Student, StudentInput, compose_text
 from mrharm.student.joint import JointStudent, JointTarget
@@ -37,9 +30,9 @@ from mrharm.student.model import MrHarmForConditionalGeneration
 from mrharm.student.processor import MrHarmProcessor
 from mrharm.student.saved_models import load_models, save_models
 from mrharm.verdicts.calibration import Calibration
-from mrharm.verdicts.card import JOINT, DetectorCard, read_card, write_card
+from mrharm.verdicts.card import JOINT, WRITTEN, DetectorCard, read_card, write_card
 from mrharm.verdicts.familiarity import FILE as FAMILIARITY
-from mrharm.verdicts.familiarity import Familiarity, is_unfamiliar, lacks_unusually
+from mrharm.verdicts.familiarity import Familiarity, lacks_unusually
 from mrharm.verdicts.inputs import (
     DEFAULT_OPTIONS,
     Item,
@@ -49,10 +42,7 @@ from mrharm.verdicts.inputs import (
     SaliencyKind,
     collect_items,
 )
-from mrharm.verdicts.scoring import score_answers, write_texts
-
-SIDES = "rationale-sides.json"  # what a detector's folder holds of its `SideReader`
-WRITTEN = "-written"  # ends the key of a verdict whose label the student wrote
+from mrharm.verdicts.scoring import score_answers, write_labels, write_texts
 
 
 class Detector(PushToHubMixin):
@@ -116,7 +106,7 @@ class Detector(PushToHubMixin):
         models, processor = load_models(inner, card.students)
         detector = cls.from_models(card, models, processor, torch_device, pick_dtype(precision, torch_device))
         if SIDES in card.files:
-            detector.side_reader = make_record(read_json(inner / SIDES), SideReader, file=inner / SIDES)
+            detector.side_reader = SideReader.load(inner)
         # Detectors trained before familiarity was learned do not have the file.
         if FAMILIARITY in card.files:
             detector.familiarity = Familiarity.load(inner)
@@ -147,7 +137,7 @@ class Detector(PushToHubMixin):
             if recipe is not None:
                 write_text(aside / "recipe.yaml", recipe)
             if self.side_reader is not None:
-                write_json(aside / SIDES, self.side_reader.model_dump())
+                self.side_reader.save(aside)
             hashes = {path.name: sha256_file(path) for path in aside.iterdir()}
             card = self.card.model_copy(update={"files": dict(sorted(hashes.items()))})
             write_card(aside, card)
@@ -189,22 +179,7 @@ class Detector(PushToHubMixin):
 
         A label that the student wrote (greedy mode) stays, too: it follows from no threshold, and the decision from it.
         """
-        written = (verdict.key or "").endswith(WRITTEN)
-        harmful = verdict.harmful if written else verdict.score >= self.card.threshold
-        doubts: list[Doubt] = [doubt for doubt in verdict.doubts if doubt != "rationale_disagrees"]
-        # The label may be another one now, and its rationale speaks for the side it spoke for.
-        if harmful is not None and verdict.rationale_side is (not harmful):
-            doubts.append("rationale_disagrees")
-        return verdict.model_copy(
-            update={
-                "harmful": harmful,
-                "threshold": self.card.threshold,
-                "band": self.card.band,
-                "doubts": tuple(doubts),
-                "decision": self.card.decide(verdict.score, harmful, doubts),
-                "detector": self.key,
-            }
-        )
+        return self.card.decide_verdict(verdict)
 
     @overload
     def judge(self, memes: Item, options: JudgeOptions = ..., **changes: Any) -> Verdict: ...
@@ -242,14 +217,15 @@ class Detector(PushToHubMixin):
         inputs = [meme.shown for meme in prepared]
         scores = score_answers(self.label_student, inputs, self.card.label_texts(), options.batch_size)
         probabilities = self.card.harm_probability(scores).tolist()
-        labels = self._write_labels(inputs, options)
+        labels: Sequence[bool | None] = [None] * len(inputs)
+        if self._writes_labels(options):
+            labels = write_labels(self.label_student, inputs, self.card.answers, self.card.label_texts())
         familiar: Sequence[dict[str, float] | None] = [None] * len(inputs)
         if self.familiarity is not None:
             familiar = self.familiarity.measure(self.label_student, inputs, options.batch_size)
         rationales = self._write_rationales(inputs, familiar, options)
         saliencies = self._compute_saliencies(inputs, options)
         cuts = [self.label_student.cuts(shown.text) for shown in inputs]
-        doubts = [_list_doubts(cut, parts) for cut, parts in zip(cuts, familiar, strict=True)]
         now = datetime.now(UTC).isoformat(timespec="seconds")
         read_side = self.side_reader.read_side if self.side_reader else stated_side
         verdicts = [
@@ -265,7 +241,6 @@ class Detector(PushToHubMixin):
                 evidence=meme.evidence,
                 missing=meme.shown.missing,
                 text_cut=cuts[index],
-                doubts=doubts[index],
                 familiarity=familiar[index],
                 key=meme.key,
                 detector=self.key,
@@ -274,7 +249,7 @@ class Detector(PushToHubMixin):
             )
             for index, (meme, rationale) in enumerate(zip(prepared, rationales, strict=True))
         ]
-        return [self.decide_again(verdict) for verdict in verdicts]
+        return [self.card.decide_verdict(verdict) for verdict in verdicts]
 
     def load(self, meme: Meme, options: JudgeOptions = DEFAULT_OPTIONS) -> LoadedMeme:
         """Read a meme's evidence and, where this detector needs its picture, the bytes of the file.
@@ -416,30 +391,18 @@ class Detector(PushToHubMixin):
         """Write a rationale for each input that has what the student reads: of the rest it would speak all the same."""
         if options.rationales is False or self.rationale_student is None:
             return [None] * len(inputs)
-        texts = write_texts(self.rationale_student, inputs, self.card.rationale_tokens, options.batch_size)
+        rationales = [shown.rationale for shown in inputs]
+        places = [
+            place
+            for place, (shown, parts) in enumerate(zip(inputs, familiar, strict=True))
+            if shown.rationale is None and not lacks_unusually(shown, parts)
+        ]
+        unexplained, tokens = [inputs[place] for place in places], self.card.rationale_tokens
+        texts = write_texts(self.rationale_student, unexplained, tokens, options.batch_size)
         before, _, after = self.card.rationale_template.partition("{rationale}")
-        rationales: list[str | None] = []
-        for text, shown, parts in zip(texts, inputs, familiar, strict=True):
-            bare = text.removeprefix(before.strip()).removesuffix(after.strip() or "\0").strip()
-            written = None if lacks_unusually(shown, parts) else bare
-            rationales.append(written if shown.rationale is None else shown.rationale)
+        for place, text in zip(places, texts, strict=True):
+            rationales[place] = text.removeprefix(before.strip()).removesuffix(after.strip() or "\0").strip()
         return rationales
 
     def _writes_labels(self, options: JudgeOptions) -> bool:
         return options.greedy if options.greedy is not None else self.card.decoding == "greedy"
-
-    def _write_labels(self, inputs: Sequence[StudentInput], options: JudgeOptions) -> Sequence[bool | None]:
-        """Return in greedy mode the labels that the student writes; None for what is no label, and in score mode."""
-        if not self._writes_labels(options):
-            return [None] * len(inputs)
-        texts = map(str.casefold, self.card.label_texts())
-        harmful = {text: answer.harmful for text, answer in zip(texts, self.card.answers, strict=True)}
-        longest = max(self.label_student.text_tokens(text) for text in harmful) + 4
-        written = write_texts(self.label_student, inputs, longest, options.batch_size)
-        return [harmful.get(text.strip().casefold()) for text in written]
-
-
-def _list_doubts(text_cut: bool, familiar: Mapping[str, float] | None) -> tuple[Doubt, ...]:
-    """Return the reasons for which a person should look at a verdict whatever its score."""
-    doubts: dict[Doubt, bool] = {"text_cut": text_cut, "unfamiliar": is_unfamiliar(familiar)}
-    return tuple(doubt for doubt, holds in doubts.items() if holds)

@@ -43,6 +43,19 @@ def write_texts(
     return texts
 
 
+def write_labels(
+    student: Student, inputs: Sequence[StudentInput], answers: Sequence[Answer], texts: Sequence[str]
+) -> list[bool | None]:
+    """Have the student write its labels; True is harmful, None is no label.
+
+    ``texts``: the label text of each answer.
+    """
+    harmful = {text.casefold(): answer.harmful for text, answer in zip(texts, answers, strict=True)}
+    longest = max(student.text_tokens(text) for text in harmful) + 4
+    written = write_texts(student, inputs, longest)
+    return [harmful.get(text.strip().casefold()) for text in written]
+
+
 def harm_log_odds(scores: Floats, answers: Sequence[Answer], temperature: float = 1.0) -> Floats:
     """Compute the log-odds of harmful: log-probabilities summed over the harmful answers, less those over the others.
 
