@@ -72,9 +72,9 @@ def compare_baselines(
 
 
 def find_baseline_errors(predictions: LabelledVerdicts) -> Booleans | None:
-    """Return where words alone are wrong; None where they have nothing to learn from. *Shape:* (memes,)
+    """Return where words alone are wrong, beyond which a detector has to go. *Shape:* (memes,)
 
-    A detector that is right only where they are has learned surface signals.
+    None where they have nothing to learn from, or give every meme one label: the wrong ones are then the other label.
     """
     train_memes = select_train_memes(predictions)
     texts = np.array(_texts(predictions, train_memes, ("text",)), dtype=object)
@@ -83,8 +83,8 @@ def find_baseline_errors(predictions: LabelledVerdicts) -> Booleans | None:
     train, judged = np.split(np.arange(len(texts)), [len(train_memes)])
     words = baselines.Baseline(texts, baselines.predict_from_texts)
     scores = words.score(np.array(_labels(train_memes)), train, judged)
-    errors: Booleans = baselines.decide(scores).astype(bool) != predictions.gold
-    return errors
+    decisions: Booleans = baselines.decide(scores).astype(bool)
+    return None if decisions.all() or not decisions.any() else decisions != predictions.gold
 
 
 def accuracy_by_baseline(predictions: LabelledVerdicts) -> dict[str, float | int]:

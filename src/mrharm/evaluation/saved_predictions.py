@@ -33,7 +33,7 @@ class PredictionsManifest(Record):
     rationales: whether they were asked for.
     rows: meme id -> its gold label, and the key of its verdict in ``verdicts.<split>.jsonl``.
     clusters: meme id -> number of its cluster, for memes that depend on another one (`cluster_ids`).
-    baseline_errors: ids of the memes that words alone get wrong; None where they have nothing to learn from.
+    baseline_errors: ids of the memes that words alone get wrong; None as `find_baseline_errors`.
     """
 
     dataset: str
